@@ -1,0 +1,221 @@
+"""Helpdesks that send webhooks and are told what was decided: read from one TOML file, checked before the start."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from triage.errors import InvalidRequest
+
+MIN_SECRET_CHARS = 16
+PLACE = re.compile(r"\{(\w+)\}")
+"""A placeholder in a template."""
+_PLACEHOLDERS = frozenset(
+    ("ticket_id", "decision_id", "tier", "category", "resolver_group", "automation", "reason", "model_version")
+)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Headers(_Table):
+    """The headers that carry a webhook's signature."""
+
+    signature: str = Field("X-Triage-Signature", min_length=1)
+    timestamp: str = Field("X-Triage-Timestamp", min_length=1)
+    delivery: str = Field("X-Triage-Delivery", min_length=1)
+    encoding: str = Field("hex", pattern="^(hex|base64)$")
+    prefix: str = "sha256="
+
+
+class TicketMap(_Table):
+    """Where a ticket's fields stand in what the desk sends: dotted paths, or ``=text`` for always the same text."""
+
+    when: dict[str, str] = {}
+    id: str
+    subject: str | None = None
+    body: str | None = None
+    channel: str | None = None
+    requester: str | None = None
+    opened_at: str | None = None
+    language: str | None = None
+    attributes: dict[str, str] = {}
+
+
+class FeedbackMap(_Table):
+    """Where a correction stands in what the desk sends; `not_people` are agents whose changes are no feedback."""
+
+    when: dict[str, str] = {}
+    id: str
+    agent: str
+    not_people: tuple[str, ...] = ()
+    tier: str | None = None
+    category: str | None = None
+    comment: str | None = None
+
+
+class Update(_Table):
+    """How a desk is told what was decided.
+
+    Attributes:
+        method: HTTP method.
+        url: Where to; may hold ``{ticket_id}``.
+        hosts: Hosts, with their port where it is not the usual one, that may be called at all.
+        loopback: Whether the desk runs on this machine; only then may the URL be ``http``.
+        private: Whether the desk runs in a private network.
+        authorization: Name of the environment variable that holds the ``Authorization`` header.
+        body: What is sent; texts may hold placeholders such as ``{tier}``; what nobody named is left out.
+        automation: Decisions that the desk is told about.
+        timeout_s: How long an answer may take.
+    """
+
+    method: str = Field("PUT", pattern="^(PUT|POST|PATCH)$")
+    url: str
+    hosts: tuple[str, ...] = Field(min_length=1)
+    loopback: bool = False
+    private: bool = False
+    authorization: str | None = None
+    body: dict[str, Any]
+    automation: tuple[str, ...] = ("automatic", "suggested")
+    timeout_s: float = Field(10.0, gt=0, le=60)
+
+
+class _DeskTable(_Table):
+    secrets: tuple[str, ...] = Field((), max_length=2)
+    tolerance_s: float = Field(300.0, gt=0, le=3600)
+    clearance: int = 0
+    headers: Headers = Headers()  # type: ignore[call-arg]
+    ticket: TicketMap | None = None
+    feedback: FeedbackMap | None = None
+    update: Update | None = None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A helpdesk: how it signs, what its fields are called, and how it is told.
+
+    Attributes:
+        name: Part of its webhook's address, and the source of its tickets in the store.
+        secrets: Live secrets; two of them while one replaces the other.
+        tolerance_s: How far its clock may be off.
+        clearance: Clearance that its requests have.
+        headers: Names of the headers that carry the signature.
+        ticket: How a ticket is read; None where it sends none.
+        feedback: How a correction is read; None where it sends none.
+        update: How it is told; None where it is not.
+        authorization: Value of the ``Authorization`` header of updates.
+    """
+
+    name: str
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    tolerance_s: float = 300.0
+    clearance: int = 0
+    headers: Headers = field(default_factory=lambda: Headers())  # type: ignore[call-arg]
+    ticket: TicketMap | None = None
+    feedback: FeedbackMap | None = None
+    update: Update | None = None
+    authorization: str | None = field(default=None, repr=False)
+
+
+def load_desks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, Desk]:
+    """Read the file of helpdesks; none of them where there is no file.
+
+    Raises:
+        InvalidRequest: Naming everything in the file that makes no sense, and every secret that is missing.
+    """
+    if path is None:
+        return {}
+    environment = os.environ if environment is None else environment
+    try:
+        tables = tomllib.loads(path.read_text("utf-8")).get("desks", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRequest(
+            f"the file of helpdesks {path} cannot be read: {error}; mend it, or unset TRIAGE_DESKS"
+        ) from error
+    problems: list[str] = []
+    desks = {name: _desk(name, table, environment, problems) for name, table in tables.items()}
+    if not desks:
+        problems.append("there is no [desks.NAME] in it")
+    if problems:
+        raise InvalidRequest(
+            f"the file of helpdesks {path} makes no sense: {'; '.join(problems)}; see docs/integration.md"
+        )
+    return {name: desk for name, desk in desks.items() if desk is not None}
+
+
+def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> Desk | None:
+    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64 or name == "api":
+        problems.append(f"{name!r} is no name of a desk: use letters, digits, - and _, and not 'api'")
+        return None
+    try:
+        read = _DeskTable.model_validate(table)
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False)
+        problems += [f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}" for fault in faults]
+        return None
+    found = [_secret(name, variable, environment, problems) for variable in read.secrets]
+    if (read.ticket or read.feedback) and not read.secrets:
+        problems.append(
+            f"{name}.secrets: a desk that sends webhooks needs a secret; name the environment variable that holds it"
+        )
+    _check_update(name, read.update, problems)
+    variable = read.update.authorization if read.update else None
+    if variable is not None and variable not in environment:
+        problems.append(f"{name}.update.authorization: the environment variable {variable} is not set")
+    return Desk(
+        name,
+        tuple(found),
+        read.tolerance_s,
+        read.clearance,
+        read.headers,
+        read.ticket,
+        read.feedback,
+        read.update,
+        environment.get(variable) if variable else None,
+    )
+
+
+def _secret(name: str, variable: str, environment: Mapping[str, str], problems: list[str]) -> bytes:
+    secret = environment.get(variable, "")
+    if len(secret) < MIN_SECRET_CHARS:
+        problems.append(
+            f"{name}.secrets: the environment variable {variable} must hold at least {MIN_SECRET_CHARS} characters"
+        )
+    return secret.encode()
+
+
+def _check_update(name: str, update: Update | None, problems: list[str]) -> None:
+    if update is None:
+        return
+    parts = urlsplit(update.url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and update.loopback):
+        problems.append(f"{name}.update.url: it must be https, or http to this machine with loopback = true")
+    if parts.netloc not in update.hosts or "{" in parts.netloc:
+        problems.append(f"{name}.update.hosts: the host of the URL must be listed, with its port where it states one")
+    unknown = sorted(placeholders_of([update.url, update.body]) - _PLACEHOLDERS)
+    if unknown:
+        problems.append(
+            f"{name}.update: unknown placeholders {', '.join(unknown)}; there are {', '.join(sorted(_PLACEHOLDERS))}"
+        )
+
+
+def placeholders_of(template: Any) -> set[str]:
+    """Return the names in braces anywhere in a template.
+
+    Example:
+        >>> sorted(placeholders_of({"a": "{tier}", "b": ["{category}/{tier}"]}))
+        ['category', 'tier']
+    """
+    if isinstance(template, str):
+        return set(PLACE.findall(template))
+    parts = template.values() if isinstance(template, dict) else template if isinstance(template, list) else ()
+    return set().union(*(placeholders_of(part) for part in parts))

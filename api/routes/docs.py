@@ -1,0 +1,42 @@
+"""`/docs` and `/openapi.json`: the API's documentation, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from api.auth import Principal, require
+from api.pages import render
+from api.pages.docs import operations_of
+from api.routes.session import PageRoute
+from api.service import Service
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+Reader = Annotated[Principal, Depends(require("read"))]
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request, reader: Reader) -> JSONResponse:
+    """Describe the API for programs."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/docs")
+async def docs(request: Request, reader: Reader) -> HTMLResponse:
+    """Describe the API for people."""
+    service: Service = request.app.state.service
+    document: dict[str, Any] = request.app.openapi()
+    about = document["info"]
+    page = render(
+        "docs.html",
+        here="docs",
+        title=about["title"],
+        version=about["version"],
+        description=about["description"],
+        open=service.settings.open_loopback,
+        operations=operations_of(document, str(request.base_url).rstrip("/")),
+    )
+    return HTMLResponse(page)

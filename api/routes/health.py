@@ -1,0 +1,50 @@
+"""`/livez`, `/readyz` and `/metrics`: is the process alive, should it get traffic, what has it done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+
+from api.auth import GuardedRoute, Principal, require
+from api.errors import Problem, request_id_of
+from api.openapi import problems
+from api.service import Service
+from api.telemetry import CONTENT_TYPE
+
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
+
+_WHY = {
+    "draining": "the service is stopping; ask another instance",
+    "scoring-stuck": "tickets are not being decided; the process should be replaced",
+    "model-unavailable": "no model: tickets are routed by rules alone; promote a model, or set TRIAGE_RULES_ONLY=1",
+}
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses=problems(503))
+async def readyz(request: Request) -> Response:
+    """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping."""
+    service: Service = request.app.state.service
+    why = service.unready
+    if why is not None:
+        problem = Problem(503, why, _WHY[why], headers={"Retry-After": "5"})
+        return problem.response(request_id_of(request))
+    desk = service.desk
+    return JSONResponse(
+        {"status": "ready" if desk.has_model else "rules-only", "model_version": desk.triager.model_version}
+    )
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)})
+async def metrics(request: Request, reader: Annotated[Principal, Depends(require("read"))]) -> Response:
+    """Tell Prometheus what this service has done."""
+    service: Service = request.app.state.service
+    service.metrics.waiting.set(service.batcher.waiting)
+    return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})

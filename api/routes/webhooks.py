@@ -1,0 +1,126 @@
+"""`/v1/webhooks/{desk}`: a helpdesk says that a ticket came in, or that somebody corrected its route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from api.auth import Principal
+from api.desks import Desk
+from api.openapi import problems
+from api.outbound import Courier, owed_for
+from api.refusals import NotFound, Replayed
+from api.routes.feedback import labels_of
+from api.service import Service
+from api.store.history import Statement
+from api.webhook import Correction, Delivery, accept, correction_of, ticket_of
+from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
+
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+
+class Taken(BaseModel):
+    """What became of a webhook."""
+
+    outcome: str = Field(description="decided, feedback or ignored", pattern="^(decided|feedback|ignored)$")
+    decision_id: str | None = None
+    ticket_id: str | None = None
+
+
+class Taking:
+    """Takes webhooks; one for each process, kept as `app.state.taking`.
+
+    Args:
+        service: What decides and records.
+        desks: The helpdesks by name.
+        courier: Who tells them what was decided.
+    """
+
+    def __init__(self, service: Service, desks: Mapping[str, Desk], courier: Courier) -> None:
+        self.service, self.desks, self.courier = service, desks, courier
+
+    async def take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
+        """Check a webhook, and do what it asks.
+
+        Raises:
+            NotSignedIn: It is not signed by the desk, or not fresh.
+            Replayed: It was taken before.
+            NotAcceptable: It cannot be read, or names labels that the policy lacks.
+            NotFound: It corrects a ticket that was never decided.
+            StoreUnavailable: It was not taken; the sender should try again.
+        """
+        desk = self.desks.get(name)
+        delivery = accept(desk, headers, body)
+        assert desk is not None  # an unknown desk has no signature that could be right, so this is never reached
+        await self._refuse_replays(desk, delivery)
+        ticket = ticket_of(desk, delivery.document, self.service.settings.max_text_chars)
+        if ticket is not None:
+            return await self._decide(desk, delivery, ticket)
+        correction = correction_of(desk, delivery.document)
+        if correction is not None:
+            return await self._correct(desk, delivery, correction)
+        await self._settle(desk, delivery, [])
+        return Taken(outcome="ignored")
+
+    async def _decide(self, desk: Desk, delivery: Delivery, ticket: Ticket) -> Taken:
+        sender = Principal(None, f"webhook {desk.name}", frozenset(), desk.clearance, source=desk.name)
+        answers = await self.service.answer([ticket], sender)
+        if not answers.stored:
+            raise StoreUnavailable("locked", "the decision is not kept yet: send the webhook again")
+        answer = answers.documents[0]
+        await self._settle(desk, delivery, owed_for(desk, answer))
+        self.courier.wake()
+        return Taken(outcome="decided", decision_id=answer["decision_id"], ticket_id=ticket.id)
+
+    async def _correct(self, desk: Desk, delivery: Delivery, correction: Correction) -> Taken:
+        repository = self.service.repository
+
+        def keep() -> str:
+            rows = repository.latest(1, ticket_id=correction.ticket_id, source=desk.name)
+            if not rows:
+                raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
+            labels = labels_of(self.service.desk.triager.policy, correction.tier, correction.category)
+            decided = (rows[0].answer.get("tier"), rows[0].answer.get("category"))
+            verdict = "accepted" if labels == decided else "corrected"
+            stated = (None, None) if verdict == "accepted" else labels
+            said = Statement(verdict, correction.agent, *stated, comment=correction.comment)
+            repository.feedback(rows[0].id, said)
+            return rows[0].id
+
+        decision_id = await to_thread.run_sync(keep)
+        await self._settle(desk, delivery, [])
+        return Taken(outcome="feedback", decision_id=decision_id, ticket_id=correction.ticket_id)
+
+    async def _refuse_replays(self, desk: Desk, delivery: Delivery) -> None:
+        def seen() -> bool:
+            return any(self.service.repository.has_delivery(desk.name, one) for one in delivery.ids)
+
+        if await to_thread.run_sync(seen):
+            raise _replayed()
+
+    async def _settle(self, desk: Desk, delivery: Delivery, owed: list[Any]) -> None:
+        taken = await to_thread.run_sync(self.service.repository.take_delivery, desk.name, delivery.ids, owed)
+        if not taken:
+            raise _replayed()
+
+
+def _replayed() -> Replayed:
+    return Replayed("replayed-delivery", "this webhook was taken before: nothing was done again")
+
+
+@router.post(
+    "/webhooks/{desk}",
+    response_model=Taken,
+    responses=problems(401, 404, 409, 413, 422, 503),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+async def webhook(request: Request, desk: str) -> Taken:
+    """Take a webhook that a helpdesk signed: HMAC-SHA256 over its timestamp and body; no key is needed."""
+    taking: Taking = request.app.state.taking
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return await taking.take(desk, headers, await request.body())

@@ -1,0 +1,189 @@
+"""Settings of the service: `TRIAGE_*` environment variables, refused at start where they make no sense."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.home import triage_home
+from models.shelf import parse_reference
+from triage.errors import InvalidRequest, TriageError
+
+PREFIX = "TRIAGE_"
+KIB = 1024
+_UNITS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
+_RATE = re.compile(
+    r"(?P<calls>[1-9]\d{0,8}) ?(?:/|per) ?(?:(?P<times>[1-9]\d{0,4}) ?)?(?P<unit>second|minute|hour|day)s?"
+)
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """Everything about the service that an operator may choose; each field is `TRIAGE_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=triage_home, description="directory of all state: shelf of models, store, logs of runs"
+    )
+    model: str = Field("helpdesk-triage@champion", description="NAME@ALIAS on the shelf that is served and watched")
+    bundle: Path | None = Field(None, description="bundle directory to serve instead of an alias")
+    policy: Path | None = Field(None, description="policy file that overrides the bundle's")
+    rules: Path | None = Field(None, description="rule file that overrides the bundle's")
+    rules_only: bool = Field(False, description="1: running without a model is acceptable, so /readyz answers 200")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=64, description="number of processes, each with its own encoder session and queue")
+    open_loopback: bool = Field(False, description="1: requests need no key; refused unless host is a loopback address")
+
+    store_url: str = Field("", description="SQLAlchemy URL of the store; empty: SQLite under TRIAGE_HOME")
+    store_url_file: Path | None = Field(
+        None, description="file that holds the store's URL, so that no environment shows it"
+    )
+    idempotency_hours: float = Field(24.0, ge=1, le=8760, description="how long an Idempotency-Key is remembered")
+    redact_stored: bool = Field(
+        False, description="1: personal data and secrets are redacted before a ticket is stored"
+    )
+    store_wait_ms: int = Field(
+        500, ge=0, le=10_000, description="how long an answer waits for its decision to be committed"
+    )
+    spool_size: int = Field(
+        1000, ge=0, le=100_000, description="decisions kept in memory while the store does not answer"
+    )
+    rate_limit: str = Field("", description="calls per key, such as 100/minute; empty: no limit")
+    feedback_cap_key: int = Field(
+        0, ge=0, description="most feedback that is taken from one key in 24 hours; 0: no cap"
+    )
+    feedback_cap_agent: int = Field(
+        0, ge=0, description="most feedback that is taken from one agent in 24 hours; 0: no cap"
+    )
+    retention_days: float = Field(
+        0, ge=0, le=36_500, description="days after which tickets and their decisions are removed; 0: never"
+    )
+    desks: Path | None = Field(
+        None, description="file of helpdesks whose webhooks are taken and that are told what was decided"
+    )
+
+    max_body_bytes: int = Field(256 * KIB, ge=KIB, le=64 * KIB * KIB, description="largest request body")
+    max_batch_body_bytes: int = Field(
+        4096 * KIB, ge=KIB, le=256 * KIB * KIB, description="largest body of a batch request"
+    )
+    max_text_chars: int = Field(
+        20_000, ge=100, le=10_000_000, description="longest text, subject or body, in characters"
+    )
+    max_batch_tickets: int = Field(64, ge=1, le=1024, description="most tickets in a batch request")
+    max_url_bytes: int = Field(8 * KIB, ge=256, le=64 * KIB, description="longest request target")
+    max_header_bytes: int = Field(32 * KIB, ge=KIB, le=256 * KIB, description="largest request header block")
+
+    queue_size: int = Field(
+        64, ge=1, le=10_000, description="tickets waiting for a score, per process; more are refused with 503"
+    )
+    score_batch: int = Field(32, ge=1, le=32, description="most tickets scored at once")
+    batch_wait_ms: float = Field(2.0, ge=0, le=100, description="how long a score waits for company")
+    request_deadline_s: Seconds = Field(2.0, description="a predict request is answered within this time, or 503")
+    batch_deadline_s: Seconds = Field(15.0, description="a batch request is answered within this time, or 503")
+    header_timeout_s: Seconds = Field(10.0, description="time a client has to send the request's head")
+    body_timeout_s: Seconds = Field(20.0, description="time a client has to send the request's body")
+    keep_alive_s: Seconds = Field(65.0, description="how long an idle connection is kept; longer than the proxy's")
+    grace_s: Seconds = Field(25.0, description="time to finish after SIGTERM")
+    drain_s: float = Field(
+        1.0, ge=0, le=600, description="how long it still lets in after SIGTERM, while /readyz answers 503"
+    )
+    poll_s: Seconds = Field(2.0, description="how often the alias is looked at")
+    encoder_threads: int = Field(
+        0, ge=0, le=64, description="threads of one encoder session; 0: cores divided by workers"
+    )
+    alternatives: int = Field(5, ge=1, le=100, description="most alternatives reported per target")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_secrets(cls, stated: Any) -> Any:
+        if isinstance(stated, dict) and stated.get("store_url_file") and not stated.get("store_url"):
+            try:
+                stated["store_url"] = Path(stated["store_url_file"]).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"{_variable('store_url_file')} cannot be read: {error}") from error
+        return stated
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        for longer, shorter in (
+            ("batch_deadline_s", "request_deadline_s"),
+            ("grace_s", "batch_deadline_s"),
+            ("max_batch_body_bytes", "max_body_bytes"),
+            ("queue_size", "score_batch"),
+        ):
+            if getattr(self, longer) < getattr(self, shorter):
+                raise ValueError(f"{_variable(longer)} must not be less than {_variable(shorter)}")
+        if self.open_loopback and not is_loopback(self.host):
+            raise ValueError(f"--open-loopback answers without keys: refused on {self.host!r}; use 127.0.0.1, or keys")
+        parse_reference(self.model)
+        if self.rate_limit:
+            _parsed(self.rate_limit)
+        return self
+
+    @property
+    def rate(self) -> tuple[int, float] | None:
+        """Calls per key, and the seconds in which they may be made; None without a limit."""
+        return _parsed(self.rate_limit) if self.rate_limit else None
+
+    @property
+    def threads(self) -> int:
+        """Threads of one encoder session."""
+        return self.encoder_threads or max(1, (os.cpu_count() or 1) // self.workers)
+
+
+def _parsed(rate: str) -> tuple[int, float]:
+    found = _RATE.fullmatch(rate.strip().lower())
+    if found is None:
+        raise ValueError(f"{_variable('rate_limit')} is no rate: write for example 100/minute or 5/10 seconds")
+    return int(found["calls"]), int(found["times"] or 1) * _UNITS_S[found["unit"]]
+
+
+def load_settings(**stated: Any) -> Settings:
+    """Read the settings from the environment; what is stated here wins, None counts as not stated.
+
+    Raises:
+        InvalidRequest: Naming every setting that makes no sense.
+    """
+    try:
+        return Settings(**{name: value for name, value in stated.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            _problem(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidRequest(
+            f"settings make no sense: {'; '.join(problems)}; see the README for each setting"
+        ) from error
+    except TriageError as error:
+        raise InvalidRequest(f"settings make no sense: {error}") from error
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address.
+
+    Example:
+        >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0")]
+        [True, True, True, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{_variable(str(place[0]))}: {message[:1].lower()}{message[1:]}" if place else message
+
+
+def _variable(field: str) -> str:
+    return f"{PREFIX}{field.upper()}"

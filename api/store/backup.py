@@ -1,0 +1,208 @@
+"""Backups: one SQLite file, whatever the store is, taken while the service runs and restored in one transaction."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from api.store.database import Database
+from api.store.migrate import migrate
+from api.store.tables import Base, StoredKey, StoredTicket
+from triage.errors import InvalidRequest
+
+_CHUNK = 1000
+_NUMBERED = ("tickets", "decisions", "feedback", "updates")
+
+
+def back_up(database: Database, target: Path) -> dict[str, int]:
+    """Write everything in the store to a new file, and return how many rows of each table it has.
+
+    Args:
+        database: The store; it may be in use.
+        target: The file to make, readable for its owner only; it appears whole or not at all.
+
+    Raises:
+        InvalidRequest: The file is there already, or cannot be written.
+        StoreUnavailable: The store does not answer.
+    """
+    if target.exists():
+        raise InvalidRequest(f"{target} is there already: a backup never overwrites one; choose another name")
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with database.translating():
+            _copy_file(database, draft) if database.dialect == "sqlite" else _copy_rows(database, draft)
+            counts = check(draft)
+        with open(draft, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+        return counts
+    except OSError as error:
+        raise InvalidRequest(f"cannot write the backup {target}: {error.strerror}; choose another place") from error
+    finally:
+        for leftover in (draft, *draft.parent.glob(f"{draft.name}-*"), draft.with_name(f"{draft.name}.lock")):
+            leftover.unlink(missing_ok=True)
+
+
+def restore(database: Database, backup: Path, replace: bool = False) -> dict[str, int]:
+    """Put a backup's rows in place of the store's, in one transaction, and return how many each table has.
+
+    What was revoked or forgotten since the backup stays revoked and forgotten.
+
+    Args:
+        database: The store; it may be in use, by a service of this version.
+        backup: A file that `back_up` wrote, by this version or an older one.
+        replace: Whether rows that the store has now may be given up.
+
+    Raises:
+        InvalidRequest: The file is no backup, is damaged, or the store is not empty and `replace` is not set.
+        StoreUnavailable: The store is as it was.
+    """
+    check(backup)
+    migrate(database)
+    with (
+        _opened_copy(backup) as source,
+        database.translating(),
+        source.engine.connect() as old,
+        database.engine.connect() as new,
+    ):
+        new = new.execution_options(triage_writes=True, triage_patience_s=database.patience_s)
+        with new.begin():
+            if not replace and any(_count(new, name) for name in Base.metadata.tables):
+                raise InvalidRequest(
+                    "the store is not empty: restoring replaces all of it; add --replace if that is meant"
+                )
+            revoked, forgotten = _since_then(new)
+            for table in reversed(Base.metadata.sorted_tables):
+                new.execute(table.delete())
+            for table in Base.metadata.sorted_tables:
+                if table.name != "sessions":  # whoever was signed in then signs in again
+                    _pour(old, new, table)
+            _go_on_counting(database, new)
+            _keep_away(new, revoked, forgotten)
+            return {name: _count(new, name) for name in sorted(Base.metadata.tables)}
+
+
+def is_empty(database: Database) -> bool:
+    """Say whether a store has no row at all."""
+    with database.translating(), database.engine.connect() as connection:
+        return not any(_count(connection, name) for name in Base.metadata.tables)
+
+
+def check(file: Path) -> dict[str, int]:
+    """Read a whole backup, and return how many rows of each table it has.
+
+    Raises:
+        InvalidRequest: It is missing, damaged, or no backup.
+    """
+    if not file.is_file():
+        raise InvalidRequest(f"{file} is not there: name a file that triage store backup wrote")
+    try:
+        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        try:
+            verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+            counts = {
+                name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                for name in sorted(names)
+                if name in Base.metadata.tables
+            }
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise InvalidRequest(
+            f"{file} is no backup of a store: {error}; name a file that triage store backup wrote"
+        ) from error
+    if verdict != "ok" or "alembic_version" not in names:
+        raise InvalidRequest(f"{file} is damaged or no backup of a store: its integrity check fails; use another one")
+    return counts
+
+
+def _copy_file(database: Database, draft: Path) -> None:
+    connection = database.engine.raw_connection()
+    target = sqlite3.connect(draft)
+    try:
+        connection.driver_connection.backup(target, pages=2000)  # type: ignore[union-attr]
+        target.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        target.close()
+        connection.close()
+
+
+def _copy_rows(database: Database, draft: Path) -> None:
+    target = Database(f"sqlite:///{draft}")
+    try:
+        migrate(target)
+        with database.engine.connect() as old, target.engine.connect() as new:
+            old = old.execution_options(isolation_level="REPEATABLE READ")
+            with new.execution_options(triage_writes=True).begin():
+                for table in Base.metadata.sorted_tables:
+                    _pour(old, new, table)
+        with target.engine.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA journal_mode=DELETE")  # type: ignore[union-attr]
+    finally:
+        target.close()
+
+
+@contextmanager
+def _opened_copy(backup: Path) -> Iterator[Database]:
+    """Open a copy of a backup, brought to this version's shape; the backup itself is never changed."""
+    with tempfile.TemporaryDirectory(prefix="triage-restore-") as room:
+        copy = Path(room) / "store.sqlite"
+        source, target = sqlite3.connect(f"file:{backup}?mode=ro", uri=True), sqlite3.connect(copy)
+        try:
+            source.backup(target)
+        finally:
+            source.close()
+            target.close()
+        database = Database(f"sqlite:///{copy}")
+        try:
+            migrate(database)
+            yield database
+        finally:
+            database.close()
+
+
+def _pour(old: Connection, new: Connection, table: Any) -> None:
+    result = old.execution_options(yield_per=_CHUNK).execute(select(table))
+    for rows in result.mappings().partitions(_CHUNK):
+        new.execute(insert(table), [dict(row) for row in rows])
+
+
+def _count(connection: Connection, name: str) -> int:
+    return int(connection.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0)
+
+
+def _since_then(connection: Connection) -> tuple[list[Any], list[Any]]:
+    revoked = select(StoredKey.id, StoredKey.revoked_at).where(StoredKey.revoked_at.is_not(None))
+    forgotten = select(StoredTicket.source, StoredTicket.ticket_id).where(StoredTicket.forgotten_at.is_not(None))
+    return list(connection.execute(revoked).all()), list(connection.execute(forgotten).all())
+
+
+def _keep_away(connection: Connection, revoked: list[Any], forgotten: list[Any]) -> None:
+    for key_id, moment in revoked:
+        connection.execute(update(StoredKey).where(StoredKey.id == key_id).values(revoked_at=moment))
+    for source, ticket_id in forgotten:
+        mine = (
+            (StoredTicket.source == source)
+            & (StoredTicket.ticket_id == ticket_id)
+            & StoredTicket.forgotten_at.is_(None)
+        )
+        connection.execute(StoredTicket.__table__.delete().where(mine))  # type: ignore[attr-defined]
+
+
+def _go_on_counting(database: Database, connection: Connection) -> None:
+    """Let PostgreSQL's running numbers go on after the restored ones; SQLite looks at the rows."""
+    if database.dialect == "postgresql":
+        for name in _NUMBERED:
+            last = f"GREATEST((SELECT max(seq) FROM {name}), 1)"
+            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'seq'), {last})"))

@@ -1,0 +1,252 @@
+"""The way into the database: connections, transactions, and the translation of what can go wrong with them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from triage.errors import InvalidRequest, StoreUnavailable
+
+PATIENCE_S = 5.0
+"""How long a transaction waits for its turn before the store counts as locked."""
+
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "53100", "53200")
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "57014", "40001", "40P01", "533")
+_AWAY = (
+    *("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB"),
+    *("57P", "08", "25006", "28", "3D", "3F", "42P01", "42501"),
+)
+"""Beginnings of the names that SQLite, and of the codes that PostgreSQL, gives to what can go wrong."""
+
+
+class Database:
+    """An engine with this project's manners: immediate write transactions, bounded patience, errors that help.
+
+    On SQLite every connection keeps foreign keys, full synchronisation and secure deletion switched on, and the threads
+    of one process queue for the write transaction instead of polling for it.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql://…``.
+        patience_s: How long a transaction may wait for its turn.
+
+    Raises:
+        InvalidRequest: The URL names neither.
+    """
+
+    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
+        self.url = parse_url(url)
+        self.patience_s = patience_s
+        self.dialect: Literal["sqlite", "postgresql"] = (
+            "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+        )
+        self.engine = _sqlite(self.url) if self.dialect == "sqlite" else _postgres(self.url, patience_s)
+        self._turn = threading.Lock()
+
+    @property
+    def file(self) -> Path | None:
+        """The database file, or None where there is no file."""
+        return Path(str(self.url.database)) if self.dialect == "sqlite" else None
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that reads one consistent state.
+
+        Raises:
+            StoreUnavailable: The store does not answer in time.
+        """
+        with (
+            self.translating(),
+            self.engine.connect() as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    @contextmanager
+    def writing(self, patience_s: float | None = None) -> Iterator[Session]:
+        """Open a session whose changes are on disk when the block is left, or not made at all.
+
+        Args:
+            patience_s: How long to wait for the turn to write; the database's own patience where not given.
+
+        Raises:
+            StoreUnavailable: The store does not take the changes; none of them is made.
+        """
+        patience_s = self.patience_s if patience_s is None else patience_s
+        with self.translating(), self._my_turn(patience_s) as left_s, self.engine.connect() as connection:
+            connection = connection.execution_options(triage_writes=True, triage_patience_s=left_s)
+            with connection.begin(), Session(connection, expire_on_commit=False) as session:
+                if self.dialect == "postgresql":
+                    session.execute(
+                        text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": str(max(1, int(left_s * 1000)))}
+                    )
+                yield session
+                session.flush()
+
+    def serialise(self, session: Session, *names: str) -> None:
+        """Let only one transaction at a time past this point for each of the names; SQLite has one writer anyway."""
+        if self.dialect == "postgresql":
+            for name in sorted(set(names)):
+                session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+    def ping(self) -> None:
+        """Ask the store for one row, so that a readiness probe knows whether it answers.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """
+        with self.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    def is_sound(self) -> bool:
+        """Say whether the database finds no damage in itself; PostgreSQL looks after that on its own."""
+        with self.reading() as session:
+            return self.dialect == "postgresql" or session.scalar(text("PRAGMA integrity_check")) == "ok"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _my_turn(self, patience_s: float) -> Iterator[float]:
+        if self.dialect != "sqlite":
+            yield patience_s
+            return
+        start = time.monotonic()
+        if not self._turn.acquire(timeout=patience_s):
+            raise StoreUnavailable(
+                "locked", f"the store is locked: no turn to write within {patience_s:g} s; try again"
+            )
+        try:
+            yield max(0.05, patience_s - (time.monotonic() - start))
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn a driver's errors inside the block into `StoreUnavailable`."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StoreUnavailable("locked", "the store is busy: no free connection in time; try again") from error
+        except (DBAPIError, sqlite3.Error) as error:
+            raise unavailable(error) from error
+
+
+def parse_url(url: str) -> URL:
+    """Read a store's URL; ``postgresql://`` and ``postgres://`` mean psycopg 3.
+
+    Raises:
+        InvalidRequest: It is no URL, or names a database that is not supported.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidRequest(
+            "the store's URL cannot be read: it must be sqlite:///FILE or postgresql://USER@HOST/NAME; "
+            "set TRIAGE_STORE_URL"
+        ) from error
+    backend = parsed.drivername.split("+")[0]
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise InvalidRequest(
+        f"no store for {backend!r}: it must be sqlite:///FILE or postgresql://USER@HOST/NAME; set TRIAGE_STORE_URL"
+    )
+
+
+def unavailable(error: Exception) -> Exception:
+    """Translate a driver's error into `StoreUnavailable`, or give it back where it is a fault of this code."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = str(getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or "")
+    if state.startswith(_FULL):
+        return StoreUnavailable("full", "the store is full: the disk takes no more rows; free some space")
+    if state.startswith(_LOCKED):
+        return StoreUnavailable("locked", "the store is locked: another writer holds it; try again")
+    unreached = not state and type(cause).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout")
+    gone = isinstance(error, DBAPIError) and error.connection_invalidated
+    if state.startswith(_AWAY) or unreached or gone or "no such table" in str(cause):
+        evidence = f"{type(cause).__name__} {state}".strip()
+        return StoreUnavailable(
+            "unreachable", f"the store does not answer: {evidence}; see that it runs and is writable"
+        )
+    return error
+
+
+def _sqlite(url: URL) -> Engine:
+    _make_private(Path(str(url.database)))
+    engine = create_engine(
+        url, pool_size=16, max_overflow=48, pool_timeout=PATIENCE_S, connect_args={"timeout": PATIENCE_S}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun here, by `_begin`, never by the driver
+        for pragma in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        patience_s = options.get("triage_patience_s", PATIENCE_S)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("triage_writes") else "BEGIN")
+
+    return engine
+
+
+def _make_private(file: Path) -> None:
+    """Make the database file before SQLite does, readable for its owner only: it holds what people wrote."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(
+            "unreachable",
+            f"the store cannot be written: {file}: {error.strerror}; see who owns it and whether the disk is full",
+        ) from error
+
+
+def _postgres(url: URL, patience_s: float) -> Engine:
+    milliseconds = int(patience_s * 1000)
+    limits = {"statement_timeout": milliseconds * 2, "lock_timeout": milliseconds}
+    limits["idle_in_transaction_session_timeout"] = 60_000
+    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    query = dict(url.query)
+    query["options"] = f"{query.get('options', '')} {options}".strip()
+    manners = {
+        "connect_timeout": 3,
+        "tcp_user_timeout": milliseconds,
+        "keepalives_idle": 30,
+        "application_name": "triage",
+    }
+    try:
+        return create_engine(
+            url.set(query=query),
+            pool_size=16,
+            max_overflow=16,
+            pool_timeout=patience_s,
+            pool_recycle=1800,
+            pool_pre_ping=True,
+            connect_args=manners,
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise InvalidRequest(
+            "psycopg is not installed: a PostgreSQL store needs it; pip install 'helpdesk-triage[postgres]'"
+        ) from error
+    except SQLAlchemyError as error:
+        raise InvalidRequest(
+            "the store's URL cannot be used: PostgreSQL does not know it; set TRIAGE_STORE_URL"
+        ) from error

@@ -1,0 +1,272 @@
+"""Decisions in the store: recorded once for each text of a ticket, found again, listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.store.attempts import Attempts
+from api.store.rows import Attempt, DecisionRow, Entry, FeedbackRow, Recorded, digest_of, dump
+from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from triage.ticket import Ticket
+
+
+class Decisions(Attempts):
+    """The part of the repository that keeps decisions."""
+
+    def known(self, ticket: Ticket, source: str = "api") -> Recorded | None:
+        """Return the decision made earlier for the same ticket id with the same text, or None.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not ticket.id:
+            return None
+        kept = self.stored_form(ticket)
+        with self.database.reading() as session:
+            found = _decided(session, source, ticket.id, digest_of(kept))
+            return _recorded(found, created=False) if found is not None else None
+
+    def record(
+        self,
+        entries: Sequence[Entry],
+        *,
+        source: str = "api",
+        key_id: str | None = None,
+        attempt: Attempt | None = None,
+        patience_s: float | None = None,
+    ) -> list[Recorded]:
+        """Commit decisions in one transaction, and return them in the same order with the answers to send.
+
+        The same ticket id with the same text keeps its first decision, whatever the entry says; with another text it
+        becomes a new revision. A decision that was made without a model gives way to one that a model took part in.
+
+        Args:
+            entries: Tickets and the answers to them.
+            source: The helpdesk that the ticket ids belong to.
+            key_id: Who asked.
+            attempt: The request's idempotency key; where it was answered before, that answer is returned.
+            patience_s: How long to wait for the turn to write.
+
+        Raises:
+            KeyReused: The attempt's key was used for another request.
+            StoreUnavailable: Nothing was recorded.
+        """
+        kept = [self.stored_form(entry.ticket) for entry in entries]
+        names = [f"ticket {source} {ticket.id}" for ticket in kept if ticket.id]
+        with self.database.writing(patience_s) as session:
+            self.database.serialise(session, *names, *([f"attempt {attempt.owner} {attempt.key}"] if attempt else []))
+            earlier = self._answered(session, attempt) if attempt else None
+            if earlier is not None:
+                return earlier
+            rows = [
+                self._keep(session, entry, ticket, source, key_id) for entry, ticket in zip(entries, kept, strict=True)
+            ]
+            if attempt:
+                self.drop(session, attempt)
+                self.remember(session, attempt, "decisions", [row.answer["decision_id"] for row in rows])
+            return rows
+
+    def replay(self, attempt: Attempt) -> list[Recorded] | None:
+        """Return the decisions that a request with this idempotency key was answered with before, or None.
+
+        Raises:
+            KeyReused: The key was used for another request.
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            return self._answered(session, attempt)
+
+    def decision(self, decision_id: str) -> DecisionRow | None:
+        """Return one decision with its ticket, all feedback and the ids of the ticket's decisions, oldest first."""
+        with self.database.reading() as session:
+            row = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id))
+            if row is None:
+                return None
+            ids = [row.id]
+            if row.ticket.ticket_id is not None:
+                same = (StoredTicket.source == row.ticket.source, StoredTicket.ticket_id == row.ticket.ticket_id)
+                ids = list(
+                    session.scalars(
+                        select(StoredDecision.id).join(StoredTicket).where(*same).order_by(StoredDecision.seq)
+                    )
+                )
+            return decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
+
+    def latest(
+        self,
+        limit: int = 50,
+        *,
+        before: str | None = None,
+        ticket_id: str | None = None,
+        source: str | None = None,
+        open_only: bool = False,
+    ) -> list[DecisionRow]:
+        """Return the newest decisions, newest first.
+
+        Args:
+            limit: Most rows to return.
+            before: Id of a decision: only older ones are returned; an unknown id returns none.
+            ticket_id: Only the decisions about this ticket.
+            source: Only the decisions about tickets of this helpdesk.
+            open_only: Only decisions that nobody has said anything about.
+        """
+        query = select(StoredDecision).order_by(StoredDecision.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(
+                StoredDecision.seq < select(StoredDecision.seq).where(StoredDecision.id == before).scalar_subquery()
+            )
+        if ticket_id is not None or source is not None:
+            query = query.join(StoredTicket)
+        if ticket_id is not None:
+            query = query.where(StoredTicket.ticket_id == ticket_id)
+        if source is not None:
+            query = query.where(StoredTicket.source == source)
+        if open_only:
+            query = query.where(
+                ~select(StoredFeedback.seq).where(StoredFeedback.decision_id == StoredDecision.id).exists()
+            )
+        with self.database.reading() as session:
+            rows = list(session.scalars(query))
+            said = feedback_by_decision(session, [row.id for row in rows])
+            return [decision_row(row, said.get(row.id, ())) for row in rows]
+
+    def _answered(self, session: Session, attempt: Attempt) -> list[Recorded] | None:
+        """Return what an attempt was answered with; None where it is new, or its decisions are past their retention."""
+        refs = self.refs_of(session, attempt)
+        rows = _by_ids(session, refs) if refs is not None else []
+        return None if refs is None or len(rows) < len(refs) else [_recorded(row, created=False) for row in rows]
+
+    def _keep(self, session: Session, entry: Entry, ticket: Ticket, source: str, key_id: str | None) -> Recorded:
+        digest, now = digest_of(ticket), datetime.now(UTC)
+        stored = _same_text(session, source, ticket.id, digest) if ticket.id else None
+        if stored is not None:
+            earlier = _latest_of(session, stored.seq)
+            if earlier is not None and (earlier.model_version is not None or entry.answer.get("model_version") is None):
+                return _recorded(earlier, created=False)
+        else:
+            stored = _new_ticket(session, ticket, source, digest, now)
+        answer = {"decision_id": str(uuid4()), **self.stored_answer(entry.answer, ticket)}
+        row = StoredDecision(
+            id=answer["decision_id"],
+            ticket=stored,
+            key_id=key_id,
+            tier=answer.get("tier"),
+            category=answer.get("category"),
+            automation=answer.get("automation", ""),
+            reason=answer.get("reason", ""),
+            model_version=answer.get("model_version"),
+            sensitive=entry.sensitive,
+            clearance=entry.clearance,
+            answer=dump(answer),
+            created_at=now,
+        )
+        session.add(row)
+        session.flush()
+        return Recorded(answer, True, stored.revision, entry.clearance)
+
+
+def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
+    """Return all feedback on some decisions, oldest first."""
+    said: dict[str, list[FeedbackRow]] = {}
+    query = select(StoredFeedback).where(StoredFeedback.decision_id.in_(ids)).order_by(StoredFeedback.seq)
+    for row in session.scalars(query) if ids else ():
+        said.setdefault(row.decision_id, []).append(feedback_row(row))
+    return {decision: tuple(rows) for decision, rows in said.items()}
+
+
+def feedback_row(row: StoredFeedback) -> FeedbackRow:
+    """Turn a live row into a plain value."""
+    names = (
+        "id",
+        "decision_id",
+        "verdict",
+        "tier",
+        "category",
+        "agent",
+        "key_id",
+        "reason",
+        "comment",
+        "undoes",
+        "created_at",
+    )
+    return FeedbackRow(**{name: getattr(row, name) for name in names})
+
+
+def _same_text(session: Session, source: str, ticket_id: str, digest: str) -> StoredTicket | None:
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id, StoredTicket.digest == digest)
+    return session.scalar(select(StoredTicket).where(*same))
+
+
+def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
+    query = (
+        select(StoredDecision)
+        .where(StoredDecision.ticket_seq == ticket_seq)
+        .order_by(StoredDecision.seq.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def _decided(session: Session, source: str, ticket_id: str, digest: str) -> StoredDecision | None:
+    ticket = _same_text(session, source, ticket_id, digest)
+    return _latest_of(session, ticket.seq) if ticket is not None else None
+
+
+def _new_ticket(session: Session, ticket: Ticket, source: str, digest: str, now: datetime) -> StoredTicket:
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket.id)
+    last = session.scalar(select(func.max(StoredTicket.revision)).where(*same)) if ticket.id else None
+    stored = StoredTicket(
+        source=source,
+        ticket_id=ticket.id or None,
+        revision=(last or 0) + 1,
+        digest=digest,
+        subject=ticket.subject,
+        body=ticket.body,
+        channel=ticket.channel,
+        language=ticket.language,
+        requester=ticket.requester,
+        attributes=dump(dict(ticket.attributes)),
+        opened_at=ticket.opened_at.astimezone(UTC) if ticket.opened_at else None,
+        received_at=now,
+    )
+    session.add(stored)
+    session.flush()
+    return stored
+
+
+def _by_ids(session: Session, ids: Sequence[str]) -> list[StoredDecision]:
+    rows = {row.id: row for row in session.scalars(select(StoredDecision).where(StoredDecision.id.in_(ids)))}
+    return [rows[one] for one in ids if one in rows]
+
+
+def _recorded(row: StoredDecision, created: bool) -> Recorded:
+    return Recorded(json.loads(row.answer), created, row.ticket.revision, row.clearance)
+
+
+def decision_row(
+    row: StoredDecision, feedback: tuple[FeedbackRow, ...], revisions: tuple[str, ...] = ()
+) -> DecisionRow:
+    """Turn a live row with its ticket into a plain value."""
+    ticket = row.ticket
+    return DecisionRow(
+        id=row.id,
+        answer=json.loads(row.answer),
+        ticket_id=ticket.ticket_id,
+        source=ticket.source,
+        revision=ticket.revision,
+        subject=ticket.subject,
+        body=ticket.body,
+        channel=ticket.channel,
+        sensitive=row.sensitive,
+        clearance=row.clearance,
+        forgotten=ticket.forgotten_at is not None,
+        created_at=row.created_at,
+        feedback=feedback,
+        revisions=revisions,
+    )

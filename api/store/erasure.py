@@ -1,0 +1,196 @@
+"""Forgetting: one ticket on request, and everything past its retention; what is gone is gone from the files too."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, delete, func, select, text, update
+from sqlalchemy.orm import Session
+
+from api.refusals import NotFound
+from api.store.attempts import Attempts
+from api.store.rows import dump
+from api.store.tables import (
+    StoredAttempt,
+    StoredDecision,
+    StoredDelivery,
+    StoredFeedback,
+    StoredSession,
+    StoredTicket,
+    StoredUpdate,
+)
+
+_DELIVERY_AGE = timedelta(days=2)
+_UPDATE_AGE = timedelta(days=30)
+_SCRUBS = 20
+_NOTHING_EXPLAINED: dict[str, list[object]] = {"terms": [], "against": [], "similar": []}
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What `forget` removed: texts of a ticket, words in decisions, remarks in feedback, mentions in other decisions.
+
+    Attributes:
+        revisions: Revisions of the ticket whose text is gone.
+        decisions: Decisions whose explanation is gone.
+        remarks: Feedback whose reason and comment are gone.
+        mentions: Decisions about other tickets that listed this one as similar.
+        texts: The texts as the model read them, so that their embeddings can be removed as well.
+    """
+
+    revisions: int
+    decisions: int
+    remarks: int
+    mentions: int
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expired:
+    """How many rows `expire` removed."""
+
+    tickets: int = 0
+    decisions: int = 0
+    attempts: int = 0
+    deliveries: int = 0
+    updates: int = 0
+    sessions: int = 0
+
+    def document(self) -> dict[str, int]:
+        """Return it as a JSON document."""
+        return asdict(self)
+
+
+class Erasure(Attempts):
+    """The part of the repository that removes things."""
+
+    def forget(self, ticket_id: str, source: str | None = None) -> Forgotten:
+        """Remove a ticket's texts and everything made of them; its labels and what people decided stay, without words.
+
+        Args:
+            ticket_id: The helpdesk's id of the ticket.
+            source: The helpdesk; every one where not given.
+
+        Raises:
+            NotFound: There is no such ticket.
+            StoreUnavailable: Nothing was removed.
+        """
+        with self.database.writing() as session:
+            query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
+            tickets = list(session.scalars(query.where(StoredTicket.source == source) if source else query))
+            if not tickets:
+                raise NotFound(
+                    "no-such-ticket", "no such ticket in the store: see GET /v1/decisions for the ids that it has"
+                )
+            texts = tuple(text for ticket in tickets for text in _read_as(ticket) if text.strip())
+            decisions = _strip_decisions(session, [ticket.seq for ticket in tickets])
+            remarks = _strip_remarks(session, decisions)
+            mentions = _strip_mentions(session, ticket_id)
+            session.execute(delete(StoredUpdate).where(StoredUpdate.ticket_id == ticket_id))
+            for ticket in tickets:
+                _blank(ticket)
+            done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts)
+        self.scrub()
+        return done
+
+    def expire(self, older_than: timedelta | None, attempts_older_than: timedelta = timedelta(hours=24)) -> Expired:
+        """Remove what is past its time.
+
+        Args:
+            older_than: Age from which tickets go, with their decisions and feedback; None keeps them all.
+            attempts_older_than: Age from which idempotency keys go.
+
+        Raises:
+            StoreUnavailable: Nothing was removed.
+        """
+        now = datetime.now(UTC)
+        with self.database.writing() as session:
+            tickets = decisions = 0
+            if older_than is not None:
+                old = StoredTicket.received_at < now - older_than
+                decisions = (
+                    session.scalar(select(func.count()).select_from(StoredDecision).join(StoredTicket).where(old)) or 0
+                )
+                tickets = _removed(session, delete(StoredTicket).where(old))
+            done = Expired(
+                tickets=tickets,
+                decisions=decisions,
+                attempts=_removed(
+                    session, delete(StoredAttempt).where(StoredAttempt.created_at < now - attempts_older_than)
+                ),
+                deliveries=_removed(
+                    session, delete(StoredDelivery).where(StoredDelivery.received_at < now - _DELIVERY_AGE)
+                ),
+                updates=_removed(
+                    session,
+                    delete(StoredUpdate).where(StoredUpdate.state == "sent", StoredUpdate.sent_at < now - _UPDATE_AGE),
+                ),
+                sessions=_removed(session, delete(StoredSession).where(StoredSession.expires_at <= now)),
+            )
+        if tickets:
+            self.scrub()
+        return done
+
+    def scrub(self) -> None:
+        """Take what was deleted out of the database's files: SQLite empties its log, PostgreSQL vacuums."""
+        with self.database.translating(), self.database.engine.connect() as connection:
+            if self.database.dialect == "sqlite":
+                driver: Any = connection.connection.driver_connection
+                for _ in range(_SCRUBS):
+                    if driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+                        return
+                    time.sleep(0.1)  # somebody still reads an older state
+                return
+            quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in ("tickets", "decisions", "feedback", "updates"):
+                quiet.execute(text(f"VACUUM {table}"))
+
+
+def _read_as(ticket: StoredTicket) -> list[str]:
+    return [ticket.subject, ticket.body, f"{ticket.subject}\n{ticket.body}"]
+
+
+def _blank(ticket: StoredTicket) -> None:
+    ticket.subject = ticket.body = ""
+    ticket.attributes, ticket.requester, ticket.channel, ticket.language = "{}", None, None, None
+    ticket.digest = secrets.token_hex(32)  # the digest of a short text would give the text away
+    ticket.forgotten_at = datetime.now(UTC)
+
+
+def _strip_decisions(session: Session, tickets: list[int]) -> list[str]:
+    decisions = list(session.scalars(select(StoredDecision).where(StoredDecision.ticket_seq.in_(tickets))))
+    for row in decisions:
+        row.answer = dump({**json.loads(row.answer), "explanation": _NOTHING_EXPLAINED})
+    return [row.id for row in decisions]
+
+
+def _strip_remarks(session: Session, decisions: list[str]) -> int:
+    said = StoredFeedback.decision_id.in_(decisions) & (
+        StoredFeedback.reason.is_not(None) | StoredFeedback.comment.is_not(None)
+    )
+    return _removed(session, update(StoredFeedback).where(said).values(reason=None, comment=None))
+
+
+def _strip_mentions(session: Session, ticket_id: str) -> int:
+    """Take the ticket out of the similar tickets of decisions about others: its title stands there."""
+    mentioned = StoredDecision.answer.contains(dump({"ticket_id": ticket_id})[1:-1], autoescape=True)
+    rows = list(session.scalars(select(StoredDecision).where(mentioned)))
+    count = 0
+    for row in rows:
+        answer = json.loads(row.answer)
+        similar = answer.get("explanation", {}).get("similar", [])
+        left = [near for near in similar if near.get("ticket_id") != ticket_id]
+        if len(left) < len(similar):
+            answer["explanation"]["similar"] = left
+            row.answer, count = dump(answer), count + 1
+    return count
+
+
+def _removed(session: Session, statement: object) -> int:
+    result = session.execute(statement)  # type: ignore[call-overload]
+    return int(result.rowcount) if isinstance(result, CursorResult) else 0

@@ -1,0 +1,176 @@
+"""Feedback as training rows: what people confirmed or corrected, and what only the machine said."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.store.attempts import Attempts
+from api.store.decisions import decision_row, feedback_by_decision
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow
+from api.store.tables import StoredDecision, StoredTicket
+from triage.redact import Redactor
+
+PERSON, MACHINE = "person", "machine"
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class ExportRules:
+    """What is exported.
+
+    Attributes:
+        people_only: Leave out tickets that nobody has said anything about.
+        cap_per_agent: Most labels of one day that one agent may contribute; None for no cap.
+        cap_per_key: Most labels of one day that may come in by one API key; None for no cap.
+        settled_after: How old feedback must be to count.
+        skip_disputed: Leave out decisions on which people disagree.
+        redactor: Takes personal data and secrets out of the texts; None exports them as they are kept.
+    """
+
+    people_only: bool = False
+    cap_per_agent: int | None = 500
+    cap_per_key: int | None = 5000
+    settled_after: timedelta = timedelta(0)
+    skip_disputed: bool = False
+    redactor: Redactor | None = None
+
+
+class Export(Attempts):
+    """The part of the repository that turns feedback into training rows."""
+
+    def training_rows(self, rules: ExportRules, left_out: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield one row for each text that was decided, oldest first; forgotten ones are left out.
+
+        Labels are those of the feedback that stands; without any, those of the decision, and `label_source` says
+        ``machine``: such rows teach nothing. A correction of one label says nothing about the other, so that one is
+        null.
+
+        Args:
+            rules: What is exported.
+            left_out: Where to count rows that a rule left out, by its reason.
+        """
+        counted: Counter[tuple[str, str, str]] = Counter()
+        left_out = Counter() if left_out is None else left_out
+        for row, columns in self._decided():
+            exported = _exported(row, columns, rules, counted, left_out)
+            if exported is not None:
+                yield exported
+
+    def disputed(self) -> list[DecisionRow]:
+        """Return the decisions on which agents disagree, oldest first."""
+        return [row for row, _ in self._decided() if is_disputed(row)]
+
+    def _decided(self) -> Iterator[tuple[DecisionRow, dict[str, Any]]]:
+        """Yield every decision that counts, oldest first: the last about a text, and all that people spoke about."""
+        after = 0
+        while True:
+            query = select(StoredDecision).where(StoredDecision.seq > after).order_by(StoredDecision.seq).limit(_CHUNK)
+            with self.database.reading() as session:
+                decisions = list(session.scalars(query))
+                said = feedback_by_decision(session, [row.id for row in decisions])
+                last = _last_decisions(session, decisions)
+                kept = [
+                    row for row in decisions if row.ticket.forgotten_at is None and (row.id in said or row.seq in last)
+                ]
+                found = [(decision_row(row, said.get(row.id, ())), _columns(row.ticket)) for row in kept]
+            yield from found
+            if not decisions:
+                return
+            after = decisions[-1].seq
+
+
+def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[int]:
+    """Return the numbers of the last decision about each of the texts."""
+    tickets = {row.ticket_seq for row in decisions}
+    query = (
+        select(func.max(StoredDecision.seq))
+        .where(StoredDecision.ticket_seq.in_(tickets))
+        .group_by(StoredDecision.ticket_seq)
+    )
+    return set(session.scalars(query)) if tickets else set()
+
+
+def is_disputed(row: DecisionRow) -> bool:
+    """Say whether agents disagree: their last words on a decision name different labels."""
+    undone = {said.undoes for said in row.feedback if said.undoes}
+    last = {
+        said.agent: (said.tier, said.category)
+        for said in row.feedback
+        if said.verdict not in (UNDONE, "unsure") and said.id not in undone
+    }
+    return len(set(last.values())) > 1
+
+
+def _columns(ticket: StoredTicket) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        "id": ticket.ticket_id,
+        "subject": ticket.subject,
+        "body": ticket.body,
+        "channel": ticket.channel,
+        "language": ticket.language,
+        "opened_at": ticket.opened_at.isoformat() if ticket.opened_at else None,
+    }
+    return columns | {f"attributes.{name}": value for name, value in json.loads(ticket.attributes).items()}
+
+
+def _exported(
+    row: DecisionRow,
+    columns: dict[str, Any],
+    rules: ExportRules,
+    counted: Counter[tuple[str, str, str]],
+    left_out: Counter[str],
+) -> dict[str, Any] | None:
+    said = row.standing
+    if said is not None and said.verdict == "unsure":
+        said = None
+    refusal = _refusal(row, said, rules, counted)
+    if refusal:
+        left_out[refusal] += 1
+        return None
+    labels = (said.tier, said.category) if said else (row.answer.get("tier"), row.answer.get("category"))
+    if labels == (None, None) or (said is None and rules.people_only):
+        return None
+    if rules.redactor is not None:
+        columns = {
+            name: rules.redactor.redact(value) if _is_text(name, value) else value for name, value in columns.items()
+        }
+    return {
+        **columns,
+        "tier": labels[0],
+        "category": labels[1],
+        "label_source": PERSON if said else MACHINE,
+        "sensitive": row.sensitive,
+        "decision_id": row.id,
+        "verdict": said.verdict if said else None,
+        "labelled_at": (said.created_at if said else row.created_at).isoformat(),
+        "model_version": row.answer.get("model_version"),
+    }
+
+
+def _is_text(name: str, value: object) -> bool:
+    return isinstance(value, str) and (name in ("subject", "body") or name.startswith("attributes."))
+
+
+def _refusal(
+    row: DecisionRow, said: FeedbackRow | None, rules: ExportRules, counted: Counter[tuple[str, str, str]]
+) -> str | None:
+    if said is None:
+        return None
+    if datetime.now(UTC) - said.created_at < rules.settled_after:
+        return "unsettled"
+    if rules.skip_disputed and is_disputed(row):
+        return "disputed"
+    day = said.created_at.date().isoformat()
+    for whose, who, most in (("agent", said.agent, rules.cap_per_agent), ("key", said.key_id or "", rules.cap_per_key)):
+        counted[day, whose, who] += 1
+        if most is not None and counted[day, whose, who] > most:
+            return f"over the daily cap of one {whose}"
+    return None

@@ -1,0 +1,59 @@
+"""The repository: one object through which the service and its commands reach the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from api.store.database import PATIENCE_S, Database
+from api.store.decisions import Decisions
+from api.store.erasure import Erasure
+from api.store.export import Export
+from api.store.history import History
+from api.store.keys import Keys
+from api.store.migrate import migrate
+from api.store.outbox import Outbox
+from triage.redact import Redactor
+
+
+class Repository(Decisions, History, Keys, Outbox, Export, Erasure):
+    """Everything that the store can do; every method is one transaction, safe to call from any thread.
+
+    What a method returned has been committed: it survives the process being killed. Methods block; call them from
+    worker threads, never from the event loop.
+
+    Raises:
+        StoreUnavailable: From every method, where the store does not answer; nothing was changed then.
+    """
+
+    def ping(self) -> None:
+        """Ask the store for one row, so that a readiness probe knows whether it answers."""
+        self.database.ping()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+
+def store_url(home: Path, url: str = "") -> str:
+    """Return the URL of the store: the one stated, else that of ``store.sqlite`` in the home."""
+    return url or f"sqlite:///{home / 'store.sqlite'}"
+
+
+def open_repository(home: Path, url: str = "", *, redact: bool = False, patience_s: float = PATIENCE_S) -> Repository:
+    """Open the store, bring it to the newest shape, and return its repository.
+
+    Any number of processes may do this together.
+
+    Args:
+        home: Directory of all state; the default store is ``store.sqlite`` in it.
+        url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; empty for the default store.
+        redact: Whether personal data and secrets are taken out of tickets before they are stored.
+        patience_s: How long a transaction waits for its turn.
+
+    Raises:
+        InvalidRequest: The URL makes no sense, or a newer version wrote the store.
+        StoreUnavailable: The store cannot be reached.
+    """
+    database = Database(store_url(home, url), patience_s)
+    migrate(database)
+    return Repository(database, Redactor() if redact else None)

@@ -1,0 +1,190 @@
+"""The tables of the store, as SQLAlchemy models; one shape for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment in UTC that comes back with its time zone from either database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn a moment into UTC before it is stored."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give a stored moment its time zone back."""
+        if not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+"""Type of a running number: SQLite only counts up by itself in an INTEGER."""
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class StoredTicket(Base):
+    """One revision of a ticket: another text under the same id is another row."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (
+        UniqueConstraint("source", "ticket_id", "digest", name="uq_tickets_text"),
+        UniqueConstraint("source", "ticket_id", "revision", name="uq_tickets_revision"),
+        Index("ix_tickets_received", "received_at"),
+    )
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    source: Mapped[str] = mapped_column(String(64))
+    ticket_id: Mapped[str | None] = mapped_column(Text)
+    revision: Mapped[int] = mapped_column(Integer)
+    digest: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    channel: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(Text)
+    requester: Mapped[str | None] = mapped_column(Text)
+    attributes: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime | None] = mapped_column(Utc)
+    received_at: Mapped[datetime] = mapped_column(Utc)
+    forgotten_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class StoredDecision(Base):
+    """What was answered about one revision of a ticket; `answer` is the JSON document as it was sent."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index("ix_decisions_ticket", "ticket_seq"), Index("ix_decisions_created", "created_at"))
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    ticket_seq: Mapped[int] = mapped_column(ForeignKey("tickets.seq", ondelete="CASCADE"))
+    key_id: Mapped[str | None] = mapped_column(String(36))
+    tier: Mapped[str | None] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(Text)
+    automation: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(32))
+    model_version: Mapped[str | None] = mapped_column(Text)
+    sensitive: Mapped[bool]
+    clearance: Mapped[int] = mapped_column(Integer)
+    answer: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+
+    ticket: Mapped[StoredTicket] = relationship(lazy="joined", innerjoin=True)
+
+
+class StoredFeedback(Base):
+    """One thing that a person said about a decision; rows are only ever added."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        Index("ix_feedback_decision", "decision_id"),
+        Index("ix_feedback_agent", "agent", "created_at"),
+        Index("ix_feedback_key", "key_id", "created_at"),
+        UniqueConstraint("undoes", name="uq_feedback_undoes"),
+    )
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    decision_id: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"))
+    verdict: Mapped[str] = mapped_column(String(16))
+    tier: Mapped[str | None] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(Text)
+    agent: Mapped[str] = mapped_column(Text)
+    key_id: Mapped[str | None] = mapped_column(String(36))
+    reason: Mapped[str | None] = mapped_column(Text)
+    comment: Mapped[str | None] = mapped_column(Text)
+    undoes: Mapped[str | None] = mapped_column(String(36))
+    created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredAttempt(Base):
+    """A request that carried an idempotency key, and the rows that its answer was made of."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_created", "created_at"),)
+
+    owner: Mapped[str] = mapped_column(String(36), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    refs: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredKey(Base):
+    """An API key: only its prefix and its SHA-256 are kept."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(Text)
+    clearance: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    expires_at: Mapped[datetime | None] = mapped_column(Utc)
+    revoked_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class StoredSession(Base):
+    """An agent's session on the page: the SHA-256 of its token, and the key that it was opened with."""
+
+    __tablename__ = "sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("keys.id", ondelete="CASCADE"))
+    agent: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    expires_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredDelivery(Base):
+    """A webhook delivery that was taken: the same id is never taken twice."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_received", "received_at"),)
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredUpdate(Base):
+    """An update that is owed to a helpdesk: pending until it is sent, dead once it has failed too often."""
+
+    __tablename__ = "updates"
+    __table_args__ = (Index("ix_updates_due", "state", "due_at"),)
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    target: Mapped[str] = mapped_column(String(64))
+    ticket_id: Mapped[str] = mapped_column(Text)
+    decision_id: Mapped[str] = mapped_column(String(36))
+    payload: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(8))
+    attempts: Mapped[int] = mapped_column(Integer)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    due_at: Mapped[datetime] = mapped_column(Utc)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    sent_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class StoredMark(Base):
+    """A small fact that must survive a restart, such as how far a helpdesk has been read."""
+
+    __tablename__ = "marks"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,165 @@
+"""What the service tells its operators: Prometheus metrics and structured logs, never with ticket text."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from triage.redact import Redactor
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_SIZES = (1, 2, 4, 8, 16, 32)
+_MADE_UP = frozenset({"timestamp", "level", "logger", "request_id", "method", "route", "version"})
+
+
+class Metrics:
+    """Counters of one process; with several processes each adds its share to files in a common directory."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "triage_requests", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self.latency = Histogram(
+            "triage_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self.in_flight = _gauge("triage_requests_in_flight", "Requests being answered", registry)
+        self.waiting = _gauge("triage_queue_tickets", "Tickets that wait for a score", registry)
+        self.batch_size = Histogram(
+            "triage_score_batch_tickets", "Tickets scored together", buckets=_SIZES, registry=registry
+        )
+        self.scoring = Histogram(
+            "triage_score_seconds", "Time to score a micro-batch", buckets=_SECONDS, registry=registry
+        )
+        self.shed = Counter("triage_refused", "Requests refused because of load", ["cause"], registry=registry)
+        self.fallbacks = Counter(
+            "triage_fallbacks", "Micro-batches routed by rules because the model failed", ["cause"], registry=registry
+        )
+        self.decisions = Counter(
+            "triage_decisions", "Decisions made", ["automation", "model_version"], registry=registry
+        )
+        self.verdicts = Counter(
+            "triage_verdicts", "Verdicts per target", ["target", "source", "reason"], registry=registry
+        )
+        self.confidence = Histogram(
+            "triage_confidence",
+            "Confidence of the model's own verdicts",
+            ["target"],
+            buckets=_SHARES,
+            registry=registry,
+        )
+        self.load_failures = Counter("triage_model_load_failures", "Bundles refused", registry=registry)
+        self.swaps = Counter("triage_model_swaps", "Bundles taken into use", registry=registry)
+        self.model_ready = _gauge("triage_model_ready", "1 where a model answers, 0 where the rules do", registry)
+        self.spooled = _gauge("triage_spooled_tickets", "Decisions kept in memory until the store answers", registry)
+        self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
+        self.dropped = Counter("triage_dropped_tickets", "Decisions answered but not kept", registry=registry)
+
+    def observe_decision(self, answer: Mapping[str, Any]) -> None:
+        """Count a decision by how it was made."""
+        self.decisions.labels(answer["automation"], answer["model_version"] or "none").inc()
+        for target, verdict in answer["targets"].items():
+            self.verdicts.labels(target, verdict["source"], verdict["reason"]).inc()
+            if verdict["source"] == "model" and verdict["confidence"] is not None:
+                self.confidence.labels(target).observe(verdict["confidence"])
+
+    def text(self) -> bytes:
+        """Write the metrics of all processes in the Prometheus text format."""
+        if not os.environ.get(MULTIPROCESS_VARIABLE):
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
+
+
+def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
+    return Gauge(name, text, registry=registry, multiprocess_mode="livesum")
+
+
+def configure_logs(level: str) -> None:
+    """Write logs as JSON lines on stderr, those of the server and its libraries included."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_messages_of_errors,
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                Redacting(),
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+    for name in ("httpx", "httpcore", "alembic", "asyncio"):
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+class Redacting:
+    """The last step of every log line: takes personal data and secrets out of its texts."""
+
+    def __init__(self) -> None:
+        self._redactor = Redactor()
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Redact every text but those that the service itself made up."""
+        for name, value in event.items():
+            if isinstance(value, str) and name not in _MADE_UP:
+                event[name] = self._redactor.redact(value)
+        return event
+
+
+def _without_messages_of_errors(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace a traceback by where it happened: an error's message may quote what somebody sent."""
+    info = event.pop("exc_info", None)
+    error = (
+        info[1]
+        if isinstance(info, tuple)
+        else info
+        if isinstance(info, BaseException)
+        else sys.exc_info()[1]
+        if info
+        else None
+    )
+    if error is not None:
+        event.update(described(error))
+    return event
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """Describe an error by its type and the places it passed, without its message."""
+    places, frame = [], error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        places.append(f"{Path(code.co_filename).name}:{frame.tb_lineno} {code.co_name}")
+        frame = frame.tb_next
+    return {"kind": type(error).__name__, "places": places[-12:]}

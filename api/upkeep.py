@@ -1,0 +1,57 @@
+"""Upkeep: what is past its time is removed every hour, while the service runs."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import timedelta
+
+import structlog
+
+from api.settings import Settings
+from api.store.repository import Repository
+from triage.errors import StoreUnavailable
+
+_FIRST_S, _EVERY_S = 60.0, 3600.0
+log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """Removes tickets past their retention, old idempotency keys, deliveries and sessions, in a thread of its own.
+
+    Args:
+        repository: The store.
+        settings: Says how long things are kept.
+    """
+
+    def __init__(self, repository: Repository, settings: Settings) -> None:
+        self._repository = repository
+        self._tickets = timedelta(days=settings.retention_days) if settings.retention_days else None
+        self._attempts = timedelta(hours=settings.idempotency_hours)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first round comes within a minute or two, so that workers do not all do it at once."""
+        self._thread.start()
+
+    def stop(self, within_s: float = 2.0) -> None:
+        """Stop; a round that is under way is finished."""
+        self._stopping.set()
+        self._thread.join(within_s)
+
+    def once(self) -> None:
+        """Remove what is past its time; a store that does not answer is tried again next time."""
+        try:
+            done = self._repository.expire(self._tickets, self._attempts).document()
+        except StoreUnavailable as error:
+            log.warning("upkeep_put_off", code=error.code)
+            return
+        if any(done.values()):
+            log.info("upkeep", **done)
+
+    def _run(self) -> None:
+        wait_s = _FIRST_S * random.uniform(0.5, 2.0)
+        while not self._stopping.wait(wait_s):
+            self.once()
+            wait_s = _EVERY_S * random.uniform(0.9, 1.1)

@@ -1,0 +1,187 @@
+"""Encoders: from texts to unit vectors, by ONNX in serving and training alike, or by sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from triage.errors import BundleMismatch, EncoderUnavailable
+
+ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
+"""Files of an ONNX encoder directory."""
+
+_BATCH = 32
+Progress = Callable[[int], object]
+"""Called with the number of texts done since the last call."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors.
+
+    Attributes:
+        name: What it is, stable over processes: equal names give equal vectors.
+        dim: Length of a vector.
+    """
+
+    name: str
+    dim: int
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode texts as float32 of shape [n, dim], each row of Euclidean length 1."""
+        ...
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Say for each text whether only its beginning is read."""
+        ...
+
+
+class OnnxEncoder:
+    """A sentence-transformers model exported to ONNX, pooling and normalising inside the graph.
+
+    Args:
+        files: The directory that holds `ONNX_FILES`, or their content by name.
+        threads: Texts encoded at a time; None takes one per core.
+
+    Raises:
+        BundleMismatch: If a file is absent or cannot be read as what it should be.
+    """
+
+    def __init__(self, files: Path | Mapping[str, bytes], threads: int | None = None) -> None:
+        place = repr(files.name) if isinstance(files, Path) else "the bundle"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._threads = threads or os.cpu_count() or 1
+        try:
+            content = {
+                name: (files / name).read_bytes() if isinstance(files, Path) else files[name] for name in ONNX_FILES
+            }
+            facts = json.loads(content["encoder.json"])
+            self.name: str = facts["name"]
+            self.dim: int = int(facts["dim"])
+            self.max_tokens: int = int(facts["max_tokens"])
+            self._tokenizer = Tokenizer.from_str(content["tokenizer.json"].decode("utf-8"))
+            self._session = onnxruntime.InferenceSession(
+                content["encoder.onnx"], options, providers=["CPUExecutionProvider"]
+            )
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise BundleMismatch(
+                f"encoder in {place} cannot be read: {error}; train or pull the bundle again"
+            ) from error
+        except Exception as error:  # tokenizers and onnxruntime raise bare Exception and types of their own
+            raise BundleMismatch(
+                f"encoder in {place} cannot be loaded: {error}; train or pull the bundle again"
+            ) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_tokens)
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode each text on its own, several at a time on threads of their own.
+
+        A quantised graph scales its activations by what else is in the batch: alone, a text has the same vector in
+        training, in a batch and as a single request. Without padding this is also the faster way on a CPU.
+        """
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+
+        def run(row: int) -> None:
+            ids = self._tokenizer.encode(texts[row]).ids
+            tokens = np.zeros((1, max(2, len(ids))), dtype=np.int64)
+            mask = np.zeros_like(tokens)
+            tokens[0, : len(ids)], mask[0, : len(ids)] = ids, 1
+            vectors[row] = self._session.run(["sentence_embedding"], {"input_ids": tokens, "attention_mask": mask})[0][
+                0
+            ]
+            if progress is not None:
+                progress(1)
+
+        if len(texts) == 1 or self._threads == 1:
+            for row in range(len(texts)):
+                run(row)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(run, range(len(texts))))
+        return vectors
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Say for each text whether it has more tokens than the encoder reads."""
+        return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(list(texts))]
+
+
+class SentenceTransformerEncoder:
+    """A sentence-transformers model as it is: for encoders that do not export, and for GPUs. Needs the training wing.
+
+    Args:
+        name_or_path: A hub name or a local folder.
+        device: Such as ``cpu`` or ``cuda``; None chooses.
+
+    Raises:
+        EncoderUnavailable: If it cannot be loaded, or would run code of its own.
+    """
+
+    def __init__(self, name_or_path: str, device: str | None = None) -> None:
+        refuse_foreign_modules(Path(name_or_path))
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ModuleNotFoundError as error:
+            raise EncoderUnavailable(
+                f"encoder {name_or_path!r} needs sentence-transformers, which is not installed; "
+                "pip install 'helpdesk-triage[train]'"
+            ) from error
+        try:
+            self.model: Any = SentenceTransformer(name_or_path, device=device, trust_remote_code=False)
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            raise EncoderUnavailable(
+                f"encoder {name_or_path!r} cannot be loaded: {' '.join(str(error).split())[:300]}; "
+                "name a sentence-transformers model of the hub or a local folder"
+            ) from error
+        self.name = f"sentence-transformers:{name_or_path}"
+        self.dim: int = int(self.model.encode([""], show_progress_bar=False).shape[1])
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode texts on the model's device."""
+        vectors = self.model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+        if progress is not None:
+            progress(len(texts))
+        return np.asarray(vectors, dtype=np.float32)
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Say for each text whether it has more tokens than the encoder reads."""
+        limit = self.model.max_seq_length
+        counts = (
+            (len(ids) for ids in self.model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"])
+            if texts
+            else ()
+        )
+        return [limit is not None and count > limit for count in counts]
+
+
+def refuse_foreign_modules(folder: Path) -> None:
+    """Refuse an encoder folder that names modules outside sentence-transformers: loading it would run its code.
+
+    Raises:
+        EncoderUnavailable: Naming the foreign module types.
+    """
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return
+    try:
+        types = [str(module.get("type", "")) for module in json.loads(listing.read_text("utf-8"))]
+    except (ValueError, AttributeError) as error:
+        raise EncoderUnavailable(
+            f"encoder folder {folder.name!r} has an unreadable modules.json: {error}; fetch it again"
+        ) from error
+    foreign = sorted({kind for kind in types if not kind.startswith("sentence_transformers.")})
+    if foreign:
+        raise EncoderUnavailable(
+            f"encoder folder {folder.name!r} asks for modules {', '.join(foreign)}: "
+            "only those of sentence-transformers are taken"
+        )

@@ -1,0 +1,72 @@
+"""Why a head believes what it does: how far each word and field pushed the label, exact for the linear lexical part."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from models.classifier import Head
+from models.features import FIELD_WEIGHT, Fields
+from models.lexicon import Lexicon, terms_of, words_of
+from triage.prediction import Term
+from triage.ticket import Ticket
+
+SHOWN = 8
+"""Terms shown for the label, and against the runner-up, at most."""
+
+
+def push(
+    lexicon: Lexicon, fields: Fields, head: Head, ticket: Ticket, label: int, rival: int | None = None
+) -> dict[str, float]:
+    """Return how far each word, word pair and field pushed a label, in logits.
+
+    The pushes add up to what the sparse features add to the label's logit, less what they add to the rival's (without a
+    rival: to the mean of all labels'). What pieces of words add is credited to the words that hold them.
+
+    Args:
+        lexicon: Of the bundle.
+        fields: Of the bundle.
+        head: Whose logits are explained.
+        ticket: What was scored.
+        label: Place of the label in `head.labels`.
+        rival: Place of the label it is compared with; None compares with all.
+    """
+    _, columns, values = lexicon.rows([ticket.text])
+    weights = head.lexical_weights(columns)
+    margin = weights[:, label] - (weights.mean(axis=1) if rival is None else weights[:, rival])
+    pushes = dict(zip(columns.tolist(), (values * margin).tolist(), strict=True))
+    total: dict[str, float] = defaultdict(float)
+    for term in set(terms_of(words_of(ticket.text))):
+        column = lexicon.term_columns.get(term)
+        if column is not None:
+            total[term] += pushes[column]
+    _credit_pieces(lexicon, ticket.text, pushes, total)
+    present = fields.present(ticket)
+    if present:
+        rows = head.lexical_weights(np.array(present, dtype=np.int32) + lexicon.size)
+        margins = rows[:, label] - (rows.mean(axis=1) if rival is None else rows[:, rival])
+        for place, margin_of_field in zip(present, margins, strict=True):
+            total[fields.names[place]] += FIELD_WEIGHT * float(margin_of_field)
+    return dict(total)
+
+
+def _credit_pieces(lexicon: Lexicon, text: str, pushes: dict[int, float], total: dict[str, float]) -> None:
+    """Share what each piece adds among the tokens that hold it, as often as they do."""
+    tokens = text.lower().split()
+    held = [lexicon.piece_columns_of(token) for token in tokens]
+    if not held:
+        return
+    columns, counts = np.unique(np.concatenate(held), return_counts=True)
+    share = {int(column): pushes[int(column)] / int(count) for column, count in zip(columns, counts, strict=True)}
+    for token, own in zip(tokens, held, strict=True):
+        if len(own):
+            words = words_of(token)
+            total[" ".join(words) if words else token[:40]] += sum(share[int(column)] for column in own)
+
+
+def strongest(pushes: dict[str, float], count: int = SHOWN) -> tuple[Term, ...]:
+    """Return the terms that pushed hardest, either way, the hardest first; what hardly counted is left out."""
+    ranked: Iterable[tuple[str, float]] = sorted(pushes.items(), key=lambda pair: (-abs(pair[1]), pair[0]))[:count]
+    return tuple(Term(term, round(weight, 4)) for term, weight in ranked if abs(weight) >= 5e-4)

@@ -1,0 +1,53 @@
+"""Which language a text is in, said only where there is enough text to tell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+from models.lexicon import words_of
+
+MIN_WORDS = 5
+MIN_CONFIDENCE = 0.9
+_READ_CHARS = 300
+_REMEMBERED = 1 << 14
+_LOCK = threading.Lock()
+
+
+def detect_language(text: str) -> str | None:
+    """Return the ISO 639-1 code of the language of a text; None where it is too short or too mixed to tell.
+
+    Example:
+        >>> detect_language("VPN") is None
+        True
+    """
+    return _detect(text[:_READ_CHARS])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _detect(text: str) -> str | None:
+    if len(words_of(text)) < MIN_WORDS:
+        return None
+    best = _detector().compute_language_confidence_values(text)[0]
+    return str(best.language.iso_code_639_1.name).lower() if best.value >= MIN_CONFIDENCE else None
+
+
+def _detector() -> Any:
+    with _LOCK:
+        return _build()
+
+
+@cache
+def _build() -> Any:
+    from lingua import (
+        LanguageDetectorBuilder,
+    )  # late: its models take half a second that a rules-only process need not pay
+
+    return LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
+
+
+def detect_languages(texts: Sequence[str]) -> list[str | None]:
+    """Return `detect_language` of each text."""
+    return [detect_language(text) for text in texts]

@@ -1,0 +1,221 @@
+"""The manifest of a bundle: every file with its size and SHA-256, checked before a byte of any of them is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
+
+FORMAT = 1
+"""Version of the bundle's layout; another one is refused."""
+
+MANIFEST = "manifest.json"
+MAX_FILES = 64
+MAX_BYTES = 2 << 30
+MAX_MANIFEST_BYTES = 4 << 20
+SUFFIXES = (".json", ".npy", ".toml", ".onnx", ".md", ".html", ".png", ".svg", ".txt")
+"""What a bundle may hold: none of these formats carries code that a reader of this project would run."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}(?:/[A-Za-z0-9][A-Za-z0-9_.-]{0,79}){0,2}")
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+Manifest = dict[str, Any]
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """Return the digest of a bundle: SHA-256 over everything its manifest says, the digest itself left aside."""
+    said = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()).hexdigest()
+
+
+def write_directory(target: Path, files: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> Manifest:
+    """Write a bundle directory; it appears whole or not at all, and its manifest is written last.
+
+    Args:
+        target: Must be absent or empty.
+        files: Content by name, or a file to copy.
+        facts: What the manifest says beside the list of files.
+
+    Raises:
+        InvalidRequest: If the target is occupied or cannot be written.
+    """
+    refuse_occupied(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
+    except OSError as error:
+        raise InvalidRequest(
+            f"bundle cannot be written to {str(target)!r}: {error.strerror}; choose another --out"
+        ) from error
+    try:
+        manifest = _fill(draft, files, facts)
+        draft.chmod(0o755)
+        if target.is_dir():
+            target.rmdir()
+        os.replace(draft, target)
+    except OSError as error:
+        raise InvalidRequest(
+            f"bundle cannot be written to {str(target)!r}: {error.strerror}; make room or choose another --out"
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return manifest
+
+
+def refuse_occupied(target: Path) -> None:
+    """Make sure that a bundle can be put somewhere.
+
+    Raises:
+        InvalidRequest: If there is a file, a link, or a directory that is not empty.
+    """
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise InvalidRequest(
+            f"{str(target)!r} is occupied: a bundle goes to a place that is absent or empty; choose another --out"
+        )
+
+
+def _fill(draft: Path, files: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> Manifest:
+    listed = {}
+    for name in sorted(files):
+        place = draft / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        content = files[name]
+        if isinstance(content, Path):
+            shutil.copyfile(content, place)
+        else:
+            place.write_bytes(content)
+        with place.open("rb+") as stream:
+            listed[name] = {"bytes": place.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+            os.fsync(stream.fileno())
+    manifest: Manifest = {"format": FORMAT, **facts, "files": listed}
+    manifest["digest"] = digest_of(manifest)
+    with (draft / MANIFEST).open("x", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest
+
+
+def read_manifest(directory: Path, expected_digest: str | None = None) -> Manifest:
+    """Read the manifest of a bundle and check that it agrees with itself.
+
+    Args:
+        directory: The bundle.
+        expected_digest: The digest it must have; None takes any.
+
+    Raises:
+        BundleNotFound: If there is no bundle.
+        BundleTampered: If the manifest was altered or lists what no bundle holds.
+        BundleMismatch: If it has another format than this code reads.
+    """
+    if not directory.is_dir():
+        raise BundleNotFound(f"no bundle in {str(directory)!r}: not a directory; name one that triage train wrote")
+    try:
+        manifest = json.loads(_read(directory / MANIFEST, MAX_MANIFEST_BYTES))
+    except FileNotFoundError as error:
+        raise BundleNotFound(
+            f"no bundle in {str(directory)!r}: it has no {MANIFEST}; name a directory that triage train wrote"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _tampered(directory, f"{MANIFEST} is not JSON") from error
+    if not isinstance(manifest, dict):
+        raise _tampered(directory, f"{MANIFEST} is not a table")
+    if manifest.get("format") != FORMAT:
+        raise BundleMismatch(
+            f"bundle {directory.name!r} has format {str(manifest.get('format'))[:20]!r}: "
+            f"this code reads format {FORMAT}; train it again"
+        )
+    _check_listing(directory, manifest)
+    if manifest.get("digest") != digest_of(manifest):
+        raise _tampered(directory, f"{MANIFEST} does not agree with its own digest")
+    if expected_digest is not None and manifest["digest"] != expected_digest:
+        raise _tampered(directory, f"digest is {manifest['digest'][:12]}, not {expected_digest[:12]}")
+    return manifest
+
+
+def _check_listing(directory: Path, manifest: Mapping[str, Any]) -> None:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not 0 < len(files) <= MAX_FILES:
+        raise _tampered(directory, f"{MANIFEST} lists no files, or more than {MAX_FILES}")
+    for name, entry in files.items():
+        if not _NAME.fullmatch(name) or ".." in name or name == MANIFEST:
+            raise _tampered(directory, f"{MANIFEST} lists a name that no bundle has: {name[:80]!r}")
+        if PurePosixPath(name).suffix not in SUFFIXES:
+            raise _tampered(directory, f"{MANIFEST} lists {name[:80]!r}: only {', '.join(SUFFIXES)} are taken")
+        if not isinstance(entry, dict) or not _plausible(entry):
+            raise _tampered(directory, f"{MANIFEST} says nothing usable about {name!r}")
+    if sum(entry["bytes"] for entry in files.values()) > MAX_BYTES:
+        raise _tampered(directory, f"{MANIFEST} lists more than {MAX_BYTES >> 30} GiB")
+
+
+def _plausible(entry: Mapping[str, Any]) -> bool:
+    size, digest = entry.get("bytes"), entry.get("sha256")
+    return (
+        isinstance(size, int)
+        and not isinstance(size, bool)
+        and 0 <= size <= MAX_BYTES
+        and isinstance(digest, str)
+        and bool(_HEX.fullmatch(digest))
+    )
+
+
+def audit(directory: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """Read exactly the files that a manifest lists and make sure that they are unaltered; nothing is parsed.
+
+    Whoever builds a model from what is returned builds it from the very bytes that were checked.
+
+    Raises:
+        BundleTampered: Naming the file that is missing, added, a link, of another size or of other content.
+    """
+    found = set()
+    for place, folders, names in os.walk(directory):
+        for name in [*folders, *names]:
+            path = Path(place) / name
+            if path.is_symlink():
+                raise _tampered(directory, f"{path.relative_to(directory)} is a link")
+        found |= {(Path(place) / name).relative_to(directory).as_posix() for name in names}
+        if len(found) > MAX_FILES + 1:
+            raise _tampered(directory, "it holds more files than a bundle has")
+    listed = set(manifest["files"])
+    for what, odd in (("missing", listed - found), ("not listed in the manifest", found - listed - {MANIFEST})):
+        if odd:
+            raise _tampered(directory, f"{', '.join(sorted(odd)[:5])} {'is' if len(odd) == 1 else 'are'} {what}")
+    return {name: _checked(directory, name, entry) for name, entry in manifest["files"].items()}
+
+
+def _checked(directory: Path, name: str, entry: Mapping[str, Any]) -> bytes:
+    try:
+        content = _read(directory / name, entry["bytes"])
+    except (OSError, ValueError) as error:
+        raise _tampered(directory, f"{name} is not what the manifest lists") from error
+    if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise _tampered(directory, f"{name} is not what the manifest lists")
+    return content
+
+
+def _open(path: Path) -> int:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"{path.name} is no plain file")
+    return handle
+
+
+def _read(path: Path, most: int) -> bytes:
+    with os.fdopen(_open(path), "rb") as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise ValueError(f"{path.name} is larger than {most} bytes")
+        return stream.read(most + 1)
+
+
+def _tampered(directory: Path, what: str) -> BundleTampered:
+    return BundleTampered(f"bundle {directory.name!r} is refused: {what}; pull or train it again")

@@ -1,0 +1,96 @@
+"""Members of a head: linear models on words and meaning, votes of similar tickets; each scores every label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import Features, times
+
+VOTERS = 15
+_POWER = 4.0
+_DOUBT = 0.02
+
+
+class Member(Protocol):
+    """Scores labels from features.
+
+    Attributes:
+        name: Unique within a head.
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique within a head."""
+        ...
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return raw scores of shape [n, classes]."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinearMember:
+    """A linear model on the sparse features, on the embedding, or on both side by side.
+
+    Attributes:
+        name: Unique within a head.
+        intercept: float32 of shape [classes].
+        sparse: Weights of shape [columns, classes]; None where it does not look at words.
+        dense: Weights of shape [dim, classes]; None where it does not look at the embedding.
+    """
+
+    name: str
+    intercept: NDArray[np.float32]
+    sparse: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return raw scores of shape [n, classes]."""
+        total = np.tile(self.intercept, (len(features.dense), 1))
+        if self.sparse is not None:
+            total += times(features.sparse, self.sparse)
+        if self.dense is not None:
+            total += features.dense @ self.dense
+        return total
+
+
+@dataclass(frozen=True)
+class NeighbourMember:
+    """Votes of the nearest tickets, weighted by similarity to the fourth power, as log shares.
+
+    Attributes:
+        name: Unique within a head.
+        codes: Label code by row of the history, negative where it has no vote; int32 of shape [history].
+        classes: Number of labels.
+        by_words: Whether words count beside meaning in who is near.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    classes: int
+    by_words: bool = False
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return the logarithm of each label's share of the votes, of shape [n, classes]."""
+        if self.by_words:
+            return log_votes(features.alike, features.likeness, self.codes, self.classes)
+        return log_votes(features.near, features.similarity, self.codes, self.classes)
+
+
+def log_votes(
+    near: NDArray[np.int64], similarity: NDArray[np.float32], codes: NDArray[np.int32], classes: int
+) -> NDArray[np.float32]:
+    """Turn neighbours into log shares of the votes of the first `VOTERS` that have one, a little doubt added."""
+    labels = np.where(near >= 0, codes[near], -1)
+    votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** _POWER, 0.0)
+    votes[np.cumsum(labels >= 0, axis=1) > VOTERS] = 0.0
+    shares = np.zeros((len(near), classes), dtype=np.float64)
+    rows = np.repeat(np.arange(len(near))[:, None], near.shape[1], axis=1)
+    np.add.at(shares, (rows, np.maximum(labels, 0)), votes)
+    total = shares.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, shares / np.maximum(total, 1e-12), 1.0 / classes)
+    return np.log((1 - _DOUBT) * shares + _DOUBT / classes).astype(np.float32)

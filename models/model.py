@@ -1,0 +1,135 @@
+"""The learned part of a bundle: vocabulary, history and heads, from tickets and their vectors to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classifier import Head, Probabilities
+from models.explain import push, strongest
+from models.features import Features, Fields, sparse_features
+from models.language import detect_language
+from models.lexicon import Lexicon, words_of
+from models.neighbours import NeighbourIndex
+from models.novelty import excluded_share, novelty
+from models.topics import Topics
+from triage.prediction import Explanation, Prediction, Score
+from triage.ticket import Ticket
+
+SIMILAR_SHOWN = 5
+_ORDER = ("category", "tier")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that was learned.
+
+    Attributes:
+        lexicon: Vocabulary of words and pieces.
+        fields: Structured fields that count.
+        topics: Projection of words for finding look-alikes.
+        history: Past tickets as vectors.
+        heads: One per target that could be learned.
+        set_floors: Per target, the probability from which a label belongs to the prediction set.
+        sensitive_clearance: Clearance needed to see sensitive past tickets.
+    """
+
+    lexicon: Lexicon
+    fields: Fields
+    topics: Topics
+    history: NeighbourIndex
+    heads: Mapping[str, Head]
+    set_floors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    sensitive_clearance: int = 2
+
+    def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
+        """Return what the heads see of tickets with these embeddings."""
+        sparse = sparse_features(self.lexicon, self.fields, tickets)
+        return Features(sparse, vectors, *self.history.nearest(vectors, self.topics.project(sparse)))
+
+    def beliefs(self, features: Features) -> dict[str, Probabilities]:
+        """Return calibrated probabilities by target, each of shape [n, labels]."""
+        found: dict[str, Probabilities] = {}
+        for target in _ORDER:
+            if target in self.heads:
+                found[target] = self.heads[target].probabilities(features, found.get("category"))
+        return {target: self.heads[target].in_traffic(values) for target, values in found.items()}
+
+    def predict(
+        self,
+        tickets: Sequence[Ticket],
+        vectors: NDArray[np.float32],
+        truncated: Sequence[bool],
+        *,
+        explain: bool = False,
+        clearance: int = 0,
+    ) -> list[Prediction]:
+        """Return what the model believes about each ticket.
+
+        Args:
+            tickets: Any number of them.
+            vectors: Their embeddings, float32 of shape [n, dim].
+            truncated: Whether the encoder read only the beginning.
+            explain: Whether to add the terms that counted and similar tickets.
+            clearance: What the reader may see.
+        """
+        features = self.features(tickets, vectors)
+        beliefs = self.beliefs(features)
+        strange = novelty(features.similarity, beliefs)
+        rare = {
+            target: excluded_share(features.near, features.similarity, codes)
+            for target, codes in self.history.codes.items()
+        }
+        return [
+            Prediction(
+                beliefs={target: self._ranked(target, values[row]) for target, values in beliefs.items()},
+                novelty=float(strange[row]),
+                language=ticket.language or detect_language(ticket.text),
+                excluded={target: float(values[row]) for target, values in rare.items()},
+                sets={target: self._likely(target, values[row]) for target, values in beliefs.items()},
+                words=len(words_of(ticket.text)),
+                truncated=truncated[row],
+                explanation=self._explanation(ticket, vectors[row], row, beliefs, clearance)
+                if explain
+                else Explanation(),
+            )
+            for row, ticket in enumerate(tickets)
+        ]
+
+    def _ranked(self, target: str, values: NDArray[np.float64]) -> tuple[Score, ...]:
+        labels = self.heads[target].labels
+        return tuple(Score(labels[place], float(values[place])) for place in np.argsort(-values, kind="stable"))
+
+    def _likely(self, target: str, values: NDArray[np.float64]) -> tuple[str, ...]:
+        """Return the labels probable enough to hold the right one at the stated confidence, at least one."""
+        ranked = np.argsort(-values, kind="stable")
+        floor = self.set_floors.get(target, 0.0)
+        count = max(1, int((values >= floor).sum()))
+        return tuple(self.heads[target].labels[place] for place in ranked[:count])
+
+    def _explanation(
+        self,
+        ticket: Ticket,
+        vector: NDArray[np.float32],
+        row: int,
+        beliefs: Mapping[str, Probabilities],
+        clearance: int,
+    ) -> Explanation:
+        """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen."""
+        target = next(name for name in reversed(_ORDER) if name in self.heads)
+        head, ranked = self.heads[target], np.argsort(-beliefs[target][row], kind="stable")
+        top, rival = int(ranked[0]), int(ranked[1])
+        against = {
+            term: weight
+            for term, weight in push(self.lexicon, self.fields, head, ticket, rival, top).items()
+            if weight > 0
+        }
+        return Explanation(
+            terms=strongest(push(self.lexicon, self.fields, head, ticket, top)),
+            against=strongest(against),
+            similar=self.history.similar(vector, SIMILAR_SHOWN, clearance >= self.sensitive_clearance),
+        )

@@ -1,0 +1,227 @@
+"""The learned part of a bundle as files and back: JSON for words, `.npy` for numbers, nothing that runs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classifier import Calibrator, Combiner, Head
+from models.features import Fields
+from models.lexicon import Lexicon
+from models.members import LinearMember, Member, NeighbourMember
+from models.model import Model
+from models.neighbours import NeighbourIndex
+from models.topics import Topics
+from triage.errors import BundleTampered
+
+Files = dict[str, bytes]
+Array = NDArray[Any]
+
+
+def json_bytes(document: object) -> bytes:
+    """Write a document as strict JSON, the same bytes for equal documents."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def npy_bytes(array: Array) -> bytes:
+    """Write an array as `.npy`, C-contiguous whatever it was."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def npy_array(content: bytes) -> Array:
+    """Read an array; one that would need unpickling is refused."""
+    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+
+
+def pack_model(model: Model) -> Files:
+    """Write a model as files."""
+    history = model.history
+    files = {
+        "lexicon.json": json_bytes({"terms": model.lexicon.terms, "pieces": model.lexicon.pieces}),
+        "lexicon-idf.npy": npy_bytes(model.lexicon.idf),
+        "fields.json": json_bytes(model.fields.names),
+        "history.json": json_bytes(
+            {
+                "ids": history.ids,
+                "titles": history.titles,
+                "labels": dict(history.labels),
+                "written": dict(history.written),
+            }
+        ),
+        "history-vectors.npy": npy_bytes(history.vectors.astype(np.float16)),
+        "history-topics.npy": npy_bytes(history.topics.astype(np.float16)),
+        "topics-columns.npy": npy_bytes(model.topics.columns),
+        "topics-directions.npy": npy_bytes(model.topics.directions.astype(np.float16)),
+        "history-sensitive.npy": npy_bytes(history.sensitive),
+        "heads.json": json_bytes(
+            {
+                "heads": {target: _head_facts(head) for target, head in model.heads.items()},
+                "set_floors": dict(model.set_floors),
+                "sensitive_clearance": model.sensitive_clearance,
+            }
+        ),
+    }
+    for target, codes in history.codes.items():
+        files[f"history-{target}.npy"] = npy_bytes(codes)
+    for target, head in model.heads.items():
+        files |= {f"head-{target}-{name}.npy": npy_bytes(array) for name, array in _head_arrays(head).items()}
+    return files
+
+
+def _head_facts(head: Head) -> dict[str, Any]:
+    return {
+        "labels": head.labels,
+        "members": [{"name": member.name, "kind": _kind(member)} for member in head.members],
+        "calibrator": head.calibrator.kind,
+        "reads_category": head.reads_category,
+    }
+
+
+def _kind(member: Member) -> str:
+    if isinstance(member, NeighbourMember):
+        return "look-alikes" if member.by_words else "neighbours"
+    return "linear"
+
+
+def _head_arrays(head: Head) -> dict[str, Array]:
+    arrays: dict[str, Array] = {"combiner": head.combiner.weights, "combiner-bias": head.combiner.bias}
+    for member in head.members:
+        if isinstance(member, LinearMember):
+            arrays[f"{member.name}-intercept"] = member.intercept
+            if member.sparse is not None:
+                arrays[f"{member.name}-sparse"] = member.sparse
+            if member.dense is not None:
+                arrays[f"{member.name}-dense"] = member.dense
+    arrays |= _calibrator_arrays(head.calibrator)
+    if head.odds is not None:
+        arrays["odds"] = head.odds
+    return arrays
+
+
+def _calibrator_arrays(calibrator: Calibrator) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    if calibrator.slope is not None:
+        arrays["calibrator-slope"] = calibrator.slope
+    if calibrator.shift is not None:
+        arrays["calibrator-shift"] = calibrator.shift
+    if calibrator.knots:
+        arrays["calibrator-steps"] = np.array([len(knots) for knots in calibrator.knots])
+        arrays["calibrator-knots"] = np.concatenate(calibrator.knots)
+        arrays["calibrator-levels"] = np.concatenate(calibrator.levels)
+    return arrays
+
+
+def unpack_model(files: Mapping[str, bytes]) -> Model:
+    """Build a model from files that were checked already.
+
+    Raises:
+        BundleTampered: If the files do not fit together.
+    """
+    try:
+        return _unpack(files)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError) as error:
+        raise BundleTampered(
+            f"bundle does not fit together: {type(error).__name__} while building the model; pull or train it again"
+        ) from error
+
+
+def _unpack(files: Mapping[str, bytes]) -> Model:
+    words, past, heads = (json.loads(files[name]) for name in ("lexicon.json", "history.json", "heads.json"))
+    lexicon = Lexicon(tuple(words["terms"]), tuple(words["pieces"]), _array(files, "lexicon-idf", np.float32, 1))
+    fields = Fields(tuple(json.loads(files["fields.json"])))
+    directions = _array(files, "topics-directions", np.float16, 2).astype(np.float32)
+    topics = Topics(_array(files, "topics-columns", np.int32, 1), directions)
+    codes = {target: _array(files, f"history-{target}", np.int32, 1) for target in past["labels"]}
+    history = NeighbourIndex(
+        vectors=_array(files, "history-vectors", np.float16, 2).astype(np.float32),
+        topics=_array(files, "history-topics", np.float16, 2).astype(np.float32),
+        ids=tuple(past["ids"]),
+        titles=tuple(past["titles"]),
+        labels={target: tuple(labels) for target, labels in past["labels"].items()},
+        codes=codes,
+        sensitive=_array(files, "history-sensitive", np.bool_, 1),
+        written={target: tuple(labels) for target, labels in past["written"].items()},
+    )
+    rows = {
+        len(history.vectors),
+        len(history.topics),
+        len(history.ids),
+        len(history.titles),
+        len(history.sensitive),
+        *map(len, codes.values()),
+    }
+    if len(rows) > 1 or lexicon.size != len(lexicon.idf) or topics.columns.shape != directions.shape[:1]:
+        raise ValueError("arrays of unequal length")
+    columns = lexicon.size + len(fields.names)
+    built = {
+        target: _head(target, facts, files, codes[target], columns, history.vectors.shape[1])
+        for target, facts in heads["heads"].items()
+    }
+    floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
+    return Model(lexicon, fields, topics, history, built, floors, int(heads["sensitive_clearance"]))
+
+
+def _head(
+    target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], columns: int, dim: int
+) -> Head:
+    labels = tuple(facts["labels"])
+
+    def load(name: str, kind: Any, dimensions: int) -> Array:
+        return _array(files, f"head-{target}-{name}", kind, dimensions)
+
+    def maybe(name: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+        if f"head-{target}-{name}.npy" not in files:
+            return None
+        array = load(name, np.float32, 2)
+        if array.shape != shape:
+            raise ValueError(f"{name} of another shape")
+        return array
+
+    members: list[Member] = []
+    for member in facts["members"]:
+        if member["kind"] in ("neighbours", "look-alikes"):
+            members.append(NeighbourMember(member["name"], codes, len(labels), member["kind"] == "look-alikes"))
+            continue
+        name = member["name"]
+        sparse, dense = maybe(f"{name}-sparse", (columns, len(labels))), maybe(f"{name}-dense", (dim, len(labels)))
+        members.append(LinearMember(name, load(f"{name}-intercept", np.float32, 1), sparse, dense))
+    combiner = Combiner(load("combiner", np.float32, 2), load("combiner-bias", np.float32, 1))
+    odds = load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None
+    return Head(
+        target,
+        labels,
+        tuple(members),
+        combiner,
+        _calibrator(facts["calibrator"], load),
+        bool(facts["reads_category"]),
+        odds,
+    )
+
+
+def _calibrator(kind: str, load: Callable[[str, Any, int], Array]) -> Calibrator:
+    if kind == "temperature":
+        return Calibrator(kind, slope=load("calibrator-slope", np.float64, 1))
+    if kind == "sigmoid":
+        slope, shift = (load(f"calibrator-{name}", np.float64, 1) for name in ("slope", "shift"))
+        return Calibrator(kind, slope=slope, shift=shift)
+    if kind == "isotonic":
+        ends = np.cumsum(load("calibrator-steps", np.int64, 1))[:-1]
+        knots, levels = (load(f"calibrator-{name}", np.float64, 1) for name in ("knots", "levels"))
+        return Calibrator(kind, knots=tuple(np.split(knots, ends)), levels=tuple(np.split(levels, ends)))
+    if kind != "none":
+        raise ValueError(f"calibrator {kind!r}")
+    return Calibrator()
+
+
+def _array(files: Mapping[str, bytes], name: str, kind: Any, dimensions: int) -> Array:
+    array = npy_array(files[f"{name}.npy"])
+    if array.dtype != np.dtype(kind) or array.ndim != dimensions:
+        raise ValueError(f"{name} is {array.dtype} of {array.ndim} dimensions")
+    return array

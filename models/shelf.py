@@ -1,0 +1,161 @@
+"""The shelf of bundles on this machine: `models/NAME/VERSION/` and one alias file per alias, swapped atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.home import DEFAULT_MODEL, triage_home
+from triage.errors import BundleNotFound, InvalidRequest
+
+CHAMPION = "champion"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """One entry of an alias's history: which version it pointed to, since when, with what manifest digest."""
+
+    version: str
+    since: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The versions and aliases of one model name under `home`."""
+
+    home: Path
+    name: str = DEFAULT_MODEL
+
+    @classmethod
+    def of(cls, name: str = DEFAULT_MODEL) -> Shelf:
+        """Return the shelf of a model name under `TRIAGE_HOME`."""
+        return cls(triage_home(), _checked(name, "model name"))
+
+    @property
+    def root(self) -> Path:
+        """Directory of this model's versions."""
+        return self.home / "models" / self.name
+
+    def path(self, version: str) -> Path:
+        """Return the directory of a version, whether it exists or not."""
+        return self.root / _checked(version, "version")
+
+    def versions(self) -> list[str]:
+        """List the versions on the shelf, oldest first."""
+        found = (path.parent for path in self.root.glob("*/manifest.json"))
+        return sorted(
+            (path.name for path in found),
+            key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name),
+        )
+
+    def next_version(self) -> str:
+        """Return a version number higher than every one on the shelf, for bundles that no registry numbered."""
+        return str(1 + max((int(version) for version in self.versions() if version.isdigit()), default=0))
+
+    def add(self, bundle: Path, version: str) -> Path:
+        """Copy a bundle onto the shelf; it appears whole or not at all. A version already there is left as it is."""
+        place = self.path(version)
+        if place.exists():
+            return place
+        self.root.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=self.root))
+        try:
+            shutil.copytree(bundle, draft / "bundle")
+            os.replace(draft / "bundle", place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return place
+
+    def aliases(self) -> dict[str, Pointing]:
+        """Return every alias and what it points to now."""
+        return {path.stem: self.history(path.stem)[-1] for path in sorted(self.root.glob("*.alias"))}
+
+    def history(self, alias: str) -> list[Pointing]:
+        """Return what an alias has pointed to, oldest first; empty where the alias does not exist."""
+        try:
+            rows = json.loads(self._alias_file(alias).read_text("utf-8"))
+        except FileNotFoundError:
+            return []
+        return [Pointing(**row) for row in rows]
+
+    def resolve(self, alias: str) -> Path:
+        """Return the bundle directory that an alias points to.
+
+        Raises:
+            BundleNotFound: If there is no such alias or its version is gone.
+        """
+        history = self.history(alias)
+        if not history:
+            known = ", ".join(self.aliases()) or "none"
+            raise BundleNotFound(
+                f"no alias {alias!r} of model {self.name!r} under {self.root}: known are {known}; "
+                "triage promote sets one"
+            )
+        return self.path(history[-1].version)
+
+    def point(self, alias: str, version: str, digest: str) -> None:
+        """Point an alias to a version on the shelf, in one atomic step, remembering where it pointed before."""
+        if not (self.path(version) / "manifest.json").is_file():
+            raise BundleNotFound(
+                f"no version {version!r} of model {self.name!r} under {self.root}: "
+                f"on the shelf are {', '.join(self.versions()) or 'none'}"
+            )
+        self._write(
+            alias, [*self.history(alias), Pointing(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)]
+        )
+
+    def step_back(self, alias: str) -> Pointing:
+        """Point an alias to what it pointed to before and return that.
+
+        Raises:
+            InvalidRequest: If it never pointed to anything else.
+        """
+        history = self.history(alias)
+        if len(history) < 2:
+            raise InvalidRequest(
+                f"alias {alias!r} of {self.name!r} has no earlier version to go back to; promote one first"
+            )
+        self._write(alias, history[:-1])
+        return history[-2]
+
+    def _alias_file(self, alias: str) -> Path:
+        return self.root / f"{_checked(alias, 'alias')}.alias"
+
+    def _write(self, alias: str, history: list[Pointing]) -> None:
+        text = json.dumps([vars(entry) for entry in history], indent=1)
+        target = self._alias_file(alias)
+        handle, draft = tempfile.mkstemp(prefix=".alias-", dir=self.root)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+
+
+def parse_reference(reference: str) -> tuple[str, str]:
+    """Split `NAME@ALIAS`.
+
+    Example:
+        >>> parse_reference("helpdesk-triage@champion")
+        ('helpdesk-triage', 'champion')
+    """
+    name, at, alias = reference.partition("@")
+    if not at:
+        raise InvalidRequest(f"{reference!r} is not NAME@ALIAS: write for example {DEFAULT_MODEL}@{CHAMPION}")
+    return _checked(name, "model name"), _checked(alias, "alias")
+
+
+def _checked(text: str, what: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InvalidRequest(
+            f"{what} {text!r} is not usable: letters, digits, '.', '_' and '-' only, up to 100; rename it"
+        )
+    return text

@@ -1,0 +1,93 @@
+"""The one door for scoring: tickets in, decisions out, with a bundle or by rules alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from models.bundle import load_bundle
+from triage.decide import decide
+from triage.decision import Decision
+from triage.defaults import default_policy, default_rules
+from triage.gate import Gate
+from triage.policy import Policy
+from triage.prediction import Prediction
+from triage.rules import RuleBook, check_labels
+from triage.ticket import Ticket
+
+
+class Believer(Protocol):
+    """What the door needs of a bundle: beliefs about tickets, and the gate, policy and rules certified with them."""
+
+    @property
+    def version(self) -> str:
+        """Name of this bundle in every decision."""
+
+    @property
+    def gate(self) -> Gate:
+        """When its belief is good enough to act on."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy it was trained under."""
+
+    @property
+    def rules(self) -> RuleBook:
+        """The rules it was trained beside, with their measured precision."""
+
+    def predict(self, tickets: Sequence[Ticket], *, explain: bool, clearance: int) -> list[Prediction]:
+        """Believe something about each ticket, in order."""
+
+
+class Triager:
+    """Decides tickets. Service, batch scorer and evaluation all go through `decide`.
+
+    Args:
+        bundle: A loaded bundle; None routes by rules alone, by the same path.
+        policy: Overrides the bundle's policy (folding, lists, groups); the default one without a bundle.
+        rules: Overrides the bundle's rules; the default ones without a bundle.
+    """
+
+    def __init__(
+        self, bundle: Believer | None = None, *, policy: Policy | None = None, rules: RuleBook | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.policy = policy or (bundle.policy if bundle else default_policy())
+        self.rules = rules or (bundle.rules if bundle else default_rules())
+        self.gate = bundle.gate if bundle else Gate()
+        check_labels(
+            self.rules, {target: [e.label for e in self.policy.entries(target)] for target in ("tier", "category")}
+        )
+
+    @classmethod
+    def load(cls, path: Path, *, policy: Policy | None = None, rules: RuleBook | None = None) -> Triager:
+        """Load a bundle directory, audited before anything in it is parsed.
+
+        Raises:
+            BundleError: If it is absent, altered, or made for other code.
+        """
+        return cls(load_bundle(path), policy=policy, rules=rules)
+
+    @property
+    def model_version(self) -> str | None:
+        """Version of the bundle in use, or None."""
+        return self.bundle.version if self.bundle else None
+
+    def decide(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Decision]:
+        """Decide each ticket on its own; the order is kept and no ticket influences another.
+
+        Args:
+            tickets: Any number of tickets.
+            explain: Whether to say which words counted and what is similar; costs some milliseconds each.
+            clearance: What the reader may see: similar tickets above it are not even searched.
+        """
+        beliefs: Sequence[Prediction | None] = [None] * len(tickets)
+        if self.bundle is not None and tickets:
+            beliefs = self.bundle.predict(tickets, explain=explain, clearance=clearance)
+        decided = (
+            decide(ticket, belief, self.gate, self.rules, self.policy)
+            for ticket, belief in zip(tickets, beliefs, strict=True)
+        )
+        return [replace(decision, model_version=self.model_version) for decision in decided]

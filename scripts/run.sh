@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Trains the first champion where there is none, then serves it on loopback and shows two decisions.
+set -euo pipefail
+: "${BIN:?}" "${PORT:?}" "${TRIAGE_HOME:?}"
+url="http://127.0.0.1:$PORT"
+pid_file="$TRIAGE_HOME/serve.pid"
+log="$TRIAGE_HOME/serve.log"
+mkdir -p "$TRIAGE_HOME"
+
+if [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; then
+  echo "· already running (process $(cat "$pid_file")): $url; make stop ends it"
+  exit 0
+fi
+if [ ! -f "$TRIAGE_HOME/models/helpdesk-triage/champion.alias" ]; then
+  echo "· training on datasets/tickets.jsonl (once)"
+  draft="$TRIAGE_HOME/first-bundle"
+  rm -rf "$draft"
+  "$BIN/triage" train datasets/tickets.jsonl --map group=organisation --target-risk 0.10 --out "$draft"
+  "$BIN/triage" promote
+fi
+echo "· starting the service"
+"$BIN/triage" serve --port "$PORT" --open-loopback >"$log" 2>&1 &
+pid=$!
+echo "$pid" >"$pid_file"
+for _ in $(seq 1 300); do
+  if "$BIN/python" -P scripts/ready.py "$url"; then break; fi
+  if ! kill -0 "$pid" 2>/dev/null; then
+    rm -f "$pid_file"
+    grep -v '^{' "$log" >&2 || tail -n 5 "$log" >&2
+    exit 2
+  fi
+  sleep 0.2
+done
+"$BIN/python" -P scripts/show.py "$url"

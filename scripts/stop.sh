@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Stops the service that `make run` started, letting it finish what it is doing.
+set -euo pipefail
+pid_file="${TRIAGE_HOME:-.triage}/serve.pid"
+[ -f "$pid_file" ] || { echo "· nothing is running"; exit 0; }
+pid=$(cat "$pid_file")
+kill -TERM "$pid" 2>/dev/null || true
+for _ in $(seq 1 300); do
+  kill -0 "$pid" 2>/dev/null || break
+  sleep 0.1
+done
+rm -f "$pid_file"
+echo "· stopped"

@@ -1,0 +1,198 @@
+"""For every folder of tests: a bundle trained in seconds, and the service as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from models.bundle import Bundle, load_bundle, save_bundle
+from models.encoder import ONNX_FILES
+from training.pipeline import train
+from training.task import TrainSettings
+from triage.gate import Gate, TargetGate
+
+SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
+DIM, WORDS, ROWS = 16, 600, 120
+TIERS, CATEGORIES = ("L1", "L2"), ("access", "network", "printing")
+
+
+def make_encoder(folder: Path, words: list[str]) -> Path:
+    """Write an ONNX encoder that averages a fixed random vector a word."""
+    onnx = pytest.importorskip("onnx", reason="the encoder of the tests is written with onnx")
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    folder.mkdir()
+    vocabulary = {"[unk]": 0, **{word: place for place, word in enumerate(words, 1)}}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    make, kinds = onnx.helper, onnx.TensorProto
+    constants = {
+        "table": np.random.default_rng(0).standard_normal((len(vocabulary), DIM)).astype(np.float32),
+        "last": np.array([2], dtype=np.int64),
+        "first": np.array([1], dtype=np.int64),
+    }
+    nodes = [
+        make.make_node("Gather", ["table", "input_ids"], ["words"]),
+        make.make_node("Cast", ["attention_mask"], ["mask"], to=kinds.FLOAT),
+        make.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+        make.make_node("Mul", ["words", "wide"], ["seen"]),
+        make.make_node("ReduceSum", ["seen", "first"], ["summed"], keepdims=0),
+        make.make_node("LpNormalization", ["summed"], ["sentence_embedding"], axis=-1, p=2),
+    ]
+    inputs = [make.make_tensor_value_info(name, kinds.INT64, ["n", "t"]) for name in ("input_ids", "attention_mask")]
+    output = make.make_tensor_value_info("sentence_embedding", kinds.FLOAT, ["n", DIM])
+    stored = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = make.make_graph(nodes, "tiny", inputs, [output], stored)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(folder / "encoder.onnx"))
+    (folder / "encoder.json").write_text(json.dumps({"name": "tiny", "dim": DIM, "max_tokens": 256}))
+    assert all((folder / name).is_file() for name in ONNX_FILES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a way to get bundles: `a` as trained on a few of the shipped tickets, others the same with a shut gate."""
+    place = tmp_path_factory.mktemp("bundles")
+    rows = [json.loads(line) for line in SHIPPED.read_text("utf-8").splitlines()]
+    kept = [row for row in rows if row["category"] in CATEGORIES and row["tier"] in TIERS and row["language"] == "en"]
+    data = place / "tickets.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in kept[:ROWS]), "utf-8")
+    common = Counter(word for row in kept for word in row["body"].lower().split())
+
+    @cache
+    def trained() -> Path:
+        encoder = make_encoder(place / "encoder", [word for word, _ in common.most_common(WORDS)])
+        settings = TrainSettings((data,), place / "a", encoder=str(encoder), target_risk=0.3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TRIAGE_HOME", str(place / "home"))
+            train(settings, tell=lambda step: None)
+        return settings.out
+
+    @cache
+    def make(name: str = "a") -> Path:
+        if name == "a":
+            return trained()
+        old = load_bundle(trained())
+        gate = Gate({target: TargetGate(None) for target in ("tier", "category")}, languages=old.gate.languages)
+        bundle = Bundle(old.model, old.encoder, gate, replace(old.policy, version=name), old.rules)
+        save_bundle(place / name, bundle, {"settings": {"name": name}}, encoder_files=trained() / "encoder")
+        return place / name
+
+    return make
+
+
+@dataclass
+class Serving:
+    """A running `triage serve`."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def predict(self, **ticket: Any) -> httpx.Response:
+        return self.client.post("/v1/predict", json=ticket)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(40)
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(home: Path, *arguments: object, ready: str = "/livez", **environment: str) -> Iterator[Serving]:
+    """Run `triage serve` until the block is left."""
+    port = free_port()
+    log = home / f"serve-{port}.log"
+    command = [sys.executable, "-P", "-m", "triage", "serve", "--port", str(port), *map(str, arguments)]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            command, env={**variables, "TRIAGE_HOME": str(home), **environment}, stdout=sink, stderr=sink, text=True
+        )
+    serving = Serving(process, f"http://127.0.0.1:{port}", log)
+    try:
+        wait_until(lambda: _answers(serving, ready), 40, log)
+        yield serving
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+        serving.client.close()
+
+
+def _answers(serving: Serving, path: str) -> bool:
+    if serving.process.poll() is not None:
+        raise AssertionError(f"it did not start: {serving.log.read_text()[-2000:]}")
+    try:
+        return serving.client.get(path).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool], within_s: float, log: Path | None = None) -> float:
+    """Wait for something to hold, and return how long it took in seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < within_s:
+        if holds():
+            return time.monotonic() - began
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within_s} s: {log.read_text()[-2000:] if log else ''}")
+
+
+@pytest.fixture(scope="session")
+def run_service() -> Callable[..., AbstractContextManager[Serving]]:
+    return served
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[..., AbstractContextManager[Serving]]:
+    """Return a way to run the service on a fresh home."""
+
+    def start(*arguments: object, **options: Any) -> AbstractContextManager[Serving]:
+        return served(options.pop("home", tmp_path), *arguments, **options)
+
+    return start
+
+
+@pytest.fixture
+def until() -> Callable[..., float]:
+    return wait_until

@@ -1,0 +1,117 @@
+"""The verb `data`: the doctor's report, and public sets fetched from a local server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from training import fetch as fetching
+from training.fetch import SETS, Part, PublicSet
+
+from .conftest import Triage, shipped_rows, write_rows
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and the address it is served at."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def put(folder: Path, name: str, content: bytes) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def expect(monkeypatch: pytest.MonkeyPatch, name: str, digests: dict[str, str]) -> None:
+    """Let a public set expect the files of the mirror."""
+    known = SETS[name]
+    parts = tuple(Part(part.path, digests[part.path]) for part in known.parts)
+    changed = PublicSet(known.name, known.base, parts, known.licence, known.cite, known.convert)
+    monkeypatch.setitem(fetching.SETS, name, changed)
+
+
+CLINC = {
+    split: [[f"{split} text", "oos" if "oos" in split else "transfer"]]
+    for split in ("train", "val", "test", "oos_train", "oos_val", "oos_test")
+}
+
+
+def test_a_public_set_is_fetched_checked_and_its_licence_shown(
+    triage: Triage, mirror: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = mirror
+    digest = put(folder, "data/data_full.json", json.dumps(CLINC).encode())
+    expect(monkeypatch, "clinc150", {"data/data_full.json": digest})
+    said = triage("data", "fetch", "clinc150", "--url", url, "--out", tmp_path / "c.jsonl")
+    assert said.status == 0 and "CC BY 3.0" in said.out and digest in said.out
+    rows = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert len(rows) == 6 and {row["scope"] for row in rows} == {"in", "oos"}
+    assert set(rows[0]) == {"id", "text", "category", "split", "scope"}
+
+
+def test_another_file_than_expected_is_refused_and_nothing_is_written(
+    triage: Triage, mirror: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, url = mirror
+    put(folder, "data/data_full.json", json.dumps(CLINC).encode())
+    said = triage("data", "fetch", "clinc150", "--url", url, "--out", tmp_path / "c.jsonl")
+    assert "SHA-256" in said.error and not (tmp_path / "c.jsonl").exists()
+    assert "404" in triage("data", "fetch", "banking77", "--url", url, "--out", tmp_path / "b.jsonl").error
+    assert "cannot be fetched" in triage("data", "fetch", "banking77", "--url", "http://127.0.0.1:9").error
+    assert "known are" in triage("data", "fetch", "nothing").error
+
+
+def test_banking_and_the_zipped_mails_are_read(
+    triage: Triage, mirror: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = mirror
+    for name in ("train", "test"):
+        put(folder, f"banking_data/{name}.csv", b"text,category\nmy card is late,card_arrival\n")
+    files = {f"banking_data/{name}.csv": None for name in ("train", "test")}
+    expect(monkeypatch, "banking77", {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in files})
+    assert (
+        triage("data", "fetch", "banking77", "--url", url, "--out", tmp_path / "b.jsonl", "--json").document["rows"]
+        == 2
+    )
+    first, second = (part.path for part in SETS["endava"].parts)
+    (folder / "data").mkdir()
+    with zipfile.ZipFile(folder / first, "w") as archive:
+        archive.writestr("tickets.csv", "Document,Topic_group\nneed a new laptop,Hardware\n")
+    put(folder, second, b"Document,Topic_group\nlocked out,Access\n")
+    found = triage("data", "fetch", "endava", "--url", url, "--out", tmp_path / "e.jsonl", "--json").document
+    assert found["rows"] == 2 and found["licence"].startswith("CC0")
+
+
+def test_the_doctor_speaks_to_people_and_programs(triage: Triage, tmp_path: Path) -> None:
+    rows = shipped_rows(200)
+    data = write_rows(tmp_path / "rows.jsonl", rows)
+    found = triage("data", "check", data, "--json").document
+    assert found["rows"] == 200 and found["ignored_columns"] == ["organisation"]
+    rows.append({"subject": "", "body": "", "tier": "L1"})
+    said = triage("data", "check", write_rows(tmp_path / "rows.jsonl", rows))
+    assert said.status == 1
+    assert "what to mend first" in said.out and f"{data}:201: no text" in said.out
+    assert not any(word in said.out + said.err for row in rows[:50] for word in [row["body"]] if len(word) > 20)

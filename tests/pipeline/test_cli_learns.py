@@ -1,0 +1,222 @@
+"""Train, track, register, promote, roll back, pull: the life of a version."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from models.shelf import CHAMPION, Shelf
+from training.tracking import Tracker
+
+from .conftest import Said, Triage, shipped_rows, write_rows
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it on first use, which takes seconds."""
+    place = tmp_path_factory.mktemp("database")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIAGE_HOME", str(place))
+        Tracker()
+    return place / "mlflow.db"
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, in a working directory of its own."""
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    shutil.copy(empty_database, tmp_path / "home")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+def train(triage: Triage, encoder: Path, data: Path, out: Path, *more: object) -> Said:
+    return triage("train", data, "--encoder", encoder, "--out", out, "--target-risk", 0.2, *more)
+
+
+def test_a_version_is_trained_registered_promoted_and_served_from_the_shelf(
+    triage: Triage, bundle: Path, fresh_home: Path, tmp_path: Path
+) -> None:
+    registered = triage("register", bundle, "--json").document
+    assert registered["version"] == "1" and registered["run_id"]
+    assert triage("register", bundle, "--json").document == registered
+    promoted = triage("promote", "--json").document
+    assert (promoted["version"], promoted["before"], promoted["promoted"]) == ("1", None, True)
+    assert Shelf.of().resolve(CHAMPION).is_dir()
+    listed = triage("models", "--json").document["versions"]
+    assert [(one["version"], one["aliases"], one["on_shelf"]) for one in listed] == [("1", ["champion"], True)]
+    assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["model_version"]
+    assert triage("pull", "helpdesk-triage@champion", "--json").document["changed"] is False
+    assert sorted(path.name for path in Path.cwd().iterdir()) == []
+    _check_artifacts(fresh_home, registered["run_id"])
+
+
+def _check_artifacts(home: Path, run_id: str) -> None:
+    root = home / "artifacts" / "helpdesk-triage" / run_id / "artifacts"
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    assert {"model-card.md", "report.html", "bundle/manifest.json"} <= names
+    for plot in ("confusion-matrix", "reliability", "risk-coverage"):
+        assert f"plots/tier-{plot}.svg" in names
+    run = Tracker()._client.get_run(run_id)
+    assert run.data.params["settings.target_risk"] == "0.2"
+    assert 0 < run.data.metrics["tier/accuracy"] <= 1
+    assert len(run.data.tags["triage.data_digest"]) == 64
+
+
+def few(count: int = 200) -> list[dict[str, object]]:
+    """Rows with a tier and nothing else to learn: quick to learn from."""
+    return [{key: row[key] for key in ("id", "subject", "body", "tier")} for row in shipped_rows(count)]
+
+
+def test_train_tracks_and_prints_one_document(triage: Triage, encoder: Path, fresh_home: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "few.jsonl", [{**row, "colour": "red"} for row in few()])
+    said = train(triage, encoder, data, tmp_path / "one", "--json")
+    assert set(said.document) == {"bundle", "run_id", "version", "targets"}
+    assert said.document["version"] == "1" and said.document["bundle"] == str(tmp_path / "one")
+    assert set(said.document["targets"]) == {"tier"}
+    assert "ignored columns: colour" in said.err
+    challenged = _second_version(triage, encoder, tmp_path)
+    assert challenged.status in (0, 1)
+
+
+def _second_version(triage: Triage, encoder: Path, tmp_path: Path) -> Said:
+    """A challenger that learned from shuffled labels must not take over; one from the same data may."""
+    assert triage("promote").status == 0
+    rows = few()
+    labels = [row["tier"] for row in rows]
+    for row, tier in zip(rows, labels[7:] + labels[:7], strict=True):
+        row["tier"] = tier
+    spoiled = write_rows(tmp_path / "spoiled.jsonl", rows)
+    assert train(triage, encoder, spoiled, tmp_path / "two").status == 0
+    refused = triage("promote", "--data", write_rows(tmp_path / "later.jsonl", _later(200)))
+    assert refused.status == 1 and "refused" in refused.out
+    assert triage("models", "--json").document["versions"][1]["aliases"] == ["champion"]
+    forced = triage("promote", "2", "--force", "--json", "--data", tmp_path / "later.jsonl").document
+    assert forced["promoted"] and not forced["comparison"]["passed"]
+    back = triage("rollback", "--json").document
+    assert (back["left"], back["version"], back["registry"]) == ("2", "1", True)
+    assert "no earlier version" in triage("rollback").error
+    return triage("promote", "helpdesk-triage", "2", "--data", tmp_path / "later.jsonl")
+
+
+def _later(count: int) -> list[dict[str, object]]:
+    lines = (Path(__file__).parents[2] / "datasets" / "tickets.jsonl").read_text("utf-8").splitlines()
+    return [{**json.loads(line), "id": f"later-{number}"} for number, line in enumerate(lines[1 : 5 * count : 5])]
+
+
+def test_an_edited_bundle_is_neither_registered_nor_promoted(
+    triage: Triage, bundle: Path, fresh_home: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    (copy / "gate.json").write_text("{}")
+    assert "gate.json" in triage("register", copy).error
+    assert "gate.json" in triage("promote", copy).error
+    assert "no bundle" in triage("register", tmp_path).error
+
+
+def test_a_version_changed_in_the_registry_never_reaches_the_shelf(
+    triage: Triage, bundle: Path, fresh_home: Path
+) -> None:
+    run_id = triage("register", bundle, "--json").document["run_id"]
+    artifact = fresh_home / "artifacts" / "helpdesk-triage" / run_id / "artifacts" / "bundle" / "rules.toml"
+    artifact.write_text(artifact.read_text() + "\n# edited\n")
+    assert "rules.toml" in triage("promote").error
+    assert Shelf.of().versions() == [] and Shelf.of().aliases() == {}
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent"])
+def test_a_tracker_that_is_away_is_found_before_the_work_starts(
+    triage: Triage, encoder: Path, tickets: Path, fresh_home: Path, tmp_path: Path, kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            server.listen(20)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+        start = time.monotonic()
+        said = train(triage, encoder, tickets, tmp_path / "never")
+        assert time.monotonic() - start < 20
+    assert "MLflow at http://127.0.0.1" in said.error and "--no-register" in said.error
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_tracker_lost_at_the_end_leaves_the_bundle(
+    triage: Triage, encoder: Path, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import publish
+
+    def lose(tracker: Tracker, directory: Path, name: str) -> tuple[str, str]:
+        """Take the database away in mid-run, as a vanished server would."""
+        database = fresh_home / "mlflow.db"
+        tracker._client._tracking_client.store.engine.dispose()
+        database.unlink()
+        database.mkdir()
+        return original(tracker, directory, name)
+
+    original = publish.publish
+    monkeypatch.setattr(publish, "publish", lose)
+    said = train(triage, encoder, write_rows(tmp_path / "few.jsonl", few()), tmp_path / "kept", "--json")
+    assert said.status == 0
+    assert said.document["run_id"] is None and said.document["version"] is None
+    assert "triage register" in said.err
+    monkeypatch.setattr(publish, "publish", original)
+    (fresh_home / "mlflow.db").rmdir()
+    command = [sys.executable, "-P", "-m", "triage", "register", str(tmp_path / "kept"), "--json"]
+    repaired = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(repaired.stdout)["version"] == "1"
+
+
+def test_a_bundle_with_one_head_works_everywhere(
+    triage: Triage, encoder: Path, fresh_home: Path, tmp_path: Path
+) -> None:
+    rows = [{key: row[key] for key in ("id", "subject", "body", "category")} for row in shipped_rows(220)]
+    data = write_rows(tmp_path / "one.jsonl", rows)
+    out = tmp_path / "one"
+    found = train(triage, encoder, data, out, "--policy", "learn", "--no-register", "--json").document
+    assert list(found["targets"]) == ["category"] and found["version"] is None
+    assert list(triage("evaluate", out, data, "--json").document["targets"]) == ["category"]
+    assert triage("score", out, data, "--out", tmp_path / "s.csv").status == 0
+    decided = triage("predict", out, "the printer prints nothing", "--json").document
+    assert decided["tier"] is None and list(decided["targets"]) == ["category"]
+    assert triage("report", out, "--out", tmp_path / "r.html").status == 0
+    assert triage("report", out, data, "--full", "--out", tmp_path / "full.html").status == 0
+    assert "left out" in (tmp_path / "full.html").read_text("utf-8")
+    assert "trained on" in triage("report", out, "--full").error
+    assert triage("register", out).status == 0 and triage("promote").status == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "needle"),
+    [
+        ([{"text": f"t {n}", "category": "same"} for n in range(40)], ["--policy", "learn"], "two classes"),
+        ([{"text": f"t {n}", "category": "xq"} for n in range(40)], [], "'xq'"),
+        ([{"text": f"t {n}", "tier": "L9", "category": "xq"} for n in range(9)], [], "'L9'"),
+        ([{"text": f"t {n}", "tier": "AB"[n % 2]} for n in range(9)], ["--policy", "learn", "--tier-order", "A"], "B"),
+        ([{"text": f"t {n}", "resolver_group": "moon"} for n in range(9)], [], "no tier in the policy"),
+    ],
+)  # fmt: skip
+def test_data_that_cannot_be_learned_from_is_a_one_line_error(
+    triage: Triage, encoder: Path, tmp_path: Path, rows: list[dict[str, object]], more: list[str], needle: str
+) -> None:
+    data = write_rows(tmp_path / "bad.jsonl", rows)
+    said = train(triage, encoder, data, tmp_path / "out", "--no-register", *more)
+    assert needle in said.error
+    assert not (tmp_path / "out").exists() and os.listdir(tmp_path) == ["bad.jsonl"]
+
+
+def test_out_must_be_free(triage: Triage, encoder: Path, tickets: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    assert "occupied" in train(triage, encoder, tickets, tmp_path, "--no-register").error
+    assert os.listdir(tmp_path) == ["kept.txt"]

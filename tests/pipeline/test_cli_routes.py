@@ -1,0 +1,222 @@
+"""The verbs that measure and route: evaluate, score, predict, rules, policy."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from training.decisions import COLUMNS
+from training.score import _resume
+
+from .conftest import Triage, shipped_rows, write_rows
+
+SOURCES = {"model", "bypass_rule", "fallback_rule", "default"}
+
+
+def test_evaluate_reports_in_the_shape_that_was_promised(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "some.jsonl", shipped_rows(150))
+    found = triage("evaluate", bundle, data, "--json").document
+    assert found["rows"] == 150
+    assert set(found["targets"]) == {"tier", "category"}
+    for values in found["targets"].values():
+        assert values["rows"] == 150
+        assert {"accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk"} <= set(values)
+        assert all(row["right"] + row["wrong"] + row["none"] == 150 for row in values["thresholds"])
+        assert sum(row["rows"] for row in values["per_class"]) == 150
+        assert {"majority", "TF-IDF", "rules only"} <= set(values["baselines"])
+    assert set(found["route"]) == {"coverage", "risk", "accuracy"}
+    assert set(found["abstained"]) == {"rows", "rule_accuracy", "model_accuracy", "default_accuracy"}
+    assert sum(found["sources"].values()) == sum(found["reasons"].values()) == 150
+
+
+def test_files_and_options_come_in_any_order(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    one, two = (write_rows(tmp_path / name, shipped_rows(12)) for name in ("one.jsonl", "two.jsonl"))
+    said = triage("evaluate", bundle, one, "--map", "group=organisation", two, "--json")
+    assert said.document["rows"] == 24
+
+
+def test_evaluate_counts_unknown_labels_as_wrong_and_lists_them(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    rows = shipped_rows(30)
+    rows[0]["category"] = "teleportation"
+    found = triage("evaluate", bundle, write_rows(tmp_path / "odd.jsonl", rows), "--json").document
+    assert found["targets"]["category"]["unknown_labels"] == [{"label": "teleportation", "rows": 1}]
+    assert found["targets"]["category"]["accuracy"] <= 29 / 30
+
+
+def test_evaluate_is_readable_without_json(triage: Triage, bundle: Path, tickets: Path) -> None:
+    said = triage("evaluate", bundle, tickets)
+    assert said.status == 0
+    assert "macro-F1" in said.out and "left undecided" in said.out
+    assert "learned from" in said.err
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_score_writes_one_decision_a_row_in_order(triage: Triage, bundle: Path, tmp_path: Path, suffix: str) -> None:
+    rows = shipped_rows(25)
+    out = tmp_path / f"scored.{suffix}"
+    said = triage("score", bundle, write_rows(tmp_path / "in.jsonl", rows), "--out", out, "--json")
+    assert said.document["rows"] == 25
+    found = _read(out)
+    assert tuple(found[0]) == COLUMNS
+    assert [row["ticket_id"] for row in found] == [row["id"] for row in rows]
+    assert {row["tier_source"] for row in found} <= SOURCES
+    assert all(row["tier_top"] and row["category_top"] for row in found)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    rows: list[dict[str, object]] = pyarrow.parquet.read_table(path).to_pylist()
+    return rows
+
+
+def test_a_row_that_cannot_be_scored_gets_the_default_route_and_its_reason(
+    triage: Triage, bundle: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "in.jsonl"
+    data.write_text(
+        '{"id": "a", "text": "my password is gone"}\n'
+        '{"id": "b", "text": ""}\n'
+        '{"id": "c", "text": "nul \\u0000 inside"}\n'
+        '{"id": "d", "text": "half a pair \\ud800"}\n'
+        "not json\n"
+        '{"id": "f", "text": "the printer is out of paper", "opened_at": "no date"}\n'
+    )
+    out = tmp_path / "out.jsonl"
+    said = triage("score", bundle, data, "--out", out, "--json")
+    rows = _read(out)
+    assert [row["ticket_id"] for row in rows] == ["a", "b", "c", "d", "", "f"]
+    for row in rows[1:5]:
+        assert (row["tier"], row["tier_source"], row["tier_reason"]) == ("L1", "default", "too_short")
+    assert [fault["line"] for fault in said.document["unscorable"]] == [2, 3, 4, 5]
+    assert "nul" not in said.err.lower().replace("nul character", "")
+
+
+def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    rows = shipped_rows(300)
+    data = write_rows(tmp_path / "in.jsonl", rows)
+    whole, again = tmp_path / "whole.jsonl", tmp_path / "again.jsonl"
+    triage("score", bundle, data, "--out", whole)
+    partial = tmp_path / "again.jsonl.partial"
+    fingerprint = _fingerprint_of(triage, bundle, data, tmp_path)
+    lines = whole.read_text("utf-8").splitlines(keepends=True)
+    partial.write_text(fingerprint + "".join(lines[:200]) + lines[200][:40], "utf-8")
+    said = triage("score", bundle, data, "--out", again, "--json")
+    assert said.document["resumed"] == 200
+    assert again.read_text("utf-8") == whole.read_text("utf-8")
+
+
+def _fingerprint_of(triage: Triage, bundle: Path, data: Path, folder: Path) -> str:
+    from training.columns import assign
+    from training.opening import open_triager
+    from training.readers import open_source
+    from training.score import _LABEL_ROLES, _fingerprint
+
+    roles = {r: c for r, c in assign(open_source(data).columns, {}, "").items() if r not in _LABEL_ROLES}
+    return _fingerprint(open_triager(str(bundle)), data, roles) + "\n"
+
+
+def test_a_partial_file_of_something_else_is_begun_anew(tmp_path: Path) -> None:
+    partial = tmp_path / "x.partial"
+    partial.write_text('{"other": 1}\n{"row": 1}\n')
+    assert _resume(partial, '{"this": 1}') == 0
+    assert partial.read_text() == '{"this": 1}\n'
+
+
+def test_predict_tells_people_and_programs(triage: Triage, bundle: Path) -> None:
+    said = triage("predict", bundle, "I forgot my password and the reset mail never comes")
+    assert said.status == 0 and "access" in said.out
+    found = triage("predict", bundle, "I forgot my password", "--json").document
+    assert set(found["targets"]) == {"tier", "category"}
+    assert found["targets"]["tier"]["alternatives"]
+    assert found["explanation"]["terms"]
+
+
+def test_predict_refuses_an_empty_ticket(triage: Triage, bundle: Path) -> None:
+    assert "no text" in triage("predict", bundle, "  ").error
+
+
+def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path) -> None:
+    found = triage("rules", "replay", tickets, "--json").document
+    assert found["rows"] == 300
+    spoken = [rule for rule in found["rules"] if rule["targets"].get("tier", {}).get("spoke")]
+    assert spoken and all(0 <= rule["targets"]["tier"]["precision"] <= 1 for rule in spoken)
+    assert found["targets"]["tier"]["accuracy"] > 0.4
+    assert "coverage" in triage("rules", "replay", tickets).out
+
+
+def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:
+    assert triage("policy", "check", "--json").document["tiers"] == ["L0", "L1", "L2", "L3", "L4"]
+    assert "is fine" in triage("policy", "check").out
+    assert triage("rules", "check", "--json").document["ok"]
+    broken = tmp_path / "rules.toml"
+    broken.write_text('[[rule]]\nname = "x"\nkind = "bypass"\nany = ["("]\n')
+    assert "does not compile" in triage("rules", "check", broken).error
+    broken.write_text("tiers = 3")
+    assert "policy" in triage("policy", "check", broken).error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needle"),
+    [
+        (["score"], "required"),
+        (["score", "b", "d", "--out", "x.xml"], "x.xml"),
+        (["evaluate", "nowhere", "d.csv"], "no bundle"),
+        (["predict", "nowhere", "text"], "no bundle"),
+        (["rules", "replay", "nowhere.csv"], "no data file"),
+        (["policy", "check", "nowhere.toml"], "cannot be read"),
+        (["train", "d.csv", "--target-risk", "2"], "between 0 and 1"),
+        (["train", "d.csv", "--map", "nonsense=x", "--no-register"], "unknown roles"),
+        (["train", "d.csv", "--tier-order", "a,b", "--no-register"], "--policy learn"),
+        (["promote", "a", "b"], "one too many"),
+        (["pull", "no-alias"], "NAME@ALIAS"),
+        (["train", "d.csv", "--name", "a b"], "not usable"),
+        (["nonsense"], "unknown verb"),
+    ],
+)
+def test_errors_are_one_line(triage: Triage, arguments: list[str], needle: str) -> None:
+    said = triage(*arguments)
+    assert said.status == 2
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert needle in said.err
+    assert said.out == ""
+
+
+def test_help_does_not_wait_for_heavy_libraries() -> None:
+    code = "import training.cli, sys; print({'numpy', 'sklearn', 'mlflow', 'pandas', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "data",
+        "evaluate",
+        "models",
+        "policy",
+        "predict",
+        "promote",
+        "pull",
+        "register",
+        "report",
+        "rollback",
+        "rules",
+        "score",
+        "train",
+    ],
+)
+def test_every_verb_has_help(triage: Triage, verb: str) -> None:
+    said = triage(verb, "--help")
+    assert said.status == 0
+    assert f"usage: triage {verb}" in said.out

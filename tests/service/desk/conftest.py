@@ -1,0 +1,67 @@
+"""A helpdesk that is only a server: it notes what it is told, and answers as it is bidden."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from api.desks import Desk, Update
+
+
+@dataclass
+class Told:
+    """What the helpdesk was told, and what it answers.
+
+    Attributes:
+        answers: Statuses of the next answers; 200 when there are none left.
+        retry_after: Value of the Retry-After header of answers that are no success.
+    """
+
+    port: int
+    requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    retry_after: str = ""
+
+    def desk(self, **changes: Any) -> Desk:
+        wanted = {
+            "url": f"http://127.0.0.1:{self.port}/ticket/{{ticket_id}}",
+            "hosts": (f"127.0.0.1:{self.port}",),
+            "loopback": True,
+            "body": {"CustomFields": {"Tier": "{tier}", "Category": "{category}"}, "note": "group {resolver_group}"},
+            "timeout_s": 2,
+        } | changes
+        return Desk("rt", update=Update(**wanted), authorization="token secret")
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """A running helpdesk."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.requests.append((self.command, self.path, body, dict(self.headers)))
+            status = told.answers.pop(0) if told.answers else 200
+            self.send_response(status)
+            if status != 200 and told.retry_after:
+                self.send_header("Retry-After", told.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told = Told(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield told
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,163 @@
+"""Updates reach the helpdesk at least once, wait while it is away, and end as dead letters when it refuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from api.outbound import MAX_ATTEMPTS, Courier, owed_for
+from api.refusals import NotFound
+from api.store.outbox import DEAD, PENDING, SENT, Owed
+from api.store.repository import Repository, open_repository
+from api.store.tables import StoredUpdate
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    opened = open_repository(tmp_path)
+    yield opened
+    opened.close()
+
+
+def owe(repository: Repository, *tickets: str, **payload: Any) -> None:
+    repository.owe([Owed("rt", ticket, "d", {"tier": "L2", "category": "access", **payload}) for ticket in tickets])
+
+
+def states(repository: Repository) -> list[tuple[str, str, int, str | None]]:
+    rows = [row for state in (SENT, PENDING, DEAD) for row in repository.updates(state)]
+    return [(row.ticket_id, row.state, row.attempts, row.last_error) for row in sorted(rows, key=lambda row: row.seq)]
+
+
+def test_the_desk_is_told_by_its_template_and_nothing_that_nobody_named(repository: Repository, told: Any) -> None:
+    owe(repository, "T/1 {tier}", category=None)
+    assert Courier(repository, {"rt": told.desk()}).send_due() == 1
+    method, path, body, headers = told.requests[0]
+    assert (method, path) == ("PUT", "/ticket/T%2F1%20%7Btier%7D")
+    assert body == {"CustomFields": {"Tier": "L2"}}
+    assert headers["Authorization"] == "token secret"
+    assert states(repository) == [("T/1 {tier}", SENT, 1, None)]
+
+
+def test_a_value_is_never_taken_for_a_placeholder(repository: Repository, told: Any) -> None:
+    owe(repository, "7", tier="{category}")
+    Courier(repository, {"rt": told.desk()}).send_due()
+    assert told.requests[0][2]["CustomFields"]["Tier"] == "{category}"
+
+
+def test_a_desk_that_is_away_is_tried_again_and_ever_more_slowly(repository: Repository, told: Any) -> None:
+    told.answers = [503, 500, 429]
+    owe(repository, "7")
+    courier = Courier(repository, {"rt": told.desk()}, first_pause_s=100.0)
+    for attempt in range(3):
+        before = datetime.now(UTC)
+        assert courier.send_due() == 1 and courier.send_due() == 0
+        pause_s = (repository.updates(PENDING)[0].due_at - before).total_seconds()
+        assert 75 * 2**attempt <= pause_s <= 125 * 2**attempt + 30
+        with repository.database.writing() as session:
+            session.execute(update(StoredUpdate).values(due_at=before))
+    courier.send_due()
+    assert states(repository) == [("7", SENT, 4, None)] and len(told.requests) == 4
+
+
+def test_the_desk_may_say_how_long_to_wait(repository: Repository, told: Any) -> None:
+    told.answers, told.retry_after = [429], "40"
+    owe(repository, "7")
+    Courier(repository, {"rt": told.desk()}, first_pause_s=0.02).send_due()
+    wait_s = (repository.updates(PENDING)[0].due_at - datetime.now(UTC)).total_seconds()
+    assert 10 < wait_s <= 40
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, "HTTP 400"), (404, "HTTP 404"), (302, "HTTP 302")])
+def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
+    repository: Repository, told: Any, status: int, error: str
+) -> None:
+    told.answers = [status]
+    owe(repository, "7")
+    courier = Courier(repository, {"rt": told.desk()})
+    courier.send_due()
+    assert states(repository) == [("7", DEAD, 1, error)] and courier.send_due() == 0
+    assert repository.retry_updates() == 1 and courier.send_due() == 1
+    assert states(repository) == [("7", SENT, 1, None)]
+    with pytest.raises(NotFound):
+        repository.retry_updates([repository.updates(SENT)[0].seq])
+
+
+def test_who_fails_too_often_is_given_up(repository: Repository, told: Any) -> None:
+    told.answers = [500] * MAX_ATTEMPTS
+    owe(repository, "7")
+    courier = Courier(repository, {"rt": told.desk()}, first_pause_s=0.0)
+    while repository.updates(PENDING):
+        courier.send_due()
+    assert states(repository) == [("7", DEAD, MAX_ATTEMPTS, "HTTP 500")]
+
+
+def test_a_desk_that_does_not_answer_is_tried_again(repository: Repository, told: Any) -> None:
+    owe(repository, "7")
+    Courier(repository, {"rt": told.desk(url="http://127.0.0.1:1/", hosts=("127.0.0.1:1",))}).send_due()
+    assert states(repository) == [("7", PENDING, 1, "ConnectError")]
+
+
+def test_no_call_leaves_to_where_none_may_go(repository: Repository, told: Any) -> None:
+    owe(repository, "7")
+    Courier(repository, {"rt": told.desk(loopback=False)}).send_due()
+    owe(repository, "8")
+    Courier(repository, {}).send_due()
+    assert told.requests == []
+    assert [state[1:] for state in states(repository)] == [
+        (DEAD, 1, "egress-refused"),
+        (DEAD, 1, "no such desk in the file of helpdesks"),
+    ]
+
+
+def test_what_is_newer_replaces_what_is_still_owed(repository: Repository, told: Any) -> None:
+    owe(repository, "7", "8")
+    owe(repository, "7", tier="L3")
+    courier = Courier(repository, {"rt": told.desk()})
+    courier.send_due()
+    assert sorted((path, body["CustomFields"]["Tier"]) for _, path, body, _ in told.requests) == [
+        ("/ticket/7", "L3"),
+        ("/ticket/8", "L2"),
+    ]
+
+
+def test_two_couriers_never_send_the_same_and_a_dead_ones_share_comes_back(repository: Repository, told: Any) -> None:
+    owe(repository, *[str(number) for number in range(30)])
+    couriers = [Courier(repository, {"rt": told.desk()}) for _ in range(3)]
+    with ThreadPoolExecutor(3) as crowd:
+        while sum(crowd.map(lambda courier: courier.send_due(), couriers)):
+            pass
+    assert sorted(path for _, path, _, _ in told.requests) == sorted(f"/ticket/{number}" for number in range(30))
+    owe(repository, "last")
+    assert len(repository.claim_updates(5, timedelta(seconds=0.2))) == 1
+    assert repository.claim_updates(5, timedelta(0)) == []
+    time.sleep(0.25)
+    assert couriers[0].send_due() == 1
+
+
+def test_the_running_courier_sends_what_comes_and_stops_at_once(repository: Repository, told: Any) -> None:
+    outcomes: list[tuple[str, str]] = []
+    courier = Courier(repository, {"rt": told.desk()}, lambda desk, outcome: outcomes.append((desk, outcome)))
+    courier.start()
+    owe(repository, "7")
+    courier.wake()
+    deadline = time.monotonic() + 5
+    while not outcomes and time.monotonic() < deadline:
+        time.sleep(0.02)
+    start = time.monotonic()
+    courier.stop()
+    assert outcomes == [("rt", "sent")] and time.monotonic() - start < 1
+
+
+def test_only_what_the_desk_wants_to_know_is_owed(told: Any) -> None:
+    answer = {"ticket_id": "7", "decision_id": "d", "automation": "suggested", "tier": "L2", "category": None}
+    assert [owed.ticket_id for owed in owed_for(told.desk(), answer)] == ["7"]
+    assert owed_for(told.desk(automation=("automatic",)), answer) == []

@@ -1,0 +1,183 @@
+"""A helpdesk's webhooks through the whole service: a ticket is decided and told back, a correction becomes feedback."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.desks import load_desks
+from api.settings import load_settings
+from api.webhook import sign
+from triage.errors import InvalidRequest
+
+SECRET = "a secret of sixteen or more"
+FILE = """
+[desks.rt]
+secrets = ["RT_SECRET"]
+
+[desks.rt.ticket]
+when = {{ event = "created" }}
+id = "ticket.id"
+subject = "ticket.subject"
+body = "ticket.text"
+attributes = {{ queue = "ticket.queue" }}
+
+[desks.rt.feedback]
+when = {{ event = "corrected" }}
+id = "ticket.id"
+agent = "agent"
+not_people = ["triage"]
+tier = "ticket.tier"
+category = "ticket.category"
+
+[desks.rt.update]
+url = "http://127.0.0.1:{port}/ticket/{{ticket_id}}"
+hosts = ["127.0.0.1:{port}"]
+loopback = true
+body = {{ Tier = "{{tier}}", Category = "{{category}}" }}
+"""
+CREATED = {"event": "created", "ticket": {"id": 7, "subject": "VPN", "text": "my password is expired", "queue": "it"}}
+
+
+@pytest.fixture
+def client(told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setenv("RT_SECRET", SECRET)
+    (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
+    settings = load_settings(home=tmp_path / "home", rules_only=True, desks=tmp_path / "desks.toml")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def send(client: TestClient, document: object, delivery: str = "", desk: str = "rt", **changes: str) -> httpx.Response:
+    body, now = json.dumps(document).encode(), changes.pop("timestamp", str(int(time.time())))
+    headers = {
+        "Content-Type": "application/json",
+        "X-Triage-Timestamp": now,
+        "X-Triage-Signature": "sha256=" + sign(SECRET.encode(), now, body),
+        **({"X-Triage-Delivery": delivery} if delivery else {}),
+        **changes,
+    }
+    return client.post(f"/v1/webhooks/{desk}", content=body, headers=headers)
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_a_ticket_is_decided_and_the_desk_is_told(client: TestClient, told: Any) -> None:
+    answer = send(client, CREATED)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outcome"] == "decided" and answer.json()["ticket_id"] == "7"
+    wait_for(lambda: told.requests)
+    kept = client.app.state.repository.decision(answer.json()["decision_id"])  # type: ignore[attr-defined]
+    assert (kept.source, kept.ticket_id, kept.subject, kept.body) == ("rt", "7", "VPN", "my password is expired")
+    method, path, body, _ = told.requests[0]
+    assert (method, path, body) == (
+        "PUT",
+        "/ticket/7",
+        {"Tier": kept.answer["tier"], "Category": kept.answer["category"]},
+    )
+
+
+def test_a_replay_and_a_retry_change_nothing(client: TestClient, told: Any) -> None:
+    now = str(int(time.time()))
+    assert send(client, CREATED, "d-1", timestamp=now).status_code == 200
+    for delivery, moment in (("d-1", now), ("d-2", now), ("", now), ("d-1", str(int(now) + 1))):
+        answer = send(client, CREATED, delivery, timestamp=moment)
+        assert (answer.status_code, answer.json()["code"]) == (409, "replayed-delivery")
+    wait_for(lambda: told.requests)
+    assert len(client.app.state.repository.latest()) == 1  # type: ignore[attr-defined]
+
+
+def test_of_many_copies_at_once_exactly_one_is_taken(client: TestClient) -> None:
+    now = str(int(time.time()))
+    with ThreadPoolExecutor(8) as crowd:
+        statuses = sorted(crowd.map(lambda _: send(client, CREATED, "d", timestamp=now).status_code, range(8)))
+    assert statuses == [200] + [409] * 7
+
+
+def test_forged_stale_and_unknown_are_refused_alike(client: TestClient) -> None:
+    before = str(int(time.time()) - 301)
+    cases = [
+        send(client, CREATED, **{"X-Triage-Signature": "sha256=" + "0" * 64}),
+        send(client, CREATED, timestamp=before),
+        send(client, CREATED, desk="nobody"),
+        client.post("/v1/webhooks/rt", json=CREATED),
+        client.post("/v1/webhooks/rt", content=b"\xff", headers={"X-Triage-Signature": "x"}),
+    ]
+    assert [case.status_code for case in cases] == [401] * 5
+    assert all(case.headers["content-type"] == "application/problem+json" for case in cases)
+    assert client.app.state.repository.latest() == []  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_read_is_refused_and_may_be_sent_again(client: TestClient) -> None:
+    for document in ([], {"event": "created", "ticket": {}}, {"event": "created", "ticket": {"id": 7}}):
+        assert send(client, document).status_code == 422
+        assert send(client, document).status_code == 422
+
+
+def test_what_is_about_something_else_is_taken_and_ignored(client: TestClient) -> None:
+    assert send(client, {"event": "closed", "ticket": {"id": 7}}).json()["outcome"] == "ignored"
+
+
+def test_a_correction_becomes_feedback_and_a_confirmation_acceptance(client: TestClient) -> None:
+    decision = send(client, CREATED).json()["decision_id"]
+    kept = client.app.state.repository.decision(decision)  # type: ignore[attr-defined]
+    same = {"id": 7, "tier": kept.answer["tier"], "category": kept.answer["category"]}
+    assert send(client, {"event": "corrected", "agent": "kim", "ticket": same}).json()["outcome"] == "feedback"
+    other = {"id": 7, "tier": "L3", "category": "access"}
+    answer = send(client, {"event": "corrected", "agent": "lee", "ticket": other})
+    assert answer.json() == {"outcome": "feedback", "decision_id": decision, "ticket_id": "7"}
+    said = client.app.state.repository.history(decision)  # type: ignore[attr-defined]
+    assert [(row.verdict, row.agent, row.tier) for row in said] == [
+        ("accepted", "kim", kept.answer["tier"]),
+        ("corrected", "lee", "L3"),
+    ]
+
+
+def test_the_machines_own_write_back_is_no_feedback(client: TestClient) -> None:
+    decision = send(client, CREATED).json()["decision_id"]
+    own = {"event": "corrected", "agent": "triage", "ticket": {"id": 7, "tier": "L1"}}
+    assert send(client, own).json()["outcome"] == "ignored"
+    assert client.app.state.repository.history(decision) == ()  # type: ignore[attr-defined]
+
+
+def test_a_correction_that_makes_no_sense_is_refused(client: TestClient) -> None:
+    unknown = {"event": "corrected", "agent": "kim", "ticket": {"id": 99, "tier": "L2"}}
+    assert send(client, unknown).status_code == 404
+    send(client, CREATED)
+    wrong = {"event": "corrected", "agent": "kim", "ticket": {"id": 7, "tier": "L9"}}
+    assert (send(client, wrong).status_code, send(client, wrong).json()["code"]) == (422, "unknown-label")
+
+
+def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Path) -> None:
+    path = tmp_path / "desks.toml"
+    path.write_text(FILE.format(port=1).replace("127.0.0.1:1", "desk.example.org").replace("{category}", "{ctegory}"))
+    with pytest.raises(InvalidRequest) as refusal:
+        load_desks(path, {"RT_SECRET": "short"})
+    for part in ("RT_SECRET", "ctegory"):
+        assert part in str(refusal.value)
+    for text in (
+        "[desks.api]\n",
+        "[desks.x]\nsecret = []",
+        "x",
+        "[desks.y.update]\nurl='http://a'\nhosts=['a']\nbody={}",
+    ):
+        path.write_text(text)
+        with pytest.raises(InvalidRequest):
+            load_desks(path, {})
+    with pytest.raises(InvalidRequest):
+        load_desks(tmp_path / "nowhere.toml", {})
+    assert load_desks(None) == {}

@@ -1,0 +1,142 @@
+"""The queue in front of the model: bounded, in order, in time, and routing by rules where the model fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from api.batcher import Batcher, Load, TooBusy
+from models.triager import Triager
+from triage.decision import Reason
+from triage.defaults import default_policy, default_rules
+from triage.gate import Gate, TargetGate
+from triage.prediction import Prediction, Score
+from triage.ticket import Ticket
+
+
+class Standin:
+    """A bundle that believes whatever it is told to, slowly, or fails at it."""
+
+    def __init__(self, seconds: float = 0.0, error: type[BaseException] | None = None, poison: str = "") -> None:
+        self.version, self.policy, self.rules = "stand-in", default_policy(), default_rules()
+        self.gate = Gate({"tier": TargetGate(0.5)}, min_words=0)
+        self.seconds, self.error, self.poison = seconds, error, poison
+        self.batches: list[int] = []
+
+    def predict(self, tickets: Sequence[Ticket], *, explain: bool, clearance: int) -> list[Prediction]:
+        self.batches.append(len(tickets))
+        time.sleep(self.seconds)
+        if self.error and (not self.poison or any(self.poison in ticket.body for ticket in tickets)):
+            raise self.error("as asked")
+        return [Prediction({"tier": (Score("L2", 0.9), Score("L1", 0.1))}, words=9) for _ in tickets]
+
+
+def run(job: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(job, 20))
+
+
+async def decide_all(batcher: Batcher, triager: Triager, count: int, deadline_s: float = 5.0) -> list[Any]:
+    batcher.start()
+    tickets = [Ticket(id=str(number), body=f"ticket {number}") for number in range(count)]
+    asked = [batcher.decide(triager, [ticket], deadline_s=deadline_s) for ticket in tickets]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    await batcher.stop()
+    return answers
+
+
+def test_concurrent_requests_are_decided_together_and_each_gets_its_own() -> None:
+    bundle = Standin(0.02)
+    answers = run(decide_all(Batcher(queue_size=64, score_batch=16, wait_s=0.01), Triager(bundle), 40))
+    assert [answer[0].ticket_id for answer in answers] == [str(number) for number in range(40)]
+    assert max(bundle.batches) == 16 and len(bundle.batches) < 10
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    began = time.monotonic()
+    answers = run(decide_all(Batcher(queue_size=8, score_batch=4, wait_s=0), Triager(Standin(0.1)), 30))
+    refused = [answer for answer in answers if isinstance(answer, TooBusy)]
+    assert len(refused) == 30 - 8 and all(error.code == "queue-full" and error.retry_after_s >= 1 for error in refused)
+    assert time.monotonic() - began < 2
+
+
+def test_a_deadline_is_kept_even_where_scoring_hangs() -> None:
+    began = time.monotonic()
+    answers = run(decide_all(Batcher(queue_size=64, score_batch=4, wait_s=0), Triager(Standin(0.5)), 12, 0.3))
+    assert all(isinstance(answer, TooBusy) and answer.code == "deadline" for answer in answers)
+    assert time.monotonic() - began < 1.5
+
+
+def test_what_nobody_waits_for_is_not_scored() -> None:
+    bundle = Standin(0.2)
+    run(decide_all(Batcher(queue_size=64, score_batch=4, wait_s=0), Triager(bundle), 40, 0.25))
+    assert sum(bundle.batches) <= 12
+
+
+@pytest.mark.parametrize(("error", "cause"), [(MemoryError, "memory"), (RuntimeError, "encoder")])
+def test_a_failing_model_gives_way_to_the_rules(error: type[BaseException], cause: str) -> None:
+    loads: list[Load] = []
+    batcher = Batcher(queue_size=64, score_batch=8, wait_s=0.01, on_load=loads.append)
+    answers = run(decide_all(batcher, Triager(Standin(error=error)), 5))
+    assert all(answer[0].reason is Reason.MODEL_UNAVAILABLE and answer[0].model_version is None for answer in answers)
+    assert {load.fallback for load in loads} == {cause}
+
+
+def test_one_ticket_that_the_model_cannot_take_does_not_spoil_the_others() -> None:
+    batcher = Batcher(queue_size=64, score_batch=8, wait_s=0.01)
+    answers = run(decide_all(batcher, Triager(Standin(error=ValueError, poison="ticket 3")), 6))
+    assert [answer[0].model_version for answer in answers] == ["stand-in"] * 3 + [None] + ["stand-in"] * 2
+
+
+def test_single_requests_overtake_a_batch() -> None:
+    async def job() -> list[str]:
+        bundle, order = Standin(0.05), []
+        triager, batcher = Triager(bundle), Batcher(queue_size=64, score_batch=8, wait_s=0)
+        batcher.start()
+
+        async def ask(name: str, count: int, bulk: bool) -> None:
+            tickets = [Ticket(id=f"{name}{number}", body="some text") for number in range(count)]
+            await batcher.decide(triager, tickets, deadline_s=10, bulk=bulk)
+            order.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask("batch", 64, True))
+            await asyncio.sleep(0.06)
+            group.create_task(ask("single", 1, False))
+        await batcher.stop()
+        return order
+
+    assert run(job()) == ["single", "batch"]
+
+
+def test_a_request_is_answered_by_one_model_even_if_another_takes_its_place() -> None:
+    async def job() -> set[str | None]:
+        old, new = Triager(Standin(0.02)), Triager(Standin(0.02))
+        new.bundle.version = "newer"  # type: ignore[misc,union-attr]
+        batcher = Batcher(queue_size=200, score_batch=4, wait_s=0)
+        batcher.start()
+        tickets = [Ticket(body=f"text {number}") for number in range(30)]
+        first = asyncio.create_task(batcher.decide(old, tickets, deadline_s=10, bulk=True))
+        second = asyncio.create_task(batcher.decide(new, tickets, deadline_s=10, bulk=True))
+        versions = [{decision.model_version for decision in answers} for answers in (await first, await second)]
+        await batcher.stop()
+        assert all(len(seen) == 1 for seen in versions)
+        return versions[0] | versions[1]
+
+    assert run(job()) == {"stand-in", "newer"}
+
+
+def test_whoever_waits_at_the_end_is_told() -> None:
+    async def job() -> Any:
+        batcher = Batcher(queue_size=8, score_batch=1, wait_s=0)
+        batcher.start()
+        triager = Triager(Standin(0.3))
+        asked = [asyncio.create_task(batcher.decide(triager, [Ticket(body="a b")], deadline_s=9)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        await batcher.stop()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert any(isinstance(answer, TooBusy) and answer.code == "draining" for answer in run(job()))

@@ -1,0 +1,90 @@
+"""What goes wrong around the service: a ticket is still answered, and nothing is claimed that did not happen."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings, load_settings
+from api.store.repository import Repository, open_repository
+from triage.errors import StoreUnavailable
+
+
+def test_without_a_model_it_lives_but_is_not_ready(tmp_path: Path) -> None:
+    with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True))) as client:
+        assert client.get("/livez").status_code == 200
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "model-unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert client.post("/v1/predict", json={"text": "printer"}).json()["reason"] == "model_unavailable"
+
+
+def test_rules_alone_may_be_enough(client: TestClient) -> None:
+    assert client.get("/readyz").json()["status"] == "rules-only"
+
+
+def test_a_locked_store_does_not_hold_up_a_decision(settings: Settings) -> None:
+    with TestClient(create_app(settings)) as client:
+        holder = sqlite3.connect(settings.home / "store.sqlite", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        answer = client.post("/v1/predict", json={"text": "printer"})
+        assert answer.status_code == 200 and answer.elapsed.total_seconds() < 1.5
+        assert answer.json()["stored"] is False and answer.headers["triage-stored"] == "false"
+        decision_id = answer.json()["decision_id"]
+        holder.execute("COMMIT")
+        holder.close()
+        for _ in range(60):  # the spool is committed once the store answers again
+            kept = client.get(f"/v1/decisions/{decision_id}")
+            if kept.status_code == 200:
+                break
+            client.get("/livez")
+            time.sleep(0.1)
+        assert kept.json()["stored"] is True
+
+
+class Unavailable(Repository):
+    """A store that cannot take anything."""
+
+    code = "full"
+
+    def record(self, *args: Any, **options: Any) -> Any:
+        raise StoreUnavailable(self.code, "the store cannot take a row: as asked; mend it")
+
+    def known(self, *args: Any, **options: Any) -> Any:
+        raise StoreUnavailable(self.code, "the store does not answer: as asked; mend it")
+
+    replay = latest = feedback = known
+
+
+@pytest.mark.parametrize("code", ["full", "locked", "unreachable"])
+def test_a_store_that_fails_is_told_and_feedback_is_never_pretended(settings: Settings, code: str) -> None:
+    store = open_repository(settings.home)
+    with TestClient(create_app(settings, store)) as client:
+        decision = client.post("/v1/predict", json={"text": "printer"}).json()
+        store.__class__ = type("Failing", (Unavailable,), {"code": code})
+        for extra in ({}, {"Idempotency-Key": "k"}):
+            answer = client.post("/v1/predict", json={"id": "x", "text": "printer"}, headers=extra)
+            assert answer.status_code == 200 and answer.json()["stored"] is False
+        said = client.post(
+            f"/v1/decisions/{decision['decision_id']}/feedback", json={"verdict": "accepted", "agent": "kim"}
+        )
+        assert said.status_code in (503, 507) and said.json()["code"] == f"store-{code}"
+        assert int(said.headers["retry-after"]) >= 1
+        assert "store does not answer" in client.get("/").text
+        store.__class__ = Repository
+    store.close()
+
+
+def test_an_error_that_nobody_foresaw_is_a_problem_without_details(settings: Settings, caplog: Any) -> None:
+    app = create_app(settings)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.service.answer = None
+        answer = client.post("/v1/predict", json={"text": "secret words"})
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+        assert "secret" not in answer.text and "TypeError" not in answer.text

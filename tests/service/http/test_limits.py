@@ -1,0 +1,70 @@
+"""Rate limits per key: counted over all workers, told with the time to wait, nobody else's business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.keys import create_key
+from api.limiter import open_limiter
+from api.refusals import TooMuch
+from api.settings import load_settings
+from api.store.repository import open_repository
+from triage.errors import InvalidRequest
+
+
+def test_the_call_after_the_last_is_told_how_long_to_wait(tmp_path: Path) -> None:
+    store = open_repository(tmp_path)
+    one, other = (create_key(store, name, ["predict"])[0] for name in ("one", "other"))
+    settings = load_settings(home=tmp_path, rules_only=True, rate_limit="3/2 seconds")
+    with TestClient(create_app(settings, store)) as client:
+
+        def ask(key: str) -> Any:
+            return client.post("/v1/predict", json={"text": "printer"}, headers={"Authorization": f"Bearer {key}"})
+
+        assert [ask(one).status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = ask(one)
+        assert refused.json()["code"] == "rate-limit" and 1 <= int(refused.headers["retry-after"]) <= 2
+        assert ask(other).status_code == 200
+        assert client.get("/livez").status_code == 200
+        time.sleep(int(refused.headers["retry-after"]))
+        assert ask(one).status_code == 200
+    store.close()
+
+
+def test_two_workers_share_a_count(tmp_path: Path) -> None:
+    one, two = (open_limiter(5, 60, tmp_path / "rates") for _ in range(2))
+    for turn in range(5):
+        (one, two)[turn % 2].take("key")
+    for limiter in (one, two):
+        with pytest.raises(TooMuch):
+            limiter.take("key")
+        limiter.take(f"another {id(limiter)}")
+        limiter.close()
+
+
+def test_a_thousand_keys_do_not_disturb_each_other() -> None:
+    limiter = open_limiter(2, 60, None)
+    for _ in range(2):
+        for number in range(1000):
+            limiter.take(f"key {number}")
+    with pytest.raises(TooMuch):
+        limiter.take("key 500")
+    limiter.close()
+
+
+@pytest.mark.parametrize("rate", ["lots", "0/minute", "5", "5/fortnight", "-1/second"])
+def test_what_is_no_rate_is_refused_at_the_start(rate: str) -> None:
+    with pytest.raises(InvalidRequest, match="TRIAGE_RATE_LIMIT"):
+        load_settings(rate_limit=rate)
+
+
+def test_rates_are_read(tmp_path: Path) -> None:
+    read: Callable[[str], Any] = lambda rate: load_settings(home=tmp_path, rate_limit=rate).rate  # noqa: E731
+    assert (read("100/minute"), read("5 per 10 seconds"), read("")) == ((100, 60.0), (5, 10.0), None)

@@ -1,0 +1,254 @@
+"""The service as a process: starting, stopping, workers, slow clients, bytes that are no HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from triage.__main__ import main
+
+Serve = Callable[..., Any]
+pytestmark = pytest.mark.slow
+
+
+def refused(home: Path, *arguments: object, **environment: str) -> str:
+    """Run a `triage serve` that must not start, and return its only line."""
+    command = [sys.executable, "-P", "-m", "triage", "serve", *map(str, arguments)]
+    ran = subprocess.run(
+        command, env={**os.environ, "TRIAGE_HOME": str(home), **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 2, ran
+    assert ran.stderr.startswith("triage serve: ") and ran.stderr.count("\n") == 1 and "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["--open-loopback", "--host", "0.0.0.0"], {}, "open-loopback"),
+        (["--bundle", "/nowhere"], {}, "no bundle"),
+        (["--model", "nonsense"], {}, "NAME@ALIAS"),
+        ([], {"TRIAGE_QUEUE_SIZE": "many"}, "TRIAGE_QUEUE_SIZE"),
+        ([], {"TRIAGE_GRACE_S": "1"}, "TRIAGE_GRACE_S"),
+        ([], {"TRIAGE_RATE_LIMIT": "lots"}, "TRIAGE_RATE_LIMIT"),
+        (["--workers", "0"], {}, "TRIAGE_WORKERS"),
+    ],
+)
+def test_senseless_settings_are_refused_in_one_line(
+    arguments: list[str],
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    for name, value in {"TRIAGE_HOME": str(tmp_path), **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["serve", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.startswith("triage serve: ") and line.count("\n") == 1
+
+
+def test_an_occupied_port_and_a_broken_bundle_are_refused_in_one_line(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        assert "cannot listen" in refused(tmp_path, "--port", holder.getsockname()[1], "--open-loopback")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in make_bundle().rglob("*"):
+        if path.is_file():
+            copy = broken / path.relative_to(make_bundle())
+            copy.parent.mkdir(exist_ok=True)
+            cut = path.stat().st_size // 2 if path.name == "heads.json" else None
+            copy.write_bytes(path.read_bytes()[:cut])
+    assert "heads.json" in refused(tmp_path, "--bundle", broken, "--open-loopback", "--port", 0)
+
+
+def test_serving_loads_nothing_that_only_training_needs() -> None:
+    heavy = (
+        "torch",
+        "mlflow",
+        "pandas",
+        "pyarrow",
+        "sentence_transformers",
+        "transformers",
+        "sklearn",
+        "matplotlib",
+        "onnx",
+    )
+    code = f"import sys, api.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
+    with serve(TRIAGE_RULES_ONLY="1") as service:
+        for path in ("/livez", "/readyz"):
+            assert service.client.get(path).status_code == 200
+        for method, path in (
+            ("POST", "/v1/predict"),
+            ("GET", "/metrics"),
+            ("GET", "/openapi.json"),
+            ("GET", "/docs"),
+            ("GET", "/"),
+        ):
+            answer = service.client.request(method, path)
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        away = service.client.get("/", headers={"Accept": "text/html"})
+        assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
+
+
+def test_sigterm_answers_everybody_inside_and_exits_with_0(serve: Serve, make_bundle: Callable[..., Path]) -> None:
+    slowly = {"TRIAGE_BATCH_WAIT_MS": "100", "TRIAGE_SCORE_BATCH": "1", "TRIAGE_REQUEST_DEADLINE_S": "12"}
+    with serve(
+        "--open-loopback", "--bundle", make_bundle(), ready="/readyz", TRIAGE_DRAIN_S="1.5", **slowly
+    ) as service:
+        with ThreadPoolExecutor(20) as pool:
+            asked = [pool.submit(service.predict, text=f"vpn drops {number}") for number in range(20)]
+            time.sleep(0.4)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            seen = service.client.get("/readyz")
+            assert (seen.status_code, seen.json()["code"]) == (503, "draining")
+            service.process.send_signal(signal.SIGTERM)
+            assert [one.result().status_code for one in asked] == [200] * 20
+        assert service.process.wait(20) == 0
+        with pytest.raises(httpx.TransportError):
+            service.client.get("/livez")
+
+
+def test_a_worker_that_dies_is_replaced(
+    serve: Serve, until: Callable[..., float], make_bundle: Callable[..., Path]
+) -> None:
+    with serve("--open-loopback", "--bundle", make_bundle(), "--workers", 2, ready="/readyz") as service:
+        until(lambda: len(service.workers()) == 2, 10)
+        killed = service.workers()
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        assert until(lambda: len(set(service.workers()) - set(killed)) == 2, 10) < 10
+        until(lambda: ready(service.client), 60, service.log)
+        statuses = [service.predict(text=f"printer {number}").status_code for number in range(50)]
+        assert statuses == [200] * 50
+        metrics = service.client.get("/metrics").text
+        counted = [
+            line for line in metrics.splitlines() if line.startswith("triage_requests_total") and "/v1/predict" in line
+        ]
+        assert sum(float(line.split()[-1]) for line in counted) >= 50
+        assert service.stop() == 0
+
+
+def ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    with request.getfixturevalue("run_service")(
+        tmp_path_factory.mktemp("strict"), "--open-loopback", TRIAGE_HEADER_TIMEOUT_S="0.5", TRIAGE_BODY_TIMEOUT_S="0.7"
+    ) as service:
+        yield service
+
+
+def talk(port: int, *pieces: bytes, pause_s: float = 0.0, within_s: float = 5.0) -> bytes:
+    """Send pieces of a request and return everything that comes back until the connection is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=within_s) as sock:
+        for piece in pieces:
+            sock.sendall(piece)
+            time.sleep(pause_s)
+        answer = b""
+        while data := sock.recv(65536):
+            answer += data
+    return answer
+
+
+def problem_in(answer: bytes, status: int) -> dict[str, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % status), answer[:200]
+    assert b"application/problem+json" in head
+    problem: dict[str, Any] = json.loads(body)
+    assert problem["status"] == status and problem["request_id"]
+    return problem
+
+
+def test_slow_clients_are_shown_the_door(strict: Any) -> None:
+    began = time.monotonic()
+    assert talk(strict.port) == b""
+    problem_in(talk(strict.port, b"GET /livez HTTP/1.1\r\nHost: a\r\n"), 408)
+    head = (
+        b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    problem_in(talk(strict.port, head + b'{"text"'), 408)
+    assert time.monotonic() - began < 4
+    dripped = threading.Thread(target=drip, args=(strict.port,))
+    dripped.start()
+    assert httpx.get(f"{strict.url}/livez").status_code == 200
+    dripped.join(10)
+
+
+def drip(port: int) -> None:
+    """Send a request byte by byte, until the connection is closed."""
+    with pytest.raises(OSError):
+        talk(port, *[b"x"] * 60, pause_s=0.05)
+
+
+def test_a_connection_may_rest_between_requests(strict: Any) -> None:
+    time.sleep(0.1)
+    with httpx.Client(base_url=strict.url) as client:
+        assert client.get("/livez").status_code == 200
+        time.sleep(1.5)
+        assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(5000)) + b"\r\n", 431),
+        (b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        (b"GET livez HTTP/1.1\r\n\r\n", 400),
+        (b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", 400),
+    ],
+)
+def test_bytes_that_are_no_request(strict: Any, sent: bytes, status: int) -> None:
+    problem_in(talk(strict.port, sent), status)
+
+
+def test_a_hundred_megabytes_are_stopped_early(strict: Any) -> None:
+    head = (
+        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n"
+    )
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=5) as sock:
+        sock.sendall(head + b" " * 65536)
+        problem_in(sock.recv(65536), 413)
+    assert time.monotonic() - began < 2
+
+
+def test_cold_start_costs_little(serve: Serve, make_bundle: Callable[..., Path]) -> None:
+    with serve("--open-loopback", "--bundle", make_bundle(), ready="/readyz") as service:
+        used = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    assert (
+        sum(map(int, used)) / os.sysconf("SC_CLK_TCK") < 5
+    )  # processor seconds: half of it where nobody else computes

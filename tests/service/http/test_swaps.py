@@ -1,0 +1,254 @@
+"""Another model takes over whole, or not at all; what is refused leaves the one in use where it is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import load_settings
+from models.bundle import load_bundle
+from models.shelf import CHAMPION, Shelf
+
+TICKET = {"subject": "VPN drops", "body": "The VPN drops every ten minutes since the update."}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, make_bundle: Callable[..., Path]) -> Shelf:
+    """Two versions on a shelf, the champion pointing to the first."""
+    shelf = Shelf(tmp_path)
+    for version, name in (("1", "a"), ("2", "b")):
+        shelf.add(make_bundle(name), version)
+    shelf.point(CHAMPION, "1", digest(shelf, "1"))
+    return shelf
+
+
+@pytest.fixture
+def service(shelf: Shelf) -> Iterator[TestClient]:
+    settings = load_settings(home=shelf.home, open_loopback=True, poll_s=0.1, request_deadline_s=10)
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def digest(shelf: Shelf, version: str) -> str:
+    return str(json.loads((shelf.path(version) / "manifest.json").read_text())["digest"])
+
+
+def in_use(service: TestClient, wanted: str, within_s: float = 20) -> bool:
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if service.get("/v1/model").json()["model_version"] == wanted[:12]:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def failures(service: TestClient) -> float:
+    lines = service.get("/metrics").text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("triage_model_load_failures_total"))
+
+
+def test_the_alias_is_followed_forth_and_back(service: TestClient, shelf: Shelf) -> None:
+    assert service.get("/readyz").json() == {"status": "ready", "model_version": digest(shelf, "1")[:12]}
+    shelf.point(CHAMPION, "2", digest(shelf, "2"))
+    assert in_use(service, digest(shelf, "2"))
+    decision = service.post("/v1/predict", json=TICKET).json()
+    assert (decision["policy_version"], decision["automation"]) == ("b", "suggested")
+    shelf.step_back(CHAMPION)
+    assert in_use(service, digest(shelf, "1"))
+
+
+def test_every_answer_comes_from_one_model_while_they_change(service: TestClient, shelf: Shelf) -> None:
+    policies = {digest(shelf, "1")[:12]: "2026-11", digest(shelf, "2")[:12]: "b"}
+    answers: list[Any] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            answers.append(service.post("/v1/predict/batch", json={"tickets": [TICKET] * 5}))
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    for client in clients:
+        client.start()
+    for turn in range(6):
+        version = "21"[turn % 2]
+        shelf.point(CHAMPION, version, digest(shelf, version))
+        assert in_use(service, digest(shelf, version))
+    over.set()
+    for client in clients:
+        client.join()
+    assert {answer.status_code for answer in answers} == {200}
+    for answer in answers:
+        told = {(decision["model_version"], decision["policy_version"]) for decision in answer.json()["decisions"]}
+        assert len(told) == 1 and told <= set(policies.items())
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    """Make the manifest agree with the files, as somebody would who knows the format."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    manifest["files"] = {
+        str(path.relative_to(folder)): {
+            "bytes": len(data := path.read_bytes()),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        for path in files
+    }
+    manifest |= changes
+    said = {key: value for key, value in manifest.items() if key != "digest"}
+    manifest["digest"] = hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def bit_flipped(folder: Path) -> None:
+    path = folder / "history-vectors.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def with_file(name: str, data: bytes) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        reseal(folder)
+
+    return spoil
+
+
+def object_array() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return stream.getvalue()
+
+
+def linked(folder: Path) -> None:
+    (folder / "rules.toml").unlink()
+    (folder / "rules.toml").symlink_to("/etc/hostname")
+
+
+# A pickle that would run `mkdir mark`, written out by hand: protocol 0, posix.system.
+PICKLE = b"cposix\nsystem\n(S'mkdir mark'\ntR."
+EVIL: dict[str, Callable[[Path], object]] = {
+    "bit flipped": bit_flipped,
+    "file dropped": lambda folder: (folder / "gate.json").unlink(),
+    "file added": lambda folder: (folder / "extra.json").write_text("{}"),
+    "file truncated": lambda folder: os.truncate(folder / "lexicon.json", 100),
+    "link to outside": linked,
+    "pickle named npy": with_file("lexicon-idf.npy", PICKLE),
+    "pickle named pkl": with_file("model.pkl", PICKLE),
+    "pickle named skops": with_file("model.skops", PICKLE),
+    "pickle named joblib": with_file("model.joblib", PICKLE),
+    "torch weights": with_file("encoder/pytorch_model.bin", PICKLE),
+    "array of objects": with_file("lexicon-idf.npy", object_array()),
+    "model that names its own trust": with_file("MLmodel", b"skops_trusted_types: [posix.system]"),
+    "encoder with code": with_file("encoder/modeling.py", b"import os; os.mkdir('mark')"),
+    "encoder that is none": with_file("encoder/encoder.onnx", b"\x08\x07" * 50),
+    "another format": lambda folder: reseal(folder, format=99),
+    "manifest no JSON": lambda folder: (folder / "manifest.json").write_bytes(b"{" * 1000),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "rules that do not compile": with_file("rules.toml", b'[[rule]]\nname = "x"\nkind = "fallback"\nany = ["(a"]'),
+}
+
+
+def test_evil_bundles_are_refused_and_the_old_model_keeps_serving(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True, poll_s=600))) as service:
+        before = service.post("/v1/predict", json=TICKET).json()
+        for number, (kind, spoil) in enumerate(EVIL.items(), 10):
+            version = str(number)
+            shutil.copytree(shelf.path("2"), shelf.path(version))
+            shelf.point(CHAMPION, version, "")
+            spoil(shelf.path(version))
+            counted = failures(service)
+            answer = service.post("/v1/model/reload")
+            assert (answer.status_code, answer.json()["code"]) == (409, "bundle-refused"), kind
+            assert failures(service) == counted + 1, kind
+            model = service.get("/v1/model").json()
+            assert model["model_version"] == digest(shelf, "1")[:12] and model["last_error"], kind
+            shelf.step_back(CHAMPION)
+        after = service.post("/v1/predict", json=TICKET).json()
+        assert all(after[name] == before[name] for name in ("tier", "category", "model_version", "targets"))
+        assert service.get("/readyz").status_code == 200 and not (tmp_path / "mark").exists()
+
+
+def test_what_was_not_promoted_is_refused(service: TestClient, shelf: Shelf) -> None:
+    """An older or other bundle in the place of the one that was promoted has another digest."""
+    shelf.point(CHAMPION, "2", digest(shelf, "1"))
+    answer = service.post("/v1/model/reload")
+    assert answer.status_code == 409 and "digest" in answer.json()["detail"]
+
+
+def test_a_start_with_a_spoilt_champion_serves_the_last_good_one(shelf: Shelf) -> None:
+    shelf.point(CHAMPION, "2", digest(shelf, "2"))
+    bit_flipped(shelf.path("2"))
+    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True))) as client:
+        assert client.get("/readyz").json()["model_version"] == digest(shelf, "1")[:12]
+        assert failures(client) >= 1
+
+
+def test_a_start_with_nothing_but_spoilt_bundles_is_never_ready(shelf: Shelf) -> None:
+    bit_flipped(shelf.path("1"))
+    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True, poll_s=0.1))) as client:
+        time.sleep(0.5)
+        assert client.get("/readyz").status_code == 503 and client.get("/livez").status_code == 200
+        decision = client.post("/v1/predict", json=TICKET).json()
+        assert decision["reason"] == "model_unavailable" and decision["model_version"] is None
+        shelf.point(CHAMPION, "2", digest(shelf, "2"))
+        assert in_use(client, digest(shelf, "2")) and client.get("/readyz").status_code == 200
+
+
+def test_a_directory_is_watched_too(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    shutil.copytree(make_bundle("a"), place)
+    with TestClient(create_app(load_settings(home=tmp_path, bundle=place, open_loopback=True, poll_s=0.1))) as client:
+        shutil.copytree(make_bundle("b"), tmp_path / "next")
+        os.rename(place, tmp_path / "old")
+        os.rename(tmp_path / "next", place)
+        assert in_use(client, load_bundle(place).digest)
+
+
+def test_probabilities_are_rounded_and_add_up(service: TestClient) -> None:
+    for verdict in service.post("/v1/predict", json=TICKET).json()["targets"].values():
+        shares = [alternative["probability"] for alternative in verdict["alternatives"]]
+        assert shares == sorted(shares, reverse=True) and len(shares) <= 5
+        assert all(round(share, 3) == share and 0 <= share <= 1 for share in [*shares, verdict["confidence"]])
+
+
+def test_disguised_tickets_go_where_plain_ones_go(service: TestClient, make_bundle: Callable[..., Path]) -> None:
+    lines = (make_bundle().parent / "tickets.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines[:60]]
+    lookalikes = str.maketrans("aeopcx", "аеорсх")
+
+    def disguised(text: str) -> str:
+        words = text.split(" ")
+        return " ".join(
+            word.translate(lookalikes) if place % 4 == 1 else "\u200b".join((word[:2], word[2:]))
+            for place, word in enumerate(words)
+        )
+
+    plain = [{"subject": row["subject"], "body": row["body"]} for row in rows]
+    hidden = [{name: disguised(text) for name, text in ticket.items()} for ticket in plain]
+    asked = [service.post("/v1/predict/batch", json={"tickets": tickets}).json() for tickets in (plain, hidden)]
+    tiers = [[decision["tier"] for decision in answer["decisions"]] for answer in asked]
+    same = sum(one == other for one, other in zip(*tiers, strict=True))
+    assert same >= 0.95 * len(rows)
+
+
+def test_a_long_ticket_says_that_it_was_cut(service: TestClient) -> None:
+    assert service.post("/v1/predict", json={"text": "vpn drops " * 1000}).json()["truncated"] is True
+    assert service.post("/v1/predict", json={"text": "vpn drops"}).json()["truncated"] is False

@@ -1,0 +1,106 @@
+"""Feedback as training rows: who said it, what is left out, and nothing personal in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from api.store.export import ExportRules
+from api.store.history import Statement
+from api.store.repository import Repository
+from triage.redact import Redactor
+
+Make = Callable[..., Any]
+
+
+def rows(repository: Repository, **rules: Any) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in repository.training_rows(ExportRules(**rules))}
+
+
+def test_every_text_is_one_row_that_says_who_labelled_it(repository: Repository, decide: Make) -> None:
+    accepted, corrected, undone, doubted = (decide(repository, name) for name in ("a", "c", "u", "d"))
+    decide(repository, "m")
+    repository.feedback(accepted, Statement("accepted", "kim"))
+    repository.feedback(corrected, Statement("corrected", "kim", category="network"))
+    said = repository.feedback(undone, Statement("corrected", "kim", tier="L3"))
+    repository.undo(undone, said.id, "kim")
+    repository.feedback(doubted, Statement("unsure", "kim"))
+    found = {name: (row["tier"], row["category"], row["label_source"]) for name, row in rows(repository).items()}
+    machine = ("L1", "access", "machine")
+    assert found == {
+        "a": ("L1", "access", "person"),
+        "c": (None, "network", "person"),
+        "u": machine,
+        "d": machine,
+        "m": machine,
+    }
+    assert set(rows(repository, people_only=True)) == {"a", "c"}
+
+
+def test_a_row_has_what_training_reads(repository: Repository, decide: Make) -> None:
+    decide(repository)
+    row = rows(repository)["T-1"]
+    assert (row["subject"], row["body"], row["channel"], row["attributes.site"]) == (
+        "VPN",
+        "the vpn drops",
+        "email",
+        "north",
+    )
+    assert row["sensitive"] is False and row["model_version"] == "7"
+
+
+def test_blank_decisions_teach_nothing_and_are_left_out(repository: Repository, decide: Make) -> None:
+    decide(repository, tier=None, category=None, automation="blank")
+    assert rows(repository) == {}
+
+
+def test_exports_are_redacted(repository: Repository, decide: Make) -> None:
+    decide(repository, body="call +44 20 7946 0018 or kim@example.org, password: hunter22!")
+    body = rows(repository, redactor=Redactor())["T-1"]["body"]
+    assert body == "call [PHONE] or [EMAIL], password: [SECRET]"
+
+
+def test_one_agent_or_key_cannot_flood_the_training_rows(repository: Repository, decide: Make) -> None:
+    for number in range(12):
+        decision = decide(repository, f"T-{number}")
+        repository.feedback(decision, Statement("corrected", f"agent {number % 2}", tier="L4"), key_id="k")
+    left_out: Counter[str] = Counter()
+    kept = list(repository.training_rows(ExportRules(cap_per_agent=4), left_out))
+    assert len(kept) == 8 and left_out == {"over the daily cap of one agent": 4}
+    assert len(rows(repository, cap_per_key=5)) == 5
+    assert len(rows(repository, cap_per_agent=None, cap_per_key=None)) == 12
+
+
+def test_young_and_disputed_feedback_can_wait(repository: Repository, decide: Make) -> None:
+    calm, disputed = decide(repository, "calm"), decide(repository, "disputed")
+    repository.feedback(calm, Statement("accepted", "kim"))
+    repository.feedback(disputed, Statement("accepted", "kim"))
+    repository.feedback(disputed, Statement("corrected", "lee", tier="L3"))
+    assert rows(repository, settled_after=timedelta(hours=24)) == {}
+    assert set(rows(repository, skip_disputed=True)) == {"calm"}
+    assert [row.id for row in repository.disputed()] == [disputed]
+
+
+def test_who_changes_their_mind_does_not_dispute_with_themselves(repository: Repository, decide: Make) -> None:
+    decision = decide(repository)
+    repository.feedback(decision, Statement("accepted", "kim"))
+    repository.feedback(decision, Statement("corrected", "kim", tier="L3"))
+    assert repository.disputed() == []
+
+
+def test_many_rows_come_in_order_and_once(repository: Repository, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.store.export._CHUNK", 7)
+    names = [f"T-{number}" for number in range(50)]
+    repository.record([entry(name) for name in names])
+    assert [row["id"] for row in repository.training_rows(ExportRules())] == names
+
+
+def test_of_two_decisions_about_one_text_the_last_counts(repository: Repository, decide: Make) -> None:
+    decide(repository, model_version=None, tier="L0")
+    decide(repository, tier="L2")
+    found = list(repository.training_rows(ExportRules()))
+    assert [row["tier"] for row in found] == ["L2"]

@@ -1,0 +1,158 @@
+"""Any journey through predict, feedback, undo, replay, forget and restart leaves the store as a simple model says."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from api.refusals import KeyReused, NotFound
+from api.store.history import Statement
+from api.store.repository import Repository, open_repository
+from api.store.rows import Attempt, Entry
+from triage.ticket import Ticket
+
+TICKETS = st.sampled_from(["A", "B", "C"])
+TEXTS = st.sampled_from(["the vpn drops", "the printer jams", "a password", "ünï \u200b 日本"])
+KEYS = st.sampled_from([None, "k-1", "k-2"])
+AGENTS = st.sampled_from(["kim", "lee"])
+
+
+def answer(ticket: str, by_model: bool) -> dict[str, Any]:
+    return {
+        "ticket_id": ticket,
+        "tier": "L1",
+        "category": "access",
+        "automation": "automatic",
+        "reason": "confident" if by_model else "model_unavailable",
+        "model_version": "1" if by_model else None,
+    }
+
+
+class Journeys(RuleBasedStateMachine):
+    """The store beside plain dictionaries.
+
+    `decided` holds for each ticket and text its decision and whether a model made it, `order` the decisions about a
+    ticket, `said` what stands in each history, `attempts` what each idempotency key was answered with.
+    """
+
+    decisions = Bundle("decisions")
+
+    @initialize()
+    def open(self) -> None:
+        self.room = tempfile.TemporaryDirectory()
+        self.repository: Repository = open_repository(Path(self.room.name))
+        self.decided: dict[tuple[str, str], tuple[str, bool]] = {}
+        self.order: dict[str, list[str]] = {}
+        self.said: dict[str, list[tuple[str, str]]] = {}
+        self.standing: dict[str, list[str]] = {}
+        self.attempts: dict[str, tuple[str, str]] = {}
+
+    @rule(target=decisions, ticket=TICKETS, text=TEXTS, by_model=st.booleans(), key=KEYS)
+    def predict(self, ticket: str, text: str, by_model: bool, key: str | None) -> Any:
+        body = f"{ticket} {text}"
+        attempt = Attempt.of("owner", key, "POST", "/v1/predict", body.encode()) if key else None
+        entry = Entry(Ticket(id=ticket, body=text), answer(ticket, by_model))
+        if key and key in self.attempts:
+            asked, decision = self.attempts[key]
+            if asked != body:
+                try:
+                    self.repository.record([entry], attempt=attempt)
+                except KeyReused:
+                    return multiple()
+                raise AssertionError("a key was taken for two requests")
+            assert self.repository.record([entry], attempt=attempt)[0].answer["decision_id"] == decision
+            return decision
+        recorded = self.repository.record([entry], attempt=attempt)[0]
+        decision = recorded.answer["decision_id"]
+        earlier = self.decided.get((ticket, text))
+        if earlier is not None and (earlier[1] or not by_model):
+            assert (decision, recorded.created) == (earlier[0], False)
+        else:
+            assert recorded.created and decision not in self.said
+            self.decided[ticket, text] = (decision, by_model)
+            self.order.setdefault(ticket, []).append(decision)
+            self.said[decision], self.standing[decision] = [], []
+        if key:
+            self.attempts[key] = (body, decision)
+        return decision
+
+    @rule(decision=decisions, agent=AGENTS, verdict=st.sampled_from(["accepted", "unsure", "corrected"]))
+    def speak(self, decision: str, agent: str, verdict: str) -> None:
+        tier = "L2" if verdict == "corrected" else None
+        row = self.repository.feedback(decision, Statement(verdict, agent, tier=tier))
+        same = self.standing[decision] and (verdict, agent) == self._words(decision, self.standing[decision][-1])
+        if same:
+            assert row.id == self.standing[decision][-1]
+            return
+        self.said[decision].append((row.id, f"{verdict} {agent}"))
+        self.standing[decision].append(row.id)
+
+    @rule(decision=decisions, agent=AGENTS, which=st.integers(0, 5))
+    def undo(self, decision: str, agent: str, which: int) -> None:
+        spoken = [said for said, words in self.said[decision] if not words.startswith("undone")]
+        if which >= len(spoken):
+            try:
+                self.repository.undo(decision, "nothing", agent)
+            except NotFound:
+                return
+            raise AssertionError("nothing was taken back")
+        row = self.repository.undo(decision, spoken[which], agent)
+        if spoken[which] in self.standing[decision]:
+            self.standing[decision].remove(spoken[which])
+            self.said[decision].append((row.id, f"undone {agent}"))
+
+    @rule()
+    def restart(self) -> None:
+        self.repository.close()
+        self.repository = open_repository(Path(self.room.name))
+
+    @rule(ticket=TICKETS)
+    def forget(self, ticket: str) -> None:
+        if ticket not in self.order:
+            try:
+                self.repository.forget(ticket)
+            except NotFound:
+                return
+            raise AssertionError("nobody was forgotten")
+        self.repository.forget(ticket)
+        for known in [known for known in self.decided if known[0] == ticket]:
+            del self.decided[known]
+
+    def _words(self, decision: str, said: str) -> tuple[str, str]:
+        words = dict(self.said[decision])[said].split(" ")
+        return words[0], words[1]
+
+    @invariant()
+    def the_store_is_what_the_model_says(self) -> None:
+        if not hasattr(self, "repository"):
+            return
+        for ticket, ids in self.order.items():
+            assert [row.id for row in self.repository.latest(ticket_id=ticket)] == ids[::-1]
+        for decision, said in self.said.items():
+            row = self.repository.decision(decision)
+            assert row is not None and [one.id for one in row.feedback] == [one for one, _ in said]
+            standing = self.standing[decision]
+            assert (row.standing.id if row.standing else None) == (standing[-1] if standing else None)
+        for ticket, text in self.decided:
+            found = self.repository.known(Ticket(id=ticket, body=text))
+            assert found is not None and found.answer["decision_id"] == self.decided[ticket, text][0]
+
+    def teardown(self) -> None:
+        if hasattr(self, "repository"):
+            self.repository.close()
+            self.room.cleanup()
+
+
+TestJourneys = Journeys.TestCase
+TestJourneys.settings = settings(
+    max_examples=int(os.environ.get("TRIAGE_TEST_JOURNEYS", "10")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,123 @@
+"""The shape of the store: up, down, up again, by several processes at once, and as the models say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from api.store.database import Database
+from api.store.migrate import migrate, newest_revision, revision_of
+from api.store.repository import Repository, open_repository
+from api.store.tables import Base
+from triage.errors import InvalidRequest
+
+Make = Callable[..., Any]
+
+
+def test_the_migrations_make_what_the_models_say(repository: Repository) -> None:
+    with repository.database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_down_to_nothing_and_up_again(store_url: str) -> None:
+    database = Database(store_url)
+    try:
+        assert revision_of(database) is None
+        assert migrate(database) == newest_revision() == revision_of(database)
+        for revision in ("0002", "0001"):
+            assert migrate(database, revision) == revision
+        assert migrate(database, "base") is None
+        with database.engine.connect() as connection:
+            assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+        assert migrate(database) == newest_revision()
+    finally:
+        database.close()
+
+
+def test_rows_survive_a_step_down_and_up(open_store: Callable[..., Repository], decide: Make) -> None:
+    repository = open_store()
+    decision = decide(repository)
+    migrate(repository.database, "0001")
+    migrate(repository.database)
+    assert repository.decision(decision) is not None
+
+
+def test_a_store_of_a_newer_version_is_refused(repository: Repository) -> None:
+    with repository.database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InvalidRequest, match="newer version"):
+        migrate(repository.database)
+
+
+def test_an_unknown_revision_is_refused(repository: Repository) -> None:
+    with pytest.raises(InvalidRequest, match="no revision"):
+        migrate(repository.database, "0815")
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(store_url: str) -> None:
+    database = Database(store_url)
+    migrate(database, "0001")
+    with database.writing() as session:
+        session.execute(text("CREATE TABLE sessions (x INTEGER)"))
+    with pytest.raises(Exception, match="exists"):
+        migrate(database)
+    assert revision_of(database) == "0001"
+    with database.engine.connect() as connection:
+        assert "keys" not in inspect(connection).get_table_names()
+    database.close()
+
+
+START = """
+import sys
+from pathlib import Path
+from api.store.repository import open_repository
+
+number, url = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+repository = open_repository(Path("/nowhere"), url)
+repository.set_mark(f"worker {number}", int(number))
+"""
+
+
+def test_workers_that_start_together_on_a_fresh_store_all_start(store_url: str, open_store: Make) -> None:
+    def start(number: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-c", START, str(number), store_url]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    workers = [start(number) for number in range(4)]
+    for worker in workers:
+        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert [worker.returncode for worker in workers] == [0] * 4
+    repository = open_store()
+    assert [repository.mark(f"worker {number}") for number in range(4)] == list(range(4))
+
+
+def test_sqlite_writes_ahead_fully_synchronised_and_privately(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path)
+    with repository.database.reading() as session:
+        pragmas = [session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert pragmas == ["wal", 2, 1]
+    assert (tmp_path / "store.sqlite").stat().st_mode & 0o777 == 0o600
+    repository.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "sqlite://", "sqlite:///:memory:", "not a url", "postgresql+nope:"])
+def test_a_url_that_names_no_store_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequest):
+        Database(url)

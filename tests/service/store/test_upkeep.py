@@ -1,0 +1,230 @@
+"""Backups, forgetting, retention: what must stay stays, what must go is gone from the files too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text, update
+
+from api.keys import Keyring, create_key, sha256
+from api.refusals import NotFound, NotSignedIn
+from api.store.backup import back_up, check, restore
+from api.store.embeddings import forget_embeddings
+from api.store.history import Statement
+from api.store.outbox import Owed
+from api.store.repository import Repository, open_repository
+from api.store.rows import Attempt, Entry
+from api.store.tables import StoredAttempt, StoredTicket
+from triage.errors import InvalidRequest
+
+Make = Callable[..., Any]
+CANARY = "canary-7f3a91"
+
+
+def fill(repository: Repository, decide: Make) -> list[str]:
+    """A store with something in every table."""
+    ids = [decide(repository, f"T-{number}") for number in range(5)]
+    said = repository.feedback(ids[0], Statement("corrected", "kim", tier="L2", comment="cä"), attempt=attempt())
+    repository.undo(ids[0], said.id, "kim")
+    create_key(repository, "desk", ["read"])
+    repository.take_delivery("rt", ["d-1"], [Owed("rt", "T-1", ids[1], {"tier": "L1"})])
+    repository.set_mark("seen", 7)
+    return ids
+
+
+def attempt() -> Attempt:
+    return Attempt.of("owner", "k", "POST", "/", b"{}")
+
+
+def everything(repository: Repository) -> dict[str, list[Any]]:
+    tables = ("tickets", "decisions", "feedback", "attempts", "keys", "deliveries", "updates", "marks")
+    with repository.database.reading() as session:
+        return {name: sorted(map(repr, session.execute(text(f"SELECT * FROM {name}")).all())) for name in tables}
+
+
+def test_a_restored_backup_is_what_was_backed_up(open_store: Make, decide: Make, tmp_path: Path) -> None:
+    repository = open_store()
+    ids = fill(repository, decide)
+    before, file = everything(repository), tmp_path / "backup.sqlite"
+    counts = back_up(repository.database, file)
+    assert counts["decisions"] == 5 and counts == check(file) and file.stat().st_mode & 0o777 == 0o600
+    decide(repository, "T-9")
+    restore(repository.database, file, replace=True)
+    assert everything(repository) == before
+    assert decide(repository, "T-0") == ids[0] and decide(repository, "T-10") not in ids
+
+
+def test_a_backup_goes_from_one_database_into_another(
+    open_store: Make, decide: Make, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository = open_store()
+    ids = fill(repository, decide)
+    back_up(repository.database, tmp_path / "backup.sqlite")
+    other = open_repository(tmp_path_factory.mktemp("other"))
+    restore(other.database, tmp_path / "backup.sqlite")
+    assert [row.answer for row in other.latest()] == [row.answer for row in repository.latest()]
+    assert other.history(ids[0]) == repository.history(ids[0])
+    other.close()
+
+
+def test_a_backup_never_overwrites_and_a_restore_only_where_it_is_meant(
+    repository: Repository, decide: Make, tmp_path: Path
+) -> None:
+    fill(repository, decide)
+    file = tmp_path / "backup.sqlite"
+    back_up(repository.database, file)
+    with pytest.raises(InvalidRequest, match="never overwrites"):
+        back_up(repository.database, file)
+    with pytest.raises(InvalidRequest, match="not empty"):
+        restore(repository.database, file)
+    assert sorted(path.name for path in tmp_path.iterdir() if "backup" in path.name) == ["backup.sqlite"]
+
+
+def test_a_damaged_backup_changes_nothing(repository: Repository, decide: Make, tmp_path: Path) -> None:
+    fill(repository, decide)
+    before, file = everything(repository), tmp_path / "backup.sqlite"
+    back_up(repository.database, file)
+    good = file.read_bytes()
+    for bad in (good[: len(good) // 2], good[:4096] + bytes(8192) + good[12288:], b"nothing", b""):
+        file.write_bytes(bad)
+        with pytest.raises(InvalidRequest):
+            restore(repository.database, file, replace=True)
+    with pytest.raises(InvalidRequest, match="not there"):
+        restore(repository.database, tmp_path / "nowhere", replace=True)
+    assert everything(repository) == before
+
+
+def test_what_was_revoked_or_forgotten_since_the_backup_stays_so(
+    repository: Repository, decide: Make, tmp_path: Path
+) -> None:
+    key, row = create_key(repository, "desk", ["read"])
+    decide(repository, "T-1", CANARY)
+    back_up(repository.database, tmp_path / "b.sqlite")
+    repository.revoke_key(row.id)
+    repository.forget("T-1")
+    restore(repository.database, tmp_path / "b.sqlite", replace=True)
+    with pytest.raises(NotSignedIn):
+        Keyring(repository).by_key(key)
+    assert CANARY not in str(everything(repository))
+
+
+def test_no_backup_and_no_file_of_the_store_holds_a_key(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path)
+    key, row = create_key(repository, "desk", ["read"])
+    repository.open_session(sha256("the session's token"), row.id, "kim", datetime.now(UTC) + timedelta(hours=1))
+    back_up(repository.database, tmp_path / "b.sqlite")
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert row.prefix.encode() in files
+    assert key.split("_", 2)[2].encode() not in files and b"the session's token" not in files
+    repository.close()
+
+
+def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Repository, decide: Make, entry: Make) -> None:
+    said = {"terms": [{"term": CANARY, "weight": 1.0}], "against": [], "similar": []}
+    first = decide(repository, "T-1", f"about {CANARY}", explanation=said)
+    second = decide(repository, "T-1", f"more about {CANARY}", explanation=said)
+    repository.feedback(first, Statement("corrected", "kim", tier="L2", reason=CANARY, comment=f"see {CANARY}"))
+    near = {"ticket_id": "T-1", "similarity": 0.9, "title": f"about {CANARY}", "labels": {}}
+    other = decide(repository, "T-2", explanation={"terms": [], "against": [], "similar": [near]})
+    done = repository.forget("T-1")
+    assert (done.revisions, done.decisions, done.remarks, done.mentions) == (2, 2, 1, 1)
+    assert f"VPN\nabout {CANARY}" in done.texts
+    assert CANARY not in str(everything(repository))
+    kept = repository.decision(first)
+    assert kept is not None and kept.forgotten and kept.answer["tier"] == "L1"
+    assert kept.standing is not None and kept.standing.tier == "L2" and kept.standing.comment is None
+    assert kept.revisions == (first, second) and repository.decision(other) is not None
+    assert list(repository.training_rows(_all())) and CANARY not in json.dumps(list(repository.training_rows(_all())))
+
+
+def _all() -> Any:
+    from api.store.export import ExportRules
+
+    return ExportRules()
+
+
+def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository, decide: Make, entry: Make) -> None:
+    first = decide(repository)
+    repository.forget("T-1")
+    assert repository.known(entry().ticket) is None
+    again = repository.record([entry()])[0]
+    assert again.created and again.revision == 2 and again.answer["decision_id"] != first
+
+
+def test_forgetting_nobody_is_refused(repository: Repository, decide: Make) -> None:
+    decide(repository)
+    for ticket, source in (("T-2", None), ("T-1", "rt")):
+        with pytest.raises(NotFound):
+            repository.forget(ticket, source)
+
+
+def test_a_forgotten_text_is_gone_from_the_files(tmp_path: Path, decide: Make) -> None:
+    repository = open_repository(tmp_path)
+    body = " ".join(f"{CANARY}-{number}" for number in range(3000))
+    decide(repository, "T-1", body)
+    for number in range(20):
+        decide(repository, f"other-{number}")
+    assert CANARY.encode() in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    repository.forget("T-1")
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    repository.close()
+
+
+def test_embeddings_of_forgotten_texts_are_cut_out_of_the_cache(tmp_path: Path) -> None:
+    room = tmp_path / "cache" / "embeddings" / "encoder"
+    room.mkdir(parents=True)
+    texts = [f"text {number}" for number in range(6)]
+    keys = np.frombuffer(b"".join(bytes.fromhex(sha256(one)[:32]) for one in texts), dtype="V16")
+    order = np.argsort(keys)
+    np.save(room / "a.vectors.npy", np.arange(12, dtype=np.float32).reshape(6, 2)[order])
+    np.save(room / "a.keys.npy", keys[order])
+    np.save(room / "b.vectors.npy", np.ones((1, 2), dtype=np.float32))
+    np.save(room / "b.keys.npy", keys[2:3])
+    assert forget_embeddings(tmp_path, ["text 2", "text 4", "never seen"]) == 3
+    left = sorted(room.glob("*.keys.npy"))
+    assert len(left) == 1 and len(list(room.iterdir())) == 2
+    known, vectors = np.load(left[0]), np.load(left[0].with_name(left[0].name.replace("keys", "vectors")))
+    kept = {bytes(key): vector.tolist() for key, vector in zip(known, vectors, strict=True)}
+    assert kept == {bytes(keys[n]): [2.0 * n, 2.0 * n + 1] for n in (0, 1, 3, 5)}
+    assert forget_embeddings(tmp_path / "nowhere", ["x"]) == 0
+
+
+def test_retention_takes_old_tickets_with_all_about_them_and_no_others(repository: Repository, decide: Make) -> None:
+    old, new = decide(repository, "old"), decide(repository, "new")
+    repository.feedback(old, Statement("accepted", "kim"))
+    repository.feedback(new, Statement("accepted", "kim"), attempt=attempt())
+    with repository.database.writing() as session:
+        month_ago = datetime.now(UTC) - timedelta(days=30)
+        session.execute(update(StoredTicket).where(StoredTicket.ticket_id == "old").values(received_at=month_ago))
+        session.execute(update(StoredAttempt).values(created_at=month_ago))
+    assert repository.expire(None).tickets == 0
+    assert repository.decision(old) is not None and repository.replay(attempt()) is None
+    done = repository.expire(timedelta(days=29))
+    assert (done.tickets, done.decisions) == (1, 1)
+    assert repository.decision(old) is None and repository.history(old) == ()
+    assert repository.decision(new) is not None and len(repository.history(new)) == 1
+
+
+def test_sensitive_marks_and_clearance_survive(repository: Repository, entry: Make) -> None:
+    made = entry("HR-1")
+    recorded = repository.record([Entry(made.ticket, made.answer, sensitive=True, clearance=2)])[0]
+    kept = repository.decision(recorded.answer["decision_id"])
+    assert kept is not None and kept.sensitive and kept.clearance == 2
+
+
+def test_an_idempotency_key_whose_answer_is_past_retention_is_new(
+    repository: Repository, entry: Make, decide: Make
+) -> None:
+    first = repository.record([entry("A")], attempt=attempt())[0]
+    repository.expire(timedelta(0))
+    assert repository.replay(attempt()) is None
+    again = repository.record([entry("A")], attempt=attempt())[0]
+    assert again.created and again.answer["decision_id"] != first.answer["decision_id"]
+    replayed = repository.replay(attempt())
+    assert replayed is not None and replayed[0].answer == again.answer

@@ -1,0 +1,213 @@
+"""`triage keys`, `triage store` and `triage feedback` as people type them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from api.keys import Keyring
+from api.settings import load_settings
+from api.store.history import Statement
+from api.store.outbox import Owed
+from api.store.repository import Repository, open_repository
+from api.store.rows import Entry
+from api.store.tables import StoredTicket
+from api.upkeep import Upkeep
+from triage.__main__ import main
+from triage.ticket import Ticket
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `triage …` on a fresh home: status, output, errors."""
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Repository:
+    return open_repository(tmp_path / "home")
+
+
+def decide(store: Repository, ticket_id: str, body: str = "the vpn drops") -> str:
+    answer = {
+        "ticket_id": ticket_id,
+        "tier": "L1",
+        "category": "network",
+        "automation": "automatic",
+        "reason": "confident",
+    }
+    return str(store.record([Entry(Ticket(id=ticket_id, body=body), answer)])[0].answer["decision_id"])
+
+
+def test_a_key_is_shown_once_with_what_to_do_next(run: Run, store: Repository) -> None:
+    status, out, err = run("keys", "create", "desk", "--scope", "predict,read", "--expires", "90d", "--clearance", "2")
+    key = out.split("\n")[0]
+    assert status == 0 and err == "" and re.fullmatch(r"triage_[0-9a-f]{8}_[\w-]{43}", key)
+    row = Keyring(store).by_key(key)
+    assert row.scopes == {"predict", "read"} and row.clearance == 2 and row.name == "desk"
+    assert row.expires_at is not None and timedelta(days=89) < row.expires_at - datetime.now(UTC) < timedelta(days=91)
+    assert "triage serve" in out and "curl" in out and f"triage keys revoke {row.prefix}" in out
+    status, out, _ = run("keys", "list")
+    assert status == 0 and row.prefix in out and key not in out
+
+
+def test_keys_in_json(run: Run) -> None:
+    status, out, _ = run("keys", "create", "--json", "--scope", "read", "--scope", "admin", "--name", "ops")
+    made = json.loads(out)
+    assert status == 0 and made["scopes"] == ["admin", "read"] and made["expires_at"] is None
+    status, out, _ = run("keys", "revoke", made["key"], "--json")
+    assert status == 0 and json.loads(out)["revoked_at"]
+    listed = json.loads(run("keys", "list", "--json")[1])["keys"]
+    assert [key["id"] for key in listed] == [made["id"]] and "key" not in listed[0]
+
+
+def test_a_key_without_stated_scopes_does_the_daily_work(run: Run) -> None:
+    assert json.loads(run("keys", "create", "--json")[1])["scopes"] == ["feedback", "predict", "read"]
+    assert json.loads(run("keys", "create", "--scope", "all", "--json")[1])["scopes"] == [
+        "admin",
+        "feedback",
+        "predict",
+        "read",
+    ]
+
+
+WRONG = (
+    ("keys", "create", "--scope", "everything"),
+    ("keys", "create", "a", "--name", "b"),
+    ("keys", "create", "--expires", "soon"),
+    ("keys", "revoke", "nobody"),
+    ("keys",),
+    ("store", "restore", "nowhere.sqlite"),
+    ("store", "forget", "T-9"),
+    ("store", "retention", "--days", "-1"),
+    ("store", "migrate", "0815"),
+    ("store", "outbound", "retry", "7"),
+    ("feedback", "export"),
+    ("feedback", "export", "--out", "rows.csv"),
+    ("feedback", "export", "--out", "/nowhere/rows.jsonl"),
+)
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_what_cannot_be_done_is_said_in_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+    status, out, err = run(*arguments)
+    assert status == 2 and out == "" and "Traceback" not in err
+    assert len(err.strip().split("\n")) == 1 or err.startswith("usage:")
+
+
+def test_backup_and_restore(run: Run, store: Repository, tmp_path: Path) -> None:
+    decide(store, "T-1")
+    file = tmp_path / "backup.sqlite"
+    assert run("store", "backup", str(file))[0] == 0
+    decide(store, "T-2")
+    assert run("store", "backup", str(file))[0] == 2
+    status, out, _ = run("store", "restore", str(file), "--json")
+    assert status == 0 and json.loads(out)["rows"]["tickets"] == 1
+    assert [row.ticket_id for row in store.latest()] == ["T-1"]
+    assert run("store", "restore", json.loads(out)["kept"], "--replace")[0] == 0
+    assert sorted(str(row.ticket_id) for row in store.latest()) == ["T-1", "T-2"]
+    assert len(list((tmp_path / "home" / "backups").iterdir())) == 1
+
+
+def test_forgetting_a_ticket(run: Run, store: Repository) -> None:
+    decision = decide(store, "T-1", "a secret of kim")
+    status, out, _ = run("store", "forget", "T-1", "--json")
+    assert status == 0 and json.loads(out)["revisions"] == 1 and "secret" not in out
+    kept = store.decision(decision)
+    assert kept is not None and kept.forgotten
+
+
+def test_retention_by_hand_and_by_itself(run: Run, store: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(2):
+        decide(store, f"T-{number}")
+        with store.database.writing() as session:
+            long_ago = datetime.now(UTC) - timedelta(days=100)
+            session.execute(update(StoredTicket).values(received_at=long_ago))
+        if number == 0:
+            assert "0 tickets" in run("store", "retention")[1] and len(store.latest()) == 1
+            assert json.loads(run("store", "retention", "--days", "99", "--json")[1])["tickets"] == 1
+        else:
+            monkeypatch.setenv("TRIAGE_RETENTION_DAYS", "99")
+            Upkeep(store, load_settings()).once()
+    assert store.latest() == []
+
+
+def test_migrating_and_checking(run: Run, store: Repository) -> None:
+    assert run("store", "check")[0] == 0
+    assert run("store", "migrate", "0001")[0] == 0
+    status, out, _ = run("store", "check", "--json")
+    assert status == 1 and json.loads(out) == {"ok": False, "sound": True, "revision": "0001", "expected": "0003"}
+    assert run("store", "migrate")[0] == 0 and run("store", "check")[0] == 0
+
+
+def test_what_is_owed_is_listed_and_dead_letters_are_tried_again(run: Run, store: Repository) -> None:
+    assert "nothing is owed" in run("store", "outbound", "list")[1]
+    store.owe([Owed("rt", "T-1", "d", {"tier": "L1"})])
+    store.settle_update(store.updates()[0].seq, error="HTTP 404")
+    status, out, _ = run("store", "outbound", "list")
+    assert status == 0 and "dead" in out and "HTTP 404" in out
+    assert "1 updates" in run("store", "outbound", "retry")[1]
+    assert json.loads(run("store", "outbound", "list", "--json")[1])["updates"][0]["state"] == "pending"
+
+
+def test_exported_feedback_can_be_trained_on(run: Run, store: Repository, tmp_path: Path) -> None:
+    for number in range(3):
+        decision = decide(store, f"T-{number}", f"mail kim{number}@example.org about the vpn")
+        if number < 2:
+            store.feedback(decision, Statement("corrected", "kim", tier="L2"))
+    out = tmp_path / "rows.jsonl"
+    status, said, _ = run("feedback", "export", "--out", str(out), "--json")
+    assert status == 0 and json.loads(said) | {"out": ""} == {
+        "out": "",
+        "rows": 3,
+        "person": 2,
+        "machine": 1,
+        "left_out": {},
+    }
+    rows: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["label_source"] for row in rows] == ["person", "person", "machine"]
+    assert "example.org" not in out.read_text() and out.stat().st_mode & 0o777 == 0o600
+    assert run("feedback", "export", "--out", str(out), "--raw", "--people-only")[0] == 0
+    assert "kim1@example.org" in out.read_text() and len(out.read_text().splitlines()) == 2
+
+
+def test_disputes_are_listed(run: Run, store: Repository) -> None:
+    assert "nobody disagrees" in run("feedback", "disputed")[1]
+    decision = decide(store, "T-1")
+    for agent, tier in (("kim", "L2"), ("lee", "L3")):
+        store.feedback(decision, Statement("corrected", agent, tier=tier))
+    assert "kim: L2/- | lee: L3/-" in run("feedback", "disputed")[1]
+    assert json.loads(run("feedback", "disputed", "--json")[1])["disputed"][0]["decision_id"] == decision
+
+
+@pytest.mark.parametrize("verb", ["keys", "store", "feedback"])
+def test_every_verb_has_help(run: Run, verb: str) -> None:
+    status, out, _ = run(verb, "--help")
+    assert status == 0 and out.startswith(f"usage: triage {verb}")
+
+
+def test_the_verbs_need_nothing_of_the_training_wing() -> None:
+    heavy = "{'torch', 'mlflow', 'pandas', 'training'}"
+    code = f"import sys, api.cli_store; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -1,0 +1,143 @@
+"""Challenger against champion on paired answers, and rules on labelled tickets."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from training.compare import LEAST_COMMON, compare
+from training.data import LabelledTicket
+from training.record import Fact, Outcome, Record, strings
+from training.replay import precisions, replay
+from training.slices import confused_pairs, slices
+from triage.errors import BundleMismatch
+from triage.policy_file import parse_policy
+from triage.rules_file import parse_rules
+from triage.ticket import Ticket
+
+ORDER = ("L0", "L1", "L2", "L3")
+
+
+def record(
+    accuracy: float, count: int = 400, *, seed: int = 0, severe: bool = False, start: int = 0, sure: float = 0.9
+) -> Record:
+    """Answers of a made-up model: right with the accuracy given, on tickets numbered from `start`."""
+    rng = np.random.default_rng(seed)
+    true = [ORDER[number % 4] for number in range(start, start + count)]
+    right = rng.random(count) < accuracy
+    wrong = [ORDER[(ORDER.index(label) + (2 if severe else 1)) % 4] for label in true]
+    top = [label if ok else other for label, ok, other in zip(true, right, wrong, strict=True)]
+    confidence = np.where(right, sure, sure - 0.2) + rng.random(count) * 0.05
+    facts = [Fact(str(n), ("en", "de")[n % 2], "email", 5 + n % 60) for n in range(start, start + count)]
+    outcome = Outcome(
+        "tier", np.arange(count), strings(true), strings(top), confidence, confidence > 0.85, strings(top),
+        confidence > 0.85, ORDER,
+    )  # fmt: skip
+    return Record({"targets": {"tier": {}}}, facts, {"tier": outcome}, ORDER)
+
+
+def test_the_same_model_is_non_inferior_to_itself() -> None:
+    found = compare(record(0.8), record(0.8))
+    assert found.passed and found.common == 400
+    accuracy = found.checks[0]
+    assert (accuracy.low, accuracy.high) == (0.0, 0.0)
+
+
+def test_a_better_model_passes_and_a_worse_one_is_refused() -> None:
+    assert compare(record(0.7), record(0.9, seed=1)).passed
+    worse = compare(record(0.9), record(0.7, seed=1))
+    assert not worse.passed
+    assert not worse.checks[0].passed and worse.checks[0].high is not None and worse.checks[0].high < 0
+
+
+def test_severe_errors_count_even_where_accuracy_is_equal() -> None:
+    found = compare(record(0.85), record(0.85, severe=True))
+    failed = {check.what for check in found.checks if not check.passed}
+    assert failed == {"tier severe errors"}
+
+
+def test_calibration_and_latency_are_compared() -> None:
+    found = compare(record(0.85, sure=0.87), record(0.85, sure=0.6), latencies_ms=(10, 100))
+    failed = {check.what for check in found.checks if not check.passed}
+    assert {"tier ECE", "milliseconds for one ticket"} <= failed
+    assert compare(record(0.8), record(0.8), latencies_ms=(10, 25)).passed
+
+
+def test_only_tickets_that_both_were_asked_are_compared() -> None:
+    found = compare(record(0.8), record(0.8, start=300))
+    assert found.common == 100
+    few = compare(record(0.8), record(0.8, start=400 - LEAST_COMMON + 1))
+    assert not few.passed and few.obstacles and not few.checks
+
+
+def test_a_challenger_without_a_head_of_the_champion_is_refused() -> None:
+    found = compare(record(0.8), Record({}, (), {}))
+    assert not found.passed and "no head" in found.obstacles[0]
+    json.dumps(found.to_document(), allow_nan=False)
+
+
+def test_a_record_survives_being_written_and_read() -> None:
+    before = record(0.8, 50)
+    after = Record.from_document(json.loads(json.dumps(before.to_document(), allow_nan=False)))
+    assert after.facts == tuple(before.facts)
+    assert (after.outcomes["tier"].top == before.outcomes["tier"].top).all()
+    assert (after.outcomes["tier"].kept == before.outcomes["tier"].kept).all()
+    with pytest.raises(BundleMismatch):
+        Record.from_document({"format": 99})
+
+
+def test_slices_come_worst_first_and_small_ones_not_at_all() -> None:
+    found = slices(record(0.7), "tier")
+    assert [part.gap for part in found] == sorted(part.gap for part in found)
+    assert all(part.rows >= 10 for part in found)
+    assert {part.by for part in found} == {"language", "length", "true tier"}
+    pairs = confused_pairs(record(0.7).outcomes["tier"])
+    assert pairs[0]["rows"] >= pairs[-1]["rows"] and all(pair["true"] != pair["named"] for pair in pairs)
+
+
+RULES = parse_rules(
+    """
+    [[rule]]
+    name = "breach"
+    kind = "bypass"
+    any = ["breach"]
+    tier = "L2"
+    [[rule]]
+    name = "password"
+    kind = "fallback"
+    any = ["password"]
+    tier = "L1"
+    [[rule]]
+    name = "reset"
+    kind = "fallback"
+    any = ["reset"]
+    tier = "L2"
+    [[rule]]
+    name = "rest"
+    kind = "fallback"
+    tier = "L1"
+    """
+)
+POLICY = parse_policy('[[tiers]]\nlabel = "L1"\n[[tiers]]\nlabel = "L2"')
+
+
+def test_replay_says_how_often_a_rule_speaks_and_is_right() -> None:
+    texts = [("a breach", "L2"), ("password reset", "L1"), ("password", "L2"), ("reset", "L2"), ("else", "L1")]
+    lines = {
+        line["name"]: line["targets"]["tier"]
+        for line in replay(RULES, POLICY, [LabelledTicket(Ticket(body=text), {"tier": tier}) for text, tier in texts])
+    }
+    assert (lines["breach"]["spoke"], lines["breach"]["precision"]) == (1, 1.0)
+    assert (lines["password"]["matched"], lines["password"]["precision"]) == (2, 0.5)
+    assert (lines["reset"]["matched"], lines["reset"]["spoke"], lines["reset"]["precision"]) == (2, 1, 1.0)
+    assert lines["rest"]["spoke"] == 2
+    assert lines["password"]["coverage"] == pytest.approx(0.4)
+
+
+def test_measured_precision_goes_back_into_the_rules() -> None:
+    rows = [LabelledTicket(Ticket(body="password"), {"tier": "L1"})] * 4
+    found = precisions(replay(RULES, POLICY, rows), least=2)
+    assert found["password"] == {"tier": 1.0} and found["breach"] == {}
+    assert RULES.measured(found).rules[1].precision == {"tier": 1.0}

@@ -1,0 +1,178 @@
+"""The heart: who decides each target, and which reason stays on it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.decide import decide
+from triage.decision import Automation, Reason, Source
+from triage.gate import Gate, TargetGate
+from triage.policy import Category, Policy, ResolverGroup, Tier
+from triage.prediction import Prediction, Score
+from triage.rules import NO_RULES
+from triage.rules_file import parse_rules
+from triage.ticket import Ticket
+
+POLICY = Policy(
+    "p1",
+    tiers=(Tier("L1", questions=("who?",), hand_over=("log",)), Tier("L2")),
+    categories=(Category("net"), Category("mail")),
+    groups=(ResolverGroup("desk", "L1"), ResolverGroup("noc", "L2", ("net",))),
+    settling={frozenset({"L1", "L2"}): ("tried a restart?",)},
+)
+GATE = Gate(
+    {"tier": TargetGate(0.8), "category": TargetGate(0.8, {"mail": 0.95})},
+    max_novelty=1.0,
+    languages=frozenset({"en"}),
+)
+RULES = parse_rules(
+    """
+[[rule]]
+name = "breach"
+kind = "bypass"
+any = ["breach"]
+tier = "L2"
+[[rule]]
+name = "wifi"
+kind = "fallback"
+any = ["wifi"]
+category = "net"
+[[rule]]
+name = "rest"
+kind = "fallback"
+tier = "L1"
+"""
+)
+
+
+def belief(tier: float = 0.9, net: float = 0.9, **changes: object) -> Prediction:
+    prediction = Prediction(
+        {"tier": (Score("L2", tier), Score("L1", 1 - tier)), "category": (Score("net", net), Score("mail", 1 - net))},
+        words=10,
+        language="en",
+    )
+    return replace(prediction, **changes)  # type: ignore[arg-type]
+
+
+def test_a_confident_model_decides() -> None:
+    decision = decide(Ticket("T1", body="it is slow"), belief(), GATE, RULES, POLICY)
+    assert (decision.tier, decision.category, decision.resolver_group) == ("L2", "net", "noc")
+    assert decision.automation is Automation.AUTOMATIC
+    assert (decision.source, decision.reason) == (Source.MODEL, Reason.CONFIDENT)
+    assert decision.targets["tier"].confidence == 0.9
+
+
+def test_a_bypass_rule_wins_over_a_confident_model_and_only_for_what_it_names() -> None:
+    decision = decide(Ticket(body="a breach"), belief(tier=0.99), GATE, RULES, POLICY)
+    assert decision.targets["tier"].source is Source.BYPASS_RULE and decision.rule == "breach"
+    assert decision.targets["tier"].confidence is None
+    assert decision.targets["category"].source is Source.MODEL
+
+
+def test_an_abstaining_model_leaves_it_to_a_rule_then_to_its_guess_then_to_the_catch_all() -> None:
+    weak = belief(tier=0.6, net=0.6)
+    by_rule = decide(Ticket(body="wifi is slow"), weak, GATE, RULES, POLICY)
+    assert by_rule.targets["category"].source is Source.FALLBACK_RULE
+    assert by_rule.targets["category"].reason is Reason.LOW_CONFIDENCE
+    guess = decide(Ticket(body="it is slow"), weak, GATE, RULES, POLICY)
+    assert (guess.targets["category"].source, guess.category) == (Source.MODEL, "net")
+    assert guess.automation is Automation.SUGGESTED
+    without = decide(Ticket(body="it is slow"), None, Gate(), RULES, POLICY)
+    assert (without.targets["tier"].source, without.tier) == (Source.DEFAULT, "L1")
+    assert without.targets["category"].automation is Automation.BLANK and without.category is None
+    assert without.reason is Reason.MODEL_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reason"),
+    [
+        (belief(tier=0.7), Reason.LOW_CONFIDENCE),
+        (belief(tier=0.52), Reason.AMBIGUOUS),
+        (belief(novelty=1.5), Reason.OUT_OF_DISTRIBUTION),
+        (belief(language="fi"), Reason.UNSUPPORTED_LANGUAGE),
+        (belief(words=1), Reason.TOO_SHORT),
+        (belief(excluded={"tier": 0.8}), Reason.CLASS_EXCLUDED),
+        (belief(beliefs={}), Reason.NO_HEAD),
+        (None, Reason.MODEL_UNAVAILABLE),
+        (belief(), Reason.CONFIDENT),
+        (belief(language=None), Reason.CONFIDENT),
+    ],
+)
+def test_every_reason_can_be_reached(prediction: Prediction | None, reason: Reason) -> None:
+    assert GATE.reason("tier", prediction) is reason
+
+
+def test_an_illegal_pair_makes_the_model_abstain_on_both() -> None:
+    policy = replace(POLICY, illegal=frozenset({("L2", "net")}))
+    decision = decide(Ticket(body="slow"), belief(), GATE, RULES, policy)
+    assert {verdict.reason for verdict in decision.targets.values()} == {Reason.ILLEGAL_PAIR}
+    assert decision.automation is Automation.SUGGESTED
+    ruled = decide(Ticket(body="breach"), belief(), GATE, RULES, policy)
+    assert ruled.targets["tier"].automation is Automation.AUTOMATIC
+    assert ruled.targets["category"].reason is Reason.ILLEGAL_PAIR
+
+
+def test_a_policy_may_forbid_automation() -> None:
+    for policy in (
+        replace(POLICY, suggest_only=frozenset({"tier"})),
+        replace(POLICY, tiers=(Tier("L1"), Tier("L2", automate=False))),
+    ):
+        decision = decide(Ticket(body="slow"), belief(), GATE, RULES, policy)
+        assert decision.targets["tier"].automation is Automation.SUGGESTED
+        assert decision.automation is Automation.SUGGESTED
+
+
+def test_a_gate_of_its_own_holds_a_class_back() -> None:
+    prediction = belief(beliefs={"category": (Score("mail", 0.9), Score("net", 0.1))})
+    assert GATE.reason("category", prediction) is Reason.LOW_CONFIDENCE
+    assert Gate({"tier": TargetGate(None)}).reason("tier", belief(tier=1.0)) is Reason.LOW_CONFIDENCE
+
+
+def test_folded_tiers_never_come_out() -> None:
+    policy = replace(POLICY, folding={"L2": "L1"})
+    for ticket in (Ticket(body="breach"), Ticket(body="slow")):
+        assert decide(ticket, belief(), GATE, RULES, policy).tier == "L1"
+
+
+def test_a_doubtful_tier_brings_the_question_that_settles_it() -> None:
+    doubtful = decide(Ticket(body="slow"), belief(tier=0.55), GATE, RULES, POLICY)
+    assert doubtful.questions[0] == "tried a restart?"
+    sure = decide(Ticket(body="slow"), belief(tier=0.95), GATE, RULES, POLICY)
+    assert "tried a restart?" not in sure.questions
+
+
+def test_a_policy_with_one_target_decides_one() -> None:
+    policy = replace(POLICY, tiers=(), groups=())
+    decision = decide(Ticket(body="slow"), belief(), GATE, NO_RULES, policy)
+    assert set(decision.targets) == {"category"} and decision.tier is None
+
+
+probabilities = st.floats(0.5, 1.0)
+
+
+@given(
+    tier=probabilities,
+    net=probabilities,
+    novelty=st.floats(0, 2),
+    words=st.integers(0, 5),
+    language=st.sampled_from(["en", "de", None]),
+    body=st.sampled_from(["slow", "breach", "wifi", ""]),
+)
+def test_what_must_always_hold(
+    tier: float, net: float, novelty: float, words: int, language: str | None, body: str
+) -> None:
+    prediction = belief(tier, net, novelty=novelty, words=words, language=language)
+    decision = decide(Ticket(body=body), prediction, GATE, RULES, POLICY)
+    automatic = [verdict.automation is Automation.AUTOMATIC for verdict in decision.targets.values()]
+    assert (decision.automation is Automation.AUTOMATIC) == all(automatic)
+    for target, verdict in decision.targets.items():
+        assert (verdict.label is None) == (verdict.automation is Automation.BLANK)
+        if verdict.automation is Automation.AUTOMATIC:
+            assert verdict.reason in (Reason.CONFIDENT, Reason.RULE)
+        if verdict.source is Source.MODEL and verdict.automation is Automation.AUTOMATIC:
+            assert verdict.confidence is not None
+            assert verdict.confidence >= (GATE.targets[target].threshold_of(str(verdict.label)) or 2)
+        if verdict.source in (Source.FALLBACK_RULE, Source.DEFAULT):
+            assert verdict.automation is not Automation.AUTOMATIC

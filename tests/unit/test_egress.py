@@ -1,0 +1,123 @@
+"""Calls leave only to hosts on the list, and never to where only this machine or this network should reach."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from api.egress import Egress
+from api.refusals import NotAllowed
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Counts who comes, and sends whoever asks for it elsewhere."""
+
+    seen: list[str]
+
+    def do_PUT(self) -> None:
+        self.seen.append(self.path)
+        self.send_response(302 if self.path == "/away" else 200)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_PUT
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[str]]]:
+    """A server on loopback: its port, and the paths that were asked for."""
+    seen: list[str] = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Seen", (Listener,), {"seen": seen}))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server.server_address[1], seen
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+EVIL = (
+    "https://127.0.0.1:{port}/",
+    "https://localhost:{port}/",
+    "http://127.0.0.1:{port}/",
+    "https://[::1]:{port}/",
+    "https://[::ffff:127.0.0.1]:{port}/",
+    "https://2130706433:{port}/",
+    "https://0x7f.1:{port}/",
+    "https://0177.0.0.1:{port}/",
+    "https://127.1:{port}/",
+    "https://0.0.0.0:{port}/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://10.0.0.1/",
+    "https://192.168.1.1/",
+    "https://[fe80::1]/",
+    "https://[fd00::1]/",
+    "https://224.0.0.1/",
+    "https://user:password@127.0.0.1:{port}/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:{port}/",
+    "//127.0.0.1:{port}/",
+    "https://",
+    "https://[",
+    "https://desk.example.org.evil.example/",
+)
+
+
+@pytest.mark.parametrize("url", EVIL)
+def test_nothing_is_called_that_must_not_be(url: str, listener: tuple[int, list[str]]) -> None:
+    port, seen = listener
+    url = url.format(port=port)
+    host = url.split("/")[2].split("@")[-1] if url.count("/") > 1 else ""
+    for hosts in (frozenset({"desk.example.org"}), frozenset({host})):
+        if hosts == {"desk.example.org.evil.example"}:
+            continue
+        with pytest.raises((NotAllowed, OSError)):
+            Egress(hosts).call("GET", url, timeout_s=2, headers={}, json={})
+    assert seen == []
+
+
+def test_a_private_network_may_be_allowed_but_never_the_special_addresses() -> None:
+    addresses = {"10.0.0.1": True, "192.168.1.1": True, "[fd00::1]": True}
+    addresses |= {"127.0.0.1": False, "169.254.169.254": False, "[fe80::1]": False, "0.0.0.0": False, "[::1]": False}
+    for host, allowed in addresses.items():
+        egress = Egress(frozenset({host}), private=True)
+        if allowed:
+            assert egress.resolve(f"https://{host}/") == host.strip("[]")
+        else:
+            with pytest.raises(NotAllowed):
+                egress.resolve(f"https://{host}/")
+
+
+def test_a_desk_on_this_machine_is_called_and_redirects_are_not_followed(listener: tuple[int, list[str]]) -> None:
+    port, seen = listener
+    egress = Egress(frozenset({f"localhost:{port}"}), loopback=True)
+    for path in ("/", "/away"):
+        egress.call("PUT", f"http://localhost:{port}{path}", timeout_s=5, headers={}, json={})
+    assert seen == ["/", "/away"]
+
+
+def test_a_name_that_resolves_elsewhere_the_second_time_is_not_followed(
+    listener: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, seen = listener
+    answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1"])
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: [(2, 1, 6, "", (next(answers), port))])
+    egress = Egress(frozenset({f"rebound.example:{port}"}))
+    assert egress.resolve(f"https://rebound.example:{port}/") == "93.184.216.34"
+    with pytest.raises(NotAllowed):
+        egress.resolve(f"https://rebound.example:{port}/")
+    assert seen == []
+
+
+def test_one_bad_address_among_good_ones_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: found)
+    with pytest.raises(NotAllowed):
+        Egress(frozenset({"desk.example"})).resolve("https://desk.example/")

@@ -1,0 +1,181 @@
+"""Labels as the policy has them, and what the data doctor finds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.checks import SERIOUS, diagnose
+from training.data import Dataset, read_dataset
+from training.labels import in_words_of, learn_policy, learnable, resolve_labels
+from training.lookalikes import lookalikes
+from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
+from triage.policy_file import parse_policy
+
+POLICY = parse_policy(
+    """
+    [[tiers]]
+    label = "L1"
+    [[tiers]]
+    label = "L2"
+    [[categories]]
+    label = "access"
+    [[categories]]
+    label = "mail"
+    [[groups]]
+    name = "desk"
+    tier = "L1"
+    [aliases.category]
+    "E-Mail" = "mail"
+    """
+)
+TOPICS = {
+    "access": "password account locked login reset user sign in badge",
+    "mail": "outlook inbox calendar message attachment sender folder quota",
+}
+
+
+def read(tmp_path: Path, rows: list[dict[str, Any]], **mapping: str | None) -> Dataset:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_dataset([path], mapping, skip_bad_rows=True)
+
+
+def history(count: int, **more: Any) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(3)
+    rows = []
+    for number in range(count):
+        label = ("access", "mail")[number % 2]
+        text = " ".join(rng.choice(TOPICS[label].split(), 14)) + f" case {number}"
+        rows.append({"id": str(number), "text": text, "category": label, **more})
+    return rows
+
+
+# ── Labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_aliases_and_groups_give_the_policys_own_labels(tmp_path: Path) -> None:
+    data = read(tmp_path, [{"text": "a b", "category": "E-Mail", "resolver_group": "desk"}])
+    assert resolve_labels(data, POLICY).rows[0].labels == {"tier": "L1", "category": "mail"}
+    assert resolve_labels(data, POLICY).targets == ("tier", "category")
+
+
+def test_a_tier_that_was_switched_off_is_not_given_by_groups(tmp_path: Path) -> None:
+    data = read(tmp_path, [{"text": "a b", "category": "mail", "tier": "L2", "resolver_group": "desk"}], tier=None)
+    assert resolve_labels(data, POLICY).targets == ("category",)
+
+
+def test_all_unknown_labels_are_named_at_once(tmp_path: Path) -> None:
+    data = read(tmp_path, [{"text": "a b", "category": name} for name in ("zeta", "mail", "alpha")])
+    with pytest.raises(UnknownLabel, match="'alpha', 'zeta'"):
+        resolve_labels(data, POLICY)
+    both = read(tmp_path, [{"text": "a b", "category": "zeta", "tier": "T9"}])
+    with pytest.raises(InvalidDataset, match=r"'T9'.*'zeta'"):
+        resolve_labels(both, POLICY)
+
+
+def test_rows_that_only_have_an_unknown_group_are_named(tmp_path: Path) -> None:
+    rows = [{"text": "a b", "resolver_group": group} for group in ("desk", "moon")]
+    with pytest.raises(InvalidDataset, match="'moon'") as caught:
+        resolve_labels(read(tmp_path, rows), POLICY)
+    assert [row.line for row in caught.value.rows] == [2]
+    assert len(resolve_labels(read(tmp_path, rows), POLICY, skip_bad_rows=True)) == 1
+
+
+def test_measuring_leaves_unknown_labels_as_they_are(tmp_path: Path) -> None:
+    data = read(tmp_path, [{"text": "a b", "category": "zeta"}])
+    assert in_words_of(POLICY, data)[0].labels == {"category": "zeta"}
+
+
+def test_a_learned_policy_has_the_datas_labels_and_commonest_groups(tmp_path: Path) -> None:
+    rows = [
+        {"text": "a b", "tier": tier, "category": "x", "resolver_group": group}
+        for tier, group in [("low", "one"), ("low", "two"), ("low", "two"), ("high", "three")]
+    ]
+    policy = learn_policy(read(tmp_path, rows), ["low", "high"])
+    assert policy.labels("tier") == ("low", "high") and policy.ordinal
+    assert policy.resolver_group("low", "x") == "two"
+    assert policy.resolver_group("high", "y") is None
+    assert not learn_policy(read(tmp_path, rows)).ordinal
+    with pytest.raises(InvalidRequest, match="'high'"):
+        learn_policy(read(tmp_path, rows), ["low"])
+
+
+def test_rare_labels_are_left_out_and_listed(tmp_path: Path) -> None:
+    rows = [{"text": "a b", "category": name} for name, count in (("x", 12), ("y", 10), ("z", 9)) for _ in range(count)]
+    assert learnable(read(tmp_path, rows).rows, "category") == (["x", "y"], {"z": 9})
+
+
+# ── Doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def found(data: Dataset) -> dict[str, Any]:
+    return {finding.code: finding for finding in diagnose(data).findings}
+
+
+def test_a_clean_history_is_called_clean(tmp_path: Path) -> None:
+    diagnosis = diagnose(read(tmp_path, history(120)))
+    assert not diagnosis.serious
+    assert diagnosis.balance == {"category": {"access": 60, "mail": 60}}
+    json.dumps(diagnosis.to_document(), allow_nan=False)
+
+
+def test_wrong_labels_are_found(tmp_path: Path) -> None:
+    rows = history(200)
+    for number in (10, 51, 102):
+        rows[number]["category"] = {"access": "mail", "mail": "access"}[rows[number]["category"]]
+    suspects = found(read(tmp_path, rows))["category-suspects"]
+    lines = {int(place.split(":")[1]) for place in suspects.places}
+    assert {11, 52, 103} <= lines and len(lines) < 12
+
+
+def test_bad_rows_repeats_conflicts_and_spaces_are_found(tmp_path: Path) -> None:
+    rows = history(100)
+    rows += [{**rows[0], "category": "mail"}, rows[2], {"text": "", "category": "mail"}]
+    rows[5]["category"] = "mail "
+    codes = found(read(tmp_path, rows))
+    assert codes["bad-rows"].severity == SERIOUS
+    assert codes["repeated-ids"].rows == 4
+    assert codes["near-duplicates"].rows == 2
+    assert codes["category-conflicting-duplicates"].rows == 2
+    assert codes["category-spaces"].rows == 1
+
+
+def test_labels_that_look_alike_are_found() -> None:
+    pairs = {
+        (one, other)
+        for one, other, _ in lookalikes({"Network": 50, "network ": 3, "Netwrok": 2, "GRP_1": 9, "GRP_2": 1})
+    }
+    assert pairs == {("Network", "network "), ("Network", "Netwrok")}
+
+
+@pytest.mark.parametrize("leak", ["resolution", "label", "field", "later"])
+def test_leakage_is_serious(tmp_path: Path, leak: str) -> None:
+    rows = history(120)
+    for row in rows:
+        if leak == "resolution":
+            row["resolution"] = "unlocked it by hand for them"
+            row["text"] += " unlocked it by hand for them"
+        elif leak == "label":
+            row["text"] += f" queue={row['category']}"
+        elif leak == "field":
+            row["attributes"] = {"team": f"team of {row['category']}"}
+        else:
+            row["attributes"] = {"closed_at": f"{row['id']}"}
+    data = read(tmp_path, rows)
+    assert found(data)["leakage"].severity == SERIOUS
+    assert diagnose(data).serious
+
+
+def test_text_that_has_nothing_to_do_with_the_label_is_serious(tmp_path: Path) -> None:
+    data = read(tmp_path, history(200))
+    shuffled = np.random.default_rng(0).permutation([row.labels["category"] for row in data.rows])
+    rows = [replace(row, labels={"category": str(label)}) for row, label in zip(data.rows, shuffled, strict=True)]
+    codes = found(replace(data, rows=rows))
+    unrelated = codes.get("category-unrelated") or codes["category-suspects"]
+    assert unrelated.rows > 20

@@ -1,0 +1,96 @@
+"""A policy is data: it reads back as it was written, folds tiers, and says where it contradicts itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.defaults import default_policy
+from triage.errors import InvalidPolicy, UnknownLabel
+from triage.policy import Category, Policy, ResolverGroup, Tier
+from triage.policy_file import dump_policy, parse_policy
+from triage.prediction import Score
+
+THREE_TIERS = Policy("three", tiers=tuple(map(Tier, ("L0", "L1", "L2", "L3", "L4"))), folding={"L0": "L1", "L4": "L3"})
+
+words = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), min_size=1, max_size=12
+).filter(str.strip)
+
+
+@given(st.lists(words, min_size=1, max_size=5, unique=True), st.lists(words, max_size=4, unique=True), words)
+def test_a_policy_reads_back_as_it_was_written(tiers: list[str], categories: list[str], version: str) -> None:
+    policy = Policy(
+        version,
+        tiers=tuple(Tier(label, questions=(version,)) for label in tiers),
+        categories=tuple(Category(label, sensitive=True) for label in categories),
+        groups=(ResolverGroup("g", tiers[0], tuple(categories)),),
+        settling={frozenset(tiers[:2]): ("why?",)} if len(tiers) > 1 else {},
+        illegal=frozenset((tiers[0], category) for category in categories[:1]),
+    )
+    assert parse_policy(dump_policy(policy)) == policy
+
+
+def test_the_default_policy_reads_back_and_names_a_group_for_every_route() -> None:
+    policy = default_policy()
+    assert parse_policy(dump_policy(policy)) == policy
+    assert policy.labels("tier") == ("L0", "L1", "L2", "L3", "L4")
+    assert all(policy.resolver_group(t, c) for t in policy.labels("tier") for c in policy.labels("category"))
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        ("", "neither tiers nor categories"),
+        ("[[tiers]]\nname = 'x'", "lacks label"),
+        ("[[tiers]]\nlabel = 'L1'\n[[tiers]]\nlabel = 'L1'", "listed twice"),
+        ("[[tiers]]\nlabel = 'L1'\n[folding]\nL0 = 'L1'", "'L0', which is not listed"),
+        (
+            "[[tiers]]\nlabel = 'A'\n[[tiers]]\nlabel = 'B'\n[[tiers]]\nlabel = 'C'\n[folding]\nA = 'B'\nB = 'C'",
+            "folded itself",
+        ),
+        ("[[tiers]]\nlabel = 'L1'\ncolour = 'red'", "unknown keys colour"),
+        ("[[tiers]]\nlabel = 'L1'\n[[groups]]\nname = 'g'\ntier = 'L7'", "group 'g' names tier 'L7'"),
+        ("[[tiers]]\nlabel = 'L1'\nexpected_share = 1.5", "expected_share"),
+        ("[policy]\ncost_under = -1\n[[tiers]]\nlabel = 'L1'", "negative"),
+        ("[policy]\nordinal = 'yes'\n[[tiers]]\nlabel = 'L1'", "wrong type"),
+        ("[[tiers]]\nlabel = 'L1'\n[typo]\nx = 1", "unknown tables typo"),
+        ("not toml", "not TOML"),
+    ],
+)
+def test_a_wrong_policy_says_what_is_wrong(text: str, evidence: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        parse_policy(text, where="mine.toml")
+    assert evidence in str(caught.value) and "mine.toml" in str(caught.value)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=5, max_size=5))
+def test_folding_adds_up_and_never_names_a_folded_tier(weights: list[float]) -> None:
+    scores = [Score(f"L{i}", weight / sum(weights)) for i, weight in enumerate(weights)]
+    ranked = THREE_TIERS.rank("tier", scores)
+    assert {score.label for score in ranked} == {"L1", "L2", "L3"}
+    assert sum(score.probability for score in ranked) == pytest.approx(1.0)
+    assert ranked == tuple(sorted(ranked, key=lambda score: -score.probability))
+
+
+def test_costs_move_the_choice_where_the_policy_says_so() -> None:
+    tiers = tuple(map(Tier, ("L1", "L2", "L3")))
+    scores = [Score("L1", 0.45), Score("L2", 0.2), Score("L3", 0.35)]
+    assert Policy("p", tiers=tiers).rank("tier", scores)[0].label == "L1"
+    dear = Policy("p", tiers=tiers, cost_under=3.0, cost_over=1.0, decide_by_cost=True)
+    assert dear.rank("tier", scores)[0].label == "L3"
+    assert dear.cost("L1", "L3") == 2.0 and dear.cost("L3", "L1") == 6.0 and dear.cost("L2", "L2") == 0.0
+
+
+def test_aliases_are_resolved_and_every_unknown_label_is_named() -> None:
+    policy = default_policy()
+    assert policy.resolve("tier", ["Level 1", "L2"]) == ["L1", "L2"]
+    with pytest.raises(UnknownLabel) as caught:
+        policy.resolve("category", ["netwrok", "acces", "email"])
+    assert caught.value.labels == ("acces", "netwrok")
+
+
+def test_the_question_that_settles_the_tier_comes_first() -> None:
+    policy = default_policy()
+    settling = policy.settling[frozenset({"L1", "L2"})][0]
+    assert policy.questions("L1", "network", rival="L2")[0] == settling
+    assert settling not in policy.questions("L1", "network")

@@ -1,0 +1,141 @@
+"""Personal data and secrets are found by their shape; ordinary text is left alone, whatever it is made of."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triage.redact import Redactor
+
+REDACTOR = Redactor()
+
+FOUND = {
+    "write to kim.o'neil+desk@mail.example.co.uk now": "write to [EMAIL] now",
+    "Müller <jürgen@müller.example>": "Müller <[EMAIL]>",
+    "a@example.org,b@example.org;c@example.org": "[EMAIL],[EMAIL];[EMAIL]",
+    "card 4111 1111 1111 1111 please": "card [CARD] please",
+    "card 4111-1111-1111-1111": "card [CARD]",
+    "amex 378282246310005.": "amex [CARD].",
+    "5555555555554444 was charged": "[CARD] was charged",
+    "my card number is 4111111111111112": "my card number is [CARD]",
+    "IBAN DE89 3704 0044 0532 0130 00 please": "IBAN [IBAN] please",
+    "gb33bukb20201555555555": "[IBAN]",
+    "iban: GB00BUKB20201555555555": "iban: [IBAN]",
+    "from 192.0.2.17:8080": "from [IP]:8080",
+    "from [2001:db8::17]": "from [[IP]]",
+    "via ::ffff:192.0.2.1 twice": "via [IP] twice",
+    "mac 00:00:5e:00:53:01": "mac [MAC]",
+    "ssn 078-05-1120": "ssn [SSN]",
+    "call +44 20 7946 0018 today": "call [PHONE] today",
+    "+1 (555) 010-0199": "[PHONE]",
+    "0049 30 1234567": "[PHONE]",
+    "(555) 010-0199 or 030/1234567": "[PHONE] or [PHONE]",
+    "020 7946 0018": "[PHONE]",
+    "ring me on 5550199": "ring me on [PHONE]",
+    "Telefon: 1234567": "Telefon: [PHONE]",
+    "password: hunter2": "password: [SECRET]",
+    'PASSWORD="hunter2"': 'PASSWORD="[SECRET]"',
+    "my password is hunter2!": "my password is [SECRET]",
+    "das Passwort lautet Winter2024": "das Passwort lautet [SECRET]",
+    "mot de passe : azerty12": "mot de passe : [SECRET]",
+    "DB_PASSWORD=s3cr3t": "DB_PASSWORD=[SECRET]",
+    '{"api_key": "abcdef123456"}': '{"api_key": "[SECRET]"}',
+    "pin: 1234": "pin: [SECRET]",
+    "Authorization: Bearer abcdefghijklmnop1234": "Authorization: Bearer [SECRET]",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl": "[SECRET]",
+    "AKIAIOSFODNN7EXAMPLE": "[SECRET]",
+    "token ghp_abcdefghijklmnopqrstuvwxyz0123456789": "token [SECRET]",
+    "postgresql://kim:s3cr3t@db.example/x": "postgresql://kim:[SECRET]@db.example/x",
+    "https://desk.example/?id=7&token=abc123&x=1": "https://desk.example/?id=7&token=[SECRET]&x=1",
+    "triage_0a1b2c3d_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA": "[SECRET]",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----\nhello": "[SECRET]\nhello",
+    "-----BEGIN PRIVATE KEY-----\ncut off in the mid": "[SECRET]",
+    "My name is Kim Example and": "My name is [NAME] and",
+    "Name: Åsa Example": "Name: [NAME]",
+    "zip code is 90210": "zip code is [POSTCODE]",
+}
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_what_has_a_shape_is_found(text: str) -> None:
+    assert REDACTOR.redact(text) == FOUND[text]
+
+
+LEFT_ALONE = (
+    "the printer on floor 3 jams since 2024-11-05 09:30",
+    "version 10.0.19045 of the client, build 22621.2428",
+    "order number 20212587 of 05/11/2024, item 4846674",
+    "ticket INC0012345 and CHG 0001234",
+    "error 0x80070005 in module 7, line 1234",
+    "my password is expired and the reset does not work",
+    "the password was wrong three times",
+    "the token is invalid",
+    "it takes 10-15 minutes, 2 or 3 times a day",
+    "meeting at 10:30:00 in room 1.23",
+    "device name: Laptop and short name: Office",
+    "follow @example on it",
+    "disk 512 000 bytes",
+    "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "serial 1234567890123456 of the scanner",
+    "",
+    " \n\t",
+)
+
+
+@pytest.mark.parametrize("text", LEFT_ALONE)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert REDACTOR.redact(text) == text
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(max_size=300))
+def test_any_text_can_be_redacted(text: str) -> None:
+    assert REDACTOR.redact(text).encode().decode() is not None
+    for finding in REDACTOR.find(text):
+        assert 0 <= finding.start < finding.end
+
+
+PART = st.sampled_from([*FOUND, "the vpn drops", "日本語 👩‍👩‍👧", "."])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(PART, min_size=1, max_size=6))
+def test_findings_stand_in_order_apart_and_hold_anywhere(parts: list[str]) -> None:
+    text = "\n\n".join(parts)
+    findings = REDACTOR.find(text)
+    assert all(one.end <= two.start for one, two in pairwise(findings))
+    assert "kim.o'neil" not in REDACTOR.redact(text) and "7946" not in REDACTOR.redact(text)
+
+
+def test_lone_surrogates_and_nul_do_no_harm() -> None:
+    assert REDACTOR.redact("\ud800 kim@example.org \x00") == "? [EMAIL] \x00"
+
+
+def test_only_some_kinds_if_asked() -> None:
+    assert Redactor(["EMAIL"]).redact("kim@example.org 192.0.2.1") == "[EMAIL] 192.0.2.1"
+
+
+EVIL = (
+    "a" * 50_000,
+    "1" * 50_000,
+    "1 " * 25_000,
+    "a@" * 25_000,
+    "a." * 25_000 + "@",
+    ":" * 50_000,
+    "password " * 6_000,
+    "password is " * 4_000,
+    "+1" * 25_000,
+    "https://" * 6_000,
+    "-----BEGIN PRIVATE KEY-----" * 1_500,
+)
+
+
+@pytest.mark.parametrize("text", EVIL, ids=lambda text: text[:12])
+def test_no_text_takes_long(text: str) -> None:
+    start = time.monotonic()
+    REDACTOR.redact(text)
+    assert time.monotonic() - start < 5

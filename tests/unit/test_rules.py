@@ -1,0 +1,104 @@
+"""Rules are checked when they are read, matched in linear time, and the first match that names a target wins."""
+
+import time
+
+import pytest
+
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidRules
+from triage.rules import check_labels
+from triage.rules_file import dump_rules, parse_rules
+from triage.ticket import Ticket
+
+BOOK = """
+[[rule]]
+name = "breach"
+kind = "bypass"
+any = ['\\bbreach\\b']
+tier = "L3"
+
+[[rule]]
+name = "vip"
+kind = "bypass"
+attributes = { vip = ["yes", "true"] }
+tier = "L2"
+
+[[rule]]
+name = "printer"
+kind = "fallback"
+all = ['print', 'toner']
+none = ['driver']
+channels = ["email", "portal"]
+category = "printing"
+
+[[rule]]
+name = "short"
+kind = "fallback"
+max_words = 3
+tier = "L1"
+
+[[rule]]
+name = "rest"
+kind = "fallback"
+tier = "L2"
+"""
+
+
+def test_conditions_hold_together() -> None:
+    book = parse_rules(BOOK)
+    assert book.bypass(Ticket(body="a data BREACH"), "tier").name == "breach"  # type: ignore[union-attr]
+    assert book.bypass(Ticket(body="a data breach"), "category") is None
+    assert book.bypass(Ticket(body="slow", attributes={"vip": "yes"}), "tier").name == "vip"  # type: ignore[union-attr]
+    toner = Ticket(body="the printer wants toner again, please", channel="email")
+    assert book.fallback(toner, "category").name == "printer"  # type: ignore[union-attr]
+    assert book.fallback(Ticket(body=toner.body, channel="sms"), "category") is None
+    assert book.fallback(Ticket(body=toner.body + " driver", channel="email"), "category") is None
+    assert book.fallback(Ticket(body="help me"), "tier").name == "short"  # type: ignore[union-attr]
+    assert book.catch_all.name == "rest"
+
+
+def test_rules_see_through_disguises() -> None:
+    assert parse_rules(BOOK).bypass(Ticket(body="br\u0435a\u200bch"), "tier") is not None
+
+
+def test_rules_read_back_as_they_were_written() -> None:
+    for book in (parse_rules(BOOK), default_rules().measured({"catch-all": {"tier": 0.5}})):
+        assert parse_rules(dump_rules(book)) == book
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        ("", "catch-all"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nany = ['x']", "catch-all"),
+        ("\n\n[[rule]]\nname = 'a'\nkind = 'bypass'\nany = ['(']\n", "mine.toml:3"),
+        ("[[rule]]\nname = 'a'\nkind = 'bypass'\nany = ['(?=x)y']\n", "does not compile"),
+        ("[[rule]]\nname = 'a'\nkind = 'maybe'\n", "kind 'maybe'"),
+        ("[[rule]]\nkind = 'bypass'\n", "without a name"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nwhen = 'x'", "unknown keys when"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nany = 'x'", "list of text"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\n[[rule]]\nname = 'a'\nkind = 'fallback'\n", "same name"),
+        ("[[rule]]\nname = 'a'\nkind = 'bypass'\n[[rule]]\nname = 'b'\nkind = 'fallback'\n", "no condition"),
+    ],
+)
+def test_a_wrong_rule_file_is_refused_with_its_place(text: str, evidence: str) -> None:
+    with pytest.raises(InvalidRules) as caught:
+        parse_rules(text, where="mine.toml")
+    assert evidence in str(caught.value)
+
+
+def test_rules_may_only_name_labels_of_the_policy() -> None:
+    with pytest.raises(InvalidRules, match="'breach' names tier 'L3'"):
+        check_labels(parse_rules(BOOK), {"tier": ["L1", "L2"], "category": ["printing"]})
+    policy = default_policy()
+    check_labels(default_rules(), {target: policy.labels(target) for target in ("tier", "category")})
+
+
+def test_a_pattern_that_explodes_elsewhere_is_linear_here() -> None:
+    book = parse_rules(
+        "[[rule]]\nname='evil'\nkind='bypass'\nany=['^(a+)+$', '^(\\w+\\s?)*$']\ntier='L1'\n"
+        "[[rule]]\nname='r'\nkind='fallback'\n"
+    )
+    started = time.perf_counter()
+    book.bypass(Ticket(body="a" * 20_000 + "!"), "tier")
+    assert time.perf_counter() - started < 1.0

@@ -1,0 +1,141 @@
+"""Splits keep near-duplicates and groups together and go by time where the tickets are dated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data import Dataset, LabelledTicket
+from training.duplicates import joined, near_duplicates
+from training.split import split
+from triage.errors import InvalidDataset
+from triage.ticket import Ticket
+
+WORDS = [
+    "mail",
+    "vpn",
+    "printer",
+    "badge",
+    "phone",
+    "report",
+    "share",
+    "folder",
+    "password",
+    "screen",
+    "dock",
+    "cable",
+    "licence",
+    "invoice",
+    "order",
+]
+
+
+def dataset(
+    count: int, *, dated: bool = False, groups: int = 0, labels: int = 3, repeat: int = 1, weight: float = 1.0
+) -> Dataset:
+    rng = np.random.default_rng(7)
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    rows: list[LabelledTicket] = []
+    for number in range(count):
+        text = " ".join(rng.choice(WORDS, 12)) if number % repeat == 0 else rows[-1].ticket.body
+        opened = start + timedelta(hours=int(rng.integers(0, 10_000))) if dated else None
+        rows.append(
+            LabelledTicket(
+                Ticket(id=str(number), body=text, opened_at=opened),
+                {"category": f"c{number % labels}"},
+                group=f"g{number % groups}" if groups else None,
+                weight=weight,
+            )
+        )
+    return Dataset(rows, ("category",), "d")
+
+
+@pytest.mark.parametrize("keywords", [{}, {"dated": True}, {"groups": 8}, {"repeat": 4}, {"repeat": 3, "dated": True}])
+def test_a_split_is_complete_disjoint_and_keeps_clusters_together(keywords: dict[str, int]) -> None:
+    data = dataset(400, **keywords)  # type: ignore[arg-type]
+    parts = split(data, 0)
+    assert sorted([*parts.train, *parts.test]) == list(range(400))
+    assert not set(parts.clusters[parts.train]) & set(parts.clusters[parts.test])
+    assert 0.08 < len(parts.test) / 400 < 0.25
+
+
+def test_the_same_seed_gives_the_same_split_and_another_one_another() -> None:
+    data = dataset(300)
+    assert (split(data, 1).test == split(data, 1).test).all()
+    assert set(split(data, 1).test) != set(split(data, 2).test)
+
+
+def test_dated_tickets_are_split_by_time() -> None:
+    data = dataset(300, dated=True)
+    parts = split(data, 0)
+    assert parts.kind == "time"
+    latest = max(data.rows[place].ticket.opened_at for place in parts.train)
+    assert latest <= min(data.rows[place].ticket.opened_at for place in parts.test)
+
+
+def test_what_recurs_over_time_stays_on_the_training_side() -> None:
+    data = dataset(300, dated=True)
+    alert = "nightly backup of server nine failed again with code five"
+    rows = [
+        LabelledTicket(Ticket(body=alert, opened_at=row.ticket.opened_at), row.labels) if number % 3 == 0 else row
+        for number, row in enumerate(data.rows)
+    ]
+    parts = split(Dataset(rows, ("category",), "d"), 0)
+    assert not any(rows[place].ticket.body == alert for place in parts.test)
+
+
+def test_groups_stay_whole_where_a_column_plays_that_role() -> None:
+    data = dataset(320, dated=True, groups=16)
+    parts = split(data, 0)
+    assert parts.kind == "group"
+    assert not {data.rows[p].group for p in parts.train} & {data.rows[p].group for p in parts.test}
+
+
+def test_a_random_split_spreads_every_label() -> None:
+    data = dataset(600, labels=6)
+    counts = Counter(data.rows[place].labels["category"] for place in split(data, 0).test)
+    assert len(counts) == 6 and max(counts.values()) - min(counts.values()) <= 2
+
+
+def test_labels_of_machines_are_never_set_aside() -> None:
+    rows = [*dataset(100, weight=0.0).rows, *dataset(100).rows]
+    parts = split(Dataset(rows, ("category",), "d"), 0, clusters=np.arange(200))
+    assert all(rows[place].weight > 0 for place in parts.test)
+
+
+def test_rows_that_all_repeat_each_other_cannot_be_split() -> None:
+    with pytest.raises(InvalidDataset, match="cannot be split"):
+        split(dataset(50, repeat=50), 0)
+
+
+def test_near_duplicates_are_found_and_others_are_not() -> None:
+    base = (
+        "the printer on the third floor of building b prints only blank pages since this morning and the toner is new"
+    )
+    texts = [base, base.replace("third", "THIRD") + "!", base + " thanks", "my vpn drops " * 5, "vpn", "VPN", ""]
+    assert near_duplicates(texts).tolist() == [0, 0, 0, 3, 4, 4, 6]
+
+
+def test_near_duplicates_scale() -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, 30)) for _ in range(3000)]
+    texts += [text + " please help" for text in texts[:500]]
+    clusters = near_duplicates(texts)
+    assert (clusters[3000:] == clusters[:500]).mean() > 0.97
+    assert len(np.unique(clusters)) > 2900
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=60), max_size=12))
+def test_equal_texts_share_a_cluster_whatever_they_say(texts: list[str]) -> None:
+    clusters = near_duplicates([*texts, *texts])
+    assert (clusters[: len(texts)] == clusters[len(texts) :]).all()
+
+
+def test_groupings_are_joined_transitively() -> None:
+    assert joined(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist() == [0, 0, 0, 3]

@@ -1,0 +1,106 @@
+"""What a cell of a data file says: text, a date, a truth value, or why it cannot be one."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+from typing import Any
+
+_NOTHING = frozenset(("nan", "NaN", "NaT", "<NA>", "None", "null", "NULL"))
+_TRUE, _FALSE = frozenset(("true", "1", "yes", "y", "t")), frozenset(("false", "0", "no", "n", "f"))
+_DATE_FORMATS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
+
+
+class BadCell(Exception):
+    """A cell that cannot be what its role asks."""
+
+
+def text_of(value: Any, role: str) -> str | None:
+    """Turn a cell into text; None where nothing is in it.
+
+    Raises:
+        BadCell: If it is a list, an object or bytes, or holds a NUL or a lone surrogate.
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas writes whole numbers as 1.0 where a column has gaps
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, (list, dict, bytes)):
+        raise BadCell(f"{role} is a {type(value).__name__}, not text")
+    text = str(value)
+    _check_unicode(text, role)
+    return None if text in ("nan", "NaN") else text
+
+
+def _check_unicode(text: str, role: str) -> None:
+    if "\x00" in text:
+        raise BadCell(f"{role} holds a NUL character")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadCell(
+            f"{role} holds a byte that is not UTF-8, or a lone surrogate, at character {error.start}"
+        ) from error
+
+
+def stated(text: str | None) -> str | None:
+    """Return text without outer spaces; None where it says nothing."""
+    stripped = (text or "").strip()
+    return stripped if stripped and stripped not in _NOTHING else None
+
+
+def language_of(text: str | None) -> str | None:
+    """Return the ISO 639-1 code of a stated language, such as ``en`` for ``EN-us``; None where none is stated."""
+    said = stated(text)
+    return said.casefold().replace("_", "-").split("-")[0] if said else None
+
+
+def truth_of(text: str | None) -> bool:
+    """Read true or false; nothing said means false.
+
+    Raises:
+        BadCell: If it is neither.
+    """
+    said = (stated(text) or "").casefold()
+    if said and said not in _TRUE | _FALSE:
+        raise BadCell(
+            "sensitive is neither true nor false; write one of them, or switch the role off with --map sensitive="
+        )
+    return said in _TRUE
+
+
+def moment_of(value: Any) -> datetime | None:
+    """Read a date and time; one without a zone is taken as UTC, nothing said is None.
+
+    Raises:
+        BadCell: If it is no date.
+    """
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        said = stated(text_of(value, "opened_at"))
+        if said is None:
+            return None
+        value = _parsed(said)
+    moment: datetime = value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        if text.isdigit() and len(text) in (10, 13):  # seconds or milliseconds since 1970
+            return datetime.fromtimestamp(int(text) / (1000 if len(text) == 13 else 1), UTC)
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    for form in _DATE_FORMATS:
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    raise BadCell(
+        "opened_at is not a date: write ISO 8601 such as 2025-03-31T08:15:00Z, "
+        "or switch the role off with --map opened_at="
+    )

@@ -1,0 +1,22 @@
+"""The verbs of this wing, as the `triage` command finds them."""
+
+from training.commands.history import data
+from training.commands.learn import evaluate, report, train
+from training.commands.registry import models, promote, pull, register, rollback
+from training.commands.route import policy, predict, rules, score
+
+__all__ = [
+    "data",
+    "evaluate",
+    "models",
+    "policy",
+    "predict",
+    "promote",
+    "pull",
+    "register",
+    "report",
+    "rollback",
+    "rules",
+    "score",
+    "train",
+]

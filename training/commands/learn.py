@@ -1,0 +1,162 @@
+"""Verbs that learn and measure: train, evaluate, report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.commands.figures import show_measured
+from training.commands.train_options import settings_of, train_parser
+from training.console import Parser, note, print_json, progress, say
+from training.opening import add_data_arguments, bundle_path, note_learned, open_for_measuring, read_data
+
+
+def train(arguments: list[str]) -> int:
+    """Learn a bundle from the desk's history, measure it, track and register it."""
+    options = train_parser().parse_args(arguments)
+    from models.shelf import Shelf
+    from training.pipeline import train as run  # after the parser: --help and wrong arguments answer at once
+    from training.tracking import Tracker
+
+    settings = settings_of(options)
+    Shelf.of(options.name)
+    tracker = None if options.no_register else Tracker()
+    trained = run(settings, tell=lambda text: note(f"· {text}"))
+    for row in trained.dataset.bad_rows:
+        note(f"left out: {row}")
+    if trained.dataset.ignored_columns:
+        note(f"ignored columns: {', '.join(trained.dataset.ignored_columns)}")
+    run_id, version = _published(tracker, trained.path, options.name)
+    document = {
+        "bundle": str(trained.path),
+        "run_id": run_id,
+        "version": version,
+        "targets": trained.measured["targets"],
+    }
+    if options.json:
+        print_json(document)
+        return 0
+    say(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
+    show_measured(trained.measured)
+    say(f"\nbundle   {trained.path}")
+    say(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
+    return 0
+
+
+def _published(tracker: Any, path: Path, name: str) -> tuple[str | None, str | None]:
+    from training.publish import publish
+    from triage.errors import TrackingUnavailable
+
+    if tracker is None:
+        return None, None
+    note("· logging the run and registering the version")
+    try:
+        return publish(tracker, path, name)
+    except TrackingUnavailable as error:
+        note(f"triage train: {error}")
+        note(f"the bundle is kept in {path}; triage register {path} makes up for it")
+        return None, None
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Replay labelled tickets through a bundle and measure it, with baselines beside it."""
+    from models.baselines import baselines_of
+    from training.evaluate import evaluate as measure
+    from training.labels import in_words_of
+
+    parser = Parser(prog="triage evaluate", description=evaluate.__doc__)
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
+    add_data_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args(arguments)
+    bundle_path(options.bundle)
+    dataset = read_data(options)
+    triager, bundle = open_for_measuring(options.bundle)
+    note_learned(bundle, dataset)
+    with progress(len(dataset), "deciding") as bar:
+        measured = measure(
+            triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
+        )
+    if options.json:
+        print_json(measured)
+    else:
+        say(f"{measured['rows']} tickets\n")
+        show_measured(measured)
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """Write one HTML page on how good a bundle is: on the part set aside in training, or on labelled tickets."""
+    parser = Parser(prog="triage report", description=report.__doc__)
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
+    add_data_arguments(parser, needed=False)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default BUNDLE-report.html)")
+    parser.add_argument(
+        "--full", action="store_true", help="learning curve and ablation too; DATA are the training files"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the path")
+    options = parser.parse_args(arguments)
+    path = bundle_path(options.bundle)
+    out = options.out or Path(f"{path.resolve().name}-report.html")
+    measured = _reported(options, path, out)
+    if options.json:
+        print_json({"bundle": str(path), "report": str(out), "card": str(out.with_suffix(".md")), **measured})
+    else:
+        say(f"report      {out}\nmodel card  {out.with_suffix('.md')}")
+    return 0
+
+
+def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str, Any]:
+    from models.manifest import read_manifest
+    from training.card import model_card
+    from training.publish import read_record
+    from training.report import report as page
+    from triage.errors import InvalidRequest
+
+    if options.full and not options.data:
+        raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
+    manifest, record, extras, on = read_manifest(path), None, None, ""
+    if options.full:
+        record, extras = read_record(path), _extras(options, manifest)
+    elif options.data:
+        record, on = _replayed(options), ", ".join(file.name for file in options.data)
+    record = record or read_record(path)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page(manifest, record, on=on, extras=extras), encoding="utf-8")
+    out.with_suffix(".md").write_text(model_card(manifest, record), encoding="utf-8")
+    return record.measured
+
+
+def _replayed(options: argparse.Namespace) -> Any:
+    from models.baselines import baselines_of
+    from training.answers import ask, record_of
+    from training.evaluate import measure
+    from training.labels import in_words_of
+
+    dataset = read_data(options)
+    triager, bundle = open_for_measuring(options.bundle)
+    note_learned(bundle, dataset)
+    rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
+    with progress(len(rows), "deciding") as bar:
+        answers = ask(triager, rows, bar.update)
+    return record_of(triager, answers, measure(triager, answers, baselines_of(bundle)))
+
+
+def _extras(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Any:
+    from training.full import extras_of
+    from training.labels import resolve_labels
+    from training.split import split
+    from triage.errors import InvalidRequest
+
+    dataset = read_data(options)
+    if dataset.digest != manifest["data"]["digest"]:
+        raise InvalidRequest(
+            f"--full needs the files that the bundle was trained on: the digest of these is {dataset.digest[:12]}, "
+            f"not {manifest['data']['digest'][:12]}; name them with the same --map"
+        )
+    _, bundle = open_for_measuring(options.bundle)
+    dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
+    seed = int(manifest["settings"]["seed"])
+    return extras_of(bundle, dataset, split(dataset, seed), seed, lambda text: note(f"· {text}"))

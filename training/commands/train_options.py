@@ -1,0 +1,108 @@
+"""The options of `triage train`, and the settings that they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from training.console import Parser
+from training.opening import add_data_arguments
+
+
+def train_parser() -> Parser:
+    """Return the parser of `triage train`."""
+    from models.home import DEFAULT_MODEL
+    from models.shelf import CHAMPION
+    from training.export import DEFAULT_ENCODER
+
+    parser = Parser(
+        prog="triage train", description="Learn a bundle from the desk's history, measure it, track and register it."
+    )
+    add_data_arguments(parser)
+    parser.add_argument("--policy", metavar="FILE|learn", help="policy file, or 'learn' to take the labels as they are")
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="rule file (default: the default rules; none with learn)"
+    )
+    parser.add_argument("--tier-order", metavar="A,B,…", help="tiers from lowest to highest, for a learned policy")
+    parser.add_argument(
+        "--encoder", default=DEFAULT_ENCODER, metavar="NAME|PATH", help="sentence encoder (default %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle: a folder that is absent or empty")
+    parser.add_argument(
+        "--target-risk",
+        type=_share,
+        default=0.05,
+        metavar="R",
+        help="highest error rate among automatic decisions (default 0.05)",
+    )
+    parser.add_argument(
+        "--confidence", type=_share, default=0.95, metavar="P", help="with what probability (default 0.95)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
+    parser.add_argument("--no-register", action="store_true", help="neither track nor register")
+    parser.add_argument(
+        "--name",
+        default=DEFAULT_MODEL,
+        help=f"name of the registered model (default %(default)s); triage promote makes a version its {CHAMPION}",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
+def settings_of(options: argparse.Namespace) -> Any:
+    """Turn the arguments of `triage train` into settings of a run.
+
+    Raises:
+        InvalidRequest: If the mapping or the order of tiers does not fit.
+    """
+    from training.columns import parse_mapping
+    from training.task import LEARN, TrainSettings
+
+    policy = options.policy if options.policy in (None, LEARN) else Path(options.policy)
+    return TrainSettings(
+        data=tuple(options.data),
+        out=options.out or _free_place(),
+        mapping=parse_mapping(options.map),
+        policy=policy,
+        rules=options.rules,
+        tier_order=_tier_order(options),
+        encoder=options.encoder,
+        target_risk=options.target_risk,
+        confidence=options.confidence,
+        seed=options.seed,
+        skip_bad_rows=options.skip_bad_rows,
+    )
+
+
+def _tier_order(options: argparse.Namespace) -> tuple[str, ...]:
+    from triage.errors import InvalidRequest
+
+    if options.tier_order is None:
+        return ()
+    if options.policy != "learn":
+        raise InvalidRequest("--tier-order is for --policy learn: another policy states the order of its tiers itself")
+    return tuple(name.strip() for name in options.tier_order.split(",") if name.strip())
+
+
+def _free_place() -> Path:
+    """Return a folder for the bundle that does not exist yet: in a checkout its artefacts, else under `TRIAGE_HOME`."""
+    from datetime import datetime
+
+    from models.home import triage_home
+
+    checkout = Path("models/artefacts")
+    base = checkout if (checkout / "README.md").is_file() else triage_home() / "bundles"
+    stem = datetime.now().strftime("%Y%m%d-%H%M%S")
+    places = (base / (stem if not count else f"{stem}-{count}") for count in range(100))
+    return next(place for place in places if not place.exists())

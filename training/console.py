@@ -1,0 +1,92 @@
+"""How the verbs of this wing speak: results on stdout, notices on stderr, wrong arguments refused in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from triage.__main__ import print_json
+
+__all__ = ["Parser", "note", "print_json", "progress", "say", "table"]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line; exit status 2."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        keywords.setdefault("allow_abbrev", False)
+        super().__init__(*arguments, **keywords)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; files and options may come in any order where there are no sub-commands."""
+        asks_for_help = args is not None and not {"-h", "--help"}.isdisjoint(args)
+        if self._subparsers is None and not asks_for_help:
+            return self.parse_intermixed_args(args, namespace)
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and leave with status 2."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def say(text: str = "") -> None:
+    """Print a line of the result on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Print a notice on stderr, where it cannot be taken for a result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "") -> str:
+    """Lay rows out in columns: numbers to the right, with three decimals where they have any.
+
+    Example:
+        >>> print(table(["label", "rows"], [["access", 12], ["data", 5]]))
+        label   rows
+        access    12
+        data       5
+    """
+    body = [[_cell(value) for value in row] for row in rows]
+    right = [all(_is_number(value) for value in column) for column in zip(*body, strict=True)] or [False] * len(header)
+    lines = [list(header), *body]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
+    return "\n".join(
+        indent
+        + "  ".join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).replace("-", "", 1).replace("%", "").isdigit() or text == "–"
+
+
+def progress(total: int | None, what: str, *, initial: int = 0) -> Any:
+    """Return a progress bar on stderr; where nobody watches, it speaks every ten seconds only."""
+    from tqdm import tqdm
+
+    pace, delay = (0.2, 0.5) if sys.stderr.isatty() else (10.0, 10.0)
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=what,
+        unit=" tickets",
+        mininterval=pace,
+        delay=delay,
+        file=sys.stderr,
+        leave=False,
+    )

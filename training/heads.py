@@ -1,0 +1,200 @@
+"""One head from members to calibrated beliefs: what is combined, and how freely, is chosen by cross-validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from models.classifier import Combiner, Head, Probabilities, softmax, stacked
+from training.calibrate import brier, choose_calibrator, log_loss
+from training.combine import fit_combiner
+from training.fit import MEMBERS, USUAL, CrossFit, Material, Strength, cross_fit
+
+_MANY_LABELS = 40
+_ROWS_TO_CHOOSE_ON, _WHERE_MANY_LABELS = 20_000, 8000
+_FOLDS_TO_CHOOSE_ON = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How members are combined.
+
+    Attributes:
+        members: Names of those that count.
+        freedom: See `training.combine.fit_combiner`.
+        reads_category: Whether the beliefs of the category head are inputs too.
+    """
+
+    members: tuple[str, ...] = MEMBERS
+    freedom: float = 0.01
+    reads_category: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name for reports."""
+        whole = "stack" if self.members == MEMBERS else "+".join(self.members)
+        return f"{whole}, freedom {self.freedom:g}" + (", category" if self.reads_category else "")
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A head with what is known about it from cross-fitting.
+
+    Attributes:
+        head: Fitted on all rows.
+        recipe: What was chosen.
+        strength: How freely the members were fitted.
+        beliefs: Cross-fitted, calibrated probabilities of all rows, of shape [n, classes].
+        facts: Scores of the candidates and of the calibration, for the report.
+    """
+
+    head: Head
+    recipe: Recipe
+    strength: Strength
+    beliefs: Probabilities
+    facts: Mapping[str, Any]
+
+
+def fit_head(
+    target: str,
+    labels: tuple[str, ...],
+    codes: NDArray[np.int64],
+    material: Material,
+    folds: NDArray[np.int64],
+    *,
+    category: Probabilities | None = None,
+    strength: Strength = USUAL,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> FittedHead:
+    """Fit a head: members cross-fitted, combination and calibration chosen by log loss on rows that neither had seen.
+
+    Args:
+        target: ``tier`` or ``category``.
+        labels: Learnable labels; codes count in them.
+        codes: Label code by row, negative where there is none to learn.
+        material: Features of all rows.
+        folds: Fold by row; nothing crosses them.
+        category: Cross-fitted beliefs of the category head, which the tier may read.
+        strength: How freely members may fit.
+        seed: Of solvers that shuffle.
+        jobs: Processes; None takes one per core where that pays.
+    """
+    members = cross_fit(material, codes, len(labels), folds, strength=strength, seed=seed, jobs=jobs)
+    known = np.flatnonzero(codes >= 0)
+    losses = _compare(_candidates(len(labels), category is not None), members, category, codes, folds, known, seed)
+    recipe = min(losses, key=lambda one: (round(losses[one], 4), one.freedom, len(one.members)))
+    logits = _cross_combined(recipe, members, category, codes, folds, known)
+    calibrator, calibrated, calibration = choose_calibrator(logits[known], codes[known], folds[known])
+    beliefs = calibrator.probabilities(logits)
+    beliefs[known] = calibrated
+    head = Head(
+        target,
+        labels,
+        members.members,
+        _combined(recipe, members, category, codes, known),
+        calibrator,
+        recipe.reads_category,
+    )
+    facts = {
+        "recipe": recipe.name,
+        "candidates": {one.name: round(loss, 5) for one, loss in sorted(losses.items(), key=lambda pair: pair[1])},
+        "members": {
+            name: round(float((scores[known].argmax(axis=1) == codes[known]).mean()), 5)
+            for name, scores in members.scores.items()
+        },
+        "calibration": {"chosen": calibrator.kind, "log_loss": calibration},
+        "brier": {"before": brier(softmax(logits[known]), codes[known]), "after": brier(calibrated, codes[known])},
+        "cross_fitted_accuracy": round(float((calibrated.argmax(axis=1) == codes[known]).mean()), 5),
+    }
+    return FittedHead(head, recipe, members.strength, beliefs, facts)
+
+
+def refit_head(
+    fitted: FittedHead,
+    codes: NDArray[np.int64],
+    material: Material,
+    *,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> Head:
+    """Fit the members of a head anew on more rows; how they are combined and calibrated stays."""
+    members = cross_fit(material, codes, len(fitted.head.labels), None, strength=fitted.strength, seed=seed, jobs=jobs)
+    return replace(fitted.head, members=members.members)
+
+
+def _candidates(classes: int, category: bool) -> list[Recipe]:
+    many = classes > _MANY_LABELS
+    found = [Recipe(("hybrid",), 0.0), Recipe(MEMBERS, 0.0), Recipe(MEMBERS, 0.003 if many else 0.03)]
+    found += [Recipe(MEMBERS, 0.02)] if many else [Recipe(MEMBERS, 0.3)]
+    return found + ([Recipe(MEMBERS, freedom, True) for freedom in (0.003, 0.03)] if category else [])
+
+
+def _compare(
+    recipes: list[Recipe],
+    members: CrossFit,
+    category: Probabilities | None,
+    codes: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    known: NDArray[np.int64],
+    seed: int,
+) -> dict[Recipe, float]:
+    """Score each recipe by cross-validated log loss, on some of the rows where there are many."""
+    rows = known
+    most = _WHERE_MANY_LABELS if codes.max() >= _MANY_LABELS else _ROWS_TO_CHOOSE_ON
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))
+    coarse = folds % _FOLDS_TO_CHOOSE_ON if len(np.unique(folds)) > _FOLDS_TO_CHOOSE_ON else folds
+    losses = {}
+    for recipe in recipes:
+        logits = _cross_combined(recipe, members, category, codes, coarse, rows)
+        losses[recipe] = log_loss(softmax(logits[rows]), codes[rows])
+    return losses
+
+
+def _cross_combined(
+    recipe: Recipe,
+    members: CrossFit,
+    category: Probabilities | None,
+    codes: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    learned: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return logits of all rows from combiners that had not seen the row's fold."""
+    whole = _stack(recipe, members, category)
+    logits = np.zeros((len(codes), next(iter(members.scores.values())).shape[1]))
+    numbers = np.unique(folds)
+    fitted = Parallel(n_jobs=os.cpu_count(), prefer="threads")(
+        delayed(_combined)(recipe, members, category, codes, learned[folds[learned] != fold]) for fold in numbers
+    )
+    for fold, combiner in zip(numbers, fitted, strict=True):
+        logits[folds == fold] = combiner.logits(whole[folds == fold])
+    return logits
+
+
+def _stack(recipe: Recipe, members: CrossFit, category: Probabilities | None) -> NDArray[np.float32]:
+    return stacked([members.scores[name] for name in MEMBERS], category if recipe.reads_category else None)
+
+
+def _combined(
+    recipe: Recipe, members: CrossFit, category: Probabilities | None, codes: NDArray[np.int64], rows: NDArray[np.int64]
+) -> Combiner:
+    """Fit the combiner of a recipe; members that it leaves out get weight 0."""
+    extra = stacked([], category[rows]) if recipe.reads_category and category is not None else None
+    fitted = fit_combiner(
+        [members.scores[name][rows] for name in recipe.members], extra, codes[rows], freedom=recipe.freedom
+    )
+    if recipe.members == MEMBERS:
+        return fitted
+    classes = fitted.weights.shape[1]
+    table = np.zeros((len(MEMBERS) * classes, classes), dtype=np.float32)
+    for place, name in enumerate(recipe.members):
+        at = MEMBERS.index(name) * classes
+        table[at : at + classes] = fitted.weights[place * classes : (place + 1) * classes]
+    return Combiner(table, fitted.bias)

@@ -1,0 +1,201 @@
+"""Learns a whole model from rows: vocabulary, history and one head per target, cross-fitted so that nothing leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import normalize
+
+from models.classifier import Head, Probabilities
+from models.features import Features, build_fields, sparse_features
+from models.lexicon import Lexicon, Rows, build_lexicon
+from models.model import Model
+from models.neighbours import EXCLUDED, UNLABELLED, NeighbourIndex
+from models.topics import Topics
+from training.data import LabelledTicket
+from training.fit import USUAL, Material, Strength, matrix, neighbours_within
+from training.folds import make_folds
+from training.heads import FittedHead, fit_head, refit_head
+from training.label_shift import odds_for
+from training.labels import learnable
+from triage.policy import Policy
+
+FOLDS, FEW_FOLDS, MANY_ROWS, GROUP_FOLDS = 5, 3, 20_000, 6
+TOPICS, TOPIC_ROWS = 128, 10_000
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model, and what it believed about its own rows when it had not seen them.
+
+    Attributes:
+        model: Fitted on all rows.
+        heads: By target, with the facts of cross-fitting.
+        features: Of all rows; neighbours are those of other units.
+    """
+
+    model: Model
+    heads: Mapping[str, FittedHead]
+    features: Features
+
+    @property
+    def beliefs(self) -> dict[str, Probabilities]:
+        """Cross-fitted beliefs by target."""
+        return {target: fitted.head.in_traffic(fitted.beliefs) for target, fitted in self.heads.items()}
+
+
+def learn(
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    units: NDArray[np.int64],
+    policy: Policy,
+    *,
+    labels: Mapping[str, tuple[str, ...]] | None = None,
+    grouped: bool = False,
+    strength: Strength = USUAL,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> Learned:
+    """Learn a model.
+
+    Args:
+        rows: What to learn from, with the policy's own labels.
+        vectors: Their embeddings.
+        units: Which rows belong together and never meet across a fold: near-duplicates, or groups.
+        policy: Says what is sensitive.
+        labels: What each target can be; None takes those of the rows that are frequent enough.
+        grouped: Whether units are groups such as organisations: then as many folds as pays.
+        strength: How freely members may fit.
+        seed: Of folds and solvers.
+        jobs: Processes; None takes one per core where that pays.
+    """
+    vectors = vectors.astype(np.float16).astype(np.float32)
+    labels = labels_of(rows) if labels is None else labels
+    codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
+    model, sparse = _empty_model(rows, vectors, labels, codes, policy, seed)
+    material, features = _material(model, sparse, vectors, units)
+    first = next(iter(codes.values())).astype(np.int64)
+    count = GROUP_FOLDS if grouped else FEW_FOLDS if len(rows) > MANY_ROWS else FOLDS
+    folds = make_folds(units, first, count, seed)
+    heads: dict[str, FittedHead] = {}
+    for target in labels:
+        category = heads["category"].beliefs if "category" in heads else None
+        heads[target] = fit_head(
+            target, labels[target], codes[target].astype(np.int64), material, folds,
+            category=category, strength=strength, seed=seed, jobs=jobs,
+        )  # fmt: skip
+    heads = {
+        target: replace(fitted, head=replace(fitted.head, odds=_odds(policy, fitted.head, codes[target])))
+        for target, fitted in heads.items()
+    }
+    model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
+    return Learned(model, heads, features)
+
+
+def relearn(
+    learned: Learned,
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    policy: Policy,
+    *,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> Model:
+    """Fit the members anew on more rows; labels, combination and calibration stay as they were learned."""
+    vectors = vectors.astype(np.float16).astype(np.float32)
+    labels = {target: fitted.head.labels for target, fitted in learned.heads.items()}
+    codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
+    model, lexical = _empty_model(rows, vectors, labels, codes, policy, seed)
+    sparse = matrix(lexical, _columns(model))
+    nothing, none = np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1), dtype=np.float32)
+    material = Material(sparse, vectors, nothing, none, nothing, none)
+    heads = {
+        target: refit_head(fitted, codes[target].astype(np.int64), material, seed=seed, jobs=jobs)
+        for target, fitted in learned.heads.items()
+    }
+    return replace(model, heads=heads)
+
+
+def _odds(policy: Policy, head: Head, codes: NDArray[np.int32]) -> NDArray[np.float64] | None:
+    """Return what corrects a head for the shares that the policy expects; None where it states none."""
+    stated = policy.expected_shares(head.target)
+    if not stated:
+        return None
+    counts = np.bincount(codes[codes >= 0], minlength=len(head.labels)).astype(np.float64)
+    return odds_for(counts / counts.sum(), np.array([stated[label] for label in head.labels]))
+
+
+def labels_of(rows: Sequence[LabelledTicket]) -> dict[str, tuple[str, ...]]:
+    """Return the labels of each target that has at least two frequent enough to learn, the category first."""
+    found = {target: tuple(learnable(rows, target)[0]) for target in ("category", "tier")}
+    return {target: names for target, names in found.items() if names}
+
+
+def codes_of(rows: Sequence[LabelledTicket], target: str, labels: Sequence[str]) -> NDArray[np.int32]:
+    """Return the label code of each row: a place in `labels`, `EXCLUDED` or `UNLABELLED`."""
+    place = {label: code for code, label in enumerate(labels)}
+    found = (UNLABELLED if target not in row.labels else place.get(row.labels[target], EXCLUDED) for row in rows)
+    return np.fromiter(found, dtype=np.int32, count=len(rows))
+
+
+def _columns(model: Model) -> int:
+    return model.lexicon.size + len(model.fields.names)
+
+
+def _empty_model(
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    labels: Mapping[str, tuple[str, ...]],
+    codes: Mapping[str, NDArray[np.int32]],
+    policy: Policy,
+    seed: int,
+) -> tuple[Model, Rows]:
+    """Build everything but the heads."""
+    tickets = [row.ticket for row in rows]
+    lexicon, fields = build_lexicon([ticket.text for ticket in tickets]), build_fields(tickets)
+    sparse = sparse_features(lexicon, fields, tickets)
+    topics = _topics(lexicon, sparse, seed)
+    sensitive = np.array([row.sensitive or _sensitive_label(policy, row) for row in rows], dtype=bool)
+    history = NeighbourIndex(
+        vectors=vectors,
+        topics=topics.project(sparse).astype(np.float16).astype(np.float32),
+        ids=tuple(ticket.id for ticket in tickets),
+        titles=tuple("" if hidden else ticket.subject[:200] for ticket, hidden in zip(tickets, sensitive, strict=True)),
+        labels=dict(labels),
+        codes=dict(codes),
+        sensitive=sensitive,
+        written={target: tuple(row.labels.get(target) for row in rows) for target in ("tier", "category")},
+    )
+    model = Model(lexicon, fields, topics, history, {}, {}, policy.sensitive_clearance)
+    return model, sparse
+
+
+def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:
+    entry = policy.entry("category", row.labels.get("category", ""))
+    return bool(getattr(entry, "sensitive", False))
+
+
+def _material(
+    model: Model, sparse: Rows, vectors: NDArray[np.float32], units: NDArray[np.int64]
+) -> tuple[Material, Features]:
+    near = neighbours_within(vectors, model.history.topics, units)
+    return Material(matrix(sparse, _columns(model)), vectors, *near), Features(sparse, vectors, *near)
+
+
+def _topics(lexicon: Lexicon, sparse: Rows, seed: int) -> Topics:
+    """Learn the directions of single words from a sample of rows, by truncated singular value decomposition."""
+    columns = np.array([column for term, column in lexicon.term_columns.items() if " " not in term], dtype=np.int32)
+    table = matrix(sparse, int(sparse.columns.max(initial=lexicon.size)) + 1)
+    sample = np.arange(table.shape[0])
+    if len(sample) > TOPIC_ROWS:
+        sample = np.sort(np.random.default_rng(seed).choice(sample, TOPIC_ROWS, replace=False))
+    words = normalize(table[sample][:, columns])
+    dim = min(TOPICS, len(columns) - 1, len(sample) - 1)
+    if dim < 2:
+        return Topics(columns[:0], np.zeros((0, 1), dtype=np.float32))
+    found = TruncatedSVD(dim, n_iter=3, random_state=seed).fit(words)
+    return Topics(columns, found.components_.T.astype(np.float16).astype(np.float32))

@@ -1,0 +1,46 @@
+"""Labels that probably mean the same: spelled with other case, other marks, or one letter off."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+
+from triage.normalise import unmask
+
+_NEAR = 0.85
+_SHORTEST = 5
+
+
+def lookalikes(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
+    """Yield pairs of labels that look alike: the commoner one, the rarer one, and why.
+
+    Args:
+        counts: Rows of each label.
+
+    Example:
+        >>> for one, other, why in lookalikes({"Network": 90, "network": 4, "Netwrok": 1}):
+        ...     print(one, other, why)
+        Network network they differ in case, marks or spaces only
+        Network Netwrok they differ by a letter or two
+    """
+    ranked = sorted(counts, key=lambda label: (-counts[label], label))
+    seen: dict[str, str] = {}
+    for label in ranked:
+        bare = _bare(label)
+        if bare in seen:
+            yield seen[bare], label, "they differ in case, marks or spaces only"
+            continue
+        near = difflib.get_close_matches(bare, [other for other in seen if _comparable(bare, other)], n=1, cutoff=_NEAR)
+        if near and counts[label] * 5 < counts[seen[near[0]]]:
+            yield seen[near[0]], label, "they differ by a letter or two"
+        seen[bare] = label
+
+
+def _bare(label: str) -> str:
+    return re.sub(r"[\W_]+", "", unmask(label).casefold()) or label
+
+
+def _comparable(one: str, other: str) -> bool:
+    """Say whether two names may be misspellings of each other: long enough, and the same numbers in them."""
+    return min(len(one), len(other)) >= _SHORTEST and re.findall(r"\d+", one) == re.findall(r"\d+", other)

@@ -1,0 +1,210 @@
+"""Measures of a classifier that may abstain: pure functions on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+"""Equal-width bins of the expected calibration error."""
+
+THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+"""Confidence thresholds of the right/wrong/none table."""
+
+Labels = Sequence[str] | NDArray[np.str_] | NDArray[np.object_]
+
+
+def accuracy(true: Labels, predicted: Labels) -> float:
+    """Return the share of equal pairs, in [0, 1]; 0.0 of nothing.
+
+    Example:
+        >>> accuracy(["a", "b"], ["a", "a"])
+        0.5
+    """
+    return float(np.mean(np.asarray(true) == np.asarray(predicted))) if len(true) else 0.0
+
+
+def per_class(true: Labels, predicted: Labels) -> list[dict[str, Any]]:
+    """Return rows, precision, recall and F1 of every label that is true or predicted somewhere, by label.
+
+    A ratio without a denominator is 0.0, as in scikit-learn with `zero_division=0`.
+    """
+    y, p = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
+    table = []
+    for label in sorted({*y.tolist(), *p.tolist()}):
+        rows, named = int(np.sum(y == label)), int(np.sum(p == label))
+        hits = int(np.sum((y == label) & (p == label)))
+        precision, recall = _ratio(hits, named), _ratio(hits, rows)
+        f1 = _ratio(2 * hits, rows + named)
+        table.append({"label": label, "rows": rows, "precision": precision, "recall": recall, "f1": f1})
+    return table
+
+
+def macro_f1(true: Labels, predicted: Labels) -> float:
+    """Return the mean F1 over the labels that are true or predicted somewhere, in [0, 1].
+
+    Example:
+        >>> macro_f1(["a", "a", "b"], ["a", "a", "a"])
+        0.4
+    """
+    table = per_class(true, predicted)
+    return float(np.mean([row["f1"] for row in table])) if table else 0.0
+
+
+def calibration_bins(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> list[dict[str, float]]:
+    """Return the filled ones of 15 equal-width bins of confidence: rows, mean confidence, accuracy."""
+    place = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
+    bins = []
+    for number in range(BINS):
+        inside = place == number
+        if inside.any():
+            mean, right = float(np.mean(confidence[inside])), float(np.mean(correct[inside]))
+            bins.append({"rows": int(inside.sum()), "confidence": mean, "accuracy": right})
+    return bins
+
+
+def ece(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float:
+    """Return the expected calibration error of the top label over 15 equal-width bins, in [0, 1].
+
+    After Naeini, Cooper and Hauskrecht (AAAI 2015) and Guo et al. (ICML 2017).
+
+    Example:
+        >>> import numpy as np
+        >>> ece(np.array([True, False]), np.array([0.75, 0.75]))
+        0.25
+    """
+    total = len(confidence)
+    gaps = (row["rows"] * abs(row["confidence"] - row["accuracy"]) for row in calibration_bins(correct, confidence))
+    return float(sum(gaps) / total) if total else 0.0
+
+
+def brier(true: Labels, labels: Sequence[str], probabilities: NDArray[np.float64]) -> float:
+    """Return the mean squared distance of the belief from the truth, in [0, 2] (Brier 1950).
+
+    Args:
+        true: The right label of each row; one that is not in `labels` counts as an outcome nobody believed in.
+        labels: The label of each column.
+        probabilities: Belief of shape [rows, labels].
+    """
+    known = {label: column for column, label in enumerate(labels)}
+    truth = np.zeros_like(probabilities)
+    unknown = 0
+    for row, label in enumerate(true):
+        if label in known:
+            truth[row, known[label]] = 1.0
+        else:
+            unknown += 1
+    return float((np.sum((probabilities - truth) ** 2) + unknown) / len(true)) if len(true) else 0.0
+
+
+def risk_coverage(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the error rate among the most confident 1, 2, … n rows, float64 of shape [n].
+
+    Rows of equal confidence cannot be told apart, so each counts with the mean error of its peers.
+    """
+    if not len(confidence):
+        return np.zeros(0)
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    wrong = 1.0 - np.asarray(correct, dtype=np.float64)[order]
+    _, peer, sizes = np.unique(-np.asarray(confidence)[order], return_inverse=True, return_counts=True)
+    shared = (np.bincount(peer, weights=wrong) / sizes)[peer]
+    risks: NDArray[np.float64] = np.cumsum(shared) / np.arange(1, len(wrong) + 1)
+    return risks
+
+
+def aurc(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float:
+    """Return the area under the risk–coverage curve, in [0, 1]; lower is better (Geifman, Uziel and El-Yaniv 2019)."""
+    risks = risk_coverage(correct, confidence)
+    return float(np.mean(risks)) if len(risks) else 0.0
+
+
+def coverage_at(correct: NDArray[np.bool_], confidence: NDArray[np.float64], risk: float) -> float:
+    """Return the largest share of rows, most confident first, whose error rate is at most `risk`; hindsight only."""
+    within = np.flatnonzero(risk_coverage(correct, confidence) <= risk)
+    return float((within[-1] + 1) / len(correct)) if len(within) else 0.0
+
+
+def selective_risk(correct: NDArray[np.bool_], kept: NDArray[np.bool_]) -> float:
+    """Return the error rate among the kept rows, in [0, 1]; 0.0 where nothing was kept, so read it beside coverage.
+
+    Example:
+        >>> import numpy as np
+        >>> selective_risk(np.array([True, False, True]), np.array([True, False, True]))
+        0.0
+    """
+    return float(np.mean(~correct[kept])) if kept.any() else 0.0
+
+
+def right_wrong_none(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Count for each threshold the rows decided right, decided wrong and left undecided."""
+    table = []
+    for threshold in THRESHOLDS:
+        kept = np.asarray(confidence) >= threshold
+        right = int(np.sum(correct & kept))
+        wrong = int(np.sum(~correct & kept))
+        table.append({"threshold": threshold, "right": right, "wrong": wrong, "none": len(correct) - right - wrong})
+    return table
+
+
+def misses(order: Sequence[str], true: Labels, predicted: Labels) -> dict[str, float]:
+    """Tell small misses of an ordered target from severe ones, as shares of the rows.
+
+    Args:
+        order: Labels from lowest to highest.
+        true: The right labels.
+        predicted: The labels named.
+
+    Returns:
+        ``off_by_one``, ``severe`` (two or more steps, or a label without a place in the order), ``too_low``,
+        ``too_high``.
+
+    Example:
+        >>> misses(["L0", "L1", "L2"], ["L0", "L2", "L1"], ["L2", "L1", "L1"])["severe"]
+        0.3333333333333333
+    """
+    place = {label: number for number, label in enumerate(order)}
+    counts = {"off_by_one": 0, "severe": 0, "too_low": 0, "too_high": 0}
+    for right, named in zip(true, predicted, strict=True):
+        if right == named:
+            continue
+        steps = place[named] - place[right] if named in place and right in place else len(order)
+        counts["off_by_one" if abs(steps) == 1 else "severe"] += 1
+        if named in place and right in place:
+            counts["too_high" if steps > 0 else "too_low"] += 1
+    return {name: _ratio(count, len(true)) for name, count in counts.items()}
+
+
+def confusion(true: Labels, predicted: Labels, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Count how often each true label (row) was named as each label (column)."""
+    place = {label: number for number, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for right, named in zip(true, predicted, strict=True):
+        if right in place and named in place:
+            matrix[place[right], place[named]] += 1
+    return matrix
+
+
+def bootstrap_interval(
+    differences: NDArray[np.float64], *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the percentile interval of the mean of paired differences (Efron and Tibshirani 1993).
+
+    Args:
+        differences: One number for each row, challenger less champion.
+        confidence: Probability that the interval states, in (0, 1).
+        draws: Resamples of the rows.
+        seed: Equal seeds give equal intervals.
+    """
+    rng = np.random.default_rng(seed)
+    values = np.asarray(differences, dtype=np.float64)
+    means = np.array([np.mean(values[rng.integers(0, len(values), len(values))]) for _ in range(draws)])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0

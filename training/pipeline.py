@@ -1,0 +1,279 @@
+"""The story of a training run: from files to a bundle that is measured, saved, tracked and registered."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.baselines import baselines_of
+from models.bundle import Bundle, save_bundle
+from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.manifest import refuse_occupied
+from models.packing import json_bytes
+from models.triager import Triager
+from training.answers import ask, record_of
+from training.data import Dataset, LabelledTicket, read_dataset
+from training.embed import CachedEncoder
+from training.evaluate import measure
+from training.export import exported_encoder
+from training.gating import Evidence, build_gate, certificate_facts, evidence_of, languages_of
+from training.labels import learn_policy, learnable, refuse_unlearnable, resolve_labels
+from training.learn import Learned, labels_of, learn, relearn
+from training.record import FILE
+from training.replay import precisions, replay
+from training.split import Split, split
+from training.task import LEARN, Trained, TrainSettings
+from training.thresholds import Certificate
+from triage.defaults import default_policy, default_rules
+from triage.policy import Policy
+from triage.policy_file import read_policy
+from triage.rules import NO_RULES, RuleBook, check_labels
+from triage.rules_file import read_rules
+
+CALIBRATION_SHARE, CALIBRATION_ROWS, LEAST_CALIBRATION = 0.1, 4000, 1000
+GUIDE_ROWS, RULE_PRECISION_ROWS = 4000, 5
+Teller = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class _Certified:
+    """A model with its gate, on some of the rows."""
+
+    bundle: Bundle
+    learned: Learned
+    certificates: Mapping[str, Certificate]
+    calibration: str
+
+
+def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Teller | None = None) -> Trained:
+    """Train a bundle: read, split, embed, learn, certify, replay the part set aside, learn from everything, save.
+
+    What is reported was measured on rows that the model had not seen; the bundle saved is then fitted on all rows but
+    the calibration part.
+
+    Args:
+        settings: What to do.
+        encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
+        tell: Told of each step in a few words; None writes to stderr.
+
+    Raises:
+        TriageError: If the settings, the files or the labels do not allow it; nothing is left at `settings.out`.
+    """
+    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    refuse_occupied(settings.out)
+    policy, dataset = _read(settings, say)
+    rules = _rules(settings, policy)
+    chosen, files = (encoder, None) if encoder is not None else _encoder(settings.encoder, say)
+    cached = CachedEncoder(chosen)
+    say(f"embedding {len(dataset)} tickets")
+    vectors = cached.encode([row.ticket.text for row in dataset.rows])
+    parts = split(dataset, settings.seed)
+    units = _units(dataset, parts)
+    say(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
+    run = _Run(
+        settings, policy, rules, dataset.rows, vectors, units, parts.kind == "group", cached, labels_of(dataset.rows)
+    )
+    first = run.certified(parts.train)
+    say("replaying the part set aside")
+    measured, record = run.replayed(first, parts.test)
+    say("learning from all tickets")
+    final = run.certified(np.arange(len(dataset)), first)
+    facts = _facts(settings, dataset, parts, first, final, measured)
+    bundle = replace_encoder(final.bundle, chosen)
+    saved = save_bundle(settings.out, bundle, facts, encoder_files=files, extras={FILE: json_bytes(record)})
+    say(f"saved {settings.out}")
+    return Trained(saved, settings.out, dataset, parts, measured)
+
+
+def replace_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
+    """Return the bundle with another encoder in it."""
+    return Bundle(bundle.model, encoder, bundle.gate, bundle.policy, bundle.rules, bundle.manifest)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from the first model of a run to the last."""
+
+    settings: TrainSettings
+    policy: Policy
+    rules: RuleBook
+    rows: list[LabelledTicket]
+    vectors: NDArray[np.float32]
+    units: NDArray[np.int64]
+    grouped: bool
+    encoder: Encoder
+    labels: Mapping[str, tuple[str, ...]]
+
+    def certified(self, places: NDArray[np.int64], before: _Certified | None = None) -> _Certified:
+        """Learn from some rows and choose the gate: on a part of its own where there are many, else cross-fitted.
+
+        Args:
+            places: Row numbers.
+            before: An earlier model, whose combination and calibration are kept where there are many rows.
+        """
+        places = places[[self.rows[place].weight > 0 for place in places]]
+        held = self._calibration(places)
+        fitted = np.setdiff1d(places, held)
+        rows, vectors, units = [self.rows[place] for place in fitted], self.vectors[fitted], self.units[fitted]
+        if before is not None and len(held):
+            model = relearn(before.learned, rows, vectors, self.policy, seed=self.settings.seed)
+            learned = before.learned
+            guide = None
+        else:
+            learned = learn(
+                rows, vectors, units, self.policy, labels=self.labels, grouped=self.grouped, seed=self.settings.seed
+            )
+            model = learned.model
+            guide = self._guide(learned, rows, GUIDE_ROWS if len(held) else len(rows))
+        held_rows = [self.rows[place] for place in held]
+        if len(held):
+            features = model.features([row.ticket for row in held_rows], self.vectors[held])
+            evidence = evidence_of(held_rows, model.beliefs(features), features, model.history)
+        else:
+            evidence, guide = _not_none(guide), None
+        return self._gated(learned, model, evidence, guide, rows)
+
+    def _guide(self, learned: Learned, rows: list[LabelledTicket], most: int) -> Evidence:
+        """Return what cross-fitted models believed about their own rows, or about some of them."""
+        places = np.arange(len(rows))
+        if len(places) > most:
+            places = np.sort(np.random.default_rng(self.settings.seed).choice(places, most, replace=False))
+        beliefs = {target: values[places] for target, values in learned.beliefs.items()}
+        chosen = rows if len(places) == len(rows) else [rows[int(place)] for place in places]
+        return evidence_of(chosen, beliefs, learned.features.near_of(places), learned.model.history)
+
+    def _gated(
+        self, learned: Learned, model: Any, evidence: Evidence, guide: Evidence | None, rows: list[LabelledTicket]
+    ) -> _Certified:
+        languages = languages_of(rows, self.settings.seed)
+        gate, floors, certificates = build_gate(
+            evidence, self.policy, languages,
+            target_risk=self.settings.target_risk, confidence=self.settings.confidence, guide=guide,
+        )  # fmt: skip
+        measured = replay(self.rules, self.policy, rows)
+        rules = self.rules.measured(precisions(measured, RULE_PRECISION_ROWS))
+        bundle = Bundle(replace(model, set_floors=floors), self.encoder, gate, self.policy, rules)
+        kind = "cross-fitted" if evidence.rows is rows else "set aside"
+        return _Certified(bundle, learned, certificates, f"{kind}, {len(evidence.rows)} rows")
+
+    def _calibration(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Set rows aside for calibration, whole clusters; none where the rows are too few or come in groups."""
+        wanted = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(places)))
+        if self.grouped or wanted < LEAST_CALIBRATION:
+            return np.zeros(0, dtype=np.int64)
+        names, unit = np.unique(self.units[places], return_inverse=True)
+        order = np.random.default_rng(self.settings.seed + 1).permutation(len(names))
+        sizes = np.bincount(unit)[order]
+        chosen = order[np.cumsum(sizes) <= wanted]
+        return places[np.isin(unit, chosen)]
+
+    def replayed(self, certified: _Certified, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Put rows through the one door; return the figures, and the record of what was answered."""
+        triager = Triager(certified.bundle)
+        answers = ask(triager, [self.rows[place] for place in places])
+        measured = measure(triager, answers, baselines_of(certified.bundle))
+        return measured, record_of(triager, answers, measured).to_document()
+
+
+def _not_none(evidence: Evidence | None) -> Evidence:
+    assert evidence is not None
+    return evidence
+
+
+def _read(settings: TrainSettings, say: Teller) -> tuple[Policy, Dataset]:
+    dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
+    say(f"read {len(dataset)} tickets")
+    policy = learn_policy(dataset, settings.tier_order) if settings.policy == LEARN else _policy(settings)
+    dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
+    refuse_unlearnable(dataset.rows, dataset.targets)
+    return policy, dataset
+
+
+def _policy(settings: TrainSettings) -> Policy:
+    return default_policy() if settings.policy is None else read_policy(Path(settings.policy))
+
+
+def _rules(settings: TrainSettings, policy: Policy) -> RuleBook:
+    if settings.rules is not None:
+        rules = read_rules(settings.rules)
+    else:
+        rules = NO_RULES if settings.policy == LEARN else default_rules()
+    known = {target: [entry.label for entry in policy.entries(target)] for target in ("tier", "category")}
+    check_labels(rules, known, where=str(settings.rules or "default rules"))
+    return rules
+
+
+def _encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
+    kind, colon, source = name.partition(":")
+    if colon and kind == "sentence-transformers":
+        return SentenceTransformerEncoder(source), None
+    say(f"encoder {name}")
+    folder = exported_encoder(name)
+    return OnnxEncoder(folder), folder
+
+
+def _units(dataset: Dataset, parts: Split) -> NDArray[np.int64]:
+    """Number what must not cross a fold: groups where the split goes by group, else clusters of near-duplicates."""
+    if parts.kind != "group":
+        return parts.clusters
+    names: dict[str | None, int] = {}
+    numbered = [
+        names.setdefault(row.group, len(names)) if row.group is not None else -1 - place
+        for place, row in enumerate(dataset.rows)
+    ]
+    return np.array(numbered, dtype=np.int64)
+
+
+def _facts(
+    settings: TrainSettings,
+    dataset: Dataset,
+    parts: Split,
+    first: _Certified,
+    final: _Certified,
+    measured: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Tell readers of the manifest what was asked, what was learned from, and what came out."""
+    return {
+        "settings": {
+            "target_risk": settings.target_risk,
+            "confidence": settings.confidence,
+            "seed": settings.seed,
+            "encoder": settings.encoder,
+            "policy": "learn" if settings.policy == LEARN else "default" if settings.policy is None else "file",
+        },
+        "data": {
+            "digest": dataset.digest,
+            "rows": len(dataset),
+            "split": parts.kind,
+            "set_aside": len(parts.test),
+            "ignored_columns": list(dataset.ignored_columns),
+        },
+        "targets": {
+            target: {
+                "labels": list(head.labels),
+                "excluded": learnable(dataset.rows, target)[1],
+                **first.learned.heads[target].facts,
+            }
+            for target, head in final.bundle.model.heads.items()
+        },
+        "gate": {
+            "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
+            "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
+        },
+        "metrics": _headline(measured),
+    }
+
+
+def _headline(measured: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("rows", "accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk", "baselines")
+    targets = measured["targets"]
+    return {
+        "targets": {target: {key: values[key] for key in kept} for target, values in targets.items()},
+        "route": measured["route"],
+    }

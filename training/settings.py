@@ -1,0 +1,36 @@
+"""Settings of the training wing: environment variables, read where a command starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.home import triage_home
+
+
+class Settings(BaseSettings):
+    """What the environment says about where runs are tracked and what they leave behind."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, shelf")
+    mlflow_tracking_uri: str = Field(
+        default="",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow server or database; empty: SQLite under TRIAGE_HOME. with SQLite, artifacts go there too",
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _made(cls, home: Path) -> Path:
+        """Make the directory, as `triage_home` does: the environment wins over the default factory."""
+        home = home.expanduser()
+        home.mkdir(parents=True, exist_ok=True)
+        return home.resolve()
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where runs are tracked."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"

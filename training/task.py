@@ -1,0 +1,66 @@
+"""What a training run is asked to do, and what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle
+from training.data import Dataset
+from training.export import DEFAULT_ENCODER
+from training.split import Split
+
+LEARN = "learn"
+"""What `TrainSettings.policy` says to take the labels as the data has them."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What a training run is asked to do.
+
+    Attributes:
+        data: CSV, JSONL or Parquet files.
+        out: Where the bundle goes; must be absent or empty.
+        mapping: Roles with the column that plays them, None switching a role off.
+        policy: A policy file, ``learn``, or None for the default policy.
+        rules: A rule file; None takes the default rules, or with a learned policy none.
+        tier_order: All tiers from lowest to highest, for a learned policy.
+        encoder: A hub name, a local folder, or ``sentence-transformers:`` and one of them to do without ONNX.
+        target_risk: Highest error rate among automatic decisions, in (0, 1).
+        confidence: Probability with which that is to hold, in (0, 1).
+        seed: Of everything that is drawn.
+        skip_bad_rows: Leave unusable rows out instead of stopping.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    mapping: Mapping[str, str | None] = field(default_factory=dict)
+    policy: Path | str | None = None
+    rules: Path | None = None
+    tier_order: tuple[str, ...] = ()
+    encoder: str = DEFAULT_ENCODER
+    target_risk: float = 0.05
+    confidence: float = 0.95
+    seed: int = 0
+    skip_bad_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run made.
+
+    Attributes:
+        bundle: As saved and loaded back.
+        path: Where it lies.
+        dataset: What was read, in the policy's own labels.
+        split: Which rows were set aside.
+        measured: What `training.evaluate` says about the part set aside.
+    """
+
+    bundle: Bundle
+    path: Path
+    dataset: Dataset
+    split: Split
+    measured: Mapping[str, Any]

@@ -1,0 +1,138 @@
+"""The heart: a ticket, the model's belief, the gate, the rules and the policy become a decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from triage.decision import Automation, Decision, Reason, Source, Verdict
+from triage.gate import Gate
+from triage.policy import Policy
+from triage.prediction import Explanation, Prediction
+from triage.rules import RuleBook
+from triage.ticket import Ticket
+
+
+def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: RuleBook, policy: Policy) -> Decision:
+    """Decide tier and category of a ticket, each by the first of: bypass rule, confident model, suggestion.
+
+    Args:
+        ticket: What came in.
+        prediction: The model's belief; None routes by rules alone.
+        gate: When the belief is good enough to act on.
+        rules: Bypass and fallback rules, the last of them catching all.
+        policy: Which labels there are, how they fold, and what may be automatic.
+    """
+    belief = prediction and _in_terms_of(policy, prediction)
+    reasons = {target: gate.reason(target, belief) for target in policy.targets}
+    verdicts = {target: _verdict(target, reasons[target], ticket, belief, rules, policy) for target in policy.targets}
+    if not policy.is_legal(*(_automatic_label(verdicts.get(target)) for target in ("tier", "category"))):
+        for target, verdict in verdicts.items():
+            if verdict.source is Source.MODEL:
+                verdicts[target] = _folded(_suggest(target, Reason.ILLEGAL_PAIR, ticket, belief, rules), target, policy)
+    return _decision(ticket, belief, verdicts, policy)
+
+
+def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
+    """Fold and rank the beliefs as this desk's policy has it."""
+    beliefs = {target: policy.rank(target, scores) for target, scores in prediction.beliefs.items()}
+    sets = {
+        target: tuple(dict.fromkeys(policy.fold(target, label) for label in labels))
+        for target, labels in prediction.sets.items()
+    }
+    return replace(prediction, beliefs=beliefs, sets=sets)
+
+
+def _verdict(
+    target: str, reason: Reason, ticket: Ticket, belief: Prediction | None, rules: RuleBook, policy: Policy
+) -> Verdict:
+    rule = rules.bypass(ticket, target)
+    if rule is not None:
+        label, alternatives = (
+            policy.fold(target, str(rule.names(target))),
+            belief.beliefs.get(target, ()) if belief else (),
+        )
+        return Verdict(
+            label,
+            Automation.AUTOMATIC,
+            Source.BYPASS_RULE,
+            Reason.RULE,
+            rule.precision.get(target),
+            alternatives,
+            rule=rule.name,
+        )
+    top = belief.top(target) if belief else None
+    if reason is Reason.CONFIDENT and belief is not None and top is not None:
+        automation = Automation.AUTOMATIC if policy.may_automate(target, top.label) else Automation.SUGGESTED
+        return Verdict(
+            top.label,
+            automation,
+            Source.MODEL,
+            reason,
+            top.probability,
+            belief.beliefs[target],
+            belief.sets.get(target, ()),
+        )
+    return _folded(_suggest(target, reason, ticket, belief, rules), target, policy)
+
+
+def _suggest(target: str, reason: Reason, ticket: Ticket, belief: Prediction | None, rules: RuleBook) -> Verdict:
+    """Suggest by a specific rule, else by the model's best guess, else by the catch-all rule, else leave it blank."""
+    alternatives = belief.beliefs.get(target, ()) if belief else ()
+    likely = belief.sets.get(target, ()) if belief else ()
+    rule = rules.fallback(ticket, target)
+    if rule is not None:
+        confidence = rule.precision.get(target)
+        return Verdict(
+            rule.names(target),
+            Automation.SUGGESTED,
+            Source.FALLBACK_RULE,
+            reason,
+            confidence,
+            alternatives,
+            likely,
+            rule.name,
+        )
+    if alternatives:
+        top = alternatives[0]
+        return Verdict(top.label, Automation.SUGGESTED, Source.MODEL, reason, top.probability, alternatives, likely)
+    rule = rules.catch_all
+    label = rule.names(target)
+    automation = Automation.BLANK if label is None else Automation.SUGGESTED
+    return Verdict(
+        label, automation, Source.DEFAULT, reason, rule.precision.get(target), alternatives, likely, rule.name
+    )
+
+
+def _folded(verdict: Verdict, target: str, policy: Policy) -> Verdict:
+    return replace(verdict, label=policy.fold(target, verdict.label)) if verdict.label else verdict
+
+
+def _automatic_label(verdict: Verdict | None) -> str | None:
+    return verdict.label if verdict is not None and verdict.automation is Automation.AUTOMATIC else None
+
+
+def _decision(ticket: Ticket, belief: Prediction | None, verdicts: dict[str, Verdict], policy: Policy) -> Decision:
+    tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    held = [verdict for verdict in verdicts.values() if verdict.automation is not Automation.AUTOMATIC]
+    leading = held[0] if held else next(iter(verdicts.values()))
+    blank = all(verdict.automation is Automation.BLANK for verdict in verdicts.values())
+    rivals = (
+        [score.label for score in verdicts["tier"].alternatives if score.label != tier] if "tier" in verdicts else []
+    )
+    doubtful = "tier" in verdicts and verdicts["tier"].automation is not Automation.AUTOMATIC
+    return Decision(
+        ticket_id=ticket.id,
+        targets=verdicts,
+        resolver_group=policy.resolver_group(tier, category),
+        automation=Automation.BLANK if blank else Automation.SUGGESTED if held else Automation.AUTOMATIC,
+        source=leading.source,
+        reason=leading.reason,
+        rule=next((verdict.rule for verdict in verdicts.values() if verdict.rule), None),
+        questions=policy.questions(tier, category, rival=rivals[0] if doubtful and rivals else None),
+        hand_over=policy.hand_over(tier, category),
+        policy_version=policy.version,
+        novelty=belief.novelty if belief else None,
+        language=belief.language if belief else ticket.language,
+        truncated=belief.truncated if belief else False,
+        explanation=belief.explanation if belief else Explanation(),
+    )

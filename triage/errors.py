@@ -1,0 +1,133 @@
+"""The errors of this project: every one says what happened, on what evidence, and what to do.
+
+The tree:
+
+    TriageError
+    ├── InvalidTicket        a ticket breaks its own rules
+    ├── InvalidPolicy        the policy file contradicts itself
+    ├── InvalidRules         a rule cannot be read or compiled
+    ├── UnknownLabel         labels that the policy does not list
+    ├── InvalidDataset       a data set cannot be read; carries every bad row
+    ├── InvalidRequest       a command or a setting asks for what cannot be done
+    ├── EncoderUnavailable   an encoder cannot be found, loaded or exported
+    ├── TrackingUnavailable  the experiment tracker or its registry does not answer
+    ├── StoreUnavailable     the service's store cannot take or give a row now
+    └── BundleError
+        ├── BundleNotFound   no bundle at that path
+        ├── BundleTampered   a file is not what the manifest lists
+        └── BundleMismatch   the bundle was made for another code, policy or encoder
+
+Messages read *what: evidence; what to do*, in lower case and without a full stop. They never hold ticket text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class TriageError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class InvalidTicket(TriageError):
+    """A ticket breaks its own rules.
+
+    Attributes:
+        field: Name of the offending field.
+        code: Machine-readable kind of the fault, such as ``nul`` or ``surrogate``.
+    """
+
+    def __init__(self, field: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+
+
+class InvalidPolicy(TriageError):
+    """The policy file cannot be read or contradicts itself."""
+
+
+class InvalidRules(TriageError):
+    """A rule file cannot be read, or one of its rules does not compile."""
+
+
+class UnknownLabel(TriageError):
+    """Labels of one target that the policy does not list.
+
+    Attributes:
+        target: ``tier`` or ``category``.
+        labels: The unknown labels, sorted.
+    """
+
+    def __init__(self, target: str, labels: Iterable[str], known: Iterable[str]) -> None:
+        self.target = target
+        self.labels = tuple(sorted(set(labels)))
+        super().__init__(
+            f"unknown {target} {', '.join(map(repr, self.labels))}: the policy lists "
+            f"{', '.join(sorted(known))}; add them to the policy or map them under [aliases.{target}]"
+        )
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One unusable row of a data file: where it stands and why it cannot be used."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+class InvalidDataset(TriageError):
+    """A data set cannot be read or learned from.
+
+    Attributes:
+        rows: Every bad row, in file order; empty where the file as a whole is at fault.
+    """
+
+    def __init__(self, message: str, rows: Sequence[BadRow] = ()) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
+class InvalidRequest(TriageError):
+    """A command, an argument or a setting asks for something that cannot be done."""
+
+
+class EncoderUnavailable(TriageError):
+    """An encoder cannot be found, loaded or exported."""
+
+
+class TrackingUnavailable(TriageError):
+    """The experiment tracker or its model registry does not answer."""
+
+
+class StoreUnavailable(TriageError):
+    """The service's store cannot take or give a row at the moment.
+
+    Attributes:
+        code: ``locked``, ``full`` or ``unreachable``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BundleError(TriageError):
+    """A bundle cannot be used."""
+
+
+class BundleNotFound(BundleError):
+    """There is no bundle at that path."""
+
+
+class BundleTampered(BundleError):
+    """A file of the bundle is missing, added, or differs from what the manifest lists."""
+
+
+class BundleMismatch(BundleError):
+    """The bundle was made for another format, policy or encoder than this code supports."""

@@ -1,0 +1,90 @@
+"""The gate: where the model's belief is good enough to act on, and why it is not elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from triage.decision import Reason
+from triage.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class TargetGate:
+    """The gate of one target.
+
+    Attributes:
+        threshold: Lowest confidence that is kept, in [0, 1]; None keeps nothing (nothing could be certified).
+        per_class: Thresholds of classes that were certified alone; None shuts the gate for that class. A class that is
+            not named uses `threshold`.
+        certified_risk: The error rate among kept tickets that was certified, in [0, 1]; None where none was.
+        confidence: Probability with which the certified risk holds, in [0, 1].
+    """
+
+    threshold: float | None = None
+    per_class: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
+    certified_risk: float | None = None
+    confidence: float | None = None
+
+    def threshold_of(self, label: str) -> float | None:
+        """Return the threshold that applies to a label, or None where the gate is shut for it."""
+        return self.per_class.get(label, self.threshold)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When the model may decide on its own.
+
+    Attributes:
+        targets: One gate per target with a head.
+        max_novelty: Tickets stranger than this are out of distribution; None switches the check off.
+        languages: Languages of the training data; empty switches the check off.
+        min_words: Texts with fewer words are too short.
+        min_margin: Two labels closer than this are called ambiguous where the gate is not passed, in [0, 1].
+        max_excluded: Share of near tickets with an unlearnable label above which the model abstains, in [0, 1].
+    """
+
+    targets: Mapping[str, TargetGate] = field(default_factory=lambda: MappingProxyType({}))
+    max_novelty: float | None = None
+    languages: frozenset[str] = frozenset()
+    min_words: int = 2
+    min_margin: float = 0.1
+    max_excluded: float = 0.5
+
+    def reason(self, target: str, prediction: Prediction | None) -> Reason:
+        """Say why the model may decide a target (`CONFIDENT`) or why it abstains.
+
+        What the text is (too short, foreign, strange) is asked before how sure the model is: a confident answer
+        to a text the model cannot read is worth nothing.
+
+        Args:
+            target: ``tier`` or ``category``.
+            prediction: The model's belief; None without a model.
+        """
+        if prediction is None:
+            return Reason.MODEL_UNAVAILABLE
+        scores = prediction.beliefs.get(target, ())
+        if not scores:
+            return Reason.NO_HEAD
+        unreadable = self._unreadable(target, prediction)
+        if unreadable is not None:
+            return unreadable
+        gate = self.targets.get(target, TargetGate())
+        threshold = gate.threshold_of(scores[0].label)
+        if threshold is not None and scores[0].probability >= threshold:
+            return Reason.CONFIDENT
+        if len(scores) > 1 and scores[0].probability - scores[1].probability < self.min_margin:
+            return Reason.AMBIGUOUS
+        return Reason.LOW_CONFIDENCE
+
+    def _unreadable(self, target: str, prediction: Prediction) -> Reason | None:
+        if prediction.words < self.min_words:
+            return Reason.TOO_SHORT
+        if self.languages and prediction.language is not None and prediction.language not in self.languages:
+            return Reason.UNSUPPORTED_LANGUAGE
+        if self.max_novelty is not None and prediction.novelty > self.max_novelty:
+            return Reason.OUT_OF_DISTRIBUTION
+        if prediction.excluded.get(target, 0.0) > self.max_excluded:
+            return Reason.CLASS_EXCLUDED
+        return None

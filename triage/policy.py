@@ -1,0 +1,220 @@
+"""A desk's policy: its tiers, categories, resolver groups, legal pairs, costs, aliases and lists; data, not code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from triage.errors import UnknownLabel
+from triage.prediction import TARGETS, Score
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A support tier.
+
+    Attributes:
+        label: Short name used everywhere, such as ``L2``.
+        name: What people call it.
+        description: What ends there, in words: the only evidence where there is no history.
+        time_budget_min: Working minutes after which it hands the ticket up; None for no budget.
+        hours: When it works, in words, such as ``mon-fri 08:00-18:00``.
+        clearance: What it may see: a sensitive past ticket needs a clearance of at least `Policy.sensitive_clearance`.
+        automate: False allows suggestions only.
+        expected_share: Share of traffic expected here, in (0, 1); None if not stated.
+        questions: What to ask the requester when the tier is in doubt or the ticket starts here.
+        hand_over: What this tier must hand over when it passes a ticket up.
+    """
+
+    label: str
+    name: str = ""
+    description: str = ""
+    time_budget_min: float | None = None
+    hours: str = ""
+    clearance: int = 0
+    automate: bool = True
+    expected_share: float | None = None
+    questions: tuple[str, ...] = ()
+    hand_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category of tickets; fields as for `Tier`, `parent` for reports, `sensitive` for who may see past tickets."""
+
+    label: str
+    name: str = ""
+    description: str = ""
+    parent: str | None = None
+    sensitive: bool = False
+    automate: bool = True
+    expected_share: float | None = None
+    questions: tuple[str, ...] = ()
+    hand_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResolverGroup:
+    """A team that resolves tickets: its tier, and the categories it takes (none listed: every one)."""
+
+    name: str
+    tier: str | None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Everything about routing that a desk may decide for itself.
+
+    Attributes:
+        version: Stated by whoever wrote it, or a digest of the file; part of every decision.
+        tiers: In order of escalation where `ordinal`.
+        categories: In the order of the file.
+        groups: Resolver groups; the first that fits a route is its group.
+        folding: Tiers this desk does not run, and the tier that takes their tickets.
+        illegal: Pairs of (tier, category) that cannot be.
+        aliases: Per target, other spellings of a label.
+        ordinal: Whether the order of tiers means anything.
+        cost_under: Cost of each tier that a ticket lands too low.
+        cost_over: Cost of each tier that a ticket lands too high.
+        decide_by_cost: True picks the tier of least expected cost instead of the most probable one.
+        sensitive_clearance: Clearance needed to see sensitive past tickets.
+        suggest_only: Targets that are never decided without a person, whatever the model's confidence.
+        settling: Questions whose answer settles which of two tiers it is, by the pair.
+    """
+
+    version: str
+    tiers: tuple[Tier, ...] = ()
+    categories: tuple[Category, ...] = ()
+    groups: tuple[ResolverGroup, ...] = ()
+    folding: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    illegal: frozenset[tuple[str, str]] = frozenset()
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
+    ordinal: bool = True
+    cost_under: float = 1.0
+    cost_over: float = 1.0
+    decide_by_cost: bool = False
+    sensitive_clearance: int = 2
+    suggest_only: frozenset[str] = frozenset()
+    settling: Mapping[frozenset[str], tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets this policy has labels for."""
+        return tuple(target for target in TARGETS if self.entries(target))
+
+    def entries(self, target: str) -> Sequence[Tier | Category]:
+        """Return the tiers or the categories."""
+        return self.tiers if target == "tier" else self.categories
+
+    def labels(self, target: str) -> tuple[str, ...]:
+        """Return the labels in use, in order; folded tiers are left out."""
+        return tuple(
+            entry.label for entry in self.entries(target) if entry.label not in self.folding or target != "tier"
+        )
+
+    def entry(self, target: str, label: str) -> Tier | Category | None:
+        """Return the tier or category with that label, or None."""
+        return next((entry for entry in self.entries(target) if entry.label == label), None)
+
+    def fold(self, target: str, label: str) -> str:
+        """Return the label in whose place this desk puts it: itself, unless its tier is folded."""
+        return self.folding.get(label, label) if target == "tier" else label
+
+    def rank(self, target: str, scores: Iterable[Score]) -> tuple[Score, ...]:
+        """Add up the probabilities of folded tiers and rank the labels: the one this desk would choose first.
+
+        That is the most probable label, or with `decide_by_cost` the tier of least expected cost; the others follow by
+        probability.
+
+        Example:
+            >>> policy = Policy("1", tiers=(Tier("L0"), Tier("L1")), folding={"L0": "L1"})
+            >>> policy.rank("tier", (Score("L0", 0.6), Score("L1", 0.4)))
+            (Score(label='L1', probability=1.0),)
+        """
+        total: dict[str, float] = {}
+        for score in scores:
+            label = self.fold(target, score.label)
+            total[label] = total.get(label, 0.0) + score.probability
+        ranked = sorted(total, key=lambda label: -total[label])
+        if self.decide_by_cost and target == "tier":
+            cheapest = min(ranked, key=lambda routed: sum(p * self.cost(true, routed) for true, p in total.items()))
+            ranked.remove(cheapest)
+            ranked.insert(0, cheapest)
+        return tuple(Score(label, min(1.0, total[label])) for label in ranked)
+
+    def expected_shares(self, target: str) -> dict[str, float]:
+        """Return the share of traffic stated per label; empty unless every label in use has one."""
+        shares = {entry.label: entry.expected_share for entry in self.entries(target)}
+        stated = {label: share for label, share in shares.items() if share is not None}
+        return stated if len(stated) == len(shares) else {}
+
+    def may_automate(self, target: str, label: str) -> bool:
+        """Say whether a label may be acted on without a person."""
+        entry = self.entry(target, label)
+        return target not in self.suggest_only and (entry is None or entry.automate)
+
+    def questions(self, tier: str | None, category: str | None, rival: str | None = None) -> tuple[str, ...]:
+        """Return what to ask, the question that settles `tier` against `rival` first, without repetition."""
+        asked = self.settling.get(frozenset((tier, rival)), ()) if tier and rival else ()
+        return tuple(dict.fromkeys((*asked, *self._lists("questions", tier, category))))
+
+    def hand_over(self, tier: str | None, category: str | None) -> tuple[str, ...]:
+        """Return what must be known when the ticket is handed up from this tier."""
+        return tuple(dict.fromkeys(self._lists("hand_over", tier, category)))
+
+    def _lists(self, name: str, tier: str | None, category: str | None) -> list[str]:
+        found = (self.entry(target, label) for target, label in (("tier", tier), ("category", category)) if label)
+        return [item for entry in found if entry is not None for item in getattr(entry, name)]
+
+    def resolve(self, target: str, labels: Iterable[str]) -> list[str]:
+        """Turn labels as written in the data into the policy's own, by aliases; unknown ones are an error.
+
+        Raises:
+            UnknownLabel: Naming all labels that neither the policy nor its aliases list.
+        """
+        known = {entry.label for entry in self.entries(target)}
+        aliases = self.aliases.get(target, {})
+        resolved = [aliases.get(label, label) for label in labels]
+        unknown = set(resolved) - known
+        if unknown:
+            raise UnknownLabel(target, unknown, known)
+        return resolved
+
+    def is_legal(self, tier: str | None, category: str | None) -> bool:
+        """Say whether the pair can be; an unknown half makes every pair possible."""
+        return tier is None or category is None or (tier, category) not in self.illegal
+
+    def resolver_group(self, tier: str | None, category: str | None) -> str | None:
+        """Return the first resolver group that fits the route, or None; groups of folded tiers come last."""
+        if tier is None and self.tiers:
+            return None
+        fitting = [group for group in self.groups if self._takes(group, tier, category)]
+        own_tier = (group.name for group in fitting if group.tier not in self.folding)
+        return next(own_tier, fitting[0].name if fitting else None)
+
+    def _takes(self, group: ResolverGroup, tier: str | None, category: str | None) -> bool:
+        fits_tier = group.tier is None or self.fold("tier", group.tier) == tier
+        return fits_tier and (not group.categories or category in group.categories)
+
+    def tier_of_group(self, group: str) -> str | None:
+        """Return the tier of a resolver group, or None if the group is unknown."""
+        return next((known.tier for known in self.groups if known.name == group), None)
+
+    def cost(self, true: str, routed: str) -> float:
+        """Cost of routing a ticket of tier `true` to `routed`: 0 if right, 1 for any miss where tiers have no order."""
+        if true == routed:
+            return 0.0
+        order = self.labels("tier")
+        if not self.ordinal or true not in order or routed not in order:
+            return 1.0
+        steps = order.index(routed) - order.index(true)
+        return steps * self.cost_over if steps > 0 else -steps * self.cost_under
+
+    def without(self, target: str) -> Policy:
+        """Return this policy with one target taken away."""
+        return replace(self, tiers=()) if target == "tier" else replace(self, categories=())

@@ -1,0 +1,75 @@
+"""What the model believes about a ticket; no verdict in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+TARGETS = ("tier", "category")
+"""What a route is decided by, in the order in which they are reported."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A label and its calibrated probability in [0, 1]."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word or field and how far it pushed the label, in logits (positive: towards it)."""
+
+    term: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A similar ticket of the desk's history: its id, cosine similarity in [-1, 1] and its labels."""
+
+    ticket_id: str
+    similarity: float
+    labels: Mapping[str, str]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the model believes what it does: words that counted, and what it resembles."""
+
+    terms: tuple[Term, ...] = ()
+    against: tuple[Term, ...] = ()
+    similar: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The model's belief about one ticket.
+
+    Attributes:
+        beliefs: Per target with a head, every label with its probability, most probable first.
+        novelty: How strange the ticket is to the desk's history; grows with strangeness, typically in [0, 2].
+        language: Detected ISO 639-1 code; None where the text is too short to tell.
+        excluded: Per target, the share of the nearest tickets whose label was too rare to learn, in [0, 1].
+        sets: Per target, the smallest set of labels that holds the right one at the stated confidence.
+        words: Number of words the model could read.
+        truncated: Whether the encoder saw only the beginning of the text.
+        explanation: Empty unless it was asked for.
+    """
+
+    beliefs: Mapping[str, tuple[Score, ...]]
+    novelty: float = 0.0
+    language: str | None = None
+    excluded: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    words: int = 0
+    truncated: bool = False
+    explanation: Explanation = field(default_factory=Explanation)
+
+    def top(self, target: str) -> Score | None:
+        """Return the most probable label of a target, or None without a head for it."""
+        scores = self.beliefs.get(target, ())
+        return scores[0] if scores else None

@@ -1,0 +1,172 @@
+"""Written rules: bypass rules always win, fallback rules speak when the model abstains, the last one catches all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import re2
+
+from triage.errors import InvalidRules
+from triage.normalise import fold
+from triage.prediction import TARGETS
+from triage.ticket import Ticket
+
+_MAX_PATTERN_MEM = 8 << 20
+
+
+class RuleKind(StrEnum):
+    """When a rule speaks: always, or only where the model abstains."""
+
+    BYPASS = "bypass"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One written rule: every stated condition must hold.
+
+    Attributes:
+        name: Unique name, shown in decisions.
+        kind: Bypass or fallback.
+        any: re2 patterns of which one must be found in the folded text; none stated means no condition.
+        all: re2 patterns that must all be found.
+        none: re2 patterns none of which may be found.
+        channels: Channels it applies to; none stated means all.
+        attributes: Ticket attributes and the values that each may have.
+        within: ``text`` (subject and body), ``subject`` or ``body``.
+        max_words: Longest text it applies to, in words; None for any.
+        tier: The tier it names, if any.
+        category: The category it names, if any.
+        precision: Per target, the share of its matches that were right when it was measured, in [0, 1].
+    """
+
+    name: str
+    kind: RuleKind
+    any: tuple[str, ...] = ()
+    all: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    within: str = "text"
+    max_words: int | None = None
+    tier: str | None = None
+    category: str | None = None
+    precision: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def names(self, target: str) -> str | None:
+        """Return the label that this rule gives to a target, or None."""
+        return self.tier if target == "tier" else self.category
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Whether nothing is asked of the ticket."""
+        return not (self.any or self.all or self.none or self.channels or self.attributes or self.max_words is not None)
+
+    @cached_property
+    def _compiled(self) -> tuple[Any, tuple[Any, ...], Any]:
+        return _one_of(self.any), tuple(compile_pattern(pattern) for pattern in self.all), _one_of(self.none)
+
+    def matches(self, ticket: Ticket) -> bool:
+        """Say whether every condition holds for the ticket."""
+        if self.channels and ticket.channel not in self.channels:
+            return False
+        if _any_differs(ticket.attributes, self.attributes):
+            return False
+        text = ticket.folded if self.within == "text" else fold(getattr(ticket, self.within))
+        if self.max_words is not None and len(text.split()) > self.max_words:
+            return False
+        one, every, none = self._compiled
+        return (
+            (one is None or bool(one.search(text)))
+            and all(p.search(text) for p in every)
+            and not (none and none.search(text))
+        )
+
+
+def _any_differs(actual: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> bool:
+    """Say whether an attribute is absent or has a value that is not wanted."""
+    return any(actual.get(name) not in values for name, values in wanted.items())
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Compile an re2 pattern as rules use it: without regard to case, in bounded memory.
+
+    Raises:
+        re2.error: If re2 does not take it.
+    """
+    options = re2.Options()
+    options.case_sensitive = False
+    options.max_mem = _MAX_PATTERN_MEM
+    options.log_errors = False
+    return re2.compile(pattern, options=options)
+
+
+def _one_of(patterns: tuple[str, ...]) -> Any:
+    return compile_pattern("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """Rules in order; for each target the first match that names it wins.
+
+    Attributes:
+        rules: In order; the last is a fallback rule without conditions.
+    """
+
+    rules: tuple[Rule, ...]
+
+    def bypass(self, ticket: Ticket, target: str) -> Rule | None:
+        """Return the first matching bypass rule that names the target."""
+        return self._first(ticket, target, RuleKind.BYPASS)
+
+    def fallback(self, ticket: Ticket, target: str) -> Rule | None:
+        """Return the first matching fallback rule that names the target, the catch-all left aside."""
+        return self._first(ticket, target, RuleKind.FALLBACK)
+
+    def _first(self, ticket: Ticket, target: str, kind: RuleKind) -> Rule | None:
+        for rule in self.rules:
+            if rule.kind is kind and rule.names(target) is not None and not rule.is_catch_all and rule.matches(ticket):
+                return rule
+        return None
+
+    @property
+    def catch_all(self) -> Rule:
+        """The last rule, which speaks when nothing else does."""
+        return self.rules[-1]
+
+    def measured(self, precision: Mapping[str, Mapping[str, float]]) -> RuleBook:
+        """Return the same rules with the precision measured per rule name and target."""
+        return RuleBook(tuple(replace(rule, precision=dict(precision.get(rule.name, {}))) for rule in self.rules))
+
+    def without(self, target: str) -> RuleBook:
+        """Return the same rules with one target's labels taken away."""
+        if target == "tier":
+            return RuleBook(tuple(replace(rule, tier=None) for rule in self.rules))
+        return RuleBook(tuple(replace(rule, category=None) for rule in self.rules))
+
+
+NO_RULES = RuleBook((Rule("catch-all", RuleKind.FALLBACK),))
+"""One catch-all rule that names nothing."""
+
+
+def check_labels(rules: RuleBook, known: Mapping[str, Iterable[str]], where: str = "rules") -> None:
+    """Make sure that the rules name only labels of the policy.
+
+    Raises:
+        InvalidRules: Naming every rule with an unknown label.
+    """
+    wrong = [
+        f"rule {rule.name!r} names {target} {rule.names(target)!r}"
+        for rule in rules.rules
+        for target in TARGETS
+        if rule.names(target) is not None and rule.names(target) not in set(known.get(target, ()))
+    ]
+    if wrong:
+        raise InvalidRules(
+            f"{where}: {'; '.join(wrong)}: the policy does not list them; add them there or mend the rule"
+        )

@@ -1,0 +1,88 @@
+"""A ticket as the helpdesk hands it over, and the one place where the model's text is composed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+
+from triage.errors import InvalidTicket
+from triage.normalise import clean, fold
+
+CHANNELS = ("email", "phone", "chat", "portal", "social", "sms", "walk-in")
+"""Channels that every helpdesk knows; any other short string is taken as it is."""
+
+MAX_CHANNEL_CHARS = 64
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Ticket:
+    r"""One request to the helpdesk; never changed once made.
+
+    Attributes:
+        id: The helpdesk's own identifier; empty where there is none yet.
+        subject: Subject line; may be empty.
+        body: What the requester wrote or the agent noted; may hold HTML.
+        channel: How it came in, such as ``email`` or ``phone``; None if unknown.
+        opened_at: When it was opened; None if unknown.
+        language: ISO 639-1 code as stated by the helpdesk; None lets the model detect it.
+        requester: Opaque identifier of who asks; never a feature.
+        attributes: Further structured fields by name, such as ``site`` or ``vip``.
+
+    Example:
+        >>> Ticket(subject="VPN", body="<p>It drops &amp; returns</p>").text
+        'VPN\nIt drops & returns'
+    """
+
+    id: str = ""
+    subject: str = ""
+    body: str = ""
+    channel: str | None = None
+    opened_at: datetime | None = None
+    language: str | None = None
+    requester: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "subject", "body", "channel", "language", "requester"):
+            _check_text(name, getattr(self, name))
+        if self.channel is not None and len(self.channel) > MAX_CHANNEL_CHARS:
+            raise InvalidTicket(
+                "channel",
+                "too-long",
+                f"channel has {len(self.channel)} characters: at most {MAX_CHANNEL_CHARS}; shorten it",
+            )
+        for name, value in self.attributes.items():
+            _check_text("attributes", name)
+            _check_text(f"attributes.{name}", value)
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    @cached_property
+    def text(self) -> str:
+        """The text that the model reads: subject and body, cleaned of mail furniture."""
+        return "\n".join(part for part in (clean(self.subject), clean(self.body)) if part)
+
+    @cached_property
+    def folded(self) -> str:
+        """The text that rules are matched against: everything written, lower case, look-alikes folded."""
+        return fold(f"{self.subject}\n{self.body}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise InvalidTicket(name, "not-text", f"{name} is {type(value).__name__}: only text is taken; convert it first")
+    if "\x00" in value:
+        raise InvalidTicket(name, "nul", f"{name} holds a NUL character: stores refuse it; remove it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidTicket(
+            name,
+            "invalid-unicode",
+            f"{name} holds a lone surrogate at character {error.start}: not valid Unicode; re-encode it",
+        ) from error
