@@ -8,6 +8,7 @@ import numpy as np
 
 from models.bundle import Bundle
 from models.features import Features
+from models.members import Member
 from triage.ticket import Ticket
 
 NAMES = {"lexical": "TF-IDF", "embedding": "embedding", "neighbours": "neighbours"}
@@ -27,9 +28,9 @@ def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
         codes = bundle.model.history.codes[target]
         majority = head.labels[int(np.bincount(codes[codes >= 0], minlength=len(head.labels)).argmax())]
         found[target] = {"majority": _always(majority)}
-        for place, member in enumerate(head.members):
+        for member in (*head.members, *head.beside):
             if member.name in NAMES:
-                found[target][NAMES[member.name]] = reader.guesser(target, place)
+                found[target][NAMES[member.name]] = reader.guesser(target, member)
     return found
 
 
@@ -44,11 +45,11 @@ class _Reader:
         self._bundle = bundle
         self._last: tuple[tuple[int, ...], Features] | None = None
 
-    def guesser(self, target: str, place: int) -> Guesser:
+    def guesser(self, target: str, member: Member) -> Guesser:
         head = self._bundle.model.heads[target]
 
         def guess(tickets: Sequence[Ticket]) -> list[str]:
-            scores = head.members[place].scores(self._features(tickets))
+            scores = member.scores(self._features(tickets))
             return [head.labels[code] for code in scores.argmax(axis=1)]
 
         return guess

@@ -86,6 +86,7 @@ class Head:
         calibrator: What makes it honest.
         reads_category: Whether the combiner's last inputs are the log beliefs of the category head.
         odds: Factor by label that corrects for another share of labels than in training; None for none.
+        beside: Members that are not combined: baselines.
     """
 
     target: str
@@ -95,6 +96,7 @@ class Head:
     calibrator: Calibrator = Calibrator()
     reads_category: bool = False
     odds: NDArray[np.float64] | None = None
+    beside: tuple[Member, ...] = ()
 
     def probabilities(self, features: Features, category: Probabilities | None = None) -> Probabilities:
         """Return calibrated probabilities under the shares of labels in training, of shape [n, classes].

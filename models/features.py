@@ -27,6 +27,7 @@ class Features(NamedTuple):
     Attributes:
         sparse: Lexical columns, then field columns.
         dense: Embeddings, float32 of shape [n, dim].
+        topics: Words as directions, float32 of shape [n, topics].
         near: Rows of the nearest tickets of the history, int64 of shape [n, k], most similar first, -1 for none.
         similarity: Their cosine similarity, float32 of shape [n, k].
         alike: As `near`, by meaning and words together.
@@ -35,6 +36,7 @@ class Features(NamedTuple):
 
     sparse: Rows
     dense: NDArray[np.float32]
+    topics: NDArray[np.float32]
     near: NDArray[np.int64]
     similarity: NDArray[np.float32]
     alike: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Members of a head: linear models on words and meaning, votes of similar tickets; each scores every label."""
+"""Members of a head: linear models and a small network on words and meaning, votes of similar tickets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from models.features import Features, times
 
 VOTERS = 15
+FLOOR = float(np.log(1e-6))
+"""Lowest logarithm of a probability that a network gives."""
+
 _POWER = 4.0
 _DOUBT = 0.02
 
@@ -56,6 +59,37 @@ class LinearMember:
         if self.dense is not None:
             total += features.dense @ self.dense
         return total
+
+
+@dataclass(frozen=True)
+class NetworkMember:
+    """A network with one hidden layer (rectified linear units) on topics and embedding side by side.
+
+    Attributes:
+        name: Unique within a head.
+        inward: float32 of shape [topics + dim, hidden].
+        threshold: float32 of shape [hidden].
+        outward: float32 of shape [hidden, classes].
+        intercept: float32 of shape [classes].
+    """
+
+    name: str
+    inward: NDArray[np.float32]
+    threshold: NDArray[np.float32]
+    outward: NDArray[np.float32]
+    intercept: NDArray[np.float32]
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return log probabilities of shape [n, classes]."""
+        return self.logits(features.topics, features.dense)
+
+    def logits(self, topics: NDArray[np.float32], dense: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return log probabilities of rows with these topics and embeddings, none below `FLOOR`."""
+        hidden = np.maximum(np.hstack([topics, dense]) @ self.inward + self.threshold, 0.0)
+        raw = hidden @ self.outward + self.intercept
+        raw -= raw.max(axis=1, keepdims=True)
+        logs = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
+        return np.asarray(np.maximum(logs, FLOOR), dtype=np.float32)
 
 
 @dataclass(frozen=True)

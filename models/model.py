@@ -49,7 +49,8 @@ class Model:
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
         """Return what the heads see of tickets with these embeddings."""
         sparse = sparse_features(self.lexicon, self.fields, tickets)
-        return Features(sparse, vectors, *self.history.nearest(vectors, self.topics.project(sparse)))
+        topics = self.topics.project(sparse)
+        return Features(sparse, vectors, topics, *self.history.nearest(vectors, topics))
 
     def beliefs(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from models.classifier import Calibrator, Combiner, Head
 from models.features import Fields
 from models.lexicon import Lexicon
-from models.members import LinearMember, Member, NeighbourMember
+from models.members import LinearMember, Member, NeighbourMember, NetworkMember
 from models.model import Model
 from models.neighbours import NeighbourIndex
 from models.topics import Topics
@@ -21,6 +22,15 @@ from triage.errors import BundleTampered
 
 Files = dict[str, bytes]
 Array = NDArray[Any]
+NETWORK_PARTS = ("inward", "threshold", "outward", "intercept")
+
+
+class _Widths(NamedTuple):
+    """How many inputs of each kind a head has."""
+
+    columns: int
+    topics: int
+    dim: int
 
 
 def json_bytes(document: object) -> bytes:
@@ -79,6 +89,7 @@ def _head_facts(head: Head) -> dict[str, Any]:
     return {
         "labels": head.labels,
         "members": [{"name": member.name, "kind": _kind(member)} for member in head.members],
+        "beside": [{"name": member.name, "kind": _kind(member)} for member in head.beside],
         "calibrator": head.calibrator.kind,
         "reads_category": head.reads_category,
     }
@@ -87,12 +98,15 @@ def _head_facts(head: Head) -> dict[str, Any]:
 def _kind(member: Member) -> str:
     if isinstance(member, NeighbourMember):
         return "look-alikes" if member.by_words else "neighbours"
-    return "linear"
+    return "network" if isinstance(member, NetworkMember) else "linear"
 
 
 def _head_arrays(head: Head) -> dict[str, Array]:
     arrays: dict[str, Array] = {"combiner": head.combiner.weights, "combiner-bias": head.combiner.bias}
-    for member in head.members:
+    for member in (*head.members, *head.beside):
+        if isinstance(member, NetworkMember):
+            for part in NETWORK_PARTS:
+                arrays[f"{member.name}-{part}"] = getattr(member, part)
         if isinstance(member, LinearMember):
             arrays[f"{member.name}-intercept"] = member.intercept
             if member.sparse is not None:
@@ -159,49 +173,62 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
     }
     if len(rows) > 1 or lexicon.size != len(lexicon.idf) or topics.columns.shape != directions.shape[:1]:
         raise ValueError("arrays of unequal length")
-    columns = lexicon.size + len(fields.names)
-    built = {
-        target: _head(target, facts, files, codes[target], columns, history.vectors.shape[1])
-        for target, facts in heads["heads"].items()
-    }
+    widths = _Widths(lexicon.size + len(fields.names), topics.dim, history.vectors.shape[1])
+    built = {target: _head(target, facts, files, codes[target], widths) for target, facts in heads["heads"].items()}
     floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
     return Model(lexicon, fields, topics, history, built, floors, int(heads["sensitive_clearance"]))
 
 
-def _head(
-    target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], columns: int, dim: int
-) -> Head:
-    labels = tuple(facts["labels"])
+@dataclass(frozen=True)
+class _HeadFiles:
+    """The arrays of one head, by their names within it."""
 
-    def load(name: str, kind: Any, dimensions: int) -> Array:
-        return _array(files, f"head-{target}-{name}", kind, dimensions)
+    target: str
+    files: Mapping[str, bytes]
 
-    def maybe(name: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-        if f"head-{target}-{name}.npy" not in files:
+    def load(self, name: str, kind: Any, dimensions: int) -> Array:
+        return _array(self.files, f"head-{self.target}-{name}", kind, dimensions)
+
+    def maybe(self, name: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+        if f"head-{self.target}-{name}.npy" not in self.files:
             return None
-        array = load(name, np.float32, 2)
+        array = self.load(name, np.float32, 2)
         if array.shape != shape:
             raise ValueError(f"{name} of another shape")
         return array
 
-    members: list[Member] = []
-    for member in facts["members"]:
-        if member["kind"] in ("neighbours", "look-alikes"):
-            members.append(NeighbourMember(member["name"], codes, len(labels), member["kind"] == "look-alikes"))
-            continue
-        name = member["name"]
-        sparse, dense = maybe(f"{name}-sparse", (columns, len(labels))), maybe(f"{name}-dense", (dim, len(labels)))
-        members.append(LinearMember(name, load(f"{name}-intercept", np.float32, 1), sparse, dense))
-    combiner = Combiner(load("combiner", np.float32, 2), load("combiner-bias", np.float32, 1))
-    odds = load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None
+    def member(self, facts: Mapping[str, Any], codes: NDArray[np.int32], classes: int, widths: _Widths) -> Member:
+        name, kind = facts["name"], facts["kind"]
+        if kind in ("neighbours", "look-alikes"):
+            return NeighbourMember(name, codes, classes, kind == "look-alikes")
+        intercept = self.load(f"{name}-intercept", np.float32, 1)
+        if kind == "network":
+            threshold = self.load(f"{name}-threshold", np.float32, 1)
+            inward = self.maybe(f"{name}-inward", (widths.topics + widths.dim, len(threshold)))
+            outward = self.maybe(f"{name}-outward", (len(threshold), classes))
+            if inward is None or outward is None:
+                raise ValueError(f"{name} without weights")
+            return NetworkMember(name, inward, threshold, outward, intercept)
+        sparse = self.maybe(f"{name}-sparse", (widths.columns, classes))
+        return LinearMember(name, intercept, sparse, self.maybe(f"{name}-dense", (widths.dim, classes)))
+
+
+def _head(
+    target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], widths: _Widths
+) -> Head:
+    labels, arrays = tuple(facts["labels"]), _HeadFiles(target, files)
+    members, beside = (
+        tuple(arrays.member(one, codes, len(labels), widths) for one in facts[part]) for part in ("members", "beside")
+    )
     return Head(
         target,
         labels,
-        tuple(members),
-        combiner,
-        _calibrator(facts["calibrator"], load),
+        members,
+        Combiner(arrays.load("combiner", np.float32, 2), arrays.load("combiner-bias", np.float32, 1)),
+        _calibrator(facts["calibrator"], arrays.load),
         bool(facts["reads_category"]),
-        odds,
+        arrays.load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None,
+        beside,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from models.classifier import Combiner
 
@@ -50,7 +51,8 @@ def fit_combiner(
 
 
 def _minimised(problem: _Problem, start: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
-    found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "gtol": 1e-5})
+    with threadpool_limits(1):  # the products are so slim that threads would mostly wait for each other
+        found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "gtol": 1e-5})
     return np.asarray(found.x)
 
 
@@ -88,9 +90,13 @@ class _Problem:
         count, n, classes = self.blocks.shape
         each, bias, full = flat[:count].astype(np.float32), flat[count : count + classes], flat[count + classes :]
         matrix = full.reshape(-1, classes)
-        logits = np.tensordot(each, self.blocks, axes=1) + bias.astype(np.float32)
         if len(matrix):
-            logits += self.inputs @ matrix.astype(np.float32)
+            table = matrix.astype(np.float32)
+            table[: count * classes] += np.concatenate([np.eye(classes, dtype=np.float32) * one for one in each])
+            logits = self.inputs @ table
+        else:
+            logits = (each @ self.blocks.reshape(count, -1)).reshape(n, classes)
+        logits += bias.astype(np.float32)
         logits -= logits.max(axis=1, keepdims=True)
         beliefs = np.exp(logits)
         total = beliefs.sum(axis=1, keepdims=True)
@@ -102,7 +108,11 @@ class _Problem:
         penalty = 1.0 / (self.freedom * n) if len(matrix) else 0.0
         value = -float(right.mean(dtype=np.float64))
         value += 0.5 * penalty * float(full @ full) + 0.5 * _BIAS_PENALTY / n * float(bias @ bias)
-        slope_each = np.array([float(np.vdot(block, beliefs)) for block in self.blocks])
         slope_bias = beliefs.sum(axis=0, dtype=np.float64) + _BIAS_PENALTY / n * bias
-        slope_full = (self.inputs.T @ beliefs).astype(np.float64).ravel() + penalty * full if len(matrix) else full
+        if not len(matrix):
+            slope_each = self.blocks.reshape(count, -1) @ beliefs.ravel()
+            return value, np.concatenate([slope_each.astype(np.float64), slope_bias])
+        slope = (self.inputs.T @ beliefs).astype(np.float64)
+        slope_each = np.array([np.trace(slope[one * classes : (one + 1) * classes]) for one in range(count)])
+        slope_full = slope.ravel() + penalty * full
         return value, np.concatenate([slope_each, slope_bias, slope_full])

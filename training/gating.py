@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,8 @@ def build_gate(
     target_risk: float,
     confidence: float,
     guide: Evidence | None = None,
-) -> tuple[Gate, dict[str, float], dict[str, Certificate]]:
+    per_class: bool = False,
+) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
     Args:
@@ -103,6 +104,8 @@ def build_gate(
         target_risk: Highest error rate among automatic decisions.
         confidence: Probability with which that is to hold.
         guide: Evidence about other rows, which says where the sequence of tests starts and what is strange.
+        per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
+            alone can be certified, and the gate is shut for the others.
 
     Returns:
         The gate, the floors of the prediction sets, and the certificates.
@@ -111,24 +114,78 @@ def build_gate(
     gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages)
     targets, floors, certificates = {}, {}, {}
     for target in evidence.beliefs:
-        sure, right, eligible = routed(evidence, target, policy, gate)
-        told = None
-        if guide is not None:
-            sure_there, right_there, eligible_there = routed(guide, target, policy, gate)
-            told = np.where(eligible_there, sure_there, -1.0), (~right_there).astype(np.float64)
+        here = routed(evidence, target, policy, gate)
+        told = None if guide is None else routed(guide, target, policy, gate)
         drawn = _as_expected(evidence, target, policy)
         if drawn is not None:
-            sure, right, eligible = sure[drawn], right[drawn], eligible[drawn]
-        found = certify(sure, right, eligible, risk=target_risk, delta=1 - confidence, guide=told)
+            here = here.at(drawn)
+        found = certified(here, told, risk=target_risk, delta=1 - confidence)
         certificates[target] = found
-        certified = found.threshold is not None
+        shown = found.by_label.values() if per_class else (found.whole,)
+        proved = any(one.threshold is not None for one in shown)
         targets[target] = TargetGate(
-            found.threshold,
-            certified_risk=target_risk if certified else None,
-            confidence=confidence if certified else None,
+            None if per_class else found.whole.threshold,
+            {label: one.threshold for label, one in found.by_label.items()} if per_class else {},
+            certified_risk=target_risk if proved else None,
+            confidence=confidence if proved else None,
         )
         floors[target] = set_floor(_true_probability(evidence, target), target_risk)
     return _with_targets(gate, targets), floors, certificates
+
+
+class Routed(NamedTuple):
+    """What would be routed of n labelled tickets.
+
+    Attributes:
+        label: The label, str of shape [n].
+        confidence: In it, of shape [n].
+        right: Whether it is right.
+        eligible: Whether nothing else than confidence keeps the ticket from being decided.
+    """
+
+    label: NDArray[np.str_]
+    confidence: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    eligible: NDArray[np.bool_]
+
+    def at(self, places: NDArray[np.int64]) -> Routed:
+        """Return some of the tickets."""
+        return Routed(self.label[places], self.confidence[places], self.right[places], self.eligible[places])
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What could be certified for a target: over all its labels, and for each label alone.
+
+    Attributes:
+        whole: One threshold for all labels.
+        by_label: One for each label that is routed; that all of them hold at once has the probability stated, since
+            each is tested at an equal part of delta (Bonferroni).
+    """
+
+    whole: Certificate
+    by_label: Mapping[str, Certificate]
+
+
+def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -> Certificates:
+    """Certify a target on calibration tickets, guided by other tickets where there are some."""
+
+    def guide(chosen: NDArray[np.bool_] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        if told is None:
+            return None
+        seen = np.where(told.eligible[chosen], told.confidence[chosen], -1.0)
+        return (seen, (~told.right[chosen]).astype(np.float64)) if len(seen) else None
+
+    labels = np.unique(here.label)
+    alone = {}
+    for label in labels:
+        mine = here.label == label
+        alone[str(label)] = certify(
+            here.confidence[mine], here.right[mine], here.eligible[mine],
+            risk=risk, delta=delta / len(labels), guide=guide(slice(None) if told is None else told.label == label),
+        )  # fmt: skip
+    whole = certify(here.confidence, here.right, here.eligible, risk=risk, delta=delta, guide=guide(slice(None)))
+    return Certificates(whole, alone)
 
 
 def _as_expected(evidence: Evidence, target: str, policy: Policy) -> NDArray[np.int64] | None:
@@ -146,15 +203,14 @@ def _with_targets(gate: Gate, targets: Mapping[str, TargetGate]) -> Gate:
     return Gate(targets, gate.max_novelty, gate.languages, gate.min_words, gate.min_margin, gate.max_excluded)
 
 
-def routed(
-    evidence: Evidence, target: str, policy: Policy, gate: Gate
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the confidence of each label routed, whether it is right, and whether only confidence is asked of it."""
+def routed(evidence: Evidence, target: str, policy: Policy, gate: Gate) -> Routed:
+    """Return which label would be routed of each ticket that has one of the target, and how sure the model is."""
     labels, beliefs = evidence.labels[target], evidence.beliefs[target]
     known = np.array([target in row.labels for row in evidence.rows], dtype=bool)
     plain = not policy.decide_by_cost and not policy.folding
     sure = np.zeros(len(beliefs))
     right = np.zeros(len(beliefs), dtype=bool)
+    chosen = [""] * len(beliefs)
     for row in np.flatnonzero(known):
         if plain or target != "tier":
             place = int(beliefs[row].argmax())
@@ -163,15 +219,13 @@ def routed(
             top = policy.rank(target, [Score(label, float(p)) for label, p in zip(labels, beliefs[row], strict=True)])[
                 0
             ]
-        sure[row], right[row] = (
-            top.probability,
-            top.label == policy.fold(target, evidence.rows[int(row)].labels[target]),
-        )
+        sure[row], chosen[row] = top.probability, top.label
+        right[row] = top.label == policy.fold(target, evidence.rows[int(row)].labels[target])
     spoken = np.array([found is None or not gate.languages or found in gate.languages for found in evidence.languages])
     eligible = (evidence.words >= gate.min_words) & spoken & (evidence.excluded[target] <= gate.max_excluded)
     if gate.max_novelty is not None:
         eligible &= evidence.novelty <= gate.max_novelty
-    return sure[known], right[known], eligible[known]
+    return Routed(np.array(chosen, dtype=np.str_)[known], sure[known], right[known], eligible[known])
 
 
 def _true_probability(evidence: Evidence, target: str) -> NDArray[np.float64]:
@@ -181,6 +235,9 @@ def _true_probability(evidence: Evidence, target: str) -> NDArray[np.float64]:
     return np.array([evidence.beliefs[target][row, code] if code >= 0 else 0.0 for row, code in found])
 
 
-def certificate_facts(certificates: Mapping[str, Certificate]) -> dict[str, Any]:
+def certificate_facts(certificates: Mapping[str, Certificates]) -> dict[str, Any]:
     """Return certificates as plain values for the manifest."""
-    return {target: vars(found) for target, found in certificates.items()}
+    return {
+        target: {**vars(found.whole), "by_label": {label: vars(one) for label, one in found.by_label.items()}}
+        for target, found in certificates.items()
+    }

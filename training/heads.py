@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from models.classifier import Combiner, Head, Probabilities, softmax, stacked
 from training.calibrate import brier, choose_calibrator, log_loss
 from training.combine import fit_combiner
-from training.fit import MEMBERS, USUAL, CrossFit, Material, Strength, cross_fit
+from training.fit import MEMBERS, CrossFit, Material, cross_fit
+from training.solvers import USUAL, Strength
 
 _MANY_LABELS = 40
 _ROWS_TO_CHOOSE_ON, _WHERE_MANY_LABELS = 20_000, 8000
@@ -101,6 +102,7 @@ def fit_head(
         _combined(recipe, members, category, codes, known),
         calibrator,
         recipe.reads_category,
+        beside=members.beside,
     )
     facts = {
         "recipe": recipe.name,
@@ -126,7 +128,7 @@ def refit_head(
 ) -> Head:
     """Fit the members of a head anew on more rows; how they are combined and calibrated stays."""
     members = cross_fit(material, codes, len(fitted.head.labels), None, strength=fitted.strength, seed=seed, jobs=jobs)
-    return replace(fitted.head, members=members.members)
+    return replace(fitted.head, members=members.members, beside=members.beside)
 
 
 def _candidates(classes: int, category: bool) -> list[Recipe]:

@@ -17,11 +17,12 @@ from models.model import Model
 from models.neighbours import EXCLUDED, UNLABELLED, NeighbourIndex
 from models.topics import Topics
 from training.data import LabelledTicket
-from training.fit import USUAL, Material, Strength, matrix, neighbours_within
+from training.fit import Material, matrix, neighbours_within
 from training.folds import make_folds
 from training.heads import FittedHead, fit_head, refit_head
 from training.label_shift import odds_for
 from training.labels import learnable
+from training.solvers import USUAL, Strength
 from triage.policy import Policy
 
 FOLDS, FEW_FOLDS, MANY_ROWS, GROUP_FOLDS = 5, 3, 20_000, 6
@@ -112,7 +113,7 @@ def relearn(
     model, lexical = _empty_model(rows, vectors, labels, codes, policy, seed)
     sparse = matrix(lexical, _columns(model))
     nothing, none = np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1), dtype=np.float32)
-    material = Material(sparse, vectors, nothing, none, nothing, none)
+    material = Material(sparse, vectors, model.history.topics, nothing, none, nothing, none)
     heads = {
         target: refit_head(fitted, codes[target].astype(np.int64), material, seed=seed, jobs=jobs)
         for target, fitted in learned.heads.items()
@@ -182,8 +183,9 @@ def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:
 def _material(
     model: Model, sparse: Rows, vectors: NDArray[np.float32], units: NDArray[np.int64]
 ) -> tuple[Material, Features]:
-    near = neighbours_within(vectors, model.history.topics, units)
-    return Material(matrix(sparse, _columns(model)), vectors, *near), Features(sparse, vectors, *near)
+    topics = model.history.topics
+    near = neighbours_within(vectors, topics, units)
+    return Material(matrix(sparse, _columns(model)), vectors, topics, *near), Features(sparse, vectors, topics, *near)
 
 
 def _topics(lexicon: Lexicon, sparse: Rows, seed: int) -> Topics:

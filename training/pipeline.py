@@ -22,14 +22,13 @@ from training.data import Dataset, LabelledTicket, read_dataset
 from training.embed import CachedEncoder
 from training.evaluate import measure
 from training.export import exported_encoder
-from training.gating import Evidence, build_gate, certificate_facts, evidence_of, languages_of
+from training.gating import Certificates, Evidence, build_gate, certificate_facts, evidence_of, languages_of
 from training.labels import learn_policy, learnable, refuse_unlearnable, resolve_labels
 from training.learn import Learned, labels_of, learn, relearn
 from training.record import FILE
 from training.replay import precisions, replay
 from training.split import Split, split
 from training.task import LEARN, Trained, TrainSettings
-from training.thresholds import Certificate
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy
 from triage.policy_file import read_policy
@@ -47,7 +46,7 @@ class _Certified:
 
     bundle: Bundle
     learned: Learned
-    certificates: Mapping[str, Certificate]
+    certificates: Mapping[str, Certificates]
     calibration: str
 
 
@@ -155,6 +154,7 @@ class _Run:
         gate, floors, certificates = build_gate(
             evidence, self.policy, languages,
             target_risk=self.settings.target_risk, confidence=self.settings.confidence, guide=guide,
+            per_class=self.settings.per_class,
         )  # fmt: skip
         measured = replay(self.rules, self.policy, rows)
         rules = self.rules.measured(precisions(measured, RULE_PRECISION_ROWS))
@@ -243,6 +243,7 @@ def _facts(
         "settings": {
             "target_risk": settings.target_risk,
             "confidence": settings.confidence,
+            "per_class": settings.per_class,
             "seed": settings.seed,
             "encoder": settings.encoder,
             "policy": "learn" if settings.policy == LEARN else "default" if settings.policy is None else "file",

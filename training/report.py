@@ -84,12 +84,16 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
     outcome, values = record.outcomes[target], record.measured["targets"][target]
     facts = manifest["targets"].get(target, {})
     risk = manifest["settings"].get("target_risk")
+    gate = manifest.get("gate", {}).get("measured_with", {}).get(target, {})
+    alone = gate.get("by_label", {})
     classes = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])
     return {
         "name": target,
         "values": values,
         "facts": facts,
-        "gate": manifest.get("gate", {}).get("measured_with", {}).get(target, {}),
+        "gate": gate,
+        "alone": sorted(alone.items(), key=lambda item: -item[1]["tickets"]),
+        "certified_alone": sum(one["threshold"] is not None for one in alone.values()),
         "risk": risk,
         "kept_rate": values["selective_risk"] <= risk if risk is not None else True,
         "bars": _bars(values),

@@ -30,6 +30,7 @@ class TrainSettings:
         encoder: A hub name, a local folder, or ``sentence-transformers:`` and one of them to do without ONNX.
         target_risk: Highest error rate among automatic decisions, in (0, 1).
         confidence: Probability with which that is to hold, in (0, 1).
+        per_class: Keep that rate within each label, not only over all of a target.
         seed: Of everything that is drawn.
         skip_bad_rows: Leave unusable rows out instead of stopping.
     """
@@ -43,6 +44,7 @@ class TrainSettings:
     encoder: str = DEFAULT_ENCODER
     target_risk: float = 0.05
     confidence: float = 0.95
+    per_class: bool = False
     seed: int = 0
     skip_bad_rows: bool = False
 

@@ -36,7 +36,7 @@ def _material(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[Material, 
     words[np.arange(n), codes] = 0.7
     units = np.arange(n)
     topics = dense[:, :4] / np.linalg.norm(dense[:, :4], axis=1, keepdims=True)
-    return Material(words.tocsr(), dense, *neighbours_within(dense, topics, units)), codes, units
+    return Material(words.tocsr(), dense, topics, *neighbours_within(dense, topics, units)), codes, units
 
 
 def test_a_row_is_never_its_own_neighbour() -> None:

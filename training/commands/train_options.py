@@ -39,6 +39,11 @@ def train_parser() -> Parser:
     parser.add_argument(
         "--confidence", type=_share, default=0.95, metavar="P", help="with what probability (default 0.95)"
     )
+    parser.add_argument(
+        "--per-class",
+        action="store_true",
+        help="keep the target risk within each label: a threshold of its own where a label alone can be certified",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
     parser.add_argument("--no-register", action="store_true", help="neither track nor register")
     parser.add_argument(
@@ -80,6 +85,7 @@ def settings_of(options: argparse.Namespace) -> Any:
         encoder=options.encoder,
         target_risk=options.target_risk,
         confidence=options.confidence,
+        per_class=options.per_class,
         seed=options.seed,
         skip_bad_rows=options.skip_bad_rows,
     )
