@@ -11,7 +11,7 @@ from models.lexicon import words_of
 
 MIN_WORDS = 5
 MIN_CONFIDENCE = 0.9
-_READ_CHARS = 300
+_READ_CHARS = 200
 _REMEMBERED = 1 << 14
 _LOCK = threading.Lock()
 

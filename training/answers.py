@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.triager import Triager
 from training.data import LabelledTicket, row_digest
@@ -67,12 +70,14 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
         rows: Labelled tickets.
         progress: Told of tickets decided.
     """
+    tickets = [row.ticket for row in rows]
+    batches = [tickets[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     decisions: list[Decision] = []
-    for start in range(0, len(rows), _BATCH):
-        batch = [row.ticket for row in rows[start : start + _BATCH]]
-        decisions += triager.decide(batch)
-        if progress is not None:
-            progress(len(batch))
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for made in pool.map(triager.decide, batches):
+            decisions += made
+            if progress is not None:
+                progress(len(made))
     found = {target: _of_target(target, triager, rows, decisions) for target in TARGETS}
     return Answers(rows, decisions, {target: answers for target, answers in found.items() if answers is not None})
 
