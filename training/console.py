@@ -1,37 +1,19 @@
-"""How the verbs of this wing speak: results on stdout, notices on stderr, wrong arguments refused in one line."""
+"""How the verbs of this wing speak: results on stdout, notices on stderr, numbers among the arguments checked."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from triage.__main__ import print_json
+from triage.arguments import Parser
 
 __all__ = ["Parser", "fraction", "note", "print_json", "progress", "say", "seconds", "seed", "share", "table"]
 
 
 _T = TypeVar("_T", int, float)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line; exit status 2."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        keywords.setdefault("allow_abbrev", False)
-        super().__init__(*arguments, **keywords)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments; files and options may come in any order where there are no sub-commands."""
-        asks_for_help = args is not None and not {"-h", "--help"}.isdisjoint(args)
-        if self._subparsers is None and not asks_for_help:
-            return self.parse_intermixed_args(args, namespace)
-        return super().parse_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and leave with status 2."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def share(text: str) -> float:
