@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     is its help. Errors of this project become one line on stderr, never a traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no `–` shows an escape instead of failing
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbs = {entry.name: entry for entry in entry_points(group=GROUP)}
@@ -103,7 +104,8 @@ def _help(verbs: dict[str, EntryPoint]) -> str:
 
 def print_json(document: object) -> None:
     """Print one strict JSON document on stdout."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+    plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    print(json.dumps(document, ensure_ascii=plain, allow_nan=False, indent=2))
 
 
 if __name__ == "__main__":

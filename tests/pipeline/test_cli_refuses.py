@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -165,3 +166,13 @@ def test_what_no_verb_expected_is_one_line_and_the_traceback_is_kept(
     (kept,) = tmp_path.glob("triage-fault-*.txt")
     assert "ZeroDivisionError: something unheard of" in said.error and str(kept) in said.error
     assert "Traceback" in kept.read_text() and kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_terminal_that_knows_ascii_only_gets_an_escape(bundle: Path) -> None:
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for more in ([], ["--json"]):
+        command = [sys.executable, "-P", "-m", "triage", "predict", str(bundle), "the printer is dead", *more]
+        done = subprocess.run(command, capture_output=True, check=False, env={**plain, "PYTHONIOENCODING": "ascii"})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+    json.loads(done.stdout)
