@@ -68,7 +68,7 @@ def _run(entry: EntryPoint, arguments: list[str]) -> int:
 def _in_words(error: Exception) -> str:
     """Say in one line what no verb expected."""
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed: this verb needs the training wing; pip install 'helpdesk-triage[train]'"
+        return f"{error.name} is not installed: this verb needs the training wing; pip install '.[train]' in a checkout"
     if isinstance(error, OSError) and error.strerror:
         where = f" at {str(error.filename)!r}" if error.filename is not None else ""
         return f"{error.strerror}{where}: the system refused; check disk space, memory and permissions"
