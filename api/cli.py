@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from api.workers import Supervisor
 from models.home import triage_home
+from triage.arguments import Parser
 from triage.errors import InvalidRequest
 
 __all__ = ["feedback", "keys", "serve", "store"]
@@ -30,7 +30,7 @@ def serve(arguments: list[str]) -> int:
 
 
 def _settings(arguments: list[str]) -> Settings:
-    parser = argparse.ArgumentParser(prog="triage serve", description=serve.__doc__)
+    parser = Parser(prog="triage serve", description=serve.__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--bundle", type=Path, metavar="DIR", help="serve this bundle directory")
     which.add_argument(

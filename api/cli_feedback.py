@@ -14,13 +14,14 @@ from api.settings import Settings
 from api.store.export import MACHINE, PERSON, ExportRules
 from api.store.repository import Repository
 from triage.__main__ import print_json
+from triage.arguments import Parser
 from triage.errors import InvalidRequest
 from triage.redact import Redactor
 
 
 def feedback(arguments: list[str]) -> int:
     """Export what people said about decisions as training rows, and see where they disagree."""
-    parser = argparse.ArgumentParser(prog="triage feedback", description=feedback.__doc__)
+    parser = Parser(prog="triage feedback", description=feedback.__doc__)
     verbs = parser.add_subparsers(metavar="export|disputed", required=True)
     export = verbs.add_parser("export", help="write training rows")
     export.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the file to write")

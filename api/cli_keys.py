@@ -10,6 +10,7 @@ from api.keys import create_key
 from api.settings import Settings
 from api.store.rows import SCOPES, KeyRow
 from triage.__main__ import print_json
+from triage.arguments import Parser
 from triage.errors import InvalidRequest
 
 _USUAL = ("predict", "feedback", "read")
@@ -17,7 +18,7 @@ _USUAL = ("predict", "feedback", "read")
 
 def keys(arguments: list[str]) -> int:
     """Create, list and revoke the API keys of the service."""
-    parser = argparse.ArgumentParser(prog="triage keys", description=keys.__doc__)
+    parser = Parser(prog="triage keys", description=keys.__doc__)
     verbs = parser.add_subparsers(metavar="create|list|revoke", required=True)
     create = verbs.add_parser("create", help="make a key and show it, once")
     create.add_argument("label", nargs="?", metavar="NAME", help="what to call it")

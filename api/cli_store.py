@@ -17,6 +17,7 @@ from api.store.embeddings import forget_embeddings
 from api.store.migrate import migrate, newest_revision, revision_of
 from api.store.repository import store_url
 from triage.__main__ import print_json
+from triage.arguments import Parser
 from triage.errors import InvalidRequest
 
 __all__ = ["feedback", "keys", "store"]
@@ -24,7 +25,7 @@ __all__ = ["feedback", "keys", "store"]
 
 def store(arguments: list[str]) -> int:
     """Back up, restore, clean and migrate the service's store, and see what is owed to helpdesks."""
-    parser = argparse.ArgumentParser(prog="triage store", description=store.__doc__)
+    parser = Parser(prog="triage store", description=store.__doc__)
     verbs = parser.add_subparsers(metavar="backup|restore|forget|retention|migrate|check|outbound", required=True)
     backing = verbs.add_parser("backup", help="write everything to a new file, while the service runs")
     backing.add_argument("file", type=Path, metavar="FILE")

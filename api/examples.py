@@ -23,6 +23,12 @@ TICKET_EXAMPLES: dict[str, Example] = {
 BATCH_EXAMPLES: dict[str, Example] = {
     "two": Example(summary="Two tickets", value={"tickets": [{**_VPN, "id": "INC-20418"}, _CHAT]})
 }
+FEEDBACK_EXAMPLES: dict[str, Example] = {
+    "accepted": Example(summary="The decision was right", value={"verdict": "accepted", "agent": "jo.doe"}),
+    "unsure": Example(
+        summary="Hard to say", value={"verdict": "unsure", "agent": "jo.doe", "comment": "two faults in one ticket"}
+    ),
+}
 
 DECISION_EXAMPLE: dict[str, Any] = {
     "decision_id": "6f0d6c1e-5f0f-4f5e-9a39-0d8a1f5f2c11",

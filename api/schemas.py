@@ -117,7 +117,7 @@ class TicketIn(BaseModel):
         if self.text is not None and (self.subject is not None or self.body is not None):
             raise PydanticCustomError("text_beside_subject", "text stands beside subject or body")
         if self.text is None and self.subject is None and self.body is None:
-            raise PydanticCustomError("missing", "text, or subject or body, is needed")
+            raise PydanticCustomError("no_text", "text, or subject or body, is needed")
         if not any(re.match(_READABLE, part, re.DOTALL) for part in (self.text, self.subject, self.body) if part):
             raise PydanticCustomError("empty", "nothing to read")
         return self

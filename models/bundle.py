@@ -149,7 +149,12 @@ def load_bundle(
             f"bundle {directory.name!r} is refused: {type(error).__name__} in gate, policy or rules; pull it again"
         ) from error
     bundle = Bundle(model, encoder or _encoder(files, manifest, threads), gate, policy, rules, manifest)
-    _check_answers(bundle, golden, directory.name)
+    try:
+        _check_answers(bundle, golden, directory.name)
+    except (ValueError, IndexError) as error:  # parts of other shapes than the rest
+        raise BundleTampered(
+            f"bundle {directory.name!r} is refused: its parts do not fit each other; pull or train it again"
+        ) from error
     return bundle
 
 

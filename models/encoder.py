@@ -134,7 +134,7 @@ class SentenceTransformerEncoder:
         except ModuleNotFoundError as error:
             raise EncoderUnavailable(
                 f"encoder {name_or_path!r} needs sentence-transformers, which is not installed; "
-                "pip install 'helpdesk-triage[train]'"
+                "pip install '.[train]' in a checkout"
             ) from error
         try:
             self.model: Any = SentenceTransformer(name_or_path, device=device, trust_remote_code=False)

@@ -72,15 +72,22 @@ def write_directory(target: Path, files: Mapping[str, bytes | Path], facts: Mapp
 
 
 def refuse_occupied(target: Path) -> None:
-    """Make sure that a bundle can be put somewhere.
+    """Make sure that a bundle can be put somewhere, before the work of making it begins.
 
     Raises:
-        InvalidRequest: If there is a file, a link, or a directory that is not empty.
+        InvalidRequest: If there is a file, a link, or a directory that is not empty, or nothing can be written there.
     """
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise InvalidRequest(
             f"{str(target)!r} is occupied: a bundle goes to a place that is absent or empty; choose another --out"
         )
+    there = next(place for place in target.absolute().parents if place.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".draft-", dir=there)).rmdir()
+    except OSError as error:
+        raise InvalidRequest(
+            f"bundle cannot be written to {str(target)!r}: {error.strerror}; choose another --out"
+        ) from error
 
 
 def _fill(draft: Path, files: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> Manifest:
@@ -155,6 +162,8 @@ def _check_listing(directory: Path, manifest: Mapping[str, Any]) -> None:
             raise _tampered(directory, f"{MANIFEST} says nothing usable about {name!r}")
     if sum(entry["bytes"] for entry in files.values()) > MAX_BYTES:
         raise _tampered(directory, f"{MANIFEST} lists more than {MAX_BYTES >> 30} GiB")
+    if not isinstance(manifest.get("encoder"), dict):
+        raise _tampered(directory, f"{MANIFEST} names no encoder")
 
 
 def _plausible(entry: Mapping[str, Any]) -> bool:

@@ -1,34 +1,50 @@
-"""How the verbs of this wing speak: results on stdout, notices on stderr, wrong arguments refused in one line."""
+"""How the verbs of this wing speak: results on stdout, notices on stderr, numbers among the arguments checked."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from triage.__main__ import print_json
+from triage.arguments import Parser
 
-__all__ = ["Parser", "note", "print_json", "progress", "say", "table"]
+__all__ = ["Parser", "fraction", "note", "print_json", "progress", "say", "seconds", "seed", "share", "table"]
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line; exit status 2."""
+_T = TypeVar("_T", int, float)
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        keywords.setdefault("allow_abbrev", False)
-        super().__init__(*arguments, **keywords)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse arguments; files and options may come in any order where there are no sub-commands."""
-        asks_for_help = args is not None and not {"-h", "--help"}.isdisjoint(args)
-        if self._subparsers is None and not asks_for_help:
-            return self.parse_intermixed_args(args, namespace)
-        return super().parse_args(args, namespace)
+def share(text: str) -> float:
+    """Read an argument that is a number between 0 and 1, both left out."""
+    return _number(text, float, lambda value: 0 < value < 1, "a number between 0 and 1")
 
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and leave with status 2."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+
+def fraction(text: str) -> float:
+    """Read an argument that is a number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def seed(text: str) -> int:
+    """Read an argument that seeds what is drawn."""
+    return _number(text, int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
+
+
+def seconds(text: str) -> float:
+    """Read an argument that is a time to wait, in seconds."""
+    return _number(text, float, lambda value: 0 < value <= 86400, "a number of seconds from 0 to 86400")
+
+
+def _number(text: str, kind: Callable[[str], _T], fits: Callable[[_T], bool], what: str) -> _T:
+    try:
+        value = kind(text)
+    except ValueError:
+        pass
+    else:
+        if fits(value):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
 
 
 def say(text: str = "") -> None:

@@ -122,7 +122,8 @@ def read_dataset(
                 progress(1)
     refuse_bad_rows(bad, len(rows) + len(bad), skip_bad_rows)
     if not rows:
-        raise InvalidDataset(f"no usable row in {_names(files)}: {len(bad)} bad ones; check the export")
+        seen = f"{len(bad)} bad ones, the first is {bad[0]}" if bad else "there are none below the header"
+        raise InvalidDataset(f"no usable row in {_names(files)}: {seen}; check the export", bad)
     unused = sorted({column for source, roles in reading for column in ignored(source.columns, roles)})
     return Dataset(
         rows=rows,

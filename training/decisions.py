@@ -46,8 +46,9 @@ def as_row(decision: Decision) -> dict[str, Any]:
 
 
 def as_document(decision: Decision) -> dict[str, Any]:
-    """Write a decision as the service answers it, but for the id that only a store gives."""
+    """Write a decision as the service answers it, without the id that only a store gives."""
     return {
+        "decision_id": None,
         "ticket_id": decision.ticket_id,
         "tier": decision.tier,
         "category": decision.category,

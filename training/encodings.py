@@ -19,9 +19,11 @@ def encoding_of(path: Path) -> tuple[str, str]:
         InvalidDataset: If it is in none of the known encodings.
     """
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(_CHUNK)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16", "surrogatepass"
+        if start.count(0) > len(start) / 4:
+            raise InvalidDataset(f"{path} is no text: it looks like UTF-16 without a mark, or binary; save it as UTF-8")
         file.seek(0)
         strict = codecs.getincrementaldecoder("utf-8")()
         try:

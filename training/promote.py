@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import Bundle, load_bundle
-from models.manifest import read_manifest
+from models.manifest import audit, read_manifest
 from models.shelf import Shelf
 from models.triager import Triager
 from training.answers import ask, record_of
@@ -49,6 +49,7 @@ def challenger_of(tracker: Tracker, name: str, wanted: str | Path | None) -> Ver
         BundleNotFound: If there is none.
     """
     if isinstance(wanted, Path):
+        load_bundle(wanted)  # what does not load must not become a version
         _, number = publish(tracker, wanted, name)
         return tracker.version(name, number)
     if wanted is not None:
@@ -199,6 +200,7 @@ def fetch_to_shelf(tracker: Tracker, shelf: Shelf, version: Version) -> Path:
                 f"version {version.version} on the shelf {str(place)!r} is not the one of the registry: "
                 f"{digest_of(place)[:12]}, not {version.digest[:12]}; move that folder away and try again"
             )
+        audit(place, read_manifest(place))
         return place
     with tracker.fetched(version) as folder:
         load_bundle(folder, expected_digest=version.digest or None)

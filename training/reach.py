@@ -8,6 +8,8 @@ import os
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 """How the address of a database begins."""
 
+_OTHERS = ("file:", "databricks", "uc:")
+
 PROBE_TIMEOUT_S = "3"
 """Seconds to wait for a first answer."""
 
@@ -45,6 +47,8 @@ def knock(uri: str) -> None:
             inspect(engine).get_table_names()
         finally:
             engine.dispose()
+    elif "://" in uri and not uri.startswith(_OTHERS):
+        raise OSError("no such kind of address: http, https, file and databases are known")
 
 
 def quieten(artifacts: str | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.encodings import encoding_of
-from triage.errors import InvalidDataset
+from triage.errors import BadRow, InvalidDataset
 
 _PARQUET_BATCH = 2048
 _KINDS = {
@@ -70,11 +70,23 @@ def open_source(path: Path) -> Source:
     try:
         if path.stat().st_size == 0:
             raise InvalidDataset(f"{path} is empty: 0 bytes; export it again")
-        return {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path)
+        source = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path)
     except OSError as error:
         raise InvalidDataset(
             f"{path} cannot be read: {error.strerror or error}; check the file and its permissions"
         ) from error
+    broken = [ascii(name) for name in source.columns if not _is_unicode(name)]
+    if broken:
+        raise InvalidDataset(f"{path} has column names that are not Unicode: {', '.join(broken)}; rename them")
+    return source
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # ── CSV ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,10 +146,17 @@ def _jsonl(path: Path) -> Source:
     if start.startswith(b"["):
         raise InvalidDataset(f"{path} holds one JSON list: JSONL has one object a line; write it that way")
     columns: dict[str, None] = {}
+    bad: list[BadRow] = []
     rows = 0
     for row in _jsonl_rows(path):
         rows += 1
         columns.update(dict.fromkeys(row.cells))
+        if row.fault is not None and not columns:
+            bad.append(BadRow(str(path), row.line, row.fault))
+    if not rows:
+        raise InvalidDataset(f"{path} is empty: nothing but blank lines; export it again")
+    if not columns:
+        raise InvalidDataset(f"no row of {path} can be read: the first is {bad[0]}; export it again", bad)
 
     def read(_: Sequence[str]) -> Iterator[RawRow]:
         return _jsonl_rows(path)

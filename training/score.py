@@ -19,7 +19,7 @@ from training.data import parse_row
 from training.decisions import COLUMNS, as_row
 from training.readers import RawRow, Source, open_source
 from triage.decision import Decision, Reason
-from triage.errors import BadRow, InvalidRequest, InvalidTicket
+from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
 from triage.ticket import Ticket
 
 _BATCH = 128
@@ -67,26 +67,35 @@ def score(
             more.
 
     Raises:
-        InvalidRequest: If the mapping does not fit or the output has another ending.
-        InvalidDataset: If the file cannot be read.
+        InvalidRequest: If the mapping does not fit, or the output has another ending or cannot be written.
+        InvalidDataset: If the file cannot be read, or has no row.
     """
-    finish = _writer(out)
+    finish = _writer(out, data)
     source = open_source(data)
     roles = {r: c for r, c in assign(source.columns, mapping or {}, str(data)).items() if r not in _LABEL_ROLES}
     partial = out.with_name(out.name + ".partial")
-    done = _resume(partial, _fingerprint(triager, data, roles))
-    scored = Scored(rows=done, resumed=done)
-    tell = progress(source.rows, done) if progress is not None else None
-    rows = islice(source.read(list(roles.values())), done, None)
-    with partial.open("a", encoding="utf-8") as file:
-        while batch := list(islice(rows, _BATCH)):
-            for decision in _decide(triager, source, roles, batch, scored):
-                file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
-            file.flush()
-            if tell is not None:
-                tell(len(batch))
-    finish(_finished(partial), out)
-    partial.unlink()
+    try:
+        done = _resume(partial, _fingerprint(triager, data, roles))
+        scored = Scored(rows=done, resumed=done)
+        tell = progress(source.rows, done) if progress is not None else None
+        rows = islice(source.read(list(roles.values())), done, None)
+        with partial.open("a", encoding="utf-8") as file:
+            while batch := list(islice(rows, _BATCH)):
+                for decision in _decide(triager, source, roles, batch, scored):
+                    file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
+                file.flush()
+                if tell is not None:
+                    tell(len(batch))
+        if not scored.rows:
+            partial.unlink()
+            raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
+        finish(_finished(partial), out)
+        partial.unlink()
+    except OSError as error:
+        raise InvalidRequest(
+            f"decisions cannot be written to {str(out)!r}: {error.strerror or error}; make room or choose another "
+            "--out: what was decided is kept"
+        ) from error
     return scored
 
 
@@ -178,20 +187,22 @@ def _finished(partial: Path) -> Iterator[dict[str, Any]]:
 # ── The finished file ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_output(out: Path) -> None:
+def check_output(out: Path, data: Path) -> None:
     """Make sure that a scored file can be written as what its name ends in.
 
     Raises:
-        InvalidRequest: If the ending is unknown, or a folder is in the way.
+        InvalidRequest: If the ending is unknown, a folder is in the way, or it would take the place of the data.
     """
     if out.suffix.lower() not in _WRITERS:
         raise InvalidRequest(f"--out {str(out)!r} ends in {out.suffix!r}: known are {', '.join(_WRITERS)}; rename it")
     if out.is_dir():
         raise InvalidRequest(f"--out {str(out)!r} is a folder: name a file in it")
+    if out.exists() and data.exists() and out.samefile(data):
+        raise InvalidRequest(f"--out {str(out)!r} is the file that is read: the tickets would be lost; name another")
 
 
-def _writer(out: Path) -> Callable[[Iterator[dict[str, Any]], Path], None]:
-    check_output(out)
+def _writer(out: Path, data: Path) -> Callable[[Iterator[dict[str, Any]], Path], None]:
+    check_output(out, data)
     write = _WRITERS[out.suffix.lower()]
 
     def whole(rows: Iterator[dict[str, Any]], target: Path) -> None:

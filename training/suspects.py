@@ -52,7 +52,7 @@ def suspects(
         seed: Of the sample and the folds.
 
     Returns:
-        None where the target cannot be learned.
+        None where the target cannot be learned, or the texts have no words in common.
     """
     labels, _ = learnable(rows, target)
     if not labels:
@@ -69,9 +69,12 @@ def suspects(
         given = np.searchsorted(kept, given[inside])
     if len(labels) < 2:
         return None
-    beliefs = _cross_validated(
-        [rows[number].ticket.text for number in chosen], given, clusters[chosen], len(labels), seed
-    )
+    try:
+        beliefs = _cross_validated(
+            [rows[number].ticket.text for number in chosen], given, clusters[chosen], len(labels), seed
+        )
+    except ValueError:  # the vectoriser found no word that two tickets share: numbers in the column of the text
+        return None
     from cleanlab.filter import find_label_issues
 
     ranked = find_label_issues(given, beliefs, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1)

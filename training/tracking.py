@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.home import DEFAULT_MODEL, triage_home
+from training.reach import DATABASES, PROBE_TIMEOUT_S, knock, quieten, reason_of, without_password
 from training.settings import Settings
 from triage.errors import BundleNotFound, TrackingUnavailable
 
@@ -19,8 +19,7 @@ ARTIFACT_PATH = "bundle"
 """Where a run keeps its bundle."""
 
 DIGEST_TAG = "triage.bundle_digest"
-_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
-_PROBE_TIMEOUT_S, _WORK_TIMEOUT_S = "3", "30"
+_WORK_TIMEOUT_S = "30"
 _MAX_PARAMETER = 500
 
 
@@ -79,11 +78,11 @@ class Tracker:
     def __init__(self) -> None:
         settings = Settings()
         self.uri = settings.tracking_uri
-        self._artifacts = (settings.home / "artifacts").as_uri() if self.uri.startswith(_DATABASES) else None
-        _quieten(self._artifacts)
-        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = _PROBE_TIMEOUT_S
+        self._artifacts = (settings.home / "artifacts").as_uri() if self.uri.startswith(DATABASES) else None
+        quieten(self._artifacts)
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = PROBE_TIMEOUT_S
         with self._talking("does not answer"):
-            _probe(self.uri)
+            knock(self.uri)
             from mlflow import MlflowClient
 
             self._client: Any = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -232,16 +231,9 @@ class Tracker:
 
     def _unavailable(self, what: str, error: Exception) -> TrackingUnavailable:
         return TrackingUnavailable(
-            f"MLflow at {_without_password(self.uri)} {what}: {_reason(error)}; "
-            "check MLFLOW_TRACKING_URI, or go on without it: --no-register"
+            f"MLflow at {without_password(self.uri)} {what}: {reason_of(error)}; "
+            "check MLFLOW_TRACKING_URI (triage train goes on without it by --no-register)"
         )
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause in a few words: what the network or the database said."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__ or error
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
 
 
 def _troubles() -> tuple[type[Exception], ...]:
@@ -252,46 +244,3 @@ def _troubles() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error
-
-
-def _probe(uri: str) -> None:
-    """Knock once, before MLflow is even imported: by itself it would try a database for a hundred seconds.
-
-    Any answer of a server will do: whether it is MLflow's is found out by the first question.
-    """
-    if uri.startswith(("http:", "https:")):
-        import httpx
-
-        try:
-            httpx.get(f"{uri.rstrip('/')}/health", timeout=float(_PROBE_TIMEOUT_S))
-        except httpx.InvalidURL as error:
-            raise OSError(f"no usable address: {error}") from error
-        except httpx.HTTPError as error:
-            raise OSError(str(error) or type(error).__name__) from error
-    elif uri.startswith(_DATABASES):
-        from sqlalchemy import create_engine, inspect
-
-        engine = create_engine(uri)
-        try:
-            inspect(engine).get_table_names()
-        finally:
-            engine.dispose()
-
-
-def _quieten(artifacts: str | None) -> None:
-    """Set what MLflow reads from the environment: no telemetry, short waits, no folder in the working directory."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # stdout is for results
-    if artifacts is not None:
-        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = artifacts
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # it would print a traceback beside the error it raises
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _without_password(uri: str) -> str:
-    before, at, after = uri.rpartition("@")
-    return f"{before.split('//')[0]}//…@{after}" if at and "//" in before else uri

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
@@ -20,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     A verb is a function that takes the remaining arguments and returns an exit status; the first line of its docstring
     is its help. Errors of this project become one line on stderr, never a traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no `–` shows an escape instead of failing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbs = {entry.name: entry for entry in entry_points(group=GROUP)}
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -49,16 +56,34 @@ def _run(entry: EntryPoint, arguments: list[str]) -> int:
         return _fail(entry.name, error)
     except TriageError as error:
         return _fail(entry.name, error)
-    except ModuleNotFoundError as error:
-        missing = (
-            f"{error.name} is not installed: this verb needs the training wing; pip install 'helpdesk-triage[train]'"
-        )
-        return _fail(entry.name, missing)
-    except KeyboardInterrupt:
-        return _fail(entry.name, "interrupted: what was finished is kept")
     except BrokenPipeError:  # the reader of our output went away (`| head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return _fail(entry.name, "interrupted: what was finished is kept")
+    except Exception as error:  # the last resort: nobody at a command line is helped by a traceback
+        return _fail(entry.name, _in_words(error))
+
+
+def _in_words(error: Exception) -> str:
+    """Say in one line what no verb expected."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed: this verb needs the training wing; pip install '.[train]' in a checkout"
+    if isinstance(error, OSError) and error.strerror:
+        where = f" at {str(error.filename)!r}" if error.filename is not None else ""
+        return f"{error.strerror}{where}: the system refused; check disk space, memory and permissions"
+    return f"{type(error).__name__}: {str(error)[:200]}; a fault of this program, not of yours: {_kept(error)}"
+
+
+def _kept(error: BaseException) -> str:
+    """Keep the traceback where only the user can read it, and say where."""
+    try:
+        handle, place = tempfile.mkstemp(prefix="triage-fault-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return "say what you did to those who look after it"
+    return f"send {place} to those who look after it, it holds the traceback"
 
 
 def _fail(verb: str, error: object) -> int:
@@ -79,7 +104,8 @@ def _help(verbs: dict[str, EntryPoint]) -> str:
 
 def print_json(document: object) -> None:
     """Print one strict JSON document on stdout."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+    plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    print(json.dumps(document, ensure_ascii=plain, allow_nan=False, indent=2))
 
 
 if __name__ == "__main__":

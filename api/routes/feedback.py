@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import GuardedRoute, Principal, require
+from api.examples import FEEDBACK_EXAMPLES
 from api.openapi import PROBLEMS, problems
 from api.refusals import NotAcceptable
 from api.routes.decisions import NO_NUL, FeedbackOut, kept
@@ -59,7 +60,11 @@ class FeedbackIn(BaseModel):
     "/decisions/{decision_id}/feedback", response_model=FeedbackOut, responses={**PROBLEMS, **problems(404, 409, 507)}
 )
 async def feedback(
-    request: Request, decision_id: str, wire: FeedbackIn, speaker: Speaker, idempotency_key: IdempotencyKey = None
+    request: Request,
+    decision_id: str,
+    wire: Annotated[FeedbackIn, Body(openapi_examples=FEEDBACK_EXAMPLES)],
+    speaker: Speaker,
+    idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Keep what a person says about a decision; it is on disk when this answers."""
     attempt = (

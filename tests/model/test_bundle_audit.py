@@ -103,6 +103,11 @@ def negated(folder: Path) -> None:
     listed(folder, name, npy(-np.load(folder / name)))
 
 
+def shortened(folder: Path) -> None:
+    name = next(path.name for path in folder.glob("head-*-combiner.npy"))
+    listed(folder, name, npy(np.load(folder / name)[..., :-1]))
+
+
 EVIL: dict[str, Callable[[Path], object]] = {
     "pickle named skops": lambda folder: listed(folder, "head.skops", pickled(folder)),
     "pickle named pkl": lambda folder: listed(folder, "model.pkl", pickled(folder)),
@@ -137,7 +142,9 @@ EVIL: dict[str, Callable[[Path], object]] = {
     "manifest edited": edit_manifest(lambda m: m["settings"].update(target_risk=0.9), seal=False),
     "manifest no JSON": lambda folder: (folder / MANIFEST).write_bytes(b"{" * 20_000),
     "manifest too large": lambda folder: (folder / MANIFEST).write_bytes(b" " * (5 << 20)),
+    "no encoder named": edit_manifest(lambda m: m.pop("encoder")),
     "weights negated and resealed": negated,
+    "combination cut down and resealed": shortened,
     "weights of another shape": lambda folder: listed(folder, "lexicon-idf.npy", npy(np.ones(3, np.float32))),
     "gate no gate": lambda folder: listed(folder, "gate.json", b"[]"),
     "rules that do not compile": lambda folder: listed(folder, "rules.toml", b"[[rule]]\nname = 1"),

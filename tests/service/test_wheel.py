@@ -11,9 +11,13 @@ import sys
 import time
 import urllib.request
 import zipfile
+from email import message_from_bytes
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("triage", "models", "training", "api", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
@@ -52,6 +56,23 @@ def test_the_wheel_holds_the_four_packages_and_their_files(wheel: Path) -> None:
         assert needed in names
     for folder, suffix in (("api/pages/", ".html"), ("api/store/migrations/", ".py"), ("training/", ".html")):
         assert any(name.startswith(folder) and name.endswith(suffix) for name in names), folder
+
+
+def test_a_base_install_pulls_nothing_of_the_training_wing(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        stated = message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
+    found: set[str] = set()
+    waiting = [Requirement(text) for text in stated]
+    while waiting:
+        wanted = waiting.pop()
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        if (package := canonicalize_name(wanted.name)) not in found:
+            found.add(package)
+            waiting += [Requirement(text) for text in distribution(package).requires or []]
+    assert {"fastapi", "onnxruntime", "numpy"} <= found
+    assert not found & {"torch", "mlflow", "mlflow-skinny", "pandas", "pyarrow", "scikit-learn", "transformers"}
 
 
 def test_it_trains_and_serves_from_elsewhere(wheel: Path, tmp_path: Path) -> None:

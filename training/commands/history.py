@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.console import Parser, note, print_json, progress, say, table
+from training.console import Parser, note, print_json, progress, say, seed, table
 from training.opening import add_data_arguments
 
 
@@ -17,7 +17,7 @@ def data(arguments: list[str]) -> int:
         "check", help="what is wrong with the data and what to mend first; exit 1 if it is serious"
     )
     add_data_arguments(check, bad_rows=False)
-    check.add_argument("--seed", type=int, default=0, help="of samples and cross-validation (default 0)")
+    check.add_argument("--seed", type=seed, default=0, help="of samples and cross-validation (default 0)")
     check.add_argument("--json", action="store_true", help="print one JSON document")
     fetch = verbs.add_parser("fetch", help="fetch a public data set, check its digest, show its licence")
     fetch.add_argument("name", metavar="clinc150|banking77|endava", help="which one")

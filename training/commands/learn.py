@@ -11,6 +11,7 @@ from training.commands.figures import show_measured
 from training.commands.train_options import settings_of, train_parser
 from training.console import Parser, note, print_json, progress, say
 from training.opening import add_data_arguments, bundle_path, note_learned, open_for_measuring, read_data
+from training.pages import check_page, write_page
 
 
 def train(arguments: list[str]) -> int:
@@ -100,6 +101,7 @@ def report(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     path = bundle_path(options.bundle)
     out = options.out or Path(f"{path.resolve().name}-report.html")
+    check_page(out)
     measured = _reported(options, path, out)
     if options.json:
         print_json({"bundle": str(path), "report": str(out), "card": str(out.with_suffix(".md")), **measured})
@@ -123,9 +125,8 @@ def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str
     elif options.data:
         record, on = _replayed(options), ", ".join(file.name for file in options.data)
     record = record or read_record(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(manifest, record, on=on, extras=extras), encoding="utf-8")
-    out.with_suffix(".md").write_text(model_card(manifest, record), encoding="utf-8")
+    write_page(out, page(manifest, record, on=on, extras=extras))
+    write_page(out.with_suffix(".md"), model_card(manifest, record))
     return record.measured
 
 

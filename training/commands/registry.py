@@ -11,13 +11,13 @@ from typing import Any
 
 from models.home import DEFAULT_MODEL
 from models.shelf import CHAMPION, Shelf, parse_reference
-from training.console import Parser, note, print_json, say, table
+from training.console import Parser, fraction, note, print_json, say, seconds, table
 from training.opening import MAP_HELP
 
 
 def register(arguments: list[str]) -> int:
     """Track and register a bundle folder: makes up for a run whose tracking was lost."""
-    from training.promote import digest_of
+    from models.bundle import load_bundle
     from training.publish import publish
     from training.tracking import Tracker
 
@@ -26,8 +26,10 @@ def register(arguments: list[str]) -> int:
     parser.add_argument("--name", default=DEFAULT_MODEL, help="name of the registered model (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
-    digest_of(options.bundle)
-    run_id, version = publish(Tracker(), options.bundle, Shelf.of(options.name).name)
+    name = Shelf.of(options.name).name
+    tracker = Tracker()
+    load_bundle(options.bundle)  # what does not load must not become a version
+    run_id, version = publish(tracker, options.bundle, name)
     if options.json:
         print_json({"bundle": str(options.bundle), "name": options.name, "run_id": run_id, "version": version})
     else:
@@ -84,7 +86,7 @@ def _promote_parser() -> Parser:
     parser.add_argument("--version", help="version number, or a bundle folder, which is registered first")
     parser.add_argument("--alias", default=CHAMPION, help="what it takes over (default %(default)s)")
     parser.add_argument(
-        "--margin", type=float, default=0.02, help="loss of accuracy that counts as none (default 0.02)"
+        "--margin", type=fraction, default=0.02, help="loss of accuracy that counts as none (default 0.02)"
     )
     parser.add_argument(
         "--data",
@@ -107,7 +109,7 @@ def _name_and_version(options: argparse.Namespace) -> tuple[str, str | None]:
 
     name, version = options.name, options.version
     for text in options.what:
-        is_version = text.isdigit() or (Path(text).expanduser() / "manifest.json").is_file()
+        is_version = text.isdigit() or Path(text).expanduser().is_dir()
         if is_version and version is None:
             version = text
         elif not is_version and name is None:
@@ -181,7 +183,7 @@ def pull(arguments: list[str]) -> int:
     parser = Parser(prog="triage pull", description=pull.__doc__)
     parser.add_argument("reference", metavar="NAME@ALIAS", help=f"such as {DEFAULT_MODEL}@{CHAMPION}")
     parser.add_argument("--watch", action="store_true", help="keep looking; a registry that is away is waited for")
-    parser.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between looks (default 30)")
+    parser.add_argument("--every", type=seconds, default=30.0, metavar="S", help="seconds between looks (default 30)")
     parser.add_argument("--json", action="store_true", help="print one JSON document a change")
     options = parser.parse_args(arguments)
     name, alias = parse_reference(options.reference)

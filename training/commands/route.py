@@ -27,7 +27,7 @@ def score(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a summary as one JSON document")
     options = parser.parse_args(arguments)
     mapping = parse_mapping(options.map)
-    check_output(options.out)
+    check_output(options.out, options.data)
     bar: Any = None
 
     def watch(total: int | None, done: int) -> Any:

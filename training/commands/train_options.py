@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from training.console import Parser
+from training.console import Parser, seed, share
 from training.opening import add_data_arguments
 
 
@@ -31,20 +31,20 @@ def train_parser() -> Parser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle: a folder that is absent or empty")
     parser.add_argument(
         "--target-risk",
-        type=_share,
+        type=share,
         default=0.05,
         metavar="R",
         help="highest error rate among automatic decisions (default 0.05)",
     )
     parser.add_argument(
-        "--confidence", type=_share, default=0.95, metavar="P", help="with what probability (default 0.95)"
+        "--confidence", type=share, default=0.95, metavar="P", help="with what probability (default 0.95)"
     )
     parser.add_argument(
         "--per-class",
         action="store_true",
         help="keep the target risk within each label: a threshold of its own where a label alone can be certified",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default 0)")
     parser.add_argument("--no-register", action="store_true", help="neither track nor register")
     parser.add_argument(
         "--name",
@@ -53,16 +53,6 @@ def train_parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
 
 
 def settings_of(options: argparse.Namespace) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
+from api.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, FEEDBACK_EXAMPLES, TICKET_EXAMPLES
 from api.schemas import DecisionOut
 
 JSON = {"Content-Type": "application/json"}
@@ -64,14 +64,19 @@ def test_a_bad_ticket_of_a_batch_is_named(client: TestClient) -> None:
 def test_the_examples_work(client: TestClient, examples: dict[str, Any]) -> None:
     path = "/v1/predict" if examples is TICKET_EXAMPLES else "/v1/predict/batch"
     for example in examples.values():
-        assert client.post(path, json=example["value"]).status_code == 200
+        answer = client.post(path, json=example["value"])
+        assert answer.status_code == 200
+    if examples is TICKET_EXAMPLES:
+        for said in FEEDBACK_EXAMPLES.values():
+            place = f"/v1/decisions/{answer.json()['decision_id']}/feedback"
+            assert client.post(place, json=said["value"]).status_code == 200
     DecisionOut.model_validate(DECISION_EXAMPLE, strict=True)
 
 
 @pytest.mark.parametrize(
     ("ticket", "field", "code"),
     [
-        ({}, "", "missing"),
+        ({}, "", "no-text"),
         ({"text": ""}, "", "empty"),
         ({"text": " \n\t\u200b\ufeff"}, "", "empty"),
         ({"subject": "", "body": "  "}, "", "empty"),
