@@ -195,9 +195,9 @@ def _topics(lexicon: Lexicon, sparse: Rows, seed: int) -> Topics:
     sample = np.arange(table.shape[0])
     if len(sample) > TOPIC_ROWS:
         sample = np.sort(np.random.default_rng(seed).choice(sample, TOPIC_ROWS, replace=False))
-    words = normalize(table[sample][:, columns])
     dim = min(TOPICS, len(columns) - 1, len(sample) - 1)
     if dim < 2:
         return Topics(columns[:0], np.zeros((0, 1), dtype=np.float32))
+    words = normalize(table[sample][:, columns])
     found = TruncatedSVD(dim, n_iter=3, random_state=seed).fit(words)
     return Topics(columns, found.components_.T.astype(np.float16).astype(np.float32))
