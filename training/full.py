@@ -12,6 +12,7 @@ from models.triager import Triager
 from training.answers import ask
 from training.combine import fit_combiner
 from training.data import Dataset, LabelledTicket
+from training.faithful import deletion_test
 from training.fit import MEMBERS, Material, cross_fit, matrix
 from training.folds import make_folds
 from training.learn import Learned, codes_of, learn
@@ -55,7 +56,12 @@ def extras_of(
         return Extras({}, {})
     tell("leaving out one part at a time")
     rows = [dataset.rows[place] for place in split.train]
-    return Extras(learning, {target: _ablation(learned, target, rows, split, seed) for target in learned.heads})
+    ablation = {target: _ablation(learned, target, rows, split, seed) for target in learned.heads}
+    tell("deleting the words that explanations name")
+    candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
+    return Extras(
+        learning, ablation, deletion_test(candidate, [dataset.rows[place].ticket for place in split.test], seed=seed)
+    )
 
 
 def _measured(bundle: Bundle, learned: Learned, dataset: Dataset, test: NDArray[np.int64]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training import plots
 from training.card import POLICIES, SPLITS, rung
+from training.faithful import Deletion
 from training.record import Outcome, Record
 from training.slices import confused_pairs, slices
 
@@ -38,10 +39,12 @@ class Extras:
     Attributes:
         learning: Per target, pairs of training tickets and accuracy on the part set aside.
         ablation: Per target, accuracy with everything and without each part, by name.
+        deletion: What deleting the words that explanations name does; None where no ticket is long enough.
     """
 
     learning: Mapping[str, list[tuple[float, float]]]
     ablation: Mapping[str, dict[str, float]]
+    deletion: Deletion | None = None
 
 
 def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras: Extras | None = None) -> str:
@@ -74,6 +77,7 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
         policy=POLICIES.get(manifest["settings"].get("policy"), "a file of its own"),
         split=SPLITS.get(manifest["data"].get("split"), "?"),
         on=on,
+        deletion=None if extras is None else extras.deletion,
         targets=[_target(target, manifest, record, extras) for target in record.outcomes],
         reasons=sorted(record.measured["reasons"].items(), key=lambda item: -item[1]),
         sources=sorted(record.measured["sources"].items(), key=lambda item: -item[1]),
