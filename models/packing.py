@@ -92,6 +92,7 @@ def _head_facts(head: Head) -> dict[str, Any]:
         "beside": [{"name": member.name, "kind": _kind(member)} for member in head.beside],
         "calibrator": head.calibrator.kind,
         "reads_category": head.reads_category,
+        **({} if head.newcomers is None else {"newcomers": len(head.newcomers.intercept)}),
     }
 
 
@@ -116,6 +117,8 @@ def _head_arrays(head: Head) -> dict[str, Array]:
     arrays |= _calibrator_arrays(head.calibrator)
     if head.odds is not None:
         arrays["odds"] = head.odds
+    if head.newcomers is not None and head.newcomers.dense is not None:
+        arrays |= {"newcomers-intercept": head.newcomers.intercept, "newcomers-dense": head.newcomers.dense}
     return arrays
 
 
@@ -212,13 +215,21 @@ class _HeadFiles:
         sparse = self.maybe(f"{name}-sparse", (widths.columns, classes))
         return LinearMember(name, intercept, sparse, self.maybe(f"{name}-dense", (widths.dim, classes)))
 
+    def newcomers(self, added: int, widths: _Widths) -> LinearMember:
+        intercept = self.load("newcomers-intercept", np.float32, 1)
+        if len(intercept) != added:
+            raise ValueError("newcomers of another number")
+        return LinearMember("newcomers", intercept, None, self.maybe("newcomers-dense", (widths.dim, added)))
+
 
 def _head(
     target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], widths: _Widths
 ) -> Head:
     labels, arrays = tuple(facts["labels"]), _HeadFiles(target, files)
+    added = int(facts.get("newcomers", 0))
     members, beside = (
-        tuple(arrays.member(one, codes, len(labels), widths) for one in facts[part]) for part in ("members", "beside")
+        tuple(arrays.member(one, codes, len(labels) - added, widths) for one in facts[part])
+        for part in ("members", "beside")
     )
     return Head(
         target,
@@ -229,6 +240,7 @@ def _head(
         bool(facts["reads_category"]),
         arrays.load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None,
         beside,
+        arrays.newcomers(added, widths) if added else None,
     )
 
 
