@@ -76,7 +76,9 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
     EXTENDED: (
         "These are the figures of the bundle that this one was extended from, before it knew the labels added since.",
     ),
-    EXAMPLES: ("Few tickets: a figure from 50 of them may be off by 0.14, and tickets of later months will be harder.",),
+    EXAMPLES: (
+        "Few tickets: a figure from 50 of them may be off by 0.14, and tickets of later months will be harder.",
+    ),
     DESCRIPTIONS: ("No ticket was given, so nothing was measured: triage evaluate does, with labelled tickets.",),
 }
 
@@ -90,8 +92,8 @@ def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
     yield "tickets that come like those of the calibration part. After a change of products, teams or habits, or at"
     yield "another organisation, that is no promise: watch the realised rate and train again."
     if rung.name == EXTENDED:
-        yield "It was made before labels were added; those are never decided without a person, and the others are decided"
-        yield "no more often than before."
+        yield "It was made before labels were added; those are never decided without a person, and the others no more often"
+        yield "than before."
 
 
 def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -109,9 +111,24 @@ def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
         if "misses" in values:
             misses = values["misses"]
             yield f"Tiers missed by one: {misses['off_by_one']:.3f}; by two or more: {misses['severe']:.3f}."
+        if "label_shift" in values:
+            yield from _shift(target, values["label_shift"])
         if values["baselines"]:
             listed = ", ".join(f"{name} {figures['accuracy']:.3f}" for name, figures in values["baselines"].items())
             yield f"For comparison, {target} accuracy of {listed}."
+
+
+def _shift(target: str, shift: Mapping[str, Any]) -> Iterator[str]:
+    for tickets, key in (
+        ("as they came", "as_it_came"),
+        ("weighted to the shares that the policy expects", "as_expected"),
+    ):
+        said = (
+            f"{name} correction accuracy {figures['accuracy']:.3f}, ECE {figures['ece']:.3f}, "
+            f"decided alone {figures['coverage']:.3f}"
+            for name, figures in shift[key].items()
+        )
+        yield f"{target}, tickets {tickets}: {'; '.join(said)}."
 
 
 def _weaknesses(record: Record) -> Iterator[str]:

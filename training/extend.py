@@ -1,4 +1,4 @@
-"""A trained bundle gains the categories that a new policy adds: from their descriptions and a few tickets, in seconds."""
+"""A trained bundle gains the categories that a new policy adds, from descriptions and a few tickets, in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.classifier import Head
 from models.encoder import Encoder
 from models.features import sparse_features
 from models.manifest import refuse_occupied
-from models.members import LinearMember
+from models.members import LinearMember, NeighbourMember
 from models.model import Model
 from models.neighbours import UNLABELLED, NeighbourIndex
 from models.packing import json_bytes
@@ -25,7 +25,7 @@ from training.embed import CachedEncoder
 from training.labels import resolve_labels
 from training.learn import history_of
 from training.newcomers import Newcomer, Past, described, set_apart
-from training.pipeline import Teller
+from training.pipeline import Teller, rules_for
 from training.prototypes import phrases_of
 from training.publish import read_record
 from training.record import FILE
@@ -34,8 +34,6 @@ from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy
 from triage.policy_file import read_policy
-from triage.prediction import TARGETS
-from triage.rules import check_labels
 
 TARGET = "category"
 _LEAST_PAST = 50
@@ -57,6 +55,7 @@ def extend(
     policy_file: Path,
     out: Path,
     *,
+    rule_file: Path | None = None,
     encoder: Encoder | None = None,
     tell: Teller | None = None,
 ) -> Extended:
@@ -70,6 +69,7 @@ def extend(
         dataset: Labelled tickets; those of the new categories are used.
         policy_file: The new policy, with everything that the bundle knows in it.
         out: Where the new bundle goes; must be absent or empty.
+        rule_file: Rules that know the new categories; None keeps the bundle's.
         encoder: Stands in for one that is not inside the bundle.
         tell: Told of each step in a few words; None writes to stderr.
 
@@ -79,6 +79,7 @@ def extend(
     say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(out)
     bundle, policy = load_bundle(source, encoder=encoder), read_policy(policy_file)
+    rules = rules_for(policy, rule_file, bundle.rules)
     record = read_record(source)
     new = _new_labels(bundle, policy)
     resolved = resolve_labels(dataset, policy)
@@ -89,14 +90,11 @@ def extend(
     cached = CachedEncoder(bundle.encoder)
     vectors = _rounded(cached.encode([row.ticket.text for row in rows]) if rows else None, bundle)
     found = _found(bundle, policy, new, rows, vectors, past_places, cached)
-    head = _with_newcomers(bundle.model.heads[TARGET], found)
-    model = replace(
-        bundle.model,
-        heads={**bundle.model.heads, TARGET: head},
-        history=_with_rows(bundle.model, rows, vectors, policy),
-        sensitive_clearance=policy.sensitive_clearance,
-    )
-    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, bundle.rules)
+    history = _with_rows(bundle.model, rows, vectors, policy)
+    heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
+    heads[TARGET] = _with_newcomers(heads[TARGET], found)
+    model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
+    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, rules)
     inside = bundle.manifest["encoder"].get("inside")
     saved = save_bundle(
         out,
@@ -126,12 +124,10 @@ def _new_labels(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
                 f"the policy lacks {target} {', '.join(map(repr, gone))} that the bundle knows: keep them in it, or "
                 "train in full under the new policy"
             )
-    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
-    check_labels(bundle.rules, known, where="rules of the bundle")
     new = tuple(entry.label for entry in policy.categories if entry.label not in bundle.model.heads[TARGET].labels)
     if not new:
         raise InvalidPolicy(
-            f"the policy has no category that the bundle lacks: both have {', '.join(known[TARGET])}; add a "
+            f"the policy has no category that the bundle lacks: both have {', '.join(policy.labels(TARGET))}; add a "
             "[[categories]] entry with label and description"
         )
     if len(bundle.model.history.vectors) < _LEAST_PAST:
@@ -193,6 +189,13 @@ def _found(
     return found
 
 
+def _reading(head: Head, history: NeighbourIndex) -> Head:
+    """Return the head with its neighbours taken from a longer history."""
+    codes = history.codes[head.target]
+    members = (replace(one, codes=codes) if isinstance(one, NeighbourMember) else one for one in head.members)
+    return replace(head, members=tuple(members))
+
+
 def _with_newcomers(head: Head, found: Mapping[str, Newcomer]) -> Head:
     intercept = np.array([one.intercept for one in found.values()], dtype=np.float32)
     dense = np.stack([one.weights for one in found.values()], axis=1).astype(np.float32)
@@ -239,9 +242,7 @@ def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:
     return replace(gate, targets={**gate.targets, TARGET: shut})
 
 
-def _facts(
-    bundle: Bundle, policy: Policy, found: Mapping[str, Newcomer], counts: Mapping[str, int]
-) -> dict[str, Any]:
+def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, Newcomer], counts: Mapping[str, int]) -> dict[str, Any]:
     """Tell readers of the manifest what the bundle was, and what was added."""
     before = {key: bundle.manifest[key] for key in _STORED if key in bundle.manifest}
     own = before["targets"][TARGET]

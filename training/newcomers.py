@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from training.prototypes import unit
 
 DESCRIPTION_WEIGHT = 2
-"""Tickets that a description counts as beside a history: phrases are further from tickets than tickets from each other."""
+"""Tickets that a description counts as beside a history: fewer than alone, as phrases are not written like tickets."""
 
 ROUNDING = 3.0
 """What is added to the variance of every direction, in mean variances: few tickets support few directions."""
@@ -61,7 +61,8 @@ class Past:
         spread = np.cov(vectors.T.astype(np.float64))
         mean_variance = float(np.trace(spread)) / len(spread)
         rounded = spread + (ROUNDING * mean_variance + 1e-9) * np.eye(len(spread))
-        return cls(vectors, vectors.mean(axis=0, dtype=np.float64), np.linalg.inv(rounded))
+        inverse: Scores = np.linalg.inv(rounded).astype(np.float64)
+        return cls(vectors, vectors.mean(axis=0, dtype=np.float64), inverse)
 
 
 def set_apart(past: Past, description: Vectors, tickets: Vectors, share: float) -> Newcomer:
@@ -119,4 +120,5 @@ def _curve(own: Scores, others: Scores, share: float) -> tuple[float, float]:
 
 def described(phrases: Vectors) -> Vectors:
     """Return the middle of a description's phrases as a unit vector of shape [dim]."""
-    return unit(phrases.mean(axis=0, dtype=np.float64)[None, :])[0].astype(np.float32)
+    middle: Vectors = unit(phrases.mean(axis=0, dtype=np.float64)[None, :])[0].astype(np.float32)
+    return middle

@@ -204,7 +204,7 @@ def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBoo
     """Return the rules of a file, or those given; every label that they name must be the policy's."""
     rules = otherwise if file is None else read_rules(file)
     known = {target: [entry.label for entry in policy.entries(target)] for target in ("tier", "category")}
-    check_labels(rules, known, where=str(file or "default rules"))
+    check_labels(rules, known, where=str(file or "rules in use"))
     return rules
 
 

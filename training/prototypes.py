@@ -17,7 +17,7 @@ from triage.policy import Category, Tier
 DESCRIPTION_WEIGHT = 4
 """Tickets that a description counts as; the tickets of a label outweigh it from the fifth on."""
 
-SHARPNESS, WORDS = 10.0, 0.4
+SHARPNESS, WORDS = 13.0, 0.4
 """Logits for a unit of cosine similarity, and what similarity of words counts beside that of meaning.
 
 Both were chosen on 22 organisations of the shipped tickets; where there are enough examples the sharpness is fitted.

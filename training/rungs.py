@@ -82,6 +82,9 @@ def _missing(tickets: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """Say how many tickets each label lacks to be learned in full."""
     for target, counts in tickets.items():
         few = {label: MIN_ROWS - count for label, count in counts.items() if count < MIN_ROWS}
+        if not any(counts.values()):
+            yield f"{target}: {MIN_ROWS} tickets of each label to be learned in full"
+            continue
         for label, lacking in list(few.items())[:_SHOWN]:
             plural = "ticket" if lacking == 1 else "tickets"
             yield f"{target} {label}: {lacking} {plural} more to be learned in full"

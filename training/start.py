@@ -210,9 +210,7 @@ class _Foretold:
         self._made = made
         self._place = {id(row.ticket): place for place, row in enumerate(rows)}
 
-    def predict(
-        self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0
-    ) -> list[Prediction]:
+    def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         return [
             Prediction({target: self._ranked(target, ticket) for target in TARGETS if target in self._made.unseen},
                        language=ticket.language, words=len(words_of(ticket.text)))

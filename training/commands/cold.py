@@ -43,7 +43,7 @@ def start(arguments: list[str]) -> int:
     )
     Shelf.of(options.name)
     tracker = _tracker(options)
-    started = run(settings, tell=lambda text: note(f"· {text}"))
+    started = run(settings, tell=_step)
     if started.dataset is not None:
         for row in started.dataset.bad_rows:
             note(f"left out: {row}")
@@ -57,6 +57,7 @@ def extend(arguments: list[str]) -> int:
     parser.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
     add_data_arguments(parser)
     _add_policy(parser, "policy file with the new categories in it", required=True)
+    parser.add_argument("--rules", type=Path, metavar="FILE", help="rule file (default: the bundle's rules)")
     _add_output(parser)
     options = parser.parse_args(arguments)
     from models.shelf import Shelf
@@ -66,9 +67,13 @@ def extend(arguments: list[str]) -> int:
     path, out = bundle_path(options.bundle), options.out or free_place()
     Shelf.of(options.name)
     tracker = _tracker(options)
-    extended = run(path, read_data(options), options.policy, out, tell=lambda text: note(f"· {text}"))
+    extended = run(path, read_data(options), options.policy, out, rule_file=options.rules, tell=_step)
     _tell(options, tracker, "extend", extended.path, extended.bundle.manifest, extended.measured)
     return 0
+
+
+def _step(text: str) -> None:
+    note(f"· {text}")
 
 
 def _add_policy(parser: Parser, told: str, *, required: bool = False) -> None:

@@ -47,7 +47,7 @@ def train(arguments: list[str]) -> int:
 
 
 def published(tracker: Any, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:
-    """Track and register a bundle; one whose tracking is lost on the way is kept, and the way to make up for it told."""
+    """Track and register a bundle; where tracking is lost on the way the bundle is kept, and it is told what to do."""
     from training.publish import publish
     from triage.errors import TrackingUnavailable
 
@@ -123,7 +123,9 @@ def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str
         raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
     manifest, record, extras, on = read_manifest(path), None, None, ""
     if options.full and rung_of(manifest).name != FULL:
-        raise InvalidRequest(f"--full trains again as triage train does: this bundle stands on {rung_of(manifest).name}")
+        raise InvalidRequest(
+            f"--full trains again as triage train does: this bundle stands on {rung_of(manifest).name}"
+        )
     if options.full:
         record, extras = read_record(path), _extras(options, manifest)
     elif options.data:
