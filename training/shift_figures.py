@@ -1,4 +1,4 @@
-"""What the correction for expected shares does: figures with and without it, on tickets as they came and as expected."""
+"""What the correction for expected shares does: figures with and without it, on tickets as they came or expected."""
 
 from __future__ import annotations
 
