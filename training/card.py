@@ -92,8 +92,8 @@ def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
     yield "tickets that come like those of the calibration part. After a change of products, teams or habits, or at"
     yield "another organisation, that is no promise: watch the realised rate and train again."
     if rung.name == EXTENDED:
-        yield "It was made before labels were added: those are never decided without a person, and of the others nothing"
-        yield "is decided that was not before."
+        yield "It was made before labels were added: those are never decided without a person; the thresholds of the"
+        yield "others stand, and their confidence is scaled down where a new label is likely."
 
 
 def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -34,6 +34,7 @@ from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy
 from triage.policy_file import read_policy
+from triage.rules import RuleBook
 
 TARGET = "category"
 _LEAST_PAST = 50
@@ -94,7 +95,7 @@ def extend(
     heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
     heads[TARGET] = _with_newcomers(heads[TARGET], found)
     model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
-    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, rules)
+    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, _unmeasured(rules, new))
     inside = bundle.manifest["encoder"].get("inside")
     saved = save_bundle(
         out,
@@ -233,6 +234,15 @@ def _silenced(old: NeighbourIndex, rows: Sequence[LabelledTicket]) -> dict[str, 
     codes = dict(old.codes)
     codes[TARGET] = np.where(heard, np.int32(UNLABELLED), codes[TARGET]).astype(np.int32)
     return codes
+
+
+def _unmeasured(rules: RuleBook, new: Sequence[str]) -> RuleBook:
+    """Forget the precision of rules that name a new label: where no ticket had it they were never right."""
+    kept = {rule.name: dict(rule.precision) for rule in rules.rules}
+    for rule in rules.rules:
+        if rule.names(TARGET) in new:
+            kept[rule.name].pop(TARGET, None)
+    return rules.measured(kept)
 
 
 def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:
