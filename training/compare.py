@@ -102,7 +102,7 @@ def compare(
         mine = challenger.outcomes.get(target)
         if mine is None:
             obstacles.append(
-                f"the challenger was asked about no {target}, the champion was: its record has no such answers"
+                f"the challenger has no head for {target}, or none of its tickets has one; the champion has"
             )
             continue
         ours = _paired(champion, theirs, challenger, mine)

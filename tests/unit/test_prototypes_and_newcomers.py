@@ -72,7 +72,7 @@ def test_expected_shares_move_prototypes() -> None:
 def test_a_newcomer_takes_little_from_the_past_and_is_told_from_it(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     past = Past.of(np.concatenate([blob(rng, label, 60) for label in (0, 1, 2)]))
-    tickets, fresh = blob(rng, 9, count), blob(rng, 9, 30)
+    tickets, fresh = blob(rng, 9, count, noise=0.08), blob(rng, 9, 30, noise=0.08)
     found = set_apart(past, np.eye(DIM, dtype=np.float32)[9], tickets, 0.25)
     assert found.drawn_over <= DRAWN_OVER + 1 / len(past.vectors)
     assert ((fresh @ found.weights + found.intercept) > 0).mean() > 0.8
