@@ -87,6 +87,8 @@ def extend(
     rows = [row for row in resolved.rows if row.labels.get(TARGET) in new and row.weight > 0]
     past_places = _past_places(bundle.model.history, new)
     counts = _counts(rows, past_places, new)
+    if policy.version == bundle.policy.version:
+        say(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
     say(f"adding {', '.join(new)} from {len(rows)} tickets; {len(resolved) - len(rows)} others are left unread")
     cached = CachedEncoder(bundle.encoder)
     vectors = _rounded(cached.encode([row.ticket.text for row in rows]) if rows else None, bundle)

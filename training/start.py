@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ from training.prototypes import Told, phrases_of, prototype_head
 from training.record import FILE
 from training.replay import precisions, replay
 from training.rungs import DESCRIPTIONS, EXAMPLES, ladder_facts
+from training.task import LEARN
 from triage.defaults import default_policy, default_rules
-from triage.errors import InvalidPolicy
+from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy
 from triage.policy_file import read_policy
@@ -64,7 +65,7 @@ class StartSettings:
         data: Files with the few labelled tickets there are; none goes by the descriptions alone.
         mapping: Roles with the column that plays them, None switching a role off.
         policy: A policy file; None takes the default policy.
-        rules: A rule file; None takes the default rules.
+        rules: A rule file; None takes the default rules, as far as they name labels of the policy.
         encoder: As in `training.task.TrainSettings`.
         skip_bad_rows: Leave unusable rows out instead of stopping.
     """
@@ -109,8 +110,8 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, tell: Tell
     """
     say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
-    policy = default_policy() if settings.policy is None else read_policy(settings.policy)
-    rules = rules_for(policy, settings.rules, default_rules())
+    policy = _policy(settings)
+    rules = rules_for(policy, settings.rules, _fitting(default_rules(), policy))
     _refuse_single_labels(policy)
     dataset = _read(settings, policy)
     rows = [row for row in dataset.rows if row.weight > 0] if dataset else []
@@ -182,6 +183,30 @@ def _odds(policy: Policy, target: str) -> NDArray[np.float64] | None:
     """Return what turns equal shares of the labels into those that the policy expects; None where it states none."""
     stated = list(policy.expected_shares(target).values())
     return odds_for(np.full(len(stated), 1 / len(stated)), np.array(stated)) if stated else None
+
+
+def _policy(settings: StartSettings) -> Policy:
+    if settings.policy is None:
+        return default_policy()
+    if str(settings.policy) == LEARN and not settings.policy.exists():
+        raise InvalidRequest(
+            "--policy learn takes labels from a history: a start needs a policy file whose labels are described"
+        )
+    return read_policy(settings.policy)
+
+
+def _fitting(rules: RuleBook, policy: Policy) -> RuleBook:
+    """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
+    known = {target: {entry.label for entry in policy.entries(target)} for target in TARGETS}
+    fitting = [
+        replace(
+            rule,
+            tier=rule.tier if rule.tier in known["tier"] else None,
+            category=rule.category if rule.category in known["category"] else None,
+        )
+        for rule in rules.rules
+    ]
+    return RuleBook((*(rule for rule in fitting[:-1] if rule.tier or rule.category), fitting[-1]))
 
 
 def _refuse_single_labels(policy: Policy) -> None:

@@ -64,6 +64,19 @@ def test_descriptions_alone_make_a_bundle_that_suggests(
     assert triage("report", out, tickets, "--out", tmp_path / "page.html").status == 0
 
 
+def test_a_policy_of_ones_own_needs_no_rules_of_ones_own(triage: Triage, encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        '[[categories]]\nlabel = "printing"\ndescription = "printers, toner"\n[[categories]]\nlabel = "kitchen"\n'
+    )
+    arguments = ("--policy", tmp_path / "own.toml", "--encoder", encoder, "--out", tmp_path / "b", "--no-register")
+    assert triage("start", *arguments).status == 0
+    bundle = load_bundle(tmp_path / "b")
+    assert {rule.names("category") for rule in bundle.rules.rules} == {"printing", None}
+    assert all(rule.names("tier") is None for rule in bundle.rules.rules)
+    decision = triage("predict", tmp_path / "b", "the kitchen sink", "--json").document
+    assert (decision["tier"], decision["category"], decision["automation"]) == (None, "kitchen", "suggested")
+
+
 def test_a_handful_of_tickets_weighs_in_and_the_card_says_what_is_missing(
     triage: Triage, encoder: Path, tmp_path: Path
 ) -> None:
@@ -97,9 +110,8 @@ def test_a_start_refuses_in_one_line(triage: Triage, encoder: Path, tmp_path: Pa
     assert "'weather'" in triage("start", strange, *where).error
     assert "cannot be read" in triage("start", "--policy", tmp_path / "absent.toml", *where).error
     (tmp_path / "one.toml").write_text('[[categories]]\nlabel = "all"\n')
-    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "rest"\nkind = "fallback"\ncategory = "all"\n')
-    single = triage("start", "--policy", tmp_path / "one.toml", "--rules", tmp_path / "rules.toml", *where)
-    assert "one category only" in single.error
+    assert "one category only" in triage("start", "--policy", tmp_path / "one.toml", *where).error
+    assert "takes labels from a history" in triage("start", "--policy", "learn", *where).error
     assert not (tmp_path / "b").exists()
     few = write_rows(tmp_path / "few.jsonl", handful(1))
     assert "triage start" in triage("train", few, "--encoder", encoder, "--out", tmp_path / "b").error
