@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from training.record import Record
-from training.rungs import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, Rung, rung_of
+from training.rungs import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Rung, rung_of
 from training.slices import confused_pairs, slices
 
 SPLITS = {
@@ -84,7 +84,7 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
 
 
 def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
-    if rung.name in (DESCRIPTIONS, EXAMPLES):
+    if rung.name in STARTED:
         yield "Nothing: at this rung no label of the model is acted on without a person; only bypass rules decide."
         return
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")

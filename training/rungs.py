@@ -14,6 +14,9 @@ from triage.prediction import TARGETS
 
 DESCRIPTIONS, EXAMPLES, FULL, EXTENDED = "descriptions", "examples", "full", "extended"
 
+STARTED = (DESCRIPTIONS, EXAMPLES)
+"""Rungs on which nothing was set aside and the model decides nothing."""
+
 HANDFUL = 8
 """Tickets of a label that make a handful."""
 

@@ -85,7 +85,11 @@ def test_bundles_off_the_lower_rungs_are_registered_promoted_and_served(
     data = write_rows(tmp_path / "p.jsonl", [{"body": "the barrier of the car park is shut", "category": "parking"}])
     arguments = ("extend", bundle, data, "--policy", tmp_path / "policy.toml", "--out", tmp_path / "x", "--json")
     assert triage(*arguments).document["version"] == "2"
-    assert triage("promote", "--json").document["promoted"]
+    refused = triage("promote", "--data", write_rows(tmp_path / "none.jsonl", shipped_rows(3)))
+    assert refused.status != 0  # tickets that were given are compared on, whatever came before
+    outgrown = triage("promote")
+    assert outgrown.status == 0 and "version 1 was only started" in outgrown.out
+    assert triage("promote", "helpdesk-triage", "1").status == 1  # never the other way round
     assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["tier"]
     card = next((fresh_home / "artifacts").rglob("model-card.md")).read_text()
     assert "rung of the cold-start ladder" in card
