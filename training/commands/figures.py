@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.console import say, table
-from training.shift_figures import FIGURES
 
 
 def show_measured(measured: Mapping[str, Any]) -> None:
@@ -52,9 +51,10 @@ def show_measured(measured: Mapping[str, Any]) -> None:
 
 def _show_shift(target: str, shift: Mapping[str, Any]) -> None:
     say(f"\n{target}: beliefs corrected for the shares that the policy expects, and as they were learned")
+    keys = ("accuracy", "ece", "coverage", "selective_risk")
     header = ["tickets", "correction", "accuracy", "ECE", "decided", "wrong of those"]
     rows = [
-        [tickets, correction, *(shift[key][correction][figure] for figure in FIGURES)]
+        [tickets, correction, *(shift[key][correction][figure] for figure in keys)]
         for tickets, key in (("as they came", "as_it_came"), ("weighted to the shares", "as_expected"))
         for correction in ("with", "without")
     ]
