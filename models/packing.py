@@ -104,21 +104,25 @@ def _kind(member: Member) -> str:
 
 def _head_arrays(head: Head) -> dict[str, Array]:
     arrays: dict[str, Array] = {"combiner": head.combiner.weights, "combiner-bias": head.combiner.bias}
-    for member in (*head.members, *head.beside):
-        if isinstance(member, NetworkMember):
-            for part in NETWORK_PARTS:
-                arrays[f"{member.name}-{part}"] = getattr(member, part)
-        if isinstance(member, LinearMember):
-            arrays[f"{member.name}-intercept"] = member.intercept
-            if member.sparse is not None:
-                arrays[f"{member.name}-sparse"] = member.sparse
-            if member.dense is not None:
-                arrays[f"{member.name}-dense"] = member.dense
+    for member in (*head.members, *head.beside, *([head.newcomers] if head.newcomers else [])):
+        arrays |= _member_arrays(member)
     arrays |= _calibrator_arrays(head.calibrator)
     if head.odds is not None:
         arrays["odds"] = head.odds
-    if head.newcomers is not None and head.newcomers.dense is not None:
-        arrays |= {"newcomers-intercept": head.newcomers.intercept, "newcomers-dense": head.newcomers.dense}
+    return arrays
+
+
+def _member_arrays(member: Member) -> dict[str, Array]:
+    """Name the arrays of a member; the votes of neighbours are those of the history."""
+    arrays: dict[str, Array] = {}
+    if isinstance(member, NetworkMember):
+        arrays = {f"{member.name}-{part}": getattr(member, part) for part in NETWORK_PARTS}
+    if isinstance(member, LinearMember):
+        arrays[f"{member.name}-intercept"] = member.intercept
+        if member.sparse is not None:
+            arrays[f"{member.name}-sparse"] = member.sparse
+        if member.dense is not None:
+            arrays[f"{member.name}-dense"] = member.dense
     return arrays
 
 

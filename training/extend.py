@@ -16,7 +16,7 @@ from models.classifier import Head
 from models.encoder import Encoder
 from models.features import sparse_features
 from models.manifest import refuse_occupied
-from models.members import LinearMember, NeighbourMember
+from models.members import LinearMember, Member, NeighbourMember
 from models.model import Model
 from models.neighbours import UNLABELLED, NeighbourIndex
 from models.packing import json_bytes
@@ -195,8 +195,11 @@ def _found(
 def _reading(head: Head, history: NeighbourIndex) -> Head:
     """Return the head with its neighbours taken from a longer history."""
     codes = history.codes[head.target]
-    members = (replace(one, codes=codes) if isinstance(one, NeighbourMember) else one for one in head.members)
-    return replace(head, members=tuple(members))
+
+    def read(members: Sequence[Member]) -> tuple[Member, ...]:
+        return tuple(replace(one, codes=codes) if isinstance(one, NeighbourMember) else one for one in members)
+
+    return replace(head, members=read(head.members), beside=read(head.beside))
 
 
 def _with_newcomers(head: Head, found: Mapping[str, Newcomer]) -> Head:
