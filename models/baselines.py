@@ -26,8 +26,8 @@ def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
     found: dict[str, dict[str, Guesser]] = {}
     for target, head in bundle.model.heads.items():
         codes = bundle.model.history.codes[target]
-        majority = head.labels[int(np.bincount(codes[codes >= 0], minlength=len(head.labels)).argmax())]
-        found[target] = {"majority": _always(majority)}
+        counts = np.bincount(codes[codes >= 0], minlength=len(head.labels))
+        found[target] = {"majority": _always(head.labels[int(counts.argmax())])} if counts.any() else {}
         for member in (*head.members, *head.beside):
             if member.name in NAMES:
                 found[target][NAMES[member.name]] = reader.guesser(target, member)

@@ -13,6 +13,8 @@ from models.members import LinearMember, Member
 
 Probabilities = NDArray[np.float64]
 
+_MAX_LOG_ODDS = 30.0
+
 
 @dataclass(frozen=True)
 class Combiner:
@@ -85,8 +87,10 @@ class Head:
         combiner: How.
         calibrator: What makes it honest.
         reads_category: Whether the combiner's last inputs are the log beliefs of the category head.
-        odds: Factor by label that corrects for another share of labels than in training; None for none.
+        odds: Factor by learned label that corrects for another share of labels than in training; None for none.
         beside: Members that are not combined: baselines.
+        newcomers: Log odds of each label that the head gained after its training, against all learned ones together;
+            these labels come last in `labels`. None where there are none.
     """
 
     target: str
@@ -97,6 +101,12 @@ class Head:
     reads_category: bool = False
     odds: NDArray[np.float64] | None = None
     beside: tuple[Member, ...] = ()
+    newcomers: LinearMember | None = None
+
+    @property
+    def learned(self) -> int:
+        """Number of labels that the members know: the first ones."""
+        return len(self.labels) - (0 if self.newcomers is None else len(self.newcomers.intercept))
 
     def probabilities(self, features: Features, category: Probabilities | None = None) -> Probabilities:
         """Return calibrated probabilities under the shares of labels in training, of shape [n, classes].
@@ -108,19 +118,34 @@ class Head:
         inputs = stacked(
             [member.scores(features) for member in self.members], category if self.reads_category else None
         )
-        return self.calibrator.probabilities(self.combiner.logits(inputs))
+        known = self.calibrator.probabilities(self.combiner.logits(inputs))
+        if self.newcomers is None:
+            return known
+        odds = np.exp(np.clip(self.newcomers.scores(features).astype(np.float64), -_MAX_LOG_ODDS, _MAX_LOG_ODDS))
+        none_of_them = 1.0 / (1.0 + odds.sum(axis=1, keepdims=True))
+        return np.concatenate([known * none_of_them, odds * none_of_them], axis=1)
+
+    def without_newcomers(self, beliefs: Probabilities) -> Probabilities:
+        """Return beliefs about the learned labels alone, adding up to 1 again."""
+        return beliefs if self.newcomers is None else _normalised(beliefs[:, : self.learned])
 
     def in_traffic(self, beliefs: Probabilities) -> Probabilities:
-        """Return beliefs corrected for the shares of labels that traffic has."""
-        return beliefs if self.odds is None else _normalised(beliefs * self.odds)
+        """Return beliefs corrected for the shares of labels that traffic has; newcomers keep theirs."""
+        if self.odds is None:
+            return beliefs
+        known = beliefs[:, : self.learned]
+        shifted = _normalised(known * self.odds)
+        if self.newcomers is None:
+            return shifted
+        return np.concatenate([shifted * known.sum(axis=1, keepdims=True), beliefs[:, self.learned :]], axis=1)
 
     def lexical_weights(self, columns: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return how far a unit of each sparse column pushes each logit, of shape [len(columns), classes]."""
-        total = np.zeros((len(columns), len(self.labels)))
+        total, count = np.zeros((len(columns), len(self.labels))), self.learned
         for place, member in enumerate(self.members):
             if isinstance(member, LinearMember) and member.sparse is not None:
-                block = self.combiner.weights[place * len(self.labels) : (place + 1) * len(self.labels)]
-                total += member.sparse[columns].astype(np.float64) @ block
+                block = self.combiner.weights[place * count : (place + 1) * count]
+                total[:, :count] += member.sparse[columns].astype(np.float64) @ block
         return total
 
 

@@ -55,9 +55,11 @@ class Model:
     def beliefs(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""
         found: dict[str, Probabilities] = {}
+        read = None
         for target in _ORDER:
             if target in self.heads:
-                found[target] = self.heads[target].probabilities(features, found.get("category"))
+                found[target] = self.heads[target].probabilities(features, read)
+                read = self.heads[target].without_newcomers(found[target]) if target == "category" else read
         return {target: self.heads[target].in_traffic(values) for target, values in found.items()}
 
     def predict(

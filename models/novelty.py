@@ -38,6 +38,8 @@ def excluded_share(
     near: NDArray[np.int64], similarity: NDArray[np.float32], codes: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Return the share of the five nearest tickets, by similarity, whose label was too rare to learn; in [0, 1]."""
+    if not len(codes):
+        return np.zeros(len(near))
     first = slice(0, NEIGHBOUR)
     weights = np.where(near[:, first] >= 0, np.maximum(similarity[:, first], 0.0) ** 4, 0.0)
     rare = np.where(near[:, first] >= 0, codes[near[:, first]] == -1, False)

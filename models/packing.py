@@ -92,6 +92,7 @@ def _head_facts(head: Head) -> dict[str, Any]:
         "beside": [{"name": member.name, "kind": _kind(member)} for member in head.beside],
         "calibrator": head.calibrator.kind,
         "reads_category": head.reads_category,
+        **({} if head.newcomers is None else {"newcomers": len(head.newcomers.intercept)}),
     }
 
 
@@ -103,19 +104,25 @@ def _kind(member: Member) -> str:
 
 def _head_arrays(head: Head) -> dict[str, Array]:
     arrays: dict[str, Array] = {"combiner": head.combiner.weights, "combiner-bias": head.combiner.bias}
-    for member in (*head.members, *head.beside):
-        if isinstance(member, NetworkMember):
-            for part in NETWORK_PARTS:
-                arrays[f"{member.name}-{part}"] = getattr(member, part)
-        if isinstance(member, LinearMember):
-            arrays[f"{member.name}-intercept"] = member.intercept
-            if member.sparse is not None:
-                arrays[f"{member.name}-sparse"] = member.sparse
-            if member.dense is not None:
-                arrays[f"{member.name}-dense"] = member.dense
+    for member in (*head.members, *head.beside, *([head.newcomers] if head.newcomers else [])):
+        arrays |= _member_arrays(member)
     arrays |= _calibrator_arrays(head.calibrator)
     if head.odds is not None:
         arrays["odds"] = head.odds
+    return arrays
+
+
+def _member_arrays(member: Member) -> dict[str, Array]:
+    """Name the arrays of a member; the votes of neighbours are those of the history."""
+    arrays: dict[str, Array] = {}
+    if isinstance(member, NetworkMember):
+        arrays = {f"{member.name}-{part}": getattr(member, part) for part in NETWORK_PARTS}
+    if isinstance(member, LinearMember):
+        arrays[f"{member.name}-intercept"] = member.intercept
+        if member.sparse is not None:
+            arrays[f"{member.name}-sparse"] = member.sparse
+        if member.dense is not None:
+            arrays[f"{member.name}-dense"] = member.dense
     return arrays
 
 
@@ -212,13 +219,21 @@ class _HeadFiles:
         sparse = self.maybe(f"{name}-sparse", (widths.columns, classes))
         return LinearMember(name, intercept, sparse, self.maybe(f"{name}-dense", (widths.dim, classes)))
 
+    def newcomers(self, added: int, widths: _Widths) -> LinearMember:
+        intercept = self.load("newcomers-intercept", np.float32, 1)
+        if len(intercept) != added:
+            raise ValueError("newcomers of another number")
+        return LinearMember("newcomers", intercept, None, self.maybe("newcomers-dense", (widths.dim, added)))
+
 
 def _head(
     target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], widths: _Widths
 ) -> Head:
     labels, arrays = tuple(facts["labels"]), _HeadFiles(target, files)
+    added = int(facts.get("newcomers", 0))
     members, beside = (
-        tuple(arrays.member(one, codes, len(labels), widths) for one in facts[part]) for part in ("members", "beside")
+        tuple(arrays.member(one, codes, len(labels) - added, widths) for one in facts[part])
+        for part in ("members", "beside")
     )
     return Head(
         target,
@@ -229,6 +244,7 @@ def _head(
         bool(facts["reads_category"]),
         arrays.load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None,
         beside,
+        arrays.newcomers(added, widths) if added else None,
     )
 
 

@@ -1,5 +1,6 @@
 """The verbs of this wing, as the `triage` command finds them."""
 
+from training.commands.cold import extend, start
 from training.commands.history import data
 from training.commands.learn import evaluate, report, train
 from training.commands.registry import models, promote, pull, register, rollback
@@ -8,6 +9,7 @@ from training.commands.route import policy, predict, rules, score
 __all__ = [
     "data",
     "evaluate",
+    "extend",
     "models",
     "policy",
     "predict",
@@ -18,5 +20,6 @@ __all__ = [
     "rollback",
     "rules",
     "score",
+    "start",
     "train",
 ]

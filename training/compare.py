@@ -101,7 +101,9 @@ def compare(
     for target, theirs in champion.outcomes.items():
         mine = challenger.outcomes.get(target)
         if mine is None:
-            obstacles.append(f"the challenger has no head for {target}, the champion has")
+            obstacles.append(
+                f"the challenger has no head for {target}, or none of its tickets has one; the champion has"
+            )
             continue
         ours = _paired(champion, theirs, challenger, mine)
         common = max(common, len(ours.true))

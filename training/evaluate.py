@@ -13,6 +13,7 @@ from models.triager import Triager
 from training import metrics
 from training.answers import Answers, Progress, TargetAnswers, ask
 from training.data import LabelledTicket
+from training.shift_figures import shift_figures
 from triage.decision import Source
 from triage.errors import InvalidDataset
 from triage.policy import Policy
@@ -63,6 +64,8 @@ def measure(triager: Triager, answers: Answers, baselines: Baselines | None = No
         target: _of_target(found, triager.policy, _guesses(found, answers, rules, (baselines or {}).get(target, {})))
         for target, found in answers.targets.items()
     }
+    for target, figures in shift_figures(triager, answers).items():
+        targets[target]["label_shift"] = figures
     automatic, right = answers.automatic, answers.right
     return {
         "rows": len(answers.rows),

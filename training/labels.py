@@ -141,6 +141,7 @@ def refuse_unlearnable(rows: Sequence[LabelledTicket], targets: Sequence[str]) -
             for target, (_, rare) in found.items()
         )
         raise InvalidDataset(
-            f"nothing can be learned: a target needs two classes with {MIN_ROWS} rows each, but {seen}; add rows"
+            f"nothing can be learned: a target needs two classes with {MIN_ROWS} rows each, but {seen}; add rows, "
+            "or take what there is with triage start, which goes by the policy's descriptions and a few tickets"
         )
     return usable

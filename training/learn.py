@@ -160,10 +160,34 @@ def _empty_model(
     lexicon, fields = build_lexicon([ticket.text for ticket in tickets]), build_fields(tickets)
     sparse = sparse_features(lexicon, fields, tickets)
     topics = _topics(lexicon, sparse, seed)
+    history = history_of(rows, vectors, topics.project(sparse), labels, codes, policy)
+    model = Model(lexicon, fields, topics, history, {}, {}, policy.sensitive_clearance)
+    return model, sparse
+
+
+def history_of(
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    topics: NDArray[np.float32],
+    labels: Mapping[str, tuple[str, ...]],
+    codes: Mapping[str, NDArray[np.int32]],
+    policy: Policy,
+) -> NeighbourIndex:
+    """Lay tickets out as the history of a model.
+
+    Args:
+        rows: The tickets.
+        vectors: Their embeddings.
+        topics: What the topics say of their words.
+        labels: By target, what `codes` counts in.
+        codes: By target; see `codes_of`.
+        policy: Says what is sensitive.
+    """
+    tickets = [row.ticket for row in rows]
     sensitive = np.array([row.sensitive or _sensitive_label(policy, row) for row in rows], dtype=bool)
-    history = NeighbourIndex(
+    return NeighbourIndex(
         vectors=vectors,
-        topics=topics.project(sparse).astype(np.float16).astype(np.float32),
+        topics=topics.astype(np.float16).astype(np.float32),
         ids=tuple(ticket.id for ticket in tickets),
         titles=tuple("" if hidden else ticket.subject[:200] for ticket, hidden in zip(tickets, sensitive, strict=True)),
         labels=dict(labels),
@@ -171,8 +195,6 @@ def _empty_model(
         sensitive=sensitive,
         written={target: tuple(row.labels.get(target) for row in rows) for target in ("tier", "category")},
     )
-    model = Model(lexicon, fields, topics, history, {}, {}, policy.sensitive_clearance)
-    return model, sparse
 
 
 def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:

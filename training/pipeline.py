@@ -27,6 +27,7 @@ from training.labels import learn_policy, learnable, refuse_unlearnable, resolve
 from training.learn import Learned, labels_of, learn, relearn
 from training.record import FILE
 from training.replay import precisions, replay
+from training.rungs import FULL, ladder_facts
 from training.split import Split, split
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
@@ -67,8 +68,8 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Tell
     say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
     policy, dataset = _read(settings, say)
-    rules = _rules(settings, policy)
-    chosen, files = (encoder, None) if encoder is not None else _encoder(settings.encoder, say)
+    rules = rules_for(policy, settings.rules, NO_RULES if settings.policy == LEARN else default_rules())
+    chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, say)
     cached = CachedEncoder(chosen)
     say(f"embedding {len(dataset)} tickets")
     vectors = cached.encode([row.ticket.text for row in dataset.rows])
@@ -199,17 +200,16 @@ def _policy(settings: TrainSettings) -> Policy:
     return default_policy() if settings.policy is None else read_policy(Path(settings.policy))
 
 
-def _rules(settings: TrainSettings, policy: Policy) -> RuleBook:
-    if settings.rules is not None:
-        rules = read_rules(settings.rules)
-    else:
-        rules = NO_RULES if settings.policy == LEARN else default_rules()
+def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBook:
+    """Return the rules of a file, or those given; every label that they name must be the policy's."""
+    rules = otherwise if file is None else read_rules(file)
     known = {target: [entry.label for entry in policy.entries(target)] for target in ("tier", "category")}
-    check_labels(rules, known, where=str(settings.rules or "default rules"))
+    check_labels(rules, known, where=str(file or "rules in use"))
     return rules
 
 
-def _encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
+def open_encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
+    """Return an encoder and the directory of its ONNX files, None where it has none."""
     kind, colon, source = name.partition(":")
     if colon and kind == "sentence-transformers":
         return SentenceTransformerEncoder(source), None
@@ -268,6 +268,7 @@ def _facts(
             "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
         },
         "metrics": _headline(measured),
+        "ladder": ladder_facts(FULL, final.bundle.policy, dataset.rows),
     }
 
 

@@ -18,6 +18,7 @@ from training.data import LabelledTicket
 from training.evaluate import measure
 from training.publish import publish, read_record
 from training.record import Record
+from training.rungs import STARTED, rung_of
 from training.tracking import Tracker, Version
 from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
 from triage.ticket import Ticket
@@ -76,7 +77,8 @@ def promote(
     """Let a challenger take over an alias if it holds up against the version that has it.
 
     Both are compared on the tickets that were set aside in the training of both, by the answers they gave before they
-    had seen them; or, where `rows` are given, on those. The first version of an alias needs no comparison.
+    had seen them; or, where `rows` are given, on those. The first version of an alias needs no comparison, nor does the
+    first trained one after one that was only started.
 
     Args:
         tracker: The registry.
@@ -94,7 +96,8 @@ def promote(
     path = fetch_to_shelf(tracker, shelf, challenger)
     before = _present(tracker, shelf, alias)
     comparison = None
-    if before is not None and before != challenger.version:
+    apart = before is not None and before != challenger.version
+    if before is not None and apart and (rows or not _outgrown(shelf.path(before), path)):
         tell(f"comparing version {challenger.version} with {alias} {before}")
         comparison = _compared(shelf.path(before), path, margin, rows)
     promoted = force or comparison is None or comparison.passed
@@ -112,6 +115,12 @@ def _present(tracker: Tracker, shelf: Shelf, alias: str) -> str | None:
             fetch_to_shelf(tracker, shelf, version)
             return version.version
     return next((at.version for at in shelf.history(alias)[-1:]), None)
+
+
+def _outgrown(champion: Path, challenger: Path) -> bool:
+    """Say whether a trained version follows one that was only started: that one set no part aside to compare on."""
+    before, after = (rung_of(read_manifest(path)).name for path in (champion, challenger))
+    return before in STARTED and after not in STARTED
 
 
 def _compared(champion: Path, challenger: Path, margin: float, rows: Sequence[LabelledTicket]) -> Comparison:

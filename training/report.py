@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training import plots
-from training.card import POLICIES, SPLITS, rung
+from training.card import POLICIES, SPLITS
 from training.faithful import Deletion
 from training.record import Outcome, Record
+from training.rungs import rung_of
 from training.slices import confused_pairs, slices
 
 _MOST_SLICES, _MOST_CLASSES = 18, 40
@@ -69,11 +70,10 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
     environment.filters["pct"] = lambda value: f"{100 * value:.1f} %"
     environment.filters["num"] = lambda value: f"{value:.3f}"
     environment.filters["reason"] = lambda name: _REASONS.get(name, name)
-    name, means, needs = rung(manifest, record)
     return environment.get_template("report.html").render(
         manifest=manifest,
         measured=record.measured,
-        rung={"name": name, "means": means, "needs": needs},
+        rung=rung_of(manifest),
         policy=POLICIES.get(manifest["settings"].get("policy"), "a file of its own"),
         split=SPLITS.get(manifest["data"].get("split"), "?"),
         on=on,

@@ -15,6 +15,8 @@ import pytest
 
 from models.shelf import CHAMPION, Shelf
 from training.tracking import Tracker
+from triage.defaults import default_policy
+from triage.policy_file import dump_policy
 
 from .conftest import Said, Triage, shipped_rows, write_rows
 
@@ -71,6 +73,26 @@ def _check_artifacts(home: Path, run_id: str) -> None:
     assert run.data.params["settings.target_risk"] == "0.2"
     assert 0 < run.data.metrics["tier/accuracy"] <= 1
     assert len(run.data.tags["triage.data_digest"]) == 64
+
+
+def test_bundles_off_the_lower_rungs_are_registered_promoted_and_served(
+    triage: Triage, bundle: Path, encoder: Path, fresh_home: Path, tmp_path: Path
+) -> None:
+    assert triage("start", "--encoder", encoder, "--out", tmp_path / "s", "--json").document["version"] == "1"
+    assert triage("promote", "--json").document["promoted"]
+    parking = '[[categories]]\nlabel = "parking"\ndescription = "car park, barrier, parking permit"\n'
+    (tmp_path / "policy.toml").write_text(dump_policy(default_policy()) + parking, "utf-8")
+    data = write_rows(tmp_path / "p.jsonl", [{"body": "the barrier of the car park is shut", "category": "parking"}])
+    arguments = ("extend", bundle, data, "--policy", tmp_path / "policy.toml", "--out", tmp_path / "x", "--json")
+    assert triage(*arguments).document["version"] == "2"
+    refused = triage("promote", "--data", write_rows(tmp_path / "none.jsonl", shipped_rows(3)))
+    assert refused.status != 0  # tickets that were given are compared on, whatever came before
+    outgrown = triage("promote")
+    assert outgrown.status == 0 and "version 1 was only started" in outgrown.out
+    assert triage("promote", "helpdesk-triage", "1").status == 1  # never the other way round
+    assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["tier"]
+    card = next((fresh_home / "artifacts").rglob("model-card.md")).read_text()
+    assert "rung of the cold-start ladder" in card
 
 
 def few(count: int = 200) -> list[dict[str, object]]:

@@ -34,6 +34,8 @@ def show_measured(measured: Mapping[str, Any]) -> None:
         if "misses" in values:
             misses = values["misses"]
             say(f"  missed by one tier {misses['off_by_one']:.3f}, by two or more {misses['severe']:.3f}")
+        if "label_shift" in values:
+            _show_shift(target, values["label_shift"])
         for row in values["unknown_labels"]:
             say(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong")
     route, held = measured["route"], measured["abstained"]
@@ -45,3 +47,15 @@ def show_measured(measured: Mapping[str, Any]) -> None:
     )
     say("sources: " + ", ".join(f"{name} {count}" for name, count in sorted(measured["sources"].items())))
     say("reasons: " + ", ".join(f"{name} {count}" for name, count in sorted(measured["reasons"].items())))
+
+
+def _show_shift(target: str, shift: Mapping[str, Any]) -> None:
+    say(f"\n{target}: beliefs corrected for the shares that the policy expects, and as they were learned")
+    keys = ("accuracy", "ece", "coverage", "selective_risk")
+    header = ["tickets", "correction", "accuracy", "ECE", "decided", "wrong of those"]
+    rows = [
+        [tickets, correction, *(shift[key][correction][figure] for figure in keys)]
+        for tickets, key in (("as they came", "as_it_came"), ("weighted to the shares", "as_expected"))
+        for correction in ("with", "without")
+    ]
+    say(table(header, rows, indent="  "))

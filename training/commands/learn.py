@@ -29,7 +29,7 @@ def train(arguments: list[str]) -> int:
         note(f"left out: {row}")
     if trained.dataset.ignored_columns:
         note(f"ignored columns: {', '.join(trained.dataset.ignored_columns)}")
-    run_id, version = _published(tracker, trained.path, options.name)
+    run_id, version = published(tracker, trained.path, options.name, "train")
     document = {
         "bundle": str(trained.path),
         "run_id": run_id,
@@ -46,7 +46,8 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
-def _published(tracker: Any, path: Path, name: str) -> tuple[str | None, str | None]:
+def published(tracker: Any, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:
+    """Track and register a bundle; where tracking is lost on the way the bundle is kept, and it is told what to do."""
     from training.publish import publish
     from triage.errors import TrackingUnavailable
 
@@ -56,7 +57,7 @@ def _published(tracker: Any, path: Path, name: str) -> tuple[str | None, str | N
     try:
         return publish(tracker, path, name)
     except TrackingUnavailable as error:
-        note(f"triage train: {error}")
+        note(f"triage {verb}: {error}")
         note(f"the bundle is kept in {path}; triage register {path} makes up for it")
         return None, None
 
@@ -115,11 +116,16 @@ def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str
     from training.card import model_card
     from training.publish import read_record
     from training.report import report as page
+    from training.rungs import FULL, rung_of
     from triage.errors import InvalidRequest
 
     if options.full and not options.data:
         raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
     manifest, record, extras, on = read_manifest(path), None, None, ""
+    if options.full and rung_of(manifest).name != FULL:
+        raise InvalidRequest(
+            f"--full trains again as triage train does: this bundle stands on {rung_of(manifest).name}"
+        )
     if options.full:
         record, extras = read_record(path), _extras(options, manifest)
     elif options.data:

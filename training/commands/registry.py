@@ -127,7 +127,8 @@ def _rows(options: argparse.Namespace) -> Any:
 
 def _show(result: Any, name: str, alias: str) -> None:
     if result.comparison is None:
-        was = "it already was" if result.before == result.version else "the first one: nothing to compare with"
+        first = f"version {result.before} was only started" if result.before else "the first one"
+        was = "it already was" if result.before == result.version else f"{first}: nothing to compare with"
         say(f"{name} {alias} is version {result.version} ({was})")
         return
     comparison = result.comparison

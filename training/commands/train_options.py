@@ -67,7 +67,7 @@ def settings_of(options: argparse.Namespace) -> Any:
     policy = options.policy if options.policy in (None, LEARN) else Path(options.policy)
     return TrainSettings(
         data=tuple(options.data),
-        out=options.out or _free_place(),
+        out=options.out or free_place(),
         mapping=parse_mapping(options.map),
         policy=policy,
         rules=options.rules,
@@ -91,7 +91,7 @@ def _tier_order(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name.strip() for name in options.tier_order.split(",") if name.strip())
 
 
-def _free_place() -> Path:
+def free_place() -> Path:
     """Return a folder for the bundle that does not exist yet: in a checkout its artefacts, else under `TRIAGE_HOME`."""
     from datetime import datetime
 

@@ -1,0 +1,200 @@
+"""From no history to a bundle that suggests, and from a trained bundle to one with a category more, in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.bundle import load_bundle
+from models.triager import Triager
+from triage.decision import Automation, Source
+from triage.defaults import default_policy
+from triage.policy import Category, Policy
+from triage.policy_file import dump_policy
+from triage.ticket import Ticket
+
+from .conftest import Triage, shipped_rows, write_rows
+
+PARKING = """
+[[categories]]
+label = "parking"
+name = "Parking"
+description = "parking spaces, car park, barrier, parking permit, garage"
+"""
+SPACES = ("north", "south", "east", "west", "upper", "lower", "old", "new", "main")
+PARKED = [
+    {"id": f"P-{at}", "body": f"The barrier of the {side} car park stays shut, my parking permit is refused",
+     "tier": "L1", "category": "parking"}
+    for at, side in enumerate(SPACES)
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def with_parking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("policy") / "policy.toml"
+    file.write_text(dump_policy(default_policy()) + PARKING, "utf-8")
+    return file
+
+
+def handful(count: int = 3) -> list[dict[str, object]]:
+    """A few shipped tickets of every category."""
+    found: dict[object, list[dict[str, object]]] = {}
+    for row in shipped_rows(400):
+        found.setdefault(row["category"], []).append(row)
+    return [row for rows in found.values() for row in rows[:count]]
+
+
+def test_descriptions_alone_make_a_bundle_that_suggests(
+    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "first-day"
+    said = triage("start", "--encoder", encoder, "--out", out, "--no-register", "--json").document
+    assert (said["rung"], said["version"], said["targets"]) == ("descriptions", None, {})
+    assert any("triage start DATA" in need for need in said["needs"])
+    decision = triage("predict", out, "the toner of our copier and printer", "--json").document
+    assert decision["targets"]["category"]["label"] == "printing"
+    assert decision["automation"] == "suggested"
+    measured = triage("evaluate", out, tickets, "--json").document["targets"]
+    assert measured["category"]["coverage"] == 0 and set(measured["category"]["baselines"]) == {"rules only"}
+    assert triage("score", out, tickets, "--out", tmp_path / "all.csv").status == 0
+    assert triage("report", out, "--out", tmp_path / "page.html").status == 0
+    assert "**descriptions**" in (tmp_path / "page.md").read_text() and "Nothing" in (tmp_path / "page.md").read_text()
+    assert triage("report", out, tickets, "--out", tmp_path / "page.html").status == 0
+
+
+def test_a_policy_of_ones_own_needs_no_rules_of_ones_own(triage: Triage, encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        '[[categories]]\nlabel = "printing"\ndescription = "printers, toner"\n[[categories]]\nlabel = "kitchen"\n'
+    )
+    arguments = ("--policy", tmp_path / "own.toml", "--encoder", encoder, "--out", tmp_path / "b", "--no-register")
+    assert triage("start", *arguments).status == 0
+    bundle = load_bundle(tmp_path / "b")
+    assert {rule.names("category") for rule in bundle.rules.rules} == {"printing", None}
+    assert all(rule.names("tier") is None for rule in bundle.rules.rules)
+    decision = triage("predict", tmp_path / "b", "the kitchen sink", "--json").document
+    assert (decision["tier"], decision["category"], decision["automation"]) == (None, "kitchen", "suggested")
+
+
+def test_a_handful_of_tickets_weighs_in_and_the_card_says_what_is_missing(
+    triage: Triage, encoder: Path, tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "few.jsonl", handful())
+    arguments = ("--encoder", encoder, "--no-register", "--json")
+    said = triage("start", data, "--out", tmp_path / "one", *arguments).document
+    assert said["rung"] == "examples"
+    assert "category printing: 7 tickets more to be learned in full" in said["needs"]
+    assert said["targets"]["category"]["rows"] == 33
+    again = triage("start", data, "--out", tmp_path / "two", *arguments)
+    assert again.status == 0
+    one, two = (load_bundle(tmp_path / name) for name in ("one", "two"))
+    assert one.digest == two.digest
+    assert one.predict([Ticket(body=str(handful()[0]["body"]))], explain=True)[0].explanation.similar
+    assert triage("report", tmp_path / "one", "--out", tmp_path / "page.html").status == 0
+    assert "printing: 7 tickets more" in (tmp_path / "page.html").read_text()
+    assert "stands on examples" in triage("report", tmp_path / "one", data, "--full").error
+
+
+def test_nothing_at_these_rungs_is_decided_by_the_model(triage: Triage, encoder: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "few.jsonl", handful(9))
+    assert triage("start", data, "--encoder", encoder, "--out", tmp_path / "b", "--no-register").status == 0
+    for decision in Triager.load(tmp_path / "b").decide([Ticket(body=str(row["body"])) for row in handful(9)]):
+        for verdict in decision.targets.values():
+            assert verdict.source is not Source.MODEL or verdict.automation is not Automation.AUTOMATIC
+
+
+def test_a_start_refuses_in_one_line(triage: Triage, encoder: Path, tmp_path: Path, with_parking: Path) -> None:
+    where = ("--encoder", encoder, "--out", tmp_path / "b", "--no-register")
+    strange = write_rows(tmp_path / "strange.jsonl", [{"body": "hello there", "category": "weather"}])
+    assert "'weather'" in triage("start", strange, *where).error
+    assert "cannot be read" in triage("start", "--policy", tmp_path / "absent.toml", *where).error
+    (tmp_path / "one.toml").write_text('[[categories]]\nlabel = "all"\n')
+    assert "one category only" in triage("start", "--policy", tmp_path / "one.toml", *where).error
+    assert "takes labels from a history" in triage("start", "--policy", "learn", *where).error
+    assert not (tmp_path / "b").exists()
+    few = write_rows(tmp_path / "few.jsonl", handful(1))
+    assert "triage start" in triage("train", few, "--encoder", encoder, "--out", tmp_path / "b").error
+
+
+@pytest.fixture(scope="module")
+def extended(bundle: Path, with_parking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from triage.__main__ import main
+
+    place = tmp_path_factory.mktemp("extended")
+    data = write_rows(place / "parked.jsonl", [*PARKED[:8], *shipped_rows(3)])
+    arguments = ["extend", bundle, data, "--policy", with_parking, "--out", place / "new", "--no-register"]
+    assert main([str(argument) for argument in arguments]) == 0
+    return place / "new"
+
+
+def test_a_new_category_is_suggested_the_same_minute_and_never_decided(
+    triage: Triage, bundle: Path, extended: Path
+) -> None:
+    said = triage("predict", extended, PARKED[8]["body"], "--json").document["targets"]["category"]
+    assert (said["label"], said["automation"], said["source"]) == ("parking", "suggested", "model")
+    assert sum(one["probability"] for one in said["alternatives"]) <= 1 + 1e-6
+    before, after = load_bundle(bundle), load_bundle(extended)
+    tickets = [Ticket(body=str(row["body"]), channel=str(row["channel"])) for row in shipped_rows(200)]
+    tops = [[found.top("category").label for found in one.predict(tickets)] for one in (before, after)]  # type: ignore[union-attr]
+    assert sum(a == b for a, b in zip(*tops, strict=True)) >= 0.97 * len(tickets)
+    assert after.gate.targets["category"].per_class == {"parking": None}
+    assert after.gate.targets["category"].threshold == before.gate.targets["category"].threshold
+    assert after.gate.targets["tier"] == before.gate.targets["tier"]
+    explained = after.predict([Ticket(body=str(PARKED[8]["body"]))], explain=True)[0]
+    assert "P-" in explained.explanation.similar[0].ticket_id
+
+
+def test_an_extended_bundle_says_so_and_is_measured_like_any_other(
+    triage: Triage, bundle: Path, extended: Path, tmp_path: Path
+) -> None:
+    manifest = json.loads((extended / "manifest.json").read_text())
+    assert manifest["ladder"]["rung"] == "extended"
+    assert manifest["ladder"]["from"] == json.loads((bundle / "manifest.json").read_text())["digest"]
+    assert manifest["targets"]["category"]["added"]["parking"]["tickets"] == 8
+    data = write_rows(tmp_path / "later.jsonl", PARKED)
+    measured = triage("evaluate", extended, data, "--json").document["targets"]["category"]
+    assert measured["unknown_labels"] == [] and measured["accuracy"] > 0.8 and measured["coverage"] == 0
+    assert triage("report", extended, "--out", tmp_path / "page.html").status == 0
+    card = (tmp_path / "page.md").read_text()
+    assert "**extended**" in card and "category parking: 2 tickets more to be learned in full" in card
+
+
+def test_an_extended_bundle_can_be_extended_again(
+    triage: Triage, extended: Path, with_parking: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(with_parking.read_text() + PARKING.replace("arking", "lants").replace("car park", "watering"))
+    rows = [{"id": f"L-{at}", "body": f"the plants in the {side} hall need watering, leaves are brown",
+             "category": "plants"} for at, side in enumerate(SPACES)]  # fmt: skip
+    out = tmp_path / "again"
+    data = write_rows(tmp_path / "plants.jsonl", rows[:8])
+    said = triage("extend", extended, data, "--policy", policy, "--out", out, "--no-register", "--json").document
+    assert said["rung"] == "extended" and set(said["added"]["category"]) == {"parking", "plants"}
+    bundle = load_bundle(out)
+    found = bundle.predict([Ticket(body=str(rows[8]["body"])), Ticket(body=str(PARKED[8]["body"]))])
+    assert [one.top("category").label for one in found] == ["plants", "parking"]  # type: ignore[union-attr]
+    assert bundle.gate.targets["category"].per_class == {"parking": None, "plants": None}
+
+
+def test_an_extension_refuses_in_one_line(
+    triage: Triage, bundle: Path, encoder: Path, with_parking: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "new", "--no-register")
+    parked, old = write_rows(tmp_path / "p.jsonl", PARKED), write_rows(tmp_path / "o.jsonl", shipped_rows(5))
+    (tmp_path / "same.toml").write_text(dump_policy(default_policy()))
+    assert (
+        "no category that the bundle lacks"
+        in triage("extend", bundle, old, "--policy", tmp_path / "same.toml", *out).error
+    )
+    assert "'parking' has 0 tickets" in triage("extend", bundle, old, "--policy", with_parking, *out).error
+    less_policy = Policy("less", default_policy().tiers, (Category("access"), Category("parking")))
+    (tmp_path / "less.toml").write_text(dump_policy(less_policy))
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "rest"\nkind = "fallback"\ntier = "L1"\n')
+    less = triage("extend", bundle, parked, "--policy", tmp_path / "less.toml", "--rules", rules, *out)
+    assert "lacks category 'business-app'" in less.error
+    started = tmp_path / "started"
+    assert triage("start", "--encoder", encoder, "--out", started, "--no-register").status == 0
+    assert "triage start again" in triage("extend", started, parked, "--policy", with_parking, *out).error
+    assert not (tmp_path / "new").exists()
