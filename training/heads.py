@@ -126,9 +126,11 @@ def refit_head(
     seed: int = 0,
     jobs: int | None = None,
 ) -> Head:
-    """Fit the members of a head anew on more rows; how they are combined and calibrated stays."""
-    members = cross_fit(material, codes, len(fitted.head.labels), None, strength=fitted.strength, seed=seed, jobs=jobs)
-    return replace(fitted.head, members=members.members, beside=members.beside)
+    """Fit the members of a head anew on more rows; baselines, and how members are combined and calibrated, stay."""
+    members = cross_fit(
+        material, codes, len(fitted.head.labels), None, names=MEMBERS, strength=fitted.strength, seed=seed, jobs=jobs
+    )
+    return replace(fitted.head, members=members.members)
 
 
 def _candidates(classes: int, category: bool) -> list[Recipe]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
@@ -37,11 +39,13 @@ class Learned:
         model: Fitted on all rows.
         heads: By target, with the facts of cross-fitting.
         features: Of all rows; neighbours are those of other units.
+        rows: What it learned from.
     """
 
     model: Model
     heads: Mapping[str, FittedHead]
     features: Features
+    rows: Sequence[LabelledTicket]
 
     @property
     def beliefs(self) -> dict[str, Probabilities]:
@@ -94,7 +98,7 @@ def learn(
         for target, fitted in heads.items()
     }
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
-    return Learned(model, heads, features)
+    return Learned(model, heads, features, rows)
 
 
 def relearn(
@@ -106,19 +110,33 @@ def relearn(
     seed: int = 0,
     jobs: int | None = None,
 ) -> Model:
-    """Fit the members anew on more rows; labels, combination and calibration stay as they were learned."""
+    """Fit the members anew on more rows; vocabulary, labels, combination and calibration stay as they were learned."""
     vectors = vectors.astype(np.float16).astype(np.float32)
+    before = learned.model
     labels = {target: fitted.head.labels for target, fitted in learned.heads.items()}
     codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
-    model, lexical = _empty_model(rows, vectors, labels, codes, policy, seed)
-    sparse = matrix(lexical, _columns(model))
+    sparse, topics = _seen_again(learned, rows)
+    history = history_of(rows, vectors, topics, labels, codes, policy)
+    model = replace(before, history=history, heads={})
     nothing, none = np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1), dtype=np.float32)
-    material = Material(sparse, vectors, model.history.topics, nothing, none, nothing, none)
+    material = Material(sparse, vectors, history.topics, nothing, none, nothing, none)
     heads = {
         target: refit_head(fitted, codes[target].astype(np.int64), material, seed=seed, jobs=jobs)
         for target, fitted in learned.heads.items()
     }
     return replace(model, heads=heads)
+
+
+def _seen_again(learned: Learned, rows: Sequence[LabelledTicket]) -> tuple[Any, NDArray[np.float32]]:
+    """Return the sparse features and topics of rows, computed anew only for those that were not learned from."""
+    model, known = learned.model, {id(row): place for place, row in enumerate(learned.rows)}
+    new = [row.ticket for row in rows if id(row) not in known]
+    fresh = sparse_features(model.lexicon, model.fields, new)
+    sparse = sp.vstack([matrix(learned.features.sparse, _columns(model)), matrix(fresh, _columns(model))], format="csr")
+    topics = np.vstack([model.history.topics, model.topics.project(fresh)])
+    later = iter(range(len(learned.rows), len(learned.rows) + len(new)))
+    order = np.array([known[id(row)] if id(row) in known else next(later) for row in rows], dtype=np.int64)
+    return sparse[order], topics[order]
 
 
 def _odds(policy: Policy, head: Head, codes: NDArray[np.int32]) -> NDArray[np.float64] | None:

@@ -40,7 +40,7 @@ class Strength:
 
     lexical: float = 0.3
     hybrid: float = 0.3
-    tolerance: float = 1e-2
+    tolerance: float = 0.1
 
 
 USUAL = Strength()
