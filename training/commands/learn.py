@@ -146,6 +146,7 @@ def _replayed(options: argparse.Namespace) -> Any:
     triager, bundle = open_for_measuring(options.bundle)
     note_learned(bundle, dataset)
     rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
+    bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
     with progress(len(rows), "deciding") as bar:
         answers = ask(triager, rows, bar.update)
     return record_of(triager, answers, measure(triager, answers, baselines_of(bundle)))
