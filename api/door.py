@@ -14,7 +14,7 @@ ARRIVED: ContextVar[float] = ContextVar("arrived")
 """When the request came, on the monotonic clock; unset outside the door."""
 
 _LOOP_SHARE = 0.35
-"""Share of the deadline that may pass until those inside have left; a newcomer then waits its own turn at every step."""
+"""Share of the deadline that may pass until those inside have left; a newcomer then has its own way to go."""
 _QUEUE_SHARE = 0.6
 """Share of the deadline that the queue behind the door may take."""
 _BUSY = 8
