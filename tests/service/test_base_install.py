@@ -16,8 +16,8 @@ OWN = {"triage", "models", "training", "api"}
 ONLY_TRAINING = {"sentence-transformers", "pyarrow"}
 """Imported late: by an encoder that only the training wing makes, and to score a Parquet file."""
 PINNED_BY_ITS_PARENT = {"pydantic-core"}
-NEVER_NAMED = {"python-multipart"}
-"""What Starlette needs to read the forms of the pages."""
+NEVER_NAMED = {"python-multipart", "httptools"}
+"""What Starlette needs to read the forms of the pages, and uvicorn to read HTTP."""
 SCORING = ("console.py", "score.py", "decisions.py", "readers.py", "opening.py")
 """Rooms of the training wing whose verbs (`score`, `predict`) work in a base install as well."""
 
