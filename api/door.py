@@ -14,9 +14,13 @@ ARRIVED: ContextVar[float] = ContextVar("arrived")
 """When the request came, on the monotonic clock; unset outside the door."""
 
 _LOOP_SHARE = 0.35
+"""Share of the deadline that may pass until those inside have left; a newcomer then has its own way to go."""
 _QUEUE_SHARE = 0.6
+"""Share of the deadline that the queue behind the door may take."""
 _BUSY = 8
+"""Below so many inside, how quickly they leave says how few come, not how slow the service is."""
 _LEAVINGS = 64
+"""Over so many leavings the pace is taken: answers go out a micro-batch at a time."""
 
 
 class Door:
@@ -24,7 +28,7 @@ class Door:
 
     A bounded queue in front of the model is not enough: everybody who is inside takes turns on the event loop, so that
     with hundreds of them even a refusal takes seconds. By Little's law a newcomer waits as long as it takes those
-    inside to leave; where that would use up most of the deadline, it is turned away before it is read.
+    inside to leave; where that would use up too much of the deadline, it is turned away before it is read.
 
     Args:
         size: Most requests inside.
@@ -68,7 +72,7 @@ class Door:
         """Count a request out."""
         self._inside -= 1
         self._left.append(time.monotonic())
-        if self._inside < _BUSY:  # then the gaps between those who leave say how few come, not how slow we are
+        if self._inside < _BUSY:
             self._left.clear()
 
     def _seconds_each(self) -> float:

@@ -63,6 +63,8 @@ class Metrics:
         self.swaps = Counter("triage_model_swaps", "Bundles taken into use", registry=registry)
         self.model_ready = _gauge("triage_model_ready", "1 where a model answers, 0 where the rules do", registry)
         self.spooled = _gauge("triage_spooled_tickets", "Decisions kept in memory until the store answers", registry)
+        self.feedback = Counter("triage_feedback", "Feedback taken", ["verdict"], registry=registry)
+        self.webhooks = Counter("triage_webhooks", "Webhooks of helpdesks", ["desk", "outcome"], registry=registry)
         self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
         self.dropped = Counter("triage_dropped_tickets", "Decisions answered but not kept", registry=registry)
 

@@ -53,6 +53,7 @@ class Supervisor:
         self._environment = environment
         self._slots = [_Slot() for _ in range(settings.workers)]
         self._stopping = self._cannot_start = False
+        self._has_served = False  # from then on what keeps one worker from starting must not stop the others
         self._metrics = Path(tempfile.mkdtemp(prefix="triage-metrics-"))
 
     def run(self) -> int:
@@ -74,15 +75,16 @@ class Supervisor:
     def _look_after(self, slot: _Slot) -> None:
         now = time.monotonic()
         if slot.process is not None:
-            if slot.process.poll() is None:
-                return
             quick = now - slot.started < _QUICK_S
+            if slot.process.poll() is None:
+                self._has_served = self._has_served or not quick
+                return
             slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
             slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
             log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
             for left in self._metrics.glob(f"gauge_live*_{slot.process.pid}.db"):
                 left.unlink(missing_ok=True)
-            self._cannot_start = slot.process.returncode == _CANNOT_START
+            self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
             self._stopping = self._stopping or self._cannot_start
             slot.process = None
         if now >= slot.due and not self._stopping:

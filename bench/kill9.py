@@ -2,7 +2,7 @@
 
 Each round lets eight clients write feedback for a moment, kills the service without warning (with PostgreSQL the
 database server as well), starts it again, sends once more what was not acknowledged, and counts: every acknowledged
-row must be there, and every row only once.
+row must be there, and every row only once. At the end the store checks itself.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ class Outcome:
     unanswered: int = 0
     missing: int = 0
     duplicate: int = 0
+    sound: bool = True
     refused: Counter[int] = field(default_factory=Counter)
     restarts_s: list[float] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not self.missing and not self.duplicate and max(self.restarts_s) <= RESTART_S
+        return self.sound and not self.missing and not self.duplicate and max(self.restarts_s) <= RESTART_S
 
     def document(self) -> dict[str, object]:
         return {
@@ -57,6 +58,7 @@ class Outcome:
             "unanswered": self.unanswered,
             "missing": self.missing,
             "duplicate": self.duplicate,
+            "sound": self.sound,
             "other_answers": dict(self.refused),
             "median_restart_s": round(statistics.median(self.restarts_s), 2),
             "slowest_restart_s": round(max(self.restarts_s), 2),
@@ -179,7 +181,15 @@ def rounds(count: int, home: Path, url: str, workers: int, database: Callable[[]
             for writer in writers:
                 writer.check(outcome)
         outcome.rounds += 1
+    outcome.sound = _is_sound(home, url)
     return outcome
+
+
+def _is_sound(home: Path, url: str) -> bool:
+    """Let the store check its own pages and shape."""
+    command = [sys.executable, "-P", "-m", "triage", "store", "check"]
+    environment = {**os.environ, "TRIAGE_HOME": str(home), "TRIAGE_STORE_URL": url}
+    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def _wait_for(writers: list[Writer], writes: int) -> None:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.pages.words import AUTOMATION, REASONS, SOURCES, ago, percent
+from api.pages.words import AUTOMATION, REASONS, SOURCES, ago, percent, prose
 
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -23,7 +23,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(reasons=REASONS, sources=SOURCES, automations=AUTOMATION)
-    environment.filters.update(percent=percent, ago=ago)
+    environment.filters.update(percent=percent, ago=ago, prose=prose)
     return environment
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
 
 AUTOMATION = {
     "automatic": "Decided",
@@ -31,23 +34,41 @@ REASONS = {
     "model_unavailable": "No model is in use. This is what the written rules say.",
 }
 
+_MARKS = (
+    (re.compile(r"\*\*(.+?)\*\*"), r"<strong>\1</strong>"),
+    (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
+    (re.compile(r"\n\n+"), "<br><br>"),
+)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def percent(share: float | None) -> str:
     """Write a share of one in per cent.
 
-    What is not certain is never written as certain.
+    Nothing is written as certain: shares come rounded, and what was measured a few times may fail the next.
 
     Example:
-        >>> percent(0.705), percent(0.999), percent(None)
-        ('70 %', '>99 %', '–')
+        >>> percent(0.705), percent(1.0), percent(0.0), percent(None)
+        ('70 %', '>99 %', '<1 %', '–')
     """
     if share is None:
         return "–"
-    if 0.99 < share < 1:
+    if share > 0.99:
         return ">99 %"
-    return "<1 %" if 0 < share < 0.01 else f"{round(share * 100)} %"
+    return "<1 %" if share < 0.01 else f"{round(share * 100)} %"
+
+
+def prose(text: str) -> Markup:
+    """Write a text of the API's description for a page: everything is escaped, then its few marks become elements.
+
+    Example:
+        >>> str(prose("**Safe**: `a < b`"))
+        '<strong>Safe</strong>: <code>a &lt; b</code>'
+    """
+    marked = str(escape(text))
+    for mark, element in _MARKS:
+        marked = mark.sub(element, marked)
+    return Markup(marked)
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:

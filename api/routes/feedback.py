@@ -17,7 +17,7 @@ from api.routes.predict import IdempotencyKey
 from api.schemas import MAX_NAME_CHARS, Name, Text
 from api.service import Service
 from api.store.history import Caps, Statement
-from api.store.rows import Attempt
+from api.store.rows import UNDONE, Attempt
 from triage.errors import UnknownLabel
 from triage.policy import Policy
 
@@ -94,8 +94,7 @@ async def undo(
 
     def keep() -> dict[str, Any]:
         kept(service, decision_id)
-        who = speaker.agent or agent
-        return service.repository.undo(decision_id, feedback_id, who, key_id=speaker.key_id).document()
+        return take_back(service, decision_id, feedback_id, speaker.agent or agent, speaker)
 
     return await to_thread.run_sync(keep)
 
@@ -108,7 +107,16 @@ def keep_feedback(
     tier, category = labels_of(service.desk.triager.policy, wire.tier, wire.category)
     said = Statement(wire.verdict, speaker.agent or wire.agent, tier, category, wire.reason, wire.comment)
     caps = Caps(service.settings.feedback_cap_key or None, service.settings.feedback_cap_agent or None)
-    return service.repository.feedback(row.id, said, key_id=speaker.key_id, attempt=attempt, caps=caps).document()
+    feedback_row = service.repository.feedback(row.id, said, key_id=speaker.key_id, attempt=attempt, caps=caps)
+    service.metrics.feedback.labels(said.verdict).inc()
+    return feedback_row.document()
+
+
+def take_back(service: Service, decision_id: str, feedback_id: str, agent: str, speaker: Principal) -> dict[str, Any]:
+    """Take feedback of the API or a page back, and return the row that says so as `FeedbackOut` describes it."""
+    row = service.repository.undo(decision_id, feedback_id, agent, key_id=speaker.key_id)
+    service.metrics.feedback.labels(UNDONE).inc()
+    return row.document()
 
 
 def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:

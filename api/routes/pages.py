@@ -16,7 +16,7 @@ from api.keys import sha256
 from api.pages import render, static
 from api.refusals import NotFound, Refused
 from api.routes.decisions import described, kept
-from api.routes.feedback import FeedbackIn, keep_feedback
+from api.routes.feedback import FeedbackIn, keep_feedback, take_back
 from api.routes.session import SIGN_IN, PageRoute
 from api.schemas import TicketIn, to_ticket
 from api.service import Service
@@ -44,7 +44,13 @@ async def desk(request: Request, reader: Reader) -> HTMLResponse:
 async def decision(request: Request, decision_id: str, reader: Reader) -> HTMLResponse:
     """Show one decision, and the form for the next ticket."""
     service: Service = request.app.state.service
-    row = await to_thread.run_sync(kept, service, decision_id)
+    try:
+        row = await to_thread.run_sync(kept, service, decision_id)
+    except NotFound:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        message = "There is no such decision: it was never made here, or is past its retention."
+        return await _page(request, reader, problem=message)
     return await _page(request, reader, shown=described(row, reader, service))
 
 
@@ -115,7 +121,7 @@ async def undo(request: Request, decision_id: str, speaker: Speaker, feedback_id
         request,
         decision_id,
         speaker,
-        lambda: service.repository.undo(decision_id, feedback_id, _agent(speaker), key_id=speaker.key_id),
+        lambda: take_back(service, decision_id, feedback_id, _agent(speaker), speaker),
     )
 
 

@@ -13,7 +13,7 @@ from api.auth import Principal
 from api.desks import Desk
 from api.openapi import problems
 from api.outbound import Courier, owed_for
-from api.refusals import NotFound, Replayed
+from api.refusals import NotFound, Refused, Replayed
 from api.routes.feedback import labels_of
 from api.service import Service
 from api.store.history import Statement
@@ -45,6 +45,22 @@ class Taking:
         self.service, self.desks, self.courier = service, desks, courier
 
     async def take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
+        """Check a webhook, do what it asks, and count how that went; errors are those of `_take`."""
+        outcome = "internal-error"
+        try:
+            taken = await self._take(name, headers, body)
+            outcome = taken.outcome
+            return taken
+        except Refused as error:
+            outcome = error.code
+            raise
+        except StoreUnavailable as error:
+            outcome = f"store-{error.code}"
+            raise
+        finally:  # whoever sends may call a desk what they like: only names of the file become labels
+            self.service.metrics.webhooks.labels(name if name in self.desks else "unknown", outcome).inc()
+
+    async def _take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
         """Check a webhook, and do what it asks.
 
         Raises:
@@ -90,6 +106,7 @@ class Taking:
             stated = (None, None) if verdict == "accepted" else labels
             said = Statement(verdict, correction.agent, *stated, comment=correction.comment)
             repository.feedback(rows[0].id, said)
+            self.service.metrics.feedback.labels(verdict).inc()
             return rows[0].id
 
         decision_id = await to_thread.run_sync(keep)

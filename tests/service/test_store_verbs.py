@@ -22,6 +22,7 @@ from api.store.repository import Repository, open_repository
 from api.store.rows import Entry
 from api.store.tables import StoredTicket
 from api.upkeep import Upkeep
+from training.data import read_dataset
 from triage.__main__ import main
 from triage.ticket import Ticket
 
@@ -188,6 +189,7 @@ def test_exported_feedback_can_be_trained_on(run: Run, store: Repository, tmp_pa
     rows: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["label_source"] for row in rows] == ["person", "person", "machine"]
     assert "example.org" not in out.read_text() and out.stat().st_mode & 0o777 == 0o600
+    assert [row.weight for row in read_dataset([out]).rows] == [1.0, 1.0, 0.0]  # as training reads it
     assert run("feedback", "export", "--out", str(out), "--raw", "--people-only")[0] == 0
     assert "kim1@example.org" in out.read_text() and len(out.read_text().splitlines()) == 2
 

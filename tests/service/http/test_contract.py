@@ -237,3 +237,14 @@ def test_the_same_ticket_gets_the_same_decision(client: TestClient) -> None:
     second = client.post("/v1/predict", json={"id": "S-1", "text": "printer again"}).json()
     assert second["decision_id"] != first["decision_id"]
     assert client.get(f"/v1/decisions/{second['decision_id']}").json()["revision"] == 2
+
+
+def test_a_link_to_a_decision_that_is_gone_is_told_to_people_on_the_page(client: TestClient) -> None:
+    problem_of(client.get("/decisions/gone"), 404)
+    page = client.get("/decisions/gone", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html") and "no such decision" in page.text
+
+
+def test_the_documentation_page_has_no_marks_of_its_source(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "**" not in page and "`" not in page and "<strong>Safe retries</strong>" in page

@@ -29,6 +29,14 @@ def test_rules_alone_may_be_enough(client: TestClient) -> None:
     assert client.get("/readyz").json()["status"] == "rules-only"
 
 
+def test_a_process_that_scores_no_more_is_not_ready(client: TestClient) -> None:
+    batcher = client.app.state.service.batcher  # type: ignore[attr-defined]
+    batcher._scoring_since = time.monotonic() - 60  # a micro-batch that never ends
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "scoring-stuck")
+    assert client.get("/livez").status_code == 200
+
+
 def test_a_locked_store_does_not_hold_up_a_decision(settings: Settings) -> None:
     with TestClient(create_app(settings)) as client:
         holder = sqlite3.connect(settings.home / "store.sqlite", isolation_level=None)

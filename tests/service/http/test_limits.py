@@ -59,6 +59,23 @@ def test_a_thousand_keys_do_not_disturb_each_other() -> None:
     limiter.close()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "path", "document", "status"),
+    [
+        ("max_text_chars", 100, "/v1/predict", {"text": "x" * 101}, 422),
+        ("max_body_bytes", 1024, "/v1/predict", {"text": "x" * 2000}, 413),
+        ("max_batch_tickets", 2, "/v1/predict/batch", {"tickets": [{"text": "a b"}] * 3}, 422),
+        ("max_batch_body_bytes", 262_144, "/v1/predict/batch", {"tickets": [{"text": "x" * 19_000}] * 20}, 413),
+    ],
+)
+def test_limits_of_size_are_settings(
+    setting: str, value: int, path: str, document: object, status: int, tmp_path: Path
+) -> None:
+    for limits, expected in (({}, 200), ({setting: value}, status)):
+        with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, **limits))) as client:
+            assert client.post(path, json=document).status_code == expected
+
+
 @pytest.mark.parametrize("rate", ["lots", "0/minute", "5", "5/fortnight", "-1/second"])
 def test_what_is_no_rate_is_refused_at_the_start(rate: str) -> None:
     with pytest.raises(InvalidRequest, match="TRIAGE_RATE_LIMIT"):

@@ -154,6 +154,29 @@ def test_a_worker_that_dies_is_replaced(
         assert service.stop() == 0
 
 
+def test_a_worker_that_cannot_start_again_leaves_the_others_alone(
+    serve: Serve, until: Callable[..., float], tmp_path: Path
+) -> None:
+    with serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1") as service:
+        until(lambda: len(service.workers()) == 2, 10)
+        time.sleep(5.5)  # what cannot start in the first seconds never could, and that ends the service
+        away = tmp_path / "away"
+        away.mkdir()
+        for path in tmp_path.glob("store.sqlite*"):
+            path.rename(away / path.name)
+        (tmp_path / "store.sqlite").mkdir()  # the store cannot be opened
+        os.kill(service.workers()[0], signal.SIGKILL)
+        until(lambda: service.log.read_text().count("worker_died") >= 2, 30)
+        assert service.process.poll() is None
+        until(lambda: ready(service.client), 10)
+        assert service.predict(text="the printer jams").status_code == 200
+        (tmp_path / "store.sqlite").rmdir()
+        for path in away.iterdir():
+            path.rename(tmp_path / path.name)
+        until(lambda: len(service.workers()) == 2, 20)
+        assert service.stop() == 0
+
+
 def ready(client: httpx.Client) -> bool:
     try:
         return client.get("/readyz").status_code == 200

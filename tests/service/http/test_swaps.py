@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -55,7 +56,7 @@ def in_use(service: TestClient, wanted: str, within_s: float = 20) -> bool:
     return False
 
 
-def failures(service: TestClient) -> float:
+def failures(service: TestClient | httpx.Client) -> float:
     lines = service.get("/metrics").text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith("triage_model_load_failures_total"))
 
@@ -163,27 +164,46 @@ EVIL: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_evil_bundles_are_refused_and_the_old_model_keeps_serving(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.slow
+def test_evil_bundles_are_refused_under_load_and_the_old_model_keeps_serving(
+    shelf: Shelf, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True, poll_s=600))) as service:
-        before = service.post("/v1/predict", json=TICKET).json()
+    monkeypatch.chdir(tmp_path)  # where the mark would be made
+    assert len(EVIL) >= 12
+    with serve("--open-loopback", ready="/readyz", TRIAGE_POLL_S="600", TRIAGE_REQUEST_DEADLINE_S="15") as service:
+        answers: list[Any] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=service.url, timeout=30) as own:
+                while not over.is_set():
+                    answers.append(own.post("/v1/predict", json=TICKET))
+
+        clients = [threading.Thread(target=ask) for _ in range(2)]
+        for client in clients:
+            client.start()
         for number, (kind, spoil) in enumerate(EVIL.items(), 10):
             version = str(number)
             shutil.copytree(shelf.path("2"), shelf.path(version))
             shelf.point(CHAMPION, version, "")
             spoil(shelf.path(version))
-            counted = failures(service)
-            answer = service.post("/v1/model/reload")
+            counted, answered = failures(service.client), len(answers)
+            answer = service.client.post("/v1/model/reload")
             assert (answer.status_code, answer.json()["code"]) == (409, "bundle-refused"), kind
-            assert failures(service) == counted + 1, kind
-            model = service.get("/v1/model").json()
+            assert failures(service.client) == counted + 1, kind
+            model = service.client.get("/v1/model").json()
             assert model["model_version"] == digest(shelf, "1")[:12] and model["last_error"], kind
             shelf.step_back(CHAMPION)
-        after = service.post("/v1/predict", json=TICKET).json()
-        assert all(after[name] == before[name] for name in ("tier", "category", "model_version", "targets"))
-        assert service.get("/readyz").status_code == 200 and not (tmp_path / "mark").exists()
+            while len(answers) < answered + 2 and any(client.is_alive() for client in clients):
+                time.sleep(0.01)
+        over.set()
+        for client in clients:
+            client.join()
+        assert len(answers) >= 2 * len(EVIL) and {answer.status_code for answer in answers} == {200}
+        kept = ("tier", "category", "model_version", "targets")
+        told = {json.dumps([answer.json()[name] for name in kept], sort_keys=True) for answer in answers}
+        assert len(told) == 1 and digest(shelf, "1")[:12] in told.pop()
+        assert service.client.get("/readyz").status_code == 200 and not list(tmp_path.rglob("mark"))
 
 
 def test_what_was_not_promoted_is_refused(service: TestClient, shelf: Shelf) -> None:
