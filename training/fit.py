@@ -27,6 +27,9 @@ MEMBERS = (*FITTED, NEIGHBOURS, LOOK_ALIKES)
 BESIDE = ("embedding",)
 """Fitted once and not combined: a baseline, no more."""
 
+MANY_ROWS = 20_000
+"""From so many rows on the lexical member adds nothing to what hybrid and network know: it too is but a baseline."""
+
 _BLOCK = 512
 
 
@@ -99,7 +102,8 @@ def cross_fit(
     classes: int,
     folds: NDArray[np.int64] | None,
     *,
-    names: Sequence[str] = (*MEMBERS, *BESIDE),
+    names: Sequence[str] = MEMBERS,
+    beside: Sequence[str] = BESIDE,
     strength: Strength = USUAL,
     weights: NDArray[np.float64] | None = None,
     seed: int = 0,
@@ -112,7 +116,8 @@ def cross_fit(
         codes: Label code by row; negative rows are scored but not learned from.
         classes: Number of labels.
         folds: Fold by row; None leaves the out-of-fold scores out.
-        names: Which members.
+        names: Which members are combined.
+        beside: Which are fitted on all rows only, as baselines.
         strength: How freely they may fit.
         weights: How much each row counts; None counts all the same.
         seed: Of solvers that shuffle.
@@ -122,9 +127,9 @@ def cross_fit(
     learnable = (codes >= 0) & (counts > 0)
     tasks = [
         (name, fold)
-        for name in names
+        for name in (*names, *beside)
         if name in FITTED or name in BESIDE
-        for fold in (None, *(() if folds is None or name in BESIDE else np.unique(folds)))
+        for fold in (None, *(() if folds is None or name in beside else np.unique(folds)))
     ]
     tasks.sort(key=lambda task: ((*FITTED, *BESIDE).index(task[0]), task[1] is not None))
     work = (
@@ -154,13 +159,18 @@ def cross_fit(
                 scores[name] = log_votes(near, similarity, voters, classes)
             continue
         members.append(done[name, None][0])
-        if folds is not None and name not in BESIDE:
+        if folds is not None:
             scores[name] = np.zeros((len(codes), classes), dtype=np.float32)
             for fold in np.unique(folds):
                 scores[name][folds == fold] = done[name, fold][1]
-    combined = tuple(member for member in members if member.name not in BESIDE)
-    beside = tuple(member for member in members if member.name in BESIDE)
-    return CrossFit(combined, beside, scores, strength)
+    return CrossFit(tuple(members), tuple(done[name, None][0] for name in beside), scores, strength)
+
+
+def members_for(rows: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which members are combined where there are so many rows, and which stand beside as baselines."""
+    if rows < MANY_ROWS:
+        return MEMBERS, BESIDE
+    return tuple(name for name in MEMBERS if name != "lexical"), ("lexical", *BESIDE)
 
 
 def _jobs(asked: int | None, material: Material) -> int:

@@ -13,7 +13,7 @@ from training.answers import ask
 from training.combine import fit_combiner
 from training.data import Dataset, LabelledTicket
 from training.faithful import deletion_test
-from training.fit import MEMBERS, Material, cross_fit, matrix
+from training.fit import Material, cross_fit, matrix, members_for
 from training.folds import make_folds
 from training.learn import Learned, codes_of, learn
 from training.report import Extras
@@ -79,10 +79,13 @@ def _ablation(
     material = Material(matrix(seen.sparse, columns), *seen[1:])
     codes = codes_of(rows, target, learned.heads[target].head.labels).astype(np.int64)
     folds = make_folds(split.clusters[split.train], codes, _FOLDS, seed)
-    scores = cross_fit(material, codes, len(learned.heads[target].head.labels), folds, seed=seed).scores
-    found = {"nothing": _stacked_accuracy(scores, MEMBERS, codes, folds)}
-    for left_out in MEMBERS:
-        kept = tuple(name for name in MEMBERS if name != left_out)
+    scores = cross_fit(
+        material, codes, len(learned.heads[target].head.labels), folds, names=members_for(len(rows))[0], seed=seed
+    ).scores
+    names = tuple(scores)
+    found = {"nothing": _stacked_accuracy(scores, names, codes, folds)}
+    for left_out in names:
+        kept = tuple(name for name in names if name != left_out)
         found[left_out] = _stacked_accuracy(scores, kept, codes, folds)
     return found
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.classifier import Combiner, Head, Probabilities, softmax, stacked
 from training.calibrate import brier, choose_calibrator, log_loss
 from training.combine import fit_combiner
-from training.fit import MEMBERS, CrossFit, Material, cross_fit
+from training.fit import MEMBERS, CrossFit, Material, cross_fit, members_for
 from training.solvers import USUAL, Strength
 
 _MANY_LABELS = 40
@@ -39,7 +39,7 @@ class Recipe:
     @property
     def name(self) -> str:
         """A name for reports."""
-        whole = "stack" if self.members == MEMBERS else "+".join(self.members)
+        whole = "stack" if len(self.members) > 1 else "+".join(self.members)
         return f"{whole}, freedom {self.freedom:g}" + (", category" if self.reads_category else "")
 
 
@@ -87,9 +87,14 @@ def fit_head(
         seed: Of solvers that shuffle.
         jobs: Processes; None takes one per core where that pays.
     """
-    members = cross_fit(material, codes, len(labels), folds, strength=strength, seed=seed, jobs=jobs)
+    names, beside = members_for(len(codes))
+    members = cross_fit(
+        material, codes, len(labels), folds, names=names, beside=beside, strength=strength, seed=seed, jobs=jobs
+    )
     known = np.flatnonzero(codes >= 0)
-    losses = _compare(_candidates(len(labels), category is not None), members, category, codes, folds, known, seed)
+    losses = _compare(
+        _candidates(names, len(labels), category is not None), members, category, codes, folds, known, seed
+    )
     recipe = min(losses, key=lambda one: (round(losses[one], 4), one.freedom, len(one.members)))
     logits = _cross_combined(recipe, members, category, codes, folds, known)
     calibrator, calibrated, calibration = choose_calibrator(logits[known], codes[known], folds[known])
@@ -127,17 +132,19 @@ def refit_head(
     jobs: int | None = None,
 ) -> Head:
     """Fit the members of a head anew on more rows; baselines, and how members are combined and calibrated, stay."""
+    names = tuple(member.name for member in fitted.head.members)
     members = cross_fit(
-        material, codes, len(fitted.head.labels), None, names=MEMBERS, strength=fitted.strength, seed=seed, jobs=jobs
-    )
+        material, codes, len(fitted.head.labels), None, names=names, beside=(), strength=fitted.strength, seed=seed,
+        jobs=jobs,
+    )  # fmt: skip
     return replace(fitted.head, members=members.members)
 
 
-def _candidates(classes: int, category: bool) -> list[Recipe]:
+def _candidates(names: tuple[str, ...], classes: int, category: bool) -> list[Recipe]:
     many = classes > _MANY_LABELS
-    found = [Recipe(("hybrid",), 0.0), Recipe(MEMBERS, 0.0), Recipe(MEMBERS, 0.003 if many else 0.03)]
-    found += [Recipe(MEMBERS, 0.02)] if many else [Recipe(MEMBERS, 0.3)]
-    return found + ([Recipe(MEMBERS, freedom, True) for freedom in (0.003, 0.03)] if category else [])
+    found = [Recipe(("hybrid",), 0.0), Recipe(names, 0.0), Recipe(names, 0.003 if many else 0.03)]
+    found += [Recipe(names, 0.02)] if many else [Recipe(names, 0.3)]
+    return found + ([Recipe(names, freedom, True) for freedom in (0.003, 0.03)] if category else [])
 
 
 def _compare(
@@ -183,7 +190,7 @@ def _cross_combined(
 
 
 def _stack(recipe: Recipe, members: CrossFit, category: Probabilities | None) -> NDArray[np.float32]:
-    return stacked([members.scores[name] for name in MEMBERS], category if recipe.reads_category else None)
+    return stacked(list(members.scores.values()), category if recipe.reads_category else None)
 
 
 def _combined(
@@ -194,11 +201,12 @@ def _combined(
     fitted = fit_combiner(
         [members.scores[name][rows] for name in recipe.members], extra, codes[rows], freedom=recipe.freedom
     )
-    if recipe.members == MEMBERS:
+    names = tuple(members.scores)
+    if recipe.members == names:
         return fitted
     classes = fitted.weights.shape[1]
-    table = np.zeros((len(MEMBERS) * classes, classes), dtype=np.float32)
+    table = np.zeros((len(names) * classes, classes), dtype=np.float32)
     for place, name in enumerate(recipe.members):
-        at = MEMBERS.index(name) * classes
+        at = names.index(name) * classes
         table[at : at + classes] = fitted.weights[place * classes : (place + 1) * classes]
     return Combiner(table, fitted.bias)
