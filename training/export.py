@@ -62,7 +62,7 @@ def exported_encoder(name: str) -> Path:
     try:
         with _quiet():
             original = SentenceTransformerEncoder(source, device="cpu")
-        _export(name, original, draft)
+        export(name, original, draft)
         with contextlib.suppress(OSError):  # another run finished the same export first: its result is equal
             os.replace(draft, place)
     finally:
@@ -82,7 +82,17 @@ def _key(name: str, source: str) -> str:
     return digest.hexdigest()[:20]
 
 
-def _export(name: str, original: SentenceTransformerEncoder, draft: Path) -> None:
+def export(name: str, original: SentenceTransformerEncoder, draft: Path) -> None:
+    """Write the files of an ONNX encoder into a directory that is there already.
+
+    Args:
+        name: Of the encoder, for messages and for the export's own name.
+        original: On the CPU.
+        draft: The directory.
+
+    Raises:
+        EncoderUnavailable: If it does not export, or the export does not agree with the original.
+    """
     exact = draft / "exact.onnx"
     try:
         _trace(original.model, exact)

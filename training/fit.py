@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from models.lexicon import Rows
 from models.members import LinearMember, Member, NeighbourMember, NetworkMember, log_votes
 from models.neighbours import NEAR, SHUT, Near, best
+from training.folds import left_out
 from training.solvers import USUAL, Strength, fit_member
 
 FITTED = ("hybrid", "lexical", "network")
@@ -111,7 +112,8 @@ def cross_fit(
         material: Features of all rows.
         codes: Label code by row; negative rows are scored but not learned from.
         classes: Number of labels.
-        folds: Fold by row; None leaves the out-of-fold scores out.
+        folds: Fold by row, `SEEN` for rows that are learned from in every fold and never scored; None leaves the
+            out-of-fold scores out.
         names: Which members.
         strength: How freely they may fit.
         weights: How much each row counts; None counts all the same.
@@ -124,7 +126,7 @@ def cross_fit(
         (name, fold)
         for name in names
         if name in FITTED or name in BESIDE
-        for fold in (None, *(() if folds is None or name in BESIDE else np.unique(folds)))
+        for fold in (None, *(() if folds is None or name in BESIDE else left_out(folds)))
     ]
     tasks.sort(key=lambda task: ((*FITTED, *BESIDE).index(task[0]), task[1] is not None))
     work = (
@@ -156,7 +158,7 @@ def cross_fit(
         members.append(done[name, None][0])
         if folds is not None and name not in BESIDE:
             scores[name] = np.zeros((len(codes), classes), dtype=np.float32)
-            for fold in np.unique(folds):
+            for fold in left_out(folds):
                 scores[name][folds == fold] = done[name, fold][1]
     combined = tuple(member for member in members if member.name not in BESIDE)
     beside = tuple(member for member in members if member.name in BESIDE)

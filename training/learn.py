@@ -20,7 +20,7 @@ from models.neighbours import EXCLUDED, UNLABELLED, NeighbourIndex
 from models.topics import Topics
 from training.data import LabelledTicket
 from training.fit import Material, matrix, neighbours_within
-from training.folds import make_folds
+from training.folds import SEEN, make_folds
 from training.heads import FittedHead, fit_head, refit_head
 from training.label_shift import odds_for
 from training.labels import learnable
@@ -40,12 +40,14 @@ class Learned:
         heads: By target, with the facts of cross-fitting.
         features: Of all rows; neighbours are those of other units.
         rows: What it learned from.
+        judged: Rows whose beliefs are cross-fitted; all, unless the encoder had seen some.
     """
 
     model: Model
     heads: Mapping[str, FittedHead]
     features: Features
     rows: Sequence[LabelledTicket]
+    judged: NDArray[np.int64]
 
     @property
     def beliefs(self) -> dict[str, Probabilities]:
@@ -60,6 +62,7 @@ def learn(
     policy: Policy,
     *,
     labels: Mapping[str, tuple[str, ...]] | None = None,
+    seen: NDArray[np.bool_] | None = None,
     grouped: bool = False,
     strength: Strength = USUAL,
     seed: int = 0,
@@ -73,6 +76,8 @@ def learn(
         units: Which rows belong together and never meet across a fold: near-duplicates, or groups.
         policy: Says what is sensitive.
         labels: What each target can be; None takes those of the rows that are frequent enough.
+        seen: Rows that the encoder was adapted to: members learn from them, combination and calibration do not, since
+            their vectors are better than those of any ticket to come. None for none.
         grouped: Whether units are groups such as organisations: then as many folds as pays.
         strength: How freely members may fit.
         seed: Of folds and solvers.
@@ -85,7 +90,9 @@ def learn(
     material, features = _material(model, sparse, vectors, units)
     first = next(iter(codes.values())).astype(np.int64)
     count = GROUP_FOLDS if grouped else FEW_FOLDS if len(rows) > MANY_ROWS else FOLDS
-    folds = make_folds(units, first, count, seed)
+    judged = np.arange(len(rows)) if seen is None else np.flatnonzero(~seen)
+    folds = np.full(len(rows), SEEN)
+    folds[judged] = make_folds(units[judged], first[judged], count, seed)
     heads: dict[str, FittedHead] = {}
     for target in labels:
         category = heads["category"].beliefs if "category" in heads else None
@@ -98,7 +105,7 @@ def learn(
         for target, fitted in heads.items()
     }
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
-    return Learned(model, heads, features, rows)
+    return Learned(model, heads, features, rows, judged)
 
 
 def relearn(

@@ -36,6 +36,8 @@ def train(arguments: list[str]) -> int:
         "version": version,
         "targets": trained.measured["targets"],
     }
+    if "adaptation" in trained.bundle.manifest:
+        document["adaptation"] = trained.bundle.manifest["adaptation"]
     if options.json:
         print_json(document)
         return 0
