@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +88,18 @@ class Verdict:
         )
 
 
-def adaptable(name: str) -> str:
+def adaptable(name: str, *, given: bool = False) -> str:
     """Return what to load for an encoder that is to be adapted.
+
+    Args:
+        name: Of the encoder, or its folder.
+        given: Whether an encoder was handed over ready-made instead.
 
     Raises:
         InvalidRequest: If its weights are not there to be changed, or it could not be exported afterwards.
     """
+    if given:
+        raise InvalidRequest("an encoder that is handed over cannot be adapted: name it in the settings instead")
     source = resolve_encoder(name)
     if name.startswith("sentence-transformers:"):
         raise InvalidRequest(f"--adapt exports what it makes: name the encoder without {name.partition(':')[0]!r}:")
@@ -159,10 +166,21 @@ def adapt_encoder(
     folder.mkdir(parents=True)
     try:
         export(name, original, folder)
+        _mark(folder)
     except EncoderUnavailable as error:
         tell(f"adaptation is not kept: {error}")
         return None
     return Adapted(OnnxEncoder(folder), folder, seen, kept, {**facts, "kept_back": int(kept.sum())})
+
+
+def is_adapted(folder: Path) -> bool:
+    """Say whether an exported encoder was adapted to somebody's labels."""
+    return bool(json.loads((folder / ONNX_FILES[0]).read_text("utf-8")).get("adapted"))
+
+
+def _mark(folder: Path) -> None:
+    facts = json.loads((folder / ONNX_FILES[0]).read_text("utf-8"))
+    (folder / ONNX_FILES[0]).write_text(json.dumps({**facts, "adapted": True}, indent=1), "utf-8")
 
 
 def contest(plain: Learned, adapted: Learned, rows: Sequence[LabelledTicket], units: NDArray[np.int64]) -> Verdict:

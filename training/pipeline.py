@@ -18,7 +18,7 @@ from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
 from models.manifest import refuse_occupied
 from models.packing import json_bytes
 from models.triager import Triager
-from training.adapted import Adapted, Verdict, adapt_encoder, adaptable, adaptation_facts, contest
+from training.adapted import Adapted, Verdict, adapt_encoder, adaptable, adaptation_facts, contest, is_adapted
 from training.answers import ask, record_of
 from training.data import Dataset, LabelledTicket, read_dataset
 from training.embed import CachedEncoder
@@ -60,7 +60,7 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Tell
     say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
     if settings.adapt is not None:
-        adaptable(settings.encoder)
+        adaptable(settings.encoder, given=encoder is not None)
     with tempfile.TemporaryDirectory(prefix="triage-") as workshop:
         return _train(settings, encoder, say, Path(workshop))
 
@@ -259,6 +259,8 @@ def open_encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
         return SentenceTransformerEncoder(source), None
     say(f"encoder {name}")
     folder = exported_encoder(name)
+    if is_adapted(folder):
+        say("this encoder was adapted to tickets before: on the same tickets confidence comes out too high")
     return OnnxEncoder(folder), folder
 
 

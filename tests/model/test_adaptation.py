@@ -19,6 +19,7 @@ from training.learn import learn
 from training.passes import Effort
 from training.pipeline import train
 from training.task import LEARN, Trained, TrainSettings
+from triage.__main__ import main
 from triage.errors import InvalidRequest
 from triage.policy import Policy
 
@@ -190,3 +191,23 @@ def test_too_few_tickets_are_said_to_be_too_few(toy: Toy, write: Write, tmp_path
     trained = train(settings, tell=said.append)
     assert any("adaptation is not tried" in line for line in said)
     assert trained.bundle.manifest["adaptation"] == {"kept": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "needle"),
+    [
+        (["--adapt-minutes", "5"], "give --adapt as well"),
+        (["--adapt", "--adapt-minutes", "0"], "not a positive number"),
+        (["--adapt", "--adapt-minutes", "nan"], "not a positive number"),
+        (["--adapt", "--adapt-steps", "1.5"], "not a positive whole number"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_in_one_line(
+    options: list[str], needle: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(["train", "absent.csv", *options])
+    except SystemExit as left:
+        status = int(left.code or 0)
+    said = capsys.readouterr().err.strip()
+    assert status == 2 and needle in said and "\n" not in said
