@@ -39,10 +39,11 @@ class Adapted:
     """An encoder adapted to some of the rows.
 
     Attributes:
-        encoder: As it will serve.
+        encoder: As it will serve: the vectors of the encoder as it was, then those of the adapted one.
         files: Its directory.
         seen: Whether adaptation saw a row, for all rows of the data.
         kept: Whether a row was kept back for what is fitted on scores, for all rows of the data.
+        plain: Length of the first half of a vector.
         facts: For the manifest.
     """
 
@@ -50,6 +51,7 @@ class Adapted:
     files: Path
     seen: NDArray[np.bool_]
     kept: NDArray[np.bool_]
+    plain: int
     facts: Mapping[str, Any]
 
 
@@ -124,7 +126,10 @@ def adapt_encoder(
     seed: int = 0,
     tell: Teller,
 ) -> Adapted | None:
-    """Adapt an encoder to most of the rows to learn from, and export it.
+    """Adapt an encoder to most of the rows to learn from, and export it beside the one that it was.
+
+    Both travel in one graph. Members with weights look at the plain half alone: on rows that the adapted half has seen
+    they would come to trust it too far (it is right there more often than anywhere else). Neighbours look at both.
 
     Args:
         name: Of the encoder, or its folder.
@@ -153,24 +158,23 @@ def adapt_encoder(
     chosen = np.flatnonzero(seen)
     limit = f"{effort.minutes:g} minutes" if effort.steps is None else f"{effort.steps} steps"
     tell(f"adapting the encoder to {len(chosen)} tickets, {kept.sum()} kept back from it; at most {limit}")
-    original = SentenceTransformerEncoder(adaptable(name))
+    plain, tuned = (SentenceTransformerEncoder(adaptable(name), device="cpu") for _ in range(2))
     facts = adapt(
-        original.model,
+        tuned.model,
         [rows[int(place)].ticket.text for place in chosen],
         {target: values[chosen] for target, values in codes.items()},
         vectors[chosen],
         effort,
         seed=seed,
     )
-    original.model.max_seq_length = effort.max_tokens
     folder.mkdir(parents=True)
     try:
-        export(name, original, folder)
+        export(name, plain, folder, beside=tuned)
         _mark(folder)
     except EncoderUnavailable as error:
         tell(f"adaptation is not kept: {error}")
         return None
-    return Adapted(OnnxEncoder(folder), folder, seen, kept, {**facts, "kept_back": int(kept.sum())})
+    return Adapted(OnnxEncoder(folder), folder, seen, kept, plain.dim, {**facts, "kept_back": int(kept.sum())})
 
 
 def is_adapted(folder: Path) -> bool:

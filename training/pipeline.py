@@ -160,6 +160,7 @@ class _Run:
             learned = learn(
                 rows, vectors, units, self.policy, labels=self.labels, grouped=self.grouped, seed=self.settings.seed,
                 seen=None if self.adapted_to is None else self.adapted_to.seen[fitted],
+                plain=None if self.adapted_to is None else self.adapted_to.plain,
             )  # fmt: skip
             model = learned.model
             guide = self._guide(learned, rows, GUIDE_ROWS if len(held) else len(rows))

@@ -106,7 +106,7 @@ def test_an_encoder_that_proves_better_is_kept_and_travels_in_the_bundle(
     assert told["log_loss"]["adapted"] < told["log_loss"]["plain"] / 2
     assert told["steps"] == ENOUGH.steps and told["device"] and told["tickets"] + told["kept_back"] <= len(toy.texts)
     facts = json.loads((trained.path / "encoder" / "encoder.json").read_text("utf-8"))
-    assert facts["max_tokens"] == ENOUGH.max_tokens and facts["parity"]["int8"] > 0.97
+    assert facts["dim"] == 2 * DIM and facts["adapted"] and facts["parity"]["int8"] > 0.97
     measured = trained.measured["targets"]["category"]
     assert measured["accuracy"] > 0.9
     assert "cross-fitted" in trained.bundle.manifest["gate"]["measured_with"]["calibration"]
