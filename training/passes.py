@@ -36,7 +36,7 @@ class Effort:
 
     minutes: float = 20.0
     steps: int | None = None
-    rate: float = 1e-4
+    rate: float = 2e-4
     head_rate: float = 2e-3
     batch: int = 32
     max_tokens: int = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from models.encoder import SentenceTransformerEncoder
+from models.lexicon import Rows
 from training.adapt import adapt
 from training.adapted import LEAST_ROWS, contest
+from training.fit import FITTED, Material, cross_fit, matrix
 from training.learn import learn
 from training.passes import Effort
 from training.pipeline import train
@@ -171,6 +173,22 @@ def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
     assert abs(sure["h"] - right) < 0.06 < sure["n"] - right
     verdict = contest(honest, honest, rows, units)
     assert not verdict.wins and verdict.rows == 300
+
+
+def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 3, 200)
+    halves = [rng.standard_normal((200, 6)), rng.standard_normal((200, 4)) + codes[:, None]]
+    plain, adapted = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves)
+    sparse = matrix(Rows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32)), 9)
+    topics, none = rng.standard_normal((200, 2)).astype(np.float32), np.zeros((200, 1), dtype=np.float32)
+    both = np.hstack([plain * 0.2**0.5, adapted * 0.8**0.5]).astype(np.float32)
+    alone = Material(sparse, plain.astype(np.float32), topics, none.astype(np.int64), none, none.astype(np.int64), none)
+    beside = replace(alone, dense=both, plain=6)
+    folds = np.arange(200) % 2
+    one, other = (cross_fit(material, codes, 3, folds, names=FITTED, jobs=1) for material in (alone, beside))
+    for name in FITTED:
+        assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
 
 
 @pytest.mark.parametrize(("name", "needle"), [("sentence-transformers:some/model", "exports"), (None, "ONNX export")])
