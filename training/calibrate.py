@@ -62,7 +62,12 @@ def _cross_fitted(
 
 def log_loss(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:
     """Return the mean negative log probability of the right label."""
-    return float(-np.log(np.clip(beliefs[np.arange(len(codes)), codes], 1e-12, None)).mean())
+    return float(losses_of(beliefs, codes).mean())
+
+
+def losses_of(beliefs: Probabilities, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the negative log probability of the right label by row."""
+    return np.asarray(-np.log(np.clip(beliefs[np.arange(len(codes)), codes], 1e-12, None)))
 
 
 def brier(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:

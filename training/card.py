@@ -44,6 +44,7 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     kept = f"{data.get('set_aside', '?')} of them set aside ({SPLITS.get(data.get('split'), 'unknown')})"
     yield f"- {data.get('rows', '?')} tickets, data digest `{str(data.get('digest', ''))[:16]}`, {kept}"
     yield f"- encoder `{manifest.get('encoder', {}).get('name', '?')}`, seed {settings.get('seed', '?')}"
+    yield from _adaptation(manifest)
     yield f"- policy: {POLICIES.get(settings.get('policy'), 'a file of its own')}"
     yield f"- rung of the cold-start ladder: **{rung.name}** ({rung.means}); what comes next needs"
     yield from (f"    - {need}" for need in rung.needs)
@@ -94,6 +95,25 @@ def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
     if rung.name == EXTENDED:
         yield "It was made before labels were added: those are never decided without a person; the thresholds of the"
         yield "others stand, and their confidence is scaled down where a new label is likely."
+
+
+def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
+    told = manifest.get("adaptation")
+    if not told:
+        return
+    if "log_loss" not in told:
+        yield "- adapting the encoder to the desk's labels was asked for and could not be tried"
+        return
+    rates = ", ".join(
+        f"{target} accuracy {each['plain']:.3f} without and {each['adapted']:.3f} with it"
+        for target, each in told["accuracy"].items()
+    )
+    done = f"{told['steps']} steps of {told['batch']} tickets out of {told['tickets']}"
+    losses = f"{told['log_loss']['plain']:.4f} without and {told['log_loss']['adapted']:.4f} with it"
+    yield f"- the encoder {'is' if told['kept'] else 'is not'} adapted to the desk's own labels ({done} were tried):"
+    yield f"  on {told['rows']} tickets kept back from them log loss {losses}, {rates}"
+    if told["kept"]:
+        yield "- combination, calibration and gate were fitted on tickets that the encoder had not been adapted to"
 
 
 def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:

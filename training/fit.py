@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from models.lexicon import Rows
 from models.members import LinearMember, Member, NeighbourMember, NetworkMember, log_votes
 from models.neighbours import NEAR, SHUT, Near, best
+from training.folds import left_out
 from training.solvers import USUAL, Strength, fit_member
 
 FITTED = ("hybrid", "lexical", "network")
@@ -45,6 +46,8 @@ class Material:
         similarity: Their similarity.
         alike: As `near`, by meaning and words together.
         likeness: Their similarity.
+        plain: Leading columns of `dense` that members with weights look at; None for all. The others are of an encoder
+            that was adapted to some of the rows: a member fitted on those would trust it too far.
     """
 
     sparse: Any
@@ -54,6 +57,7 @@ class Material:
     similarity: NDArray[np.float32]
     alike: NDArray[np.int64]
     likeness: NDArray[np.float32]
+    plain: int | None = None
 
 
 def matrix(rows: Rows, columns: int) -> Any:
@@ -115,7 +119,8 @@ def cross_fit(
         material: Features of all rows.
         codes: Label code by row; negative rows are scored but not learned from.
         classes: Number of labels.
-        folds: Fold by row; None leaves the out-of-fold scores out.
+        folds: Fold by row, `SEEN` for rows that are learned from in every fold and never scored; None leaves the
+            out-of-fold scores out.
         names: Which members are combined.
         beside: Which are fitted on all rows only, as baselines.
         strength: How freely they may fit.
@@ -129,7 +134,7 @@ def cross_fit(
         (name, fold)
         for name in (*names, *beside)
         if name in FITTED or name in BESIDE
-        for fold in (None, *(() if folds is None or name in beside else np.unique(folds)))
+        for fold in (None, *(() if folds is None or name in beside else left_out(folds)))
     ]
     tasks.sort(key=lambda task: ((*FITTED, *BESIDE).index(task[0]), task[1] is not None))
     work = (
@@ -161,7 +166,7 @@ def cross_fit(
         members.append(done[name, None][0])
         if folds is not None:
             scores[name] = np.zeros((len(codes), classes), dtype=np.float32)
-            for fold in np.unique(folds):
+            for fold in left_out(folds):
                 scores[name][folds == fold] = done[name, fold][1]
     return CrossFit(tuple(members), tuple(done[name, None][0] for name in beside), scores, strength)
 
@@ -191,10 +196,15 @@ def _fit_and_score(
     seed: int,
 ) -> tuple[Member | None, NDArray[np.float32] | None]:
     rows = np.flatnonzero(fitted)
+    dense, scale = material.dense[rows], 1.0
+    if material.plain is not None:
+        scale = float(np.linalg.norm(material.dense[0, : material.plain]))
+        dense = dense[:, : material.plain] / np.float32(scale)
     member = fit_member(
-        name, material.sparse[rows], material.topics[rows], material.dense[rows], codes[rows], classes, weights[rows],
-        strength, seed,
-    )  # fmt: skip
+        name, material.sparse[rows], material.topics[rows], dense, codes[rows], classes, weights[rows], strength, seed
+    )
+    if material.plain is not None:
+        member = _widened(member, material.plain, material.dense.shape[1], scale)
     if scored is None:
         return member, None
     held = np.flatnonzero(scored)
@@ -207,3 +217,17 @@ def _fit_and_score(
     if member.dense is not None:
         scores += material.dense[held] @ member.dense
     return None, scores
+
+
+def _widened(member: Member, plain: int, columns: int, scale: float) -> Member:
+    """Make a member that was fitted on unit vectors read them where they are the scaled beginning of longer ones."""
+
+    def wide(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.pad(weights / np.float32(scale), ((0, columns - plain), (0, 0)))
+
+    if isinstance(member, NetworkMember):
+        topics = len(member.inward) - plain
+        return replace(member, inward=np.concatenate([member.inward[:topics], wide(member.inward[topics:])]))
+    if isinstance(member, LinearMember) and member.dense is not None:
+        return replace(member, dense=wide(member.dense))
+    return member

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+SEEN = -1
+"""Fold of rows that what is fitted has seen already: always learned from, never scored."""
+
 FEW_UNITS = 60
 """Up to so many units, folds are balanced by their size; from there on chance does it."""
 
@@ -31,6 +34,11 @@ def make_folds(units: NDArray[np.int64], labels: NDArray[np.int64], count: int, 
         fold_of_unit = np.empty(len(names), dtype=np.int64)
         fold_of_unit[order] = np.arange(len(names)) % count
     return fold_of_unit[rows_of]
+
+
+def left_out(folds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the folds that are left out in turn, ascending."""
+    return np.unique(folds[folds != SEEN])
 
 
 def _by_size(sizes: NDArray[np.int64], shuffled: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from models.classifier import Combiner, Head, Probabilities, softmax, stacked
 from training.calibrate import brier, choose_calibrator, log_loss
 from training.combine import fit_combiner
 from training.fit import MEMBERS, CrossFit, Material, cross_fit, members_for
+from training.folds import SEEN, left_out
 from training.solvers import USUAL, Strength
 
 _MANY_LABELS = 40
@@ -51,7 +52,8 @@ class FittedHead:
         head: Fitted on all rows.
         recipe: What was chosen.
         strength: How freely the members were fitted.
-        beliefs: Cross-fitted, calibrated probabilities of all rows, of shape [n, classes].
+        beliefs: Cross-fitted, calibrated probabilities of all rows, of shape [n, classes]; of no worth where the
+            fold is `SEEN`.
         facts: Scores of the candidates and of the calibration, for the report.
     """
 
@@ -81,7 +83,8 @@ def fit_head(
         labels: Learnable labels; codes count in them.
         codes: Label code by row, negative where there is none to learn.
         material: Features of all rows.
-        folds: Fold by row; nothing crosses them.
+        folds: Fold by row; nothing crosses them. From rows marked `SEEN` the members learn, and nothing else does:
+            what they score there is no evidence.
         category: Cross-fitted beliefs of the category head, which the tier may read.
         strength: How freely members may fit.
         seed: Of solvers that shuffle.
@@ -91,7 +94,7 @@ def fit_head(
     members = cross_fit(
         material, codes, len(labels), folds, names=names, beside=beside, strength=strength, seed=seed, jobs=jobs
     )
-    known = np.flatnonzero(codes >= 0)
+    known = np.flatnonzero((codes >= 0) & (folds != SEEN))
     losses = _compare(
         _candidates(names, len(labels), category is not None), members, category, codes, folds, known, seed
     )
@@ -161,7 +164,7 @@ def _compare(
     most = _WHERE_MANY_LABELS if codes.max() >= _MANY_LABELS else _ROWS_TO_CHOOSE_ON
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))
-    coarse = folds % _FOLDS_TO_CHOOSE_ON if len(np.unique(folds)) > _FOLDS_TO_CHOOSE_ON else folds
+    coarse = np.where(folds == SEEN, SEEN, folds % _FOLDS_TO_CHOOSE_ON)
     losses = {}
     for recipe in recipes:
         logits = _cross_combined(recipe, members, category, codes, coarse, rows)
@@ -180,7 +183,7 @@ def _cross_combined(
     """Return logits of all rows from combiners that had not seen the row's fold."""
     whole = _stack(recipe, members, category)
     logits = np.zeros((len(codes), next(iter(members.scores.values())).shape[1]))
-    numbers = np.unique(folds)
+    numbers = left_out(folds)
     fitted = Parallel(n_jobs=os.cpu_count(), prefer="threads")(
         delayed(_combined)(recipe, members, category, codes, learned[folds[learned] != fold]) for fold in numbers
     )

@@ -20,7 +20,7 @@ from models.neighbours import EXCLUDED, UNLABELLED, NeighbourIndex
 from models.topics import Topics
 from training.data import LabelledTicket
 from training.fit import Material, matrix, neighbours_within
-from training.folds import make_folds
+from training.folds import SEEN, make_folds
 from training.heads import FittedHead, fit_head, refit_head
 from training.label_shift import odds_for
 from training.labels import learnable
@@ -40,12 +40,16 @@ class Learned:
         heads: By target, with the facts of cross-fitting.
         features: Of all rows; neighbours are those of other units.
         rows: What it learned from.
+        judged: Rows whose beliefs are cross-fitted; all, unless the encoder had seen some.
+        plain: Leading columns of the vectors that members with weights look at; None for all.
     """
 
     model: Model
     heads: Mapping[str, FittedHead]
     features: Features
     rows: Sequence[LabelledTicket]
+    judged: NDArray[np.int64]
+    plain: int | None = None
 
     @property
     def beliefs(self) -> dict[str, Probabilities]:
@@ -60,6 +64,8 @@ def learn(
     policy: Policy,
     *,
     labels: Mapping[str, tuple[str, ...]] | None = None,
+    seen: NDArray[np.bool_] | None = None,
+    plain: int | None = None,
     grouped: bool = False,
     strength: Strength = USUAL,
     seed: int = 0,
@@ -73,6 +79,10 @@ def learn(
         units: Which rows belong together and never meet across a fold: near-duplicates, or groups.
         policy: Says what is sensitive.
         labels: What each target can be; None takes those of the rows that are frequent enough.
+        seen: Rows that the encoder was adapted to: members learn from them, combination and calibration do not, since
+            their vectors are better than those of any ticket to come. None for none.
+        plain: Leading columns of the vectors that come from an encoder which has seen no labels: members with weights
+            look at no others. None for all.
         grouped: Whether units are groups such as organisations: then as many folds as pays.
         strength: How freely members may fit.
         seed: Of folds and solvers.
@@ -82,10 +92,12 @@ def learn(
     labels = labels_of(rows) if labels is None else labels
     codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
     model, sparse = _empty_model(rows, vectors, labels, codes, policy, seed)
-    material, features = _material(model, sparse, vectors, units)
+    material, features = _material(model, sparse, vectors, units, plain)
     first = next(iter(codes.values())).astype(np.int64)
     count = GROUP_FOLDS if grouped else FEW_FOLDS if len(rows) > MANY_ROWS else FOLDS
-    folds = make_folds(units, first, count, seed)
+    judged = np.arange(len(rows)) if seen is None else np.flatnonzero(~seen)
+    folds = np.full(len(rows), SEEN)
+    folds[judged] = make_folds(units[judged], first[judged], count, seed)
     heads: dict[str, FittedHead] = {}
     for target in labels:
         category = heads["category"].beliefs if "category" in heads else None
@@ -98,7 +110,7 @@ def learn(
         for target, fitted in heads.items()
     }
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
-    return Learned(model, heads, features, rows)
+    return Learned(model, heads, features, rows, judged, plain)
 
 
 def relearn(
@@ -119,7 +131,7 @@ def relearn(
     history = history_of(rows, vectors, topics, labels, codes, policy)
     model = replace(before, history=history, heads={})
     nothing, none = np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1), dtype=np.float32)
-    material = Material(sparse, vectors, history.topics, nothing, none, nothing, none)
+    material = Material(sparse, vectors, history.topics, nothing, none, nothing, none, learned.plain)
     heads = {
         target: refit_head(fitted, codes[target].astype(np.int64), material, seed=seed, jobs=jobs)
         for target, fitted in learned.heads.items()
@@ -221,11 +233,12 @@ def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:
 
 
 def _material(
-    model: Model, sparse: Rows, vectors: NDArray[np.float32], units: NDArray[np.int64]
+    model: Model, sparse: Rows, vectors: NDArray[np.float32], units: NDArray[np.int64], plain: int | None
 ) -> tuple[Material, Features]:
     topics = model.history.topics
     near = neighbours_within(vectors, topics, units)
-    return Material(matrix(sparse, _columns(model)), vectors, topics, *near), Features(sparse, vectors, topics, *near)
+    features = Features(sparse, vectors, topics, *near)
+    return Material(matrix(sparse, _columns(model)), vectors, topics, *near, plain), features
 
 
 def _topics(lexicon: Lexicon, sparse: Rows, seed: int) -> Topics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +18,18 @@ from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
 from models.manifest import refuse_occupied
 from models.packing import json_bytes
 from models.triager import Triager
+from training.adapted import Adapted, Verdict, adapt_encoder, adaptable, adaptation_facts, contest, is_adapted
 from training.answers import ask, record_of
 from training.data import Dataset, LabelledTicket, read_dataset
 from training.embed import CachedEncoder
 from training.evaluate import measure
 from training.export import exported_encoder
-from training.gating import Certificates, Evidence, build_gate, certificate_facts, evidence_of, languages_of
-from training.labels import learn_policy, learnable, refuse_unlearnable, resolve_labels
+from training.facts import Certified, facts_of
+from training.gating import Evidence, build_gate, evidence_of, languages_of
+from training.labels import learn_policy, refuse_unlearnable, resolve_labels
 from training.learn import Learned, labels_of, learn, relearn
 from training.record import FILE
 from training.replay import precisions, replay
-from training.rungs import FULL, ladder_facts
 from training.split import Split, split
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
@@ -39,16 +41,6 @@ from triage.rules_file import read_rules
 CALIBRATION_SHARE, CALIBRATION_ROWS, LEAST_CALIBRATION = 0.1, 4000, 1000
 GUIDE_ROWS, RULE_PRECISION_ROWS = 4000, 5
 Teller = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class _Certified:
-    """A model with its gate, on some of the rows."""
-
-    bundle: Bundle
-    learned: Learned
-    certificates: Mapping[str, Certificates]
-    calibration: str
 
 
 def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Teller | None = None) -> Trained:
@@ -67,6 +59,13 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Tell
     """
     say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
+    if settings.adapt is not None:
+        adaptable(settings.encoder, given=encoder is not None)
+    with tempfile.TemporaryDirectory(prefix="triage-") as workshop:
+        return _train(settings, encoder, say, Path(workshop))
+
+
+def _train(settings: TrainSettings, encoder: Encoder | None, say: Teller, workshop: Path) -> Trained:
     policy, dataset = _read(settings, say)
     rules = rules_for(policy, settings.rules, NO_RULES if settings.policy == LEARN else default_rules())
     chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, say)
@@ -80,11 +79,17 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Tell
         settings, policy, rules, dataset.rows, vectors, units, parts.kind == "group", cached, labels_of(dataset.rows)
     )
     first = run.certified(parts.train)
+    adaptation: dict[str, Any] | None = None
+    if settings.adapt is not None:
+        run, first, adapted, verdict = run.adapted(parts.train, first, workshop, say)
+        adaptation = adaptation_facts(adapted, verdict)
+        if adapted is not None and verdict is not None and verdict.wins:
+            chosen, files = adapted.encoder, adapted.files
     say("replaying the part set aside")
     measured, record = run.replayed(first, parts.test)
     say("learning from all tickets")
     final = run.certified(np.arange(len(dataset)), first)
-    facts = _facts(settings, dataset, parts, first, final, measured)
+    facts = facts_of(settings, dataset, parts, first, final, measured, adaptation)
     bundle = replace_encoder(final.bundle, chosen)
     saved = save_bundle(settings.out, bundle, facts, encoder_files=files, extras={FILE: json_bytes(record)})
     say(f"saved {settings.out}")
@@ -109,15 +114,41 @@ class _Run:
     grouped: bool
     encoder: Encoder
     labels: Mapping[str, tuple[str, ...]]
+    adapted_to: Adapted | None = None
 
-    def certified(self, places: NDArray[np.int64], before: _Certified | None = None) -> _Certified:
+    def adapted(
+        self, places: NDArray[np.int64], plain: Certified, workshop: Path, say: Teller
+    ) -> tuple[_Run, Certified, Adapted | None, Verdict | None]:
+        """Try an adapted encoder; return the run and the model that go on, and how it came."""
+        places = self._usable(places)
+        learned = np.setdiff1d(places, self._calibration(places))
+        assert self.settings.adapt is not None
+        found = adapt_encoder(
+            self.settings.encoder, self.rows, self.vectors, self.units, learned, self.labels, self.settings.adapt,
+            workshop / "encoder", seed=self.settings.seed, tell=say,
+        )  # fmt: skip
+        if found is None:
+            return self, plain, None, None
+        cached = CachedEncoder(found.encoder, cache=workshop / "vectors")
+        vectors = cached.encode([row.ticket.text for row in self.rows])
+        challenger = replace(self, encoder=cached, vectors=vectors, adapted_to=found)
+        say("learning around the adapted encoder")
+        second = challenger.certified(places)
+        verdict = contest(plain.learned, second.learned, [self.rows[place] for place in learned], self.units[learned])
+        say(f"adaptation {verdict}")
+        return (challenger, second, found, verdict) if verdict.wins else (self, plain, found, verdict)
+
+    def _usable(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        return places[[self.rows[place].weight > 0 for place in places]]
+
+    def certified(self, places: NDArray[np.int64], before: Certified | None = None) -> Certified:
         """Learn from some rows and choose the gate: on a part of its own where there are many, else cross-fitted.
 
         Args:
             places: Row numbers.
             before: An earlier model, whose combination and calibration are kept where there are many rows.
         """
-        places = places[[self.rows[place].weight > 0 for place in places]]
+        places = self._usable(places)
         held = self._calibration(places)
         fitted = np.setdiff1d(places, held)
         rows, vectors, units = [self.rows[place] for place in fitted], self.vectors[fitted], self.units[fitted]
@@ -127,8 +158,10 @@ class _Run:
             guide = None
         else:
             learned = learn(
-                rows, vectors, units, self.policy, labels=self.labels, grouped=self.grouped, seed=self.settings.seed
-            )
+                rows, vectors, units, self.policy, labels=self.labels, grouped=self.grouped, seed=self.settings.seed,
+                seen=None if self.adapted_to is None else self.adapted_to.seen[fitted],
+                plain=None if self.adapted_to is None else self.adapted_to.plain,
+            )  # fmt: skip
             model = learned.model
             guide = self._guide(learned, rows, GUIDE_ROWS if len(held) else len(rows))
         held_rows = [self.rows[place] for place in held]
@@ -137,11 +170,12 @@ class _Run:
             evidence = evidence_of(held_rows, model.beliefs(features), features, model.history)
         else:
             evidence, guide = _not_none(guide), None
-        return self._gated(learned, model, evidence, guide, rows)
+        kind = "set aside" if len(held) else "cross-fitted"
+        return self._gated(learned, model, evidence, guide, rows, f"{kind}, {len(evidence.rows)} rows")
 
     def _guide(self, learned: Learned, rows: list[LabelledTicket], most: int) -> Evidence:
         """Return what cross-fitted models believed about their own rows, or about some of them."""
-        places = np.arange(len(rows))
+        places = learned.judged
         if len(places) > most:
             places = np.sort(np.random.default_rng(self.settings.seed).choice(places, most, replace=False))
         beliefs = {target: values[places] for target, values in learned.beliefs.items()}
@@ -149,8 +183,14 @@ class _Run:
         return evidence_of(chosen, beliefs, learned.features.near_of(places), learned.model.history)
 
     def _gated(
-        self, learned: Learned, model: Any, evidence: Evidence, guide: Evidence | None, rows: list[LabelledTicket]
-    ) -> _Certified:
+        self,
+        learned: Learned,
+        model: Any,
+        evidence: Evidence,
+        guide: Evidence | None,
+        rows: list[LabelledTicket],
+        calibration: str,
+    ) -> Certified:
         languages = languages_of(rows, self.settings.seed)
         gate, floors, certificates = build_gate(
             evidence, self.policy, languages,
@@ -160,21 +200,26 @@ class _Run:
         measured = replay(self.rules, self.policy, rows)
         rules = self.rules.measured(precisions(measured, RULE_PRECISION_ROWS))
         bundle = Bundle(replace(model, set_floors=floors), self.encoder, gate, self.policy, rules)
-        kind = "cross-fitted" if evidence.rows is rows else "set aside"
-        return _Certified(bundle, learned, certificates, f"{kind}, {len(evidence.rows)} rows")
+        return Certified(bundle, learned, certificates, calibration)
 
     def _calibration(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Set rows aside for calibration, whole clusters; none where the rows are too few or come in groups."""
+        """Set rows aside for calibration, whole clusters; none where the rows are too few or come in groups.
+
+        No row that the encoder was adapted to is among them, nor one that was kept back to fit a combination on.
+        """
         wanted = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(places)))
         if self.grouped or wanted < LEAST_CALIBRATION:
             return np.zeros(0, dtype=np.int64)
         names, unit = np.unique(self.units[places], return_inverse=True)
         order = np.random.default_rng(self.settings.seed + 1).permutation(len(names))
+        if self.adapted_to is not None:
+            barred = np.bincount(unit, (self.adapted_to.seen | self.adapted_to.kept)[places]) > 0
+            order = order[~barred[order]]
         sizes = np.bincount(unit)[order]
         chosen = order[np.cumsum(sizes) <= wanted]
         return places[np.isin(unit, chosen)]
 
-    def replayed(self, certified: _Certified, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def replayed(self, certified: Certified, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Put rows through the one door; return the figures, and the record of what was answered."""
         triager = Triager(certified.bundle)
         answers = ask(triager, [self.rows[place] for place in places])
@@ -215,6 +260,8 @@ def open_encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
         return SentenceTransformerEncoder(source), None
     say(f"encoder {name}")
     folder = exported_encoder(name)
+    if is_adapted(folder):
+        say("this encoder was adapted to tickets before: on the same tickets confidence comes out too high")
     return OnnxEncoder(folder), folder
 
 
@@ -228,54 +275,3 @@ def _units(dataset: Dataset, parts: Split) -> NDArray[np.int64]:
         for place, row in enumerate(dataset.rows)
     ]
     return np.array(numbered, dtype=np.int64)
-
-
-def _facts(
-    settings: TrainSettings,
-    dataset: Dataset,
-    parts: Split,
-    first: _Certified,
-    final: _Certified,
-    measured: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Tell readers of the manifest what was asked, what was learned from, and what came out."""
-    return {
-        "settings": {
-            "target_risk": settings.target_risk,
-            "confidence": settings.confidence,
-            "per_class": settings.per_class,
-            "seed": settings.seed,
-            "encoder": settings.encoder,
-            "policy": "learn" if settings.policy == LEARN else "default" if settings.policy is None else "file",
-        },
-        "data": {
-            "digest": dataset.digest,
-            "rows": len(dataset),
-            "split": parts.kind,
-            "set_aside": len(parts.test),
-            "ignored_columns": list(dataset.ignored_columns),
-        },
-        "targets": {
-            target: {
-                "labels": list(head.labels),
-                "excluded": learnable(dataset.rows, target)[1],
-                **first.learned.heads[target].facts,
-            }
-            for target, head in final.bundle.model.heads.items()
-        },
-        "gate": {
-            "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
-            "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
-        },
-        "metrics": _headline(measured),
-        "ladder": ladder_facts(FULL, final.bundle.policy, dataset.rows),
-    }
-
-
-def _headline(measured: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("rows", "accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk", "baselines")
-    targets = measured["targets"]
-    return {
-        "targets": {target: {key: values[key] for key in kept} for target, values in targets.items()},
-        "route": measured["route"],
-    }

@@ -10,6 +10,7 @@ from typing import Any
 from models.bundle import Bundle
 from training.data import Dataset
 from training.export import DEFAULT_ENCODER
+from training.passes import Effort
 from training.split import Split
 
 LEARN = "learn"
@@ -33,6 +34,7 @@ class TrainSettings:
         per_class: Keep that rate within each label, not only over all of a target.
         seed: Of everything that is drawn.
         skip_bad_rows: Leave unusable rows out instead of stopping.
+        adapt: How much is done to adapt the encoder to the labels; None leaves it as it is.
     """
 
     data: tuple[Path, ...]
@@ -47,6 +49,7 @@ class TrainSettings:
     per_class: bool = False
     seed: int = 0
     skip_bad_rows: bool = False
+    adapt: Effort | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def train(arguments: list[str]) -> int:
         "version": version,
         "targets": trained.measured["targets"],
     }
+    if "adaptation" in trained.bundle.manifest:
+        document["adaptation"] = trained.bundle.manifest["adaptation"]
     if options.json:
         print_json(document)
         return 0
@@ -164,6 +166,8 @@ def _extras(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Any:
             f"--full needs the files that the bundle was trained on: the digest of these is {dataset.digest[:12]}, "
             f"not {manifest['data']['digest'][:12]}; name them with the same --map"
         )
+    if manifest.get("adaptation", {}).get("kept"):
+        note("the encoder was adapted to most of these tickets: what each part adds comes out too favourable for it")
     _, bundle = open_for_measuring(options.bundle)
     dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
     seed = int(manifest["settings"]["seed"])

@@ -28,6 +28,15 @@ def train_parser() -> Parser:
     parser.add_argument(
         "--encoder", default=DEFAULT_ENCODER, metavar="NAME|PATH", help="sentence encoder (default %(default)s)"
     )
+    parser.add_argument(
+        "--adapt", action="store_true", help="adapt the encoder to the desk's labels; kept only where it proves better"
+    )
+    parser.add_argument(
+        "--adapt-minutes", type=_positive, metavar="N", help="time for the passes of --adapt (default 20)"
+    )
+    parser.add_argument(
+        "--adapt-steps", type=_count, metavar="N", help="steps of --adapt, whatever the clock says: repeatable"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle: a folder that is absent or empty")
     parser.add_argument(
         "--target-risk",
@@ -55,6 +64,22 @@ def train_parser() -> Parser:
     return parser
 
 
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
 def settings_of(options: argparse.Namespace) -> Any:
     """Turn the arguments of `triage train` into settings of a run.
 
@@ -78,7 +103,19 @@ def settings_of(options: argparse.Namespace) -> Any:
         per_class=options.per_class,
         seed=options.seed,
         skip_bad_rows=options.skip_bad_rows,
+        adapt=_effort(options),
     )
+
+
+def _effort(options: argparse.Namespace) -> Any:
+    from training.passes import Effort
+    from triage.errors import InvalidRequest
+
+    if not options.adapt:
+        if options.adapt_minutes is not None or options.adapt_steps is not None:
+            raise InvalidRequest("--adapt-minutes and --adapt-steps say how much --adapt does: give --adapt as well")
+        return None
+    return Effort(minutes=options.adapt_minutes or 20.0, steps=options.adapt_steps)
 
 
 def _tier_order(options: argparse.Namespace) -> tuple[str, ...]:
