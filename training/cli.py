@@ -3,8 +3,9 @@
 from training.commands.cold import extend, start
 from training.commands.history import data
 from training.commands.learn import evaluate, report, train
+from training.commands.policies import policy
 from training.commands.registry import models, promote, pull, register, rollback
-from training.commands.route import policy, predict, rules, score
+from training.commands.route import predict, rules, score
 
 __all__ = [
     "data",

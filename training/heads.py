@@ -16,6 +16,7 @@ from training.calibrate import brier, choose_calibrator, log_loss
 from training.combine import fit_combiner
 from training.fit import MEMBERS, CrossFit, Material, cross_fit, members_for
 from training.folds import SEEN, left_out
+from training.metrics import ece
 from training.solvers import USUAL, Strength
 
 _MANY_LABELS = 40
@@ -120,10 +121,15 @@ def fit_head(
             for name, scores in members.scores.items()
         },
         "calibration": {"chosen": calibrator.kind, "log_loss": calibration},
+        "ece": {"before": _ece(softmax(logits[known]), codes[known]), "after": _ece(calibrated, codes[known])},
         "brier": {"before": brier(softmax(logits[known]), codes[known]), "after": brier(calibrated, codes[known])},
         "cross_fitted_accuracy": round(float((calibrated.argmax(axis=1) == codes[known]).mean()), 5),
     }
     return FittedHead(head, recipe, members.strength, beliefs, facts)
+
+
+def _ece(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:
+    return round(ece(beliefs.argmax(axis=1) == codes, beliefs.max(axis=1)), 5)
 
 
 def refit_head(

@@ -9,7 +9,7 @@ import pytest
 
 from training.shift_figures import FIGURES
 from triage.defaults import default_policy
-from triage.policy_file import dump_policy
+from triage.policy_file import dump_policy, read_policy
 
 from .conftest import Triage, shipped_rows, write_rows
 
@@ -52,3 +52,17 @@ def test_page_card_and_print_show_both(triage: Triage, shifted: Path, tickets: P
 
 def test_a_policy_without_shares_shows_none(triage: Triage, bundle: Path, tickets: Path) -> None:
     assert "label_shift" not in triage("evaluate", bundle, tickets, "--json").document["targets"]["tier"]
+
+
+def test_shares_of_recent_tickets_become_a_policy_and_never_replace_a_file(
+    triage: Triage, bundle: Path, tmp_path: Path
+) -> None:
+    recent = [{"text": f"{row['subject']} {row['body']}"} for row in shipped_rows(60)]
+    data, out = write_rows(tmp_path / "recent.jsonl", recent), tmp_path / "policy.toml"
+    told = triage("policy", "shares", bundle, data, "--out", out, "--json").document
+    assert told["rows"] == 60
+    assert sum(told["targets"]["tier"]["traffic"].values()) == pytest.approx(1)
+    assert set(read_policy(out).expected_shares("tier")) == set(SHARES)
+    assert "in traffic" in triage("policy", "shares", bundle, data).out
+    assert "there already" in triage("policy", "shares", bundle, data, "--out", out).error
+    assert "none.jsonl is empty" in triage("policy", "shares", bundle, write_rows(tmp_path / "none.jsonl", [])).error

@@ -1,4 +1,4 @@
-"""Verbs that route tickets: score, predict, rules, policy."""
+"""Verbs that route tickets: score, predict, rules."""
 
 from __future__ import annotations
 
@@ -173,59 +173,3 @@ def _replay_rules(options: Any) -> int:
         ]
         say(table(["rule", "kind", "label", "spoke on", "coverage", "precision"], rows))
     return 0
-
-
-def policy(arguments: list[str]) -> int:
-    """Check a policy file and show what it says."""
-    from triage.defaults import default_policy
-    from triage.policy_file import read_policy
-
-    parser = Parser(prog="triage policy", description="Check a policy file.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="check")
-    check = verbs.add_parser("check", help="read a policy file, say what contradicts itself, or show what it holds")
-    check.add_argument("policy", nargs="?", type=Path, metavar="POLICY", help="policy file; the default one without it")
-    check.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
-    found = read_policy(options.policy) if options.policy else default_policy()
-    gaps = _gaps(found)
-    summary = {
-        "version": found.version,
-        "ordinal": found.ordinal,
-        "tiers": list(found.labels("tier")),
-        "folding": dict(found.folding),
-        "categories": list(found.labels("category")),
-        "groups": len(found.groups),
-        "illegal": [list(pair) for pair in sorted(found.illegal)],
-        "remarks": gaps,
-        "ok": True,
-    }
-    if options.json:
-        print_json(summary)
-        return 0
-    say(f"policy {found.version} is fine")
-    say(f"  tiers       {' < '.join(found.labels('tier')) if found.ordinal else ', '.join(found.labels('tier'))}")
-    if found.folding:
-        say(f"  folded      {', '.join(f'{a} into {b}' for a, b in found.folding.items())}")
-    say(f"  categories  {', '.join(found.labels('category'))}")
-    say(f"  groups      {', '.join(dict.fromkeys(group.name for group in found.groups)) or 'none'}")
-    for gap in gaps:
-        say(f"  remark      {gap}")
-    return 0
-
-
-def _gaps(policy: Any) -> list[str]:
-    """Say what a policy leaves open, though nothing in it is wrong."""
-    remarks = [
-        f"{target} {entry.label!r} has no description: where there is no history, it cannot be recognised"
-        for target in policy.targets
-        for entry in policy.entries(target)
-        if not entry.description
-    ]
-    pairs = [(tier, category) for tier in policy.labels("tier") for category in policy.labels("category")]
-    homeless = [pair for pair in pairs if policy.is_legal(*pair) and policy.resolver_group(*pair) is None]
-    if homeless and policy.groups:
-        shown = ", ".join(f"{tier}/{category}" for tier, category in homeless[:5])
-        remarks.append(
-            f"{len(homeless)} legal routes have no resolver group: {shown}{' …' if len(homeless) > 5 else ''}"
-        )
-    return remarks
