@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,11 @@ def test_the_text_alone_is_reason_enough(bundle: Bundle) -> None:
 
 
 def test_doubt_is_low_confidence_or_two_labels_nearly_as_likely(trained: Trained, bundle: Bundle) -> None:
-    tickets = [trained.dataset.rows[place].ticket for place in trained.split.test]
+    tickets = [row.ticket for row in trained.dataset.rows[:160]]
+    torn = [Ticket(body=f"{one.text} {other.text}") for one, other in pairwise(tickets)]
     shut = {name: replace(gate, threshold=None) for name, gate in bundle.gate.targets.items()}
-    gate = replace(bundle.gate, targets=shut, max_novelty=None)
-    found = _reasons(Bundle(bundle.model, bundle.encoder, gate, bundle.policy, NO_RULES), tickets, "category")
+    gate = replace(bundle.gate, targets=shut, max_novelty=None, min_margin=0.3)
+    found = _reasons(Bundle(bundle.model, bundle.encoder, gate, bundle.policy, NO_RULES), torn, "category")
     assert {"low_confidence", "ambiguous"} <= set(found)
     assert "confident" not in found
 
