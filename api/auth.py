@@ -26,6 +26,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 OPEN_ROUTES = (
     "GET /livez",
     "GET /readyz",
+    "HEAD /livez",
+    "HEAD /readyz",
     "GET /sign-in",
     "POST /sign-in",
     "GET /static/{name}",

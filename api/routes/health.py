@@ -22,12 +22,14 @@ _WHY = {
 }
 
 
+@router.head("/livez", include_in_schema=False)  # some load balancers look no further than the status
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readyz(request: Request) -> Response:
     """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping."""

@@ -22,6 +22,7 @@ def test_without_a_model_it_lives_but_is_not_ready(tmp_path: Path) -> None:
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "model-unavailable")
         assert int(answer.headers["retry-after"]) >= 1
+        assert (client.head("/livez").status_code, client.head("/readyz").status_code) == (200, 503)
         assert client.post("/v1/predict", json={"text": "printer"}).json()["reason"] == "model_unavailable"
 
 
