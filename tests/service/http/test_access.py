@@ -21,7 +21,7 @@ from api.store.repository import Repository
 from api.store.rows import SCOPES
 
 TABLE = Path(__file__).parents[3] / "docs" / "integration.md"
-LINE = re.compile(r"^\| `(GET|POST|DELETE) (\S+)` \| ([^|]+) \|$", re.M)
+LINE = re.compile(r"^\| `(GET|HEAD|POST|DELETE) (\S+)` \| ([^|]+) \|$", re.M)
 
 
 @pytest.fixture
