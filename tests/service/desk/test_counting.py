@@ -40,10 +40,11 @@ def test_webhooks_updates_and_feedback_are_counted(told: Any, tmp_path: Path, mo
     (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
     told.answers = [404]
     settings = load_settings(home=tmp_path / "home", rules_only=True, desks=tmp_path / "desks.toml", open_loopback=True)
+    now = int(time.time())  # one clock for all: a second later the same ticket would be another delivery
     with TestClient(create_app(settings)) as client:
 
         def send(document: object, desk: str = "rt", secret: str = SECRET, age_s: int = 0) -> Any:
-            body, stamp = json.dumps(document).encode(), str(int(time.time()) - age_s)
+            body, stamp = json.dumps(document).encode(), str(now - age_s)
             signature = "sha256=" + sign(secret.encode(), stamp, body)
             headers = {"X-Triage-Timestamp": stamp, "X-Triage-Signature": signature}
             return client.post(f"/v1/webhooks/{desk}", content=body, headers=headers)
