@@ -15,7 +15,7 @@ from typing import Any
 
 from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
 
-FORMAT = 1
+FORMAT = 2
 """Version of the bundle's layout; another one is refused."""
 
 MANIFEST = "manifest.json"

@@ -121,7 +121,7 @@ class _Run:
     ) -> tuple[_Run, Certified, Adapted | None, Verdict | None]:
         """Try an adapted encoder; return the run and the model that go on, and how it came."""
         places = self._usable(places)
-        learned = np.setdiff1d(places, self._calibration(places))
+        learned = np.setdiff1d(places, self._calibration(places, self._spent(None)))
         assert self.settings.adapt is not None
         found = adapt_encoder(
             self.settings.encoder, self.rows, self.vectors, self.units, learned, self.labels, self.settings.adapt,
@@ -149,7 +149,7 @@ class _Run:
             before: An earlier model, whose combination and calibration are kept where there are many rows.
         """
         places = self._usable(places)
-        held = self._calibration(places)
+        held = self._calibration(places, self._spent(before))
         fitted = np.setdiff1d(places, held)
         rows, vectors, units = [self.rows[place] for place in fitted], self.vectors[fitted], self.units[fitted]
         if before is not None and len(held):
@@ -202,19 +202,27 @@ class _Run:
         bundle = Bundle(replace(model, set_floors=floors), self.encoder, gate, self.policy, rules)
         return Certified(bundle, learned, certificates, calibration)
 
-    def _calibration(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _spent(self, before: Certified | None) -> NDArray[np.bool_]:
+        """Say which rows the encoder was adapted to, or a combination and its calibration were fitted on already."""
+        spent = np.zeros(len(self.rows), dtype=bool)
+        if self.adapted_to is not None:
+            spent |= self.adapted_to.seen | self.adapted_to.kept
+        if before is not None:
+            learned = set(map(id, before.learned.rows))
+            spent |= np.array([id(row) in learned for row in self.rows], dtype=bool)
+        return spent
+
+    def _calibration(self, places: NDArray[np.int64], spent: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Set rows aside for calibration, whole clusters; none where the rows are too few or come in groups.
 
-        No row that the encoder was adapted to is among them, nor one that was kept back to fit a combination on.
+        No cluster with a spent row is among them: the gate's promise is for rows that nothing at all was fitted on.
         """
         wanted = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(places)))
         if self.grouped or wanted < LEAST_CALIBRATION:
             return np.zeros(0, dtype=np.int64)
         names, unit = np.unique(self.units[places], return_inverse=True)
         order = np.random.default_rng(self.settings.seed + 1).permutation(len(names))
-        if self.adapted_to is not None:
-            barred = np.bincount(unit, (self.adapted_to.seen | self.adapted_to.kept)[places]) > 0
-            order = order[~barred[order]]
+        order = order[np.bincount(unit, spent[places])[order] == 0]
         sizes = np.bincount(unit)[order]
         chosen = order[np.cumsum(sizes) <= wanted]
         return places[np.isin(unit, chosen)]

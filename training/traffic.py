@@ -13,7 +13,8 @@ from training.columns import assign
 from training.data import read_rows, refuse_bad_rows
 from training.label_shift import estimate_shares
 from training.readers import open_source
-from triage.errors import BadRow, InvalidDataset
+from training.rungs import STARTED, rung_of
+from triage.errors import BadRow, InvalidDataset, InvalidRequest
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -64,7 +65,16 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
     Args:
         bundle: Its beliefs are taken as they are under the shares of its history.
         tickets: Recent ones; some hundreds at least, for a share is no surer than a count.
+
+    Raises:
+        InvalidRequest: If the bundle was started without a history, and so knows no shares to go by.
     """
+    rung = rung_of(bundle.manifest)
+    if rung.name in STARTED:
+        raise InvalidRequest(
+            f"shares cannot be learned with a bundle that stands on {rung.name}: its beliefs go by no history; "
+            "train one in full first"
+        )
     plain = replace(bundle.model, heads={t: replace(head, odds=None) for t, head in bundle.model.heads.items()})
     beliefs = plain.beliefs(plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets])))
     found = {}

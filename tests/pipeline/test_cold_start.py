@@ -62,6 +62,7 @@ def test_descriptions_alone_make_a_bundle_that_suggests(
     assert triage("report", out, "--out", tmp_path / "page.html").status == 0
     assert "**descriptions**" in (tmp_path / "page.md").read_text() and "Nothing" in (tmp_path / "page.md").read_text()
     assert triage("report", out, tickets, "--out", tmp_path / "page.html").status == 0
+    assert "stands on descriptions" in triage("policy", "shares", out, tickets).error
 
 
 def test_a_policy_of_ones_own_needs_no_rules_of_ones_own(triage: Triage, encoder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""The gate's promise is for rows that nothing was fitted on: no member, no combination, no calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.encoder import Encoder
+from training import pipeline
+from training.task import TrainSettings
+
+
+def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    encoder: Encoder,
+    shipped: list[dict[str, object]],
+    write: Callable[[Path, list[dict[str, object]]], Path],
+) -> None:
+    combined: set[str] = set()
+    judged: list[set[str]] = []
+    learn, evidence_of = pipeline.learn, pipeline.evidence_of
+
+    def noted_learn(rows: Any, *arguments: Any, **options: Any) -> Any:
+        combined.update(row.ticket.id for row in rows)
+        return learn(rows, *arguments, **options)
+
+    def noted_evidence(rows: Any, *arguments: Any) -> Any:
+        judged.append({row.ticket.id for row in rows})
+        return evidence_of(rows, *arguments)
+
+    monkeypatch.setattr(pipeline, "LEAST_CALIBRATION", 20)  # as from 10,000 rows on
+    monkeypatch.setattr(pipeline, "learn", noted_learn)
+    monkeypatch.setattr(pipeline, "evidence_of", noted_evidence)
+    data = write(tmp_path / "tickets.jsonl", shipped)
+    made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, tell=lambda _: None)
+    saved = judged[-1]
+    assert len(saved) >= 20
+    assert made.bundle.manifest["gate"]["refitted"]["calibration"] == f"set aside, {len(saved)} rows"
+    assert not saved & combined
+    assert not saved & set(made.bundle.model.history.ids)
