@@ -1,4 +1,4 @@
-"""Why a head believes what it does: how far each word and field pushed the label, exact for the linear lexical part."""
+"""Why a head believes what it does: how far each word, field and rule pushed the label, exact for the linear part."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.classifier import Head
 from models.features import FIELD_WEIGHT, Fields
 from models.lexicon import Lexicon, terms_of, words_of
+from models.members import RuleMember
 from triage.prediction import Term
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 SHOWN = 8
@@ -50,6 +53,27 @@ def push(
         for place, margin_of_field in zip(present, margins, strict=True):
             total[fields.names[place]] += FIELD_WEIGHT * float(margin_of_field)
     return dict(total)
+
+
+def push_of_rule(
+    rules: RuleBook, head: Head, fitting: NDArray[np.bool_], label: int, rival: int | None = None
+) -> dict[str, float]:
+    """Return how far the written rule that speaks for a head pushed a label, in logits; empty where none speaks.
+
+    Args:
+        rules: Of the training.
+        head: Whose logits are explained.
+        fitting: Which rules fit the ticket, of shape [rules].
+        label: As for `push`.
+        rival: As for `push`.
+    """
+    for place, member in enumerate(head.members):
+        if isinstance(member, RuleMember) and (speaking := np.flatnonzero(fitting & (member.codes >= 0))).size:
+            weights = head.combiner.weights[place * head.learned + member.codes[speaking[0]]].astype(np.float64)
+            weights = np.pad(weights, (0, len(head.labels) - head.learned))
+            against = weights.mean() if rival is None else weights[rival]
+            return {f"rule={rules.rules[int(speaking[0])].name}": float(weights[label] - against)}
+    return {}
 
 
 def _credit_pieces(lexicon: Lexicon, text: str, pushes: dict[int, float], total: dict[str, float]) -> None:

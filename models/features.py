@@ -1,4 +1,4 @@
-"""What the heads see of a ticket: words and pieces of words, structured fields, and the embedding beside them."""
+"""What the heads see of a ticket: words and pieces of words, structured fields, the embedding, the rules that fit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.lexicon import Lexicon, Rows
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 FIELD_WEIGHT = 0.5
@@ -32,6 +33,7 @@ class Features(NamedTuple):
         similarity: Their cosine similarity, float32 of shape [n, k].
         alike: As `near`, by meaning and words together.
         likeness: Their similarity by meaning and words together.
+        fitting: Which rules of the book fit each ticket, of shape [n, rules].
     """
 
     sparse: Rows
@@ -41,6 +43,7 @@ class Features(NamedTuple):
     similarity: NDArray[np.float32]
     alike: NDArray[np.int64]
     likeness: NDArray[np.float32]
+    fitting: NDArray[np.bool_]
 
     def near_of(self, places: NDArray[np.int64]) -> Features:
         """Return some of the tickets, what concerns their neighbours alone."""
@@ -107,6 +110,16 @@ def build_fields(tickets: Sequence[Ticket]) -> Fields:
 def sparse_features(lexicon: Lexicon, fields: Fields, tickets: Sequence[Ticket]) -> Rows:
     """Return the lexical and field columns of tickets."""
     return fields.beside(lexicon.rows([ticket.text for ticket in tickets]), tickets, lexicon.size)
+
+
+def fitting_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
+    """Say which rules fit each ticket, of shape [n, rules]; one that asks nothing of a ticket fits none."""
+    asking = [rule for rule in enumerate(rules.rules) if not rule[1].is_catch_all]
+    found = np.zeros((len(tickets), len(rules.rules)), dtype=bool)
+    for row, ticket in enumerate(tickets):
+        for place, rule in asking:
+            found[row, place] = rule.matches(ticket)
+    return found
 
 
 def times(rows: Rows, weights: NDArray[np.float32]) -> NDArray[np.float32]:

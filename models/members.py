@@ -1,4 +1,4 @@
-"""Members of a head: linear models and a small network on words and meaning, votes of similar tickets."""
+"""Members of a head: models on words and meaning, votes of similar tickets, what the written rules say."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ VOTERS = 15
 FLOOR = float(np.log(1e-6))
 """Lowest logarithm of a probability that a network gives."""
 
+_NARROW = np.float32(2.0)
 _POWER = 4.0
 _DOUBT = 0.02
 
@@ -90,6 +91,64 @@ class NetworkMember:
         raw -= raw.max(axis=1, keepdims=True)
         logs = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
         return np.asarray(np.maximum(logs, FLOOR), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class KernelMember:
+    """Kernel ridge regression: labels by how alike a ticket is, in topics and meaning, to each of some past ones.
+
+    Attributes:
+        name: Unique within a head.
+        centres: Topics and embedding of the past tickets side by side, float32 of shape [centres, topics + dim].
+        weights: How far likeness to each pushes each label, float32 of shape [centres, classes].
+        intercept: float32 of shape [classes].
+    """
+
+    name: str
+    centres: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    intercept: NDArray[np.float32]
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return raw scores of shape [n, classes]."""
+        return self.values(features.topics, features.dense)
+
+    def values(self, topics: NDArray[np.float32], dense: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return raw scores of rows with these topics and embeddings."""
+        return alikeness(np.hstack([topics, dense]), self.centres) @ self.weights + self.intercept
+
+
+def alikeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Gaussian kernel of rows that are two unit vectors side by side, of shape [n, m]; 1 for equal rows."""
+    return np.asarray(np.exp(_NARROW * (one @ other.T - np.float32(2.0))), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class RuleMember:
+    """What the written rules say: the first that fits and names a label of this target has the voice.
+
+    Attributes:
+        name: Unique within a head.
+        codes: Label code by rule, negative for one that names no label of the head; int32 of shape [rules].
+        classes: Number of labels.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    classes: int
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Return 1 for the label named and 0 for the others, of shape [n, classes]."""
+        return rule_votes(features.fitting, self.codes, self.classes)
+
+
+def rule_votes(fitting: NDArray[np.bool_], codes: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
+    """Return 1 for the label that the first fitting rule names and 0 for the others, of shape [n, classes]."""
+    speaking = fitting & (codes >= 0)
+    votes = np.zeros((len(fitting), classes), dtype=np.float32)
+    rows = np.flatnonzero(speaking.any(axis=1))
+    votes[rows, codes[speaking[rows].argmax(axis=1)]] = 1.0
+    return votes
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from models.agreement import Agreement
 from models.classifier import Head, Probabilities
-from models.explain import push, strongest
-from models.features import Features, Fields, sparse_features
+from models.explain import push, push_of_rule, strongest
+from models.features import Features, Fields, fitting_rules, sparse_features
 from models.language import detect_language
 from models.lexicon import Lexicon, words_of
 from models.neighbours import NeighbourIndex
 from models.novelty import excluded_share, novelty
 from models.topics import Topics
 from triage.prediction import Explanation, Prediction, Score
+from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
 SIMILAR_SHOWN = 5
@@ -36,6 +38,8 @@ class Model:
         heads: One per target that could be learned.
         set_floors: Per target, the probability from which a label belongs to the prediction set.
         sensitive_clearance: Clearance needed to see sensitive past tickets.
+        rules: The written rules as they were in training; what they say of a ticket is one voice among the members.
+        agreement: Makes what is believed of the category agree with the tier; None leaves both alone.
     """
 
     lexicon: Lexicon
@@ -45,12 +49,15 @@ class Model:
     heads: Mapping[str, Head]
     set_floors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sensitive_clearance: int = 2
+    rules: RuleBook = NO_RULES
+    agreement: Agreement | None = None
 
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
         """Return what the heads see of tickets with these embeddings."""
         sparse = sparse_features(self.lexicon, self.fields, tickets)
         topics = self.topics.project(sparse)
-        return Features(sparse, vectors, topics, *self.history.nearest(vectors, topics))
+        near = self.history.nearest(vectors, topics)
+        return Features(sparse, vectors, topics, *near, fitting_rules(self.rules, tickets))
 
     def beliefs(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""
@@ -60,6 +67,8 @@ class Model:
             if target in self.heads:
                 found[target] = self.heads[target].probabilities(features, read)
                 read = self.heads[target].without_newcomers(found[target]) if target == "category" else read
+        if self.agreement is not None:
+            found["category"] = self.agreement.agreed(found["category"], found["tier"])
         return {target: self.heads[target].in_traffic(values) for target, values in found.items()}
 
     def predict(
@@ -96,7 +105,7 @@ class Model:
                 sets={target: self._likely(target, values[row]) for target, values in beliefs.items()},
                 words=len(words_of(ticket.text)),
                 truncated=truncated[row],
-                explanation=self._explanation(ticket, vectors[row], row, beliefs, clearance)
+                explanation=self._explanation(ticket, vectors[row], row, beliefs, features.fitting[row], clearance)
                 if explain
                 else Explanation(),
             )
@@ -120,19 +129,20 @@ class Model:
         vector: NDArray[np.float32],
         row: int,
         beliefs: Mapping[str, Probabilities],
+        fitting: NDArray[np.bool_],
         clearance: int,
     ) -> Explanation:
         """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen."""
         target = next(name for name in reversed(_ORDER) if name in self.heads)
         head, ranked = self.heads[target], np.argsort(-beliefs[target][row], kind="stable")
         top, rival = int(ranked[0]), int(ranked[1])
-        against = {
-            term: weight
-            for term, weight in push(self.lexicon, self.fields, head, ticket, rival, top).items()
-            if weight > 0
-        }
+
+        def pushes(label: int, over: int | None) -> dict[str, float]:
+            by_words = push(self.lexicon, self.fields, head, ticket, label, over)
+            return by_words | push_of_rule(self.rules, head, fitting, label, over)
+
         return Explanation(
-            terms=strongest(push(self.lexicon, self.fields, head, ticket, top)),
-            against=strongest(against),
+            terms=strongest(pushes(top, None)),
+            against=strongest({term: weight for term, weight in pushes(rival, top).items() if weight > 0}),
             similar=self.history.similar(vector, SIMILAR_SHOWN, clearance >= self.sensitive_clearance),
         )

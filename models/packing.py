@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.agreement import Agreement
 from models.classifier import Calibrator, Combiner, Head
 from models.features import Fields
 from models.lexicon import Lexicon
-from models.members import LinearMember, Member, NeighbourMember, NetworkMember
+from models.members import KernelMember, LinearMember, Member, NeighbourMember, NetworkMember, RuleMember
 from models.model import Model
 from models.neighbours import NeighbourIndex
 from models.topics import Topics
@@ -23,6 +24,7 @@ from triage.errors import BundleTampered
 Files = dict[str, bytes]
 Array = NDArray[Any]
 NETWORK_PARTS = ("inward", "threshold", "outward", "intercept")
+KERNEL_PARTS = ("centres", "weights", "intercept")
 
 
 class _Widths(NamedTuple):
@@ -78,6 +80,8 @@ def pack_model(model: Model) -> Files:
             }
         ),
     }
+    if model.agreement is not None:
+        files["agreement.npy"] = npy_bytes(model.agreement.shares)
     for target, codes in history.codes.items():
         files[f"history-{target}.npy"] = npy_bytes(codes)
     for target, head in model.heads.items():
@@ -99,7 +103,8 @@ def _head_facts(head: Head) -> dict[str, Any]:
 def _kind(member: Member) -> str:
     if isinstance(member, NeighbourMember):
         return "look-alikes" if member.by_words else "neighbours"
-    return "network" if isinstance(member, NetworkMember) else "linear"
+    kinds = {NetworkMember: "network", KernelMember: "kernel", RuleMember: "rules"}
+    return kinds.get(type(member), "linear")
 
 
 def _head_arrays(head: Head) -> dict[str, Array]:
@@ -117,6 +122,11 @@ def _member_arrays(member: Member) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     if isinstance(member, NetworkMember):
         arrays = {f"{member.name}-{part}": getattr(member, part) for part in NETWORK_PARTS}
+    if isinstance(member, KernelMember):
+        arrays = {f"{member.name}-{part}": getattr(member, part) for part in KERNEL_PARTS}
+        arrays[f"{member.name}-centres"] = member.centres.astype(np.float16)  # past tickets are rounded so already
+    if isinstance(member, RuleMember):
+        arrays = {f"{member.name}-codes": member.codes}
     if isinstance(member, LinearMember):
         arrays[f"{member.name}-intercept"] = member.intercept
         if member.sparse is not None:
@@ -183,7 +193,13 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
     widths = _Widths(lexicon.size + len(fields.names), topics.dim, history.vectors.shape[1])
     built = {target: _head(target, facts, files, codes[target], widths) for target, facts in heads["heads"].items()}
     floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
-    return Model(lexicon, fields, topics, history, built, floors, int(heads["sensitive_clearance"]))
+    agreement = None
+    if "agreement.npy" in files:
+        agreement = Agreement(_array(files, "agreement", np.float64, 2))
+        if agreement.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
+            raise ValueError("agreement of another shape")
+    clearance = int(heads["sensitive_clearance"])
+    return Model(lexicon, fields, topics, history, built, floors, clearance, agreement=agreement)
 
 
 @dataclass(frozen=True)
@@ -208,7 +224,15 @@ class _HeadFiles:
         name, kind = facts["name"], facts["kind"]
         if kind in ("neighbours", "look-alikes"):
             return NeighbourMember(name, codes, classes, kind == "look-alikes")
+        if kind == "rules":
+            return RuleMember(name, self.load(f"{name}-codes", np.int32, 1), classes)
         intercept = self.load(f"{name}-intercept", np.float32, 1)
+        if kind == "kernel":
+            centres = self.load(f"{name}-centres", np.float16, 2).astype(np.float32)
+            weights = self.maybe(f"{name}-weights", (len(centres), classes))
+            if weights is None or centres.shape[1] != widths.topics + widths.dim:
+                raise ValueError(f"{name} of another shape")
+            return KernelMember(name, centres, weights, intercept)
         if kind == "network":
             threshold = self.load(f"{name}-threshold", np.float32, 1)
             inward = self.maybe(f"{name}-inward", (widths.topics + widths.dim, len(threshold)))

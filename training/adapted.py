@@ -129,7 +129,8 @@ def adapt_encoder(
     """Adapt an encoder to most of the rows to learn from, and export it beside the one that it was.
 
     Both travel in one graph. Members with weights look at the plain half alone: on rows that the adapted half has seen
-    they would come to trust it too far (it is right there more often than anywhere else). Neighbours look at both.
+    they would come to trust it too far (it is right there more often than anywhere else). One member looks at nothing
+    but the adapted half, so that the combination, fitted on rows kept back, can size it. Neighbours look at both.
 
     Args:
         name: Of the encoder, or its folder.

@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from models.classifier import Calibrator, Probabilities, softmax
 
 _KNOTS = 200
-_CLEARLY_BETTER = 1e-3
+CLEARLY_BETTER = 1e-3
+"""Log loss by which more freedom must win to be chosen."""
 
 
 def choose_calibrator(
@@ -42,7 +43,7 @@ def choose_calibrator(
     losses = {name: log_loss(values, codes) for name, values in beliefs.items()}
     best = "none"
     for name in candidates:
-        if losses[name] < losses[best] - _CLEARLY_BETTER:
+        if losses[name] < losses[best] - CLEARLY_BETTER:
             best = name
     return candidates[best](logits, codes), beliefs[best], {name: round(loss, 5) for name, loss in losses.items()}
 

@@ -74,7 +74,7 @@ def _named(prediction: Prediction, present: Sequence[str], count: int) -> set[st
     """Return the words that speak loudest for the label; a pair of words stands for both."""
     found: list[str] = []
     for term in prediction.explanation.terms:
-        if term.weight > 0:
+        if term.weight > 0 and "=" not in term.term:  # fields and rules stay: only words can be deleted
             found += [word for word in words_of(term.term) if word in present and word not in found]
     return set(found[:count])
 

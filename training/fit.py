@@ -15,21 +15,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.lexicon import Rows
-from models.members import LinearMember, Member, NeighbourMember, NetworkMember, log_votes
+from models.members import (
+    KernelMember,
+    LinearMember,
+    Member,
+    NeighbourMember,
+    NetworkMember,
+    RuleMember,
+    log_votes,
+    rule_votes,
+)
 from models.neighbours import NEAR, SHUT, Near, best
 from training.folds import left_out
+from training.roster import ADAPTED, BESIDE, FITTED, LOOK_ALIKES, MEMBERS, NEIGHBOURS, RULES
 from training.solvers import USUAL, Strength, fit_member
-
-FITTED = ("hybrid", "lexical", "network")
-"""Members with weights, the slowest first; the others have none."""
-
-NEIGHBOURS, LOOK_ALIKES = "neighbours", "look-alikes"
-MEMBERS = (*FITTED, NEIGHBOURS, LOOK_ALIKES)
-BESIDE = ("embedding",)
-"""Fitted once and not combined: a baseline, no more."""
-
-MANY_ROWS = 20_000
-"""From so many rows on the lexical member adds nothing to what hybrid and network know: it too is but a baseline."""
 
 _BLOCK = 512
 
@@ -46,8 +45,9 @@ class Material:
         similarity: Their similarity.
         alike: As `near`, by meaning and words together.
         likeness: Their similarity.
-        plain: Leading columns of `dense` that members with weights look at; None for all. The others are of an encoder
-            that was adapted to some of the rows: a member fitted on those would trust it too far.
+        fitting: Which rules fit a row, of shape [n, rules].
+        plain: Leading columns of `dense` that members with weights look at, but for `ADAPTED`; None for all. The others
+            are of an encoder that was adapted to some of the rows: a member fitted on both would trust it too far.
     """
 
     sparse: Any
@@ -57,6 +57,7 @@ class Material:
     similarity: NDArray[np.float32]
     alike: NDArray[np.int64]
     likeness: NDArray[np.float32]
+    fitting: NDArray[np.bool_]
     plain: int | None = None
 
 
@@ -108,6 +109,7 @@ def cross_fit(
     *,
     names: Sequence[str] = MEMBERS,
     beside: Sequence[str] = BESIDE,
+    spoken: NDArray[np.int32] | None = None,
     strength: Strength = USUAL,
     weights: NDArray[np.float64] | None = None,
     seed: int = 0,
@@ -123,6 +125,7 @@ def cross_fit(
             out-of-fold scores out.
         names: Which members are combined.
         beside: Which are fitted on all rows only, as baselines.
+        spoken: Label code by rule, as `RuleMember` has it; needed where the rules are among the names.
         strength: How freely they may fit.
         weights: How much each row counts; None counts all the same.
         seed: Of solvers that shuffle.
@@ -155,6 +158,11 @@ def cross_fit(
     members: list[Member] = []
     scores: dict[str, NDArray[np.float32]] = {}
     for name in names:
+        if name == RULES:
+            assert spoken is not None
+            members.append(RuleMember(name, spoken, classes))
+            scores[name] = rule_votes(material.fitting, spoken, classes)
+            continue
         if name in (NEIGHBOURS, LOOK_ALIKES):
             voters = np.where(learnable, codes, np.minimum(codes, -1)).astype(np.int32)
             members.append(NeighbourMember(name, voters, classes, name == LOOK_ALIKES))
@@ -169,13 +177,6 @@ def cross_fit(
             for fold in left_out(folds):
                 scores[name][folds == fold] = done[name, fold][1]
     return CrossFit(tuple(members), tuple(done[name, None][0] for name in beside), scores, strength)
-
-
-def members_for(rows: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which members are combined where there are so many rows, and which stand beside as baselines."""
-    if rows < MANY_ROWS:
-        return MEMBERS, BESIDE
-    return tuple(name for name in MEMBERS if name != "lexical"), ("lexical", *BESIDE)
 
 
 def _jobs(asked: int | None, material: Material) -> int:
@@ -196,20 +197,23 @@ def _fit_and_score(
     seed: int,
 ) -> tuple[Member | None, NDArray[np.float32] | None]:
     rows = np.flatnonzero(fitted)
-    dense, scale = material.dense[rows], 1.0
+    dense, half = material.dense[rows], None
     if material.plain is not None:
-        scale = float(np.linalg.norm(material.dense[0, : material.plain]))
-        dense = dense[:, : material.plain] / np.float32(scale)
+        half = slice(material.plain, None) if name == ADAPTED else slice(0, material.plain)
+        scale = float(np.linalg.norm(material.dense[0, half]))
+        dense = dense[:, half] / np.float32(scale)
     member = fit_member(
         name, material.sparse[rows], material.topics[rows], dense, codes[rows], classes, weights[rows], strength, seed
     )
-    if material.plain is not None:
-        member = _widened(member, material.plain, material.dense.shape[1], scale)
+    if half is not None:
+        member = _widened(member, half, material.dense.shape[1], scale)
     if scored is None:
         return member, None
     held = np.flatnonzero(scored)
     if isinstance(member, NetworkMember):
         return None, member.logits(material.topics[held], material.dense[held])
+    if isinstance(member, KernelMember):
+        return None, member.values(material.topics[held], material.dense[held])
     assert isinstance(member, LinearMember)
     scores = np.tile(member.intercept, (len(held), 1))
     if member.sparse is not None:
@@ -219,15 +223,19 @@ def _fit_and_score(
     return None, scores
 
 
-def _widened(member: Member, plain: int, columns: int, scale: float) -> Member:
-    """Make a member that was fitted on unit vectors read them where they are the scaled beginning of longer ones."""
+def _widened(member: Member, half: slice, columns: int, scale: float) -> Member:
+    """Make a member that was fitted on unit vectors read them where they are one scaled half of longer ones."""
+    start, stop, _ = half.indices(columns)
 
     def wide(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.pad(weights / np.float32(scale), ((0, columns - plain), (0, 0)))
+        return np.pad(weights / np.float32(scale), ((start, columns - stop), (0, 0)))
 
     if isinstance(member, NetworkMember):
-        topics = len(member.inward) - plain
+        topics = len(member.inward) - (stop - start)
         return replace(member, inward=np.concatenate([member.inward[:topics], wide(member.inward[topics:])]))
+    if isinstance(member, KernelMember):
+        topics = member.centres.shape[1] - (stop - start)
+        return replace(member, centres=np.hstack([member.centres[:, :topics], wide(member.centres[:, topics:].T).T]))
     if isinstance(member, LinearMember) and member.dense is not None:
         return replace(member, dense=wide(member.dense))
     return member

@@ -13,10 +13,11 @@ from training.answers import ask
 from training.combine import fit_combiner
 from training.data import Dataset, LabelledTicket
 from training.faithful import deletion_test
-from training.fit import Material, cross_fit, matrix, members_for
+from training.fit import Material, cross_fit, matrix
 from training.folds import make_folds
 from training.learn import Learned, codes_of, learn
 from training.report import Extras
+from training.roster import members_for, spoken_codes
 from training.split import Split
 from triage.gate import Gate
 
@@ -49,7 +50,7 @@ def extras_of(
             continue
         tell(f"learning from {len(places)} tickets")
         rows = [dataset.rows[place] for place in places]
-        learned = learn(rows, vectors[places], split.clusters[places], bundle.policy, seed=seed)
+        learned = learn(rows, vectors[places], split.clusters[places], bundle.policy, rules=bundle.rules, seed=seed)
         for target, accuracy in _measured(bundle, learned, dataset, split.test).items():
             learning.setdefault(target, []).append((float(len(places)), accuracy))
     if learned is None:
@@ -77,12 +78,15 @@ def _ablation(
     model, seen = learned.model, learned.features
     columns = model.lexicon.size + len(model.fields.names)
     material = Material(matrix(seen.sparse, columns), *seen[1:])
-    codes = codes_of(rows, target, learned.heads[target].head.labels).astype(np.int64)
+    labels = learned.heads[target].head.labels
+    codes = codes_of(rows, target, labels).astype(np.int64)
     folds = make_folds(split.clusters[split.train], codes, _FOLDS, seed)
+    spoken = spoken_codes(model.rules, target, labels)
+    names = members_for(len(rows), spoken)[0]
     scores = cross_fit(
-        material, codes, len(learned.heads[target].head.labels), folds, names=members_for(len(rows))[0], seed=seed
-    ).scores
-    names = tuple(scores)
+        material, codes, len(labels), folds, names=names, beside=(), spoken=spoken,
+        strength=learned.heads[target].strength, seed=seed,
+    ).scores  # fmt: skip
     found = {"nothing": _stacked_accuracy(scores, names, codes, folds)}
     for left_out in names:
         kept = tuple(name for name in names if name != left_out)

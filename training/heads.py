@@ -12,12 +12,15 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from models.classifier import Combiner, Head, Probabilities, softmax, stacked
+from models.members import RuleMember
 from training.calibrate import brier, choose_calibrator, log_loss
 from training.combine import fit_combiner
-from training.fit import MEMBERS, CrossFit, Material, cross_fit, members_for
+from training.fit import CrossFit, Material, cross_fit
 from training.folds import SEEN, left_out
 from training.metrics import ece
-from training.solvers import USUAL, Strength
+from training.roster import MANY_ROWS, MEMBERS, members_for, spoken_codes
+from training.solvers import Strength
+from triage.rules import NO_RULES, RuleBook
 
 _MANY_LABELS = 40
 _ROWS_TO_CHOOSE_ON, _WHERE_MANY_LABELS = 20_000, 8000
@@ -73,7 +76,8 @@ def fit_head(
     folds: NDArray[np.int64],
     *,
     category: Probabilities | None = None,
-    strength: Strength = USUAL,
+    rules: RuleBook = NO_RULES,
+    strength: Strength | None = None,
     seed: int = 0,
     jobs: int | None = None,
 ) -> FittedHead:
@@ -87,18 +91,19 @@ def fit_head(
         folds: Fold by row; nothing crosses them. From rows marked `SEEN` the members learn, and nothing else does:
             what they score there is no evidence.
         category: Cross-fitted beliefs of the category head, which the tier may read.
-        strength: How freely members may fit.
+        rules: The written rules that `material` knows the fitting ones of.
+        strength: How freely members may fit; None goes by the number of rows.
         seed: Of solvers that shuffle.
         jobs: Processes; None takes one per core where that pays.
     """
-    names, beside = members_for(len(codes))
+    spoken = spoken_codes(rules, target, labels)
+    names, beside = members_for(len(codes), spoken, adapted=material.plain is not None)
     members = cross_fit(
-        material, codes, len(labels), folds, names=names, beside=beside, strength=strength, seed=seed, jobs=jobs
-    )
+        material, codes, len(labels), folds, names=names, beside=beside, spoken=spoken,
+        strength=strength or Strength(balanced=len(codes) < MANY_ROWS), seed=seed, jobs=jobs,
+    )  # fmt: skip
     known = np.flatnonzero((codes >= 0) & (folds != SEEN))
-    losses = _compare(
-        _candidates(names, len(labels), category is not None), members, category, codes, folds, known, seed
-    )
+    losses = _compare(_candidates(names, category is not None), members, category, codes, folds, known, seed)
     recipe = min(losses, key=lambda one: (round(losses[one], 4), one.freedom, len(one.members)))
     logits = _cross_combined(recipe, members, category, codes, folds, known)
     calibrator, calibrated, calibration = choose_calibrator(logits[known], codes[known], folds[known])
@@ -113,7 +118,7 @@ def fit_head(
         recipe.reads_category,
         beside=members.beside,
     )
-    facts = {
+    facts: dict[str, Any] = {
         "recipe": recipe.name,
         "candidates": {one.name: round(loss, 5) for one, loss in sorted(losses.items(), key=lambda pair: pair[1])},
         "members": {
@@ -121,11 +126,20 @@ def fit_head(
             for name, scores in members.scores.items()
         },
         "calibration": {"chosen": calibrator.kind, "log_loss": calibration},
-        "ece": {"before": _ece(softmax(logits[known]), codes[known]), "after": _ece(calibrated, codes[known])},
-        "brier": {"before": brier(softmax(logits[known]), codes[known]), "after": brier(calibrated, codes[known])},
-        "cross_fitted_accuracy": round(float((calibrated.argmax(axis=1) == codes[known]).mean()), 5),
+        "ece": {"before": _ece(softmax(logits[known]), codes[known])},
+        "brier": {"before": brier(softmax(logits[known]), codes[known])},
     }
+    facts |= figures_of(calibrated, codes[known], facts)
     return FittedHead(head, recipe, members.strength, beliefs, facts)
+
+
+def figures_of(beliefs: Probabilities, codes: NDArray[np.int64], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of cross-fitted beliefs in the end, beside what they were before."""
+    return {
+        "ece": {**facts["ece"], "after": _ece(beliefs, codes)},
+        "brier": {**facts["brier"], "after": brier(beliefs, codes)},
+        "cross_fitted_accuracy": round(float((beliefs.argmax(axis=1) == codes).mean()), 5),
+    }
 
 
 def _ece(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:
@@ -141,18 +155,18 @@ def refit_head(
     jobs: int | None = None,
 ) -> Head:
     """Fit the members of a head anew on more rows; baselines, and how members are combined and calibrated, stay."""
-    names = tuple(member.name for member in fitted.head.members)
+    steady = {member.name: member for member in fitted.head.members if isinstance(member, RuleMember)}
+    names = tuple(member.name for member in fitted.head.members if member.name not in steady)
     members = cross_fit(
         material, codes, len(fitted.head.labels), None, names=names, beside=(), strength=fitted.strength, seed=seed,
         jobs=jobs,
     )  # fmt: skip
-    return replace(fitted.head, members=members.members)
+    again = {member.name: member for member in members.members} | steady
+    return replace(fitted.head, members=tuple(again[member.name] for member in fitted.head.members))
 
 
-def _candidates(names: tuple[str, ...], classes: int, category: bool) -> list[Recipe]:
-    many = classes > _MANY_LABELS
-    found = [Recipe(("hybrid",), 0.0), Recipe(names, 0.0), Recipe(names, 0.003 if many else 0.03)]
-    found += [Recipe(names, 0.02)] if many else [Recipe(names, 0.3)]
+def _candidates(names: tuple[str, ...], category: bool) -> list[Recipe]:
+    found = [Recipe(("hybrid",), 0.0), *(Recipe(names, freedom) for freedom in (0.0, 0.003, 0.03))]
     return found + ([Recipe(names, freedom, True) for freedom in (0.003, 0.03)] if category else [])
 
 

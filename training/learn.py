@@ -13,19 +13,21 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from models.classifier import Head, Probabilities
-from models.features import Features, build_fields, sparse_features
+from models.features import Features, build_fields, fitting_rules, sparse_features
 from models.lexicon import Lexicon, Rows, build_lexicon
 from models.model import Model
 from models.neighbours import EXCLUDED, UNLABELLED, NeighbourIndex
 from models.topics import Topics
+from training.agree import agree
 from training.data import LabelledTicket
 from training.fit import Material, matrix, neighbours_within
 from training.folds import SEEN, make_folds
 from training.heads import FittedHead, fit_head, refit_head
 from training.label_shift import odds_for
 from training.labels import learnable
-from training.solvers import USUAL, Strength
+from training.solvers import Strength
 from triage.policy import Policy
+from triage.rules import NO_RULES, RuleBook
 
 FOLDS, FEW_FOLDS, MANY_ROWS, GROUP_FOLDS = 5, 3, 20_000, 6
 TOPICS, TOPIC_ROWS = 128, 10_000
@@ -63,11 +65,12 @@ def learn(
     units: NDArray[np.int64],
     policy: Policy,
     *,
+    rules: RuleBook = NO_RULES,
     labels: Mapping[str, tuple[str, ...]] | None = None,
     seen: NDArray[np.bool_] | None = None,
     plain: int | None = None,
     grouped: bool = False,
-    strength: Strength = USUAL,
+    strength: Strength | None = None,
     seed: int = 0,
     jobs: int | None = None,
 ) -> Learned:
@@ -78,21 +81,22 @@ def learn(
         vectors: Their embeddings.
         units: Which rows belong together and never meet across a fold: near-duplicates, or groups.
         policy: Says what is sensitive.
+        rules: Of the desk: what they say of a ticket is one voice among the members.
         labels: What each target can be; None takes those of the rows that are frequent enough.
         seen: Rows that the encoder was adapted to: members learn from them, combination and calibration do not, since
             their vectors are better than those of any ticket to come. None for none.
         plain: Leading columns of the vectors that come from an encoder which has seen no labels: members with weights
             look at no others. None for all.
         grouped: Whether units are groups such as organisations: then as many folds as pays.
-        strength: How freely members may fit.
+        strength: How freely members may fit; None goes by the number of rows.
         seed: Of folds and solvers.
         jobs: Processes; None takes one per core where that pays.
     """
     vectors = vectors.astype(np.float16).astype(np.float32)
     labels = labels_of(rows) if labels is None else labels
     codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
-    model, sparse = _empty_model(rows, vectors, labels, codes, policy, seed)
-    material, features = _material(model, sparse, vectors, units, plain)
+    model, sparse = _empty_model(rows, vectors, labels, codes, policy, rules, seed)
+    material, features = _material(model, rows, sparse, vectors, units, plain)
     first = next(iter(codes.values())).astype(np.int64)
     count = GROUP_FOLDS if grouped else FEW_FOLDS if len(rows) > MANY_ROWS else FOLDS
     judged = np.arange(len(rows)) if seen is None else np.flatnonzero(~seen)
@@ -103,13 +107,14 @@ def learn(
         category = heads["category"].beliefs if "category" in heads else None
         heads[target] = fit_head(
             target, labels[target], codes[target].astype(np.int64), material, folds,
-            category=category, strength=strength, seed=seed, jobs=jobs,
+            category=category, rules=rules, strength=strength, seed=seed, jobs=jobs,
         )  # fmt: skip
+    heads, agreement = agree(heads, {target: values.astype(np.int64) for target, values in codes.items()}, folds)
     heads = {
         target: replace(fitted, head=replace(fitted.head, odds=_odds(policy, fitted.head, codes[target])))
         for target, fitted in heads.items()
     }
-    model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
+    model = replace(model, heads={target: fitted.head for target, fitted in heads.items()}, agreement=agreement)
     return Learned(model, heads, features, rows, judged, plain)
 
 
@@ -131,7 +136,9 @@ def relearn(
     history = history_of(rows, vectors, topics, labels, codes, policy)
     model = replace(before, history=history, heads={})
     nothing, none = np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1), dtype=np.float32)
-    material = Material(sparse, vectors, history.topics, nothing, none, nothing, none, learned.plain)
+    material = Material(
+        sparse, vectors, history.topics, nothing, none, nothing, none, nothing.astype(bool), learned.plain
+    )
     heads = {
         target: refit_head(fitted, codes[target].astype(np.int64), material, seed=seed, jobs=jobs)
         for target, fitted in learned.heads.items()
@@ -183,6 +190,7 @@ def _empty_model(
     labels: Mapping[str, tuple[str, ...]],
     codes: Mapping[str, NDArray[np.int32]],
     policy: Policy,
+    rules: RuleBook,
     seed: int,
 ) -> tuple[Model, Rows]:
     """Build everything but the heads."""
@@ -191,7 +199,7 @@ def _empty_model(
     sparse = sparse_features(lexicon, fields, tickets)
     topics = _topics(lexicon, sparse, seed)
     history = history_of(rows, vectors, topics.project(sparse), labels, codes, policy)
-    model = Model(lexicon, fields, topics, history, {}, {}, policy.sensitive_clearance)
+    model = Model(lexicon, fields, topics, history, {}, {}, policy.sensitive_clearance, rules)
     return model, sparse
 
 
@@ -233,12 +241,18 @@ def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:
 
 
 def _material(
-    model: Model, sparse: Rows, vectors: NDArray[np.float32], units: NDArray[np.int64], plain: int | None
+    model: Model,
+    rows: Sequence[LabelledTicket],
+    sparse: Rows,
+    vectors: NDArray[np.float32],
+    units: NDArray[np.int64],
+    plain: int | None,
 ) -> tuple[Material, Features]:
     topics = model.history.topics
     near = neighbours_within(vectors, topics, units)
-    features = Features(sparse, vectors, topics, *near)
-    return Material(matrix(sparse, _columns(model)), vectors, topics, *near, plain), features
+    fitting = fitting_rules(model.rules, [row.ticket for row in rows])
+    features = Features(sparse, vectors, topics, *near, fitting)
+    return Material(matrix(sparse, _columns(model)), vectors, topics, *near, fitting, plain), features
 
 
 def _topics(lexicon: Lexicon, sparse: Rows, seed: int) -> Topics:

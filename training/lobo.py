@@ -99,7 +99,9 @@ def _without(
     held = np.array([row.group == name for row in rows])
     inside = np.flatnonzero(~held)
     known = [rows[int(at)] for at in inside]
-    learned = learn(known, vectors[inside], units[inside], policy, grouped=True, seed=options.seed)
+    learned = learn(
+        known, vectors[inside], units[inside], policy, rules=default_rules(), grouped=True, seed=options.seed
+    )
     evidence = evidence_of(known, learned.beliefs, learned.features, learned.model.history)
     gate, _, _ = build_gate(
         evidence,

@@ -36,10 +36,10 @@ class Effort:
 
     minutes: float = 20.0
     steps: int | None = None
-    rate: float = 2e-4
+    rate: float = 1e-4
     head_rate: float = 2e-3
     batch: int = 32
-    max_tokens: int = 128
+    max_tokens: int = 96
     dropout: float = 0.0
     forgotten: float = 0.1
     smoothing: float = 0.05

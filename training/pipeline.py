@@ -158,7 +158,8 @@ class _Run:
             guide = None
         else:
             learned = learn(
-                rows, vectors, units, self.policy, labels=self.labels, grouped=self.grouped, seed=self.settings.seed,
+                rows, vectors, units, self.policy, rules=self.rules, labels=self.labels, grouped=self.grouped,
+                seed=self.settings.seed,
                 seen=None if self.adapted_to is None else self.adapted_to.seen[fitted],
                 plain=None if self.adapted_to is None else self.adapted_to.plain,
             )  # fmt: skip

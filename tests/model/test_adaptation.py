@@ -16,10 +16,11 @@ from models.encoder import SentenceTransformerEncoder
 from models.lexicon import Rows
 from training.adapt import adapt
 from training.adapted import LEAST_ROWS, contest
-from training.fit import FITTED, Material, cross_fit, matrix
+from training.fit import Material, cross_fit, matrix
 from training.learn import learn
 from training.passes import Effort
 from training.pipeline import train
+from training.roster import ADAPTED, FITTED
 from training.task import LEARN, Trained, TrainSettings
 from triage.__main__ import main
 from triage.errors import InvalidRequest
@@ -183,12 +184,21 @@ def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None
     sparse = matrix(Rows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32)), 9)
     topics, none = rng.standard_normal((200, 2)).astype(np.float32), np.zeros((200, 1), dtype=np.float32)
     both = np.hstack([plain * 0.2**0.5, adapted * 0.8**0.5]).astype(np.float32)
-    alone = Material(sparse, plain.astype(np.float32), topics, none.astype(np.int64), none, none.astype(np.int64), none)
+    nobody, fitting = none.astype(np.int64), none.astype(bool)
+    alone = Material(sparse, plain.astype(np.float32), topics, nobody, none, nobody, none, fitting)
     beside = replace(alone, dense=both, plain=6)
     folds = np.arange(200) % 2
-    one, other = (cross_fit(material, codes, 3, folds, names=FITTED, jobs=1) for material in (alone, beside))
-    for name in FITTED:
+    names = tuple(name for name in FITTED if name != ADAPTED)
+    one, other = (cross_fit(material, codes, 3, folds, names=names, jobs=1) for material in (alone, beside))
+    for name in names:
         assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
+    elsewhere = replace(beside, dense=np.hstack([rng.permutation(both[:, :6]), both[:, 6:]]))
+    first, second = (
+        cross_fit(material, codes, 3, folds, names=(ADAPTED,), jobs=1).scores[ADAPTED]
+        for material in (beside, elsewhere)
+    )
+    assert np.array_equal(first, second), "this member must not look at the plain half"
+    assert (first.argmax(axis=1) == codes).mean() > 0.6
 
 
 @pytest.mark.parametrize(("name", "needle"), [("sentence-transformers:some/model", "exports"), (None, "ONNX export")])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle, load_bundle
+from models.classifier import stacked
 from models.encoder import Encoder
-from models.explain import push
+from models.explain import push, push_of_rule
 from models.features import times
 from models.triager import Triager
 from training.pipeline import train
@@ -76,6 +77,25 @@ def test_pushes_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
             logits = times(rows, weights.astype(np.float32))[0]
             pushed = sum(push(model.lexicon, model.fields, head, ticket, 0).values())
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
+
+
+def test_the_rule_that_speaks_pushes_by_what_its_vote_adds_to_the_logits(bundle: Bundle, tickets: list[Ticket]) -> None:
+    model, seen = bundle.model, 0
+    features = model.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
+    nothing = features._replace(fitting=np.zeros_like(features.fitting))
+    flat = np.full((len(tickets), len(model.heads["category"].labels)), 0.1)
+    for head in model.heads.values():
+        voiced, silent = (
+            head.combiner.logits(
+                stacked([member.scores(one) for member in head.members], flat if head.reads_category else None)
+            )
+            for one in (features, nothing)
+        )
+        for row, added in enumerate(voiced - silent):
+            pushed = push_of_rule(model.rules, head, features.fitting[row], 0, 1)
+            seen += bool(pushed)
+            assert sum(pushed.values()) == pytest.approx(added[0] - added[1], abs=1e-4)
+    assert seen > len(tickets) / 4
 
 
 def test_deleting_the_words_that_counted_hurts_more_than_deleting_others(bundle: Bundle, tickets: list[Ticket]) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from models.classifier import softmax, stacked
 from training.calibrate import choose_calibrator, log_loss
 from training.combine import fit_combiner
-from training.fit import MEMBERS, Material, cross_fit, neighbours_within
+from training.fit import Material, cross_fit, neighbours_within
 from training.folds import make_folds
 from training.label_shift import estimate_shares, odds_for
+from training.roster import MEMBERS
 from training.thresholds import certify
 
 
@@ -36,7 +37,8 @@ def _material(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[Material, 
     words[np.arange(n), codes] = 0.7
     units = np.arange(n)
     topics = dense[:, :4] / np.linalg.norm(dense[:, :4], axis=1, keepdims=True)
-    return Material(words.tocsr(), dense, topics, *neighbours_within(dense, topics, units)), codes, units
+    near = neighbours_within(dense, topics, units)
+    return Material(words.tocsr(), dense, topics, *near, np.zeros((n, 1), dtype=bool)), codes, units
 
 
 def test_a_row_is_never_its_own_neighbour() -> None:

@@ -29,7 +29,7 @@ def seen(dense: NDArray[np.float32]) -> Features:
     """Features of tickets without a word and without a neighbour."""
     rows = Rows(np.zeros(len(dense) + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     near, none = np.full((len(dense), 1), -1), np.zeros((len(dense), 1), dtype=np.float32)
-    return Features(rows, dense, none, near, none, near, none)
+    return Features(rows, dense, none, near, none, near, none, none.astype(bool))
 
 
 def told(examples: NDArray[np.float32], codes: NDArray[np.int64]) -> Told:
