@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.files import json_bytes, npy_array, npy_bytes
 from models.manifest import Manifest, audit, read_manifest, write_directory
 from models.model import Model
-from models.packing import json_bytes, npy_array, npy_bytes, pack_model, unpack_model
+from models.packing import pack_model, unpack_model
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy

@@ -15,11 +15,11 @@ from models.bundle import ENCODER_FOLDER, Bundle, load_bundle, save_bundle
 from models.classifier import Head
 from models.encoder import Encoder
 from models.features import sparse_features
+from models.files import json_bytes
 from models.manifest import refuse_occupied
 from models.members import LinearMember, Member, NeighbourMember
 from models.model import Model
 from models.neighbours import UNLABELLED, NeighbourIndex
-from models.packing import json_bytes
 from training.data import Dataset, LabelledTicket
 from training.embed import CachedEncoder
 from training.labels import resolve_labels

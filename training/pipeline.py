@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from models.baselines import baselines_of
 from models.bundle import Bundle, save_bundle
 from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.files import json_bytes
 from models.manifest import refuse_occupied
-from models.packing import json_bytes
 from models.triager import Triager
 from training.adapted import Adapted, Verdict, adapt_encoder, adaptable, adaptation_facts, contest, is_adapted
 from training.answers import ask, record_of

@@ -15,10 +15,10 @@ from models.bundle import Bundle, save_bundle
 from models.classifier import Head, Probabilities
 from models.encoder import Encoder
 from models.features import Fields, sparse_features
+from models.files import json_bytes
 from models.lexicon import build_lexicon, words_of
 from models.manifest import refuse_occupied
 from models.model import Model
-from models.packing import json_bytes
 from models.topics import Topics
 from models.triager import Triager
 from training.answers import Answers, ask, record_of
