@@ -198,7 +198,9 @@ class SimilarOut(BaseModel):
 class ExplanationOut(BaseModel):
     """Why: the words that counted, and what the ticket resembles."""
 
-    terms: list[TermOut] = Field(description="words for (positive) and against the model's own first tier")
+    terms: list[TermOut] = Field(
+        description="words, fields and rules for (positive) and against the model's own first tier"
+    )
     against: list[TermOut] = Field(description="words that spoke for the runner-up instead")
     similar: list[SimilarOut] = Field(description="nearest past tickets that the key's clearance covers")
 

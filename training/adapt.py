@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
+from training.console import progress
 from training.passes import Effort, Plan, batches, forgetting, padded
 
 _HEAD_ROWS = 6000
@@ -82,8 +81,7 @@ def _tuned(
     rng = np.random.default_rng(seed + 1)
     filler = int(model.tokenizer.pad_token_id or 0)
     losses: list[float] = []
-    pace = 0.2 if sys.stderr.isatty() else 10.0
-    with tqdm(total=plan.total, desc="adapting", unit="step", mininterval=pace, disable=quiet) as bar:
+    with progress(plan.total, "adapting", unit=" steps", quiet=quiet, soon=True) as bar:
         while (step := len(losses)) < plan.total:
             rows = steps[step]
             ids, mask = padded([forgetting(tokens[row], effort.forgotten, rng) for row in rows], filler)

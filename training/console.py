@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -91,8 +92,38 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace("-", "", 1).replace("%", "").isdigit() or text == "–"
 
 
-def progress(total: int | None, what: str, *, initial: int = 0) -> Any:
-    """Return a progress bar on stderr; where nobody watches, it speaks every ten seconds only."""
+class _Lenient:
+    """Standard error for a progress bar: a reader that has gone (`… 2>&1 | head`) is no reason to stop.
+
+    A bar that fails while it draws keeps its lock, and everything that draws later would wait for ever.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+def progress(
+    total: int | None, what: str, *, unit: str = " tickets", initial: int = 0, quiet: bool = False, soon: bool = False
+) -> Any:
+    """Return a progress bar on stderr; where nobody watches, it speaks every ten seconds only.
+
+    Args:
+        total: How much there is to do; None where nobody knows.
+        what: Is being done.
+        unit: Of the total.
+        initial: How much is done already.
+        quiet: Say nothing at all.
+        soon: Appear at once, not only when it takes a while.
+    """
     from tqdm import tqdm
 
     pace, delay = (0.2, 0.5) if sys.stderr.isatty() else (10.0, 10.0)
@@ -100,9 +131,10 @@ def progress(total: int | None, what: str, *, initial: int = 0) -> Any:
         total=total,
         initial=initial,
         desc=what,
-        unit=" tickets",
+        unit=unit,
         mininterval=pace,
-        delay=delay,
-        file=sys.stderr,
+        delay=0 if soon else delay,
+        file=_Lenient(),
         leave=False,
+        disable=quiet,
     )

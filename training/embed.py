@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from models.encoder import Encoder, Progress
 from models.home import triage_home
+from training.console import progress as bar_for
 
 _KEY_BYTES = 16
 _SEGMENT = 4096
@@ -38,10 +37,7 @@ def embed(
     keys = _digests(texts)
     unique, first = np.unique(keys, return_index=True)
     missing = first[~shelf.has(unique)]
-    pace = 0.2 if sys.stderr.isatty() else 10.0
-    with tqdm(
-        total=len(missing), desc="embedding", unit="ticket", disable=quiet or not len(missing), mininterval=pace
-    ) as bar:
+    with bar_for(len(missing), "embedding", quiet=quiet or not len(missing)) as bar:
         for start in range(0, len(missing), _SEGMENT):
             rows = missing[start : start + _SEGMENT]
             shelf.add(keys[rows], encoder.encode([texts[row] for row in rows], bar.update))
