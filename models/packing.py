@@ -11,13 +11,18 @@ from models.agreement import Agreement
 from models.features import Fields
 from models.files import array_of, json_bytes, npy_bytes
 from models.lexicon import Lexicon
+from models.members import RuleMember
 from models.model import Model
 from models.neighbours import NeighbourIndex
 from models.packing_head import Widths, head_arrays, head_facts, head_of
 from models.topics import Topics
-from triage.errors import BundleTampered
+from triage.errors import BundleTampered, TriageError
+from triage.rules import NO_RULES
+from triage.rules_file import dump_rules, parse_rules
 
 Files = dict[str, bytes]
+RULES_FILE = "model-rules.toml"
+"""The rules that the model was trained beside; a bundle that was extended may route by others."""
 
 
 def pack_model(model: Model) -> Files:
@@ -48,6 +53,8 @@ def pack_model(model: Model) -> Files:
             }
         ),
     }
+    if model.rules is not NO_RULES:
+        files[RULES_FILE] = dump_rules(model.rules).encode()
     if model.agreement is not None:
         files["agreement.npy"] = npy_bytes(model.agreement.shares)
     for target, codes in history.codes.items():
@@ -65,7 +72,7 @@ def unpack_model(files: Mapping[str, bytes]) -> Model:
     """
     try:
         return _unpack(files)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError, TriageError) as error:
         raise BundleTampered(
             f"bundle does not fit together: {type(error).__name__} while building the model; pull or train it again"
         ) from error
@@ -101,10 +108,14 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
     widths = Widths(lexicon.size + len(fields.names), topics.dim, history.vectors.shape[1])
     built = {target: head_of(target, facts, files, codes[target], widths) for target, facts in heads["heads"].items()}
     floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
+    rules = parse_rules(files[RULES_FILE].decode()) if RULES_FILE in files else NO_RULES
+    votes = {len(member.codes) for head in built.values() for member in head.members if isinstance(member, RuleMember)}
+    if votes - {len(rules.rules)}:
+        raise ValueError("votes of other rules")
     agreement = None
     if "agreement.npy" in files:
         agreement = Agreement(array_of(files, "agreement", np.float64, 2))
         if agreement.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
             raise ValueError("agreement of another shape")
     clearance = int(heads["sensitive_clearance"])
-    return Model(lexicon, fields, topics, history, built, floors, clearance, agreement=agreement)
+    return Model(lexicon, fields, topics, history, built, floors, clearance, rules, agreement)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,30 @@ def test_an_extended_bundle_says_so_and_is_measured_like_any_other(
     assert triage("report", extended, "--out", tmp_path / "page.html").status == 0
     card = (tmp_path / "page.md").read_text()
     assert "**extended**" in card and "category parking: 2 tickets more to be learned in full" in card
+
+
+def test_an_extension_with_other_rules_routes_by_them_and_lets_the_model_vote_by_those_it_learned_beside(
+    triage: Triage, bundle: Path, extended: Path, with_parking: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "park"\nkind = "bypass"\nany = ["car park"]\ncategory = "parking"\n\n'
+                     '[[rule]]\nname = "rest"\nkind = "fallback"\ntier = "L1"\n', "utf-8")  # fmt: skip
+    data = write_rows(tmp_path / "parked.jsonl", PARKED[:8])
+    out = tmp_path / "other"
+    triage("extend", bundle, data, "--policy", with_parking, "--rules", rules, "--out", out, "--no-register")
+    told = triage("predict", out, PARKED[8]["body"], "--json").document["targets"]["category"]
+    assert (told["label"], told["source"]) == ("parking", "bypass_rule")
+    tickets = [Ticket(body=str(row["body"])) for row in shipped_rows(30)]
+    kept, other = (load_bundle(path).predict(tickets) for path in (extended, out))
+    assert any(load_bundle(bundle).model.features(tickets, _vectors(bundle, tickets)).fitting.any(axis=1))
+    for one, two in zip(kept, other, strict=True):
+        for target in ("tier", "category"):
+            first, second = ({s.label: s.probability for s in one.beliefs[target]} for one in (one, two))
+            assert first == pytest.approx(second, abs=1e-6)
+
+
+def _vectors(bundle: Path, tickets: list[Ticket]) -> Any:
+    return load_bundle(bundle).encoder.encode([ticket.text for ticket in tickets])
 
 
 def test_an_extended_bundle_can_be_extended_again(
