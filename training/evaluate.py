@@ -88,6 +88,7 @@ def _of_target(found: TargetAnswers, policy: Policy, guesses: Mapping[str, Seque
         "rows": len(found.true),
         "accuracy": _share(correct),
         "macro_f1": metrics.macro_f1(found.true.tolist(), found.top.tolist()),
+        "macro_f1_known": metrics.macro_f1(found.true.tolist(), found.top.tolist(), found.labels),
         "ece": metrics.ece(correct, confidence),
         "brier": metrics.brier(found.true.tolist(), found.labels, found.beliefs),
         "aurc": metrics.aurc(correct, confidence),

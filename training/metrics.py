@@ -43,15 +43,17 @@ def per_class(true: Labels, predicted: Labels) -> list[dict[str, Any]]:
     return table
 
 
-def macro_f1(true: Labels, predicted: Labels) -> float:
-    """Return the mean F1 over the labels that are true or predicted somewhere, in [0, 1].
+def macro_f1(true: Labels, predicted: Labels, among: Labels | None = None) -> float:
+    """Return the mean F1 over the labels that are true or predicted somewhere, in [0, 1]; or over some of them.
 
     Example:
         >>> macro_f1(["a", "a", "b"], ["a", "a", "a"])
         0.4
+        >>> macro_f1(["a", "a", "b"], ["a", "a", "a"], among=["a"])
+        0.8
     """
-    table = per_class(true, predicted)
-    return float(np.mean([row["f1"] for row in table])) if table else 0.0
+    counted = [row["f1"] for row in per_class(true, predicted) if among is None or row["label"] in among]
+    return float(np.mean(counted)) if counted else 0.0
 
 
 def calibration_bins(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> list[dict[str, float]]:

@@ -45,7 +45,9 @@ def test_evaluate_counts_unknown_labels_as_wrong_and_lists_them(triage: Triage, 
     rows = shipped_rows(30)
     rows[0]["category"] = "teleportation"
     found = triage("evaluate", bundle, write_rows(tmp_path / "odd.jsonl", rows), "--json").document
-    assert found["targets"]["category"]["unknown_labels"] == [{"label": "teleportation", "rows": 1}]
+    category = found["targets"]["category"]
+    assert category["unknown_labels"] == [{"label": "teleportation", "rows": 1}]
+    assert category["macro_f1_known"] > category["macro_f1"]
     assert found["targets"]["category"]["accuracy"] <= 29 / 30
 
 

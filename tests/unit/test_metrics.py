@@ -20,6 +20,9 @@ KEPT = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=
 def test_per_class_figures_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     true, named = [a for a, _ in pairs], [b for _, b in pairs]
     assert metrics.macro_f1(true, named) == pytest.approx(f1_score(true, named, average="macro", zero_division=0))
+    some = sorted({*true, *named})[::2]
+    expected_among = f1_score(true, named, labels=some, average="macro", zero_division=0)
+    assert metrics.macro_f1(true, named, some) == pytest.approx(expected_among)
     table = metrics.per_class(true, named)
     expected = precision_recall_fscore_support(true, named, zero_division=0)
     for key, values in zip(("precision", "recall", "f1", "rows"), expected, strict=True):

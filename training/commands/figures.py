@@ -36,6 +36,8 @@ def show_measured(measured: Mapping[str, Any]) -> None:
             say(f"  missed by one tier {misses['off_by_one']:.3f}, by two or more {misses['severe']:.3f}")
         if "label_shift" in values:
             _show_shift(target, values["label_shift"])
+        if values["unknown_labels"]:
+            say(f"  macro-F1 over the labels that the bundle knows: {values['macro_f1_known']:.3f}")
         for row in values["unknown_labels"]:
             say(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong")
     route, held = measured["route"], measured["abstained"]
