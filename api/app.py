@@ -11,19 +11,19 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from api.auth import Access, deny_by_default
-from api.desks import load_desks
-from api.envelope import Envelope
-from api.errors import add_error_handlers
-from api.limiter import Limiter, open_limiter
-from api.openapi import TITLE, describe
-from api.outbound import Courier
+from api.helpdesks.config import load_desks
+from api.helpdesks.outbound import Courier
+from api.http.middleware import Envelope
+from api.http.openapi import TITLE, describe
+from api.http.problems import add_error_handlers
 from api.routes import decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
-from api.service import Service
+from api.scoring.service import Service
+from api.security.auth import Access, deny_by_default
+from api.security.rate_limit import Limiter, open_limiter
 from api.settings import Settings
 from api.store.repository import Repository, open_repository
+from api.store.retention_job import Upkeep
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
-from api.upkeep import Upkeep
 
 _ROUTERS: tuple[APIRouter, ...] = (
     predict.router,

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.home import triage_home
-from models.shelf import parse_reference
+from models.local_store import parse_reference
 from triage.errors import InvalidRequest, TriageError
 
 PREFIX = "TRIAGE_"

@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Bundle, load_bundle
+from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder, OnnxEncoder
 from models.triager import Triager
-from training.console import note, say, table
-from training.data import LabelledTicket, read_dataset
-from training.embed import CachedEncoder
-from training.evaluate import evaluate
-from training.export import DEFAULT_ENCODER, exported_encoder
-from training.extend import extend
+from training.cold_start.extend import extend
+from training.cold_start.start import prototypes, suggesting
+from training.data.dataset import LabelledTicket, read_dataset
+from training.encoders.cache import CachedEncoder
+from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder
+from training.evaluation.evaluate import evaluate
 from training.pipeline import train
-from training.start import prototypes, suggesting
 from training.task import TrainSettings
+from training.terminal import note, say, table
 from triage.defaults import default_policy, default_rules
-from triage.policy import Policy
-from triage.policy_file import dump_policy
+from triage.policy.model import Policy
+from triage.policy.toml_file import dump_policy
 
 UNSEEN = ("asterin", "halden", "kornblum", "notewell", "vantor", "velora")
 TARGETS = ("tier", "category")

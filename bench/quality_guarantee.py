@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.console import say, table
-from training.simulate import METHODS, simulate
+from training.diagnostics.simulated_populations import METHODS, simulate
+from training.terminal import say, table
 
 
 def main() -> None:

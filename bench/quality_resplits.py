@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.console import say, table
-from training.record import FILE, Record
-from training.thresholds import certify
+from training.evaluation.record import FILE, Record
+from training.gate.risk_control import certify
+from training.terminal import say, table
 
 RESPLITS, CONFIDENCE = 200, 0.95
 

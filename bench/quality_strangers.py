@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from training.console import note, say, table
 from training.pipeline import train
 from training.task import LEARN, TrainSettings
+from training.terminal import note, say, table
 from triage.ticket import Ticket
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-from triage.redact import Redactor
+from api.privacy.redact import Redactor
 
 AIM = 0.95
 AIMED = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS")

@@ -16,8 +16,8 @@ from typing import Any
 
 from wire import Answer, Client, Running, quantile, running, tell, ticket
 
-from models.bundle import Bundle, load_bundle, save_bundle
-from models.shelf import CHAMPION, Shelf
+from models.bundle.bundle import Bundle, load_bundle, save_bundle
+from models.local_store import CHAMPION, Shelf
 from triage.gate import Gate, TargetGate
 
 CLIENTS = 4

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.classifier import Head
-from models.features import FIELD_WEIGHT, Fields
-from models.lexicon import Lexicon, terms_of, words_of
-from models.members import RuleMember
+from models.features.features import FIELD_WEIGHT, Fields
+from models.features.vectorizer import Lexicon, terms_of, words_of
+from models.heads.base_estimators import RuleMember
+from models.heads.head import Head
 from triage.prediction import Term
-from triage.rules import RuleBook
+from triage.rules.book import RuleBook
 from triage.ticket import Ticket
 
 SHOWN = 8

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from models.lexicon import words_of
+from models.features.vectorizer import words_of
 
 MIN_WORDS = 5
 MIN_CONFIDENCE = 0.9

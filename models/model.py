@@ -9,17 +9,17 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.agreement import Agreement
-from models.classifier import Head, Probabilities
 from models.explain import push, push_of_rule, strongest
-from models.features import Features, Fields, fitting_rules, sparse_features
+from models.features.features import Features, Fields, fitting_rules, sparse_features
+from models.features.lsa import Topics
+from models.features.vectorizer import Lexicon, words_of
+from models.heads.consistency import Agreement
+from models.heads.head import Head, Probabilities
 from models.language import detect_language
-from models.lexicon import Lexicon, words_of
-from models.neighbours import NeighbourIndex
-from models.novelty import excluded_share, novelty
-from models.topics import Topics
+from models.reference.index import NeighbourIndex
+from models.reference.novelty import excluded_share, novelty
 from triage.prediction import Explanation, Prediction, Score
-from triage.rules import NO_RULES, RuleBook
+from triage.rules.book import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
 SIMILAR_SHOWN = 5

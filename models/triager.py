@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from models.bundle import load_bundle
+from models.bundle.bundle import load_bundle
 from triage.decide import decide
 from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
 from triage.gate import Gate
-from triage.policy import Policy
+from triage.policy.model import Policy
 from triage.prediction import Prediction
-from triage.rules import RuleBook, check_labels
+from triage.rules.book import RuleBook, check_labels
 from triage.ticket import Ticket
 
 

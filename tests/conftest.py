@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, load_bundle, save_bundle
+from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.encoder import ONNX_FILES
 from training.pipeline import train
 from training.task import TrainSettings

@@ -12,31 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import baselines_of
-from models.bundle import Bundle, save_bundle
+from models.atomic_write import json_bytes
+from models.bundle.bundle import Bundle, save_bundle
+from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
-from models.files import json_bytes
-from models.manifest import refuse_occupied
+from models.heads.baselines import baselines_of
 from models.triager import Triager
-from training.adapted import Adapted, Verdict, adapt_encoder, adaptable, adaptation_facts, contest, is_adapted
-from training.answers import ask, record_of
-from training.data import Dataset, LabelledTicket, read_dataset
-from training.embed import CachedEncoder
-from training.evaluate import measure
-from training.export import exported_encoder
-from training.facts import Certified, facts_of
-from training.gating import Evidence, build_gate, evidence_of, languages_of
-from training.labels import learn_policy, refuse_unlearnable, resolve_labels
-from training.learn import Learned, labels_of, learn, relearn
-from training.record import FILE
-from training.replay import precisions, replay
-from training.split import Split, split
+from training.data.dataset import Dataset, LabelledTicket, read_dataset
+from training.data.labels import learn_policy, refuse_unlearnable, resolve_labels
+from training.data.split import Split, split
+from training.encoders.cache import CachedEncoder
+from training.encoders.onnx_export import exported_encoder
+from training.encoders.selection import (
+    Adapted,
+    Verdict,
+    adapt_encoder,
+    adaptable,
+    adaptation_facts,
+    contest,
+    is_adapted,
+)
+from training.ensemble.model import Learned, labels_of, learn, relearn
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import ask, record_of
+from training.evaluation.record import FILE
+from training.evaluation.rules_replay import precisions, replay
+from training.gate.gate import Evidence, build_gate, evidence_of, languages_of
+from training.provenance import Certified, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
-from triage.policy import Policy
-from triage.policy_file import read_policy
-from triage.rules import NO_RULES, RuleBook, check_labels
-from triage.rules_file import read_rules
+from triage.policy.model import Policy
+from triage.policy.toml_file import read_policy
+from triage.rules.book import NO_RULES, RuleBook, check_labels
+from triage.rules.toml_file import read_rules
 
 CALIBRATION_SHARE, CALIBRATION_ROWS, LEAST_CALIBRATION = 0.1, 4000, 1000
 GUIDE_ROWS, RULE_PRECISION_ROWS = 4000, 5

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle
-from training.data import Dataset
-from training.export import DEFAULT_ENCODER
-from training.passes import Effort
-from training.split import Split
+from models.bundle.bundle import Bundle
+from training.data.dataset import Dataset
+from training.data.split import Split
+from training.encoders.onnx_export import DEFAULT_ENCODER
+from training.encoders.schedule import Effort
 
 LEARN = "learn"
 """What `TrainSettings.policy` says to take the labels as the data has them."""
@@ -61,7 +61,7 @@ class Trained:
         path: Where it lies.
         dataset: What was read, in the policy's own labels.
         split: Which rows were set aside.
-        measured: What `training.evaluate` says about the part set aside.
+        measured: What `training.evaluation.evaluate` says about the part set aside.
     """
 
     bundle: Bundle

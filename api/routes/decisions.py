@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.auth import GuardedRoute, Principal, require
-from api.openapi import problems
-from api.refusals import NotFound
-from api.schemas import MAX_NAME_CHARS, DecisionOut
-from api.service import Service
+from api.http.exceptions import NotFound
+from api.http.openapi import problems
+from api.http.schemas import MAX_NAME_CHARS, DecisionOut
+from api.scoring.service import Service
+from api.security.auth import GuardedRoute, Principal, require
 from api.store.rows import DecisionRow, without_similar
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=GuardedRoute)

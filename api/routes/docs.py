@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from api.auth import Principal, require
 from api.pages import render
 from api.pages.docs import operations_of
 from api.routes.session import PageRoute
-from api.service import Service
+from api.scoring.service import Service
+from api.security.auth import Principal, require
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 

@@ -8,18 +8,18 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.auth import GuardedRoute, Principal, require
-from api.examples import FEEDBACK_EXAMPLES
-from api.openapi import PROBLEMS, problems
-from api.refusals import NotAcceptable
+from api.http.examples import FEEDBACK_EXAMPLES
+from api.http.exceptions import NotAcceptable
+from api.http.openapi import PROBLEMS, problems
+from api.http.schemas import MAX_NAME_CHARS, Name, Text
 from api.routes.decisions import NO_NUL, FeedbackOut, kept
 from api.routes.predict import IdempotencyKey
-from api.schemas import MAX_NAME_CHARS, Name, Text
-from api.service import Service
-from api.store.history import Caps, Statement
+from api.scoring.service import Service
+from api.security.auth import GuardedRoute, Principal, require
+from api.store.feedback import Caps, Statement
 from api.store.rows import UNDONE, Attempt
 from triage.errors import UnknownLabel
-from triage.policy import Policy
+from triage.policy.model import Policy
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=GuardedRoute)
 

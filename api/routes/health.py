@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from api.auth import GuardedRoute, Principal, require
-from api.errors import Problem, request_id_of
-from api.openapi import problems
-from api.service import Service
+from api.http.openapi import problems
+from api.http.problems import Problem, request_id_of
+from api.scoring.service import Service
+from api.security.auth import GuardedRoute, Principal, require
 from api.telemetry import CONTENT_TYPE
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)

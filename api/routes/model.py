@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
-from api.auth import GuardedRoute, Principal, require
-from api.openapi import problems
-from api.service import Service
+from api.http.openapi import problems
+from api.scoring.service import Service
+from api.security.auth import GuardedRoute, Principal, require
 
 router = APIRouter(prefix="/v1", tags=["model"], route_class=GuardedRoute)
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 
-from api.auth import GuardedRoute, Principal, require
-from api.openapi import problems
-from api.service import Service
-from triage.policy import Category, Tier
+from api.http.openapi import problems
+from api.scoring.service import Service
+from api.security.auth import GuardedRoute, Principal, require
+from triage.policy.model import Category, Tier
 
 router = APIRouter(prefix="/v1", tags=["policy"], route_class=GuardedRoute)
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from api.auth import GuardedRoute, Principal, require
-from api.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
-from api.openapi import PROBLEMS
-from api.schemas import BatchIn, BatchOut, DecisionOut, TicketIn, to_ticket
-from api.service import Answers, Service
+from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
+from api.http.openapi import PROBLEMS
+from api.http.schemas import BatchIn, BatchOut, DecisionOut, TicketIn, to_ticket
+from api.scoring.service import Answers, Service
+from api.security.auth import GuardedRoute, Principal, require
 from api.store.rows import Attempt
 from triage.errors import InvalidTicket
 

@@ -12,11 +12,11 @@ from anyio import to_thread
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.auth import COOKIE, Access, GuardedRoute
-from api.keys import sha256
+from api.http.exceptions import NotAllowed, NotSignedIn
 from api.pages import render
-from api.refusals import NotAllowed, NotSignedIn
-from api.service import Service
+from api.scoring.service import Service
+from api.security.api_keys import sha256
+from api.security.auth import COOKIE, Access, GuardedRoute
 
 LIFETIME = timedelta(hours=12)
 SIGN_IN = "/sign-in"

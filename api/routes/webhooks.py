@@ -9,15 +9,15 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api.auth import Principal
-from api.desks import Desk
-from api.openapi import problems
-from api.outbound import Courier, owed_for
-from api.refusals import NotFound, Refused, Replayed
+from api.helpdesks.config import Desk
+from api.helpdesks.inbound import Correction, Delivery, accept, correction_of, ticket_of
+from api.helpdesks.outbound import Courier, owed_for
+from api.http.exceptions import NotFound, Refused, Replayed
+from api.http.openapi import problems
 from api.routes.feedback import labels_of
-from api.service import Service
-from api.store.history import Statement
-from api.webhook import Correction, Delivery, accept, correction_of, ticket_of
+from api.scoring.service import Service
+from api.security.auth import Principal
+from api.store.feedback import Statement
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 

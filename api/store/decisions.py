@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.store.attempts import Attempts
+from api.store.idempotency import Attempts
 from api.store.rows import Attempt, DecisionRow, Entry, FeedbackRow, Recorded, digest_of, dump
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from triage.ticket import Ticket

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.store.attempts import Attempts
+from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
+from api.store.idempotency import Attempts
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
 from api.store.tables import StoredDecision, StoredTicket
-from triage.redact import Redactor
 
 PERSON, MACHINE = "person", "machine"
 _CHUNK = 500

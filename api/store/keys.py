@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from sqlalchemy import delete, or_, select
 
-from api.refusals import NotAcceptable, NotFound
-from api.store.attempts import Attempts
+from api.http.exceptions import NotAcceptable, NotFound
+from api.store.idempotency import Attempts
 from api.store.rows import KeyRow
 from api.store.tables import StoredKey, StoredSession
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from api.refusals import NotFound
-from api.store.attempts import Attempts
+from api.http.exceptions import NotFound
+from api.store.idempotency import Attempts
 from api.store.rows import dump
 from api.store.tables import StoredDelivery, StoredMark, StoredUpdate
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api.privacy.redact import Redactor
 from api.store.database import PATIENCE_S, Database
 from api.store.decisions import Decisions
 from api.store.erasure import Erasure
 from api.store.export import Export
-from api.store.history import History
+from api.store.feedback import History
 from api.store.keys import Keys
 from api.store.migrate import migrate
 from api.store.outbox import Outbox
-from triage.redact import Redactor
 
 
 class Repository(Decisions, History, Keys, Outbox, Export, Erasure):

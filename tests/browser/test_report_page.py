@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training import metrics
-from training.record import Fact, Outcome, Record, strings
-from training.report import Extras, report
+from training.evaluation import metrics
+from training.evaluation.record import Fact, Outcome, Record, strings
+from training.reports.report import Extras, report
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 FLAGS = [

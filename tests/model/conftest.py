@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bundle import Bundle
+from models.bundle.bundle import Bundle
 from training.pipeline import train
 from training.task import Trained, TrainSettings
 

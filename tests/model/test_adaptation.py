@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from models.encoder import SentenceTransformerEncoder
-from models.lexicon import Rows
-from training.adapt import adapt
-from training.adapted import LEAST_ROWS, contest
-from training.fit import Material, cross_fit, matrix
-from training.learn import learn
-from training.passes import Effort
+from models.features.vectorizer import Rows
+from training.encoders.finetune import adapt
+from training.encoders.schedule import Effort
+from training.encoders.selection import LEAST_ROWS, contest
+from training.ensemble.cross_fit import Material, cross_fit, matrix
+from training.ensemble.members import ADAPTED, FITTED
+from training.ensemble.model import learn
 from training.pipeline import train
-from training.roster import ADAPTED, FITTED
 from training.task import LEARN, Trained, TrainSettings
 from triage.__main__ import main
 from triage.errors import InvalidRequest
-from triage.policy import Policy
+from triage.policy.model import Policy
 
 WORDS, ROWS, DIM = 8000, 600, 32
 ENOUGH = Effort(steps=180, rate=3e-3, batch=6, max_tokens=24, forgotten=0.0)
@@ -152,7 +152,7 @@ def test_the_budget_is_kept_and_three_passes_are_the_most(toy: Toy) -> None:
 
 def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
     """Vectors of seen rows give the label away, those of others hardly: beliefs must be sized by the others."""
-    from training.data import LabelledTicket
+    from training.data.dataset import LabelledTicket
     from triage.ticket import Ticket
 
     rng = np.random.default_rng(0)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, load_bundle
-from models.classifier import stacked
+from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
 from models.explain import push, push_of_rule
-from models.features import times
+from models.features.features import times
+from models.heads.head import stacked
 from models.triager import Triager
 from training.pipeline import train
 from training.task import Trained, TrainSettings

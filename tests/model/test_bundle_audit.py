@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import load_bundle
-from models.manifest import MANIFEST, digest_of
+from models.bundle.bundle import load_bundle
+from models.bundle.manifest import MANIFEST, digest_of
 from training.task import Trained
 from triage.errors import BundleError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from models.bundle import Bundle
-from training.faithful import deletion_test
+from models.bundle.bundle import Bundle
+from training.diagnostics.faithfulness import deletion_test
 from training.task import Trained
 from triage.ticket import Ticket
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.bundle import Bundle
 from models.encoder import Encoder
 from models.triager import Triager
 from training.pipeline import train
 from training.task import Trained, TrainSettings
 from triage.decision import Reason
-from triage.rules import NO_RULES
+from triage.rules.book import NO_RULES
 from triage.ticket import Ticket
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from training import fetch as fetching
-from training.fetch import SETS, Part, PublicSet
+from training.data import public as fetching
+from training.data.public import SETS, Part, PublicSet
 
 from .conftest import Triage, shipped_rows, write_rows
 

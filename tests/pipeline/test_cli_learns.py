@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from models.shelf import CHAMPION, Shelf
-from training.tracking import Tracker
+from models.local_store import CHAMPION, Shelf
+from training.registry.tracker import Tracker
 from triage.defaults import default_policy
-from triage.policy_file import dump_policy
+from triage.policy.toml_file import dump_policy
 
 from .conftest import Said, Triage, shipped_rows, write_rows
 
@@ -177,7 +177,7 @@ def test_a_tracker_that_is_away_is_found_before_the_work_starts(
 def test_a_tracker_lost_at_the_end_leaves_the_bundle(
     triage: Triage, encoder: Path, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training import publish
+    from training.registry import publish
 
     def lose(tracker: Tracker, directory: Path, name: str) -> tuple[str, str]:
         """Take the database away in mid-run, as a vanished server would."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.manifest import MANIFEST, digest_of
+from models.bundle.manifest import MANIFEST, digest_of
 
 from .conftest import Triage, shipped_rows, write_rows
 
@@ -160,7 +160,7 @@ def test_what_no_verb_expected_is_one_line_and_the_traceback_is_kept(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("something\nunheard of")
 
-    monkeypatch.setattr("training.score.score", fail)
+    monkeypatch.setattr("training.batch_scoring.score", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = triage("score", bundle, few, "--out", tmp_path / "out.jsonl")
     (kept,) = tmp_path.glob("triage-fault-*.txt")

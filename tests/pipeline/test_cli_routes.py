@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from training.decisions import COLUMNS
-from training.score import _resume
+from training.batch_scoring import _resume
+from training.reports.decision_text import COLUMNS
 
 from .conftest import Triage, shipped_rows, write_rows
 
@@ -119,10 +119,10 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
 
 
 def _fingerprint_of(triage: Triage, bundle: Path, data: Path, folder: Path) -> str:
-    from training.columns import assign
-    from training.opening import open_triager
-    from training.readers import open_source
-    from training.score import _LABEL_ROLES, _fingerprint
+    from training.batch_scoring import _LABEL_ROLES, _fingerprint
+    from training.cli.inputs import open_triager
+    from training.data.columns import assign
+    from training.data.readers import open_source
 
     roles = {r: c for r, c in assign(open_source(data).columns, {}, "").items() if r not in _LABEL_ROLES}
     return _fingerprint(open_triager(str(bundle)), data, roles) + "\n"

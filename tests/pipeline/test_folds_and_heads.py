@@ -7,14 +7,14 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.classifier import softmax, stacked
-from training.calibrate import choose_calibrator, log_loss
-from training.combine import fit_combiner
-from training.fit import Material, cross_fit, neighbours_within
-from training.folds import make_folds
-from training.label_shift import estimate_shares, odds_for
-from training.roster import MEMBERS
-from training.thresholds import certify
+from models.heads.head import softmax, stacked
+from training.data.folds import make_folds
+from training.ensemble.calibration import choose_calibrator, log_loss
+from training.ensemble.cross_fit import Material, cross_fit, neighbours_within
+from training.ensemble.members import MEMBERS
+from training.ensemble.stacking import fit_combiner
+from training.gate.label_shift import estimate_shares, odds_for
+from training.gate.risk_control import certify
 
 
 @settings(max_examples=50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.gating import Routed, certified
+from training.gate.gate import Routed, certified
 
 
 def _routed(rates: dict[str, tuple[int, float]], seed: int = 0) -> Routed:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from training.shift_figures import FIGURES
+from training.evaluation.label_shift_effect import FIGURES
 from triage.defaults import default_policy
-from triage.policy_file import dump_policy, read_policy
+from triage.policy.toml_file import dump_policy, read_policy
 
 from .conftest import Triage, shipped_rows, write_rows
 

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
-from models.agreement import Agreement
-from models.features import fitting_rules
-from models.members import KernelMember, LinearMember, alikeness, rule_votes
-from training import solvers
-from training.agree import agree
-from training.fit import Material, cross_fit, neighbours_within
-from training.heads import fit_head
-from training.roster import MANY_ROWS, MEMBERS, RULES, members_for, spoken_codes
-from training.solvers import Strength, fit_member
-from triage.rules import NO_RULES, Rule, RuleBook, RuleKind
+from models.features.features import fitting_rules
+from models.heads.base_estimators import KernelMember, LinearMember, alikeness, rule_votes
+from models.heads.consistency import Agreement
+from training.ensemble import estimators as solvers
+from training.ensemble.consistency import agree
+from training.ensemble.cross_fit import Material, cross_fit, neighbours_within
+from training.ensemble.estimators import Strength, fit_member
+from training.ensemble.head import fit_head
+from training.ensemble.members import MANY_ROWS, MEMBERS, RULES, members_for, spoken_codes
+from triage.rules.book import NO_RULES, Rule, RuleBook, RuleKind
 from triage.ticket import Ticket
 
 

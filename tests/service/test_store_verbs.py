@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from api.keys import Keyring
+from api.security.api_keys import Keyring
 from api.settings import load_settings
-from api.store.history import Statement
+from api.store.feedback import Statement
 from api.store.outbox import Owed
 from api.store.repository import Repository, open_repository
+from api.store.retention_job import Upkeep
 from api.store.rows import Entry
 from api.store.tables import StoredTicket
-from api.upkeep import Upkeep
-from training.data import read_dataset
+from training.data.dataset import read_dataset
 from triage.__main__ import main
 from triage.ticket import Ticket
 
@@ -211,5 +211,5 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
 
 def test_the_verbs_need_nothing_of_the_training_wing() -> None:
     heavy = "{'torch', 'mlflow', 'pandas', 'training'}"
-    code = f"import sys, api.cli_store; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, api.cli.store; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

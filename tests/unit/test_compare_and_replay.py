@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from training.compare import LEAST_COMMON, compare
-from training.data import LabelledTicket
-from training.record import Fact, Outcome, Record, strings
-from training.replay import precisions, replay
-from training.slices import confused_pairs, slices
+from training.data.dataset import LabelledTicket
+from training.evaluation.compare import LEAST_COMMON, compare
+from training.evaluation.record import Fact, Outcome, Record, strings
+from training.evaluation.rules_replay import precisions, replay
+from training.evaluation.slices import confused_pairs, slices
 from triage.errors import BundleMismatch
-from triage.policy_file import parse_policy
-from triage.rules_file import parse_rules
+from triage.policy.toml_file import parse_policy
+from triage.rules.toml_file import parse_rules
 from triage.ticket import Ticket
 
 ORDER = ("L0", "L1", "L2", "L3")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.egress import Egress
-from api.refusals import NotAllowed
+from api.helpdesks.ssrf_guard import Egress
+from api.http.exceptions import NotAllowed
 
 
 class Listener(http.server.BaseHTTPRequestHandler):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.checks import SERIOUS, diagnose
-from training.data import Dataset, read_dataset
-from training.labels import in_words_of, learn_policy, learnable, resolve_labels
-from training.lookalikes import lookalikes
+from training.data.dataset import Dataset, read_dataset
+from training.data.labels import in_words_of, learn_policy, learnable, resolve_labels
+from training.quality.checks import SERIOUS, diagnose
+from training.quality.lookalikes import lookalikes
 from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
-from triage.policy_file import parse_policy
+from triage.policy.toml_file import parse_policy
 
 POLICY = parse_policy(
     """

@@ -20,7 +20,7 @@ def test_datasets_holds_no_code() -> None:
 
 def test_serving_imports_neither_torch_nor_mlflow_nor_pandas() -> None:
     code = (
-        "import sys; import api.app, api.cli, models.bundle, models.triager; "
+        "import sys; import api.app, api.cli.serve, models.bundle.bundle, models.triager; "
         "heavy = {'torch', 'mlflow', 'pandas', 'pyarrow', 'sentence_transformers', 'transformers', 'onnx'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from training import metrics
+from training.evaluation import metrics
 
 LABELS = st.sampled_from(["a", "b", "c", "d"])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.classifier import Combiner, Head
-from models.features import Features
-from models.lexicon import Rows
-from models.members import LinearMember
-from training.newcomers import DRAWN_OVER, Past, set_apart
-from training.prototypes import Told, phrases_of, prototype_head, unit
-from training.rungs import EXAMPLES, FULL, ladder_facts, rung_of
-from triage.policy import Category, Policy, Tier
+from models.features.features import Features
+from models.features.vectorizer import Rows
+from models.heads.base_estimators import LinearMember
+from models.heads.head import Combiner, Head
+from training.cold_start.new_classes import DRAWN_OVER, Past, set_apart
+from training.cold_start.prototypes import Told, phrases_of, prototype_head, unit
+from training.stages import EXAMPLES, FULL, ladder_facts, rung_of
+from triage.policy.model import Category, Policy, Tier
 
 DIM = 16
 

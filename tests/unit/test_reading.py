@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.columns import assign, parse_mapping
-from training.data import Dataset, read_dataset
+from training.data.columns import assign, parse_mapping
+from training.data.dataset import Dataset, read_dataset
 from triage.errors import InvalidDataset, InvalidRequest
 
 ROWS: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triage.redact import Redactor
+from api.privacy.redact import Redactor
 
 REDACTOR = Redactor()
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data import Dataset, LabelledTicket
-from training.duplicates import joined, near_duplicates
-from training.split import split
+from training.data.dataset import Dataset, LabelledTicket
+from training.data.duplicates import joined, near_duplicates
+from training.data.split import split
 from triage.errors import InvalidDataset
 from triage.ticket import Ticket
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.simulate import METHODS, simulate
-from training.thresholds import certify, set_floor, upper_bound
+from training.diagnostics.simulated_populations import METHODS, simulate
+from training.gate.risk_control import certify, set_floor, upper_bound
 
 
 @pytest.mark.parametrize("risk", [0.05, 0.10])

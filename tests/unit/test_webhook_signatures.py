@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from api.desks import Desk, FeedbackMap, Headers, TicketMap
-from api.refusals import NotAcceptable, NotSignedIn
-from api.webhook import accept, correction_of, sign, ticket_of
+from api.helpdesks.config import Desk, FeedbackMap, Headers, TicketMap
+from api.helpdesks.inbound import accept, correction_of, sign, ticket_of
+from api.http.exceptions import NotAcceptable, NotSignedIn
 
 SECRET, OLD = b"a secret of sixteen or more", b"the secret before that one"
 NOW = 1_800_000_000.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from triage.policy import Policy
-from triage.policy_file import parse_policy
-from triage.rules import RuleBook
-from triage.rules_file import parse_rules
+from triage.policy.model import Policy
+from triage.policy.toml_file import parse_policy
+from triage.rules.book import RuleBook
+from triage.rules.toml_file import parse_rules
 
 
 def default_policy() -> Policy:

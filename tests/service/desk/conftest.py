@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api.desks import Desk, Update
+from api.helpdesks.config import Desk, Update
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.helpdesks.inbound import sign
 from api.settings import load_settings
-from api.webhook import sign
 
 SECRET = "a secret of sixteen or more"
 FILE = """

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from api.outbound import MAX_ATTEMPTS, Courier, owed_for
-from api.refusals import NotFound
+from api.helpdesks.outbound import MAX_ATTEMPTS, Courier, owed_for
+from api.http.exceptions import NotFound
 from api.store.outbox import DEAD, PENDING, SENT, Owed
 from api.store.repository import Repository, open_repository
 from api.store.tables import StoredUpdate

@@ -14,9 +14,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.desks import load_desks
+from api.helpdesks.config import load_desks
+from api.helpdesks.inbound import sign
 from api.settings import load_settings
-from api.webhook import sign
 from triage.errors import InvalidRequest
 
 SECRET = "a secret of sixteen or more"

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.auth import COOKIE, csrf_token, deny_by_default, scopes_of
-from api.keys import create_key
+from api.security.api_keys import create_key
+from api.security.auth import COOKIE, csrf_token, deny_by_default, scopes_of
 from api.settings import load_settings
 from api.store.repository import Repository
 from api.store.rows import SCOPES

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.batcher import Batcher, Load, TooBusy
+from api.scoring.batcher import Batcher, Load, TooBusy
 from models.triager import Triager
 from triage.decision import Reason
 from triage.defaults import default_policy, default_rules

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, FEEDBACK_EXAMPLES, TICKET_EXAMPLES
-from api.schemas import DecisionOut
+from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, FEEDBACK_EXAMPLES, TICKET_EXAMPLES
+from api.http.schemas import DecisionOut
 
 JSON = {"Content-Type": "application/json"}
 FIELDS = {"decision_id", "ticket_id", "tier", "category", "resolver_group", "automation", "source", "reason", "targets"}

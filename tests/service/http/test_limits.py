@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.keys import create_key
-from api.limiter import open_limiter
-from api.refusals import TooMuch
+from api.http.exceptions import TooMuch
+from api.security.api_keys import create_key
+from api.security.rate_limit import open_limiter
 from api.settings import load_settings
 from api.store.repository import open_repository
 from triage.errors import InvalidRequest

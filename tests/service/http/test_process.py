@@ -92,7 +92,7 @@ def test_serving_loads_nothing_that_only_training_needs() -> None:
         "matplotlib",
         "onnx",
     )
-    code = f"import sys, api.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, api.cli.serve; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 

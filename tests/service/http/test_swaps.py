@@ -20,8 +20,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
-from models.bundle import load_bundle
-from models.shelf import CHAMPION, Shelf
+from models.bundle.bundle import load_bundle
+from models.local_store import CHAMPION, Shelf
 
 TICKET = {"subject": "VPN drops", "body": "The VPN drops every ten minutes since the update."}
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.refusals import KeyReused
-from api.store.history import Statement
+from api.http.exceptions import KeyReused
+from api.store.feedback import Statement
 from api.store.repository import Repository
 from api.store.rows import MOST_CLEARANCE, Attempt, Entry
 from triage.ticket import Ticket

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from api.privacy.redact import Redactor
 from api.store.export import ExportRules
-from api.store.history import Statement
+from api.store.feedback import Statement
 from api.store.repository import Repository
-from triage.redact import Redactor
 
 Make = Callable[..., Any]
 

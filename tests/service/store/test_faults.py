@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, text
 
 from api.store.database import Database
-from api.store.history import Statement
+from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
 from triage.errors import StoreUnavailable
 
@@ -152,7 +152,7 @@ WRITE = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from api.store.history import Statement
+from api.store.feedback import Statement
 from api.store.repository import open_repository
 
 home, url, name, *decisions = sys.argv[1:]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.refusals import Contradiction, KeyReused, NotAcceptable, NotFound, TooMuch
-from api.store.history import Caps, Statement
+from api.http.exceptions import Contradiction, KeyReused, NotAcceptable, NotFound, TooMuch
+from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
 from api.store.rows import Attempt
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from api.refusals import KeyReused, NotFound
-from api.store.history import Statement
+from api.http.exceptions import KeyReused, NotFound
+from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
 from api.store.rows import Attempt, Entry
 from triage.ticket import Ticket

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from api.keys import Keyring, create_key, sha256
-from api.refusals import NotAcceptable, NotFound, NotSignedIn
+from api.http.exceptions import NotAcceptable, NotFound, NotSignedIn
+from api.security.api_keys import Keyring, create_key, sha256
 from api.store.repository import Repository
 from triage.errors import InvalidRequest, StoreUnavailable
 

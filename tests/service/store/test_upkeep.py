@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from sqlalchemy import text, update
 
-from api.keys import Keyring, create_key, sha256
-from api.refusals import NotFound, NotSignedIn
+from api.http.exceptions import NotFound, NotSignedIn
+from api.security.api_keys import Keyring, create_key, sha256
 from api.store.backup import back_up, check, restore
 from api.store.embeddings import forget_embeddings
-from api.store.history import Statement
+from api.store.feedback import Statement
 from api.store.outbox import Owed
 from api.store.repository import Repository, open_repository
 from api.store.rows import Attempt, Entry

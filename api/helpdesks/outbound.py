@@ -1,0 +1,163 @@
+"""The courier: tells helpdesks what was decided, tries again when they are away, and keeps what cannot be told."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import structlog
+
+from api.helpdesks.config import PLACE, Desk, Update, placeholders_of
+from api.helpdesks.ssrf_guard import Egress
+from api.http.exceptions import NotAllowed
+from api.store.outbox import Owed, UpdateRow
+from api.store.repository import Repository
+from triage.errors import StoreUnavailable
+
+MAX_ATTEMPTS = 12
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
+_POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
+_TRY_AGAIN = (408, 425, 429)
+log = structlog.get_logger(__name__)
+
+
+class Courier:
+    """Sends what is owed, in a thread of its own; several processes may run one each.
+
+    Args:
+        repository: The store with the queue.
+        desks: The helpdesks by name.
+        on_settled: Called with a desk's name and ``sent``, ``retry`` or ``dead``.
+        first_pause_s: Pause after the first failure; it doubles with each.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        desks: Mapping[str, Desk],
+        on_settled: Callable[[str, str], object] = lambda desk, outcome: None,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._repository = repository
+        self._desks = desks
+        self._on_settled = on_settled
+        self._first_pause_s = first_pause_s
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to send, where there is a desk that wants to be told."""
+        if any(desk.update for desk in self._desks.values()):
+            self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+            self._thread.start()
+
+    def stop(self, within_s: float = 5.0) -> None:
+        """Finish what is being sent, and stop; what is left stays in the queue."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(within_s)
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._wake.set()
+
+    def send_due(self) -> int:
+        """Send everything that is due now, and return how many updates were tried.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        rows = self._repository.claim_updates(_BATCH, timedelta(seconds=_HOLD_S))
+        for row in rows:
+            self._send(row)
+        return len(rows)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self._repository.next_due() is not None and self.send_due() > 0
+            except StoreUnavailable as error:
+                log.warning("courier_waits", code=error.code)
+                busy = False
+            if not busy:
+                self._wake.wait(_POLL_S)
+                self._wake.clear()
+
+    def _send(self, row: UpdateRow) -> None:
+        desk = self._desks.get(row.target)
+        if desk is None or desk.update is None:
+            self._settle(row, "no such desk in the file of helpdesks", final=True)
+            return
+        try:
+            answer = deliver(desk, desk.update, row)
+        except NotAllowed as error:
+            self._settle(row, error.code, final=True)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            self._settle(row, type(error).__name__, final=False)
+        else:
+            status = answer.status_code
+            if 200 <= status < 300:
+                self._settle(row, None, final=True)
+            else:
+                self._settle(
+                    row, f"HTTP {status}", final=status < 500 and status not in _TRY_AGAIN, pause_s=_retry_after(answer)
+                )
+
+    def _settle(self, row: UpdateRow, error: str | None, *, final: bool, pause_s: float = 0.0) -> None:
+        attempts = row.attempts + 1
+        dead = error is not None and (final or attempts >= MAX_ATTEMPTS)
+        retry_at = None
+        if error is not None and not dead:
+            pause_s = max(
+                pause_s, min(LONGEST_PAUSE_S, self._first_pause_s * 2**row.attempts) * random.uniform(0.75, 1.25)
+            )
+            retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
+        self._repository.settle_update(row.seq, error=error, retry_at=retry_at)
+        outcome = "sent" if error is None else "dead" if dead else "retry"
+        log.info("update_settled", desk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
+        self._on_settled(row.target, outcome)
+
+
+def owed_for(desk: Desk, answer: Mapping[str, Any]) -> list[Owed]:
+    """Return what a desk is to be told about a decision; nothing where it does not want to know."""
+    if desk.update is None or answer["automation"] not in desk.update.automation:
+        return []
+    names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
+    return [Owed(desk.name, answer["ticket_id"], answer["decision_id"], {name: answer.get(name) for name in names})]
+
+
+def deliver(desk: Desk, update: Update, row: UpdateRow) -> httpx.Response:
+    """Send one update, and return the desk's answer; errors are those of `Egress.call`."""
+    values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
+    url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
+    headers = {"Authorization": desk.authorization} if desk.authorization else {}
+    egress = Egress(frozenset(update.hosts), update.loopback, update.private)
+    return egress.call(
+        update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
+    )
+
+
+def _filled(template: Any, values: Mapping[str, Any]) -> Any:
+    """Put values in the places of a template; what has no value is left out of its object."""
+    if isinstance(template, dict):
+        return {name: _filled(part, values) for name, part in template.items() if _has_values(part, values)}
+    if isinstance(template, list):
+        return [_filled(part, values) for part in template if _has_values(part, values)]
+    if isinstance(template, str):
+        return PLACE.sub(lambda place: str(values[place[1]]), template)
+    return template
+
+
+def _has_values(template: Any, values: Mapping[str, Any]) -> bool:
+    return not isinstance(template, str) or all(values.get(name) is not None for name in placeholders_of(template))
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    stated = answer.headers.get("retry-after", "")
+    return min(LONGEST_PAUSE_S, float(stated)) if stated.isdigit() else 0.0

@@ -1,0 +1,101 @@
+"""Calls that leave the service: only to hosts on a list, resolved once and never elsewhere (against SSRF)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from api.http.exceptions import NotAllowed
+
+
+@dataclass(frozen=True)
+class Egress:
+    """Where calls may go.
+
+    Attributes:
+        hosts: Hosts, with their port where it is not the usual one of the scheme.
+        loopback: Whether a host may be this machine; only then is ``http`` taken.
+        private: Whether a host may be in a private network.
+    """
+
+    hosts: frozenset[str]
+    loopback: bool = False
+    private: bool = False
+
+    def call(self, method: str, url: str, *, timeout_s: float, headers: dict[str, str], json: Any) -> httpx.Response:
+        """Send a request to an address that was checked, and return the answer; redirects are not followed.
+
+        The name is resolved once and the connection goes to that very address, so that a name cannot point elsewhere
+        between the check and the call.
+
+        Raises:
+            NotAllowed: The URL leads where no call may go.
+            httpx.HTTPError: The call failed.
+        """
+        address = self.resolve(url)
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        host = f"[{address}]" if ":" in address else address
+        pinned = parts._replace(netloc=f"{host}{port}").geturl()
+        with httpx.Client(follow_redirects=False, trust_env=False, timeout=timeout_s) as client:
+            sent = {**headers, "Host": parts.netloc}
+            extensions = {"sni_hostname": parts.hostname or ""} if parts.scheme == "https" else {}
+            return client.request(method, pinned, headers=sent, json=json, extensions=extensions)
+
+    def resolve(self, url: str) -> str:
+        """Return the address that a URL's host has now, if calls may go there.
+
+        Raises:
+            NotAllowed: They may not, or there is no such host.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise _refused("it is no URL") from error
+        if parts.scheme != "https" and not (parts.scheme == "http" and self.loopback):
+            raise _refused("only https is taken, or http to this machine")
+        if (
+            parts.username is not None
+            or parts.password is not None
+            or parts.netloc not in self.hosts
+            or not parts.hostname
+        ):
+            raise _refused("the host is not on the list")
+        try:
+            found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise ConnectionError("the host has no address") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        self._check(addresses, plain=parts.scheme == "http")
+        return addresses[0]
+
+    def _check(self, addresses: Iterable[str], plain: bool) -> None:
+        for address in addresses:
+            ip = ipaddress.ip_address(address.split("%")[0])
+            if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+                ip = ip.ipv4_mapped
+            if ip.is_loopback and self.loopback:
+                continue
+            if plain:
+                raise _refused("http is only taken to this machine")
+            if ip.is_global and not ip.is_multicast:
+                continue
+            if not (self.private and ip.is_private and not _is_special(ip)):
+                raise _refused("the host is on a network that calls must not reach")
+
+
+def _is_special(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved
+
+
+def _refused(why: str) -> NotAllowed:
+    return NotAllowed(
+        "egress-refused", f"the call may not leave: {why}; see [desks.NAME.update] hosts, loopback and private"
+    )

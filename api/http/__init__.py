@@ -1,0 +1,1 @@
+"""What HTTP asks of every route: schemas, problem documents, middleware, OpenAPI."""

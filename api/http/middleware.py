@@ -1,0 +1,145 @@
+"""What surrounds every request: its id, size limit, security headers, last-resort answer, metrics and access log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.problems import framework_problem
+from api.settings import Settings
+from api.telemetry import Metrics, described
+
+BATCH_PATH = "/v1/predict/batch"
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # with none at all, browsers hide the origin of forms too
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = ("/livez", "/readyz", "/metrics")
+_DRAIN_S = 2.0
+log = structlog.get_logger("api.access")
+
+
+class Envelope:
+    """Wraps the whole application; pure ASGI, so that nothing is buffered."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Passage(self._app, self._settings, self._metrics, scope, receive, send).run()
+
+
+class _Passage:
+    """One request on its way in and out."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._app, self._metrics, self._scope, self._receive, self._send = app, metrics, scope, receive, send
+        self._limit = settings.max_batch_body_bytes if scope["path"] == BATCH_PATH else settings.max_body_bytes
+        headers = Headers(scope=scope)
+        sent_id = headers.get("x-request-id", "")
+        self.request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
+        length = headers.get("content-length", "0")
+        self._announced = int(length) if length.isdigit() else 0
+        self._received = 0
+        self._arrived = self._announced == 0 and "transfer-encoding" not in headers
+        self._status = 0
+
+    async def run(self) -> None:
+        """Pass the request to the application; whatever happens there, something well-formed comes back."""
+        self._scope.setdefault("state", {})["request_id"] = self.request_id
+        began = time.perf_counter()
+        self._metrics.in_flight.inc()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        try:
+            if self._announced > self._limit:
+                await self._refuse(413)
+            else:
+                await self._app(self._scope, self._limited_receive, self._headed_send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # the last resort: nobody may get a half answer or a stack trace
+            log.error("request_failed", **described(error))
+            if not self._status:
+                await self._refuse(500)
+        finally:
+            self._metrics.in_flight.dec()
+            self._report(time.perf_counter() - began)
+
+    async def _limited_receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            self._arrived = not message.get("more_body", False)
+            if self._received > self._limit:
+                raise HTTPException(413)
+        else:
+            self._arrived = True
+        return message
+
+    async def _headed_send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            headers["x-request-id"] = self.request_id
+            if self._status == 413:
+                headers["connection"] = "close"
+        elif self._status == 413 and not message.get("more_body", False) and not self._arrived:
+            await self._send({**message, "more_body": True})
+            await self._let_arrive()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def _let_arrive(self) -> None:
+        """Throw away what is still coming for a moment: closing on a client that sends would lose it the answer."""
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while (message := await self._receive())["type"] == "http.request" and message.get("more_body", False):
+                    pass
+        except TimeoutError:
+            return
+
+    async def _refuse(self, status: int) -> None:
+        await framework_problem(status).response(self.request_id)(self._scope, self._receive, self._headed_send)
+
+    def _report(self, seconds: float) -> None:
+        route = self._scope.get("route")
+        path = getattr(route, "path", None) or "(none)"
+        self._metrics.requests.labels(self._scope["method"] if path != "(none)" else "ANY", path, self._status).inc()
+        self._metrics.latency.labels(path).observe(seconds)
+        write = log.debug if path in _QUIET else log.info
+        write(
+            "request",
+            method=self._scope["method"],
+            route=path,
+            status=self._status,
+            ms=round(seconds * 1000, 1),
+            body_bytes=self._received,
+        )

@@ -1,0 +1,121 @@
+"""The API's own description: problems that every route may answer with, and limits taken from the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.http.problems import MEDIA_TYPE
+from api.settings import Settings
+from triage.policy.model import Policy
+from triage.prediction import TARGETS
+
+TITLE = "Helpdesk triage"
+DESCRIPTION = (
+    "Routes helpdesk tickets to the lowest support tier that can resolve them. Decides only where it can keep a "
+    "stated error rate; every other ticket gets a suggestion, its reason, and the questions that would settle it."
+    "\n\n**Safe retries**: `POST /v1/predict`, `/v1/predict/batch` and feedback take the header `Idempotency-Key` (1 "
+    "to 255 visible characters). Sent again with the same body, the answer is the same; with another body it is "
+    "refused (422)."
+)
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457: what went wrong, for people and for programs; never holds what was submitted.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:triage:problem:queue-full"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code"],
+                "properties": {"field": {"type": "string"}, "code": {"type": "string"}},
+            },
+        },
+    },
+}
+_TEXTS = {
+    400: "The body is not JSON that can be read (`malformed-json`), or the request is not HTTP that can be read",
+    401: "No key, or none that is valid now",
+    403: "The key lacks the scope",
+    404: "There is no such thing",
+    409: "The state does not allow it",
+    413: "The body is larger than the service takes",
+    415: "The body is not JSON",
+    422: "The request is well formed, but a field is not valid; `errors` names field and code",
+    429: "A cap is reached; see `Retry-After`",
+    500: "The service failed on this request",
+    503: "Too much to do (`queue-full`, `deadline`), stopping, or the store does not answer; see `Retry-After`",
+    507: "The store is full",
+}
+_RETRYABLE = (429, 503, 507)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems that a route may answer with, for the `responses` of its decorator."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": _TEXTS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in _RETRYABLE:
+        described["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+    return described
+
+
+PROBLEMS = problems(400, 401, 403, 413, 415, 422, 429, 503)
+"""What every route with a body may answer with."""
+
+
+def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """Write the OpenAPI document, once for each policy."""
+    policy: Policy = app.state.service.desk.triager.policy
+    if app.openapi_schema is None or app.openapi_schema["info"]["x-policy-version"] != policy.version:
+        document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = _PROBLEM_SCHEMA
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        document["info"]["x-policy-version"] = policy.version
+        _state_limits(schemas, settings)
+        _state_labels(schemas, policy)
+        _secure(document, settings)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _state_limits(schemas: dict[str, Any], settings: Settings) -> None:
+    for name in ("text", "subject", "body"):
+        for option in schemas["TicketIn"]["properties"][name]["anyOf"]:
+            if option["type"] == "string":
+                option["maxLength"] = settings.max_text_chars
+    schemas["TicketIn"]["properties"]["attributes"]["anyOf"][0]["additionalProperties"] = False  # names without NUL
+    schemas["BatchIn"]["properties"]["tickets"]["maxItems"] = settings.max_batch_tickets
+
+
+def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:
+    """List the labels that feedback may name: those of the policy in use, and their aliases."""
+    for target in TARGETS:
+        known = sorted({entry.label for entry in policy.entries(target)} | set(policy.aliases.get(target, {})))
+        options: list[dict[str, Any]] = [{"type": "string", "enum": known}] if known else []
+        schemas["FeedbackIn"]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
+
+
+def _secure(document: dict[str, Any], settings: Settings) -> None:
+    schemes = {"key": {"type": "http", "scheme": "bearer", "description": "A key made by `triage keys create`"}}
+    document["components"]["securitySchemes"] = schemes
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path not in ("/livez", "/readyz") and not settings.open_loopback:
+                operation["security"] = [{"key": []}]

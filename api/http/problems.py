@@ -1,0 +1,289 @@
+"""One table from what went wrong to the answer: `application/problem+json` (RFC 9457) for every status from 400 on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from api.http.exceptions import (
+    Contradiction,
+    KeyReused,
+    NotAcceptable,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Refused,
+    Replayed,
+    TooMuch,
+)
+from api.scoring.batcher import TooBusy
+from triage.errors import (
+    BundleError,
+    InvalidPolicy,
+    InvalidRequest,
+    InvalidRules,
+    InvalidTicket,
+    StoreUnavailable,
+    TriageError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_STORE_RETRY_S = 2
+
+STATUS_OF: tuple[tuple[type[TriageError], int, str], ...] = (
+    (InvalidTicket, 422, "invalid-ticket"),
+    (NotSignedIn, 401, "not-signed-in"),
+    (NotAllowed, 403, "not-allowed"),
+    (NotFound, 404, "not-found"),
+    (KeyReused, 422, "idempotency-key-reused"),
+    (NotAcceptable, 422, "not-acceptable"),
+    (Contradiction, 409, "contradiction"),
+    (Replayed, 409, "replayed-delivery"),
+    (TooMuch, 429, "too-many-requests"),
+    (TooBusy, 503, "busy"),
+    (Refused, 400, "refused"),
+    (StoreUnavailable, 503, "store-unavailable"),
+    (BundleError, 409, "bundle-refused"),
+    (InvalidPolicy, 409, "policy-refused"),
+    (InvalidRules, 409, "rules-refused"),
+    (InvalidRequest, 400, "invalid-request"),
+    (TriageError, 500, "internal-error"),
+)
+"""Status and code of each error of this project; the first class that fits counts."""
+
+_FRAMEWORK = {
+    400: ("malformed-request", "the request cannot be read; send well-formed HTTP"),
+    401: ("not-signed-in", "a key is needed; send Authorization: Bearer KEY"),
+    403: ("not-allowed", "this key may not do that; use one with the scope"),
+    404: ("not-found", "there is nothing at this path; see /docs"),
+    405: ("method-not-allowed", "this path does not take that method; see the Allow header"),
+    408: ("request-timeout", "the request did not arrive in time; send it again, faster"),
+    413: ("too-large", "the request body is larger than the service takes; send less at once"),
+    414: ("uri-too-long", "the request target is longer than the service takes; send data in the body"),
+    415: ("unsupported-media-type", "the body is not JSON; send Content-Type: application/json"),
+    431: ("headers-too-large", "the request headers are larger than the service takes; send fewer"),
+    500: ("internal-error", "the service failed on this request; the log has the request id"),
+}
+
+_MESSAGES = {
+    "missing": "is needed",
+    "no-text": "holds no text, and neither subject nor body: state one of them",
+    "extra-forbidden": "is not a known field",
+    "string-too-long": "is too long",
+    "too-long": "is too long",
+    "too-short": "is empty",
+    "string-type": "is not text",
+    "list-type": "is not a list",
+    "model-attributes-type": "is not a JSON object",
+    "dict-type": "is not a JSON object",
+    "datetime-type": "is not an RFC 3339 date and time",
+    "datetime-parsing": "is not an RFC 3339 date and time",
+    "greater-than-equal": "is too small",
+    "less-than-equal": "is too large",
+    "string-unicode": "is not valid Unicode: it holds a lone surrogate",
+    "invalid-unicode": "is not valid Unicode: it holds a lone surrogate",
+    "nul": "holds a NUL character",
+    "empty": "holds nothing to read",
+    "not-finite": "is not a finite number",
+    "text-beside-subject": "has text beside subject or body: send either",
+    "enum": "is not one of the listed values",
+    "literal-error": "is not one of the listed values",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An answer that says what went wrong.
+
+    Attributes:
+        status: HTTP status, 400 to 599.
+        code: Machine-readable kind, stable over versions.
+        detail: One sentence for people; never holds what was submitted.
+        errors: Per field at fault its path and code.
+        headers: Further headers, such as ``Retry-After``.
+    """
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, request_id: str) -> bytes:
+        """Write the problem as JSON."""
+        document: dict[str, Any] = {
+            "type": f"urn:triage:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.errors:
+            document["errors"] = [dict(error) for error in self.errors]
+        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+
+    def response(self, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the problem as an answer."""
+        stated = {**self.headers, **(headers or {})}
+        return Response(self.body(request_id), self.status, headers=stated, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Look up the answer to an error of this project; anything else is an internal error without detail."""
+    if isinstance(error, TriageError):
+        status, code = next((status, code) for kind, status, code in STATUS_OF if isinstance(error, kind))
+        if status >= 500 and not isinstance(error, (TooBusy, StoreUnavailable)):
+            return framework_problem(500)
+        return _domain_problem(error, status, getattr(error, "code", code))
+    return framework_problem(500)
+
+
+def _domain_problem(error: TriageError, status: int, code: str) -> Problem:
+    if isinstance(error, InvalidTicket):
+        return validation_problem([(tuple(error.field.split(".")), error.code)])
+    if isinstance(error, NotSignedIn):
+        return Problem(status, code, str(error), headers={"WWW-Authenticate": 'Bearer realm="triage"'})
+    if isinstance(error, (TooMuch, TooBusy)):
+        return Problem(status, code, str(error), headers={"Retry-After": str(error.retry_after_s)})
+    if isinstance(error, StoreUnavailable):
+        full = error.code == "full"
+        return Problem(
+            507 if full else 503, f"store-{error.code}", str(error), headers={"Retry-After": str(_STORE_RETRY_S)}
+        )
+    if isinstance(error, NotAcceptable) and error.field:
+        return Problem(status, code, str(error), [{"field": error.field, "code": code}])
+    return Problem(status, code, str(error))
+
+
+def framework_problem(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return the problem of a status that the framework or the protocol gave."""
+    code, detail = _FRAMEWORK.get(
+        status, (HTTPStatus(status).phrase.lower().replace(" ", "-"), "the request was refused; see the status")
+    )
+    return Problem(status, code, detail, headers=headers or {})
+
+
+def validation_problem(faults: Sequence[tuple[tuple[int | str, ...], str]]) -> Problem:
+    """Return a 422 that names each field at fault by path and code, and never what was in it."""
+    errors = [{"field": _path(place), "code": code} for place, code in faults]
+    details = [
+        f"{error['field'] or 'the request'} {_MESSAGES.get(error['code'], 'is not valid')}" for error in errors[:3]
+    ]
+    more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
+    codes = {error["code"] for error in errors}
+    code = (
+        codes.pop()
+        if len(codes) == 1 and codes <= {"invalid-unicode", "nul", "empty", "not-finite"}
+        else "invalid-request"
+    )
+    return Problem(422, code, f"{'; '.join(details)}{more}; see /docs for the form", errors)
+
+
+def _path(place: Sequence[int | str]) -> str:
+    """Write a field's path; names that the caller made up become an asterisk, for they may hold anything."""
+    path = ""
+    for depth, part in enumerate(place):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part != "[key]":
+            known = part in KNOWN_FIELDS and "attributes" not in place[:depth]
+            path += ("." if path else "") + (part if known else "*")
+    return path
+
+
+_FIELDS_OF_TICKETS = ("id", "text", "subject", "body", "channel", "requester", "opened_at", "language", "attributes")
+_FIELDS_OF_FEEDBACK = ("verdict", "tier", "category", "agent", "reason", "comment")
+_PARAMETERS = (
+    "limit",
+    "before",
+    "ticket_id",
+    "open",
+    "decision_id",
+    "feedback_id",
+    "Idempotency-Key",
+    "idempotency-key",
+)
+KNOWN_FIELDS = frozenset((*_FIELDS_OF_TICKETS, "tickets", *_FIELDS_OF_FEEDBACK, *_PARAMETERS))
+"""Names that may stand in a problem's field path; all others are replaced by an asterisk."""
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+    app.add_exception_handler(TriageError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that the envelope gave to the request."""
+    return str(getattr(request.state, "request_id", "-"))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return problem_of(error).response(request_id_of(request))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if (
+        error.status_code == 400 and error.__cause__ is not None
+    ):  # the framework's wording for any body that it cannot parse
+        return _MALFORMED.response(request_id_of(request))
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("allow", "")
+        headers.pop("allow", None)
+    return framework_problem(error.status_code, headers).response(request_id_of(request))
+
+
+_MALFORMED = Problem(400, "malformed-json", "the body is not JSON that can be read; send UTF-8 JSON")
+
+
+def _methods(request: Request) -> list[str]:
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return _MALFORMED.response(request_id_of(request))
+    if (
+        any(fault["loc"][:1] == ("body",) for fault in faults)
+        and not _takes_form(request)
+        and await _is_foreign(request)
+    ):
+        return framework_problem(415).response(request_id_of(request))
+    places = [(tuple(fault["loc"][1:]), _code(fault["type"])) for fault in faults]
+    return validation_problem(places).response(request_id_of(request))
+
+
+def _code(kind: str) -> str:
+    return {"string_unicode": "invalid-unicode", "finite_number": "not-finite", "string_too_long": "too-long"}.get(
+        kind, kind.replace("_", "-")
+    )
+
+
+async def _is_foreign(request: Request) -> bool:
+    """Say whether a body was sent that does not claim to be JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return False
+    return bool(kind) or bool(await request.body())
+
+
+def _takes_form(request: Request) -> bool:
+    body = getattr(request.scope.get("route"), "body_field", None)
+    return body is not None and isinstance(body.field_info, Form)

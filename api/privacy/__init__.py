@@ -1,0 +1,1 @@
+"""Redaction of personal data from texts that are exported."""

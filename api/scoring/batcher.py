@@ -1,0 +1,275 @@
+"""A bounded queue in front of the one door: micro-batches, deadlines, and the rules' route where the encoder fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import structlog
+
+from api.http.exceptions import Refused
+from models.triager import Triager
+from triage.decision import Decision
+from triage.ticket import Ticket
+
+_BULK_SHARE = 8
+_STUCK_S = 30.0
+_SMOOTHING = 0.2
+_ROUND_S = 0.2
+_SHARE = 0.8
+log = structlog.get_logger(__name__)
+
+
+class TooBusy(Refused):
+    """The service cannot answer in time: its queue is full, or the deadline has passed.
+
+    Attributes:
+        retry_after_s: Seconds after which it is worth trying again.
+    """
+
+    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(eq=False)
+class _Entry:
+    """One ticket that waits, with the model that was current when it came."""
+
+    ticket: Ticket
+    triager: Triager
+    clearance: int
+    deadline: float
+    answer: asyncio.Future[Decision]
+
+
+@dataclass(frozen=True)
+class Load:
+    """A finished micro-batch: its tickets, the seconds it took, and what made it fall back, if anything did."""
+
+    tickets: int
+    seconds: float
+    fallback: str | None
+
+
+class Batcher:
+    """Collects tickets of concurrent requests and decides them together, on one thread of its own.
+
+    Requests for one ticket come first; batch requests fill the room that is left, so that neither starves the other.
+    A request that cannot be answered within its deadline is refused at once, by the time that tickets took lately.
+
+    Args:
+        queue_size: Most tickets that wait, for single requests and for batch requests each.
+        score_batch: Most tickets decided together.
+        wait_s: How long an idle batcher waits for company, in seconds.
+        on_load: Called on the event loop after each micro-batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_size: int,
+        score_batch: int,
+        wait_s: float,
+        on_load: Callable[[Load], object] = lambda load: None,
+    ) -> None:
+        self.queue_size = queue_size
+        self._score_batch = score_batch
+        self._wait_s = wait_s
+        self._on_load = on_load
+        self._single: deque[_Entry] = deque()
+        self._bulk: deque[_Entry] = deque()
+        self._arrived = asyncio.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._task: asyncio.Task[None] | None = None
+        self._scoring_since: float | None = None
+        self._scoring = 0
+        self._seconds_a_ticket = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Tickets that wait for a score now."""
+        return len(self._single) + len(self._bulk)
+
+    @property
+    def queue_s(self) -> float:
+        """Seconds until a ticket that came now would be decided."""
+        return (self._scoring + len(self._single) + 1) * self._seconds_a_ticket if self._scoring else 0.0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether tickets are being decided: the loop runs, and no micro-batch has been under way for long."""
+        since = self._scoring_since
+        return (
+            self._task is not None and not self._task.done() and (since is None or time.monotonic() - since < _STUCK_S)
+        )
+
+    def start(self) -> None:
+        """Begin to decide; needs a running event loop."""
+        self._task = asyncio.create_task(self._run(), name="batcher")
+
+    async def stop(self) -> None:
+        """Stop deciding; whoever still waits is told that the service is busy."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        _turn_away((*self._single, *self._bulk))
+        self._executor.shutdown(wait=False)
+
+    async def decide(
+        self, triager: Triager, tickets: Sequence[Ticket], *, deadline_s: float, bulk: bool = False, clearance: int = 0
+    ) -> list[Decision]:
+        """Decide tickets within a deadline, all of them by the same model.
+
+        Args:
+            triager: The model to use, even if another one takes its place meanwhile.
+            tickets: What to decide; the order is kept.
+            deadline_s: Seconds from now.
+            bulk: Whether single requests go first.
+            clearance: What the reader may see of similar tickets.
+
+        Raises:
+            TooBusy: If the queue is full or the deadline passes.
+        """
+        queue = self._bulk if bulk else self._single
+        self._admit(queue, len(tickets), deadline_s)
+        deadline = time.monotonic() + deadline_s
+        loop = asyncio.get_running_loop()
+        entries = [_Entry(ticket, triager, clearance, deadline, loop.create_future()) for ticket in tickets]
+        queue.extend(entries)
+        self._arrived.set()
+        try:
+            async with asyncio.timeout(deadline_s):
+                return list(await asyncio.gather(*(entry.answer for entry in entries)))
+        except TimeoutError as error:
+            raise TooBusy(
+                "deadline", f"no answer within {deadline_s:g} s: too much to do; try again later", self._retry_after()
+            ) from error
+        finally:
+            for entry in entries:
+                entry.answer.cancel()
+
+    def _admit(self, queue: deque[_Entry], count: int, deadline_s: float) -> None:
+        while queue and queue[0].answer.done():
+            queue.popleft()
+        size = max(self.queue_size, count)
+        if len(queue) + count > size:
+            raise TooBusy(
+                "queue-full",
+                f"{len(queue)} tickets wait already: the queue is full; try again later",
+                self._retry_after(),
+            )
+        ahead = self._scoring + len(self._single) + (len(queue) if queue is self._bulk else 0)
+        if ahead and (ahead + count) * self._seconds_a_ticket > _SHARE * deadline_s:
+            raise TooBusy(
+                "queue-full",
+                f"{ahead} tickets wait already: the deadline cannot be kept; try again later",
+                self._retry_after(),
+            )
+
+    def _retry_after(self) -> int:
+        return min(30, max(1, math.ceil(self.waiting * self._seconds_a_ticket)))
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if self._wait_s and self.waiting < self._score_batch:
+                await asyncio.sleep(self._wait_s)
+            batch = self._take()
+            if batch:
+                await self._decide(batch)
+
+    def _take(self) -> list[_Entry]:
+        """Take what is decided next: of one model and clearance, not yet given up, single requests first.
+
+        No more than is decided in a moment, however slow the model: who comes next need not wait for a long round.
+        """
+        most = self._score_batch
+        if self._seconds_a_ticket:
+            most = max(1, min(most, int(_ROUND_S / self._seconds_a_ticket)))
+        batch: list[_Entry] = []
+        for queue, room in ((self._single, most), (self._bulk, _BULK_SHARE if self._single else most)):
+            until = min(most, len(batch) + room)
+            while queue and len(batch) < until:
+                entry = queue[0]
+                if batch and (entry.triager is not batch[0].triager or entry.clearance != batch[0].clearance):
+                    break
+                queue.popleft()
+                if not entry.answer.done() and entry.deadline > time.monotonic():
+                    batch.append(entry)
+        if not self.waiting:
+            self._arrived.clear()
+        return batch
+
+    async def _decide(self, batch: list[_Entry]) -> None:
+        triager, clearance = batch[0].triager, batch[0].clearance
+        self._scoring_since = began = time.monotonic()
+        self._scoring = len(batch)
+        try:
+            job = asyncio.get_running_loop().run_in_executor(
+                self._executor, decide_or_fall_back, triager, [e.ticket for e in batch], clearance
+            )
+            decisions, fallback = await job
+        except asyncio.CancelledError:
+            _turn_away(batch)
+            raise
+        except Exception as error:  # the rules failed as well: those who wait must hear of it, and the loop must go on
+            for entry in batch:
+                if not entry.answer.done():
+                    entry.answer.set_exception(error)
+            return
+        finally:
+            self._scoring_since, self._scoring = None, 0
+        seconds = time.monotonic() - began
+        self._seconds_a_ticket += _SMOOTHING * (seconds / len(batch) - self._seconds_a_ticket)
+        for entry, decision in zip(batch, decisions, strict=True):
+            if not entry.answer.done():
+                entry.answer.set_result(decision)
+        self._on_load(Load(len(batch), seconds, fallback))
+
+
+def _turn_away(entries: Sequence[_Entry]) -> None:
+    for entry in entries:
+        if not entry.answer.done():
+            entry.answer.set_exception(TooBusy("draining", "the service is stopping; ask another instance", 5))
+
+
+def decide_or_fall_back(
+    triager: Triager, tickets: Sequence[Ticket], clearance: int = 0
+) -> tuple[list[Decision], str | None]:
+    """Decide tickets by the model, or by its rules alone where the model fails on them.
+
+    One ticket that the encoder cannot take must not spoil its neighbours': after a failure each is tried alone.
+
+    Returns:
+        The decisions, and what made any of them fall back: ``memory``, ``encoder`` or None.
+    """
+    if triager.bundle is None:
+        return triager.decide(tickets, explain=True, clearance=clearance), None
+    try:
+        return triager.decide(tickets, explain=True, clearance=clearance), None
+    except MemoryError:
+        log.error("out_of_memory", tickets=len(tickets))
+        return _by_rules(triager, tickets), "memory"
+    except (
+        Exception
+    ) as error:  # encoders and estimators raise types of their own; whatever it is, the rules still route
+        log.error("encoder_failed", kind=type(error).__name__, tickets=len(tickets))
+        if len(tickets) == 1:
+            return _by_rules(triager, tickets), "encoder"
+    outcomes = [decide_or_fall_back(triager, [ticket], clearance) for ticket in tickets]
+    return [decision for decided, _ in outcomes for decision in decided], next(
+        (cause for _, cause in outcomes if cause), None
+    )
+
+
+def _by_rules(triager: Triager, tickets: Sequence[Ticket]) -> list[Decision]:
+    rules = Triager(policy=triager.policy, rules=triager.rules)
+    return [replace(decision, model_version=None) for decision in rules.decide(tickets)]

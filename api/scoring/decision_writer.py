@@ -1,0 +1,222 @@
+"""Commits decisions for concurrent requests together, and keeps them in memory while the store does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Protocol
+
+import structlog
+
+from api.http.exceptions import Refused
+from api.store.rows import Attempt, Entry, Recorded
+from triage.errors import StoreUnavailable
+
+_GROUP = 64
+_PATIENCE_S = 1.0
+_BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """The part of the store that is written to here."""
+
+    def record(
+        self,
+        entries: Sequence[Entry],
+        *,
+        source: str = "api",
+        key_id: str | None = None,
+        attempt: Attempt | None = None,
+        patience_s: float | None = None,
+    ) -> list[Recorded]:
+        """Commit decisions in one transaction."""
+        ...
+
+
+@dataclass(eq=False)
+class _Job:
+    """The decisions of one request that wait to be committed; they go together or not at all."""
+
+    entries: Sequence[Entry]
+    source: str
+    key_id: str | None
+    attempt: Attempt | None
+    done: asyncio.Future[list[Recorded]]
+
+
+class Recorder:
+    """Takes decisions and tells whether they were committed in time; what was not is tried again later.
+
+    Args:
+        store: Where decisions go.
+        spool_size: Most tickets kept in memory; beyond, the newest are dropped and counted.
+        on_spool: Called with the number of tickets kept in memory, after each change.
+        on_drop: Called with the number of tickets dropped.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spool_size: int,
+        *,
+        on_spool: Callable[[int], object] = lambda size: None,
+        on_drop: Callable[[int], object] = lambda lost: None,
+    ) -> None:
+        self._store = store
+        self._spool_size = spool_size
+        self._on_spool, self._on_drop = on_spool, on_drop
+        self._jobs: deque[_Job] = deque()
+        self._size = 0
+        self._arrived = asyncio.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="record")
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    def start(self) -> None:
+        """Begin to commit; needs a running event loop."""
+        self._task = asyncio.create_task(self._run(), name="recorder")
+
+    async def stop(self, within_s: float) -> None:
+        """Commit what waits, as far as the store takes it within a time, and stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._jobs:
+                    self._arrived.set()
+                    await asyncio.sleep(0.02)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._jobs:
+            log.error("decisions_lost", tickets=self._size)
+        self._executor.shutdown(wait=False)
+
+    async def record(
+        self,
+        entries: Sequence[Entry],
+        *,
+        source: str = "api",
+        key_id: str | None,
+        attempt: Attempt | None = None,
+        wait_s: float,
+    ) -> list[Recorded] | None:
+        """Commit decisions, waiting for a while.
+
+        Returns:
+            The decisions as they stand in the store, or None if that is not known yet.
+
+        Raises:
+            KeyReused: The attempt's key was used for another request.
+        """
+        job = _Job(entries, source, key_id, attempt, asyncio.get_running_loop().create_future())
+        self._enqueue(job)
+        patience = wait_s if not self._failures else min(wait_s, 0.05)
+        done, _ = await asyncio.wait([job.done], timeout=patience)
+        if done:
+            return job.done.result()
+        job.done.add_done_callback(_look_away)
+        return None
+
+    def _enqueue(self, job: _Job) -> None:
+        if self._size + len(job.entries) > max(self._spool_size, len(job.entries)):
+            self._on_drop(len(job.entries))
+            job.done.set_exception(
+                StoreUnavailable("full", "the spool is full: decisions are answered but not kept; mend the store")
+            )
+            return
+        self._jobs.append(job)
+        self._count(len(job.entries))
+        self._arrived.set()
+
+    def _count(self, change: int) -> None:
+        self._size += change
+        self._on_spool(self._size)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._jobs:
+                await self._commit(self._group())
+
+    def _group(self) -> list[_Job]:
+        """Take the jobs at the front that can share a transaction, without removing them."""
+        first = self._jobs[0]
+        group, size = [first], len(first.entries)
+        for job in islice(self._jobs, 1, _GROUP):
+            size += len(job.entries)
+            whose = (job.key_id, job.source) != (first.key_id, first.source)
+            if size > _GROUP or first.attempt or job.attempt or whose:
+                break
+            group.append(job)
+        return group
+
+    async def _commit(self, group: list[_Job]) -> None:
+        first = group[0]
+        entries = [entry for job in group for entry in job.entries]
+        whose = {"source": first.source, "key_id": first.key_id, "attempt": first.attempt}
+        commit = partial(self._store.record, entries, **whose, patience_s=_PATIENCE_S)  # type: ignore[arg-type]
+        try:
+            recorded = await asyncio.get_running_loop().run_in_executor(self._executor, commit)
+        except StoreUnavailable as error:
+            await self._wait_for_store(error)
+            return
+        except Refused as error:
+            self._finish(group, error)
+            return
+        except Exception as error:  # a row that the store can never take must not hold up those behind it
+            if len(group) > 1:
+                for job in group:
+                    await self._commit([job])
+                return
+            log.error("decision_not_stored", kind=type(error).__name__)
+            self._finish(
+                group,
+                StoreUnavailable(
+                    "unreachable", "the store refused the decision: it is answered but not kept; see the log"
+                ),
+            )
+            return
+        if self._failures:
+            log.info("store_is_back", spooled=self._size)
+        self._failures = 0
+        self._share(group, recorded)
+
+    def _share(self, group: list[_Job], recorded: list[Recorded]) -> None:
+        start = 0
+        for job in group:
+            count = len(job.entries)
+            part, start = (recorded, start) if job.attempt else (recorded[start : start + count], start + count)
+            self._remove(job)
+            if not job.done.done():
+                job.done.set_result(part)
+
+    def _finish(self, group: list[_Job], error: Exception) -> None:
+        for job in group:
+            self._remove(job)
+            if not job.done.done():
+                job.done.set_exception(error)
+
+    def _remove(self, job: _Job) -> None:
+        self._jobs.remove(job)
+        self._count(-len(job.entries))
+
+    async def _wait_for_store(self, error: StoreUnavailable) -> None:
+        if not self._failures:
+            log.warning("store_unavailable", code=error.code)
+        pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        await asyncio.sleep(pause)
+
+
+def _look_away(future: asyncio.Future[list[Recorded]]) -> None:
+    """Read the outcome that nobody waits for any more, so that asyncio does not warn about it."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,234 @@
+"""Which model answers: found by alias or directory, verified, warmed up, and swapped in one step."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from api.settings import Settings
+from models.bundle.bundle import load_bundle
+from models.local_store import Pointing, Shelf, parse_reference
+from models.triager import Triager
+from triage.errors import BundleError, BundleNotFound, TriageError
+from triage.policy.toml_file import read_policy
+from triage.rules.toml_file import read_rules
+from triage.ticket import Ticket
+
+_RETRY_S = 30.0
+_WARM_UP = (
+    Ticket(id="warm-up", subject="Printer", body="The printer on the second floor does not print since this morning."),
+    Ticket(id="warm-up", body="help"),
+)
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Where a bundle lies.
+
+    Attributes:
+        path: Its directory.
+        digest: The digest that it must have; None takes any.
+        mark: Changes when another bundle was put there, or it was promoted anew.
+    """
+
+    path: Path
+    digest: str | None = None
+    mark: str = ""
+
+
+class Source(Protocol):
+    """Names the bundles to serve, the wanted one first, then those to fall back to at a start."""
+
+    name: str
+
+    def pointers(self) -> list[Pointer]:
+        """Look where the bundles lie now."""
+        ...
+
+
+class AliasSource:
+    """An alias on the shelf; before the version it points to now it pointed to others, newest first."""
+
+    def __init__(self, home: Path, reference: str) -> None:
+        self.name = reference
+        model, self._alias = parse_reference(reference)
+        self._shelf = Shelf(home, model)
+
+    def pointers(self) -> list[Pointer]:
+        """Read the alias file."""
+        found: dict[str, Pointing] = {}
+        for entry in reversed(self._shelf.history(self._alias)):
+            found.setdefault(entry.version, entry)
+        return [Pointer(self._shelf.path(entry.version), entry.digest or None, entry.since) for entry in found.values()]
+
+
+class DirectorySource:
+    """One bundle directory; another bundle put in its place is noticed by its manifest."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._path = path
+
+    def pointers(self) -> list[Pointer]:
+        """Look at the manifest."""
+        return [Pointer(self._path, mark=_mark_of(self._path))]
+
+
+def _mark_of(bundle: Path) -> str:
+    try:
+        return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    except OSError as error:
+        raise BundleNotFound(
+            f"no bundle in {str(bundle)!r}: manifest.json: {error.strerror}; name a directory that triage train wrote"
+        ) from error
+
+
+class Desk:
+    """Holds the model in use. Whoever decides takes `triager` once and keeps it to the end of the request.
+
+    Args:
+        settings: Where to look, and whether rules alone will do.
+        on_swap: Called with the model's version after each swap.
+        on_failure: Called after each bundle that was refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_swap: Callable[[str], object] = lambda version: None,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._policy = read_policy(settings.policy) if settings.policy else None
+        self._rules = read_rules(settings.rules) if settings.rules else None
+        self._threads = settings.threads
+        self._poll_s = settings.poll_s
+        self.source: Source = (
+            DirectorySource(settings.bundle) if settings.bundle else AliasSource(settings.home, settings.model)
+        )
+        self._on_swap, self._on_failure = on_swap, on_failure
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._turn = threading.Lock()
+        self._started = False
+        self._refused: tuple[Pointer, float] | None = None
+        self.pointer: Pointer | None = None
+        self.loaded_at: str | None = None
+        self.last_error: str | None = None
+        self.triager = Triager(policy=self._policy, rules=self._rules)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model answers, not the rules alone."""
+        return self.triager.bundle is not None
+
+    def start(self) -> None:
+        """Load the bundle that an alias points to, or the last good one before it; without any the rules answer.
+
+        Raises:
+            BundleError: If a directory was named and holds no bundle that can be used.
+        """
+        if self._started:
+            return
+        self._started = True
+        if isinstance(self.source, DirectorySource):
+            self._load(self.source.pointers()[0])
+            return
+        for number, pointer in enumerate(self._pointers()):
+            if self._try(pointer):
+                if number:
+                    log.warning("serving_earlier_bundle", version=self.triager.model_version)
+                return
+
+    async def watch(self) -> None:
+        """Look for another bundle until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await loop.run_in_executor(self._executor, self._look)
+
+    async def reload(self) -> None:
+        """Load the bundle that is wanted now, even if it is the one in use.
+
+        Raises:
+            BundleError: If it is refused; the model in use stays.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._reload)
+
+    def stop(self) -> None:
+        """Let go of the loading thread."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _look(self) -> None:
+        pointers = self._pointers()
+        if not pointers or pointers[0] == self.pointer:
+            return
+        if (
+            self._refused is not None
+            and self._refused[0] == pointers[0]
+            and time.monotonic() < self._refused[1] + _RETRY_S
+        ):
+            return
+        self._try(pointers[0])
+
+    def _pointers(self) -> list[Pointer]:
+        try:
+            return self.source.pointers()
+        except (TriageError, OSError, ValueError, TypeError) as error:
+            self.last_error = str(error)
+            return []
+
+    def _reload(self) -> None:
+        pointers = self.source.pointers()
+        if not pointers:
+            raise BundleNotFound(
+                f"nothing to load: {self.source.name!r} points to no bundle; triage promote sets an alias"
+            )
+        self._load(pointers[0])
+
+    def _try(self, pointer: Pointer) -> bool:
+        try:
+            self._load(pointer)
+        except TriageError as error:
+            log.error("bundle_refused", bundle=pointer.path.name, problem=type(error).__name__, message=str(error))
+            return False
+        return True
+
+    def _load(self, pointer: Pointer) -> None:
+        """Verify, build and warm up a bundle, then put it in place of the model in use."""
+        with self._turn:
+            try:
+                triager = self._verified(pointer)
+            except TriageError as error:
+                self.last_error = str(error)
+                self._refused = (pointer, time.monotonic())
+                self._on_failure()
+                raise
+            self.triager, self.pointer = triager, pointer
+            self.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
+            self.last_error = self._refused = None
+        log.info("bundle_loaded", version=triager.model_version, threads=self._threads)
+        self._on_swap(triager.model_version or "")
+
+    def _verified(self, pointer: Pointer) -> Triager:
+        try:
+            bundle = load_bundle(pointer.path, expected_digest=pointer.digest, threads=self._threads)
+            triager = Triager(bundle, policy=self._policy, rules=self._rules)
+            triager.decide(_WARM_UP, explain=True)
+        except TriageError:
+            raise
+        except Exception as error:  # whatever a bundle breaks while it loads or warms up, the model in use must stay
+            raise BundleError(
+                f"bundle {pointer.path.name!r} cannot be used: {type(error).__name__} while it warmed up; pull it again"
+            ) from error
+        return triager

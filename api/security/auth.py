@@ -1,0 +1,232 @@
+"""Who asks, and whether they may: keys, page sessions, scopes, and requests that another site made a browser send."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from api.http.exceptions import NotAllowed, NotSignedIn
+from api.security.api_keys import Keyring, sha256
+from api.security.rate_limit import Limiter
+from api.settings import is_loopback
+from api.store.repository import Repository
+from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow
+
+COOKIE = "triage_session"
+CSRF_HEADER = "x-csrf-token"
+CSRF_FIELD = "csrf_token"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+OPEN_ROUTES = (
+    "GET /livez",
+    "GET /readyz",
+    "HEAD /livez",
+    "HEAD /readyz",
+    "GET /sign-in",
+    "POST /sign-in",
+    "GET /static/{name}",
+    "POST /v1/webhooks/{desk}",  # asks for a signature instead
+)
+"""Routes that need no key; every other one must ask for a scope, or the service does not start."""
+_FORM = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks.
+
+    Attributes:
+        key_id: Id of the API key; None where requests need none.
+        name: What people call the key.
+        scopes: What it is good for.
+        clearance: How sensitive the past tickets are that it may see.
+        agent: Who signed in to the page; None for a request with a key.
+        csrf: What a request of the page must carry to change anything; None for a request with a key.
+        source: The helpdesk that the ticket ids of its requests belong to.
+    """
+
+    key_id: str | None
+    name: str
+    scopes: frozenset[str]
+    clearance: int = 0
+    agent: str | None = None
+    csrf: str | None = None
+    source: str = "api"
+
+
+OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)
+"""Whoever asks a service that was started with --open-loopback."""
+
+
+class Access:
+    """What the service knows about who may ask; kept as `app.state.access`.
+
+    Args:
+        repository: The store.
+        open_loopback: Whether requests need no key; the service must listen on a loopback address then.
+    """
+
+    def __init__(self, repository: Repository, open_loopback: bool = False) -> None:
+        self.keyring = Keyring(repository)
+        self.open_loopback = open_loopback
+
+    async def principal(self, request: Request) -> Principal:
+        """Return who sent a request, by its key, its session, or because everybody may.
+
+        The key comes as ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``; the session as a cookie.
+
+        Raises:
+            NotSignedIn: Nobody who is known.
+            NotAllowed: Another site made the browser send it.
+            StoreUnavailable: The store does not answer, and the key was not seen lately.
+        """
+        key = _key_of(request)
+        if key is not None:
+            return _principal(await self._told("k", key, self.keyring.by_key))
+        token = request.cookies.get(COOKIE)
+        if token is not None:
+            row, agent = await self._told("s", token, self.keyring.by_session)
+            principal = _principal(row, agent, csrf_token(token))
+            await _check_same_site(request, principal)
+            return principal
+        if self.open_loopback:
+            _check_loopback(request)
+            await _check_same_site(request, OPEN)
+            return OPEN
+        raise NotSignedIn("no-key", "no key: send Authorization: Bearer KEY; make one with triage keys create")
+
+    async def _told(self, kind: str, secret: str, look: Any) -> Any:
+        if self.keyring.remembered(kind, secret):
+            return look(secret)
+        return await to_thread.run_sync(look, secret)
+
+
+class Guard:
+    """A dependency that lets only those through who have a scope, and returns who it is."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Principal:
+        """Return who asks; the errors are those of `Access.principal`, and `NotAllowed` without the scope."""
+        principal: Principal | None = getattr(request.state, "principal", None)
+        if principal is None:
+            access: Access = request.app.state.access
+            principal = await access.principal(request)
+            request.state.principal = principal
+            limiter: Limiter | None = request.app.state.limiter
+            if limiter is not None:
+                limiter.take(principal.key_id or "")
+        if self.scope not in principal.scopes:
+            raise NotAllowed("missing-scope", f"the key lacks the scope {self.scope!r}: ask for one that has it")
+        return principal
+
+
+def require(scope: str) -> Guard:
+    """Return a dependency that lets only keys and sessions with that scope through.
+
+    Use it as ``principal: Annotated[Principal, Depends(require("read"))]``. A missing, unknown, expired or revoked key
+    raises `NotSignedIn` (401), a valid one without the scope `NotAllowed` (403).
+
+    Args:
+        scope: One of `api.store.rows.SCOPES`.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"unknown scope {scope!r}: scopes are {', '.join(SCOPES)}")
+    return Guard(scope)
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks who it is before it reads the body: strangers learn nothing about what they sent."""
+
+    def get_route_handler(self) -> Any:
+        """Return the handler with the guards of this route put first."""
+        handle = super().get_route_handler()
+        guards = _guards(self.dependant)
+
+        async def handle_after_guards(request: Request) -> Any:
+            for guard in guards:
+                await guard(request)
+            return await handle(request)
+
+        return handle_after_guards
+
+
+def scopes_of(app: FastAPI) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the scopes that each route needs, by method and path; none for one that is open to everybody."""
+    return {
+        (method, route.path): tuple(sorted(guard.scope for guard in _guards(route.dependant)))
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
+    }
+
+
+def deny_by_default(app: FastAPI) -> None:
+    """Refuse to build a service with a route that asks nobody who they are, but for those on the list.
+
+    Raises:
+        RuntimeError: Naming the routes.
+    """
+    unguarded = sorted(f"{method} {path}" for (method, path), scopes in scopes_of(app).items() if not scopes)
+    forgotten = [route for route in unguarded if route not in OPEN_ROUTES]
+    if forgotten:
+        raise RuntimeError(
+            f"routes without a scope: {', '.join(forgotten)}; give them require(…) or list them in OPEN_ROUTES"
+        )
+
+
+def csrf_token(session_token: str) -> str:
+    """Return what the page's requests must carry to change anything: only who has the session's token can tell it."""
+    return sha256("csrf " + session_token)
+
+
+def _guards(dependant: Dependant) -> list[Guard]:
+    mine = [dependant.call] if isinstance(dependant.call, Guard) else []
+    return mine + [guard for inner in dependant.dependencies for guard in _guards(inner)]
+
+
+def _principal(row: KeyRow, agent: str | None = None, csrf: str | None = None) -> Principal:
+    return Principal(row.id, row.name, row.scopes, row.clearance, agent, csrf)
+
+
+def _key_of(request: Request) -> str | None:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    return request.headers.get("x-api-key")
+
+
+def _check_loopback(request: Request) -> None:
+    """Refuse a host name that only a rebound DNS answer could have brought here."""
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    if host != "testserver" and not is_loopback(host):
+        raise NotAllowed(
+            "foreign-host",
+            "the request names another host than this machine: use http://127.0.0.1, or start the service with keys",
+        )
+
+
+async def _check_same_site(request: Request, principal: Principal) -> None:
+    """Refuse a change that a page of another site asked for (cross-site request forgery)."""
+    if request.method in _SAFE:
+        return
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise NotAllowed(
+            "foreign-origin",
+            "another site's page sent this: changes are taken from this service's own pages, or with a key",
+        )
+    if principal.csrf is None:
+        return
+    sent = request.headers.get(CSRF_HEADER, "")
+    if not sent and request.headers.get("content-type", "").split(";")[0] in _FORM:
+        sent = str((await request.form()).get(CSRF_FIELD, ""))
+    if not hmac.compare_digest(sent.encode(), principal.csrf.encode()):
+        raise NotAllowed("no-csrf-token", "the page's token is missing or old: reload the page and try again")

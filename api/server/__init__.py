@@ -1,0 +1,1 @@
+"""The processes that serve: one server, several workers, and protection against slow clients."""

@@ -1,0 +1,121 @@
+"""One serving process: a listening socket, uvicorn on it, and a stop that answers whoever was let in."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from api.app import create_app
+from api.scoring.service import Service
+from api.server.slow_clients import receipt_protocol
+from api.settings import Settings
+from api.telemetry import configure_logs
+from triage.errors import InvalidRequest
+
+_BACKLOG = 512
+_SWITCH_S = 0.0005
+"""The event loop gives the interpreter's lock away with every read and write, and waits this long to have it back."""
+log = structlog.get_logger(__name__)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take an address; nobody can connect before a server listens on it.
+
+    Raises:
+        InvalidRequest: If it is occupied or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        raise InvalidRequest(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; stop what holds it, or state another --port"
+        ) from error
+    sock.setblocking(False)
+    sock.set_inheritable(True)
+    return sock
+
+
+def announce(sock: socket.socket) -> None:
+    """Say on stdout where the service is."""
+    host, port = sock.getsockname()[:2]
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    sys.stdout.write(f"triage serves on {where} (API documentation: {where}docs; stop with Ctrl-C)\n")
+    sys.stdout.flush()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which turns unready first, then stops letting in, then answers everybody, and exits with 0.
+
+    Args:
+        config: uvicorn's configuration.
+        service: What has to turn unready.
+        drain_s: How long it still lets in after it turned unready.
+        parent: Id of the supervising process, without which a worker stops; None for no supervisor.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, drain_s: float, parent: int | None = None) -> None:
+        super().__init__(config)
+        self._service = service
+        self._drain_s = drain_s
+        self._parent = parent
+        self._leave_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second signal changes nothing."""
+        self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
+        if self._leave_at is None:
+            self._service.draining = True
+            self._leave_at = time.monotonic() + self._drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether it is time to stop letting in."""
+        await super().on_tick(counter)
+        if self._parent is not None and os.getppid() != self._parent:
+            self._begin_to_leave()
+        return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+
+def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
+    """Serve on a bound socket until told to stop.
+
+    Args:
+        sock: What `bind` returned, here or in the process that supervises this one.
+        settings: The service's settings.
+        parent: Id of the supervising process, if there is one.
+
+    Raises:
+        TriageError: If the store, the policy, the rules or the bundle that was named cannot be used.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    app = create_app(settings)
+    configure_logs(settings.log_level)
+    app.state.service.desk.start()
+    if parent is None:
+        announce(sock)
+    config = uvicorn.Config(
+        app,
+        http=receipt_protocol(settings, app.state.service.door),
+        ws="none",
+        lifespan="on",
+        loop="asyncio",  # uvloop takes one new connection a round: under load that starves them for seconds
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=round(settings.keep_alive_s),
+        timeout_graceful_shutdown=round(settings.grace_s),
+    )
+    Server(config, app.state.service, settings.drain_s, parent).run(sockets=[sock])

@@ -1,0 +1,182 @@
+"""A deadline on receipt: a client has so long to send a request's head and body, and its head may only be so large."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from api.http.problems import MEDIA_TYPE, Problem, framework_problem, problem_of
+from api.scoring.admission import ARRIVED, Door
+from api.settings import Settings
+
+PREDICT_PATH = "/v1/predict"
+
+
+class _Refused(Exception):
+    """Raised inside a parser callback to stop reading a request that is answered with a status at once."""
+
+
+class ReceiptProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which by itself waits for a request's bytes for ever.
+
+    A subclass states the limits; see `receipt_protocol`.
+    """
+
+    header_timeout_s: float
+    body_timeout_s: float
+    max_url_bytes: int
+    max_header_bytes: int
+    door: Door
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading_head = False
+        self._head_bytes = 0
+        self._pending_bytes = 0
+        self._refusal = 400
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give a new connection the time of one head; one that stays silent is closed without a word."""
+        super().connection_made(transport)
+        self._start(self.header_timeout_s, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all clocks."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to the head, then parse as usual."""
+        if not self._reading_head and (self.cycle is None or not self.cycle.more_body):
+            self._begin_head()
+        head_before = self._reading_head
+        super().data_received(data)
+        if head_before and self._reading_head and not self.transport.is_closing():
+            self._pending_bytes += len(data)
+            if self._pending_bytes > self.max_url_bytes + self.max_header_bytes:
+                self._refuse(414 if len(self.url) > self.max_url_bytes else 431)
+
+    def on_message_begin(self) -> None:
+        """Start a new head."""
+        super().on_message_begin()
+        if not self._reading_head:
+            self._begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        """Refuse a request target that is too long."""
+        super().on_url(url)
+        if len(self.url) > self.max_url_bytes:
+            self._refusal = 414
+            raise _Refused
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Refuse a header block that is too large."""
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self.max_header_bytes:
+            self._refusal = 431
+            raise _Refused
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the clock of the body."""
+        self._reading_head = False
+        self._start(self.body_timeout_s, self._too_slow)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Stop the clock: everything has arrived."""
+        self._stop()
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Turn a request for one ticket away here, where that costs next to nothing, if there is too much to do."""
+        if cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST":
+            error = self.door.refusal()
+            if error is not None:
+                self._turn_away(cycle, problem_of(error))
+                return
+            app = _through(self.door, app, time.monotonic())
+        super()._start_asgi_task(cycle, app)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed, or was refused while it was, with a problem."""
+        self._refuse(self._refusal)
+
+    def _begin_head(self) -> None:
+        self._reading_head = True
+        self._head_bytes = self._pending_bytes = 0
+        self._refusal = 400
+        self._start(
+            self.header_timeout_s, self._too_slow if self.cycle is None or self.cycle.response_complete else self._close
+        )
+
+    def _start(self, seconds: float, then: Any) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        if self._reading_head:
+            self._refuse(408)
+        elif self.cycle is None or self.cycle.response_complete:
+            self._close()
+        else:
+            self.cycle.disconnected = True  # the application waits for the body: tell it that none will come
+            self.cycle.message_event.set()
+            self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        if self.transport.is_closing():
+            return
+        self._stop()
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self._write(framework_problem(status), {"connection": "close"})
+        self._close()
+
+    def _turn_away(self, cycle: RequestResponseCycle, problem: Problem) -> None:
+        self._write(problem, problem.headers if cycle.keep_alive else {**problem.headers, "connection": "close"})
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self._close()
+        self.on_response_complete()
+
+    def _write(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        request_id = uuid4().hex
+        body = problem.body(request_id)
+        stated = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "x-request-id": request_id, **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in stated.items())
+        self.transport.write(STATUS_LINE[problem.status] + head.encode("latin-1") + b"\r\n" + body)
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def _through(door: Door, app: ASGIApp, arrived: float) -> ASGIApp:
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        ARRIVED.set(arrived)
+        door.enter()
+        try:
+            await app(scope, receive, send)
+        finally:
+            door.leave()
+
+    return inside
+
+
+def receipt_protocol(settings: Settings, door: Door) -> type[ReceiptProtocol]:
+    """Return the protocol with the limits of the settings, and the door that requests for one ticket go through."""
+    limits = ("header_timeout_s", "body_timeout_s", "max_url_bytes", "max_header_bytes")
+    stated = {name: getattr(settings, name) for name in limits}
+    return type("ReceiptProtocolWithLimits", (ReceiptProtocol,), {**stated, "door": door})

@@ -1,0 +1,130 @@
+"""Several serving processes on one socket, each started anew when it dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from api.settings import Settings, load_settings
+from api.telemetry import MULTIPROCESS_VARIABLE
+from triage.errors import TriageError
+
+_TICK_S = 0.1
+_QUICK_S = 5.0
+_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+_MARGIN_S = 5.0
+_CANNOT_START = 2
+log = structlog.get_logger(__name__)
+
+
+class _Slot:
+    """The place of one worker: its process, and how often it died soon after its start."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.quick_deaths = 0
+        self.due = 0.0
+
+
+class Supervisor:
+    """Keeps as many workers running as the settings say, until told to stop.
+
+    Args:
+        settings: The service's settings.
+        sock: The bound socket that all workers let in from.
+        environment: Settings as environment variables, for the workers.
+    """
+
+    def __init__(self, settings: Settings, sock: socket.socket, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._sock = sock
+        self._environment = environment
+        self._slots = [_Slot() for _ in range(settings.workers)]
+        self._stopping = self._cannot_start = False
+        self._has_served = False  # from then on what keeps one worker from starting must not stop the others
+        self._metrics = Path(tempfile.mkdtemp(prefix="triage-metrics-"))
+
+    def run(self) -> int:
+        """Start the workers and keep them running; returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            while not self._stopping:
+                for slot in self._slots:
+                    self._look_after(slot)
+                time.sleep(_TICK_S)
+            return self._stop()
+        finally:
+            shutil.rmtree(self._metrics, ignore_errors=True)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _look_after(self, slot: _Slot) -> None:
+        now = time.monotonic()
+        if slot.process is not None:
+            quick = now - slot.started < _QUICK_S
+            if slot.process.poll() is None:
+                self._has_served = self._has_served or not quick
+                return
+            slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
+            slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
+            log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
+            for left in self._metrics.glob(f"gauge_live*_{slot.process.pid}.db"):
+                left.unlink(missing_ok=True)
+            self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
+            self._stopping = self._stopping or self._cannot_start
+            slot.process = None
+        if now >= slot.due and not self._stopping:
+            slot.process = self._start()
+            slot.started = now
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor = self._sock.fileno()
+        environment = {**os.environ, **self._environment, MULTIPROCESS_VARIABLE: str(self._metrics)}
+        command = [sys.executable, "-P", "-m", "api.server.workers", str(descriptor), str(os.getpid())]
+        return subprocess.Popen(command, env=environment, pass_fds=[descriptor], start_new_session=True)
+
+    def _stop(self) -> int:
+        self._sock.close()
+        running = [slot.process for slot in self._slots if slot.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._settings.drain_s + self._settings.grace_s + _MARGIN_S
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return _CANNOT_START if self._cannot_start else 0
+
+
+def main() -> int:
+    """Be one worker: serve on an inherited socket."""
+    from api.server.server import serve_on
+
+    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    settings = load_settings()
+    try:
+        serve_on(socket.socket(fileno=descriptor), settings, parent)
+    except TriageError as error:
+        sys.stderr.write(f"triage serve: {' '.join(str(error).split())}\n")
+        return _CANNOT_START
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

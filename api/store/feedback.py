@@ -1,0 +1,210 @@
+"""What people said about decisions: only ever added to, taken back by another row, capped where a cap is set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.http.exceptions import Contradiction, NotAcceptable, NotFound, TooMuch
+from api.store.decisions import feedback_by_decision, feedback_row
+from api.store.idempotency import Attempts
+from api.store.rows import UNDONE, VERDICTS, Attempt, FeedbackRow
+from api.store.tables import StoredDecision, StoredFeedback
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a person says about a decision.
+
+    Attributes:
+        verdict: ``accepted``, ``corrected`` or ``unsure``.
+        agent: Who says it, as the helpdesk names its people.
+        tier: The right tier, where it was corrected.
+        category: The right category, where it was corrected.
+        reason: Why, in a word or two.
+        comment: Why, at length.
+    """
+
+    verdict: str
+    agent: str
+    tier: str | None = None
+    category: str | None = None
+    reason: str | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Most statements a day that one API key, or one agent, may make; None for no cap."""
+
+    per_key: int | None = None
+    per_agent: int | None = None
+
+
+class History(Attempts):
+    """The part of the repository that keeps feedback."""
+
+    def feedback(
+        self,
+        decision_id: str,
+        said: Statement,
+        *,
+        key_id: str | None = None,
+        attempt: Attempt | None = None,
+        caps: Caps = Caps(),
+    ) -> FeedbackRow:
+        """Commit what a person says about a decision, and return the row; saying the same again adds nothing.
+
+        `accepted` confirms both labels of the decision; `corrected` states at least one.
+
+        Raises:
+            NotFound: There is no such decision.
+            NotAcceptable: The verdict is unknown, or a correction names nothing.
+            Contradiction: What is accepted is not what was decided.
+            TooMuch: A cap is reached.
+            KeyReused: The attempt's key was used for another request.
+            StoreUnavailable: Nothing was recorded.
+        """
+        with self.database.writing() as session:
+            names = [f"attempt {attempt.owner} {attempt.key}"] if attempt else []
+            self.database.serialise(session, f"decision {decision_id}", *names)
+            refs = self.refs_of(session, attempt) if attempt else None
+            earlier = session.scalar(select(StoredFeedback).where(StoredFeedback.id == refs[0])) if refs else None
+            if earlier is not None:
+                return feedback_row(earlier)
+            said = self._kept_words(said)
+            decision = self._of(session, decision_id)
+            labels = _labels(said, decision)
+            row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
+            if row is None:
+                _check_caps(session, caps, key_id, said.agent)
+                row = _add(session, decision_id, said, labels, key_id)
+            if attempt:
+                self.drop(session, attempt)
+                self.remember(session, attempt, "feedback", [row.id])
+            return row
+
+    def undo(self, decision_id: str, feedback_id: str, agent: str, *, key_id: str | None = None) -> FeedbackRow:
+        """Take feedback back by adding a row that says so; taking it back twice adds nothing.
+
+        Raises:
+            NotFound: There is no such feedback on this decision.
+            StoreUnavailable: Nothing was recorded.
+        """
+        with self.database.writing() as session:
+            self.database.serialise(session, f"decision {decision_id}")
+            self._of(session, decision_id)
+            rows = feedback_by_decision(session, [decision_id]).get(decision_id, ())
+            if not any(row.id == feedback_id and row.verdict != UNDONE for row in rows):
+                raise NotFound(
+                    "no-such-feedback",
+                    f"no feedback {feedback_id!r} on this decision: see its history for what there is",
+                )
+            earlier = next((row for row in rows if row.undoes == feedback_id), None)
+            return earlier or _add(
+                session, decision_id, Statement(UNDONE, agent), (None, None), key_id, undoes=feedback_id
+            )
+
+    def history(self, decision_id: str) -> tuple[FeedbackRow, ...]:
+        """Return everything said about a decision, oldest first; nothing for an unknown one."""
+        with self.database.reading() as session:
+            return feedback_by_decision(session, [decision_id]).get(decision_id, ())
+
+    def _kept_words(self, said: Statement) -> Statement:
+        """Return a statement as it is kept: redacted where the store is told to."""
+        if self.redactor is None:
+            return said
+        words = {name: self.redactor.redact(value) for name in ("reason", "comment") if (value := getattr(said, name))}
+        return replace(said, **words)
+
+    def _of(self, session: Session, decision_id: str) -> StoredDecision:
+        decision = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id))
+        if decision is None:
+            raise NotFound(
+                "no-such-decision", f"no decision {decision_id!r}: it was never made here, or is past its retention"
+            )
+        return decision
+
+
+def _labels(said: Statement, decision: StoredDecision) -> tuple[str | None, str | None]:
+    decided, stated = (decision.tier, decision.category), (said.tier, said.category)
+    if said.verdict not in VERDICTS:
+        raise NotAcceptable(
+            "unknown-verdict", f"unknown verdict: it must be one of {', '.join(VERDICTS)}; choose one", "verdict"
+        )
+    if said.verdict == "corrected":
+        if stated == (None, None):
+            raise NotAcceptable(
+                "nothing-corrected",
+                "corrected names no label: state the right tier, the right category or both",
+                "tier",
+            )
+        return stated
+    for target, mine, its in zip(("tier", "category"), stated, decided, strict=True):
+        if said.verdict == "accepted" and mine not in (None, its):
+            message = f"accepted names another {target} than the decision: use corrected to change it"
+            raise Contradiction("accepted-another", message)
+    return decided if said.verdict == "accepted" else stated
+
+
+def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: tuple[str | None, str | None]) -> FeedbackRow | None:
+    """Return the row that says the same, if it is the last word on the decision."""
+    undone = {row.undoes for row in rows if row.undoes}
+    last = next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
+    if last is None:
+        return None
+    mine = (said.verdict, said.agent, *labels, said.reason, said.comment)
+    return last if (last.verdict, last.agent, last.tier, last.category, last.reason, last.comment) == mine else None
+
+
+def _check_caps(session: Session, caps: Caps, key_id: str | None, agent: str) -> None:
+    since = datetime.now(UTC) - _DAY
+    limits = (
+        ("key", caps.per_key, StoredFeedback.key_id == key_id),
+        ("agent", caps.per_agent, StoredFeedback.agent == agent),
+    )
+    for whose, most, mine in limits:
+        if most is None:
+            continue
+        counted, oldest = session.execute(
+            select(func.count(), func.min(StoredFeedback.created_at)).where(mine, StoredFeedback.created_at >= since)
+        ).one()
+        if counted >= most:
+            wait_s = max(1, int((oldest + _DAY - datetime.now(UTC)).total_seconds()) + 1)
+            raise TooMuch(
+                f"feedback-cap-{whose}",
+                f"too much feedback from one {whose}: {most} a day are taken; try later",
+                wait_s,
+            )
+
+
+def _add(
+    session: Session,
+    decision_id: str,
+    said: Statement,
+    labels: tuple[str | None, str | None],
+    key_id: str | None,
+    undoes: str | None = None,
+) -> FeedbackRow:
+    row = StoredFeedback(
+        id=str(uuid4()),
+        decision_id=decision_id,
+        verdict=said.verdict,
+        tier=labels[0],
+        category=labels[1],
+        agent=said.agent,
+        key_id=key_id,
+        reason=said.reason,
+        comment=said.comment,
+        undoes=undoes,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    session.flush()
+    return feedback_row(row)

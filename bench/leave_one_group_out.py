@@ -1,0 +1,169 @@
+"""Leave one group out: how a model fares at organisations that it has never seen, with baselines beside it.
+
+Run as `python -m bench.leave_one_group_out DATA --group COLUMN`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle.bundle import Bundle
+from models.encoder import Encoder, OnnxEncoder
+from models.heads.baselines import baselines_of
+from models.triager import Triager
+from training.data.dataset import LabelledTicket, read_dataset
+from training.data.labels import resolve_labels
+from training.encoders.cache import CachedEncoder
+from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder
+from training.ensemble.model import learn
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import ask
+from training.gate.gate import build_gate, evidence_of, languages_of
+from training.terminal import print_json, say, table
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidRequest
+from triage.policy.model import Policy
+
+MEANS = ("accuracy", "macro_f1", "ece", "coverage", "selective_risk")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured.
+
+    Attributes:
+        target_risk: Highest error rate among automatic decisions.
+        confidence: Probability with which it is to hold, were the organisations alike.
+        seed: Of folds and solvers.
+    """
+
+    target_risk: float = 0.10
+    confidence: float = 0.95
+    seed: int = 0
+
+
+def leave_one_out(
+    rows: Sequence[LabelledTicket],
+    policy: Policy,
+    encoder: Encoder,
+    options: Options = Options(),
+    *,
+    only: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Learn from all groups but one, decide the one, for each group in turn.
+
+    Args:
+        rows: With the policy's own labels and a group each.
+        policy: Of the desk.
+        encoder: Remembers what it has encoded.
+        options: What is measured.
+        only: Groups to leave out; empty for all.
+
+    Returns:
+        ``groups``: figures by group and target; ``targets``: their means over groups, and the baselines'.
+
+    Raises:
+        InvalidRequest: If there are fewer than three groups.
+    """
+    names = sorted({row.group for row in rows if row.group is not None})
+    if len(names) < 3:
+        raise InvalidRequest(
+            f"{len(names)} groups found: leaving one out takes at least three; name the column by --group"
+        )
+    vectors = encoder.encode([row.ticket.text for row in rows])
+    units = np.array([names.index(row.group) if row.group is not None else -1 - at for at, row in enumerate(rows)])
+    groups = {}
+    for name in only or names:
+        groups[name] = _without(name, rows, vectors, units, policy, encoder, options)
+        sys.stderr.write(f"· {name}: {_brief(groups[name])}\n")
+    return {"groups": groups, "targets": _means(groups)}
+
+
+def _without(
+    name: str,
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    units: NDArray[np.int64],
+    policy: Policy,
+    encoder: Encoder,
+    options: Options,
+) -> dict[str, Any]:
+    held = np.array([row.group == name for row in rows])
+    inside = np.flatnonzero(~held)
+    known = [rows[int(at)] for at in inside]
+    learned = learn(
+        known, vectors[inside], units[inside], policy, rules=default_rules(), grouped=True, seed=options.seed
+    )
+    evidence = evidence_of(known, learned.beliefs, learned.features, learned.model.history)
+    gate, _, _ = build_gate(
+        evidence,
+        policy,
+        languages_of(known, options.seed),
+        target_risk=options.target_risk,
+        confidence=options.confidence,
+    )
+    bundle = Bundle(learned.model, encoder, gate, policy, default_rules())
+    triager = Triager(bundle)
+    measured = measure(triager, ask(triager, [rows[int(at)] for at in np.flatnonzero(held)]), baselines_of(bundle))
+    targets: dict[str, Any] = measured["targets"]
+    return targets
+
+
+def _brief(targets: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{target} {values['accuracy']:.3f}, {values['coverage']:.2f} decided, {values['selective_risk']:.3f} wrong"
+        for target, values in targets.items()
+    )
+
+
+def _means(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Average over groups; the risk over all tickets decided, since a group with few says little alone."""
+    found: dict[str, Any] = {}
+    for target in next(iter(groups.values())):
+        per_group = [targets[target] for targets in groups.values() if target in targets]
+        found[target] = {key: float(np.mean([values[key] for values in per_group])) for key in MEANS}
+        kept = np.array([values["coverage"] * values["rows"] for values in per_group])
+        wrong = np.array([values["selective_risk"] for values in per_group]) * kept
+        found[target]["selective_risk"] = float(wrong.sum() / kept.sum()) if kept.sum() else 0.0
+        found[target]["baselines"] = {
+            baseline: float(np.mean([values["baselines"][baseline]["accuracy"] for values in per_group]))
+            for baseline in per_group[0]["baselines"]
+        }
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; JSON with `--json`."""
+    parser = argparse.ArgumentParser(prog="python -m bench.leave_one_group_out", description=__doc__)
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--group", default="organisation", help="column of the groups (default %(default)s)")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    parser.add_argument("--target-risk", type=float, default=0.10)
+    parser.add_argument("--only", nargs="*", default=[], help="leave out only these groups")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    policy = default_policy()
+    dataset = resolve_labels(read_dataset(options.data, {"group": options.group}), policy)
+    encoder = CachedEncoder(OnnxEncoder(exported_encoder(options.encoder)))
+    found = leave_one_out(dataset.rows, policy, encoder, Options(options.target_risk), only=options.only)
+    if options.json:
+        print_json(found)
+        return 0
+    for target, means in found["targets"].items():
+        say(f"\n{target}: mean over {len(found['groups'])} groups, each decided by a model that never saw it")
+        say(table(["", "accuracy"], [*means["baselines"].items(), ["this model", means["accuracy"]]], indent="  "))
+        decided, wrong = means["coverage"], means["selective_risk"]
+        say(f"  decided {decided:.3f} at target risk {options.target_risk}: {wrong:.3f} wrong of those")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The bundle: a directory with everything that scoring needs, audited before anything in it is parsed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.atomic_write import json_bytes, npy_array, npy_bytes
+from models.bundle.manifest import Manifest, audit, read_manifest, write_directory
+from models.bundle.serialisation import pack_model, unpack_model
+from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.model import Model
+from triage.errors import BundleMismatch, BundleTampered, TriageError
+from triage.gate import Gate, TargetGate
+from triage.policy.model import Policy
+from triage.policy.toml_file import dump_policy, parse_policy
+from triage.prediction import Prediction
+from triage.rules.book import RuleBook
+from triage.rules.toml_file import dump_rules, parse_rules
+from triage.ticket import Ticket
+
+ENCODER_FOLDER = "encoder"
+EXTRAS_FOLDER = "report"
+_BATCH = 256
+_TOLERANCE = 1e-3
+_MIN_COSINE = 0.97
+_PROBES = (
+    Ticket(subject="Printer", body="The printer on the third floor prints nothing since this morning."),
+    Ticket(body="I forgot my password, how do I set a new one?", channel="portal"),
+    Ticket(body="Since the update every invoice total is wrong for all of us."),
+)
+
+
+class Bundle:
+    """A model with the gate, policy and rules it was certified with; what `Triager` decides by.
+
+    Args:
+        model: What was learned.
+        encoder: Turns texts into vectors.
+        gate: When the model may decide.
+        policy: Of the desk.
+        rules: Of the desk, with the precision measured in training.
+        manifest: What the directory says of itself; empty for a bundle that was never saved.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        encoder: Encoder,
+        gate: Gate,
+        policy: Policy,
+        rules: RuleBook,
+        manifest: Manifest | None = None,
+    ) -> None:
+        self.model = model
+        self.encoder = encoder
+        self.gate = gate
+        self.policy = policy
+        self.rules = rules
+        self.manifest: Manifest = manifest or {}
+
+    @property
+    def version(self) -> str:
+        """The first twelve digits of the digest."""
+        return str(self.manifest.get("digest", "unsaved"))[:12]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything the manifest says; equal digests decide equally."""
+        return str(self.manifest.get("digest", ""))
+
+    def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
+        """Return what the model believes about each ticket; none influences another."""
+        found: list[Prediction] = []
+        for start in range(0, len(tickets), _BATCH):
+            part = tickets[start : start + _BATCH]
+            texts = [ticket.text for ticket in part]
+            vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
+            found += self.model.predict(part, vectors, cut, explain=explain, clearance=clearance)
+        return found
+
+
+def save_bundle(
+    target: Path,
+    bundle: Bundle,
+    facts: Mapping[str, Any],
+    *,
+    encoder_files: Path | None,
+    extras: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Write a bundle, load it back and make sure that it answers as before.
+
+    Args:
+        target: Must be absent or empty.
+        bundle: What to write.
+        facts: What the manifest tells readers: settings, data, metrics.
+        encoder_files: Directory of the ONNX encoder to put in; None leaves only the encoder's name.
+        extras: Further files by name, for people: reports, plots, baselines.
+
+    Returns:
+        The bundle as loaded from `target`.
+
+    Raises:
+        InvalidRequest: If the target is occupied or cannot be written.
+    """
+    files: dict[str, bytes | Path] = {**pack_model(bundle.model), **(extras or {})}
+    files["policy.toml"] = dump_policy(bundle.policy).encode()
+    files["rules.toml"] = dump_rules(bundle.rules).encode()
+    files["gate.json"] = json_bytes(_gate_facts(bundle.gate))
+    if encoder_files is not None:
+        files |= {f"{ENCODER_FOLDER}/{name}": encoder_files / name for name in ONNX_FILES}
+    vectors = bundle.encoder.encode([probe.text for probe in _PROBES])
+    files["golden-vectors.npy"] = npy_bytes(vectors)
+    for name, beliefs in bundle.model.beliefs(bundle.model.features(_PROBES, vectors)).items():
+        files[f"golden-{name}.npy"] = npy_bytes(beliefs)
+    named = {"name": bundle.encoder.name, "dim": bundle.encoder.dim, "inside": encoder_files is not None}
+    write_directory(target, files, {**facts, "encoder": named})
+    return load_bundle(target, encoder=None if encoder_files is not None else bundle.encoder)
+
+
+def load_bundle(
+    directory: Path, *, encoder: Encoder | None = None, expected_digest: str | None = None, threads: int | None = None
+) -> Bundle:
+    """Audit a bundle directory, build it from the bytes that were checked, and put a few fixed tickets to it.
+
+    Args:
+        directory: What `save_bundle` wrote.
+        encoder: Stands in for one that is not inside the bundle.
+        expected_digest: The digest it must have, as remembered by whoever promoted it; None takes any.
+        threads: Texts encoded at a time; None takes one per core.
+
+    Raises:
+        BundleNotFound: If there is none.
+        BundleTampered: If a file is missing, added, altered, or fits no other.
+        BundleMismatch: If it was made for another code or encoder.
+    """
+    manifest = read_manifest(directory, expected_digest)
+    files = audit(directory, manifest)
+    model = unpack_model(files)
+    try:
+        gate = _gate(json.loads(files["gate.json"]))
+        policy, rules = parse_policy(files["policy.toml"].decode()), parse_rules(files["rules.toml"].decode())
+        golden = {name: npy_array(files[f"golden-{name}.npy"]) for name in ("vectors", *model.heads)}
+    except (KeyError, ValueError, TypeError, AttributeError, TriageError) as error:
+        raise BundleTampered(
+            f"bundle {directory.name!r} is refused: {type(error).__name__} in gate, policy or rules; pull it again"
+        ) from error
+    bundle = Bundle(model, encoder or _encoder(files, manifest, threads), gate, policy, rules, manifest)
+    try:
+        _check_answers(bundle, golden, directory.name)
+    except (ValueError, IndexError) as error:  # parts of other shapes than the rest
+        raise BundleTampered(
+            f"bundle {directory.name!r} is refused: its parts do not fit each other; pull or train it again"
+        ) from error
+    return bundle
+
+
+def _encoder(files: Mapping[str, bytes], manifest: Manifest, threads: int | None) -> Encoder:
+    if manifest["encoder"].get("inside"):
+        return OnnxEncoder({name: files[f"{ENCODER_FOLDER}/{name}"] for name in ONNX_FILES}, threads)
+    name = str(manifest["encoder"].get("name"))
+    kind, _, source = name.partition(":")
+    if kind != "sentence-transformers":
+        raise BundleMismatch(f"bundle needs the encoder {name!r}, which is not inside it; hand it over or train again")
+    return SentenceTransformerEncoder(source)
+
+
+def _check_answers(bundle: Bundle, golden: Mapping[str, Any], name: str) -> None:
+    """Compare the answers to a few fixed tickets with those given when the bundle was saved."""
+    vectors = golden["vectors"]
+    if vectors.shape != (len(_PROBES), bundle.encoder.dim):
+        raise BundleMismatch(f"bundle {name!r} was saved with an encoder of another size; train it again")
+    for target, beliefs in bundle.model.beliefs(bundle.model.features(_PROBES, vectors)).items():
+        if beliefs.shape != golden[target].shape or not np.allclose(beliefs, golden[target], atol=_TOLERANCE):
+            raise BundleMismatch(f"bundle {name!r} does not answer as when it was saved ({target}); train it again")
+    fresh = bundle.encoder.encode([probe.text for probe in _PROBES])
+    if float((fresh * vectors).sum(axis=1).min()) < _MIN_COSINE:
+        raise BundleMismatch(
+            f"bundle {name!r}: its encoder gives other vectors here than when it was saved; train it again"
+        )
+
+
+def _gate_facts(gate: Gate) -> dict[str, Any]:
+    return {
+        "targets": {
+            target: {
+                "threshold": one.threshold,
+                "per_class": dict(one.per_class),
+                "certified_risk": one.certified_risk,
+                "confidence": one.confidence,
+            }
+            for target, one in gate.targets.items()
+        },
+        "max_novelty": gate.max_novelty,
+        "languages": sorted(gate.languages),
+        "min_words": gate.min_words,
+        "min_margin": gate.min_margin,
+        "max_excluded": gate.max_excluded,
+    }
+
+
+def _gate(facts: Mapping[str, Any]) -> Gate:
+    values = {**facts, "languages": frozenset(facts["languages"])}
+    values["targets"] = {target: TargetGate(**one) for target, one in facts["targets"].items()}
+    return Gate(**values)

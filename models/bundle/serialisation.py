@@ -1,0 +1,121 @@
+"""The learned part of a bundle as files and back: JSON for words, `.npy` for numbers, nothing that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.atomic_write import array_of, json_bytes, npy_bytes
+from models.bundle.head_serialisation import Widths, head_arrays, head_facts, head_of
+from models.features.features import Fields
+from models.features.lsa import Topics
+from models.features.vectorizer import Lexicon
+from models.heads.base_estimators import RuleMember
+from models.heads.consistency import Agreement
+from models.model import Model
+from models.reference.index import NeighbourIndex
+from triage.errors import BundleTampered, TriageError
+from triage.rules.book import NO_RULES
+from triage.rules.toml_file import dump_rules, parse_rules
+
+Files = dict[str, bytes]
+RULES_FILE = "model-rules.toml"
+"""The rules that the model was trained beside; a bundle that was extended may route by others."""
+
+
+def pack_model(model: Model) -> Files:
+    """Write a model as files."""
+    history = model.history
+    files = {
+        "lexicon.json": json_bytes({"terms": model.lexicon.terms, "pieces": model.lexicon.pieces}),
+        "lexicon-idf.npy": npy_bytes(model.lexicon.idf),
+        "fields.json": json_bytes(model.fields.names),
+        "history.json": json_bytes(
+            {
+                "ids": history.ids,
+                "titles": history.titles,
+                "labels": dict(history.labels),
+                "written": dict(history.written),
+            }
+        ),
+        "history-vectors.npy": npy_bytes(history.vectors.astype(np.float16)),
+        "history-topics.npy": npy_bytes(history.topics.astype(np.float16)),
+        "topics-columns.npy": npy_bytes(model.topics.columns),
+        "topics-directions.npy": npy_bytes(model.topics.directions.astype(np.float16)),
+        "history-sensitive.npy": npy_bytes(history.sensitive),
+        "heads.json": json_bytes(
+            {
+                "heads": {target: head_facts(head) for target, head in model.heads.items()},
+                "set_floors": dict(model.set_floors),
+                "sensitive_clearance": model.sensitive_clearance,
+            }
+        ),
+    }
+    if model.rules is not NO_RULES:
+        files[RULES_FILE] = dump_rules(model.rules).encode()
+    if model.agreement is not None:
+        files["agreement.npy"] = npy_bytes(model.agreement.shares)
+    for target, codes in history.codes.items():
+        files[f"history-{target}.npy"] = npy_bytes(codes)
+    for target, head in model.heads.items():
+        files |= {f"head-{target}-{name}.npy": npy_bytes(array) for name, array in head_arrays(head).items()}
+    return files
+
+
+def unpack_model(files: Mapping[str, bytes]) -> Model:
+    """Build a model from files that were checked already.
+
+    Raises:
+        BundleTampered: If the files do not fit together.
+    """
+    try:
+        return _unpack(files)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError, TriageError) as error:
+        raise BundleTampered(
+            f"bundle does not fit together: {type(error).__name__} while building the model; pull or train it again"
+        ) from error
+
+
+def _unpack(files: Mapping[str, bytes]) -> Model:
+    words, past, heads = (json.loads(files[name]) for name in ("lexicon.json", "history.json", "heads.json"))
+    lexicon = Lexicon(tuple(words["terms"]), tuple(words["pieces"]), array_of(files, "lexicon-idf", np.float32, 1))
+    fields = Fields(tuple(json.loads(files["fields.json"])))
+    directions = array_of(files, "topics-directions", np.float16, 2).astype(np.float32)
+    topics = Topics(array_of(files, "topics-columns", np.int32, 1), directions)
+    codes = {target: array_of(files, f"history-{target}", np.int32, 1) for target in past["labels"]}
+    history = NeighbourIndex(
+        vectors=array_of(files, "history-vectors", np.float16, 2).astype(np.float32),
+        topics=array_of(files, "history-topics", np.float16, 2).astype(np.float32),
+        ids=tuple(past["ids"]),
+        titles=tuple(past["titles"]),
+        labels={target: tuple(labels) for target, labels in past["labels"].items()},
+        codes=codes,
+        sensitive=array_of(files, "history-sensitive", np.bool_, 1),
+        written={target: tuple(labels) for target, labels in past["written"].items()},
+    )
+    rows = {
+        len(history.vectors),
+        len(history.topics),
+        len(history.ids),
+        len(history.titles),
+        len(history.sensitive),
+        *map(len, codes.values()),
+    }
+    if len(rows) > 1 or lexicon.size != len(lexicon.idf) or topics.columns.shape != directions.shape[:1]:
+        raise ValueError("arrays of unequal length")
+    widths = Widths(lexicon.size + len(fields.names), topics.dim, history.vectors.shape[1])
+    built = {target: head_of(target, facts, files, codes[target], widths) for target, facts in heads["heads"].items()}
+    floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
+    rules = parse_rules(files[RULES_FILE].decode()) if RULES_FILE in files else NO_RULES
+    votes = {len(member.codes) for head in built.values() for member in head.members if isinstance(member, RuleMember)}
+    if votes - {len(rules.rules)}:
+        raise ValueError("votes of other rules")
+    agreement = None
+    if "agreement.npy" in files:
+        agreement = Agreement(array_of(files, "agreement", np.float64, 2))
+        if agreement.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
+            raise ValueError("agreement of another shape")
+    clearance = int(heads["sensitive_clearance"])
+    return Model(lexicon, fields, topics, history, built, floors, clearance, rules, agreement)

@@ -1,0 +1,1 @@
+"""What a model sees of a ticket: word and character n-grams, categorical fields, LSA components."""

@@ -1,0 +1,132 @@
+"""What the heads see of a ticket: words and pieces of words, structured fields, the embedding, the rules that fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.vectorizer import Lexicon, Rows
+from triage.rules.book import RuleBook
+from triage.ticket import Ticket
+
+FIELD_WEIGHT = 0.5
+"""Value of a field's column: half of what all words together weigh."""
+
+_MIN_TICKETS = 5
+_MAX_FIELDS = 2000
+
+
+class Features(NamedTuple):
+    """Features of n tickets.
+
+    Attributes:
+        sparse: Lexical columns, then field columns.
+        dense: Embeddings, float32 of shape [n, dim].
+        topics: Words as directions, float32 of shape [n, topics].
+        near: Rows of the nearest tickets of the history, int64 of shape [n, k], most similar first, -1 for none.
+        similarity: Their cosine similarity, float32 of shape [n, k].
+        alike: As `near`, by meaning and words together.
+        likeness: Their similarity by meaning and words together.
+        fitting: Which rules of the book fit each ticket, of shape [n, rules].
+    """
+
+    sparse: Rows
+    dense: NDArray[np.float32]
+    topics: NDArray[np.float32]
+    near: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    alike: NDArray[np.int64]
+    likeness: NDArray[np.float32]
+    fitting: NDArray[np.bool_]
+
+    def near_of(self, places: NDArray[np.int64]) -> Features:
+        """Return some of the tickets, what concerns their neighbours alone."""
+        return self._replace(near=self.near[places], similarity=self.similarity[places])
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Structured fields as columns: one per field and value seen often enough.
+
+    Attributes:
+        names: Such as ``channel=email`` or ``attributes.site=harbour``, in the order of their columns.
+    """
+
+    names: tuple[str, ...]
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Column by name."""
+        return {name: column for column, name in enumerate(self.names)}
+
+    def present(self, ticket: Ticket) -> list[int]:
+        """Return the columns that hold for a ticket."""
+        return [self.columns[name] for name in field_names(ticket) if name in self.columns]
+
+    def beside(self, lexical: Rows, tickets: Sequence[Ticket], offset: int) -> Rows:
+        """Put the field columns, from `offset` on, beside the lexical ones."""
+        added = [np.array(self.present(ticket), dtype=np.int32) + offset for ticket in tickets]
+        if not any(len(columns) for columns in added):
+            return lexical
+        starts, columns, values = lexical
+        spans = [slice(starts[row], starts[row + 1]) for row in range(len(tickets))]
+        joined = [np.concatenate([columns[span], extra]) for span, extra in zip(spans, added, strict=True)]
+        weights = [
+            np.concatenate([values[span], np.full(len(extra), FIELD_WEIGHT, np.float32)])
+            for span, extra in zip(spans, added, strict=True)
+        ]
+        ends = np.zeros(len(tickets) + 1, dtype=np.int64)
+        np.cumsum([len(part) for part in joined], out=ends[1:])
+        return Rows(ends, np.concatenate(joined).astype(np.int32), np.concatenate(weights).astype(np.float32))
+
+
+def field_names(ticket: Ticket) -> Iterator[str]:
+    """Name every structured field of a ticket with its value; the requester is never one.
+
+    Example:
+        >>> list(field_names(Ticket(channel="email", attributes={"site": "harbour"})))
+        ['channel=email', 'attributes.site=harbour']
+    """
+    if ticket.channel:
+        yield f"channel={ticket.channel.casefold()}"
+    for name, value in ticket.attributes.items():
+        if value:
+            yield f"attributes.{name}={value.casefold()[:64]}"
+
+
+def build_fields(tickets: Sequence[Ticket]) -> Fields:
+    """Choose the fields and values that enough tickets have; one that all have says nothing and is left out."""
+    counts = Counter(name for ticket in tickets for name in field_names(ticket))
+    often = [name for name, count in counts.most_common(_MAX_FIELDS) if _MIN_TICKETS <= count < len(tickets)]
+    return Fields(tuple(sorted(often)))
+
+
+def sparse_features(lexicon: Lexicon, fields: Fields, tickets: Sequence[Ticket]) -> Rows:
+    """Return the lexical and field columns of tickets."""
+    return fields.beside(lexicon.rows([ticket.text for ticket in tickets]), tickets, lexicon.size)
+
+
+def fitting_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
+    """Say which rules fit each ticket, of shape [n, rules]; one that asks nothing of a ticket fits none."""
+    asking = [rule for rule in enumerate(rules.rules) if not rule[1].is_catch_all]
+    found = np.zeros((len(tickets), len(rules.rules)), dtype=bool)
+    for row, ticket in enumerate(tickets):
+        for place, rule in asking:
+            found[row, place] = rule.matches(ticket)
+    return found
+
+
+def times(rows: Rows, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply sparse rows with a dense matrix of shape [columns, classes]: float32 of shape [n, classes]."""
+    starts, columns, values = rows
+    out = np.zeros((len(starts) - 1, weights.shape[1]), dtype=np.float32)
+    for row in range(len(out)):
+        span = slice(starts[row], starts[row + 1])
+        out[row] = values[span] @ weights[columns[span]]
+    return out

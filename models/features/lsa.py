@@ -1,0 +1,49 @@
+"""Words as a few hundred directions: latent semantic indexing, learned on the desk's own tickets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.vectorizer import Rows
+
+
+@dataclass(frozen=True)
+class Topics:
+    """A projection of single words (Deerwester et al. 1990): tickets that share a vocabulary come to lie together.
+
+    Attributes:
+        columns: Lexical columns that are read, int32 of shape [words], ascending.
+        directions: Their directions, float32 of shape [words, dim].
+    """
+
+    columns: NDArray[np.int32]
+    directions: NDArray[np.float32]
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.directions.shape[1])
+
+    @cached_property
+    def _place(self) -> NDArray[np.int32]:
+        place = np.full(int(self.columns.max(initial=-1)) + 1, -1, dtype=np.int32)
+        place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
+        return place
+
+    def project(self, rows: Rows) -> NDArray[np.float32]:
+        """Return unit vectors of shape [n, dim]; zero where no word is known."""
+        starts, columns, values = rows
+        out = np.zeros((len(starts) - 1, self.dim), dtype=np.float32)
+        place = self._place
+        for row in range(len(out)):
+            span = slice(starts[row], starts[row + 1])
+            inside = columns[span] < len(place)
+            places = place[columns[span][inside]]
+            known = places >= 0
+            out[row] = values[span][inside][known] @ self.directions[places[known]]
+        lengths = np.linalg.norm(out, axis=1, keepdims=True)
+        return np.asarray(np.where(lengths > 1e-9, out / np.maximum(lengths, 1e-9), 0.0), dtype=np.float32)

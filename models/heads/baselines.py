@@ -1,0 +1,62 @@
+"""Plain models to be beaten: what the commonest label, words, meaning or neighbours alone would have said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.bundle.bundle import Bundle
+from models.features.features import Features
+from models.heads.base_estimators import Member
+from triage.ticket import Ticket
+
+NAMES = {"lexical": "TF-IDF", "embedding": "embedding", "neighbours": "neighbours"}
+"""Members of a head that stand for a baseline, and what reports call them."""
+
+Guesser = Callable[[Sequence[Ticket]], Sequence[str]]
+
+
+def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
+    """Return the baselines of each target by name; they were fitted beside the model and travel in its bundle.
+
+    Each takes tickets and gives one label each. Nothing here is read while serving.
+    """
+    reader = _Reader(bundle)
+    found: dict[str, dict[str, Guesser]] = {}
+    for target, head in bundle.model.heads.items():
+        codes = bundle.model.history.codes[target]
+        counts = np.bincount(codes[codes >= 0], minlength=len(head.labels))
+        found[target] = {"majority": _always(head.labels[int(counts.argmax())])} if counts.any() else {}
+        for member in (*head.members, *head.beside):
+            if member.name in NAMES:
+                found[target][NAMES[member.name]] = reader.guesser(target, member)
+    return found
+
+
+def _always(label: str) -> Guesser:
+    return lambda tickets: [label] * len(tickets)
+
+
+class _Reader:
+    """Computes the features of a list of tickets once for all baselines."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._last: tuple[tuple[int, ...], Features] | None = None
+
+    def guesser(self, target: str, member: Member) -> Guesser:
+        head = self._bundle.model.heads[target]
+
+        def guess(tickets: Sequence[Ticket]) -> list[str]:
+            scores = member.scores(self._features(tickets))
+            return [head.labels[code] for code in scores.argmax(axis=1)]
+
+        return guess
+
+    def _features(self, tickets: Sequence[Ticket]) -> Features:
+        key = tuple(map(id, tickets))
+        if self._last is None or self._last[0] != key:
+            vectors = self._bundle.encoder.encode([ticket.text for ticket in tickets])
+            self._last = key, self._bundle.model.features(tickets, vectors)
+        return self._last[1]

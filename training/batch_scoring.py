@@ -1,0 +1,248 @@
+"""Batch scoring: one decision a row into a file, streamed, and continued where it was interrupted."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from models.triager import Triager
+from training.data.cells import BadCell, text_of
+from training.data.columns import assign
+from training.data.dataset import parse_row
+from training.data.readers import RawRow, Source, open_source
+from training.reports.decision_text import COLUMNS, as_row
+from triage.decision import Decision, Reason
+from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
+from triage.ticket import Ticket
+
+_BATCH = 128
+_LABEL_ROLES = ("tier", "category", "resolver_group", "resolution", "group", "sensitive")
+Progress = Callable[[int], object]
+
+
+@dataclass
+class Scored:
+    """What a scoring run did.
+
+    Attributes:
+        rows: Rows in the output.
+        resumed: Rows of them that an interrupted run had done already.
+        automatic: Rows whose route is automatic, of those done now.
+        unscorable: Rows that got the default route, and why, of those done now.
+    """
+
+    rows: int = 0
+    resumed: int = 0
+    automatic: int = 0
+    unscorable: list[BadRow] = field(default_factory=list)
+
+
+def score(
+    triager: Triager,
+    data: Path,
+    out: Path,
+    *,
+    mapping: Mapping[str, str | None] | None = None,
+    progress: Callable[[int | None, int], Progress] | None = None,
+) -> Scored:
+    """Decide every row of a data file and write one decision a row, in the order of the input.
+
+    Columns of labels are not read. A row that cannot be scored (no text, a NUL, broken syntax) gets the default route
+    with reason ``too_short``: there is nothing in it to read. Finished rows are kept in ``OUT.partial``; a run over
+    the same data with the same bundle continues there, and the output appears whole or not at all.
+
+    Args:
+        triager: Decides.
+        data: CSV, JSONL or Parquet.
+        out: Ends in ``.jsonl``, ``.csv`` or ``.parquet``.
+        mapping: Roles with their columns.
+        progress: Called with the number of rows (None if unknown) and those done already; returns what to tell of
+            more.
+
+    Raises:
+        InvalidRequest: If the mapping does not fit, or the output has another ending or cannot be written.
+        InvalidDataset: If the file cannot be read, or has no row.
+    """
+    finish = _writer(out, data)
+    source = open_source(data)
+    roles = {r: c for r, c in assign(source.columns, mapping or {}, str(data)).items() if r not in _LABEL_ROLES}
+    partial = out.with_name(out.name + ".partial")
+    try:
+        done = _resume(partial, _fingerprint(triager, data, roles))
+        scored = Scored(rows=done, resumed=done)
+        tell = progress(source.rows, done) if progress is not None else None
+        rows = islice(source.read(list(roles.values())), done, None)
+        with partial.open("a", encoding="utf-8") as file:
+            while batch := list(islice(rows, _BATCH)):
+                for decision in _decide(triager, source, roles, batch, scored):
+                    file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
+                file.flush()
+                if tell is not None:
+                    tell(len(batch))
+        if not scored.rows:
+            partial.unlink()
+            raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
+        finish(_finished(partial), out)
+        partial.unlink()
+    except OSError as error:
+        raise InvalidRequest(
+            f"decisions cannot be written to {str(out)!r}: {error.strerror or error}; make room or choose another "
+            "--out: what was decided is kept"
+        ) from error
+    return scored
+
+
+def _decide(
+    triager: Triager, source: Source, roles: Mapping[str, str], batch: Sequence[RawRow], scored: Scored
+) -> list[Decision]:
+    tickets: list[Ticket | None] = []
+    for raw in batch:
+        try:
+            tickets.append(_ticket(raw, roles))
+        except (BadCell, InvalidTicket) as error:
+            scored.unscorable.append(BadRow(str(source.path), raw.line, str(error)))
+            tickets.append(None)
+    decided = iter(triager.decide([ticket for ticket in tickets if ticket is not None]))
+    decisions = [
+        next(decided) if ticket is not None else unscorable(triager, _id_of(raw, roles))
+        for ticket, raw in zip(tickets, batch, strict=True)
+    ]
+    scored.rows += len(decisions)
+    scored.automatic += sum(decision.automation == "automatic" for decision in decisions)
+    return decisions
+
+
+def _ticket(raw: RawRow, roles: Mapping[str, str]) -> Ticket:
+    """Read a row; where a field beside the text is at fault, such as a date, the text alone is scored.
+
+    Raises:
+        BadCell: If the text is at fault.
+        InvalidTicket: If the text breaks the rules of tickets.
+    """
+    if raw.fault is not None:
+        raise BadCell(raw.fault)
+    try:
+        return parse_row(raw, roles, "", labelled=False).ticket
+    except (BadCell, InvalidTicket):
+        needed = {role: column for role, column in roles.items() if role in ("id", "text", "subject", "body")}
+        return parse_row(raw, needed, "", labelled=False).ticket
+
+
+def unscorable(triager: Triager, ticket_id: str) -> Decision:
+    """Return the default route for a row in which there is nothing to read."""
+    decision = Triager(policy=triager.policy, rules=triager.rules).decide([Ticket(id=ticket_id)])[0]
+    verdicts = {target: replace(verdict, reason=Reason.TOO_SHORT) for target, verdict in decision.targets.items()}
+    return replace(decision, targets=verdicts, reason=Reason.TOO_SHORT, model_version=triager.model_version)
+
+
+def _id_of(raw: RawRow, roles: Mapping[str, str]) -> str:
+    try:
+        return (text_of(raw.cells.get(roles.get("id", "")), "id") or "").strip()
+    except BadCell:
+        return ""
+
+
+# ── The partial file ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fingerprint(triager: Triager, data: Path, roles: Mapping[str, str]) -> str:
+    """Return a line that differs where the bundle, the data or the mapping does."""
+    with data.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    said = {"model": triager.model_version, "policy": triager.policy.version, "data": digest, "roles": dict(roles)}
+    return json.dumps(said, sort_keys=True)
+
+
+def _resume(partial: Path, fingerprint: str) -> int:
+    """Count the rows that an interrupted run left behind; anything else at that place is begun anew."""
+    if partial.is_file():
+        with partial.open("rb+") as file:
+            if file.readline().decode("utf-8", "replace").rstrip("\n") == fingerprint:
+                rows, end = 0, file.tell()
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    rows, end = rows + 1, end + len(line)
+                file.truncate(end)
+                return rows
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(fingerprint + "\n", encoding="utf-8")
+    return 0
+
+
+def _finished(partial: Path) -> Iterator[dict[str, Any]]:
+    with partial.open(encoding="utf-8") as file:
+        next(file)
+        for line in file:
+            yield json.loads(line)
+
+
+# ── The finished file ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_output(out: Path, data: Path) -> None:
+    """Make sure that a scored file can be written as what its name ends in.
+
+    Raises:
+        InvalidRequest: If the ending is unknown, a folder is in the way, or it would take the place of the data.
+    """
+    if out.suffix.lower() not in _WRITERS:
+        raise InvalidRequest(f"--out {str(out)!r} ends in {out.suffix!r}: known are {', '.join(_WRITERS)}; rename it")
+    if out.is_dir():
+        raise InvalidRequest(f"--out {str(out)!r} is a folder: name a file in it")
+    if out.exists() and data.exists() and out.samefile(data):
+        raise InvalidRequest(f"--out {str(out)!r} is the file that is read: the tickets would be lost; name another")
+
+
+def _writer(out: Path, data: Path) -> Callable[[Iterator[dict[str, Any]], Path], None]:
+    check_output(out, data)
+    write = _WRITERS[out.suffix.lower()]
+
+    def whole(rows: Iterator[dict[str, Any]], target: Path) -> None:
+        draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+        try:
+            write(rows, draft)
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    return whole
+
+
+def _to_jsonl(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _to_csv(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _to_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    numbers = ("tier_confidence", "category_confidence", "novelty")
+    fields = [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
+    schema = pyarrow.schema(fields)
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(rows, 4096)):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+_WRITERS: Mapping[str, Callable[[Iterator[dict[str, Any]], Path], None]] = {
+    ".jsonl": _to_jsonl,
+    ".csv": _to_csv,
+    ".parquet": _to_parquet,
+}

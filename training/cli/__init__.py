@@ -1,0 +1,1 @@
+"""The verbs of training on the command line, one module for each group."""

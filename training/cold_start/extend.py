@@ -1,0 +1,291 @@
+"""A trained bundle gains the categories that a new policy adds, from descriptions and a few tickets, in seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.atomic_write import json_bytes
+from models.bundle.bundle import ENCODER_FOLDER, Bundle, load_bundle, save_bundle
+from models.bundle.manifest import refuse_occupied
+from models.encoder import Encoder
+from models.features.features import sparse_features
+from models.heads.base_estimators import LinearMember, Member, NeighbourMember
+from models.heads.head import Head
+from models.model import Model
+from models.reference.index import UNLABELLED, NeighbourIndex
+from training.cold_start.new_classes import Newcomer, Past, described, set_apart
+from training.cold_start.prototypes import phrases_of
+from training.data.dataset import Dataset, LabelledTicket
+from training.data.labels import resolve_labels
+from training.encoders.cache import CachedEncoder
+from training.ensemble.model import history_of
+from training.evaluation.record import FILE
+from training.pipeline import Teller, rules_for
+from training.registry.publish import read_record
+from training.stages import EXTENDED, FULL, HANDFUL, rung_of
+from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
+from triage.gate import Gate, TargetGate
+from triage.policy.model import Policy
+from triage.policy.toml_file import read_policy
+from triage.rules.book import RuleBook
+
+TARGET = "category"
+_LEAST_PAST = 50
+_STORED = ("settings", "data", "targets", "gate", "metrics", "ladder")
+
+
+@dataclass(frozen=True)
+class Extended:
+    """What an extension made: the bundle as saved, and the figures of the bundle that it came from."""
+
+    bundle: Bundle
+    path: Path
+    measured: Mapping[str, Any]
+
+
+def extend(
+    source: Path,
+    dataset: Dataset,
+    policy_file: Path,
+    out: Path,
+    *,
+    rule_file: Path | None = None,
+    encoder: Encoder | None = None,
+    tell: Teller | None = None,
+) -> Extended:
+    """Add to a bundle the categories that a policy has and its head lacks.
+
+    Beliefs in the labels known before are scaled by the probability that it is none of the new ones; their gate stays,
+    and the new labels are suggested only, until a training on the whole history.
+
+    Args:
+        source: The bundle's folder.
+        dataset: Labelled tickets; those of the new categories are used.
+        policy_file: The new policy, with everything that the bundle knows in it.
+        out: Where the new bundle goes; must be absent or empty.
+        rule_file: Rules that know the new categories; None keeps the bundle's.
+        encoder: Stands in for one that is not inside the bundle.
+        tell: Told of each step in a few words; None writes to stderr.
+
+    Raises:
+        TriageError: If bundle, policy and tickets do not allow it; nothing is left at `out`.
+    """
+    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    refuse_occupied(out)
+    bundle, policy = load_bundle(source, encoder=encoder), read_policy(policy_file)
+    rules = rules_for(policy, rule_file, bundle.rules)
+    record = read_record(source)
+    new = _new_labels(bundle, policy)
+    resolved = resolve_labels(dataset, policy)
+    rows = [row for row in resolved.rows if row.labels.get(TARGET) in new and row.weight > 0]
+    past_places = _past_places(bundle.model.history, new)
+    counts = _counts(rows, past_places, new)
+    if policy.version == bundle.policy.version:
+        say(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
+    say(f"adding {', '.join(new)} from {len(rows)} tickets; {len(resolved) - len(rows)} others are left unread")
+    cached = CachedEncoder(bundle.encoder)
+    vectors = _rounded(cached.encode([row.ticket.text for row in rows]) if rows else None, bundle)
+    found = _found(bundle, policy, new, rows, vectors, past_places, cached)
+    history = _with_rows(bundle.model, rows, vectors, policy)
+    heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
+    heads[TARGET] = _with_newcomers(heads[TARGET], found)
+    model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
+    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, _unmeasured(rules, new))
+    inside = bundle.manifest["encoder"].get("inside")
+    saved = save_bundle(
+        out,
+        made,
+        _facts(bundle, policy, found, counts),
+        encoder_files=source / ENCODER_FOLDER if inside else None,
+        extras={FILE: json_bytes(record.to_document())},
+    )
+    say(f"saved {out}")
+    return Extended(saved, out, record.measured)
+
+
+def _new_labels(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
+    """Return the categories to add, after a look at whether bundle and policy fit together."""
+    rung = rung_of(bundle.manifest).name
+    if rung not in (FULL, EXTENDED):
+        raise InvalidRequest(
+            f"the bundle stands on the rung {rung!r}, too little to tell a new label from: run triage start again with "
+            "the new policy and all tickets there are, it takes seconds"
+        )
+    if TARGET not in bundle.model.heads:
+        raise InvalidRequest("the bundle has no head for the category: train it on tickets that have one")
+    for target, head in bundle.model.heads.items():
+        gone = [label for label in head.labels if policy.entry(target, label) is None]
+        if gone:
+            raise InvalidPolicy(
+                f"the policy lacks {target} {', '.join(map(repr, gone))} that the bundle knows: keep them in it, or "
+                "train in full under the new policy"
+            )
+    new = tuple(entry.label for entry in policy.categories if entry.label not in bundle.model.heads[TARGET].labels)
+    if not new:
+        raise InvalidPolicy(
+            f"the policy has no category that the bundle lacks: both have {', '.join(policy.labels(TARGET))}; add a "
+            "[[categories]] entry with label and description"
+        )
+    if len(bundle.model.history.vectors) < _LEAST_PAST:
+        raise InvalidRequest(
+            f"the bundle's history has {len(bundle.model.history.vectors)} tickets, {_LEAST_PAST} are needed to tell a "
+            "new label from: train in full"
+        )
+    return new
+
+
+def _past_places(history: NeighbourIndex, new: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the past tickets of each new label: one that was too rare to be learned has some."""
+    written = history.written.get(TARGET, ())
+    return {label: np.array([at for at, one in enumerate(written) if one == label], dtype=np.int64) for label in new}
+
+
+def _counts(
+    rows: Sequence[LabelledTicket], past: Mapping[str, NDArray[np.int64]], new: Sequence[str]
+) -> dict[str, int]:
+    """Count the tickets of each new label; one without any is refused."""
+    counts = {label: len(past[label]) + sum(row.labels[TARGET] == label for row in rows) for label in new}
+    empty = [label for label, count in counts.items() if not count]
+    if empty:
+        raise InvalidDataset(
+            f"category {', '.join(map(repr, empty))} has 0 tickets in the data: a new category needs 1 at least, "
+            f"{HANDFUL} are a good start; add them, or take the category out of the policy for now"
+        )
+    return counts
+
+
+def _rounded(vectors: NDArray[np.float32] | None, bundle: Bundle) -> NDArray[np.float32]:
+    """Round vectors as the history's are; nothing becomes no rows."""
+    if vectors is None:
+        return np.zeros((0, bundle.encoder.dim), dtype=np.float32)
+    return vectors.astype(np.float16).astype(np.float32)
+
+
+def _found(
+    bundle: Bundle,
+    policy: Policy,
+    new: Sequence[str],
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    past_places: Mapping[str, NDArray[np.int64]],
+    encoder: Encoder,
+) -> dict[str, Newcomer]:
+    history = bundle.model.history
+    kept = np.setdiff1d(np.arange(len(history.vectors)), np.concatenate(list(past_places.values())))
+    past = Past.of(history.vectors[kept])
+    even = 1.0 / (len(bundle.model.heads[TARGET].labels) + len(new))
+    found = {}
+    for label in new:
+        entry = policy.entry(TARGET, label)
+        assert entry is not None
+        given = vectors[[at for at, row in enumerate(rows) if row.labels[TARGET] == label]]
+        own = np.concatenate([history.vectors[past_places[label]], given])
+        about = described(encoder.encode(phrases_of(entry)))
+        found[label] = set_apart(past, about, own, entry.expected_share or even)
+    return found
+
+
+def _reading(head: Head, history: NeighbourIndex) -> Head:
+    """Return the head with its neighbours taken from a longer history."""
+    codes = history.codes[head.target]
+
+    def read(members: Sequence[Member]) -> tuple[Member, ...]:
+        return tuple(replace(one, codes=codes) if isinstance(one, NeighbourMember) else one for one in members)
+
+    return replace(head, members=read(head.members), beside=read(head.beside))
+
+
+def _with_newcomers(head: Head, found: Mapping[str, Newcomer]) -> Head:
+    intercept = np.array([one.intercept for one in found.values()], dtype=np.float32)
+    dense = np.stack([one.weights for one in found.values()], axis=1).astype(np.float32)
+    if head.newcomers is not None and head.newcomers.dense is not None:
+        intercept = np.concatenate([head.newcomers.intercept, intercept])
+        dense = np.concatenate([head.newcomers.dense, dense], axis=1)
+    newcomers = LinearMember("newcomers", intercept, None, np.ascontiguousarray(dense))
+    return replace(head, labels=(*head.labels, *found), newcomers=newcomers)
+
+
+def _with_rows(
+    model: Model, rows: Sequence[LabelledTicket], vectors: NDArray[np.float32], policy: Policy
+) -> NeighbourIndex:
+    """Put the new tickets at the end of the history, where they are shown and near, without a vote."""
+    old = model.history
+    topics = model.topics.project(sparse_features(model.lexicon, model.fields, [row.ticket for row in rows]))
+    silent = {target: np.full(len(rows), UNLABELLED, dtype=np.int32) for target in old.codes}
+    added = history_of(rows, vectors, topics, old.labels, silent, policy)
+    return NeighbourIndex(
+        vectors=np.concatenate([old.vectors, added.vectors]),
+        topics=np.concatenate([old.topics, added.topics]),
+        ids=(*old.ids, *added.ids),
+        titles=(*old.titles, *added.titles),
+        labels=old.labels,
+        codes={target: np.concatenate([codes, added.codes[target]]) for target, codes in _silenced(old, rows).items()},
+        sensitive=np.concatenate([old.sensitive, added.sensitive]),
+        written={target: (*labels, *added.written[target]) for target, labels in old.written.items()},
+    )
+
+
+def _silenced(old: NeighbourIndex, rows: Sequence[LabelledTicket]) -> dict[str, NDArray[np.int32]]:
+    """Return the codes of the history; a past ticket whose label is new no longer stands for a label too rare."""
+    new = {row.labels[TARGET] for row in rows}
+    heard = np.array([label in new for label in old.written[TARGET]], dtype=bool)
+    codes = dict(old.codes)
+    codes[TARGET] = np.where(heard, np.int32(UNLABELLED), codes[TARGET]).astype(np.int32)
+    return codes
+
+
+def _unmeasured(rules: RuleBook, new: Sequence[str]) -> RuleBook:
+    """Forget the precision of rules that name a new label: where no ticket had it they were never right."""
+    kept = {rule.name: dict(rule.precision) for rule in rules.rules}
+    for rule in rules.rules:
+        if rule.names(TARGET) in new:
+            kept[rule.name].pop(TARGET, None)
+    return rules.measured(kept)
+
+
+def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:
+    """Leave the gate as it is but for the new labels, which it keeps nothing of."""
+    own = gate.targets.get(TARGET, TargetGate())
+    shut = replace(own, per_class={**own.per_class, **dict.fromkeys(new)})
+    return replace(gate, targets={**gate.targets, TARGET: shut})
+
+
+def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, Newcomer], counts: Mapping[str, int]) -> dict[str, Any]:
+    """Tell readers of the manifest what the bundle was, and what was added."""
+    before = {key: bundle.manifest[key] for key in _STORED if key in bundle.manifest}
+    own = before["targets"][TARGET]
+    added = {
+        label: {
+            "tickets": counts[label],
+            "found": round(float((one.unseen > 0.5).mean()), 5),
+            "drawn_over": round(one.drawn_over, 5),
+        }
+        for label, one in found.items()
+    }
+    excluded = {label: count for label, count in own.get("excluded", {}).items() if label not in added}
+    targets = {
+        **before["targets"],
+        TARGET: {
+            **own,
+            "labels": [*own["labels"], *found],
+            "excluded": excluded,
+            "added": {**own.get("added", {}), **added},
+        },
+    }
+    ladder = before.get("ladder", {"tickets": {}})
+    tickets = {**ladder["tickets"], TARGET: {**ladder["tickets"].get(TARGET, {}), **counts}}
+    past = ladder.get("added", {}).get(TARGET, [])
+    rung = {"rung": EXTENDED, "tickets": tickets, "added": {TARGET: [*past, *found]}, "from": bundle.digest}
+    return {
+        **before,
+        "settings": {**before["settings"], "policy": "file"},
+        "targets": targets,
+        "ladder": rung,
+    }

@@ -1,0 +1,280 @@
+"""Starting without a history: a bundle from the policy's descriptions and whatever few tickets there are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.atomic_write import json_bytes
+from models.bundle.bundle import Bundle, save_bundle
+from models.bundle.manifest import refuse_occupied
+from models.encoder import Encoder
+from models.features.features import Fields, sparse_features
+from models.features.lsa import Topics
+from models.features.vectorizer import build_lexicon, words_of
+from models.heads.head import Head, Probabilities
+from models.model import Model
+from models.triager import Triager
+from training.cold_start.prototypes import Told, phrases_of, prototype_head
+from training.data.dataset import Dataset, LabelledTicket, digest_of, read_dataset
+from training.data.labels import resolve_labels
+from training.encoders.cache import CachedEncoder
+from training.encoders.onnx_export import DEFAULT_ENCODER
+from training.ensemble.cross_fit import matrix
+from training.ensemble.model import codes_of, history_of
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import Answers, ask, record_of
+from training.evaluation.record import FILE
+from training.evaluation.rules_replay import precisions, replay
+from training.gate.label_shift import odds_for
+from training.pipeline import RULE_PRECISION_ROWS, Teller, open_encoder, rules_for
+from training.stages import DESCRIPTIONS, EXAMPLES, ladder_facts
+from training.task import LEARN
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidPolicy, InvalidRequest
+from triage.gate import Gate, TargetGate
+from triage.policy.model import Policy
+from triage.policy.toml_file import read_policy
+from triage.prediction import TARGETS, Prediction, Score
+from triage.rules.book import RuleBook
+from triage.ticket import Ticket
+
+NO_FIGURES: Mapping[str, Any] = {
+    "rows": 0,
+    "targets": {},
+    "route": {"coverage": 0.0, "risk": 0.0, "accuracy": 0.0},
+    "abstained": {"rows": 0, "rule_accuracy": 0.0, "model_accuracy": 0.0, "default_accuracy": 0.0},
+    "sources": {},
+    "reasons": {},
+}
+"""What an evaluation on no tickets says."""
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """What a start is asked to do.
+
+    Attributes:
+        out: Where the bundle goes; must be absent or empty.
+        data: Files with the few labelled tickets there are; none goes by the descriptions alone.
+        mapping: Roles with the column that plays them, None switching a role off.
+        policy: A policy file; None takes the default policy.
+        rules: A rule file; None takes the default rules, as far as they name labels of the policy.
+        encoder: As in `training.task.TrainSettings`.
+        skip_bad_rows: Leave unusable rows out instead of stopping.
+    """
+
+    out: Path
+    data: tuple[Path, ...] = ()
+    mapping: Mapping[str, str | None] = field(default_factory=dict)
+    policy: Path | None = None
+    rules: Path | None = None
+    encoder: str = DEFAULT_ENCODER
+    skip_bad_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a start made: the bundle as saved, the data read (None without any), and the figures on its examples."""
+
+    bundle: Bundle
+    path: Path
+    dataset: Dataset | None
+    measured: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """A model made of prototypes, and what it believes about each example when it has not seen that one."""
+
+    model: Model
+    unseen: Mapping[str, Probabilities]
+
+
+def start(settings: StartSettings, *, encoder: Encoder | None = None, tell: Teller | None = None) -> Started:
+    """Make a bundle that suggests from the first day; nothing in it is ever decided by the model alone.
+
+    Args:
+        settings: What to do.
+        encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
+        tell: Told of each step in a few words; None writes to stderr.
+
+    Raises:
+        TriageError: If the settings, the files or the labels do not allow it; nothing is left at `settings.out`.
+    """
+    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    refuse_occupied(settings.out)
+    policy = _policy(settings)
+    rules = rules_for(policy, settings.rules, _fitting(default_rules(), policy))
+    _refuse_single_labels(policy)
+    dataset = _read(settings, policy)
+    rows = [row for row in dataset.rows if row.weight > 0] if dataset else []
+    chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, say)
+    say(f"going by the policy's descriptions and {len(rows)} tickets")
+    made = prototypes(rows, policy, CachedEncoder(chosen))
+    rules = rules.measured(precisions(replay(rules, policy, rows), RULE_PRECISION_ROWS))
+    bundle = Bundle(made.model, chosen, suggesting(made.model), policy, rules)
+    measured, record = _asked(made, policy, rules, rows)
+    saved = save_bundle(
+        settings.out,
+        bundle,
+        _facts(settings, policy, made.model, rows, dataset),
+        encoder_files=files,
+        extras={FILE: json_bytes(record)},
+    )
+    say(f"saved {settings.out}")
+    return Started(saved, settings.out, dataset, measured)
+
+
+def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder) -> Prototypes:
+    """Make a model of every target that the policy has labels for.
+
+    Args:
+        rows: Labelled tickets in the policy's own labels; may be empty.
+        policy: Describes its labels.
+        encoder: Encodes phrases and tickets.
+    """
+    phrases = {
+        target: [(place, phrase) for place, entry in enumerate(policy.entries(target)) for phrase in phrases_of(entry)]
+        for target in policy.targets
+    }
+    tickets = [row.ticket for row in rows]
+    texts = [phrase for told in phrases.values() for _, phrase in told]
+    lexicon = build_lexicon([*texts, *(ticket.text for ticket in tickets)], min_texts_term=1, min_texts_piece=2)
+    fields, topics = Fields(()), Topics(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
+    sparse = sparse_features(lexicon, fields, tickets)
+    vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
+    vectors = vectors.astype(np.float16).astype(np.float32)
+    labels = {target: tuple(entry.label for entry in policy.entries(target)) for target in policy.targets}
+    codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
+    heads: dict[str, Head] = {}
+    unseen: dict[str, Probabilities] = {}
+    for target, told in phrases.items():
+        described = [phrase for _, phrase in told]
+        heads[target], unseen[target] = prototype_head(
+            Told(
+                target,
+                labels[target],
+                encoder.encode(described),
+                matrix(lexicon.rows(described), lexicon.size),
+                np.array([place for place, _ in told], dtype=np.int64),
+                vectors,
+                matrix(sparse, lexicon.size),
+                codes[target].astype(np.int64),
+            ),
+            _odds(policy, target),
+        )
+    history = history_of(rows, vectors, topics.project(sparse), labels, codes, policy)
+    return Prototypes(Model(lexicon, fields, topics, history, heads, {}, policy.sensitive_clearance), unseen)
+
+
+def suggesting(model: Model) -> Gate:
+    """Return a gate that keeps nothing: what was not measured on enough tickets decides nothing."""
+    return Gate({target: TargetGate() for target in model.heads})
+
+
+def _odds(policy: Policy, target: str) -> NDArray[np.float64] | None:
+    """Return what turns equal shares of the labels into those that the policy expects; None where it states none."""
+    stated = list(policy.expected_shares(target).values())
+    return odds_for(np.full(len(stated), 1 / len(stated)), np.array(stated)) if stated else None
+
+
+def _policy(settings: StartSettings) -> Policy:
+    if settings.policy is None:
+        return default_policy()
+    if str(settings.policy) == LEARN and not settings.policy.exists():
+        raise InvalidRequest(
+            "--policy learn takes labels from a history: a start needs a policy file whose labels are described"
+        )
+    return read_policy(settings.policy)
+
+
+def _fitting(rules: RuleBook, policy: Policy) -> RuleBook:
+    """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
+    known = {target: {entry.label for entry in policy.entries(target)} for target in TARGETS}
+    fitting = [
+        replace(
+            rule,
+            tier=rule.tier if rule.tier in known["tier"] else None,
+            category=rule.category if rule.category in known["category"] else None,
+        )
+        for rule in rules.rules
+    ]
+    return RuleBook((*(rule for rule in fitting[:-1] if rule.tier or rule.category), fitting[-1]))
+
+
+def _refuse_single_labels(policy: Policy) -> None:
+    for target in policy.targets:
+        if len(policy.entries(target)) < 2:
+            raise InvalidPolicy(
+                f"the policy has one {target} only ({policy.entries(target)[0].label!r}): there is nothing to tell "
+                "apart; describe a second one, or take the table away"
+            )
+
+
+def _read(settings: StartSettings, policy: Policy) -> Dataset | None:
+    if not settings.data:
+        return None
+    dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
+    return resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
+
+
+class _Foretold:
+    """Answers each example by the model made without it; the door asks nothing else of it."""
+
+    version = "unsaved"
+
+    def __init__(self, made: Prototypes, policy: Policy, rules: RuleBook, rows: Sequence[LabelledTicket]) -> None:
+        self.gate, self.policy, self.rules = suggesting(made.model), policy, rules
+        self._made = made
+        self._place = {id(row.ticket): place for place, row in enumerate(rows)}
+
+    def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
+        return [
+            Prediction({target: self._ranked(target, ticket) for target in TARGETS if target in self._made.unseen},
+                       language=ticket.language, words=len(words_of(ticket.text)))
+            for ticket in tickets
+        ]  # fmt: skip
+
+    def _ranked(self, target: str, ticket: Ticket) -> tuple[Score, ...]:
+        values, labels = self._made.unseen[target][self._place[id(ticket)]], self._made.model.heads[target].labels
+        return tuple(Score(labels[code], float(values[code])) for code in np.argsort(-values, kind="stable"))
+
+
+def _asked(
+    made: Prototypes, policy: Policy, rules: RuleBook, rows: Sequence[LabelledTicket]
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Ask about each example without it; return the figures and the record."""
+    triager = Triager(_Foretold(made, policy, rules, rows))
+    answers = ask(triager, rows) if rows else Answers([], [], {})
+    measured = measure(triager, answers) if rows else NO_FIGURES
+    return measured, record_of(triager, answers, measured).to_document()
+
+
+def _facts(
+    settings: StartSettings, policy: Policy, model: Model, rows: Sequence[LabelledTicket], dataset: Dataset | None
+) -> dict[str, Any]:
+    return {
+        "settings": {
+            "target_risk": None,
+            "confidence": None,
+            "seed": 0,
+            "encoder": settings.encoder,
+            "policy": "default" if settings.policy is None else "file",
+        },
+        "data": {
+            "digest": digest_of(dataset.rows if dataset else []),
+            "rows": len(rows),
+            "split": "each" if rows else "none",
+            "set_aside": len(rows),
+            "ignored_columns": list(dataset.ignored_columns) if dataset else [],
+        },
+        "targets": {target: {"labels": list(head.labels), "excluded": {}} for target, head in model.heads.items()},
+        "ladder": ladder_facts(EXAMPLES if rows else DESCRIPTIONS, policy, rows),
+    }

@@ -1,1 +1,0 @@
-"""The verbs of this wing, by what they work on: history, learning, routing, the registry."""

@@ -1,0 +1,147 @@
+"""Labels as the policy has them: aliases resolved, tiers by resolver group, unknown ones refused; or learned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from training.data.dataset import Dataset, LabelledTicket
+from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
+from triage.policy.model import Category, Policy, ResolverGroup, Tier
+from triage.prediction import TARGETS
+
+MIN_ROWS = 10
+"""Rows that a class needs to be learned, and classes of that size (two) that a target needs."""
+
+
+def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = False) -> Dataset:
+    """Turn the labels of a data set into the policy's own.
+
+    Aliases are resolved; a row without a tier takes that of its resolver group, unless the role `tier` was switched
+    off.
+
+    Raises:
+        UnknownLabel: Naming all labels of a target that the policy lacks.
+        InvalidDataset: If rows end up without any label, or labels of both targets are unknown.
+    """
+    _refuse_unknown(dataset, policy)
+    rows, bad = [], []
+    for row in (_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in dataset.rows):
+        if row.labels:
+            rows.append(row)
+        else:
+            file, _, line = row.place.rpartition(":")
+            bad.append(BadRow(file, int(line), f"resolver group {row.resolver_group!r} has no tier in the policy"))
+    if bad and not (skip_bad_rows and rows):
+        raise InvalidDataset(
+            f"{len(bad)} rows have no label: the first is {bad[0]}; add their groups to the policy", bad
+        )
+    targets = tuple(target for target in TARGETS if any(target in row.labels for row in rows))
+    return replace(dataset, rows=rows, targets=targets, bad_rows=(*dataset.bad_rows, *bad))
+
+
+def _in_words_of(policy: Policy, row: LabelledTicket, by_group: bool) -> LabelledTicket:
+    labels = {target: policy.aliases.get(target, {}).get(label, label) for target, label in row.labels.items()}
+    if by_group and "tier" not in labels and row.resolver_group is not None:
+        tier = policy.tier_of_group(row.resolver_group)
+        labels = {"tier": tier, **labels} if tier is not None else labels
+    return row if labels == row.labels else replace(row, labels=labels)
+
+
+def in_words_of(policy: Policy, dataset: Dataset) -> list[LabelledTicket]:
+    """Return the rows with the policy's own labels, unknown ones left as they are: for measuring, not for learning."""
+    return [_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in dataset.rows]
+
+
+def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
+    faults = []
+    for target in dataset.targets:
+        try:
+            policy.resolve(target, {row.labels[target] for row in dataset.rows if target in row.labels})
+        except UnknownLabel as error:
+            faults.append(error)
+    if len(faults) == 1 and policy.entries(faults[0].target):
+        raise faults[0]
+    if faults:
+        said = [str(f) if policy.entries(f.target) else f"the policy has no {f.target} at all" for f in faults]
+        off = " ".join(f"--map {fault.target}=" for fault in faults)
+        raise InvalidDataset(
+            f"{'; '.join(said)}; or leave the target out with {off}, or take the labels as they are with --policy learn"
+        )
+
+
+def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
+    """Make a policy out of the data: its labels, every pair legal, and the commonest resolver group of each pair.
+
+    Args:
+        dataset: What was read.
+        tier_order: All tiers of the data in order of escalation; empty makes them nominal.
+
+    Raises:
+        InvalidRequest: If the order lacks a tier of the data, or states one twice.
+    """
+    found = {target: sorted({row.labels[target] for row in dataset.rows if target in row.labels}) for target in TARGETS}
+    missing = sorted(set(found["tier"]) - set(tier_order))
+    if tier_order and (missing or len(set(tier_order)) < len(tier_order)):
+        fault = f"lacks {', '.join(map(repr, missing))}" if missing else "names a tier twice"
+        raise InvalidRequest(
+            f"--tier-order {fault}: the data has {', '.join(found['tier'])}; list each once, lowest first"
+        )
+    return Policy(
+        version=f"learned-{dataset.digest[:12]}",
+        tiers=tuple(Tier(label) for label in tier_order or found["tier"]),
+        categories=tuple(Category(label) for label in found["category"]),
+        groups=tuple(_commonest_groups(dataset)),
+        ordinal=bool(tier_order),
+    )
+
+
+def _commonest_groups(dataset: Dataset) -> list[ResolverGroup]:
+    counts: dict[tuple[str | None, str | None], Counter[str]] = {}
+    for row in dataset.rows:
+        if row.resolver_group is not None and all(target in row.labels for target in dataset.targets):
+            pair = (row.labels.get("tier"), row.labels.get("category"))
+            counts.setdefault(pair, Counter())[row.resolver_group] += 1
+    taken: dict[tuple[str, str | None], list[str]] = {}
+    for (tier, category), groups in sorted(counts.items(), key=str):
+        name = min(groups, key=lambda group: (-groups[group], group))
+        taken.setdefault((name, tier), []).extend([category] if category is not None else [])
+    return [ResolverGroup(name, tier, tuple(categories)) for (name, tier), categories in taken.items()]
+
+
+def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_ROWS) -> tuple[list[str], dict[str, int]]:
+    """Say which labels of a target can be learned, and which are too rare.
+
+    Args:
+        rows: The rows to learn from; those of weight 0 do not count.
+        target: ``tier`` or ``category``.
+        minimum: Rows that a label needs.
+
+    Returns:
+        The labels with enough rows, sorted (empty where fewer than two have), and the others with their rows.
+    """
+    counts = Counter(row.labels[target] for row in rows if target in row.labels and row.weight > 0)
+    enough = sorted(label for label, count in counts.items() if count >= minimum)
+    rare = {label: count for label, count in sorted(counts.items()) if count < minimum}
+    return (enough, rare) if len(enough) > 1 else ([], dict(counts))
+
+
+def refuse_unlearnable(rows: Sequence[LabelledTicket], targets: Sequence[str]) -> Mapping[str, list[str]]:
+    """Return the learnable labels of each target that has any.
+
+    Raises:
+        InvalidDataset: If no target can be learned, with the counts found.
+    """
+    found = {target: learnable(rows, target) for target in targets}
+    usable = {target: labels for target, (labels, _) in found.items() if labels}
+    if not usable:
+        seen = "; ".join(
+            f"{target} has {', '.join(f'{label!r} ({count} rows)' for label, count in list(rare.items())[:10])}"
+            for target, (_, rare) in found.items()
+        )
+        raise InvalidDataset(
+            f"nothing can be learned: a target needs two classes with {MIN_ROWS} rows each, but {seen}; add rows, "
+            "or take what there is with triage start, which goes by the policy's descriptions and a few tickets"
+        )
+    return usable

@@ -1,0 +1,1 @@
+"""Studies of a trained model: ablation, faithfulness of explanations, simulated populations."""

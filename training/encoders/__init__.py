@@ -1,0 +1,1 @@
+"""Embedding: the cache, ONNX export, fine-tuning, and the choice between encoders."""

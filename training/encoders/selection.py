@@ -1,0 +1,241 @@
+"""An adapted encoder in a model: which tickets it saw, which were kept back from it, and whether it wins on those."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
+from training.data.dataset import LabelledTicket
+from training.data.folds import make_folds
+from training.encoders.finetune import adapt
+from training.encoders.onnx_export import export, resolve_encoder
+from training.encoders.schedule import Effort
+from training.ensemble.calibration import losses_of
+from training.ensemble.model import Learned, codes_of
+from triage.errors import EncoderUnavailable, InvalidRequest
+
+KEPT_SHARE, KEPT_ROWS = 0.2, 6000
+"""Share of the tickets to learn from that adaptation does not see, and how many are enough."""
+
+LEAST_ROWS = 200
+"""Tickets to learn from below which adaptation is not tried."""
+
+CONFIDENCE = 0.99
+"""Probability with which the adapted encoder must be the better one to be kept."""
+
+Teller = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An encoder adapted to some of the rows.
+
+    Attributes:
+        encoder: As it will serve: the vectors of the encoder as it was, then those of the adapted one.
+        files: Its directory.
+        seen: Whether adaptation saw a row, for all rows of the data.
+        kept: Whether a row was kept back for what is fitted on scores, for all rows of the data.
+        plain: Length of the first half of a vector.
+        facts: For the manifest.
+    """
+
+    encoder: OnnxEncoder
+    files: Path
+    seen: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+    plain: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The adapted encoder against the plain one, on tickets that neither stack had seen.
+
+    Attributes:
+        rows: Number of tickets.
+        log_loss: Mean over the tickets, all targets added up, of ``plain`` and ``adapted``.
+        accuracy: By target, of ``plain`` and ``adapted``.
+        gain: Log loss that adaptation takes away.
+        gain_at_least: Lower end of its one-sided interval at `CONFIDENCE`.
+    """
+
+    rows: int
+    log_loss: Mapping[str, float]
+    accuracy: Mapping[str, Mapping[str, float]]
+    gain: float
+    gain_at_least: float
+
+    @property
+    def wins(self) -> bool:
+        """Whether the adapted encoder is the better one beyond chance."""
+        return self.gain_at_least > 0
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        rates = "; ".join(
+            f"{target} {each['plain']:.3f} → {each['adapted']:.3f}" for target, each in self.accuracy.items()
+        )
+        return (
+            f"{'kept' if self.wins else 'not kept'}: on {self.rows} tickets kept back from it log loss "
+            f"{self.log_loss['plain']:.4f} → {self.log_loss['adapted']:.4f} (gain {self.gain:.4f}, at least "
+            f"{self.gain_at_least:.4f} with probability {CONFIDENCE:g}), accuracy {rates}"
+        )
+
+
+def adaptable(name: str, *, given: bool = False) -> str:
+    """Return what to load for an encoder that is to be adapted.
+
+    Args:
+        name: Of the encoder, or its folder.
+        given: Whether an encoder was handed over ready-made instead.
+
+    Raises:
+        InvalidRequest: If its weights are not there to be changed, or it could not be exported afterwards.
+    """
+    if given:
+        raise InvalidRequest("an encoder that is handed over cannot be adapted: name it in the settings instead")
+    source = resolve_encoder(name)
+    if name.startswith("sentence-transformers:"):
+        raise InvalidRequest(f"--adapt exports what it makes: name the encoder without {name.partition(':')[0]!r}:")
+    if all((Path(source) / file).is_file() for file in ONNX_FILES):
+        raise InvalidRequest(
+            f"--adapt needs an encoder's weights, and {Path(source).name!r} is an ONNX export: "
+            "name the sentence-transformers model that it was made from"
+        )
+    return source
+
+
+def adapt_encoder(
+    name: str,
+    rows: Sequence[LabelledTicket],
+    vectors: NDArray[np.float32],
+    units: NDArray[np.int64],
+    places: NDArray[np.int64],
+    labels: Mapping[str, tuple[str, ...]],
+    effort: Effort,
+    folder: Path,
+    *,
+    seed: int = 0,
+    tell: Teller,
+) -> Adapted | None:
+    """Adapt an encoder to most of the rows to learn from, and export it beside the one that it was.
+
+    Both travel in one graph. Members with weights look at the plain half alone: on rows that the adapted half has seen
+    they would come to trust it too far (it is right there more often than anywhere else). One member looks at nothing
+    but the adapted half, so that the combination, fitted on rows kept back, can size it. Neighbours look at both.
+
+    Args:
+        name: Of the encoder, or its folder.
+        rows: All rows of the data.
+        vectors: Their vectors by the encoder as it is.
+        units: Which rows belong together: they are seen or kept back together.
+        places: Rows to learn from that nothing else is to be measured on.
+        labels: By target.
+        effort: How much is done.
+        folder: Where the export goes; absent.
+        seed: Of everything that is drawn.
+        tell: Told of each step.
+
+    Returns:
+        None where the rows are too few, or where the adapted encoder does not export faithfully.
+    """
+    if len(places) < LEAST_ROWS or len(np.unique(units[places])) < 5:
+        tell(f"adaptation is not tried: {len(places)} tickets to learn from, {LEAST_ROWS} of 5 groups are needed")
+        return None
+    codes = {target: codes_of(rows, target, names).astype(np.int64) for target, names in labels.items()}
+    first = next(iter(codes.values()))
+    count = max(round(1 / KEPT_SHARE), int(np.ceil(len(places) / KEPT_ROWS)))
+    back = make_folds(units[places], first[places], count, seed + 2) == 0
+    seen, kept = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    seen[places[~back]], kept[places[back]] = True, True
+    chosen = np.flatnonzero(seen)
+    limit = f"{effort.minutes:g} minutes" if effort.steps is None else f"{effort.steps} steps"
+    tell(f"adapting the encoder to {len(chosen)} tickets, {kept.sum()} kept back from it; at most {limit}")
+    plain, tuned = (SentenceTransformerEncoder(adaptable(name), device="cpu") for _ in range(2))
+    facts = adapt(
+        tuned.model,
+        [rows[int(place)].ticket.text for place in chosen],
+        {target: values[chosen] for target, values in codes.items()},
+        vectors[chosen],
+        effort,
+        seed=seed,
+    )
+    folder.mkdir(parents=True)
+    try:
+        export(name, plain, folder, beside=tuned)
+        _mark(folder)
+    except EncoderUnavailable as error:
+        tell(f"adaptation is not kept: {error}")
+        return None
+    return Adapted(OnnxEncoder(folder), folder, seen, kept, plain.dim, {**facts, "kept_back": int(kept.sum())})
+
+
+def is_adapted(folder: Path) -> bool:
+    """Say whether an exported encoder was adapted to somebody's labels."""
+    return bool(json.loads((folder / ONNX_FILES[0]).read_text("utf-8")).get("adapted"))
+
+
+def _mark(folder: Path) -> None:
+    facts = json.loads((folder / ONNX_FILES[0]).read_text("utf-8"))
+    (folder / ONNX_FILES[0]).write_text(json.dumps({**facts, "adapted": True}, indent=1), "utf-8")
+
+
+def contest(plain: Learned, adapted: Learned, rows: Sequence[LabelledTicket], units: NDArray[np.int64]) -> Verdict:
+    """Compare two models learned from the same rows, where both believed without having seen.
+
+    The difference of log losses is tested with errors clustered by unit: near-duplicates, or an organisation's
+    tickets, count as one observation each (Liang and Zeger 1986).
+
+    Args:
+        plain: Around the encoder as it was.
+        adapted: Around the adapted one; its judged rows are compared.
+        rows: What both learned from.
+        units: Which rows belong together.
+    """
+    judged = adapted.judged
+    total = {"plain": np.zeros(len(judged)), "adapted": np.zeros(len(judged))}
+    known = np.zeros(len(judged), dtype=bool)
+    accuracy: dict[str, dict[str, float]] = {}
+    for target, fitted in adapted.heads.items():
+        codes = codes_of([rows[int(place)] for place in judged], target, fitted.head.labels).astype(np.int64)
+        mine = np.flatnonzero(codes >= 0)
+        known[mine] = True
+        accuracy[target] = {}
+        for side, learned in (("plain", plain), ("adapted", adapted)):
+            beliefs = learned.heads[target].beliefs[judged[mine]]
+            total[side][mine] += losses_of(beliefs, codes[mine])
+            accuracy[target][side] = round(float((beliefs.argmax(axis=1) == codes[mine]).mean()), 5)
+    gains = (total["plain"] - total["adapted"])[known]
+    return Verdict(
+        rows=int(known.sum()),
+        log_loss={side: round(float(values[known].mean()), 5) for side, values in total.items()},
+        accuracy=accuracy,
+        gain=round(float(gains.mean()), 5),
+        gain_at_least=round(_at_least(gains, units[judged[known]]), 5),
+    )
+
+
+def _at_least(gains: NDArray[np.float64], units: NDArray[np.int64]) -> float:
+    """Return the lower end of the one-sided interval of a mean whose terms are dependent within a unit."""
+    _, unit = np.unique(units, return_inverse=True)
+    count = int(unit.max()) + 1
+    if count < 2:
+        return float(min(0.0, gains.mean()))  # one unit says nothing
+    sums = np.bincount(unit, weights=gains - gains.mean())
+    error = np.sqrt((sums**2).sum() * count / (count - 1)) / len(gains)
+    return float(gains.mean() - student.ppf(CONFIDENCE, count - 1) * error)
+
+
+def adaptation_facts(adapted: Adapted | None, verdict: Verdict | None) -> dict[str, Any]:
+    """Return what the manifest says of an adaptation that was asked for."""
+    if adapted is None or verdict is None:
+        return {"kept": False}
+    return {"kept": verdict.wins, **adapted.facts, "confidence": CONFIDENCE, **vars(verdict)}

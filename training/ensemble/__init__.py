@@ -1,0 +1,1 @@
+"""Fitting a head: base estimators cross-fitted, stacked and calibrated."""

@@ -1,0 +1,229 @@
+"""Fits one member of a head on rows: support vector machines on words, a network and a kernel on meaning and topics."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.linalg import solve
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
+
+from models.heads.base_estimators import FLOOR, KernelMember, LinearMember, Member, NetworkMember, alikeness
+
+EMBEDDING_WEIGHT = 1.0
+_MANY_ROWS = 12_000
+_LOGISTIC = {"freely": 0.5, "tightly": 0.05}
+_LOGISTIC_STEPS = 30
+_ON_ADAPTED, _ADAPTED_STEPS = 10.0, 100
+_SOFTENING = 0.3
+_HIDDEN = 256
+_NETWORK_STEPS, _EPOCHS = 600, (5, 30)
+_BATCH = (32, 256)
+_DECAY, _PACE = 1e-2, 5e-4
+_CENTRES, _BLOCK = 2500, 2048
+_RIDGE, _ROUNDING = 0.3, 1e-5
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How freely the members may fit.
+
+    Attributes:
+        lexical: C of the lexical support vector machine.
+        hybrid: C of the hybrid one.
+        tolerance: Where the solvers stop.
+        balanced: Whether the hybrid counts every label alike instead of every row, which gives rare ones a voice.
+    """
+
+    lexical: float = 0.3
+    hybrid: float = 0.3
+    tolerance: float = 0.1
+    balanced: bool = False
+
+
+USUAL = Strength()
+
+
+def fit_member(
+    name: str,
+    sparse: Any,
+    topics: NDArray[np.float32],
+    dense: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    classes: int,
+    weights: NDArray[np.float64],
+    strength: Strength = USUAL,
+    seed: int = 0,
+) -> Member:
+    """Fit a member that has weights.
+
+    Args:
+        name: ``lexical`` (words and fields), ``hybrid`` (these and the embedding), ``network`` (topics and the
+            embedding), ``kernel`` (the same), ``embedding``, or ``adapted`` (an embedding adapted to the labels).
+        sparse: Lexical and field columns of n rows, a SciPy matrix.
+        topics: Of shape [n, topics].
+        dense: Embeddings of shape [n, dim].
+        codes: Label codes of shape [n], none negative.
+        classes: Number of labels.
+        weights: How much each row counts.
+        strength: How freely it may fit.
+        seed: Of solvers that shuffle.
+    """
+    if len(np.unique(codes)) < 2:
+        return _constant(name, sparse.shape[1], dense.shape[1], codes, classes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose: the stack weighs what comes out
+        if name == "network":
+            return _network(name, np.hstack([topics, dense]), codes, classes, weights, seed)
+        if name == "kernel":
+            return _kernel(name, np.hstack([topics, dense]), codes, classes, weights, seed)
+        if name == "embedding":
+            return _logistic(name, dense, codes, classes, weights)
+        if name == "adapted":
+            return _on_adapted(name, dense, codes, classes, weights)
+        block = sparse
+        if name == "hybrid":
+            block = sp.hstack([block, sp.csr_matrix(dense * EMBEDDING_WEIGHT)], format="csr")
+            weights = _balanced(codes, weights) if strength.balanced else weights
+        model = LinearSVC(C=getattr(strength, name), tol=strength.tolerance, random_state=seed, max_iter=300)
+        model.fit(block.astype(np.float64), codes, sample_weight=weights)
+    coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
+    if name == "lexical":
+        return LinearMember(name, intercept, coefficients, None)
+    columns = sparse.shape[1]
+    return LinearMember(name, intercept, coefficients[:columns], coefficients[columns:] * np.float32(EMBEDDING_WEIGHT))
+
+
+def _balanced(codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale weights such that every label counts the same, and all together as much as before."""
+    _, place = np.unique(codes, return_inverse=True)
+    counts = np.bincount(place, weights)
+    return np.asarray(weights * weights.sum() / (len(counts) * counts[place]))
+
+
+def _logistic(
+    name: str, dense: NDArray[np.float32], codes: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
+) -> LinearMember:
+    """Fit a logistic regression on whitened embeddings, and unfold the whitening into its weights."""
+    mean, white = _whitening(dense)
+    freedom = _LOGISTIC["freely" if len(codes) > _MANY_ROWS else "tightly"]
+    model = LogisticRegression(C=freedom, max_iter=_LOGISTIC_STEPS, tol=1e-4)
+    model.fit((dense - mean) @ white, codes, sample_weight=weights)
+    coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
+    unfolded = np.ascontiguousarray(white @ coefficients)
+    return LinearMember(name, intercept - mean @ unfolded, None, unfolded)
+
+
+def _on_adapted(
+    name: str, dense: NDArray[np.float32], codes: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
+) -> LinearMember:
+    """Fit a logistic regression on an embedding that was made for one, as the head was that it was adapted with."""
+    model = LogisticRegression(C=_ON_ADAPTED, max_iter=_ADAPTED_STEPS).fit(dense, codes, sample_weight=weights)
+    coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
+    return LinearMember(name, intercept, None, coefficients)
+
+
+def _network(
+    name: str,
+    inputs: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    classes: int,
+    weights: NDArray[np.float64],
+    seed: int,
+) -> NetworkMember:
+    """Fit a network with one hidden layer, for a fixed number of rounds, and unfold the scaling into its weights.
+
+    It sees what no linear member does: that a word means one thing beside this topic and another beside that.
+    """
+    mean, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
+    rounds = int(np.clip(np.ceil(_NETWORK_STEPS * _BATCH[1] / len(codes)), *_EPOCHS))
+    batch = int(np.clip(len(codes) // 50, *_BATCH))
+    model = MLPClassifier(
+        (_HIDDEN,), alpha=_DECAY, learning_rate_init=_PACE, batch_size=min(batch, len(codes)), max_iter=rounds,
+        n_iter_no_change=rounds, random_state=seed,
+    )  # fmt: skip
+    with threadpool_limits(1):  # sums come out the same whatever else runs on the machine
+        model.fit((inputs - mean) / spread, codes, sample_weight=weights)
+    inward = model.coefs_[0] / spread[:, None]
+    outward, intercept = _per_label(model.coefs_[1].T, model.intercepts_[1], model.classes_, classes)
+    return NetworkMember(
+        name,
+        inward.astype(np.float32),
+        (model.intercepts_[0] - mean @ inward).astype(np.float32),
+        outward,
+        np.where(np.isin(np.arange(classes), model.classes_), intercept, FLOOR).astype(np.float32),
+    )
+
+
+def _kernel(
+    name: str,
+    inputs: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    classes: int,
+    weights: NDArray[np.float64],
+    seed: int,
+) -> KernelMember:
+    """Fit a kernel ridge regression on some rows as centres (Nyström; Williams and Seeger 2001), in closed form."""
+    count = len(codes)
+    chosen = np.arange(count)
+    if count > _CENTRES:
+        chosen = np.sort(np.random.default_rng(seed).choice(count, _CENTRES, replace=False))
+    centres = np.ascontiguousarray(inputs[chosen])
+    present = np.flatnonzero(np.bincount(codes, weights, minlength=classes) > 0)
+    truth = (codes[:, None] == present).astype(np.float64)
+    shares = np.average(truth, axis=0, weights=weights)
+    square = _RIDGE * alikeness(centres, centres).astype(np.float64)
+    square[np.diag_indices(len(chosen))] += _ROUNDING * count
+    towards = np.zeros((len(chosen), len(present)))
+    with threadpool_limits(1):
+        for start in range(0, count, _BLOCK):
+            mine = slice(start, start + _BLOCK)
+            alike = alikeness(inputs[mine], centres).astype(np.float64)
+            weighed = alike.T * weights[mine]
+            square += weighed @ alike
+            towards += weighed @ (truth[mine] - shares)
+        found = solve(square, towards, assume_a="pos", overwrite_a=True)
+    table = np.zeros((len(chosen), classes), dtype=np.float32)
+    table[:, present] = found
+    intercept = np.full(classes, -1.0, dtype=np.float32)
+    intercept[present] = shares
+    return KernelMember(name, centres, table, intercept)
+
+
+def _constant(name: str, columns: int, dim: int, codes: NDArray[np.int64], classes: int) -> Member:
+    """Return a member that says the only label it was shown: a fold of few groups may hold no other."""
+    intercept = np.where(np.isin(np.arange(classes), codes), 1.0, -1.0).astype(np.float32)
+    sparse, dense = (np.zeros((rows, classes), dtype=np.float32) for rows in (columns, dim))
+    no_words = name in ("embedding", "adapted", "network", "kernel")
+    return LinearMember(name, intercept, None if no_words else sparse, None if name == "lexical" else dense)
+
+
+def _whitening(dense: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean and a map that gives every direction a like spread: the solver then needs few steps."""
+    mean = dense.mean(axis=0)
+    spread, directions = np.linalg.eigh(np.cov(dense.T.astype(np.float64)))
+    return mean, (directions / np.sqrt(np.maximum(spread, 0.0) + _SOFTENING * spread.mean())).astype(np.float32)
+
+
+def _per_label(
+    coefficients: NDArray[Any], intercept: NDArray[Any], found: NDArray[Any], classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weights of shape [columns, classes] and intercepts, also for two labels and for those a fold lacks."""
+    if len(found) == 2:
+        coefficients, intercept = (
+            np.vstack([-coefficients, coefficients]) / 2,
+            np.concatenate([-intercept, intercept]) / 2,
+        )
+    full = np.zeros((coefficients.shape[1], classes), dtype=np.float32)
+    shift = np.full(classes, float(intercept.min()) - 1.0, dtype=np.float32)
+    full[:, found] = coefficients.T
+    shift[found] = intercept
+    return np.ascontiguousarray(full), shift

@@ -1,0 +1,1 @@
+"""Measuring a bundle: predictions on rows it has not seen, metrics, slices and comparison."""

@@ -1,0 +1,223 @@
+"""Challenger against champion: a paired comparison on tickets that neither has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation import metrics
+from training.evaluation.record import Outcome, Record
+
+LEAST_COMMON = 50
+"""Tickets that both must have been asked for a comparison to mean anything."""
+
+LEAST_OF_CLASS = 20
+_CLASS_LOSS, _ECE_LOSS = 0.05, 0.01
+_SLOWER, _SLOWER_MS = 2.0, 20.0
+_DRAWS, _ECE_DRAWS = 2000, 400
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        what: What is compared, such as ``tier accuracy``.
+        champion: Its figure.
+        challenger: Its figure.
+        low: Lower end of the 95 % interval of the difference, challenger less champion; None where there is none.
+        high: Upper end.
+        passed: Whether it speaks for the challenger, or not against it.
+        rule: What would have to hold, in words.
+    """
+
+    what: str
+    champion: float
+    challenger: float
+    low: float | None
+    high: float | None
+    passed: bool
+    rule: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All comparisons, and whether the challenger may take over.
+
+    Attributes:
+        common: Tickets that both were asked.
+        checks: In order of weight.
+        obstacles: What stands against a comparison as such, in words.
+    """
+
+    common: int
+    checks: tuple[Check, ...] = ()
+    obstacles: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing stands against the challenger."""
+        return not self.obstacles and all(check.passed for check in self.checks)
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the comparison as a JSON document."""
+        return {
+            "passed": self.passed,
+            "common": self.common,
+            "obstacles": list(self.obstacles),
+            "checks": [vars(check) for check in self.checks],
+        }
+
+
+def compare(
+    champion: Record,
+    challenger: Record,
+    *,
+    margin: float = 0.02,
+    latencies_ms: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two records on the tickets that both hold, ticket by ticket.
+
+    The challenger must be non-inferior in accuracy (the lower end of the 95 % interval of the difference lies above
+    `-margin`), certainly not much worse in any class, certainly not worse in severe tier errors (two tiers or more),
+    calibration, or the error rate of its automatic decisions, and not much slower. Intervals come from a paired
+    bootstrap over tickets.
+
+    Args:
+        champion: What the present champion answered.
+        challenger: What the challenger answered.
+        margin: Loss of accuracy that counts as none, in [0, 1].
+        latencies_ms: Median time of one decision, of champion and challenger, measured on this machine.
+        seed: Equal seeds give equal intervals.
+    """
+    obstacles = []
+    checks: list[Check] = []
+    common = 0
+    for target, theirs in champion.outcomes.items():
+        mine = challenger.outcomes.get(target)
+        if mine is None:
+            obstacles.append(
+                f"the challenger has no head for {target}, or none of its tickets has one; the champion has"
+            )
+            continue
+        ours = _paired(champion, theirs, challenger, mine)
+        common = max(common, len(ours.true))
+        if len(ours.true) < LEAST_COMMON:
+            obstacles.append(
+                f"{target}: only {len(ours.true)} tickets were set aside for both, {LEAST_COMMON} are needed"
+            )
+            continue
+        checks += _checks(target, ours, margin, challenger.ordered_tiers if target == "tier" else (), seed)
+    if latencies_ms is not None:
+        checks.append(_latency(*latencies_ms))
+    return Comparison(common, tuple(checks), tuple(obstacles))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Answers of both to the same tickets: index 0 is the champion."""
+
+    true: NDArray[np.object_]
+    top: tuple[NDArray[np.object_], NDArray[np.object_]]
+    confidence: tuple[NDArray[np.float64], NDArray[np.float64]]
+    kept: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+    def correct(self, side: int) -> NDArray[np.bool_]:
+        return np.asarray(self.true == self.top[side], dtype=bool)
+
+
+def _paired(champion: Record, theirs: Outcome, challenger: Record, mine: Outcome) -> _Pair:
+    at = {champion.facts[row].digest: place for place, row in enumerate(theirs.rows)}
+    pairs = [(at[d], place) for place, row in enumerate(mine.rows) if (d := challenger.facts[row].digest) in at]
+    first = np.array([a for a, _ in pairs], dtype=np.int64)
+    second = np.array([b for _, b in pairs], dtype=np.int64)
+    return _Pair(
+        true=mine.true[second],
+        top=(theirs.top[first], mine.top[second]),
+        confidence=(theirs.confidence[first], mine.confidence[second]),
+        kept=(theirs.kept[first], mine.kept[second]),
+    )
+
+
+def _checks(target: str, pair: _Pair, margin: float, order: tuple[str, ...], seed: int) -> list[Check]:
+    right = [pair.correct(side).astype(float) for side in (0, 1)]
+    low, high = metrics.bootstrap_interval(right[1] - right[0], draws=_DRAWS, seed=seed)
+    before, after = float(np.mean(right[0])), float(np.mean(right[1]))
+    rule = f"lower end above {-margin:g}"
+    checks = [Check(f"{target} accuracy", before, after, low, high, low > -margin, rule)]
+    checks += _by_class(target, pair, right, seed)
+    if len(order) > 2:
+        checks.append(_severe(pair, order, seed))
+    checks.append(_calibration(target, pair, seed))
+    checks.append(_automatic(target, pair, seed))
+    return checks
+
+
+def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: int) -> list[Check]:
+    found = []
+    for label in sorted(set(pair.true.tolist())):
+        inside = np.asarray(pair.true == label, dtype=bool)
+        if inside.sum() < LEAST_OF_CLASS:
+            continue
+        difference = (right[1] - right[0])[inside]
+        low, high = metrics.bootstrap_interval(difference, draws=_DRAWS, seed=seed)
+        before, after = float(np.mean(right[0][inside])), float(np.mean(right[1][inside]))
+        rule = f"upper end above {-_CLASS_LOSS:g}"
+        found.append(Check(f"{target} {label}: recall", before, after, low, high, high > -_CLASS_LOSS, rule))
+    return found
+
+
+def _severe(pair: _Pair, order: tuple[str, ...], seed: int) -> Check:
+    place = {label: number for number, label in enumerate(order)}
+
+    def severe(side: int) -> NDArray[np.float64]:
+        steps = [
+            abs(place.get(named, len(order) * 2) - place.get(true, 0))
+            for true, named in zip(pair.true.tolist(), pair.top[side].tolist(), strict=True)
+        ]
+        return np.array([step >= 2 for step in steps], dtype=float)
+
+    before, after = severe(0), severe(1)
+    low, high = metrics.bootstrap_interval(after - before, draws=_DRAWS, seed=seed)
+    return Check(
+        "tier severe errors", float(before.mean()), float(after.mean()), low, high, low <= 0, "lower end not above 0"
+    )
+
+
+def _calibration(target: str, pair: _Pair, seed: int) -> Check:
+    def gap(rows: NDArray[np.int64], side: int) -> float:
+        return metrics.ece(pair.correct(side)[rows], pair.confidence[side][rows])
+
+    low, high = _resampled(len(pair.true), lambda rows: gap(rows, 1) - gap(rows, 0), seed)
+    everything = np.arange(len(pair.true))
+    before, after = gap(everything, 0), gap(everything, 1)
+    return Check(f"{target} ECE", before, after, low, high, low <= _ECE_LOSS, f"lower end not above {_ECE_LOSS:g}")
+
+
+def _automatic(target: str, pair: _Pair, seed: int) -> Check:
+    def risk(rows: NDArray[np.int64], side: int) -> float:
+        return metrics.selective_risk(pair.correct(side)[rows], pair.kept[side][rows])
+
+    low, high = _resampled(len(pair.true), lambda rows: risk(rows, 1) - risk(rows, 0), seed)
+    everything = np.arange(len(pair.true))
+    shares = " and ".join(f"{float(np.mean(kept)):.2f}" for kept in pair.kept)
+    what = f"{target} risk of automatic ({shares} kept)"
+    return Check(what, risk(everything, 0), risk(everything, 1), low, high, low <= 0.01, "lower end not above 0.01")
+
+
+def _resampled(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(0, count, count)) for _ in range(_ECE_DRAWS)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _latency(before: float, after: float) -> Check:
+    passed = after <= max(before * _SLOWER, before + _SLOWER_MS)
+    rule = f"at most {_SLOWER:g} times, or {_SLOWER_MS:g} ms more"
+    return Check("milliseconds for one ticket", before, after, None, None, passed, rule)

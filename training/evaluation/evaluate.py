@@ -1,0 +1,148 @@
+"""Evaluation: labelled tickets replayed through the one door, with baselines beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.triager import Triager
+from training.data.dataset import LabelledTicket
+from training.evaluation import metrics
+from training.evaluation.label_shift_effect import shift_figures
+from training.evaluation.predictions import Answers, Progress, TargetAnswers, ask
+from triage.decision import Source
+from triage.errors import InvalidDataset
+from triage.policy.model import Policy
+from triage.ticket import Ticket
+
+Guesser = Callable[[Sequence[Ticket]], Sequence[str]]
+"""A baseline of one target: tickets in, one label each out."""
+
+Baselines = Mapping[str, Mapping[str, Guesser]]
+"""Per target, baselines by name."""
+
+
+def evaluate(
+    triager: Triager,
+    rows: Sequence[LabelledTicket],
+    *,
+    baselines: Baselines | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a triager on labelled rows.
+
+    Rows whose labels came from a machine alone (weight 0) are left out: they would measure agreement with it.
+
+    Args:
+        triager: What to measure; without a bundle only the rules are.
+        rows: With the policy's own labels; see `training.data.labels.in_words_of`.
+        baselines: Fitted baselines of each target; the rules alone are always measured beside them.
+        progress: Told of tickets decided.
+
+    Returns:
+        Plain numbers ready for JSON: ``rows``, ``targets``, ``route``, ``abstained``, ``sources``, ``reasons``.
+
+    Raises:
+        InvalidDataset: If no row has a label of a target that the model has a head for.
+    """
+    usable = [row for row in rows if row.weight > 0]
+    return measure(triager, ask(triager, usable, progress), baselines)
+
+
+def measure(triager: Triager, answers: Answers, baselines: Baselines | None = None) -> dict[str, Any]:
+    """Measure answers that were collected already; see `evaluate`."""
+    if not answers.targets:
+        raise InvalidDataset(
+            "nothing can be measured: no row has a label of a target that the bundle has a head for; check the mapping"
+        )
+    rules = ask(Triager(policy=triager.policy, rules=triager.rules), answers.rows)
+    targets = {
+        target: _of_target(found, triager.policy, _guesses(found, answers, rules, (baselines or {}).get(target, {})))
+        for target, found in answers.targets.items()
+    }
+    for target, figures in shift_figures(triager, answers).items():
+        targets[target]["label_shift"] = figures
+    automatic, right = answers.automatic, answers.right
+    return {
+        "rows": len(answers.rows),
+        "targets": targets,
+        "route": {
+            "coverage": _share(automatic),
+            "risk": metrics.selective_risk(right, automatic),
+            "accuracy": _share(right),
+        },
+        "abstained": _abstained(answers, rules, triager),
+        "sources": dict(Counter(str(decision.source) for decision in answers.decisions)),
+        "reasons": dict(Counter(str(decision.reason) for decision in answers.decisions)),
+    }
+
+
+def _of_target(found: TargetAnswers, policy: Policy, guesses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    correct, confidence = found.correct, found.confidence
+    unknown = Counter(label for label in found.true.tolist() if label not in found.labels)
+    result: dict[str, Any] = {
+        "rows": len(found.true),
+        "accuracy": _share(correct),
+        "macro_f1": metrics.macro_f1(found.true.tolist(), found.top.tolist()),
+        "macro_f1_known": metrics.macro_f1(found.true.tolist(), found.top.tolist(), found.labels),
+        "ece": metrics.ece(correct, confidence),
+        "brier": metrics.brier(found.true.tolist(), found.labels, found.beliefs),
+        "aurc": metrics.aurc(correct, confidence),
+        "coverage": _share(found.kept),
+        "selective_risk": metrics.selective_risk(correct, found.kept),
+        "final_accuracy": _share(found.named_right),
+        "thresholds": metrics.right_wrong_none(correct, confidence),
+        "per_class": metrics.per_class(found.true.tolist(), found.top.tolist()),
+        "unknown_labels": [{"label": label, "rows": rows} for label, rows in sorted(unknown.items())],
+        "baselines": {
+            name: {
+                "accuracy": metrics.accuracy(found.true.tolist(), list(guess)),
+                "macro_f1": metrics.macro_f1(found.true.tolist(), list(guess)),
+            }
+            for name, guess in guesses.items()
+        },
+    }
+    if found.set_sizes.any():
+        result["sets"] = {"coverage": _share(found.likely), "mean_size": float(np.mean(found.set_sizes))}
+    if found.target == "tier" and policy.ordinal:
+        result["misses"] = metrics.misses(policy.labels("tier"), found.true.tolist(), found.top.tolist())
+    return result
+
+
+def _guesses(
+    found: TargetAnswers, answers: Answers, rules: Answers, fitted: Mapping[str, Guesser]
+) -> dict[str, Sequence[str]]:
+    tickets = [answers.rows[place].ticket for place in found.rows]
+    guesses: dict[str, Sequence[str]] = {name: list(guess(tickets)) for name, guess in fitted.items()}
+    guesses["rules only"] = [rules.decisions[place].targets[found.target].label or "" for place in found.rows]
+    return guesses
+
+
+def _abstained(answers: Answers, rules: Answers, triager: Triager) -> dict[str, Any]:
+    """Compare rules, the model's guess and the default on tickets with a target that the model left undecided.
+
+    A ticket counts as right where every target that the model left undecided is.
+    """
+    total = len(answers.rows)
+    held = np.zeros(total, dtype=bool)
+    right = {name: np.ones(total, dtype=bool) for name in ("rule", "model", "default")}
+    for target, found in answers.targets.items():
+        sources = np.array([answers.decisions[place].targets[target].source for place in found.rows], dtype=object)
+        undecided = ~found.kept & (sources != Source.BYPASS_RULE)
+        places = found.rows[undecided]
+        held[places] = True
+        by_rules = np.array([rules.decisions[place].targets[target].label for place in places], dtype=object)
+        default = triager.rules.catch_all.names(target)
+        folded = triager.policy.fold(target, default) if default else None
+        right["rule"][places] &= np.asarray(by_rules == found.true[undecided], dtype=bool)
+        right["model"][places] &= found.correct[undecided]
+        right["default"][places] &= np.asarray(found.true[undecided] == folded, dtype=bool)
+    return {"rows": int(held.sum()), **{f"{name}_accuracy": _share(values[held]) for name, values in right.items()}}
+
+
+def _share(flags: NDArray[np.bool_]) -> float:
+    return float(np.mean(flags)) if len(flags) else 0.0

@@ -1,0 +1,106 @@
+"""Which share of recent traffic each label has, learned from tickets that nobody has labelled yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.bundle.bundle import Bundle
+from training.data.columns import assign
+from training.data.dataset import read_rows, refuse_bad_rows
+from training.data.readers import open_source
+from training.gate.label_shift import estimate_shares
+from training.stages import STARTED, rung_of
+from triage.errors import BadRow, InvalidDataset, InvalidRequest
+from triage.policy.model import Policy
+from triage.ticket import Ticket
+
+LEAST = 1e-4
+"""Share of a label that was never learned or never met: little, but not impossible."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often each label of a target comes.
+
+    Attributes:
+        history: Share of each label in what the bundle has learned from.
+        traffic: Share of each label in the tickets given.
+    """
+
+    history: Mapping[str, float]
+    traffic: Mapping[str, float]
+
+
+def read_tickets(
+    files: Sequence[Path], mapping: Mapping[str, str | None], *, skip_bad_rows: bool = False
+) -> list[Ticket]:
+    """Read tickets, whatever their labels say.
+
+    Raises:
+        InvalidDataset: With every bad row, or where there is none that is usable.
+        InvalidRequest: If the mapping does not fit.
+    """
+    tickets: list[Ticket] = []
+    bad: list[BadRow] = []
+    for file in files:
+        source = open_source(file)
+        for found in read_rows(source, assign(source.columns, mapping, str(file)), labelled=False):
+            if isinstance(found, BadRow):
+                bad.append(found)
+            else:
+                tickets.append(found.ticket)
+    refuse_bad_rows(bad, len(tickets) + len(bad), skip_bad_rows)
+    if not tickets:
+        raise InvalidDataset("no usable row in what was given: shares cannot be learned; check the export", bad)
+    return tickets
+
+
+def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
+    """Estimate the shares of labels in tickets; see `training.gate.label_shift.estimate_shares`.
+
+    Args:
+        bundle: Its beliefs are taken as they are under the shares of its history.
+        tickets: Recent ones; some hundreds at least, for a share is no surer than a count.
+
+    Raises:
+        InvalidRequest: If the bundle was started without a history, and so knows no shares to go by.
+    """
+    rung = rung_of(bundle.manifest)
+    if rung.name in STARTED:
+        raise InvalidRequest(
+            f"shares cannot be learned with a bundle that stands on {rung.name}: its beliefs go by no history; "
+            "train one in full first"
+        )
+    plain = replace(bundle.model, heads={t: replace(head, odds=None) for t, head in bundle.model.heads.items()})
+    beliefs = plain.beliefs(plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets])))
+    found = {}
+    for target, believed in beliefs.items():
+        head, codes = plain.heads[target], plain.history.codes[target]
+        prior = np.bincount(codes[codes >= 0], minlength=len(head.labels)) / max(1, int((codes >= 0).sum()))
+        now = estimate_shares(believed, prior)
+        found[target] = Shares(
+            dict(zip(head.labels, prior.tolist(), strict=True)), dict(zip(head.labels, now.tolist(), strict=True))
+        )
+    return found
+
+
+def with_shares(policy: Policy, shares: Mapping[str, Shares]) -> Policy:
+    """Return a policy that states the shares of traffic, every label at least `LEAST`."""
+    tiers, categories = (_stated(policy, target, shares) for target in ("tier", "category"))
+    return replace(
+        policy,
+        tiers=tuple(replace(entry, expected_share=tiers.get(entry.label)) for entry in policy.tiers),
+        categories=tuple(replace(entry, expected_share=categories.get(entry.label)) for entry in policy.categories),
+    )
+
+
+def _stated(policy: Policy, target: str, shares: Mapping[str, Shares]) -> dict[str, float]:
+    if target not in shares:
+        return {}
+    raw = {label: max(LEAST, shares[target].traffic.get(label, 0.0)) for label in policy.labels(target)}
+    total = sum(raw.values())
+    return {label: int(value / total * 1e6) / 1e6 for label, value in raw.items()}  # cut: they add up to 1 at most

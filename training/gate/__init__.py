@@ -1,0 +1,1 @@
+"""Choosing the gate: thresholds with a certified risk, and correction for label shift."""

@@ -1,0 +1,243 @@
+"""The gate of a model: what is strange, foreign or too short, and how sure is sure enough, on rows it had not seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.features import Features
+from models.features.vectorizer import words_of
+from models.heads.head import Probabilities
+from models.language import detect_language
+from models.reference.index import NeighbourIndex
+from models.reference.novelty import excluded_share, novelty
+from training.data.dataset import LabelledTicket
+from training.gate.label_shift import resampled
+from training.gate.risk_control import Certificate, certify, set_floor
+from triage.gate import Gate, TargetGate
+from triage.policy.model import Policy
+from triage.prediction import Score
+
+STRANGE_SHARE = 0.005
+"""Share of the desk's own tickets that are called too strange."""
+
+_LANGUAGE_SAMPLE = 2000
+_LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a model believed about labelled rows that it had not seen.
+
+    Attributes:
+        rows: The rows.
+        beliefs: By target, of shape [n, labels].
+        labels: By target.
+        novelty: By row.
+        excluded: By target and row, the share of near tickets with an unlearnable label.
+        languages: Detected language by row.
+        words: Number of words by row.
+    """
+
+    rows: Sequence[LabelledTicket]
+    beliefs: Mapping[str, Probabilities]
+    labels: Mapping[str, tuple[str, ...]]
+    novelty: NDArray[np.float64]
+    excluded: Mapping[str, NDArray[np.float64]]
+    languages: Sequence[str | None]
+    words: NDArray[np.int64]
+
+
+def evidence_of(
+    rows: Sequence[LabelledTicket], beliefs: Mapping[str, Probabilities], features: Features, history: NeighbourIndex
+) -> Evidence:
+    """Collect what the gate asks of tickets, as `Model.predict` does."""
+    texts = [row.ticket.text for row in rows]
+    detected = [detect_language(text) for text in texts]
+    return Evidence(
+        rows=rows,
+        beliefs=beliefs,
+        labels=history.labels,
+        novelty=novelty(features.similarity, beliefs),
+        excluded={
+            target: excluded_share(features.near, features.similarity, codes) for target, codes in history.codes.items()
+        },
+        languages=[row.ticket.language or found for row, found in zip(rows, detected, strict=True)],
+        words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
+    )
+
+
+def languages_of(rows: Sequence[LabelledTicket], seed: int = 0) -> frozenset[str]:
+    """Return the languages of the training data: those stated or detected in enough of a sample of the rows."""
+    places = np.arange(len(rows))
+    if len(rows) > _LANGUAGE_SAMPLE:
+        places = np.random.default_rng(seed).choice(places, _LANGUAGE_SAMPLE, replace=False)
+    sample = [rows[int(place)].ticket for place in places]
+    detected = [detect_language(ticket.text) for ticket in sample]
+    counts = Counter(ticket.language or found for ticket, found in zip(sample, detected, strict=True))
+    counts.pop(None, None)
+    least = max(_LANGUAGE_ROWS, _LANGUAGE_SHARE * counts.total())
+    return frozenset(language for language, count in counts.items() if language and count >= least)
+
+
+def build_gate(
+    evidence: Evidence,
+    policy: Policy,
+    languages: frozenset[str],
+    *,
+    target_risk: float,
+    confidence: float,
+    guide: Evidence | None = None,
+    per_class: bool = False,
+) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
+    """Choose the gate of every target on rows that the model had not seen.
+
+    Args:
+        evidence: About the calibration rows.
+        policy: Folds and ranks labels; the gate is chosen on what the desk would route.
+        languages: Languages of the training data.
+        target_risk: Highest error rate among automatic decisions.
+        confidence: Probability with which that is to hold.
+        guide: Evidence about other rows, which says where the sequence of tests starts and what is strange.
+        per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
+            alone can be certified, and the gate is shut for the others.
+
+    Returns:
+        The gate, the floors of the prediction sets, and the certificates.
+    """
+    source = guide or evidence
+    gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages)
+    targets, floors, certificates = {}, {}, {}
+    for target in evidence.beliefs:
+        here = routed(evidence, target, policy, gate)
+        told = None if guide is None else routed(guide, target, policy, gate)
+        drawn = _as_expected(evidence, target, policy)
+        if drawn is not None:
+            here = here.at(drawn)
+        found = certified(here, told, risk=target_risk, delta=1 - confidence)
+        certificates[target] = found
+        shown = found.by_label.values() if per_class else (found.whole,)
+        proved = any(one.threshold is not None for one in shown)
+        targets[target] = TargetGate(
+            None if per_class else found.whole.threshold,
+            {label: one.threshold for label, one in found.by_label.items()} if per_class else {},
+            certified_risk=target_risk if proved else None,
+            confidence=confidence if proved else None,
+        )
+        floors[target] = set_floor(_true_probability(evidence, target), target_risk)
+    return _with_targets(gate, targets), floors, certificates
+
+
+class Routed(NamedTuple):
+    """What would be routed of n labelled tickets.
+
+    Attributes:
+        label: The label, str of shape [n].
+        confidence: In it, of shape [n].
+        right: Whether it is right.
+        eligible: Whether nothing else than confidence keeps the ticket from being decided.
+    """
+
+    label: NDArray[np.str_]
+    confidence: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    eligible: NDArray[np.bool_]
+
+    def at(self, places: NDArray[np.int64]) -> Routed:
+        """Return some of the tickets."""
+        return Routed(self.label[places], self.confidence[places], self.right[places], self.eligible[places])
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What could be certified for a target: over all its labels, and for each label alone.
+
+    Attributes:
+        whole: One threshold for all labels.
+        by_label: One for each label that is routed; that all of them hold at once has the probability stated, since
+            each is tested at an equal part of delta (Bonferroni).
+    """
+
+    whole: Certificate
+    by_label: Mapping[str, Certificate]
+
+
+def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -> Certificates:
+    """Certify a target on calibration tickets, guided by other tickets where there are some."""
+
+    def guide(chosen: NDArray[np.bool_] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        if told is None:
+            return None
+        seen = np.where(told.eligible[chosen], told.confidence[chosen], -1.0)
+        return (seen, (~told.right[chosen]).astype(np.float64)) if len(seen) else None
+
+    labels = np.unique(here.label)
+    alone = {}
+    for label in labels:
+        mine = here.label == label
+        alone[str(label)] = certify(
+            here.confidence[mine], here.right[mine], here.eligible[mine],
+            risk=risk, delta=delta / len(labels), guide=guide(slice(None) if told is None else told.label == label),
+        )  # fmt: skip
+    whole = certify(here.confidence, here.right, here.eligible, risk=risk, delta=delta, guide=guide(slice(None)))
+    return Certificates(whole, alone)
+
+
+def _as_expected(evidence: Evidence, target: str, policy: Policy) -> NDArray[np.int64] | None:
+    """Draw labelled rows in the shares of labels that the policy expects of traffic; None where it states none."""
+    stated = policy.expected_shares(target)
+    if not stated:
+        return None
+    labels = evidence.labels[target]
+    place = {label: code for code, label in enumerate(labels)}
+    codes = np.array([place.get(row.labels[target], -1) for row in evidence.rows if target in row.labels])
+    return resampled(codes, np.array([stated[label] for label in labels]), seed=0)
+
+
+def _with_targets(gate: Gate, targets: Mapping[str, TargetGate]) -> Gate:
+    return Gate(targets, gate.max_novelty, gate.languages, gate.min_words, gate.min_margin, gate.max_excluded)
+
+
+def routed(evidence: Evidence, target: str, policy: Policy, gate: Gate) -> Routed:
+    """Return which label would be routed of each ticket that has one of the target, and how sure the model is."""
+    labels, beliefs = evidence.labels[target], evidence.beliefs[target]
+    known = np.array([target in row.labels for row in evidence.rows], dtype=bool)
+    plain = not policy.decide_by_cost and not policy.folding
+    sure = np.zeros(len(beliefs))
+    right = np.zeros(len(beliefs), dtype=bool)
+    chosen = [""] * len(beliefs)
+    for row in np.flatnonzero(known):
+        if plain or target != "tier":
+            place = int(beliefs[row].argmax())
+            top = Score(labels[place], float(beliefs[row, place]))
+        else:
+            top = policy.rank(target, [Score(label, float(p)) for label, p in zip(labels, beliefs[row], strict=True)])[
+                0
+            ]
+        sure[row], chosen[row] = top.probability, top.label
+        right[row] = top.label == policy.fold(target, evidence.rows[int(row)].labels[target])
+    spoken = np.array([found is None or not gate.languages or found in gate.languages for found in evidence.languages])
+    eligible = (evidence.words >= gate.min_words) & spoken & (evidence.excluded[target] <= gate.max_excluded)
+    if gate.max_novelty is not None:
+        eligible &= evidence.novelty <= gate.max_novelty
+    return Routed(np.array(chosen, dtype=np.str_)[known], sure[known], right[known], eligible[known])
+
+
+def _true_probability(evidence: Evidence, target: str) -> NDArray[np.float64]:
+    """Return the probability that each labelled row's own label was given; 0 for a label that is not learned."""
+    place = {label: code for code, label in enumerate(evidence.labels[target])}
+    found = [(row, place.get(one.labels[target], -1)) for row, one in enumerate(evidence.rows) if target in one.labels]
+    return np.array([evidence.beliefs[target][row, code] if code >= 0 else 0.0 for row, code in found])
+
+
+def certificate_facts(certificates: Mapping[str, Certificates]) -> dict[str, Any]:
+    """Return certificates as plain values for the manifest."""
+    return {
+        target: {**vars(found.whole), "by_label": {label: vars(one) for label, one in found.by_label.items()}}
+        for target, found in certificates.items()
+    }

@@ -1,0 +1,87 @@
+"""What the manifest says of a training run: what was asked, what was learned from, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.bundle.bundle import Bundle
+from training.data.dataset import Dataset
+from training.data.labels import learnable
+from training.data.split import Split
+from training.ensemble.model import Learned
+from training.gate.gate import Certificates, certificate_facts
+from training.stages import FULL, ladder_facts
+from training.task import LEARN, TrainSettings
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A model with its gate, on some of the rows.
+
+    Attributes:
+        bundle: Of the model, not saved yet.
+        learned: What it was combined and calibrated with.
+        certificates: Of the gate, by target.
+        calibration: What the gate was chosen on, in words.
+    """
+
+    bundle: Bundle
+    learned: Learned
+    certificates: Mapping[str, Certificates]
+    calibration: str
+
+
+def facts_of(
+    settings: TrainSettings,
+    dataset: Dataset,
+    parts: Split,
+    first: Certified,
+    final: Certified,
+    measured: Mapping[str, Any],
+    adaptation: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Tell readers of the manifest what was asked, what was learned from, and what came out."""
+    found = {
+        "settings": {
+            "target_risk": settings.target_risk,
+            "confidence": settings.confidence,
+            "per_class": settings.per_class,
+            "seed": settings.seed,
+            "encoder": settings.encoder,
+            "policy": "learn" if settings.policy == LEARN else "default" if settings.policy is None else "file",
+        },
+        "data": {
+            "digest": dataset.digest,
+            "rows": len(dataset),
+            "split": parts.kind,
+            "set_aside": len(parts.test),
+            "ignored_columns": list(dataset.ignored_columns),
+        },
+        "targets": {
+            target: {
+                "labels": list(head.labels),
+                "excluded": learnable(dataset.rows, target)[1],
+                **first.learned.heads[target].facts,
+            }
+            for target, head in final.bundle.model.heads.items()
+        },
+        "gate": {
+            "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
+            "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
+        },
+        "metrics": headline(measured),
+        "ladder": ladder_facts(FULL, final.bundle.policy, dataset.rows),
+    }
+    return found if adaptation is None else {**found, "adaptation": dict(adaptation)}
+
+
+def headline(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of an evaluation that stand in the manifest."""
+    kept = ("rows", "accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk", "baselines")
+    targets = measured["targets"]
+    return {
+        "targets": {target: {key: values[key] for key in kept} for target, values in targets.items()},
+        "route": measured["route"],
+    }

@@ -1,0 +1,1 @@
+"""The data doctor: faults, leaks and doubtful labels in a data set."""

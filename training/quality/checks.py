@@ -1,0 +1,240 @@
+"""The data doctor: what is wrong with a history of tickets, and what to mend first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.dataset import Dataset, LabelledTicket
+from training.data.duplicates import near_duplicates
+from training.data.labels import MIN_ROWS, learnable
+from training.quality.label_issues import suspects
+from training.quality.leaks import leaks
+from training.quality.lookalikes import lookalikes
+
+SERIOUS, NOTICE, FINE = "serious", "notice", "fine"
+_ORDER = (SERIOUS, NOTICE, FINE)
+_SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
+_CONFLICTING, _SUSPECT, _CHANCE = 0.05, 0.3, 0.02
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        code: Stable name, such as ``near-duplicates``.
+        severity: ``serious`` (training on this misleads), ``notice`` or ``fine``.
+        what: What was found, in words, with figures.
+        do: What to do about it; empty where nothing needs doing.
+        rows: How many rows it concerns.
+        places: Some of them, as ``file:line``, with a remark where there is one.
+    """
+
+    code: str
+    severity: str
+    what: str
+    do: str = ""
+    rows: int = 0
+    places: tuple[str, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything found, the gravest first, and how the labels are spread."""
+
+    rows: int
+    balance: dict[str, dict[str, int]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def serious(self) -> bool:
+        """Whether something makes training on this data misleading."""
+        return any(finding.severity == SERIOUS for finding in self.findings)
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the diagnosis as a JSON document."""
+        return {
+            "rows": self.rows,
+            "targets": {
+                target: [{"label": label, "rows": count} for label, count in counts.items()]
+                for target, counts in self.balance.items()
+            },
+            "findings": [{**vars(finding), "places": list(finding.places)} for finding in self.findings],
+            "ok": not self.serious,
+        }
+
+
+def diagnose(dataset: Dataset, seed: int = 0, tell: Callable[[str], object] = lambda _: None) -> Diagnosis:
+    """Examine a data set.
+
+    Args:
+        dataset: What was read, bad rows skipped.
+        seed: Of samples and cross-validation.
+        tell: Told what is examined next.
+    """
+    tell("near-duplicates")
+    clusters = near_duplicates([row.ticket.text for row in dataset.rows])
+    examinations: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("rows", lambda: _rows(dataset)),
+        ("balance", lambda: _balance(dataset)),
+        ("duplicates", lambda: _duplicates(dataset, clusters)),
+        ("labels that look alike", lambda: _labels(dataset)),
+        ("leakage", lambda: _leakage(dataset)),
+        ("languages", lambda: _languages(dataset, seed)),
+        ("labels that may be wrong", lambda: _suspects(dataset, clusters, seed)),
+    )
+    findings: list[Finding] = []
+    for name, examine in examinations:
+        tell(name)
+        findings += examine()
+    balance = {
+        target: dict(Counter(row.labels[target] for row in dataset.rows if target in row.labels).most_common())
+        for target in dataset.targets
+    }
+    ranked = sorted(findings, key=lambda finding: (_ORDER.index(finding.severity), -finding.rows))
+    return Diagnosis(len(dataset.rows), balance, tuple(ranked))
+
+
+def _rows(dataset: Dataset) -> Iterator[Finding]:
+    bad, rows = dataset.bad_rows, dataset.rows
+    if bad:
+        yield Finding(
+            "bad-rows", SERIOUS, f"{len(bad)} of {len(bad) + len(rows)} rows cannot be used",
+            "mend them in the export, or train with --skip-bad-rows", len(bad), tuple(map(str, bad[:_SHOWN])),
+        )  # fmt: skip
+    short = [row for row in rows if len(row.ticket.text.split()) < _SHORT_WORDS]
+    if short:
+        yield Finding(
+            "short-texts", NOTICE, f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words",
+            "nothing can be told from them: leave them out, or map a column that says more", len(short), _places(short),
+        )  # fmt: skip
+    machine = [row for row in rows if row.weight == 0]
+    if machine:
+        what = f"{len(machine)} of {len(rows)} rows have labels that no person gave; they will teach nothing"
+        yield Finding("machine-labels", NOTICE, what, "let people confirm some of them", len(machine), _places(machine))
+    ids = Counter(row.ticket.id for row in rows if row.ticket.id)
+    twice = [row for row in rows if ids[row.ticket.id] > 1]
+    if twice:
+        do = "keep one row a ticket: the last, or the one that a person closed"
+        what = f"{len(twice)} rows share an id with another row"
+        yield Finding("repeated-ids", NOTICE, what, do, len(twice), _places(twice))
+    dates = sorted(row.ticket.opened_at for row in rows if row.ticket.opened_at is not None)
+    if dates:
+        what = f"{len(dates)} of {len(rows)} rows are dated, from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
+        yield Finding("dates", FINE, what)
+    else:
+        do = "map the column with --map opened_at=…: then the newest tickets are set aside, as in real life"
+        yield Finding("dates", NOTICE, "no row is dated, so the split is at random and flatters", do)
+
+
+def _balance(dataset: Dataset) -> Iterator[Finding]:
+    for target in dataset.targets:
+        labels, rare = learnable(dataset.rows, target)
+        if not labels:
+            what = f"{target} has fewer than two labels with {MIN_ROWS} rows"
+            yield Finding(
+                f"{target}-unlearnable", SERIOUS, what, "add rows, or join labels under [aliases] of the policy"
+            )
+            continue
+        if rare:
+            names = ", ".join(f"{label} ({count})" for label, count in list(rare.items())[:12])
+            what = f"{len(rare)} {target} labels have fewer than {MIN_ROWS} rows and will not be predicted: {names}"
+            yield Finding(
+                f"{target}-rare-labels", NOTICE, what, "join them with others, or add rows", sum(rare.values())
+            )
+        counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
+        label, most = counts.most_common(1)[0]
+        if most > 0.8 * counts.total():
+            what = f"{most / counts.total():.0%} of the {target} labels are {label!r}"
+            yield Finding(f"{target}-one-sided", NOTICE, what, "look at macro-F1 and recall by class, not at accuracy")
+        missing = len(dataset.rows) - counts.total()
+        if missing:
+            what = f"{missing} rows have no {target}: they teach the other target only"
+            yield Finding(f"{target}-missing", NOTICE, what, rows=missing)
+
+
+def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
+    members: dict[int, list[LabelledTicket]] = {}
+    for row, cluster in zip(dataset.rows, clusters.tolist(), strict=True):
+        members.setdefault(cluster, []).append(row)
+    extra = len(dataset.rows) - len(members)
+    if extra:
+        largest = max(members.values(), key=len)
+        what = (
+            f"{extra} rows nearly repeat another; the largest group has {len(largest)}, the first at {largest[0].place}"
+        )
+        do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
+        yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, extra)
+    for target in dataset.targets:
+        torn = [rows for rows in members.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
+        count = sum(map(len, torn))
+        if count:
+            severity = SERIOUS if count > _CONFLICTING * len(dataset.rows) else NOTICE
+            what = f"{count} near-equal tickets in {len(torn)} groups have different {target} labels"
+            do = "agree on one label for each group: no model can learn both"
+            places = tuple(
+                ", ".join(f"{row.place} ({row.labels.get(target)})" for row in rows[:4]) for rows in torn[:20]
+            )
+            yield Finding(f"{target}-conflicting-duplicates", severity, what, do, count, places)
+
+
+def _labels(dataset: Dataset) -> Iterator[Finding]:
+    for target in dataset.targets:
+        spaced = [row for row in dataset.rows if row.written.get(target, "") != row.written.get(target, "").strip()]
+        if spaced:
+            what = f"{len(spaced)} {target} labels have spaces around them"
+            yield Finding(
+                f"{target}-spaces", NOTICE, what, "nothing: they are removed on reading", len(spaced), _places(spaced)
+            )
+        counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
+        for one, other, why in lookalikes(counts):
+            what = f"{target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]} rows) look alike: {why}"
+            do = f"if they mean the same, add {other!r} under [aliases.{target}] of the policy, or mend the export"
+            yield Finding(f"{target}-look-alike", NOTICE, what, do, counts[other])
+
+
+def _leakage(dataset: Dataset) -> Iterator[Finding]:
+    for what, do, rows in leaks(dataset):
+        yield Finding("leakage", SERIOUS, what, do, len(rows), _places(rows))
+
+
+def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
+    from models.language import detect_languages
+
+    places = np.random.default_rng(seed).permutation(len(dataset.rows))[:_LANGUAGE_SAMPLE]
+    sample = [dataset.rows[place].ticket for place in places]
+    detected = detect_languages([ticket.text for ticket in sample])
+    counts = Counter(ticket.language or found or "unclear" for ticket, found in zip(sample, detected, strict=True))
+    shares = ", ".join(f"{language} {count / len(sample):.0%}" for language, count in counts.most_common(6))
+    foreign = 1 - (counts["en"] + counts["unclear"]) / len(sample)
+    severity = NOTICE if foreign > 0.05 else FINE
+    do = "the default encoder is English: look at the slices by language in the report" if foreign > 0.05 else ""
+    yield Finding("languages", severity, f"languages: {shares}", do)
+
+
+def _suspects(dataset: Dataset, clusters: NDArray[np.int64], seed: int) -> Iterator[Finding]:
+    for target in dataset.targets:
+        found = suspects(dataset.rows, target, clusters, seed)
+        if found is None:
+            continue
+        if found.accuracy < found.majority + _CHANCE:
+            what = f"the text hardly tells the {target}: a plain model is right on {found.accuracy:.1%} of unseen rows"
+            do = f"the commonest label alone is right on {found.majority:.1%}: are text and label of the same row?"
+            yield Finding(f"{target}-unrelated", SERIOUS, what, do, found.examined)
+            continue
+        share = len(found.rows) / max(1, found.examined)
+        severity = SERIOUS if share > _SUSPECT else NOTICE if found.rows else FINE
+        what = f"{len(found.rows)} of {found.examined} {target} labels examined may be wrong ({share:.1%})"
+        do = "look at the first ones by hand: they are ranked, the most doubtful first" if found.rows else ""
+        lines = tuple(f"{place}: {given}, rather {better}" for place, given, better in found.rows[:_SHOWN])
+        yield Finding(f"{target}-suspects", severity, what, do, len(found.rows), lines)
+
+
+def _places(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
+    return tuple(row.place for row in rows[:_SHOWN])

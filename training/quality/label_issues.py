@@ -1,0 +1,109 @@
+"""Labels that are probably wrong, by confident learning on cross-validated probabilities of a plain text model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.dataset import LabelledTicket
+from training.data.folds import make_folds
+from training.data.labels import learnable
+
+MOST_ROWS = 20_000
+"""Rows that are examined at most; more are sampled."""
+
+_FOLDS = 4
+_MOST_TERMS = 30_000
+_SURE = 0.5
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Labels that look wrong.
+
+    Attributes:
+        examined: Rows looked at.
+        accuracy: Of the plain model on rows that it had not seen, in [0, 1].
+        majority: Share of the commonest label: what knowing nothing achieves.
+        rows: Place, label given and label that fits better; the most doubtful first.
+    """
+
+    examined: int
+    accuracy: float
+    majority: float
+    rows: tuple[tuple[str, str, str], ...]
+
+
+def suspects(
+    rows: Sequence[LabelledTicket], target: str, clusters: NDArray[np.int64], seed: int = 0
+) -> Suspects | None:
+    """Find labels that a model, which has not seen the row, contradicts with confidence.
+
+    Confident learning after Northcutt, Jiang and Chuang (JAIR 2021), as cleanlab implements it, on TF-IDF features and
+    logistic regression; a plain model, but quick, and never shown the row it judges.
+
+    Args:
+        rows: Labelled rows.
+        target: ``tier`` or ``category``.
+        clusters: Near-duplicates, which are never on both sides of a fold.
+        seed: Of the sample and the folds.
+
+    Returns:
+        None where the target cannot be learned, or the texts have no words in common.
+    """
+    labels, _ = learnable(rows, target)
+    if not labels:
+        return None
+    place = {label: number for number, label in enumerate(labels)}
+    usable = np.array([number for number, row in enumerate(rows) if row.labels.get(target) in place and row.weight > 0])
+    chosen = np.sort(np.random.default_rng(seed).permutation(usable)[:MOST_ROWS])
+    given = np.array([place[rows[number].labels[target]] for number in chosen], dtype=np.int64)
+    present = np.unique(given, return_counts=True)
+    if len(present[0]) < len(labels) or present[1].min() < _FOLDS:  # the sample lost a class: keep to those that it has
+        kept = present[0][present[1] >= _FOLDS]
+        inside = np.isin(given, kept)
+        chosen, labels = chosen[inside], [labels[code] for code in kept]
+        given = np.searchsorted(kept, given[inside])
+    if len(labels) < 2:
+        return None
+    try:
+        beliefs = _cross_validated(
+            [rows[number].ticket.text for number in chosen], given, clusters[chosen], len(labels), seed
+        )
+    except ValueError:  # the vectoriser found no word that two tickets share: numbers in the column of the text
+        return None
+    from cleanlab.filter import find_label_issues
+
+    ranked = find_label_issues(given, beliefs, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1)
+    best = np.argmax(beliefs, axis=1)
+    found = (
+        (rows[chosen[row]].place, labels[given[row]], labels[best[row]])
+        for row in ranked
+        if best[row] != given[row] and beliefs[row, best[row]] >= _SURE
+    )
+    majority = float(np.bincount(given).max() / len(given))
+    return Suspects(len(chosen), float(np.mean(best == given)), majority, tuple(found))
+
+
+def _cross_validated(
+    texts: Sequence[str], given: NDArray[np.int64], units: NDArray[np.int64], classes: int, seed: int
+) -> NDArray[np.float64]:
+    """Return probabilities of shape [n, classes], each row's by a model that has not seen its cluster."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import SGDClassifier
+
+    folds = make_folds(units, given, _FOLDS, seed)
+    vectoriser = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=_MOST_TERMS, ngram_range=(1, 2))
+    matrix = vectoriser.fit_transform(texts) if len(texts) > 20 else TfidfVectorizer().fit_transform(texts)
+    beliefs = np.full((len(texts), classes), 1e-6)
+    for fold in range(_FOLDS):
+        inside = folds == fold
+        if inside.any() and len(np.unique(given[~inside])) > 1:
+            model = SGDClassifier(loss="log_loss", alpha=3e-5, max_iter=15, tol=None, random_state=seed)
+            model.fit(matrix[~inside], given[~inside])
+            beliefs[np.ix_(np.flatnonzero(inside), model.classes_)] = model.predict_proba(matrix[inside])
+    normalised: NDArray[np.float64] = beliefs / beliefs.sum(axis=1, keepdims=True)
+    return normalised

@@ -1,0 +1,1 @@
+"""MLflow: tracking runs, registering bundles, promoting and pulling them; its only importer."""

@@ -1,0 +1,239 @@
+"""Which version serves: a challenger against the champion, promotion, the way back, and the courier to the shelf."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle.bundle import Bundle, load_bundle
+from models.bundle.manifest import audit, read_manifest
+from models.local_store import Shelf
+from models.triager import Triager
+from training.data.dataset import LabelledTicket
+from training.evaluation.compare import Comparison, compare
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import ask, record_of
+from training.evaluation.record import Record
+from training.registry.publish import publish, read_record
+from training.registry.tracker import Tracker, Version
+from training.stages import STARTED, rung_of
+from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
+from triage.ticket import Ticket
+
+_PROBES = 15
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What came of a challenge.
+
+    Attributes:
+        version: The challenger's version.
+        before: The champion's version; None where there was none.
+        comparison: How they compared; None where there was nothing to compare with.
+        promoted: Whether the alias points to the challenger now.
+    """
+
+    version: str
+    before: str | None
+    comparison: Comparison | None
+    promoted: bool
+
+
+def challenger_of(tracker: Tracker, name: str, wanted: str | Path | None) -> Version:
+    """Return the version that challenges: the one named, the one made of a bundle folder, or the newest.
+
+    Raises:
+        BundleNotFound: If there is none.
+    """
+    if isinstance(wanted, Path):
+        load_bundle(wanted)  # what does not load must not become a version
+        _, number = publish(tracker, wanted, name)
+        return tracker.version(name, number)
+    if wanted is not None:
+        return tracker.version(name, wanted)
+    versions = tracker.versions(name)
+    if not versions:
+        raise BundleNotFound(
+            f"model {name!r} has no version to promote: triage train registers one, or triage register DIR"
+        )
+    return versions[0]
+
+
+def promote(
+    tracker: Tracker,
+    shelf: Shelf,
+    challenger: Version,
+    alias: str,
+    *,
+    force: bool = False,
+    margin: float = 0.02,
+    rows: Sequence[LabelledTicket] = (),
+    tell: Callable[[str], object] = lambda _: None,
+) -> Promotion:
+    """Let a challenger take over an alias if it holds up against the version that has it.
+
+    Both are compared on the tickets that were set aside in the training of both, by the answers they gave before they
+    had seen them; or, where `rows` are given, on those. The first version of an alias needs no comparison, nor does the
+    first trained one after one that was only started.
+
+    Args:
+        tracker: The registry.
+        shelf: Where bundles are served from.
+        challenger: The version that is to take over.
+        alias: Such as ``champion``.
+        force: Promote whatever the comparison says; it is made all the same.
+        margin: Loss of accuracy that counts as none.
+        rows: Tickets to compare on, labelled; neither version may have learned from them.
+        tell: Told of each step.
+
+    Raises:
+        BundleError: If a bundle cannot be used.
+    """
+    path = fetch_to_shelf(tracker, shelf, challenger)
+    before = _present(tracker, shelf, alias)
+    comparison = None
+    apart = before is not None and before != challenger.version
+    if before is not None and apart and (rows or not _outgrown(shelf.path(before), path)):
+        tell(f"comparing version {challenger.version} with {alias} {before}")
+        comparison = _compared(shelf.path(before), path, margin, rows)
+    promoted = force or comparison is None or comparison.passed
+    if promoted:
+        tracker.point(shelf.name, alias, challenger.version)
+        if [at.version for at in shelf.history(alias)[-1:]] != [challenger.version]:
+            shelf.point(alias, challenger.version, digest_of(path))
+    return Promotion(challenger.version, before, comparison, promoted)
+
+
+def _present(tracker: Tracker, shelf: Shelf, alias: str) -> str | None:
+    """Return the version of an alias, by the registry or else the shelf, and make sure that it is on the shelf."""
+    for version in tracker.versions(shelf.name):
+        if alias in version.aliases:
+            fetch_to_shelf(tracker, shelf, version)
+            return version.version
+    return next((at.version for at in shelf.history(alias)[-1:]), None)
+
+
+def _outgrown(champion: Path, challenger: Path) -> bool:
+    """Say whether a trained version follows one that was only started: that one set no part aside to compare on."""
+    before, after = (rung_of(read_manifest(path)).name for path in (champion, challenger))
+    return before in STARTED and after not in STARTED
+
+
+def _compared(champion: Path, challenger: Path, margin: float, rows: Sequence[LabelledTicket]) -> Comparison:
+    ours = Triager(load_bundle(challenger))
+    try:
+        theirs = Triager(load_bundle(champion))
+    except BundleError as error:
+        return Comparison(0, obstacles=(f"the present version cannot be loaded: {error}",))
+    fresh = _fresh(rows, theirs, ours)
+    before = _asked(theirs, fresh) if rows else read_record(champion)
+    after = _asked(ours, fresh) if rows else read_record(challenger)
+    return compare(before, after, margin=margin, latencies_ms=(_latency_ms(theirs), _latency_ms(ours)))
+
+
+def _fresh(rows: Sequence[LabelledTicket], *triagers: Triager) -> list[LabelledTicket]:
+    """Leave out the tickets whose id is in the history of a bundle: it has learned from them."""
+    histories = [triager.bundle.model.history.ids for triager in triagers if isinstance(triager.bundle, Bundle)]
+    learned = {ticket_id for ids in histories for ticket_id in ids if ticket_id}
+    fresh = [row for row in rows if row.ticket.id not in learned]
+    if rows and not fresh:
+        raise InvalidRequest(f"all {len(rows)} tickets given are ones that a version has learned from: give later ones")
+    return fresh
+
+
+def _asked(triager: Triager, rows: Sequence[LabelledTicket]) -> Record:
+    answers = ask(triager, [row for row in rows if row.weight > 0])
+    return record_of(triager, answers, measure(triager, answers))
+
+
+def _latency_ms(triager: Triager) -> float:
+    """Return the median time of deciding one ticket alone, in milliseconds, on texts of the usual length."""
+    described = [
+        entry.description or entry.label
+        for target in triager.policy.targets
+        for entry in triager.policy.entries(target)
+    ]
+    tickets = [Ticket(body=text) for text in (described * _PROBES)[: _PROBES + 2]]
+    times = []
+    for ticket in tickets:
+        start = time.perf_counter()
+        triager.decide([ticket])
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times[2:])
+
+
+def rollback(shelf: Shelf, alias: str) -> tuple[str, str]:
+    """Let an alias point to what it pointed to before, on the shelf; return the versions left and gone back to.
+
+    Raises:
+        InvalidRequest: If there is nothing to go back to.
+    """
+    left = next(iter(shelf.history(alias)[-1:]), None)
+    back = shelf.step_back(alias)
+    return (left.version if left else ""), back.version
+
+
+def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:
+    """Bring the version that an alias points to from the registry to the shelf, checked, and point the alias there.
+
+    Returns:
+        The version, and whether anything changed.
+
+    Raises:
+        BundleError: If the bundle is not what was registered; the shelf stays as it was.
+    """
+    shelf = Shelf.of(name)
+    wanted = tracker.aliased(name, alias)
+    present = next(iter(shelf.history(alias)[-1:]), None)
+    path = fetch_to_shelf(tracker, shelf, wanted)
+    if present is not None and present.version == wanted.version:
+        return wanted.version, False
+    shelf.point(alias, wanted.version, digest_of(path))
+    return wanted.version, True
+
+
+def fetch_to_shelf(tracker: Tracker, shelf: Shelf, version: Version) -> Path:
+    """Put a registered version on the shelf, unless it is there; what is put there was audited and loaded first.
+
+    Raises:
+        BundleError: If it cannot be used or is not what was registered.
+    """
+    place = shelf.path(version.version)
+    if place.is_dir():
+        if version.digest and digest_of(place) != version.digest:
+            raise BundleTampered(
+                f"version {version.version} on the shelf {str(place)!r} is not the one of the registry: "
+                f"{digest_of(place)[:12]}, not {version.digest[:12]}; move that folder away and try again"
+            )
+        audit(place, read_manifest(place))
+        return place
+    with tracker.fetched(version) as folder:
+        load_bundle(folder, expected_digest=version.digest or None)
+        return shelf.add(folder, version.version)
+
+
+def digest_of(directory: Path) -> str:
+    """Return the digest of a bundle folder, as its manifest states it."""
+    return str(read_manifest(directory)["digest"])
+
+
+def as_wanted(text: str | None) -> str | Path | None:
+    """Tell a version number from a bundle folder.
+
+    Raises:
+        InvalidRequest: If it is neither.
+
+    Example:
+        >>> as_wanted("3")
+        '3'
+    """
+    if text is None or text.isdigit():
+        return text
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise InvalidRequest(f"{text!r} is neither a version number nor a bundle folder; see triage models")
+    return path

@@ -1,0 +1,154 @@
+"""A decision written down: as a document like the service's answer, as a row of a table, and for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.terminal import table
+from triage.decision import Decision, Verdict
+
+COLUMNS = (
+    "ticket_id",
+    "tier",
+    "category",
+    "resolver_group",
+    "automation",
+    "tier_source",
+    "tier_reason",
+    "tier_confidence",
+    "tier_top",
+    "category_source",
+    "category_reason",
+    "category_confidence",
+    "category_top",
+    "novelty",
+)
+"""Columns of a scored file, in order."""
+
+
+def as_row(decision: Decision) -> dict[str, Any]:
+    """Write a decision as a row of `COLUMNS`; `*_top` is the model's own top label even where it abstained."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row |= {
+        "ticket_id": decision.ticket_id,
+        "tier": decision.tier,
+        "category": decision.category,
+        "resolver_group": decision.resolver_group,
+        "automation": str(decision.automation),
+        "novelty": decision.novelty,
+    }
+    for target, verdict in decision.targets.items():
+        row[f"{target}_source"] = str(verdict.source)
+        row[f"{target}_reason"] = str(verdict.reason)
+        row[f"{target}_confidence"] = verdict.confidence
+        row[f"{target}_top"] = verdict.alternatives[0].label if verdict.alternatives else None
+    return row
+
+
+def as_document(decision: Decision) -> dict[str, Any]:
+    """Write a decision as the service answers it, without the id that only a store gives."""
+    return {
+        "decision_id": None,
+        "ticket_id": decision.ticket_id,
+        "tier": decision.tier,
+        "category": decision.category,
+        "resolver_group": decision.resolver_group,
+        "automation": str(decision.automation),
+        "source": str(decision.source),
+        "reason": str(decision.reason),
+        "targets": {target: _verdict(verdict) for target, verdict in decision.targets.items()},
+        "rule": decision.rule,
+        "explanation": {
+            "terms": [vars(term) for term in decision.explanation.terms],
+            "against": [vars(term) for term in decision.explanation.against],
+            "similar": [
+                {"ticket_id": n.ticket_id, "similarity": n.similarity, "labels": dict(n.labels), "title": n.title}
+                for n in decision.explanation.similar
+            ],
+        },
+        "questions": list(decision.questions),
+        "hand_over": list(decision.hand_over),
+        "truncated": decision.truncated,
+        "language": decision.language,
+        "novelty": decision.novelty,
+        "model_version": decision.model_version,
+        "policy_version": decision.policy_version,
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "label": verdict.label,
+        "automation": str(verdict.automation),
+        "source": str(verdict.source),
+        "reason": str(verdict.reason),
+        "confidence": verdict.confidence,
+        "alternatives": [{"label": s.label, "probability": s.probability} for s in verdict.alternatives],
+        "likely": list(verdict.likely),
+    }
+
+
+_WORDS = {
+    "confident": "the model is sure enough to act on",
+    "rule": "a written rule says so",
+    "low_confidence": "the model is not sure enough",
+    "ambiguous": "the model wavers between two labels",
+    "out_of_distribution": "it resembles nothing the model has seen",
+    "unsupported_language": "it is in a language the model was not trained on",
+    "too_short": "it says too little to tell",
+    "illegal_pair": "tier and category do not go together",
+    "class_excluded": "it resembles tickets of a label too rare to learn",
+    "no_head": "the model did not learn this",
+    "model_unavailable": "no model is in use",
+}
+
+
+def as_text(decision: Decision) -> str:
+    """Write a decision for a person at a terminal."""
+    route = " · ".join(label or "–" for label in (decision.tier, decision.category) if label or decision.targets)
+    lines = [f"{route}   [{decision.automation}]"]
+    if decision.resolver_group:
+        lines[0] += f"   → {decision.resolver_group}"
+    lines.append("")
+    rows = [
+        [target, v.label, v.automation, _confidence(v), _said(v), _others(v)] for target, v in decision.targets.items()
+    ]
+    lines.append(
+        table(["", "label", "", "sure", "because", "or else"], [[str(c) if c else "–" for c in r] for r in rows])
+    )
+    explanation = decision.explanation
+    if explanation.terms:
+        lines += ["", "for it:     " + ", ".join(f"{t.term} ({t.weight:+.2f})" for t in explanation.terms[:8])]
+    if explanation.against:
+        lines.append("against it: " + ", ".join(f"{t.term} ({t.weight:+.2f})" for t in explanation.against[:5]))
+    if explanation.similar:
+        lines.append("similar:    " + "; ".join(_neighbour(n) for n in explanation.similar[:3]))
+    for title, items in (("ask", decision.questions), ("hand over", decision.hand_over)):
+        if items:
+            lines += ["", f"{title}:", *(f"  - {item}" for item in items)]
+    version = f"model {decision.model_version}" if decision.model_version else "no model: rules only"
+    lines += ["", f"{version}, policy {decision.policy_version}"]
+    if decision.truncated:
+        lines.append("the text is longer than the encoder reads: only its beginning was embedded")
+    return "\n".join(lines)
+
+
+def _confidence(verdict: Verdict) -> str:
+    return "–" if verdict.confidence is None else f"{100 * verdict.confidence:.0f}%"
+
+
+def _said(verdict: Verdict) -> str:
+    if verdict.rule and str(verdict.reason) != "rule":
+        return f"{_WORDS[verdict.reason]}; rule {verdict.rule!r} suggests"
+    return f"rule {verdict.rule!r}" if verdict.rule else _WORDS[verdict.reason]
+
+
+def _others(verdict: Verdict) -> str:
+    others = [score for score in verdict.alternatives if score.label != verdict.label][:2]
+    return ", ".join(f"{score.label} {100 * score.probability:.0f}%" for score in others)
+
+
+def _neighbour(neighbour: Any) -> str:
+    labels = "/".join(neighbour.labels.values())
+    name = neighbour.title or neighbour.ticket_id or "a past ticket"
+    return f"{name} ({labels}, {neighbour.similarity:.2f})"

@@ -1,0 +1,166 @@
+"""The model card: what a bundle was made from, what it can do, where it cannot, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from training.evaluation.record import Record
+from training.evaluation.slices import confused_pairs, slices
+from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Rung, rung_of
+
+SPLITS = {
+    "time": "the latest ones",
+    "group": "whole groups",
+    "random": "at random, every label in proportion",
+    "each": "each in turn, asked of a model made without it",
+    "none": "there were none",
+}
+"""How rows were set aside, in words."""
+
+POLICIES = {"learn": "learned from the data", "default": "the default one"}
+
+
+def model_card(manifest: Mapping[str, Any], record: Record) -> str:
+    """Write the model card of a bundle.
+
+    Args:
+        manifest: Of the bundle.
+        record: What it answered to the rows set aside.
+    """
+    return "\n".join(_lines(manifest, record)) + "\n"
+
+
+def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
+    data, settings = manifest.get("data", {}), manifest.get("settings", {})
+    rung = rung_of(manifest)
+    yield f"# Model card: bundle {manifest['digest'][:12]}"
+    yield ""
+    yield "Routes helpdesk tickets: says which support tier, category and resolver group a ticket needs, and how sure"
+    yield "it is; abstains where the error rate stated below could not be kept. It is made for the desk whose tickets"
+    yield "it learned from; on another desk its figures do not hold."
+    yield ""
+    yield "## Made from"
+    kept = f"{data.get('set_aside', '?')} of them set aside ({SPLITS.get(data.get('split'), 'unknown')})"
+    yield f"- {data.get('rows', '?')} tickets, data digest `{str(data.get('digest', ''))[:16]}`, {kept}"
+    yield f"- encoder `{manifest.get('encoder', {}).get('name', '?')}`, seed {settings.get('seed', '?')}"
+    yield from _adaptation(manifest)
+    yield f"- policy: {POLICIES.get(settings.get('policy'), 'a file of its own')}"
+    yield f"- rung of the cold-start ladder: **{rung.name}** ({rung.means}); what comes next needs"
+    yield from (f"    - {need}" for need in rung.needs)
+    for target, facts in manifest.get("targets", {}).items():
+        excluded = facts.get("excluded") or {}
+        if excluded:
+            listed = ", ".join(f"{label} ({rows})" for label, rows in sorted(excluded.items()))
+            yield f"- {target}: too rare to be predicted: {listed}"
+    yield ""
+    yield "## How good, on tickets it had not seen"
+    yield from _figures(record, settings)
+    yield ""
+    yield from _AFTERWARDS[rung.name]
+    yield ""
+    yield "## Where it is weak"
+    yield from _weaknesses(record)
+    yield ""
+    yield "## What is promised"
+    yield from _promise(rung, settings)
+    yield ""
+    yield "## Not for"
+    yield "Deciding about people; judging how urgent a ticket is; tickets in languages that the training data lacks."
+
+
+_AFTERWARDS: Mapping[str, Sequence[str]] = {
+    FULL: (
+        "The bundle was then fitted again on all tickets but those kept for calibration; the figures are those of the",
+        "model before, which had not seen the part set aside.",
+    ),
+    EXTENDED: (
+        "These are the figures of the bundle that this one was extended from, before it knew the labels added since.",
+    ),
+    EXAMPLES: (
+        "Few tickets: a figure from 50 of them may be off by 0.14, and tickets of later months will be harder.",
+    ),
+    DESCRIPTIONS: ("No ticket was given, so nothing was measured: triage evaluate does, with labelled tickets.",),
+}
+
+
+def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
+    if rung.name in STARTED:
+        yield "Nothing: at this rung no label of the model is acted on without a person; only bypass rules decide."
+        return
+    risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
+    yield f"The error rate among automatic decisions of each target is at most {risk} with probability {confidence}, on"
+    yield "tickets that come like those of the calibration part. After a change of products, teams or habits, or at"
+    yield "another organisation, that is no promise: watch the realised rate and train again."
+    if rung.name == EXTENDED:
+        yield "It was made before labels were added: those are never decided without a person; the thresholds of the"
+        yield "others stand, and their confidence is scaled down where a new label is likely."
+
+
+def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
+    told = manifest.get("adaptation")
+    if not told:
+        return
+    if "log_loss" not in told:
+        yield "- adapting the encoder to the desk's labels was asked for and could not be tried"
+        return
+    rates = ", ".join(
+        f"{target} accuracy {each['plain']:.3f} without and {each['adapted']:.3f} with it"
+        for target, each in told["accuracy"].items()
+    )
+    done = f"{told['steps']} steps of {told['batch']} tickets out of {told['tickets']}"
+    losses = f"{told['log_loss']['plain']:.4f} without and {told['log_loss']['adapted']:.4f} with it"
+    yield f"- the encoder {'is' if told['kept'] else 'is not'} adapted to the desk's own labels ({done} were tried):"
+    yield f"  on {told['rows']} tickets kept back from them log loss {losses}, {rates}"
+    if told["kept"]:
+        yield "- combination, calibration and gate were fitted on tickets that the encoder had not been adapted to"
+
+
+def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield "| target | tickets | accuracy | macro-F1 | ECE | AURC | decided alone | wrong among those |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for target, values in record.measured["targets"].items():
+        figures = (values[key] for key in ("accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk"))
+        yield f"| {target} | {values['rows']} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |"
+    route = record.measured["route"]
+    automatic, wrong, right = (f"{route[key]:.3f}" for key in ("coverage", "risk", "accuracy"))
+    yield ""
+    yield f"Whole route: {automatic} automatic, {wrong} of those wrong, {right} right over all."
+    for target, values in record.measured["targets"].items():
+        if "misses" in values:
+            misses = values["misses"]
+            yield f"Tiers missed by one: {misses['off_by_one']:.3f}; by two or more: {misses['severe']:.3f}."
+        if "label_shift" in values:
+            yield from _shift(target, values["label_shift"])
+        if values["baselines"]:
+            listed = ", ".join(f"{name} {figures['accuracy']:.3f}" for name, figures in values["baselines"].items())
+            yield f"For comparison, {target} accuracy of {listed}."
+
+
+def _shift(target: str, shift: Mapping[str, Any]) -> Iterator[str]:
+    for tickets, key in (
+        ("as they came", "as_it_came"),
+        ("weighted to the shares that the policy expects", "as_expected"),
+    ):
+        said = (
+            f"{name} correction accuracy {figures['accuracy']:.3f}, ECE {figures['ece']:.3f}, "
+            f"decided alone {figures['coverage']:.3f}"
+            for name, figures in shift[key].items()
+        )
+        yield f"{target}, tickets {tickets}: {'; '.join(said)}."
+
+
+def _weaknesses(record: Record) -> Iterator[str]:
+    found = False
+    for target, outcome in record.outcomes.items():
+        for part in [part for part in slices(record, target) if part.gap < 0 and part.notable][:4]:
+            found = True
+            yield f"- {target}, {part.by} {part.value}: accuracy {part.accuracy:.2f} on {part.rows} tickets"
+        pairs = confused_pairs(outcome, 3)
+        if pairs:
+            found = True
+            listed = ", ".join(f"{pair['true']} taken for {pair['named']} ({pair['rows']})" for pair in pairs)
+            yield f"- {target}: most often {listed}"
+    if not found:
+        yield "- nothing stands out"

@@ -1,0 +1,142 @@
+"""The report: one self-contained page on how good a bundle is, where it is not, and what it costs to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.diagnostics.faithfulness import Deletion
+from training.evaluation.record import Outcome, Record
+from training.evaluation.slices import confused_pairs, slices
+from training.reports import plots
+from training.reports.model_card import POLICIES, SPLITS
+from training.stages import rung_of
+
+_MOST_SLICES, _MOST_CLASSES = 18, 40
+_WORST_FIRST = 12
+
+_REASONS = {
+    "confident": "sure enough to act on",
+    "rule": "a written rule decides",
+    "low_confidence": "not sure enough",
+    "ambiguous": "two labels nearly as likely",
+    "out_of_distribution": "resembles nothing seen before",
+    "unsupported_language": "a language that was not trained on",
+    "too_short": "too little said",
+    "illegal_pair": "tier and category do not go together",
+    "class_excluded": "resembles a label too rare to learn",
+    "no_head": "not learned",
+    "model_unavailable": "no model in use",
+}
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What takes training again to find out, for `--full`.
+
+    Attributes:
+        learning: Per target, pairs of training tickets and accuracy on the part set aside.
+        ablation: Per target, accuracy with everything and without each part, by name.
+        deletion: What deleting the words that explanations name does; None where no ticket is long enough.
+    """
+
+    learning: Mapping[str, list[tuple[float, float]]]
+    ablation: Mapping[str, dict[str, float]]
+    deletion: Deletion | None = None
+
+
+def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras: Extras | None = None) -> str:
+    """Build the page.
+
+    Args:
+        manifest: Of the bundle.
+        record: What it answered.
+        on: What was measured on, in words; empty for the part set aside in training.
+        extras: Learning curve and ablation, where they were made.
+
+    Returns:
+        HTML that loads nothing from elsewhere.
+    """
+    environment = Environment(
+        loader=PackageLoader("training.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["pct"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["num"] = lambda value: f"{value:.3f}"
+    environment.filters["reason"] = lambda name: _REASONS.get(name, name)
+    return environment.get_template("report.html").render(
+        manifest=manifest,
+        measured=record.measured,
+        rung=rung_of(manifest),
+        policy=POLICIES.get(manifest["settings"].get("policy"), "a file of its own"),
+        split=SPLITS.get(manifest["data"].get("split"), "?"),
+        on=on,
+        deletion=None if extras is None else extras.deletion,
+        targets=[_target(target, manifest, record, extras) for target in record.outcomes],
+        reasons=sorted(record.measured["reasons"].items(), key=lambda item: -item[1]),
+        sources=sorted(record.measured["sources"].items(), key=lambda item: -item[1]),
+    )
+
+
+def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Extras | None) -> dict[str, Any]:
+    outcome, values = record.outcomes[target], record.measured["targets"][target]
+    facts = manifest["targets"].get(target, {})
+    risk = manifest["settings"].get("target_risk")
+    gate = manifest.get("gate", {}).get("measured_with", {}).get(target, {})
+    alone = gate.get("by_label", {})
+    classes = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])
+    return {
+        "name": target,
+        "values": values,
+        "facts": facts,
+        "gate": gate,
+        "alone": sorted(alone.items(), key=lambda item: -item[1]["tickets"]),
+        "certified_alone": sum(one["threshold"] is not None for one in alone.values()),
+        "risk": risk,
+        "kept_rate": values["selective_risk"] <= risk if risk is not None else True,
+        "bars": _bars(values),
+        "members": _members(facts),
+        "classes": classes[:_MOST_CLASSES],
+        "classes_left_out": max(0, len(classes) - _MOST_CLASSES),
+        "slices": slices(record, target)[:_MOST_SLICES],
+        "pairs": confused_pairs(outcome, _WORST_FIRST),
+        "plots": _plots(outcome, values, risk),
+        **_extras(target, values, extras),
+    }
+
+
+def _plots(outcome: Outcome, values: Mapping[str, Any], risk: float | None) -> dict[str, str]:
+    return {
+        "confusion": plots.confusion_matrix(outcome),
+        "reliability": plots.reliability(outcome),
+        "risk": plots.risk_coverage(outcome, risk),
+        "table": plots.right_wrong_none(values["thresholds"]),
+    }
+
+
+def _bars(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return accuracy and macro-F1 of the baselines and of the bundle, the worst first."""
+    rows = [{"name": name, **figures, "own": False} for name, figures in values["baselines"].items()]
+    rows.append({"name": "this bundle", "accuracy": values["accuracy"], "macro_f1": values["macro_f1"], "own": True})
+    return sorted(rows, key=lambda row: (row["accuracy"], row["own"]))
+
+
+def _members(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the cross-fitted accuracy of each part alone and of all together."""
+    alone = sorted(facts.get("members", {}).items(), key=lambda item: item[1])
+    whole = facts.get("cross_fitted_accuracy")
+    return [*alone, ("all together", whole)] if alone and whole is not None else []
+
+
+def _extras(target: str, values: Mapping[str, Any], extras: Extras | None) -> dict[str, Any]:
+    if extras is None or target not in extras.learning:
+        return {"learning": None, "ablation": []}
+    others = [(name, figures["accuracy"]) for name, figures in values["baselines"].items() if name == "rules only"]
+    drawn = plots.curve(extras.learning[target], "tickets learned from", "accuracy on the part set aside", others)
+    return {"learning": drawn, "ablation": sorted(extras.ablation.get(target, {}).items(), key=lambda item: item[1])}

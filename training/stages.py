@@ -1,0 +1,101 @@
+"""The cold-start ladder: which rung a bundle stands on, and what the next one needs, label by label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.data.dataset import LabelledTicket
+from training.data.labels import MIN_ROWS
+from triage.policy.model import Policy
+from triage.prediction import TARGETS
+
+DESCRIPTIONS, EXAMPLES, FULL, EXTENDED = "descriptions", "examples", "full", "extended"
+
+STARTED = (DESCRIPTIONS, EXAMPLES)
+"""Rungs on which nothing was set aside and the model decides nothing."""
+
+HANDFUL = 8
+"""Tickets of a label that make a handful."""
+
+_MEANS = {
+    DESCRIPTIONS: "no ticket was learned from: the policy's descriptions suggest, written rules decide",
+    EXAMPLES: "few tickets for a label: they and the policy's descriptions suggest, written rules decide",
+    FULL: "fitted and calibrated on the desk's own tickets",
+    EXTENDED: "fitted on the desk's own tickets; labels added since are suggested, never decided",
+}
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Where a bundle stands.
+
+    Attributes:
+        name: ``descriptions``, ``examples``, ``full`` or ``extended``.
+        means: What that is, in words.
+        needs: What the next rung, or the rest of this one, needs; one line each.
+    """
+
+    name: str
+    means: str
+    needs: tuple[str, ...]
+
+
+def ladder_facts(rung: str, policy: Policy, rows: Sequence[LabelledTicket]) -> dict[str, Any]:
+    """Return what the manifest says of the ladder: the rung, and the tickets of each of the policy's labels."""
+    tickets = {}
+    for target in TARGETS:
+        counts = Counter(row.labels[target] for row in rows if target in row.labels and row.weight > 0)
+        listed = (*(entry.label for entry in policy.entries(target)), *sorted(counts))
+        tickets[target] = {label: counts[label] for label in listed}
+    return {"rung": rung, "tickets": {target: counts for target, counts in tickets.items() if counts}}
+
+
+def rung_of(manifest: Mapping[str, Any]) -> Rung:
+    """Return the rung that a bundle stands on, by its manifest; one that does not say was trained in full."""
+    ladder = manifest.get("ladder", {})
+    name = ladder.get("rung", FULL)
+    return Rung(name, _MEANS.get(name, ""), tuple(_needs(name, ladder, manifest)))
+
+
+def _needs(name: str, ladder: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    tickets: Mapping[str, Mapping[str, int]] = ladder.get("tickets", {})
+    if name == DESCRIPTIONS:
+        yield f"a handful of tickets of each label ({HANDFUL} are one): triage start DATA"
+    if name == EXTENDED:
+        added = ladder.get("added", {})
+        yield from _missing({target: {label: tickets[target][label] for label in added[target]} for target in added})
+        listed = "; ".join(f"{target} {', '.join(labels)}" for target, labels in added.items())
+        yield f"a training on the whole history, which alone can let these be decided: {listed}"
+        return
+    missing = list(_missing(tickets))
+    yield from missing
+    if name == EXAMPLES and not missing:
+        yield f"nothing: every label has {MIN_ROWS} tickets, so triage train learns them in full"
+    if name == FULL:
+        yield from _uncertified(manifest)
+        if not missing:
+            yield "fresh tickets now and then: the world changes"
+
+
+def _missing(tickets: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Say how many tickets each label lacks to be learned in full."""
+    for target, counts in tickets.items():
+        few = {label: MIN_ROWS - count for label, count in counts.items() if count < MIN_ROWS}
+        if not any(counts.values()):
+            yield f"{target}: {MIN_ROWS} tickets of each label to be learned in full"
+            continue
+        for label, lacking in list(few.items())[:_SHOWN]:
+            plural = "ticket" if lacking == 1 else "tickets"
+            yield f"{target} {label}: {lacking} {plural} more to be learned in full"
+        if len(few) > _SHOWN:
+            yield f"{target}: {len(few) - _SHOWN} other labels lack tickets as well"
+
+
+def _uncertified(manifest: Mapping[str, Any]) -> Iterator[str]:
+    for target, facts in manifest.get("gate", {}).get("refitted", {}).items():
+        if isinstance(facts, Mapping) and facts.get("threshold") is None and facts.get("more_tickets"):
+            yield f"{target}: about {facts['more_tickets']} tickets more until any can be decided without a person"

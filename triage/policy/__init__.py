@@ -1,0 +1,1 @@
+"""The desk's policy: tiers, categories, resolver groups and what goes with them, read from and written to TOML."""

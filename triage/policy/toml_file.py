@@ -1,0 +1,184 @@
+"""A policy as a TOML file: read with errors that name the place, written so that it reads back the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from triage.errors import InvalidPolicy
+from triage.policy.model import Category, Policy, ResolverGroup, Tier
+from triage.prediction import TARGETS
+
+_TABLES = {"policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"}
+_SCALARS = ("ordinal", "cost_under", "cost_over", "decide_by_cost", "sensitive_clearance", "suggest_only")
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        InvalidPolicy: If it is absent, not TOML, or contradicts itself.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidPolicy(f"policy {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+    return parse_policy(text, where=str(path))
+
+
+def parse_policy(text: str, where: str = "policy") -> Policy:
+    r"""Build a policy from TOML text.
+
+    Raises:
+        InvalidPolicy: Naming the table and key at fault.
+
+    Example:
+        >>> parse_policy('[[tiers]]\nlabel = "L1"').labels("tier")
+        ('L1',)
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidPolicy(f"{where} is not TOML: {error}; mend that line") from error
+    unknown = set(data) - _TABLES
+    if unknown:
+        raise InvalidPolicy(
+            f"{where} has unknown tables {', '.join(sorted(unknown))}: known are {', '.join(sorted(_TABLES))}"
+        )
+    try:
+        policy = _build(data, text)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InvalidPolicy(f"{where}: {error}; see the default policy for the form") from error
+    _check(policy, where)
+    return policy
+
+
+def _build(data: Mapping[str, Any], text: str) -> Policy:
+    head = dict(data.get("policy", {}))
+    version = str(head.pop("version", "") or hashlib.sha256(text.encode()).hexdigest()[:12])
+    unknown = set(head) - set(_SCALARS) - {"name", "description"}
+    if unknown:
+        raise ValueError(f"[policy] has unknown keys {', '.join(sorted(unknown))}")
+    scalars = {key: head[key] for key in _SCALARS if key in head}
+    for key, kind in (
+        ("ordinal", bool),
+        ("decide_by_cost", bool),
+        ("cost_under", float | int),
+        ("cost_over", float | int),
+        ("sensitive_clearance", int),
+    ):
+        if key in scalars and not isinstance(scalars[key], kind):
+            raise TypeError(f"[policy] {key} = {scalars[key]!r} has the wrong type")
+    scalars["suggest_only"] = frozenset(scalars.get("suggest_only", ()))
+    return Policy(
+        version=version,
+        tiers=tuple(_entries(Tier, data.get("tiers", []), "tiers")),
+        categories=tuple(_entries(Category, data.get("categories", []), "categories")),
+        groups=tuple(_entries(ResolverGroup, data.get("groups", []), "groups")),
+        folding=dict(data.get("folding", {})),
+        illegal=frozenset((row["tier"], row["category"]) for row in data.get("illegal", [])),
+        aliases={target: dict(table) for target, table in data.get("aliases", {}).items()},
+        settling={frozenset(row["between"]): tuple(row["ask"]) for row in data.get("settling", [])},
+        **scalars,
+    )
+
+
+def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table: str) -> Iterable[Any]:
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for number, row in enumerate(rows, 1):
+        unknown = set(row) - set(known)
+        if unknown:
+            raise ValueError(f"[[{table}]] number {number} has unknown keys {', '.join(sorted(unknown))}")
+        missing = [
+            name for name, field in known.items() if field.default is MISSING and name not in row and name != "tier"
+        ]
+        if missing:
+            raise ValueError(f"[[{table}]] number {number} lacks {', '.join(missing)}")
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        if kind is ResolverGroup:
+            values.setdefault("tier", None)
+        yield kind(**values)
+
+
+def _check(policy: Policy, where: str) -> None:
+    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
+    if not any(known.values()):
+        raise InvalidPolicy(
+            f"{where} lists neither tiers nor categories: state at least one [[tiers]] or [[categories]]"
+        )
+    problems = [*_label_problems(policy, known), *_range_problems(policy)]
+    if problems:
+        raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
+
+
+def _label_problems(policy: Policy, known: Mapping[str, list[str]]) -> Iterable[str]:
+    for target, labels in known.items():
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        yield from (f"{target} {label!r} is listed twice" for label in twice)
+        yield from (f"{target} label {label!r} is not text" for label in labels if not str(label).strip())
+    for target, label, place in _mentioned(policy):
+        if label not in known[target]:
+            yield f"{place} names {target} {label!r}, which is not listed"
+    for target in sorted({*policy.aliases, *policy.suggest_only} - set(TARGETS)):
+        yield f"{target!r} is not a target"
+    for folded, into in policy.folding.items():
+        if into in policy.folding:
+            yield f"[folding] sends {folded!r} to {into!r}, which is folded itself"
+
+
+def _mentioned(policy: Policy) -> Iterable[tuple[str, str, str]]:
+    """Name every label that the file mentions outside its own entry: target, label, place."""
+    yield from (("tier", label, "[folding]") for pair in policy.folding.items() for label in pair)
+    yield from (("tier", tier, "[[illegal]]") for tier, _ in policy.illegal)
+    yield from (("category", category, "[[illegal]]") for _, category in policy.illegal)
+    yield from (("tier", group.tier, f"group {group.name!r}") for group in policy.groups if group.tier is not None)
+    yield from (("category", label, f"group {group.name!r}") for group in policy.groups for label in group.categories)
+    yield from (("category", entry.parent, f"category {entry.label!r}") for entry in policy.categories if entry.parent)
+    yield from (("tier", label, "[[settling]]") for pair in policy.settling for label in pair)
+    for target in TARGETS:
+        yield from ((target, label, f"[aliases.{target}]") for label in policy.aliases.get(target, {}).values())
+
+
+def _range_problems(policy: Policy) -> Iterable[str]:
+    for target in TARGETS:
+        shares = [entry.expected_share for entry in policy.entries(target) if entry.expected_share is not None]
+        if any(not 0 < share <= 1 for share in shares) or (shares and sum(shares) > 1.001):
+            yield f"expected_share of {target} must lie in (0, 1] and add up to 1 at most"
+    if policy.cost_under < 0 or policy.cost_over < 0:
+        yield "costs must not be negative"
+    for tier in policy.tiers:
+        if tier.time_budget_min is not None and tier.time_budget_min <= 0:
+            yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
+
+
+def dump_policy(policy: Policy) -> str:
+    """Write a policy as TOML that `parse_policy` reads back as an equal value."""
+    lines = ["[policy]", f"version = {_toml(policy.version)}"]
+    for key in _SCALARS:
+        value = getattr(policy, key)
+        lines.append(f"{key} = {_toml(sorted(value) if isinstance(value, frozenset) else value)}")
+    for table, entries in (("tiers", policy.tiers), ("categories", policy.categories), ("groups", policy.groups)):
+        for entry in entries:
+            lines += ["", f"[[{table}]]"]
+            values = ((field.name, getattr(entry, field.name)) for field in fields(entry))
+            lines += [f"{key} = {_toml(value)}" for key, value in values if value not in (None, (), "")]
+    if policy.folding:
+        lines += ["", "[folding]", *(f"{_toml(a)} = {_toml(b)}" for a, b in policy.folding.items())]
+    for target, names in policy.aliases.items():
+        lines += ["", f"[aliases.{target}]", *(f"{_toml(a)} = {_toml(b)}" for a, b in names.items())]
+    for tier, category in sorted(policy.illegal):
+        lines += ["", "[[illegal]]", f"tier = {_toml(tier)}", f"category = {_toml(category)}"]
+    for pair, asked in policy.settling.items():
+        lines += ["", "[[settling]]", f"between = {_toml(sorted(pair))}", f"ask = {_toml(asked)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

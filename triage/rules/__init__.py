@@ -1,0 +1,1 @@
+"""Written rules: the rule book that matches tickets, read from and written to TOML."""

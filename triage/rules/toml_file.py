@@ -1,0 +1,132 @@
+"""Rules as a TOML file: read with errors that name file, line and rule, written so that they read back the same."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import re2
+
+from triage.errors import InvalidRules
+from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
+
+_KEYS = {
+    "name",
+    "kind",
+    "any",
+    "all",
+    "none",
+    "channels",
+    "attributes",
+    "within",
+    "max_words",
+    "tier",
+    "category",
+    "precision",
+}
+
+
+def read_rules(path: Path) -> RuleBook:
+    """Read a rule file.
+
+    Raises:
+        InvalidRules: If it is absent, not TOML, or one of its rules is wrong.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRules(f"rules {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+    return parse_rules(text, where=str(path))
+
+
+def parse_rules(text: str, where: str = "rules") -> RuleBook:
+    r"""Build a rule book from TOML text with a `[[rule]]` table each.
+
+    Raises:
+        InvalidRules: Naming file, line and rule.
+
+    Example:
+        >>> book = parse_rules('[[rule]]\nname = "rest"\nkind = "fallback"\ntier = "L1"')
+        >>> book.catch_all.tier
+        'L1'
+    """
+    try:
+        tables = tomllib.loads(text).get("rule", [])
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRules(f"{where} is not TOML: {error}; mend that line") from error
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
+    rules = [_rule(table, f"{where}:{line}") for table, line in zip(tables, lines, strict=True)]
+    names = [rule.name for rule in rules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidRules(f"{where} has rules of the same name: {', '.join(twice)}; rename them")
+    if not rules or rules[-1].kind is not RuleKind.FALLBACK or not rules[-1].is_catch_all:
+        raise InvalidRules(f"{where} does not end with a catch-all: add a last fallback rule without conditions")
+    for rule in rules[:-1]:
+        if rule.is_catch_all:
+            raise InvalidRules(
+                f"{where}: rule {rule.name!r} has no condition and is not the last; state one or move it to the end"
+            )
+    return RuleBook(tuple(rules))
+
+
+def _rule(table: Mapping[str, Any], place: str) -> Rule:
+    name = table.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidRules(f'{place}: rule without a name; add name = "…"')
+    unknown = set(table) - _KEYS
+    if unknown:
+        raise InvalidRules(
+            f"{place}: rule {name!r} has unknown keys {', '.join(sorted(unknown))}; "
+            f"known are {', '.join(sorted(_KEYS))}"
+        )
+    if table.get("kind") not in tuple(RuleKind):
+        raise InvalidRules(f'{place}: rule {name!r} has kind {table.get("kind")!r}; write "bypass" or "fallback"')
+    if table.get("within", "text") not in ("text", "subject", "body"):
+        raise InvalidRules(f"{place}: rule {name!r} looks within {table['within']!r}; write text, subject or body")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values["kind"] = RuleKind(values["kind"])
+    values["attributes"] = {
+        key: tuple(v if isinstance(v, list) else [v]) for key, v in table.get("attributes", {}).items()
+    }
+    for key in ("any", "all", "none"):
+        for pattern in _strings(values.get(key, ()), place, name, key):
+            try:
+                compile_pattern(pattern)
+            except re2.error as error:
+                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+                raise InvalidRules(
+                    f"{place}: rule {name!r} has a pattern that does not compile: {pattern!r}, {reason}; "
+                    "see the re2 syntax"
+                ) from error
+    return Rule(**values)
+
+
+def _strings(value: object, place: str, name: str, key: str) -> tuple[str, ...]:
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+        raise InvalidRules(f'{place}: rule {name!r} needs a list of text for {key}; write {key} = ["…"]')
+    return value
+
+
+def dump_rules(rules: RuleBook) -> str:
+    """Write rules as TOML that `parse_rules` reads back as equal values."""
+    return "\n".join(line for rule in rules.rules for line in (*_lines(rule), ""))
+
+
+def _lines(rule: Rule) -> list[str]:
+    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    if rule.within == "text":
+        del values["within"]
+    return ["[[rule]]", *(f"{key} = {_toml(value)}" for key, value in values.items() if value not in (None, (), {}))]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
