@@ -12,8 +12,8 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from api.helpdesks.config import load_desks
-from api.helpdesks.outbound import Courier
-from api.http.middleware import Envelope
+from api.helpdesks.outbound import UpdateSender
+from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.routes import decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
@@ -22,7 +22,7 @@ from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter, open_limiter
 from api.settings import Settings
 from api.store.repository import Repository, open_repository
-from api.store.retention_job import Upkeep
+from api.store.retention_job import RetentionJob
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
 
 _ROUTERS: tuple[APIRouter, ...] = (
@@ -55,8 +55,8 @@ def create_app(settings: Settings, repository: Repository | None = None) -> Fast
     service = Service(settings, store, Metrics())
 
     desks = load_desks(settings.desks)
-    courier = Courier(store, desks, lambda desk, outcome: service.metrics.updates.labels(desk, outcome).inc())
-    upkeep = Upkeep(store, settings)
+    courier = UpdateSender(store, desks, lambda desk, outcome: service.metrics.updates.labels(desk, outcome).inc())
+    upkeep = RetentionJob(store, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,7 +79,7 @@ def create_app(settings: Settings, repository: Repository | None = None) -> Fast
     app.state.taking = webhooks.Taking(service, desks, courier)
     app.state.limiter = _limiter(settings)
     app.state.access = Access(store, settings.open_loopback)
-    app.add_middleware(Envelope, settings=settings, metrics=service.metrics)
+    app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     add_error_handlers(app)
     for router in _ROUTERS:
         app.router.routes.extend(

@@ -23,10 +23,10 @@ from training.data.dataset import LabelledTicket, read_dataset
 from training.data.labels import resolve_labels
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder
-from training.ensemble.model import learn
+from training.ensemble.model import fit_model
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask
-from training.gate.gate import build_gate, evidence_of, languages_of
+from training.gate.gate import build_gate, calibration_scores_of, languages_of
 from training.terminal import print_json, say, table
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
@@ -79,10 +79,10 @@ def leave_one_out(
             f"{len(names)} groups found: leaving one out takes at least three; name the column by --group"
         )
     vectors = encoder.encode([row.ticket.text for row in rows])
-    units = np.array([names.index(row.group) if row.group is not None else -1 - at for at, row in enumerate(rows)])
+    groups = np.array([names.index(row.group) if row.group is not None else -1 - at for at, row in enumerate(rows)])
     groups = {}
     for name in only or names:
-        groups[name] = _without(name, rows, vectors, units, policy, encoder, options)
+        groups[name] = _without(name, rows, vectors, groups, policy, encoder, options)
         sys.stderr.write(f"· {name}: {_brief(groups[name])}\n")
     return {"groups": groups, "targets": _means(groups)}
 
@@ -91,7 +91,7 @@ def _without(
     name: str,
     rows: Sequence[LabelledTicket],
     vectors: NDArray[np.float32],
-    units: NDArray[np.int64],
+    groups: NDArray[np.int64],
     policy: Policy,
     encoder: Encoder,
     options: Options,
@@ -99,12 +99,12 @@ def _without(
     held = np.array([row.group == name for row in rows])
     inside = np.flatnonzero(~held)
     known = [rows[int(at)] for at in inside]
-    learned = learn(
-        known, vectors[inside], units[inside], policy, rules=default_rules(), grouped=True, seed=options.seed
+    learned = fit_model(
+        known, vectors[inside], groups[inside], policy, rules=default_rules(), grouped=True, seed=options.seed
     )
-    evidence = evidence_of(known, learned.beliefs, learned.features, learned.model.history)
+    calibration_scores = calibration_scores_of(known, learned.probabilities, learned.features, learned.model.history)
     gate, _, _ = build_gate(
-        evidence,
+        calibration_scores,
         policy,
         languages_of(known, options.seed),
         target_risk=options.target_risk,

@@ -32,7 +32,7 @@ def main(file: Path) -> None:
         told = bundle.predict([Ticket(body=text) for text in rest["text"]])
     novelty = np.array([prediction.novelty for prediction in told])
     oos = strange[~learned].to_numpy()
-    top = np.array([prediction.beliefs["category"][0].label for prediction in told])
+    top = np.array([prediction.probabilities["category"][0].label for prediction in told])
     right = top == rest["category"].to_numpy()
     limit = bundle.gate.max_novelty or np.inf
     say(

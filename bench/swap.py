@@ -17,7 +17,7 @@ from typing import Any
 from wire import Answer, Client, Running, quantile, running, tell, ticket
 
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
-from models.local_store import CHAMPION, Shelf
+from models.local_store import CHAMPION, LocalModelStore
 from triage.gate import Gate, TargetGate
 
 CLIENTS = 4
@@ -26,15 +26,15 @@ PROBES = 40
 
 def two_versions(source: Path, home: Path) -> dict[str, str]:
     """Put a bundle on a shelf twice: as it is, and with a shut gate and another policy; returns digest by version."""
-    shelf, first = Shelf(home), load_bundle(source)
+    local_store, first = LocalModelStore(home), load_bundle(source)
     gate = Gate({target: TargetGate(None) for target in first.gate.targets}, languages=first.gate.languages)
     other = Bundle(first.model, first.encoder, gate, replace(first.policy, version="other"), first.rules)
     with tempfile.TemporaryDirectory() as folder:
         save_bundle(Path(folder) / "b", other, {"settings": {}}, encoder_files=source / "encoder")
-        shelf.add(source, "1")
-        shelf.add(Path(folder) / "b", "2")
-    digests = {version: load_bundle(shelf.path(version)).digest for version in ("1", "2")}
-    shelf.point(CHAMPION, "1", digests["1"])
+        local_store.add(source, "1")
+        local_store.add(Path(folder) / "b", "2")
+    digests = {version: load_bundle(local_store.path(version)).digest for version in ("1", "2")}
+    local_store.point(CHAMPION, "1", digests["1"])
     return digests
 
 
@@ -60,7 +60,7 @@ def _ok(answer: Answer) -> Answer:
 
 async def point_and_wait(port: int, home: Path, version: str, digest: str) -> float:
     """Point the champion to a version and return how long it takes to be in use, in seconds."""
-    Shelf(home).point(CHAMPION, version, digest)
+    LocalModelStore(home).point(CHAMPION, version, digest)
     client, began = Client(port), time.monotonic()
     while time.monotonic() - began < 60:
         model = (await client.request("GET", "/v1/model")).json()

@@ -30,8 +30,8 @@ def detect_language(text: str) -> str | None:
 def _detect(text: str) -> str | None:
     if len(words_of(text)) < MIN_WORDS:
         return None
-    best = _detector().compute_language_confidence_values(text)[0]
-    return str(best.language.iso_code_639_1.name).lower() if best.value >= MIN_CONFIDENCE else None
+    top_k = _detector().compute_language_confidence_values(text)[0]
+    return str(top_k.language.iso_code_639_1.name).lower() if top_k.value >= MIN_CONFIDENCE else None
 
 
 def _detector() -> Any:

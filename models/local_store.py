@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Pointing:
+class AliasEntry:
     """One entry of an alias's history: which version it pointed to, since when, with what manifest digest."""
 
     version: str
@@ -28,14 +28,14 @@ class Pointing:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class LocalModelStore:
     """The versions and aliases of one model name under `home`."""
 
     home: Path
     name: str = DEFAULT_MODEL
 
     @classmethod
-    def of(cls, name: str = DEFAULT_MODEL) -> Shelf:
+    def of(cls, name: str = DEFAULT_MODEL) -> LocalModelStore:
         """Return the shelf of a model name under `TRIAGE_HOME`."""
         return cls(triage_home(), _checked(name, "model name"))
 
@@ -74,17 +74,17 @@ class Shelf:
             shutil.rmtree(draft, ignore_errors=True)
         return place
 
-    def aliases(self) -> dict[str, Pointing]:
+    def aliases(self) -> dict[str, AliasEntry]:
         """Return every alias and what it points to now."""
         return {path.stem: self.history(path.stem)[-1] for path in sorted(self.root.glob("*.alias"))}
 
-    def history(self, alias: str) -> list[Pointing]:
+    def history(self, alias: str) -> list[AliasEntry]:
         """Return what an alias has pointed to, oldest first; empty where the alias does not exist."""
         try:
             rows = json.loads(self._alias_file(alias).read_text("utf-8"))
         except FileNotFoundError:
             return []
-        return [Pointing(**row) for row in rows]
+        return [AliasEntry(**row) for row in rows]
 
     def resolve(self, alias: str) -> Path:
         """Return the bundle directory that an alias points to.
@@ -109,10 +109,10 @@ class Shelf:
                 f"on the shelf are {', '.join(self.versions()) or 'none'}"
             )
         self._write(
-            alias, [*self.history(alias), Pointing(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)]
+            alias, [*self.history(alias), AliasEntry(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)]
         )
 
-    def step_back(self, alias: str) -> Pointing:
+    def rollback(self, alias: str) -> AliasEntry:
         """Point an alias to what it pointed to before and return that.
 
         Raises:
@@ -129,7 +129,7 @@ class Shelf:
     def _alias_file(self, alias: str) -> Path:
         return self.root / f"{_checked(alias, 'alias')}.alias"
 
-    def _write(self, alias: str, history: list[Pointing]) -> None:
+    def _write(self, alias: str, history: list[AliasEntry]) -> None:
         text = json.dumps([vars(entry) for entry in history], indent=1)
         target = self._alias_file(alias)
         handle, draft = tempfile.mkstemp(prefix=".alias-", dir=self.root)

@@ -9,11 +9,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explain import push, push_of_rule, strongest
-from models.features.features import Features, Fields, fitting_rules, sparse_features
-from models.features.lsa import Topics
-from models.features.vectorizer import Lexicon, words_of
-from models.heads.consistency import Agreement
+from models.explain import contribution, rule_contribution, strongest
+from models.features.features import Features, Fields, match_rules, sparse_features
+from models.features.lsa import LsaProjection
+from models.features.vectorizer import Vectorizer, words_of
+from models.heads.consistency import LabelConsistency
 from models.heads.head import Head, Probabilities
 from models.language import detect_language
 from models.reference.index import NeighbourIndex
@@ -31,7 +31,7 @@ class Model:
     """Everything that was learned.
 
     Attributes:
-        lexicon: Vocabulary of words and pieces.
+        vectorizer: Vocabulary of words and pieces.
         fields: Structured fields that count.
         topics: Projection of words for finding look-alikes.
         history: Past tickets as vectors.
@@ -39,36 +39,36 @@ class Model:
         set_floors: Per target, the probability from which a label belongs to the prediction set.
         sensitive_clearance: Clearance needed to see sensitive past tickets.
         rules: The written rules as they were in training; what they say of a ticket is one voice among the members.
-        agreement: Makes what is believed of the category agree with the tier; None leaves both alone.
+        label_consistency: Makes what is believed of the category agree with the tier; None leaves both alone.
     """
 
-    lexicon: Lexicon
+    vectorizer: Vectorizer
     fields: Fields
-    topics: Topics
+    topics: LsaProjection
     history: NeighbourIndex
     heads: Mapping[str, Head]
     set_floors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sensitive_clearance: int = 2
     rules: RuleBook = NO_RULES
-    agreement: Agreement | None = None
+    label_consistency: LabelConsistency | None = None
 
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
         """Return what the heads see of tickets with these embeddings."""
-        sparse = sparse_features(self.lexicon, self.fields, tickets)
+        sparse = sparse_features(self.vectorizer, self.fields, tickets)
         topics = self.topics.project(sparse)
         near = self.history.nearest(vectors, topics)
-        return Features(sparse, vectors, topics, *near, fitting_rules(self.rules, tickets))
+        return Features(sparse, vectors, topics, *near, match_rules(self.rules, tickets))
 
-    def beliefs(self, features: Features) -> dict[str, Probabilities]:
+    def probabilities(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""
         found: dict[str, Probabilities] = {}
         read = None
         for target in _ORDER:
             if target in self.heads:
                 found[target] = self.heads[target].probabilities(features, read)
-                read = self.heads[target].without_newcomers(found[target]) if target == "category" else read
-        if self.agreement is not None:
-            found["category"] = self.agreement.agreed(found["category"], found["tier"])
+                read = self.heads[target].without_new_classes(found[target]) if target == "category" else read
+        if self.label_consistency is not None:
+            found["category"] = self.label_consistency.made_consistent(found["category"], found["tier"])
         return {target: self.heads[target].in_traffic(values) for target, values in found.items()}
 
     def predict(
@@ -90,22 +90,24 @@ class Model:
             clearance: What the reader may see.
         """
         features = self.features(tickets, vectors)
-        beliefs = self.beliefs(features)
-        strange = novelty(features.similarity, beliefs)
+        probabilities = self.probabilities(features)
+        strange = novelty(features.similarity, probabilities)
         rare = {
-            target: excluded_share(features.near, features.similarity, codes)
-            for target, codes in self.history.codes.items()
+            target: excluded_share(features.near, features.similarity, label_ids)
+            for target, label_ids in self.history.label_ids.items()
         }
         return [
             Prediction(
-                beliefs={target: self._ranked(target, values[row]) for target, values in beliefs.items()},
+                probabilities={target: self._ranked(target, values[row]) for target, values in probabilities.items()},
                 novelty=float(strange[row]),
                 language=ticket.language or detect_language(ticket.text),
                 excluded={target: float(values[row]) for target, values in rare.items()},
-                sets={target: self._likely(target, values[row]) for target, values in beliefs.items()},
+                sets={target: self._likely(target, values[row]) for target, values in probabilities.items()},
                 words=len(words_of(ticket.text)),
                 truncated=truncated[row],
-                explanation=self._explanation(ticket, vectors[row], row, beliefs, features.fitting[row], clearance)
+                explanation=self._explanation(
+                    ticket, vectors[row], row, probabilities, features.rule_matches[row], clearance
+                )
                 if explain
                 else Explanation(),
             )
@@ -128,21 +130,21 @@ class Model:
         ticket: Ticket,
         vector: NDArray[np.float32],
         row: int,
-        beliefs: Mapping[str, Probabilities],
-        fitting: NDArray[np.bool_],
+        probabilities: Mapping[str, Probabilities],
+        rule_matches: NDArray[np.bool_],
         clearance: int,
     ) -> Explanation:
         """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen."""
         target = next(name for name in reversed(_ORDER) if name in self.heads)
-        head, ranked = self.heads[target], np.argsort(-beliefs[target][row], kind="stable")
+        head, ranked = self.heads[target], np.argsort(-probabilities[target][row], kind="stable")
         top, rival = int(ranked[0]), int(ranked[1])
 
-        def pushes(label: int, over: int | None) -> dict[str, float]:
-            by_words = push(self.lexicon, self.fields, head, ticket, label, over)
-            return by_words | push_of_rule(self.rules, head, fitting, label, over)
+        def contributions(label: int, over: int | None) -> dict[str, float]:
+            by_words = contribution(self.vectorizer, self.fields, head, ticket, label, over)
+            return by_words | rule_contribution(self.rules, head, rule_matches, label, over)
 
         return Explanation(
-            terms=strongest(pushes(top, None)),
-            against=strongest({term: weight for term, weight in pushes(rival, top).items() if weight > 0}),
+            terms=strongest(contributions(top, None)),
+            against=strongest({term: weight for term, weight in contributions(rival, top).items() if weight > 0}),
             similar=self.history.similar(vector, SIMILAR_SHOWN, clearance >= self.sensitive_clearance),
         )

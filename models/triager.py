@@ -18,7 +18,7 @@ from triage.rules.book import RuleBook, check_labels
 from triage.ticket import Ticket
 
 
-class Believer(Protocol):
+class Predictor(Protocol):
     """What the door needs of a bundle: beliefs about tickets, and the gate, policy and rules certified with them."""
 
     @property
@@ -51,7 +51,7 @@ class Triager:
     """
 
     def __init__(
-        self, bundle: Believer | None = None, *, policy: Policy | None = None, rules: RuleBook | None = None
+        self, bundle: Predictor | None = None, *, policy: Policy | None = None, rules: RuleBook | None = None
     ) -> None:
         self.bundle = bundle
         self.policy = policy or (bundle.policy if bundle else default_policy())
@@ -83,11 +83,11 @@ class Triager:
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
         """
-        beliefs: Sequence[Prediction | None] = [None] * len(tickets)
+        probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
-            beliefs = self.bundle.predict(tickets, explain=explain, clearance=clearance)
+            probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
         decided = (
-            decide(ticket, belief, self.gate, self.rules, self.policy)
-            for ticket, belief in zip(tickets, beliefs, strict=True)
+            decide(ticket, prediction, self.gate, self.rules, self.policy)
+            for ticket, prediction in zip(tickets, probabilities, strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]

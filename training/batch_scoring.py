@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.triager import Triager
-from training.data.cells import BadCell, text_of
+from training.data.cells import BadCell, parse_text
 from training.data.columns import assign
 from training.data.dataset import parse_row
 from training.data.readers import RawRow, Source, open_source
@@ -77,15 +77,15 @@ def score(
     try:
         done = _resume(partial, _fingerprint(triager, data, roles))
         scored = Scored(rows=done, resumed=done)
-        tell = progress(source.rows, done) if progress is not None else None
+        log = progress(source.rows, done) if progress is not None else None
         rows = islice(source.read(list(roles.values())), done, None)
         with partial.open("a", encoding="utf-8") as file:
             while batch := list(islice(rows, _BATCH)):
                 for decision in _decide(triager, source, roles, batch, scored):
                     file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
                 file.flush()
-                if tell is not None:
-                    tell(len(batch))
+                if log is not None:
+                    log(len(batch))
         if not scored.rows:
             partial.unlink()
             raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
@@ -144,7 +144,7 @@ def unscorable(triager: Triager, ticket_id: str) -> Decision:
 
 def _id_of(raw: RawRow, roles: Mapping[str, str]) -> str:
     try:
-        return (text_of(raw.cells.get(roles.get("id", "")), "id") or "").strip()
+        return (parse_text(raw.cells.get(roles.get("id", "")), "id") or "").strip()
     except BadCell:
         return ""
 

@@ -24,21 +24,21 @@ from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import exported_encoder
 from training.encoders.selection import (
-    Adapted,
-    Verdict,
-    adapt_encoder,
-    adaptable,
-    adaptation_facts,
-    contest,
-    is_adapted,
+    EncoderComparison,
+    FineTuned,
+    compare_encoders,
+    fine_tune_encoder,
+    fine_tuning_facts,
+    is_fine_tuned,
+    refuse_not_tunable,
 )
-from training.ensemble.model import Learned, labels_of, learn, relearn
+from training.ensemble.model import FittedModel, fit_model, labels_of, refit_model
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
-from training.gate.gate import Evidence, build_gate, evidence_of, languages_of
-from training.provenance import Certified, facts_of
+from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
+from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
 from triage.policy.model import Policy
@@ -48,10 +48,10 @@ from triage.rules.toml_file import read_rules
 
 CALIBRATION_SHARE, CALIBRATION_ROWS, LEAST_CALIBRATION = 0.1, 4000, 1000
 GUIDE_ROWS, RULE_PRECISION_ROWS = 4000, 5
-Teller = Callable[[str], object]
+Log = Callable[[str], object]
 
 
-def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Teller | None = None) -> Trained:
+def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log | None = None) -> Trained:
     """Train a bundle: read, split, embed, learn, certify, replay the part set aside, learn from everything, save.
 
     What is reported was measured on rows that the model had not seen; the bundle saved is then fitted on all rows but
@@ -60,20 +60,20 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, tell: Tell
     Args:
         settings: What to do.
         encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
-        tell: Told of each step in a few words; None writes to stderr.
+        log: Told of each step in a few words; None writes to stderr.
 
     Raises:
         TriageError: If the settings, the files or the labels do not allow it; nothing is left at `settings.out`.
     """
-    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    say = log or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
     if settings.adapt is not None:
-        adaptable(settings.encoder, given=encoder is not None)
+        refuse_not_tunable(settings.encoder, given=encoder is not None)
     with tempfile.TemporaryDirectory(prefix="triage-") as workshop:
         return _train(settings, encoder, say, Path(workshop))
 
 
-def _train(settings: TrainSettings, encoder: Encoder | None, say: Teller, workshop: Path) -> Trained:
+def _train(settings: TrainSettings, encoder: Encoder | None, say: Log, workshop: Path) -> Trained:
     policy, dataset = _read(settings, say)
     rules = rules_for(policy, settings.rules, NO_RULES if settings.policy == LEARN else default_rules())
     chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, say)
@@ -81,16 +81,16 @@ def _train(settings: TrainSettings, encoder: Encoder | None, say: Teller, worksh
     say(f"embedding {len(dataset)} tickets")
     vectors = cached.encode([row.ticket.text for row in dataset.rows])
     parts = split(dataset, settings.seed)
-    units = _units(dataset, parts)
+    groups = _units(dataset, parts)
     say(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
     run = _Run(
-        settings, policy, rules, dataset.rows, vectors, units, parts.kind == "group", cached, labels_of(dataset.rows)
+        settings, policy, rules, dataset.rows, vectors, groups, parts.kind == "group", cached, labels_of(dataset.rows)
     )
     first = run.certified(parts.train)
     adaptation: dict[str, Any] | None = None
     if settings.adapt is not None:
         run, first, adapted, verdict = run.adapted(parts.train, first, workshop, say)
-        adaptation = adaptation_facts(adapted, verdict)
+        adaptation = fine_tuning_facts(adapted, verdict)
         if adapted is not None and verdict is not None and verdict.wins:
             chosen, files = adapted.encoder, adapted.files
     say("replaying the part set aside")
@@ -98,13 +98,13 @@ def _train(settings: TrainSettings, encoder: Encoder | None, say: Teller, worksh
     say("learning from all tickets")
     final = run.certified(np.arange(len(dataset)), first)
     facts = facts_of(settings, dataset, parts, first, final, measured, adaptation)
-    bundle = replace_encoder(final.bundle, chosen)
+    bundle = with_encoder(final.bundle, chosen)
     saved = save_bundle(settings.out, bundle, facts, encoder_files=files, extras={FILE: json_bytes(record)})
     say(f"saved {settings.out}")
     return Trained(saved, settings.out, dataset, parts, measured)
 
 
-def replace_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
+def with_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
     """Return the bundle with another encoder in it."""
     return Bundle(bundle.model, encoder, bundle.gate, bundle.policy, bundle.rules, bundle.manifest)
 
@@ -118,22 +118,22 @@ class _Run:
     rules: RuleBook
     rows: list[LabelledTicket]
     vectors: NDArray[np.float32]
-    units: NDArray[np.int64]
+    groups: NDArray[np.int64]
     grouped: bool
     encoder: Encoder
     labels: Mapping[str, tuple[str, ...]]
-    adapted_to: Adapted | None = None
+    adapted_to: FineTuned | None = None
 
     def adapted(
-        self, places: NDArray[np.int64], plain: Certified, workshop: Path, say: Teller
-    ) -> tuple[_Run, Certified, Adapted | None, Verdict | None]:
+        self, places: NDArray[np.int64], plain: CertifiedModel, workshop: Path, say: Log
+    ) -> tuple[_Run, CertifiedModel, FineTuned | None, EncoderComparison | None]:
         """Try an adapted encoder; return the run and the model that go on, and how it came."""
         places = self._usable(places)
         learned = np.setdiff1d(places, self._calibration(places, self._spent(None)))
         assert self.settings.adapt is not None
-        found = adapt_encoder(
-            self.settings.encoder, self.rows, self.vectors, self.units, learned, self.labels, self.settings.adapt,
-            workshop / "encoder", seed=self.settings.seed, tell=say,
+        found = fine_tune_encoder(
+            self.settings.encoder, self.rows, self.vectors, self.groups, learned, self.labels, self.settings.adapt,
+            workshop / "encoder", seed=self.settings.seed, log=say,
         )  # fmt: skip
         if found is None:
             return self, plain, None, None
@@ -142,14 +142,16 @@ class _Run:
         challenger = replace(self, encoder=cached, vectors=vectors, adapted_to=found)
         say("learning around the adapted encoder")
         second = challenger.certified(places)
-        verdict = contest(plain.learned, second.learned, [self.rows[place] for place in learned], self.units[learned])
+        verdict = compare_encoders(
+            plain.learned, second.learned, [self.rows[place] for place in learned], self.groups[learned]
+        )
         say(f"adaptation {verdict}")
         return (challenger, second, found, verdict) if verdict.wins else (self, plain, found, verdict)
 
     def _usable(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         return places[[self.rows[place].weight > 0 for place in places]]
 
-    def certified(self, places: NDArray[np.int64], before: Certified | None = None) -> Certified:
+    def certified(self, places: NDArray[np.int64], before: CertifiedModel | None = None) -> CertifiedModel:
         """Learn from some rows and choose the gate: on a part of its own where there are many, else cross-fitted.
 
         Args:
@@ -159,59 +161,63 @@ class _Run:
         places = self._usable(places)
         held = self._calibration(places, self._spent(before))
         fitted = np.setdiff1d(places, held)
-        rows, vectors, units = [self.rows[place] for place in fitted], self.vectors[fitted], self.units[fitted]
+        rows, vectors, groups = [self.rows[place] for place in fitted], self.vectors[fitted], self.groups[fitted]
         if before is not None and len(held):
-            model = relearn(before.learned, rows, vectors, self.policy, seed=self.settings.seed)
+            model = refit_model(before.learned, rows, vectors, self.policy, seed=self.settings.seed)
             learned = before.learned
-            guide = None
+            tuning_scores = None
         else:
-            learned = learn(
-                rows, vectors, units, self.policy, rules=self.rules, labels=self.labels, grouped=self.grouped,
+            learned = fit_model(
+                rows, vectors, groups, self.policy, rules=self.rules, labels=self.labels, grouped=self.grouped,
                 seed=self.settings.seed,
                 seen=None if self.adapted_to is None else self.adapted_to.seen[fitted],
                 plain=None if self.adapted_to is None else self.adapted_to.plain,
             )  # fmt: skip
             model = learned.model
-            guide = self._guide(learned, rows, GUIDE_ROWS if len(held) else len(rows))
+            tuning_scores = self._guide(learned, rows, GUIDE_ROWS if len(held) else len(rows))
         held_rows = [self.rows[place] for place in held]
         if len(held):
             features = model.features([row.ticket for row in held_rows], self.vectors[held])
-            evidence = evidence_of(held_rows, model.beliefs(features), features, model.history)
+            calibration_scores = calibration_scores_of(
+                held_rows, model.probabilities(features), features, model.history
+            )
         else:
-            evidence, guide = _not_none(guide), None
+            calibration_scores, tuning_scores = _not_none(tuning_scores), None
         kind = "set aside" if len(held) else "cross-fitted"
-        return self._gated(learned, model, evidence, guide, rows, f"{kind}, {len(evidence.rows)} rows")
+        return self._gated(
+            learned, model, calibration_scores, tuning_scores, rows, f"{kind}, {len(calibration_scores.rows)} rows"
+        )
 
-    def _guide(self, learned: Learned, rows: list[LabelledTicket], most: int) -> Evidence:
+    def _guide(self, learned: FittedModel, rows: list[LabelledTicket], most: int) -> CalibrationScores:
         """Return what cross-fitted models believed about their own rows, or about some of them."""
-        places = learned.judged
+        places = learned.out_of_fold
         if len(places) > most:
             places = np.sort(np.random.default_rng(self.settings.seed).choice(places, most, replace=False))
-        beliefs = {target: values[places] for target, values in learned.beliefs.items()}
+        probabilities = {target: values[places] for target, values in learned.probabilities.items()}
         chosen = rows if len(places) == len(rows) else [rows[int(place)] for place in places]
-        return evidence_of(chosen, beliefs, learned.features.near_of(places), learned.model.history)
+        return calibration_scores_of(chosen, probabilities, learned.features.near_of(places), learned.model.history)
 
     def _gated(
         self,
-        learned: Learned,
+        learned: FittedModel,
         model: Any,
-        evidence: Evidence,
-        guide: Evidence | None,
+        calibration_scores: CalibrationScores,
+        tuning_scores: CalibrationScores | None,
         rows: list[LabelledTicket],
         calibration: str,
-    ) -> Certified:
+    ) -> CertifiedModel:
         languages = languages_of(rows, self.settings.seed)
         gate, floors, certificates = build_gate(
-            evidence, self.policy, languages,
-            target_risk=self.settings.target_risk, confidence=self.settings.confidence, guide=guide,
+            calibration_scores, self.policy, languages,
+            target_risk=self.settings.target_risk, confidence=self.settings.confidence, tuning_scores=tuning_scores,
             per_class=self.settings.per_class,
         )  # fmt: skip
         measured = replay(self.rules, self.policy, rows)
         rules = self.rules.measured(precisions(measured, RULE_PRECISION_ROWS))
         bundle = Bundle(replace(model, set_floors=floors), self.encoder, gate, self.policy, rules)
-        return Certified(bundle, learned, certificates, calibration)
+        return CertifiedModel(bundle, learned, certificates, calibration)
 
-    def _spent(self, before: Certified | None) -> NDArray[np.bool_]:
+    def _spent(self, before: CertifiedModel | None) -> NDArray[np.bool_]:
         """Say which rows the encoder was adapted to, or a combination and its calibration were fitted on already."""
         spent = np.zeros(len(self.rows), dtype=bool)
         if self.adapted_to is not None:
@@ -229,14 +235,14 @@ class _Run:
         wanted = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(places)))
         if self.grouped or wanted < LEAST_CALIBRATION:
             return np.zeros(0, dtype=np.int64)
-        names, unit = np.unique(self.units[places], return_inverse=True)
+        names, unit = np.unique(self.groups[places], return_inverse=True)
         order = np.random.default_rng(self.settings.seed + 1).permutation(len(names))
         order = order[np.bincount(unit, spent[places])[order] == 0]
         sizes = np.bincount(unit)[order]
         chosen = order[np.cumsum(sizes) <= wanted]
         return places[np.isin(unit, chosen)]
 
-    def replayed(self, certified: Certified, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def replayed(self, certified: CertifiedModel, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Put rows through the one door; return the figures, and the record of what was answered."""
         triager = Triager(certified.bundle)
         answers = ask(triager, [self.rows[place] for place in places])
@@ -244,12 +250,12 @@ class _Run:
         return measured, record_of(triager, answers, measured).to_document()
 
 
-def _not_none(evidence: Evidence | None) -> Evidence:
-    assert evidence is not None
-    return evidence
+def _not_none(calibration_scores: CalibrationScores | None) -> CalibrationScores:
+    assert calibration_scores is not None
+    return calibration_scores
 
 
-def _read(settings: TrainSettings, say: Teller) -> tuple[Policy, Dataset]:
+def _read(settings: TrainSettings, say: Log) -> tuple[Policy, Dataset]:
     dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
     say(f"read {len(dataset)} tickets")
     policy = learn_policy(dataset, settings.tier_order) if settings.policy == LEARN else _policy(settings)
@@ -270,14 +276,14 @@ def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBoo
     return rules
 
 
-def open_encoder(name: str, say: Teller) -> tuple[Encoder, Path | None]:
+def open_encoder(name: str, say: Log) -> tuple[Encoder, Path | None]:
     """Return an encoder and the directory of its ONNX files, None where it has none."""
     kind, colon, source = name.partition(":")
     if colon and kind == "sentence-transformers":
         return SentenceTransformerEncoder(source), None
     say(f"encoder {name}")
     folder = exported_encoder(name)
-    if is_adapted(folder):
+    if is_fine_tuned(folder):
         say("this encoder was adapted to tickets before: on the same tickets confidence comes out too high")
     return OnnxEncoder(folder), folder
 

@@ -10,14 +10,14 @@ from models.bundle.bundle import Bundle
 from training.data.dataset import Dataset
 from training.data.labels import learnable
 from training.data.split import Split
-from training.ensemble.model import Learned
+from training.ensemble.model import FittedModel
 from training.gate.gate import Certificates, certificate_facts
-from training.stages import FULL, ladder_facts
+from training.stages import FULL, stage_facts
 from training.task import LEARN, TrainSettings
 
 
 @dataclass(frozen=True)
-class Certified:
+class CertifiedModel:
     """A model with its gate, on some of the rows.
 
     Attributes:
@@ -28,7 +28,7 @@ class Certified:
     """
 
     bundle: Bundle
-    learned: Learned
+    learned: FittedModel
     certificates: Mapping[str, Certificates]
     calibration: str
 
@@ -37,8 +37,8 @@ def facts_of(
     settings: TrainSettings,
     dataset: Dataset,
     parts: Split,
-    first: Certified,
-    final: Certified,
+    first: CertifiedModel,
+    final: CertifiedModel,
     measured: Mapping[str, Any],
     adaptation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def facts_of(
             "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
         },
         "metrics": headline(measured),
-        "ladder": ladder_facts(FULL, final.bundle.policy, dataset.rows),
+        "ladder": stage_facts(FULL, final.bundle.policy, dataset.rows),
     }
     return found if adaptation is None else {**found, "adaptation": dict(adaptation)}
 

@@ -30,7 +30,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Rung:
+class Stage:
     """Where a bundle stands.
 
     Attributes:
@@ -44,21 +44,21 @@ class Rung:
     needs: tuple[str, ...]
 
 
-def ladder_facts(rung: str, policy: Policy, rows: Sequence[LabelledTicket]) -> dict[str, Any]:
+def stage_facts(stage: str, policy: Policy, rows: Sequence[LabelledTicket]) -> dict[str, Any]:
     """Return what the manifest says of the ladder: the rung, and the tickets of each of the policy's labels."""
     tickets = {}
     for target in TARGETS:
         counts = Counter(row.labels[target] for row in rows if target in row.labels and row.weight > 0)
         listed = (*(entry.label for entry in policy.entries(target)), *sorted(counts))
         tickets[target] = {label: counts[label] for label in listed}
-    return {"rung": rung, "tickets": {target: counts for target, counts in tickets.items() if counts}}
+    return {"rung": stage, "tickets": {target: counts for target, counts in tickets.items() if counts}}
 
 
-def rung_of(manifest: Mapping[str, Any]) -> Rung:
+def stage_of(manifest: Mapping[str, Any]) -> Stage:
     """Return the rung that a bundle stands on, by its manifest; one that does not say was trained in full."""
     ladder = manifest.get("ladder", {})
     name = ladder.get("rung", FULL)
-    return Rung(name, _MEANS.get(name, ""), tuple(_needs(name, ladder, manifest)))
+    return Stage(name, _MEANS.get(name, ""), tuple(_needs(name, ladder, manifest)))
 
 
 def _needs(name: str, ladder: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:

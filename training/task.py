@@ -11,7 +11,7 @@ from models.bundle.bundle import Bundle
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.encoders.onnx_export import DEFAULT_ENCODER
-from training.encoders.schedule import Effort
+from training.encoders.schedule import TrainingBudget
 
 LEARN = "learn"
 """What `TrainSettings.policy` says to take the labels as the data has them."""
@@ -49,7 +49,7 @@ class TrainSettings:
     per_class: bool = False
     seed: int = 0
     skip_bad_rows: bool = False
-    adapt: Effort | None = None
+    adapt: TrainingBudget | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from triage.decision import Automation, Decision, Reason, Source, Verdict
+from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.gate import Gate
 from triage.policy.model import Policy
 from triage.prediction import Explanation, Prediction
@@ -22,36 +22,40 @@ def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: Rul
         rules: Bypass and fallback rules, the last of them catching all.
         policy: Which labels there are, how they fold, and what may be automatic.
     """
-    belief = prediction and _in_terms_of(policy, prediction)
-    reasons = {target: gate.reason(target, belief) for target in policy.targets}
-    verdicts = {target: _verdict(target, reasons[target], ticket, belief, rules, policy) for target in policy.targets}
+    prediction = prediction and _in_terms_of(policy, prediction)
+    reasons = {target: gate.reason(target, prediction) for target in policy.targets}
+    verdicts = {
+        target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
+    }
     if not policy.is_legal(*(_automatic_label(verdicts.get(target)) for target in ("tier", "category"))):
         for target, verdict in verdicts.items():
             if verdict.source is Source.MODEL:
-                verdicts[target] = _folded(_suggest(target, Reason.ILLEGAL_PAIR, ticket, belief, rules), target, policy)
-    return _decision(ticket, belief, verdicts, policy)
+                verdicts[target] = _folded(
+                    _suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy
+                )
+    return _decision(ticket, prediction, verdicts, policy)
 
 
 def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
     """Fold and rank the beliefs as this desk's policy has it."""
-    beliefs = {target: policy.rank(target, scores) for target, scores in prediction.beliefs.items()}
+    probabilities = {target: policy.rank(target, scores) for target, scores in prediction.probabilities.items()}
     sets = {
         target: tuple(dict.fromkeys(policy.fold(target, label) for label in labels))
         for target, labels in prediction.sets.items()
     }
-    return replace(prediction, beliefs=beliefs, sets=sets)
+    return replace(prediction, probabilities=probabilities, sets=sets)
 
 
 def _verdict(
-    target: str, reason: Reason, ticket: Ticket, belief: Prediction | None, rules: RuleBook, policy: Policy
-) -> Verdict:
+    target: str, reason: Reason, ticket: Ticket, prediction: Prediction | None, rules: RuleBook, policy: Policy
+) -> TargetDecision:
     rule = rules.bypass(ticket, target)
     if rule is not None:
         label, alternatives = (
             policy.fold(target, str(rule.names(target))),
-            belief.beliefs.get(target, ()) if belief else (),
+            prediction.probabilities.get(target, ()) if prediction else (),
         )
-        return Verdict(
+        return TargetDecision(
             label,
             Automation.AUTOMATIC,
             Source.BYPASS_RULE,
@@ -60,29 +64,31 @@ def _verdict(
             alternatives,
             rule=rule.name,
         )
-    top = belief.top(target) if belief else None
-    if reason is Reason.CONFIDENT and belief is not None and top is not None:
+    top = prediction.top(target) if prediction else None
+    if reason is Reason.CONFIDENT and prediction is not None and top is not None:
         automation = Automation.AUTOMATIC if policy.may_automate(target, top.label) else Automation.SUGGESTED
-        return Verdict(
+        return TargetDecision(
             top.label,
             automation,
             Source.MODEL,
             reason,
             top.probability,
-            belief.beliefs[target],
-            belief.sets.get(target, ()),
+            prediction.probabilities[target],
+            prediction.sets.get(target, ()),
         )
-    return _folded(_suggest(target, reason, ticket, belief, rules), target, policy)
+    return _folded(_suggest(target, reason, ticket, prediction, rules), target, policy)
 
 
-def _suggest(target: str, reason: Reason, ticket: Ticket, belief: Prediction | None, rules: RuleBook) -> Verdict:
+def _suggest(
+    target: str, reason: Reason, ticket: Ticket, prediction: Prediction | None, rules: RuleBook
+) -> TargetDecision:
     """Suggest by a specific rule, else by the model's best guess, else by the catch-all rule, else leave it blank."""
-    alternatives = belief.beliefs.get(target, ()) if belief else ()
-    likely = belief.sets.get(target, ()) if belief else ()
+    alternatives = prediction.probabilities.get(target, ()) if prediction else ()
+    likely = prediction.sets.get(target, ()) if prediction else ()
     rule = rules.fallback(ticket, target)
     if rule is not None:
         confidence = rule.precision.get(target)
-        return Verdict(
+        return TargetDecision(
             rule.names(target),
             Automation.SUGGESTED,
             Source.FALLBACK_RULE,
@@ -94,24 +100,28 @@ def _suggest(target: str, reason: Reason, ticket: Ticket, belief: Prediction | N
         )
     if alternatives:
         top = alternatives[0]
-        return Verdict(top.label, Automation.SUGGESTED, Source.MODEL, reason, top.probability, alternatives, likely)
+        return TargetDecision(
+            top.label, Automation.SUGGESTED, Source.MODEL, reason, top.probability, alternatives, likely
+        )
     rule = rules.catch_all
     label = rule.names(target)
     automation = Automation.BLANK if label is None else Automation.SUGGESTED
-    return Verdict(
+    return TargetDecision(
         label, automation, Source.DEFAULT, reason, rule.precision.get(target), alternatives, likely, rule.name
     )
 
 
-def _folded(verdict: Verdict, target: str, policy: Policy) -> Verdict:
+def _folded(verdict: TargetDecision, target: str, policy: Policy) -> TargetDecision:
     return replace(verdict, label=policy.fold(target, verdict.label)) if verdict.label else verdict
 
 
-def _automatic_label(verdict: Verdict | None) -> str | None:
+def _automatic_label(verdict: TargetDecision | None) -> str | None:
     return verdict.label if verdict is not None and verdict.automation is Automation.AUTOMATIC else None
 
 
-def _decision(ticket: Ticket, belief: Prediction | None, verdicts: dict[str, Verdict], policy: Policy) -> Decision:
+def _decision(
+    ticket: Ticket, prediction: Prediction | None, verdicts: dict[str, TargetDecision], policy: Policy
+) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     held = [verdict for verdict in verdicts.values() if verdict.automation is not Automation.AUTOMATIC]
     leading = held[0] if held else next(iter(verdicts.values()))
@@ -131,8 +141,8 @@ def _decision(ticket: Ticket, belief: Prediction | None, verdicts: dict[str, Ver
         questions=policy.questions(tier, category, rival=rivals[0] if doubtful and rivals else None),
         hand_over=policy.hand_over(tier, category),
         policy_version=policy.version,
-        novelty=belief.novelty if belief else None,
-        language=belief.language if belief else ticket.language,
-        truncated=belief.truncated if belief else False,
-        explanation=belief.explanation if belief else Explanation(),
+        novelty=prediction.novelty if prediction else None,
+        language=prediction.language if prediction else ticket.language,
+        truncated=prediction.truncated if prediction else False,
+        explanation=prediction.explanation if prediction else Explanation(),
     )

@@ -43,7 +43,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TargetDecision:
     """The outcome for one target.
 
     Attributes:
@@ -75,7 +75,7 @@ class Decision:
     """
 
     ticket_id: str
-    targets: Mapping[str, Verdict]
+    targets: Mapping[str, TargetDecision]
     resolver_group: str | None
     automation: Automation
     source: Source

@@ -64,7 +64,7 @@ class Gate:
         """
         if prediction is None:
             return Reason.MODEL_UNAVAILABLE
-        scores = prediction.beliefs.get(target, ())
+        scores = prediction.probabilities.get(target, ())
         if not scores:
             return Reason.NO_HEAD
         unreadable = self._unreadable(target, prediction)

@@ -50,7 +50,7 @@ class Prediction:
     """The model's belief about one ticket.
 
     Attributes:
-        beliefs: Per target with a head, every label with its probability, most probable first.
+        probabilities: Per target with a head, every label with its probability, most probable first.
         novelty: How strange the ticket is to the desk's history; grows with strangeness, typically in [0, 2].
         language: Detected ISO 639-1 code; None where the text is too short to tell.
         excluded: Per target, the share of the nearest tickets whose label was too rare to learn, in [0, 1].
@@ -60,7 +60,7 @@ class Prediction:
         explanation: Empty unless it was asked for.
     """
 
-    beliefs: Mapping[str, tuple[Score, ...]]
+    probabilities: Mapping[str, tuple[Score, ...]]
     novelty: float = 0.0
     language: str | None = None
     excluded: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -71,5 +71,5 @@ class Prediction:
 
     def top(self, target: str) -> Score | None:
         """Return the most probable label of a target, or None without a head for it."""
-        scores = self.beliefs.get(target, ())
+        scores = self.probabilities.get(target, ())
         return scores[0] if scores else None

@@ -34,10 +34,12 @@ def store(arguments: list[str]) -> int:
     restoring.add_argument("file", type=Path, metavar="FILE")
     restoring.add_argument("--replace", action="store_true", help="keep no copy of what the store has now")
     restoring.set_defaults(do=_restore)
-    forgetting = verbs.add_parser("forget", help="remove the texts of a ticket and everything made of them")
-    forgetting.add_argument("ticket", metavar="TICKET", help="the helpdesk's id of the ticket")
-    forgetting.add_argument("--source", metavar="DESK", help="the helpdesk that the id belongs to (default: every one)")
-    forgetting.set_defaults(do=_forget)
+    drop_tokens = verbs.add_parser("forget", help="remove the texts of a ticket and everything made of them")
+    drop_tokens.add_argument("ticket", metavar="TICKET", help="the helpdesk's id of the ticket")
+    drop_tokens.add_argument(
+        "--source", metavar="DESK", help="the helpdesk that the id belongs to (default: every one)"
+    )
+    drop_tokens.set_defaults(do=_forget)
     retention = verbs.add_parser("retention", help="remove tickets past their retention, with everything about them")
     retention.add_argument(
         "--days", type=float, metavar="N", help="age from which they go (default: TRIAGE_RETENTION_DAYS)"

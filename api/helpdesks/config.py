@@ -100,7 +100,7 @@ class _DeskTable(_Table):
 
 
 @dataclass(frozen=True)
-class Desk:
+class HelpdeskConfig:
     """A helpdesk: how it signs, what its fields are called, and how it is told.
 
     Attributes:
@@ -126,7 +126,7 @@ class Desk:
     authorization: str | None = field(default=None, repr=False)
 
 
-def load_desks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, Desk]:
+def load_desks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, HelpdeskConfig]:
     """Read the file of helpdesks; none of them where there is no file.
 
     Raises:
@@ -152,7 +152,7 @@ def load_desks(path: Path | None, environment: Mapping[str, str] | None = None) 
     return {name: desk for name, desk in desks.items() if desk is not None}
 
 
-def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> Desk | None:
+def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> HelpdeskConfig | None:
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64 or name == "api":
         problems.append(f"{name!r} is no name of a desk: use letters, digits, - and _, and not 'api'")
         return None
@@ -171,7 +171,7 @@ def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[
     variable = read.update.authorization if read.update else None
     if variable is not None and variable not in environment:
         problems.append(f"{name}.update.authorization: the environment variable {variable} is not set")
-    return Desk(
+    return HelpdeskConfig(
         name,
         tuple(found),
         read.tolerance_s,

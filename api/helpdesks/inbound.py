@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.helpdesks.config import Desk
+from api.helpdesks.config import HelpdeskConfig
 from api.http.exceptions import NotAcceptable, NotSignedIn
 from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS, TicketIn, to_ticket
 from triage.ticket import MAX_CHANNEL_CHARS, Ticket
@@ -55,7 +55,7 @@ def sign(secret: bytes, timestamp: str, body: bytes, encoding: str = "hex") -> s
     return base64.b64encode(digest.digest()).decode() if encoding == "base64" else digest.hexdigest()
 
 
-def accept(desk: Desk | None, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Delivery:
+def accept(desk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Delivery:
     """Check where a webhook comes from and read it.
 
     What was signed is one of its ids: the sender's own id is not signed, and a replay could change it.
@@ -95,7 +95,7 @@ def accept(desk: Desk | None, headers: Mapping[str, str], body: bytes, now: floa
     return Delivery((signed, *([f"id:{own}"] if own else [])), _document(body))
 
 
-def ticket_of(desk: Desk, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
+def ticket_of(desk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
     """Read a ticket out of a webhook, or None where it is about something else.
 
     What a desk cannot mend is mended here: NUL characters and broken Unicode go, and what is too long is cut.
@@ -137,7 +137,7 @@ def ticket_of(desk: Desk, document: Mapping[str, Any], max_text_chars: int) -> T
         ) from None
 
 
-def correction_of(desk: Desk, document: Mapping[str, Any]) -> Correction | None:
+def correction_of(desk: HelpdeskConfig, document: Mapping[str, Any]) -> Correction | None:
     """Read a correction out of a webhook, or None where it is about something else.
 
     Raises:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from api.helpdesks.config import PLACE, Desk, Update, placeholders_of
-from api.helpdesks.ssrf_guard import Egress
+from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
+from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
-from api.store.outbox import Owed, UpdateRow
+from api.store.outbox import PendingUpdate, UpdateRow
 from api.store.repository import Repository
 from triage.errors import StoreUnavailable
 
@@ -26,7 +26,7 @@ _TRY_AGAIN = (408, 425, 429)
 log = structlog.get_logger(__name__)
 
 
-class Courier:
+class UpdateSender:
     """Sends what is owed, in a thread of its own; several processes may run one each.
 
     Args:
@@ -39,7 +39,7 @@ class Courier:
     def __init__(
         self,
         repository: Repository,
-        desks: Mapping[str, Desk],
+        desks: Mapping[str, HelpdeskConfig],
         on_settled: Callable[[str, str], object] = lambda desk, outcome: None,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
@@ -118,26 +118,28 @@ class Courier:
                 pause_s, min(LONGEST_PAUSE_S, self._first_pause_s * 2**row.attempts) * random.uniform(0.75, 1.25)
             )
             retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
-        self._repository.settle_update(row.seq, error=error, retry_at=retry_at)
+        self._repository.acknowledge_update(row.seq, error=error, retry_at=retry_at)
         outcome = "sent" if error is None else "dead" if dead else "retry"
         log.info("update_settled", desk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
         self._on_settled(row.target, outcome)
 
 
-def owed_for(desk: Desk, answer: Mapping[str, Any]) -> list[Owed]:
+def pending_update_for(desk: HelpdeskConfig, answer: Mapping[str, Any]) -> list[PendingUpdate]:
     """Return what a desk is to be told about a decision; nothing where it does not want to know."""
     if desk.update is None or answer["automation"] not in desk.update.automation:
         return []
     names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
-    return [Owed(desk.name, answer["ticket_id"], answer["decision_id"], {name: answer.get(name) for name in names})]
+    return [
+        PendingUpdate(desk.name, answer["ticket_id"], answer["decision_id"], {name: answer.get(name) for name in names})
+    ]
 
 
-def deliver(desk: Desk, update: Update, row: UpdateRow) -> httpx.Response:
-    """Send one update, and return the desk's answer; errors are those of `Egress.call`."""
+def deliver(desk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:
+    """Send one update, and return the desk's answer; errors are those of `GuardedClient.call`."""
     values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
     url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
     headers = {"Authorization": desk.authorization} if desk.authorization else {}
-    egress = Egress(frozenset(update.hosts), update.loopback, update.private)
+    egress = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
     return egress.call(
         update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
     )

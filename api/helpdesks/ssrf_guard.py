@@ -15,7 +15,7 @@ from api.http.exceptions import NotAllowed
 
 
 @dataclass(frozen=True)
-class Egress:
+class GuardedClient:
     """Where calls may go.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triage.decision import Decision, Verdict
+from triage.decision import Decision, TargetDecision
 from triage.prediction import Explanation
 
 DECIMALS = 3
@@ -43,7 +43,7 @@ def from_decision(decision: Decision, decision_id: str, *, alternatives: int = 5
     }
 
 
-def _targets(targets: Mapping[str, Verdict], alternatives: int) -> dict[str, Any]:
+def _targets(targets: Mapping[str, TargetDecision], alternatives: int) -> dict[str, Any]:
     return {
         target: {
             "label": verdict.label,

@@ -36,7 +36,7 @@ _DRAIN_S = 2.0
 log = structlog.get_logger("api.access")
 
 
-class Envelope:
+class RequestContextMiddleware:
     """Wraps the whole application; pure ASGI, so that nothing is buffered."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:

@@ -9,9 +9,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api.helpdesks.config import Desk
+from api.helpdesks.config import HelpdeskConfig
 from api.helpdesks.inbound import Correction, Delivery, accept, correction_of, ticket_of
-from api.helpdesks.outbound import Courier, owed_for
+from api.helpdesks.outbound import UpdateSender, pending_update_for
 from api.http.exceptions import NotFound, Refused, Replayed
 from api.http.openapi import problems
 from api.routes.feedback import labels_of
@@ -41,7 +41,7 @@ class Taking:
         courier: Who tells them what was decided.
     """
 
-    def __init__(self, service: Service, desks: Mapping[str, Desk], courier: Courier) -> None:
+    def __init__(self, service: Service, desks: Mapping[str, HelpdeskConfig], courier: UpdateSender) -> None:
         self.service, self.desks, self.courier = service, desks, courier
 
     async def take(self, name: str, headers: Mapping[str, str], body: bytes) -> Taken:
@@ -83,17 +83,17 @@ class Taking:
         await self._settle(desk, delivery, [])
         return Taken(outcome="ignored")
 
-    async def _decide(self, desk: Desk, delivery: Delivery, ticket: Ticket) -> Taken:
+    async def _decide(self, desk: HelpdeskConfig, delivery: Delivery, ticket: Ticket) -> Taken:
         sender = Principal(None, f"webhook {desk.name}", frozenset(), desk.clearance, source=desk.name)
         answers = await self.service.answer([ticket], sender)
         if not answers.stored:
             raise StoreUnavailable("locked", "the decision is not kept yet: send the webhook again")
         answer = answers.documents[0]
-        await self._settle(desk, delivery, owed_for(desk, answer))
+        await self._settle(desk, delivery, pending_update_for(desk, answer))
         self.courier.wake()
         return Taken(outcome="decided", decision_id=answer["decision_id"], ticket_id=ticket.id)
 
-    async def _correct(self, desk: Desk, delivery: Delivery, correction: Correction) -> Taken:
+    async def _correct(self, desk: HelpdeskConfig, delivery: Delivery, correction: Correction) -> Taken:
         repository = self.service.repository
 
         def keep() -> str:
@@ -113,15 +113,15 @@ class Taking:
         await self._settle(desk, delivery, [])
         return Taken(outcome="feedback", decision_id=decision_id, ticket_id=correction.ticket_id)
 
-    async def _refuse_replays(self, desk: Desk, delivery: Delivery) -> None:
+    async def _refuse_replays(self, desk: HelpdeskConfig, delivery: Delivery) -> None:
         def seen() -> bool:
             return any(self.service.repository.has_delivery(desk.name, one) for one in delivery.ids)
 
         if await to_thread.run_sync(seen):
             raise _replayed()
 
-    async def _settle(self, desk: Desk, delivery: Delivery, owed: list[Any]) -> None:
-        taken = await to_thread.run_sync(self.service.repository.take_delivery, desk.name, delivery.ids, owed)
+    async def _settle(self, desk: HelpdeskConfig, delivery: Delivery, pending: list[Any]) -> None:
+        taken = await to_thread.run_sync(self.service.repository.take_delivery, desk.name, delivery.ids, pending)
         if not taken:
             raise _replayed()
 

@@ -23,7 +23,7 @@ _LEAVINGS = 64
 """Over so many leavings the pace is taken: answers go out a micro-batch at a time."""
 
 
-class Door:
+class AdmissionControl:
     """Counts the requests for one ticket that are inside, and how quickly they leave.
 
     A bounded queue in front of the model is not enough: everybody who is inside takes turns on the event loop, so that

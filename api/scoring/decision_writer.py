@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from api.http.exceptions import Refused
-from api.store.rows import Attempt, Entry, Recorded
+from api.store.rows import Attempt, Entry, StoredResult
 from triage.errors import StoreUnavailable
 
 _GROUP = 64
@@ -35,7 +35,7 @@ class Store(Protocol):
         key_id: str | None = None,
         attempt: Attempt | None = None,
         patience_s: float | None = None,
-    ) -> list[Recorded]:
+    ) -> list[StoredResult]:
         """Commit decisions in one transaction."""
         ...
 
@@ -48,10 +48,10 @@ class _Job:
     source: str
     key_id: str | None
     attempt: Attempt | None
-    done: asyncio.Future[list[Recorded]]
+    done: asyncio.Future[list[StoredResult]]
 
 
-class Recorder:
+class DecisionWriter:
     """Takes decisions and tells whether they were committed in time; what was not is tried again later.
 
     Args:
@@ -106,7 +106,7 @@ class Recorder:
         key_id: str | None,
         attempt: Attempt | None = None,
         wait_s: float,
-    ) -> list[Recorded] | None:
+    ) -> list[StoredResult] | None:
         """Commit decisions, waiting for a while.
 
         Returns:
@@ -189,7 +189,7 @@ class Recorder:
         self._failures = 0
         self._share(group, recorded)
 
-    def _share(self, group: list[_Job], recorded: list[Recorded]) -> None:
+    def _share(self, group: list[_Job], recorded: list[StoredResult]) -> None:
         start = 0
         for job in group:
             count = len(job.entries)
@@ -216,7 +216,7 @@ class Recorder:
         await asyncio.sleep(pause)
 
 
-def _look_away(future: asyncio.Future[list[Recorded]]) -> None:
+def _look_away(future: asyncio.Future[list[StoredResult]]) -> None:
     """Read the outcome that nobody waits for any more, so that asyncio does not warn about it."""
     if not future.cancelled():
         future.exception()

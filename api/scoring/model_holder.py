@@ -17,7 +17,7 @@ import structlog
 
 from api.settings import Settings
 from models.bundle.bundle import load_bundle
-from models.local_store import Pointing, Shelf, parse_reference
+from models.local_store import AliasEntry, LocalModelStore, parse_reference
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
 from triage.policy.toml_file import read_policy
@@ -63,11 +63,11 @@ class AliasSource:
     def __init__(self, home: Path, reference: str) -> None:
         self.name = reference
         model, self._alias = parse_reference(reference)
-        self._shelf = Shelf(home, model)
+        self._shelf = LocalModelStore(home, model)
 
     def pointers(self) -> list[Pointer]:
         """Read the alias file."""
-        found: dict[str, Pointing] = {}
+        found: dict[str, AliasEntry] = {}
         for entry in reversed(self._shelf.history(self._alias)):
             found.setdefault(entry.version, entry)
         return [Pointer(self._shelf.path(entry.version), entry.digest or None, entry.since) for entry in found.values()]
@@ -94,7 +94,7 @@ def _mark_of(bundle: Path) -> str:
         ) from error
 
 
-class Desk:
+class ModelHolder:
     """Holds the model in use. Whoever decides takes `triager` once and keeps it to the end of the request.
 
     Args:

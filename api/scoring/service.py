@@ -14,14 +14,14 @@ from uuid import uuid4
 import structlog
 
 from api.http.answers import from_decision
-from api.scoring.admission import ARRIVED, Door
+from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.batcher import Batcher, Load, TooBusy
-from api.scoring.decision_writer import Recorder
-from api.scoring.model_holder import Desk
+from api.scoring.decision_writer import DecisionWriter
+from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
 from api.settings import Settings
 from api.store.repository import Repository
-from api.store.rows import Attempt, Entry, Recorded
+from api.store.rows import Attempt, Entry, StoredResult
 from api.telemetry import Metrics
 from models.triager import Triager
 from triage.decision import Decision
@@ -58,20 +58,20 @@ class Service:
         self.repository = repository
         self.metrics = metrics
         self.draining = False
-        self.desk = Desk(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
+        self.desk = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.batcher = Batcher(
             queue_size=settings.queue_size,
             score_batch=settings.score_batch,
             wait_s=settings.batch_wait_ms / 1000,
             on_load=self._on_load,
         )
-        self.door = Door(
+        self.door = AdmissionControl(
             settings.queue_size + settings.score_batch,
             settings.request_deadline_s,
             lambda: self.batcher.queue_s,
             self._on_turned_away,
         )
-        self.recorder = Recorder(
+        self.decision_writer = DecisionWriter(
             repository, settings.spool_size, on_spool=metrics.spooled.set, on_drop=metrics.dropped.inc
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
@@ -82,7 +82,7 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, self.desk.start)
         self.metrics.model_ready.set(int(self.desk.has_model))
         self.batcher.start()
-        self.recorder.start()
+        self.decision_writer.start()
         self._watch = asyncio.create_task(self.desk.watch(), name="watch")
 
     async def stop(self) -> None:
@@ -90,7 +90,7 @@ class Service:
         if self._watch is not None:
             self._watch.cancel()
         await self.batcher.stop()
-        await self.recorder.stop(within_s=5.0)
+        await self.decision_writer.stop(within_s=5.0)
         self.desk.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
@@ -180,9 +180,9 @@ class Service:
         ]
         for entry in entries:
             self.metrics.observe_decision(entry.answer)
-        recorded: Sequence[Recorded] | None = None
+        recorded: Sequence[StoredResult] | None = None
         try:
-            recorded = await self.recorder.record(
+            recorded = await self.decision_writer.record(
                 entries, source=principal.source, key_id=principal.key_id, attempt=attempt, wait_s=wait_s
             )
         except StoreUnavailable as error:

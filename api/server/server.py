@@ -13,7 +13,7 @@ import uvicorn
 
 from api.app import create_app
 from api.scoring.service import Service
-from api.server.slow_clients import receipt_protocol
+from api.server.slow_clients import slow_client_protocol
 from api.settings import Settings
 from api.telemetry import configure_logs
 from triage.errors import InvalidRequest
@@ -107,7 +107,7 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         announce(sock)
     config = uvicorn.Config(
         app,
-        http=receipt_protocol(settings, app.state.service.door),
+        http=slow_client_protocol(settings, app.state.service.door),
         ws="none",
         lifespan="on",
         loop="asyncio",  # uvloop takes one new connection a round: under load that starves them for seconds

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import MEDIA_TYPE, Problem, framework_problem, problem_of
-from api.scoring.admission import ARRIVED, Door
+from api.scoring.admission import ARRIVED, AdmissionControl
 from api.settings import Settings
 
 PREDICT_PATH = "/v1/predict"
@@ -22,17 +22,17 @@ class _Refused(Exception):
     """Raised inside a parser callback to stop reading a request that is answered with a status at once."""
 
 
-class ReceiptProtocol(HttpToolsProtocol):
+class SlowClientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself waits for a request's bytes for ever.
 
-    A subclass states the limits; see `receipt_protocol`.
+    A subclass states the limits; see `slow_client_protocol`.
     """
 
     header_timeout_s: float
     body_timeout_s: float
     max_url_bytes: int
     max_header_bytes: int
-    door: Door
+    door: AdmissionControl
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -163,7 +163,7 @@ class ReceiptProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _through(door: Door, app: ASGIApp, arrived: float) -> ASGIApp:
+def _through(door: AdmissionControl, app: ASGIApp, arrived: float) -> ASGIApp:
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         ARRIVED.set(arrived)
         door.enter()
@@ -175,8 +175,8 @@ def _through(door: Door, app: ASGIApp, arrived: float) -> ASGIApp:
     return inside
 
 
-def receipt_protocol(settings: Settings, door: Door) -> type[ReceiptProtocol]:
+def slow_client_protocol(settings: Settings, door: AdmissionControl) -> type[SlowClientProtocol]:
     """Return the protocol with the limits of the settings, and the door that requests for one ticket go through."""
     limits = ("header_timeout_s", "body_timeout_s", "max_url_bytes", "max_header_bytes")
     stated = {name: getattr(settings, name) for name in limits}
-    return type("ReceiptProtocolWithLimits", (ReceiptProtocol,), {**stated, "door": door})
+    return type("ReceiptProtocolWithLimits", (SlowClientProtocol,), {**stated, "door": door})

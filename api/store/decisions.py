@@ -10,16 +10,16 @@ from uuid import uuid4
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.store.idempotency import Attempts
-from api.store.rows import Attempt, DecisionRow, Entry, FeedbackRow, Recorded, digest_of, dump
+from api.store.idempotency import IdempotencyKeys
+from api.store.rows import Attempt, DecisionRow, Entry, FeedbackRow, StoredResult, digest_of, dump
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from triage.ticket import Ticket
 
 
-class Decisions(Attempts):
+class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def known(self, ticket: Ticket, source: str = "api") -> Recorded | None:
+    def known(self, ticket: Ticket, source: str = "api") -> StoredResult | None:
         """Return the decision made earlier for the same ticket id with the same text, or None.
 
         Raises:
@@ -40,7 +40,7 @@ class Decisions(Attempts):
         key_id: str | None = None,
         attempt: Attempt | None = None,
         patience_s: float | None = None,
-    ) -> list[Recorded]:
+    ) -> list[StoredResult]:
         """Commit decisions in one transaction, and return them in the same order with the answers to send.
 
         The same ticket id with the same text keeps its first decision, whatever the entry says; with another text it
@@ -72,7 +72,7 @@ class Decisions(Attempts):
                 self.remember(session, attempt, "decisions", [row.answer["decision_id"] for row in rows])
             return rows
 
-    def replay(self, attempt: Attempt) -> list[Recorded] | None:
+    def replay(self, attempt: Attempt) -> list[StoredResult] | None:
         """Return the decisions that a request with this idempotency key was answered with before, or None.
 
         Raises:
@@ -136,13 +136,13 @@ class Decisions(Attempts):
             said = feedback_by_decision(session, [row.id for row in rows])
             return [decision_row(row, said.get(row.id, ())) for row in rows]
 
-    def _answered(self, session: Session, attempt: Attempt) -> list[Recorded] | None:
+    def _answered(self, session: Session, attempt: Attempt) -> list[StoredResult] | None:
         """Return what an attempt was answered with; None where it is new, or its decisions are past their retention."""
         refs = self.refs_of(session, attempt)
         rows = _by_ids(session, refs) if refs is not None else []
         return None if refs is None or len(rows) < len(refs) else [_recorded(row, created=False) for row in rows]
 
-    def _keep(self, session: Session, entry: Entry, ticket: Ticket, source: str, key_id: str | None) -> Recorded:
+    def _keep(self, session: Session, entry: Entry, ticket: Ticket, source: str, key_id: str | None) -> StoredResult:
         digest, now = digest_of(ticket), datetime.now(UTC)
         stored = _same_text(session, source, ticket.id, digest) if ticket.id else None
         if stored is not None:
@@ -168,7 +168,7 @@ class Decisions(Attempts):
         )
         session.add(row)
         session.flush()
-        return Recorded(answer, True, stored.revision, entry.clearance)
+        return StoredResult(answer, True, stored.revision, entry.clearance)
 
 
 def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
@@ -245,8 +245,8 @@ def _by_ids(session: Session, ids: Sequence[str]) -> list[StoredDecision]:
     return [rows[one] for one in ids if one in rows]
 
 
-def _recorded(row: StoredDecision, created: bool) -> Recorded:
-    return Recorded(json.loads(row.answer), created, row.ticket.revision, row.clearance)
+def _recorded(row: StoredDecision, created: bool) -> StoredResult:
+    return StoredResult(json.loads(row.answer), created, row.ticket.revision, row.clearance)
 
 
 def decision_row(

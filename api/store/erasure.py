@@ -13,7 +13,7 @@ from sqlalchemy import CursorResult, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
-from api.store.idempotency import Attempts
+from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
 from api.store.tables import (
     StoredAttempt,
@@ -66,7 +66,7 @@ class Expired:
         return asdict(self)
 
 
-class Erasure(Attempts):
+class Erasure(IdempotencyKeys):
     """The part of the repository that removes things."""
 
     def forget(self, ticket_id: str, source: str | None = None) -> Forgotten:

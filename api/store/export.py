@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
-from api.store.idempotency import Attempts
+from api.store.idempotency import IdempotencyKeys
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
 from api.store.tables import StoredDecision, StoredTicket
 
@@ -43,7 +43,7 @@ class ExportRules:
     redactor: Redactor | None = None
 
 
-class Export(Attempts):
+class Export(IdempotencyKeys):
     """The part of the repository that turns feedback into training rows."""
 
     def training_rows(self, rules: ExportRules, left_out: Counter[str] | None = None) -> Iterator[dict[str, Any]]:

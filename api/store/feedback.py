@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound, TooMuch
 from api.store.decisions import feedback_by_decision, feedback_row
-from api.store.idempotency import Attempts
+from api.store.idempotency import IdempotencyKeys
 from api.store.rows import UNDONE, VERDICTS, Attempt, FeedbackRow
 from api.store.tables import StoredDecision, StoredFeedback
 
@@ -47,7 +47,7 @@ class Caps:
     per_agent: int | None = None
 
 
-class History(Attempts):
+class History(IdempotencyKeys):
     """The part of the repository that keeps feedback."""
 
     def feedback(

@@ -19,7 +19,7 @@ from api.store.tables import StoredAttempt
 from triage.ticket import Ticket
 
 
-class Attempts:
+class IdempotencyKeys:
     """The ground of the repository: the database, idempotency, and the form in which texts are kept.
 
     Args:

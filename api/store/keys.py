@@ -9,12 +9,12 @@ from uuid import uuid4
 from sqlalchemy import delete, or_, select
 
 from api.http.exceptions import NotAcceptable, NotFound
-from api.store.idempotency import Attempts
+from api.store.idempotency import IdempotencyKeys
 from api.store.rows import KeyRow
 from api.store.tables import StoredKey, StoredSession
 
 
-class Keys(Attempts):
+class Keys(IdempotencyKeys):
     """The part of the repository that keeps keys and sessions."""
 
     def add_key(

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
-from api.store.idempotency import Attempts
+from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
 from api.store.tables import StoredDelivery, StoredMark, StoredUpdate
 
@@ -20,7 +20,7 @@ PENDING, SENT, DEAD = "pending", "sent", "dead"
 
 
 @dataclass(frozen=True)
-class Owed:
+class PendingUpdate:
     """An update that is owed: which desk, about which ticket, and what it says."""
 
     target: str
@@ -49,10 +49,10 @@ class UpdateRow:
         return {**asdict(self), "due_at": self.due_at.isoformat(), "created_at": self.created_at.isoformat()}
 
 
-class Outbox(Attempts):
+class Outbox(IdempotencyKeys):
     """The part of the repository that keeps deliveries from helpdesks and updates to them."""
 
-    def take_delivery(self, source: str, ids: Sequence[str], owed: Sequence[Owed] = ()) -> bool:
+    def take_delivery(self, source: str, ids: Sequence[str], pending: Sequence[PendingUpdate] = ()) -> bool:
         """Note under all its ids that a delivery was taken, together with the updates that it caused.
 
         Returns:
@@ -63,7 +63,7 @@ class Outbox(Attempts):
             if any(session.get(StoredDelivery, (source, one)) is not None for one in ids):
                 return False
             session.add_all(StoredDelivery(source=source, id=one, received_at=datetime.now(UTC)) for one in ids)
-            _queue(session, owed)
+            _queue(session, pending)
             return True
 
     def has_delivery(self, source: str, delivery_id: str) -> bool:
@@ -71,10 +71,10 @@ class Outbox(Attempts):
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
 
-    def owe(self, owed: Sequence[Owed]) -> None:
+    def add_pending_update(self, pending: Sequence[PendingUpdate]) -> None:
         """Queue updates."""
         with self.database.writing() as session:
-            _queue(session, owed)
+            _queue(session, pending)
 
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
@@ -104,7 +104,7 @@ class Outbox(Attempts):
             )
             return session.scalar(query)
 
-    def settle_update(self, seq: int, *, error: str | None = None, retry_at: datetime | None = None) -> None:
+    def acknowledge_update(self, seq: int, *, error: str | None = None, retry_at: datetime | None = None) -> None:
         """Note how an update went: sent, to be tried again at a time, or dead."""
         values: dict[str, Any] = {"attempts": StoredUpdate.attempts + 1, "last_error": error}
         if error is None:
@@ -158,9 +158,9 @@ class Outbox(Attempts):
             session.merge(StoredMark(name=name, value=dump(value)))
 
 
-def _queue(session: Session, owed: Sequence[Owed]) -> None:
+def _queue(session: Session, pending: Sequence[PendingUpdate]) -> None:
     now = datetime.now(UTC)
-    for one in owed:
+    for one in pending:
         older = StoredUpdate.target == one.target, StoredUpdate.ticket_id == one.ticket_id, StoredUpdate.state != SENT
         session.execute(delete(StoredUpdate).where(*older))  # what is newer says it all; an old one must not come last
         row = StoredUpdate(

@@ -16,7 +16,7 @@ _FIRST_S, _EVERY_S = 60.0, 3600.0
 log = structlog.get_logger(__name__)
 
 
-class Upkeep:
+class RetentionJob:
     """Removes tickets past their retention, old idempotency keys, deliveries and sessions, in a thread of its own.
 
     Args:

@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StoredResult:
     """A decision as it stands in the store.
 
     Attributes:

@@ -115,8 +115,8 @@ def save_bundle(
         files |= {f"{ENCODER_FOLDER}/{name}": encoder_files / name for name in ONNX_FILES}
     vectors = bundle.encoder.encode([probe.text for probe in _PROBES])
     files["golden-vectors.npy"] = npy_bytes(vectors)
-    for name, beliefs in bundle.model.beliefs(bundle.model.features(_PROBES, vectors)).items():
-        files[f"golden-{name}.npy"] = npy_bytes(beliefs)
+    for name, probabilities in bundle.model.probabilities(bundle.model.features(_PROBES, vectors)).items():
+        files[f"golden-{name}.npy"] = npy_bytes(probabilities)
     named = {"name": bundle.encoder.name, "dim": bundle.encoder.dim, "inside": encoder_files is not None}
     write_directory(target, files, {**facts, "encoder": named})
     return load_bundle(target, encoder=None if encoder_files is not None else bundle.encoder)
@@ -174,8 +174,10 @@ def _check_answers(bundle: Bundle, golden: Mapping[str, Any], name: str) -> None
     vectors = golden["vectors"]
     if vectors.shape != (len(_PROBES), bundle.encoder.dim):
         raise BundleMismatch(f"bundle {name!r} was saved with an encoder of another size; train it again")
-    for target, beliefs in bundle.model.beliefs(bundle.model.features(_PROBES, vectors)).items():
-        if beliefs.shape != golden[target].shape or not np.allclose(beliefs, golden[target], atol=_TOLERANCE):
+    for target, probabilities in bundle.model.probabilities(bundle.model.features(_PROBES, vectors)).items():
+        if probabilities.shape != golden[target].shape or not np.allclose(
+            probabilities, golden[target], atol=_TOLERANCE
+        ):
             raise BundleMismatch(f"bundle {name!r} does not answer as when it was saved ({target}); train it again")
     fresh = bundle.encoder.encode([probe.text for probe in _PROBES])
     if float((fresh * vectors).sum(axis=1).min()) < _MIN_COSINE:

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.atomic_write import Array, array_of
-from models.heads.base_estimators import KernelMember, LinearMember, Member, NeighbourMember, NetworkMember, RuleMember
-from models.heads.head import Calibrator, Combiner, Head
+from models.heads.base_estimators import (
+    Estimator,
+    KernelEstimator,
+    LinearEstimator,
+    MlpEstimator,
+    NeighbourEstimator,
+    RuleEstimator,
+)
+from models.heads.head import Calibrator, Head, Stacking
 
 NETWORK_PARTS = ("inward", "threshold", "outward", "intercept")
 KERNEL_PARTS = ("centres", "weights", "intercept")
@@ -29,48 +36,50 @@ def head_facts(head: Head) -> dict[str, Any]:
     """Return what `heads.json` says of a head."""
     return {
         "labels": head.labels,
-        "members": [{"name": member.name, "kind": _kind(member)} for member in head.members],
-        "beside": [{"name": member.name, "kind": _kind(member)} for member in head.beside],
+        "members": [{"name": estimator.name, "kind": _kind(estimator)} for estimator in head.estimators],
+        "beside": [{"name": estimator.name, "kind": _kind(estimator)} for estimator in head.beside],
         "calibrator": head.calibrator.kind,
         "reads_category": head.reads_category,
-        **({} if head.newcomers is None else {"newcomers": len(head.newcomers.intercept)}),
+        **({} if head.new_classes is None else {"newcomers": len(head.new_classes.intercept)}),
     }
 
 
-def _kind(member: Member) -> str:
-    if isinstance(member, NeighbourMember):
-        return "look-alikes" if member.by_words else "neighbours"
-    kinds = {NetworkMember: "network", KernelMember: "kernel", RuleMember: "rules"}
-    return kinds.get(type(member), "linear")
+def _kind(estimator: Estimator) -> str:
+    if isinstance(estimator, NeighbourEstimator):
+        return "look-alikes" if estimator.by_words else "neighbours"
+    kinds = {MlpEstimator: "network", KernelEstimator: "kernel", RuleEstimator: "rules"}
+    return kinds.get(type(estimator), "linear")
 
 
 def head_arrays(head: Head) -> dict[str, Array]:
     """Return the arrays of a head by their names within it."""
     arrays: dict[str, Array] = {"combiner": head.combiner.weights, "combiner-bias": head.combiner.bias}
-    for member in (*head.members, *head.beside, *([head.newcomers] if head.newcomers else [])):
-        arrays |= _member_arrays(member)
+    for estimator in (*head.estimators, *head.beside, *([head.new_classes] if head.new_classes else [])):
+        arrays |= _member_arrays(estimator)
     arrays |= _calibrator_arrays(head.calibrator)
     if head.odds is not None:
         arrays["odds"] = head.odds
     return arrays
 
 
-def _member_arrays(member: Member) -> dict[str, Array]:
+def _member_arrays(estimator: Estimator) -> dict[str, Array]:
     """Name the arrays of a member; the votes of neighbours are those of the history."""
     arrays: dict[str, Array] = {}
-    if isinstance(member, NetworkMember):
-        arrays = {f"{member.name}-{part}": getattr(member, part) for part in NETWORK_PARTS}
-    if isinstance(member, KernelMember):
-        arrays = {f"{member.name}-{part}": getattr(member, part) for part in KERNEL_PARTS}
-        arrays[f"{member.name}-centres"] = member.centres.astype(np.float16)  # past tickets are rounded so already
-    if isinstance(member, RuleMember):
-        arrays = {f"{member.name}-codes": member.codes}
-    if isinstance(member, LinearMember):
-        arrays[f"{member.name}-intercept"] = member.intercept
-        if member.sparse is not None:
-            arrays[f"{member.name}-sparse"] = member.sparse
-        if member.dense is not None:
-            arrays[f"{member.name}-dense"] = member.dense
+    if isinstance(estimator, MlpEstimator):
+        arrays = {f"{estimator.name}-{part}": getattr(estimator, part) for part in NETWORK_PARTS}
+    if isinstance(estimator, KernelEstimator):
+        arrays = {f"{estimator.name}-{part}": getattr(estimator, part) for part in KERNEL_PARTS}
+        arrays[f"{estimator.name}-centres"] = estimator.centres.astype(
+            np.float16
+        )  # past tickets are rounded so already
+    if isinstance(estimator, RuleEstimator):
+        arrays = {f"{estimator.name}-codes": estimator.label_ids}
+    if isinstance(estimator, LinearEstimator):
+        arrays[f"{estimator.name}-intercept"] = estimator.intercept
+        if estimator.sparse is not None:
+            arrays[f"{estimator.name}-sparse"] = estimator.sparse
+        if estimator.dense is not None:
+            arrays[f"{estimator.name}-dense"] = estimator.dense
     return arrays
 
 
@@ -105,41 +114,43 @@ class _HeadFiles:
             raise ValueError(f"{name} of another shape")
         return array
 
-    def member(self, facts: Mapping[str, Any], codes: NDArray[np.int32], classes: int, widths: Widths) -> Member:
+    def estimator(
+        self, facts: Mapping[str, Any], label_ids: NDArray[np.int32], classes: int, widths: Widths
+    ) -> Estimator:
         name, kind = facts["name"], facts["kind"]
         if kind in ("neighbours", "look-alikes"):
-            return NeighbourMember(name, codes, classes, kind == "look-alikes")
+            return NeighbourEstimator(name, label_ids, classes, kind == "look-alikes")
         if kind == "rules":
-            spoken = self.load(f"{name}-codes", np.int32, 1)
-            if spoken.max(initial=-1) >= classes:
+            rule_labels = self.load(f"{name}-codes", np.int32, 1)
+            if rule_labels.max(initial=-1) >= classes:
                 raise ValueError(f"{name} name no label")
-            return RuleMember(name, spoken, classes)
+            return RuleEstimator(name, rule_labels, classes)
         intercept = self.load(f"{name}-intercept", np.float32, 1)
         if kind == "kernel":
             centres = self.load(f"{name}-centres", np.float16, 2).astype(np.float32)
             weights = self.maybe(f"{name}-weights", (len(centres), classes))
             if weights is None or centres.shape[1] != widths.topics + widths.dim:
                 raise ValueError(f"{name} of another shape")
-            return KernelMember(name, centres, weights, intercept)
+            return KernelEstimator(name, centres, weights, intercept)
         if kind == "network":
             threshold = self.load(f"{name}-threshold", np.float32, 1)
             inward = self.maybe(f"{name}-inward", (widths.topics + widths.dim, len(threshold)))
             outward = self.maybe(f"{name}-outward", (len(threshold), classes))
             if inward is None or outward is None:
                 raise ValueError(f"{name} without weights")
-            return NetworkMember(name, inward, threshold, outward, intercept)
+            return MlpEstimator(name, inward, threshold, outward, intercept)
         sparse = self.maybe(f"{name}-sparse", (widths.columns, classes))
-        return LinearMember(name, intercept, sparse, self.maybe(f"{name}-dense", (widths.dim, classes)))
+        return LinearEstimator(name, intercept, sparse, self.maybe(f"{name}-dense", (widths.dim, classes)))
 
-    def newcomers(self, added: int, widths: Widths) -> LinearMember:
+    def new_classes(self, added: int, widths: Widths) -> LinearEstimator:
         intercept = self.load("newcomers-intercept", np.float32, 1)
         if len(intercept) != added:
             raise ValueError("newcomers of another number")
-        return LinearMember("newcomers", intercept, None, self.maybe("newcomers-dense", (widths.dim, added)))
+        return LinearEstimator("newcomers", intercept, None, self.maybe("newcomers-dense", (widths.dim, added)))
 
 
 def head_of(
-    target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], codes: NDArray[np.int32], widths: Widths
+    target: str, facts: Mapping[str, Any], files: Mapping[str, bytes], label_ids: NDArray[np.int32], widths: Widths
 ) -> Head:
     """Build a head.
 
@@ -147,7 +158,7 @@ def head_of(
         target: ``tier`` or ``category``.
         facts: What `head_facts` said of it.
         files: All files of the model by name.
-        codes: Label code by row of the history.
+        label_ids: Label code by row of the history.
         widths: How many inputs of each kind its members may have.
 
     Raises:
@@ -156,20 +167,20 @@ def head_of(
     """
     labels, arrays = tuple(facts["labels"]), _HeadFiles(target, files)
     added = int(facts.get("newcomers", 0))
-    members, beside = (
-        tuple(arrays.member(one, codes, len(labels) - added, widths) for one in facts[part])
+    estimators, beside = (
+        tuple(arrays.estimator(one, label_ids, len(labels) - added, widths) for one in facts[part])
         for part in ("members", "beside")
     )
     return Head(
         target,
         labels,
-        members,
-        Combiner(arrays.load("combiner", np.float32, 2), arrays.load("combiner-bias", np.float32, 1)),
+        estimators,
+        Stacking(arrays.load("combiner", np.float32, 2), arrays.load("combiner-bias", np.float32, 1)),
         _calibrator(facts["calibrator"], arrays.load),
         bool(facts["reads_category"]),
         arrays.load("odds", np.float64, 1) if f"head-{target}-odds.npy" in files else None,
         beside,
-        arrays.newcomers(added, widths) if added else None,
+        arrays.new_classes(added, widths) if added else None,
     )
 
 

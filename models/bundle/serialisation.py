@@ -10,10 +10,10 @@ import numpy as np
 from models.atomic_write import array_of, json_bytes, npy_bytes
 from models.bundle.head_serialisation import Widths, head_arrays, head_facts, head_of
 from models.features.features import Fields
-from models.features.lsa import Topics
-from models.features.vectorizer import Lexicon
-from models.heads.base_estimators import RuleMember
-from models.heads.consistency import Agreement
+from models.features.lsa import LsaProjection
+from models.features.vectorizer import Vectorizer
+from models.heads.base_estimators import RuleEstimator
+from models.heads.consistency import LabelConsistency
 from models.model import Model
 from models.reference.index import NeighbourIndex
 from triage.errors import BundleTampered, TriageError
@@ -29,8 +29,8 @@ def pack_model(model: Model) -> Files:
     """Write a model as files."""
     history = model.history
     files = {
-        "lexicon.json": json_bytes({"terms": model.lexicon.terms, "pieces": model.lexicon.pieces}),
-        "lexicon-idf.npy": npy_bytes(model.lexicon.idf),
+        "lexicon.json": json_bytes({"terms": model.vectorizer.terms, "pieces": model.vectorizer.char_ngrams}),
+        "lexicon-idf.npy": npy_bytes(model.vectorizer.idf),
         "fields.json": json_bytes(model.fields.names),
         "history.json": json_bytes(
             {
@@ -55,10 +55,10 @@ def pack_model(model: Model) -> Files:
     }
     if model.rules is not NO_RULES:
         files[RULES_FILE] = dump_rules(model.rules).encode()
-    if model.agreement is not None:
-        files["agreement.npy"] = npy_bytes(model.agreement.shares)
-    for target, codes in history.codes.items():
-        files[f"history-{target}.npy"] = npy_bytes(codes)
+    if model.label_consistency is not None:
+        files["agreement.npy"] = npy_bytes(model.label_consistency.shares)
+    for target, label_ids in history.label_ids.items():
+        files[f"history-{target}.npy"] = npy_bytes(label_ids)
     for target, head in model.heads.items():
         files |= {f"head-{target}-{name}.npy": npy_bytes(array) for name, array in head_arrays(head).items()}
     return files
@@ -80,18 +80,20 @@ def unpack_model(files: Mapping[str, bytes]) -> Model:
 
 def _unpack(files: Mapping[str, bytes]) -> Model:
     words, past, heads = (json.loads(files[name]) for name in ("lexicon.json", "history.json", "heads.json"))
-    lexicon = Lexicon(tuple(words["terms"]), tuple(words["pieces"]), array_of(files, "lexicon-idf", np.float32, 1))
+    vectorizer = Vectorizer(
+        tuple(words["terms"]), tuple(words["pieces"]), array_of(files, "lexicon-idf", np.float32, 1)
+    )
     fields = Fields(tuple(json.loads(files["fields.json"])))
     directions = array_of(files, "topics-directions", np.float16, 2).astype(np.float32)
-    topics = Topics(array_of(files, "topics-columns", np.int32, 1), directions)
-    codes = {target: array_of(files, f"history-{target}", np.int32, 1) for target in past["labels"]}
+    topics = LsaProjection(array_of(files, "topics-columns", np.int32, 1), directions)
+    label_ids = {target: array_of(files, f"history-{target}", np.int32, 1) for target in past["labels"]}
     history = NeighbourIndex(
         vectors=array_of(files, "history-vectors", np.float16, 2).astype(np.float32),
         topics=array_of(files, "history-topics", np.float16, 2).astype(np.float32),
         ids=tuple(past["ids"]),
         titles=tuple(past["titles"]),
         labels={target: tuple(labels) for target, labels in past["labels"].items()},
-        codes=codes,
+        label_ids=label_ids,
         sensitive=array_of(files, "history-sensitive", np.bool_, 1),
         written={target: tuple(labels) for target, labels in past["written"].items()},
     )
@@ -101,21 +103,28 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
         len(history.ids),
         len(history.titles),
         len(history.sensitive),
-        *map(len, codes.values()),
+        *map(len, label_ids.values()),
     }
-    if len(rows) > 1 or lexicon.size != len(lexicon.idf) or topics.columns.shape != directions.shape[:1]:
+    if len(rows) > 1 or vectorizer.size != len(vectorizer.idf) or topics.columns.shape != directions.shape[:1]:
         raise ValueError("arrays of unequal length")
-    widths = Widths(lexicon.size + len(fields.names), topics.dim, history.vectors.shape[1])
-    built = {target: head_of(target, facts, files, codes[target], widths) for target, facts in heads["heads"].items()}
+    widths = Widths(vectorizer.size + len(fields.names), topics.dim, history.vectors.shape[1])
+    built = {
+        target: head_of(target, facts, files, label_ids[target], widths) for target, facts in heads["heads"].items()
+    }
     floors = {target: float(floor) for target, floor in heads["set_floors"].items()}
     rules = parse_rules(files[RULES_FILE].decode()) if RULES_FILE in files else NO_RULES
-    votes = {len(member.codes) for head in built.values() for member in head.members if isinstance(member, RuleMember)}
+    votes = {
+        len(estimator.label_ids)
+        for head in built.values()
+        for estimator in head.estimators
+        if isinstance(estimator, RuleEstimator)
+    }
     if votes - {len(rules.rules)}:
         raise ValueError("votes of other rules")
-    agreement = None
+    label_consistency = None
     if "agreement.npy" in files:
-        agreement = Agreement(array_of(files, "agreement", np.float64, 2))
-        if agreement.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
+        label_consistency = LabelConsistency(array_of(files, "agreement", np.float64, 2))
+        if label_consistency.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
             raise ValueError("agreement of another shape")
     clearance = int(heads["sensitive_clearance"])
-    return Model(lexicon, fields, topics, history, built, floors, clearance, rules, agreement)
+    return Model(vectorizer, fields, topics, history, built, floors, clearance, rules, label_consistency)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.vectorizer import Lexicon, Rows
+from models.features.vectorizer import SparseRows, Vectorizer
 from triage.rules.book import RuleBook
 from triage.ticket import Ticket
 
@@ -31,19 +31,19 @@ class Features(NamedTuple):
         topics: Words as directions, float32 of shape [n, topics].
         near: Rows of the nearest tickets of the history, int64 of shape [n, k], most similar first, -1 for none.
         similarity: Their cosine similarity, float32 of shape [n, k].
-        alike: As `near`, by meaning and words together.
-        likeness: Their similarity by meaning and words together.
-        fitting: Which rules of the book fit each ticket, of shape [n, rules].
+        hybrid_near: As `near`, by meaning and words together.
+        hybrid_similarity: Their similarity by meaning and words together.
+        rule_matches: Which rules of the book fit each ticket, of shape [n, rules].
     """
 
-    sparse: Rows
+    sparse: SparseRows
     dense: NDArray[np.float32]
     topics: NDArray[np.float32]
     near: NDArray[np.int64]
     similarity: NDArray[np.float32]
-    alike: NDArray[np.int64]
-    likeness: NDArray[np.float32]
-    fitting: NDArray[np.bool_]
+    hybrid_near: NDArray[np.int64]
+    hybrid_similarity: NDArray[np.float32]
+    rule_matches: NDArray[np.bool_]
 
     def near_of(self, places: NDArray[np.int64]) -> Features:
         """Return some of the tickets, what concerns their neighbours alone."""
@@ -69,7 +69,7 @@ class Fields:
         """Return the columns that hold for a ticket."""
         return [self.columns[name] for name in field_names(ticket) if name in self.columns]
 
-    def beside(self, lexical: Rows, tickets: Sequence[Ticket], offset: int) -> Rows:
+    def beside(self, lexical: SparseRows, tickets: Sequence[Ticket], offset: int) -> SparseRows:
         """Put the field columns, from `offset` on, beside the lexical ones."""
         added = [np.array(self.present(ticket), dtype=np.int32) + offset for ticket in tickets]
         if not any(len(columns) for columns in added):
@@ -83,7 +83,7 @@ class Fields:
         ]
         ends = np.zeros(len(tickets) + 1, dtype=np.int64)
         np.cumsum([len(part) for part in joined], out=ends[1:])
-        return Rows(ends, np.concatenate(joined).astype(np.int32), np.concatenate(weights).astype(np.float32))
+        return SparseRows(ends, np.concatenate(joined).astype(np.int32), np.concatenate(weights).astype(np.float32))
 
 
 def field_names(ticket: Ticket) -> Iterator[str]:
@@ -107,12 +107,12 @@ def build_fields(tickets: Sequence[Ticket]) -> Fields:
     return Fields(tuple(sorted(often)))
 
 
-def sparse_features(lexicon: Lexicon, fields: Fields, tickets: Sequence[Ticket]) -> Rows:
+def sparse_features(vectorizer: Vectorizer, fields: Fields, tickets: Sequence[Ticket]) -> SparseRows:
     """Return the lexical and field columns of tickets."""
-    return fields.beside(lexicon.rows([ticket.text for ticket in tickets]), tickets, lexicon.size)
+    return fields.beside(vectorizer.rows([ticket.text for ticket in tickets]), tickets, vectorizer.size)
 
 
-def fitting_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
+def match_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
     """Say which rules fit each ticket, of shape [n, rules]; one that asks nothing of a ticket fits none."""
     asking = [rule for rule in enumerate(rules.rules) if not rule[1].is_catch_all]
     found = np.zeros((len(tickets), len(rules.rules)), dtype=bool)
@@ -122,7 +122,7 @@ def fitting_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool
     return found
 
 
-def times(rows: Rows, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def times(rows: SparseRows, weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Multiply sparse rows with a dense matrix of shape [columns, classes]: float32 of shape [n, classes]."""
     starts, columns, values = rows
     out = np.zeros((len(starts) - 1, weights.shape[1]), dtype=np.float32)

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.vectorizer import Rows
+from models.features.vectorizer import SparseRows
 
 
 @dataclass(frozen=True)
-class Topics:
+class LsaProjection:
     """A projection of single words (Deerwester et al. 1990): tickets that share a vocabulary come to lie together.
 
     Attributes:
@@ -34,7 +34,7 @@ class Topics:
         place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
         return place
 
-    def project(self, rows: Rows) -> NDArray[np.float32]:
+    def project(self, rows: SparseRows) -> NDArray[np.float32]:
         """Return unit vectors of shape [n, dim]; zero where no word is known."""
         starts, columns, values = rows
         out = np.zeros((len(starts) - 1, self.dim), dtype=np.float32)

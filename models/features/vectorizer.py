@@ -19,7 +19,7 @@ _MAX_TOKEN = 40
 _REMEMBERED = 200_000
 
 
-class Rows(NamedTuple):
+class SparseRows(NamedTuple):
     """Sparse rows: the non-zero columns and values of row i lie at `starts[i]:starts[i + 1]`."""
 
     starts: NDArray[np.int64]
@@ -37,12 +37,12 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def terms_of(words: Sequence[str]) -> list[str]:
+def word_ngrams_of(words: Sequence[str]) -> list[str]:
     """Return single words and pairs of neighbours."""
     return [*words, *(f"{first} {second}" for first, second in pairwise(words))]
 
 
-def pieces_of(token: str) -> list[str]:
+def char_ngrams_of(token: str) -> list[str]:
     """Return the pieces of one token between white space: 3 to 5 characters, its two ends marked by blanks.
 
     Example:
@@ -54,56 +54,56 @@ def pieces_of(token: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class Vectorizer:
     """A vocabulary of terms and pieces, with how much each counts.
 
     Attributes:
         terms: Words and word pairs; their columns come first, in this order.
-        pieces: Pieces of words; their columns follow.
+        char_ngrams: Pieces of words; their columns follow.
         idf: Inverse document frequency by column, float32.
     """
 
     terms: tuple[str, ...]
-    pieces: tuple[str, ...]
+    char_ngrams: tuple[str, ...]
     idf: NDArray[np.float32]
     _remembered: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Number of columns."""
-        return len(self.terms) + len(self.pieces)
+        return len(self.terms) + len(self.char_ngrams)
 
     @cached_property
-    def term_columns(self) -> Mapping[str, int]:
+    def word_ngram_columns(self) -> Mapping[str, int]:
         """Column by term."""
         return {term: column for column, term in enumerate(self.terms)}
 
     @cached_property
     def _piece_columns(self) -> Mapping[str, int]:
-        return {piece: column for column, piece in enumerate(self.pieces, len(self.terms))}
+        return {piece: column for column, piece in enumerate(self.char_ngrams, len(self.terms))}
 
-    def rows(self, texts: Sequence[str]) -> Rows:
+    def rows(self, texts: Sequence[str]) -> SparseRows:
         """Turn texts into sparse rows: terms and pieces, each weighted (1 + ln count) * idf and scaled to length 1."""
         parts = [self._row(text) for text in texts]
         starts = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(columns) for columns, _ in parts], out=starts[1:])
         if not parts:
-            return Rows(starts, np.zeros(0, np.int32), np.zeros(0, np.float32))
-        return Rows(
+            return SparseRows(starts, np.zeros(0, np.int32), np.zeros(0, np.float32))
+        return SparseRows(
             starts, np.concatenate([columns for columns, _ in parts]), np.concatenate([values for _, values in parts])
         )
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        known = self.term_columns
-        counts = Counter(known[term] for term in terms_of(words_of(text)) if term in known)
+        known = self.word_ngram_columns
+        counts = Counter(known[term] for term in word_ngrams_of(words_of(text)) if term in known)
         terms = np.fromiter(counts, dtype=np.int32, count=len(counts))
         tally = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
-        found = [self.piece_columns_of(token) for token in text.lower().split()]
-        pieces, piece_tally = (
+        found = [self.char_ngram_columns_of(token) for token in text.lower().split()]
+        char_ngrams, piece_tally = (
             np.unique(np.concatenate(found), return_counts=True) if found else (np.zeros(0, np.int32), np.zeros(0))
         )
-        columns = np.concatenate([terms, pieces.astype(np.int32)])
-        values = np.concatenate([self._weighted(terms, tally), self._weighted(pieces, piece_tally)])
+        columns = np.concatenate([terms, char_ngrams.astype(np.int32)])
+        values = np.concatenate([self._weighted(terms, tally), self._weighted(char_ngrams, piece_tally)])
         return columns, values
 
     def _weighted(self, columns: NDArray[np.int32], counts: NDArray[Any]) -> NDArray[np.float32]:
@@ -111,26 +111,26 @@ class Lexicon:
         length = float(np.sqrt((values * values).sum()))
         return np.asarray(values / length if length else values, dtype=np.float32)
 
-    def piece_columns_of(self, token: str) -> NDArray[np.int32]:
+    def char_ngram_columns_of(self, token: str) -> NDArray[np.int32]:
         """Return the columns of the pieces of a lower-case token, with repetition; they are remembered."""
         columns = self._remembered.get(token)
         if columns is None:
             known = self._piece_columns
-            columns = np.array([known[piece] for piece in pieces_of(token) if piece in known], dtype=np.int32)
+            columns = np.array([known[piece] for piece in char_ngrams_of(token) if piece in known], dtype=np.int32)
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[token] = columns
         return columns
 
 
-def build_lexicon(
+def fit_vectorizer(
     texts: Sequence[str],
     *,
     min_texts_term: int = 2,
     min_texts_piece: int = 3,
     max_terms: int = 100_000,
     max_pieces: int = 60_000,
-) -> Lexicon:
+) -> Vectorizer:
     """Choose a vocabulary: what occurs in enough texts, the most frequent first where there is too much.
 
     Args:
@@ -143,15 +143,17 @@ def build_lexicon(
     term_texts: Counter[str] = Counter()
     token_texts: Counter[frozenset[str]] = Counter()
     for text in texts:
-        term_texts.update(set(terms_of(words_of(text))))
+        term_texts.update(set(word_ngrams_of(words_of(text))))
         token_texts[frozenset(token[:_MAX_TOKEN] for token in text.lower().split())] += 1
     piece_texts = _count_pieces(token_texts)
     terms = _frequent(term_texts.items(), min_texts_term, max_terms)
-    pieces = _frequent(piece_texts, min_texts_piece, max_pieces)
+    char_ngrams = _frequent(piece_texts, min_texts_piece, max_pieces)
     frequency = dict(piece_texts)
-    seen = np.array([*(term_texts[term] for term in terms), *(frequency[piece] for piece in pieces)], dtype=np.float64)
+    seen = np.array(
+        [*(term_texts[term] for term in terms), *(frequency[piece] for piece in char_ngrams)], dtype=np.float64
+    )
     idf = np.log((1 + len(texts)) / (1 + seen)) + 1
-    return Lexicon(tuple(terms), tuple(pieces), idf.astype(np.float32))
+    return Vectorizer(tuple(terms), tuple(char_ngrams), idf.astype(np.float32))
 
 
 def _count_pieces(token_texts: Counter[frozenset[str]]) -> list[tuple[str, int]]:
@@ -163,7 +165,7 @@ def _count_pieces(token_texts: Counter[frozenset[str]]) -> list[tuple[str, int]]
         for token in tokens:
             if token not in of_token:
                 of_token[token] = np.array(
-                    sorted({number.setdefault(piece, len(number)) for piece in pieces_of(token)}), dtype=np.int64
+                    sorted({number.setdefault(piece, len(number)) for piece in char_ngrams_of(token)}), dtype=np.int64
                 )
         while len(number) > len(counts):
             counts = np.concatenate([counts, np.zeros_like(counts)])

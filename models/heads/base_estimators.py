@@ -19,7 +19,7 @@ _POWER = 4.0
 _DOUBT = 0.02
 
 
-class Member(Protocol):
+class Estimator(Protocol):
     """Scores labels from features.
 
     Attributes:
@@ -37,7 +37,7 @@ class Member(Protocol):
 
 
 @dataclass(frozen=True)
-class LinearMember:
+class LinearEstimator:
     """A linear model on the sparse features, on the embedding, or on both side by side.
 
     Attributes:
@@ -63,7 +63,7 @@ class LinearMember:
 
 
 @dataclass(frozen=True)
-class NetworkMember:
+class MlpEstimator:
     """A network with one hidden layer (rectified linear units) on topics and embedding side by side.
 
     Attributes:
@@ -94,7 +94,7 @@ class NetworkMember:
 
 
 @dataclass(frozen=True)
-class KernelMember:
+class KernelEstimator:
     """Kernel ridge regression: labels by how alike a ticket is, in topics and meaning, to each of some past ones.
 
     Attributes:
@@ -115,70 +115,70 @@ class KernelMember:
 
     def values(self, topics: NDArray[np.float32], dense: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return raw scores of rows with these topics and embeddings."""
-        return alikeness(np.hstack([topics, dense]), self.centres) @ self.weights + self.intercept
+        return kernel_values(np.hstack([topics, dense]), self.centres) @ self.weights + self.intercept
 
 
-def alikeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def kernel_values(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the Gaussian kernel of rows that are two unit vectors side by side, of shape [n, m]; 1 for equal rows."""
     return np.asarray(np.exp(_NARROW * (one @ other.T - np.float32(2.0))), dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class RuleMember:
+class RuleEstimator:
     """What the written rules say: the first that fits and names a label of this target has the voice.
 
     Attributes:
         name: Unique within a head.
-        codes: Label code by rule, negative for one that names no label of the head; int32 of shape [rules].
+        label_ids: Label code by rule, negative for one that names no label of the head; int32 of shape [rules].
         classes: Number of labels.
     """
 
     name: str
-    codes: NDArray[np.int32]
+    label_ids: NDArray[np.int32]
     classes: int
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return 1 for the label named and 0 for the others, of shape [n, classes]."""
-        return rule_votes(features.fitting, self.codes, self.classes)
+        return rule_votes(features.rule_matches, self.label_ids, self.classes)
 
 
-def rule_votes(fitting: NDArray[np.bool_], codes: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
+def rule_votes(rule_matches: NDArray[np.bool_], label_ids: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
     """Return 1 for the label that the first fitting rule names and 0 for the others, of shape [n, classes]."""
-    speaking = fitting & (codes >= 0)
-    votes = np.zeros((len(fitting), classes), dtype=np.float32)
+    speaking = rule_matches & (label_ids >= 0)
+    votes = np.zeros((len(rule_matches), classes), dtype=np.float32)
     rows = np.flatnonzero(speaking.any(axis=1))
-    votes[rows, codes[speaking[rows].argmax(axis=1)]] = 1.0
+    votes[rows, label_ids[speaking[rows].argmax(axis=1)]] = 1.0
     return votes
 
 
 @dataclass(frozen=True)
-class NeighbourMember:
+class NeighbourEstimator:
     """Votes of the nearest tickets, weighted by similarity to the fourth power, as log shares.
 
     Attributes:
         name: Unique within a head.
-        codes: Label code by row of the history, negative where it has no vote; int32 of shape [history].
+        label_ids: Label code by row of the history, negative where it has no vote; int32 of shape [history].
         classes: Number of labels.
         by_words: Whether words count beside meaning in who is near.
     """
 
     name: str
-    codes: NDArray[np.int32]
+    label_ids: NDArray[np.int32]
     classes: int
     by_words: bool = False
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return the logarithm of each label's share of the votes, of shape [n, classes]."""
         if self.by_words:
-            return log_votes(features.alike, features.likeness, self.codes, self.classes)
-        return log_votes(features.near, features.similarity, self.codes, self.classes)
+            return log_votes(features.hybrid_near, features.hybrid_similarity, self.label_ids, self.classes)
+        return log_votes(features.near, features.similarity, self.label_ids, self.classes)
 
 
 def log_votes(
-    near: NDArray[np.int64], similarity: NDArray[np.float32], codes: NDArray[np.int32], classes: int
+    near: NDArray[np.int64], similarity: NDArray[np.float32], label_ids: NDArray[np.int32], classes: int
 ) -> NDArray[np.float32]:
     """Turn neighbours into log shares of the votes of the first `VOTERS` that have one, a little doubt added."""
-    labels = np.where(near >= 0, codes[near], -1)
+    labels = np.where(near >= 0, label_ids[near], -1)
     votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** _POWER, 0.0)
     votes[np.cumsum(labels >= 0, axis=1) > VOTERS] = 0.0
     shares = np.zeros((len(near), classes), dtype=np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.bundle.bundle import Bundle
 from models.features.features import Features
-from models.heads.base_estimators import Member
+from models.heads.base_estimators import Estimator
 from triage.ticket import Ticket
 
 NAMES = {"lexical": "TF-IDF", "embedding": "embedding", "neighbours": "neighbours"}
@@ -25,12 +25,12 @@ def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
     reader = _Reader(bundle)
     found: dict[str, dict[str, Guesser]] = {}
     for target, head in bundle.model.heads.items():
-        codes = bundle.model.history.codes[target]
-        counts = np.bincount(codes[codes >= 0], minlength=len(head.labels))
+        label_ids = bundle.model.history.label_ids[target]
+        counts = np.bincount(label_ids[label_ids >= 0], minlength=len(head.labels))
         found[target] = {"majority": _always(head.labels[int(counts.argmax())])} if counts.any() else {}
-        for member in (*head.members, *head.beside):
-            if member.name in NAMES:
-                found[target][NAMES[member.name]] = reader.guesser(target, member)
+        for estimator in (*head.estimators, *head.beside):
+            if estimator.name in NAMES:
+                found[target][NAMES[estimator.name]] = reader.guesser(target, estimator)
     return found
 
 
@@ -45,11 +45,11 @@ class _Reader:
         self._bundle = bundle
         self._last: tuple[tuple[int, ...], Features] | None = None
 
-    def guesser(self, target: str, member: Member) -> Guesser:
+    def guesser(self, target: str, estimator: Estimator) -> Guesser:
         head = self._bundle.model.heads[target]
 
         def guess(tickets: Sequence[Ticket]) -> list[str]:
-            scores = member.scores(self._features(tickets))
+            scores = estimator.scores(self._features(tickets))
             return [head.labels[code] for code in scores.argmax(axis=1)]
 
         return guess

@@ -11,7 +11,7 @@ from models.heads.head import Probabilities
 
 
 @dataclass(frozen=True)
-class Agreement:
+class LabelConsistency:
     """How often each category goes with each tier.
 
     Attributes:
@@ -20,7 +20,7 @@ class Agreement:
 
     shares: NDArray[np.float64]
 
-    def agreed(self, category: Probabilities, tier: Probabilities) -> Probabilities:
+    def made_consistent(self, category: Probabilities, tier: Probabilities) -> Probabilities:
         """Return beliefs about the category under which the tiers are as probable as the tier head says.
 
         That is Jeffrey's rule (1965): within each tier the categories keep their proportions. Labels that a head gained

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.features import Features
-from models.heads.base_estimators import LinearMember, Member
+from models.heads.base_estimators import Estimator, LinearEstimator
 
 Probabilities = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ _MAX_LOG_ODDS = 30.0
 
 
 @dataclass(frozen=True)
-class Combiner:
+class Stacking:
     """A linear map from the members' scores, side by side, to one logit per label.
 
     Attributes:
@@ -83,30 +83,30 @@ class Head:
     Attributes:
         target: ``tier`` or ``category``.
         labels: In the order of every array's last axis.
-        members: What is combined.
+        estimators: What is combined.
         combiner: How.
         calibrator: What makes it honest.
         reads_category: Whether the combiner's last inputs are the log beliefs of the category head.
         odds: Factor by learned label that corrects for another share of labels than in training; None for none.
         beside: Members that are not combined: baselines.
-        newcomers: Log odds of each label that the head gained after its training, against all learned ones together;
+        new_classes: Log odds of each label that the head gained after its training, against all learned ones together;
             these labels come last in `labels`. None where there are none.
     """
 
     target: str
     labels: tuple[str, ...]
-    members: tuple[Member, ...]
-    combiner: Combiner
+    estimators: tuple[Estimator, ...]
+    combiner: Stacking
     calibrator: Calibrator = Calibrator()
     reads_category: bool = False
     odds: NDArray[np.float64] | None = None
-    beside: tuple[Member, ...] = ()
-    newcomers: LinearMember | None = None
+    beside: tuple[Estimator, ...] = ()
+    new_classes: LinearEstimator | None = None
 
     @property
     def learned(self) -> int:
         """Number of labels that the members know: the first ones."""
-        return len(self.labels) - (0 if self.newcomers is None else len(self.newcomers.intercept))
+        return len(self.labels) - (0 if self.new_classes is None else len(self.new_classes.intercept))
 
     def probabilities(self, features: Features, category: Probabilities | None = None) -> Probabilities:
         """Return calibrated probabilities under the shares of labels in training, of shape [n, classes].
@@ -116,36 +116,36 @@ class Head:
             category: The category head's probabilities, for a head that reads them.
         """
         inputs = stacked(
-            [member.scores(features) for member in self.members], category if self.reads_category else None
+            [estimator.scores(features) for estimator in self.estimators], category if self.reads_category else None
         )
         known = self.calibrator.probabilities(self.combiner.logits(inputs))
-        if self.newcomers is None:
+        if self.new_classes is None:
             return known
-        odds = np.exp(np.clip(self.newcomers.scores(features).astype(np.float64), -_MAX_LOG_ODDS, _MAX_LOG_ODDS))
+        odds = np.exp(np.clip(self.new_classes.scores(features).astype(np.float64), -_MAX_LOG_ODDS, _MAX_LOG_ODDS))
         none_of_them = 1.0 / (1.0 + odds.sum(axis=1, keepdims=True))
         return np.concatenate([known * none_of_them, odds * none_of_them], axis=1)
 
-    def without_newcomers(self, beliefs: Probabilities) -> Probabilities:
+    def without_new_classes(self, probabilities: Probabilities) -> Probabilities:
         """Return beliefs about the learned labels alone, adding up to 1 again."""
-        return beliefs if self.newcomers is None else _normalised(beliefs[:, : self.learned])
+        return probabilities if self.new_classes is None else _normalised(probabilities[:, : self.learned])
 
-    def in_traffic(self, beliefs: Probabilities) -> Probabilities:
+    def in_traffic(self, probabilities: Probabilities) -> Probabilities:
         """Return beliefs corrected for the shares of labels that traffic has; newcomers keep theirs."""
         if self.odds is None:
-            return beliefs
-        known = beliefs[:, : self.learned]
+            return probabilities
+        known = probabilities[:, : self.learned]
         shifted = _normalised(known * self.odds)
-        if self.newcomers is None:
+        if self.new_classes is None:
             return shifted
-        return np.concatenate([shifted * known.sum(axis=1, keepdims=True), beliefs[:, self.learned :]], axis=1)
+        return np.concatenate([shifted * known.sum(axis=1, keepdims=True), probabilities[:, self.learned :]], axis=1)
 
     def lexical_weights(self, columns: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return how far a unit of each sparse column pushes each logit, of shape [len(columns), classes]."""
         total, count = np.zeros((len(columns), len(self.labels))), self.learned
-        for place, member in enumerate(self.members):
-            if isinstance(member, LinearMember) and member.sparse is not None:
+        for place, estimator in enumerate(self.estimators):
+            if isinstance(estimator, LinearEstimator) and estimator.sparse is not None:
                 block = self.combiner.weights[place * count : (place + 1) * count]
-                total[:, :count] += member.sparse[columns].astype(np.float64) @ block
+                total[:, :count] += estimator.sparse[columns].astype(np.float64) @ block
         return total
 
 

@@ -35,11 +35,11 @@ class NeighbourIndex:
 
     Attributes:
         vectors: float32 of shape [n, dim], rows of length 1.
-        topics: What `Topics` says of their words, float32 of shape [n, topics].
+        topics: What `LsaProjection` says of their words, float32 of shape [n, topics].
         ids: The helpdesk's identifiers.
         titles: Subject lines to show; empty for sensitive tickets.
-        labels: Per target, the labels that `codes` counts in.
-        codes: Per target, int32 of shape [n]: a place in `labels`, `EXCLUDED` or `UNLABELLED`.
+        labels: Per target, the labels that `label_ids` counts in.
+        label_ids: Per target, int32 of shape [n]: a place in `labels`, `EXCLUDED` or `UNLABELLED`.
         sensitive: Rows that only a sufficient clearance may see; bool of shape [n].
         written: Per target and row, the label as it was written, rare ones included.
     """
@@ -49,7 +49,7 @@ class NeighbourIndex:
     ids: tuple[str, ...]
     titles: tuple[str, ...]
     labels: Mapping[str, tuple[str, ...]]
-    codes: Mapping[str, NDArray[np.int32]]
+    label_ids: Mapping[str, NDArray[np.int32]]
     sensitive: NDArray[np.bool_]
     written: Mapping[str, tuple[str | None, ...]]
 
@@ -63,9 +63,9 @@ class NeighbourIndex:
             part = slice(start, start + _BLOCK)
             by_meaning = vectors[part] @ self.vectors.T
             together = (by_meaning + topics[part] @ self.topics.T) * np.float32(0.5)
-            found.append((*best(by_meaning, count), *best(together, count)))
-        near, similarity, alike, likeness = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return near, similarity, alike, likeness
+            found.append((*top_k(by_meaning, count), *top_k(together, count)))
+        near, similarity, hybrid_near, hybrid_similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return near, similarity, hybrid_near, hybrid_similarity
 
     @cached_property
     def _open(self) -> NDArray[np.int64]:
@@ -98,17 +98,17 @@ class NeighbourIndex:
 def most_similar(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the most similar rows of `vectors` for each query, as `best` returns them.
+    """Find the most similar rows of `vectors` for each query, as `top_k` returns them.
 
     Args:
         queries: Unit vectors of shape [n, dim].
         vectors: Unit vectors of shape [m, dim].
         count: How many.
     """
-    return best(queries @ vectors.T, count)
+    return top_k(queries @ vectors.T, count)
 
 
-def best(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the highest scores of each row.
 
     Args:

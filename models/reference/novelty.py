@@ -16,7 +16,7 @@ DOUBT = 0.25
 """What the doubt of the surest head counts beside the distance: being far from all is stranger."""
 
 
-def novelty(similarity: NDArray[np.float32], beliefs: Mapping[str, Probabilities]) -> NDArray[np.float64]:
+def novelty(similarity: NDArray[np.float32], probabilities: Mapping[str, Probabilities]) -> NDArray[np.float64]:
     """Return how strange tickets are, growing with strangeness, in [0, 2.25].
 
     The distance to the fifth neighbour (Sun et al. 2022) and the doubt of the surest head (Hendrycks and Gimpel 2017)
@@ -24,24 +24,24 @@ def novelty(similarity: NDArray[np.float32], beliefs: Mapping[str, Probabilities
 
     Args:
         similarity: To the nearest tickets, most similar first, of shape [n, k].
-        beliefs: Probabilities by target, of shape [n, classes].
+        probabilities: Probabilities by target, of shape [n, classes].
     """
     place = min(NEIGHBOUR, similarity.shape[1]) - 1
     distance = 1.0 - similarity[:, place].astype(np.float64)
-    if not beliefs:
+    if not probabilities:
         return distance
-    surest = np.max([values.max(axis=1) for values in beliefs.values()], axis=0)
+    surest = np.max([values.max(axis=1) for values in probabilities.values()], axis=0)
     return np.asarray(distance + DOUBT * (1.0 - surest))
 
 
 def excluded_share(
-    near: NDArray[np.int64], similarity: NDArray[np.float32], codes: NDArray[np.int32]
+    near: NDArray[np.int64], similarity: NDArray[np.float32], label_ids: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Return the share of the five nearest tickets, by similarity, whose label was too rare to learn; in [0, 1]."""
-    if not len(codes):
+    if not len(label_ids):
         return np.zeros(len(near))
     first = slice(0, NEIGHBOUR)
     weights = np.where(near[:, first] >= 0, np.maximum(similarity[:, first], 0.0) ** 4, 0.0)
-    rare = np.where(near[:, first] >= 0, codes[near[:, first]] == -1, False)
+    rare = np.where(near[:, first] >= 0, label_ids[near[:, first]] == -1, False)
     total = weights.sum(axis=1)
     return np.asarray(np.where(total > 0, (weights * rare).sum(axis=1) / np.maximum(total, 1e-12), 0.0))

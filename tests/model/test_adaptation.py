@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from models.encoder import SentenceTransformerEncoder
-from models.features.vectorizer import Rows
+from models.features.vectorizer import SparseRows
 from training.encoders.finetune import adapt
-from training.encoders.schedule import Effort
-from training.encoders.selection import LEAST_ROWS, contest
-from training.ensemble.cross_fit import Material, cross_fit, matrix
-from training.ensemble.members import ADAPTED, FITTED
-from training.ensemble.model import learn
+from training.encoders.schedule import TrainingBudget
+from training.encoders.selection import LEAST_ROWS, compare_encoders
+from training.ensemble.composition import ADAPTED, FITTED
+from training.ensemble.cross_fit import TrainingFeatures, cross_fit, matrix
+from training.ensemble.model import fit_model
 from training.pipeline import train
 from training.task import LEARN, Trained, TrainSettings
 from triage.__main__ import main
@@ -27,7 +27,7 @@ from triage.errors import InvalidRequest
 from triage.policy.model import Policy
 
 WORDS, ROWS, DIM = 8000, 600, 32
-ENOUGH = Effort(steps=180, rate=3e-3, batch=6, max_tokens=24, forgotten=0.0)
+ENOUGH = TrainingBudget(steps=180, rate=3e-3, batch=6, max_tokens=24, forgotten=0.0)
 Write = Callable[[Path, list[dict[str, object]]], Path]
 
 
@@ -57,10 +57,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     first, kind = rng.choice([-1, 1], len(words)), rng.integers(0, 2, len(words))
     table = rng.standard_normal((len(words), DIM)) * 0.5
     table[:, 0], table[:, 1] = 1.2 * first, 1.2 * first * (2 * kind - 1)
-    codes = rng.integers(0, 2, ROWS)
-    texts = [" ".join(words[one] for one in rng.choice(np.flatnonzero(kind == code), 5)) for code in codes]
+    label_ids = rng.integers(0, 2, ROWS)
+    texts = [" ".join(words[one] for one in rng.choice(np.flatnonzero(kind == code), 5)) for code in label_ids]
     folder = _write_encoder(tmp_path_factory.mktemp("toy") / "encoder", words, table)
-    return Toy(folder, texts, ["red" if code else "blue" for code in codes])
+    return Toy(folder, texts, ["red" if code else "blue" for code in label_ids])
 
 
 def _write_encoder(folder: Path, words: list[str], table: Any) -> Path:
@@ -126,16 +126,18 @@ def test_labels_without_meaning_leave_the_encoder_as_it_was(toy: Toy, write: Wri
     assert tried.measured["targets"] == plain.measured["targets"]
 
 
-def _adapted(toy: Toy, effort: Effort) -> tuple[dict[str, Any], Any]:
+def _adapted(toy: Toy, training_budget: TrainingBudget) -> tuple[dict[str, Any], Any]:
     encoder = SentenceTransformerEncoder(str(toy.encoder), device="cpu")
-    codes = np.array([kind == "red" for kind in toy.kinds], dtype=np.int64)
-    facts = adapt(encoder.model, toy.texts, {"category": codes}, encoder.encode(toy.texts), effort, quiet=True)
+    label_ids = np.array([kind == "red" for kind in toy.kinds], dtype=np.int64)
+    facts = adapt(
+        encoder.model, toy.texts, {"category": label_ids}, encoder.encode(toy.texts), training_budget, quiet=True
+    )
     return facts, encoder.encode(toy.texts[:20])
 
 
 def test_equal_steps_give_equal_vectors_and_the_loss_falls(toy: Toy) -> None:
-    effort = Effort(steps=60, rate=3e-3, batch=8, max_tokens=24)
-    (facts, one), (_, other) = _adapted(toy, effort), _adapted(toy, effort)
+    training_budget = TrainingBudget(steps=60, rate=3e-3, batch=8, max_tokens=24)
+    (facts, one), (_, other) = _adapted(toy, training_budget), _adapted(toy, training_budget)
     assert np.array_equal(one, other)
     assert facts["steps"] == 60 and facts["replanned"] == 0
     assert facts["loss"]["last"] < facts["loss"]["first"]
@@ -143,10 +145,10 @@ def test_equal_steps_give_equal_vectors_and_the_loss_falls(toy: Toy) -> None:
 
 def test_the_budget_is_kept_and_three_passes_are_the_most(toy: Toy) -> None:
     began = time.monotonic()
-    facts, _ = _adapted(toy, Effort(minutes=0.5 / 60, batch=2, max_tokens=24))
+    facts, _ = _adapted(toy, TrainingBudget(minutes=0.5 / 60, batch=2, max_tokens=24))
     assert facts["seconds"] < 3 and time.monotonic() - began < 20
     assert 0 < facts["passes"] < 3
-    facts, _ = _adapted(toy, Effort(steps=10_000, batch=64, max_tokens=24))
+    facts, _ = _adapted(toy, TrainingBudget(steps=10_000, batch=64, max_tokens=24))
     assert facts["passes"] == 3
 
 
@@ -156,49 +158,53 @@ def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
     from triage.ticket import Ticket
 
     rng = np.random.default_rng(0)
-    codes, seen = rng.integers(0, 2, 900), np.arange(900) < 600
-    signal = np.where(seen, 3.0, 0.4) * (2 * codes - 1)
+    label_ids, seen = rng.integers(0, 2, 900), np.arange(900) < 600
+    signal = np.where(seen, 3.0, 0.4) * (2 * label_ids - 1)
     vectors = rng.standard_normal((900, 8))
     vectors[:, 0] += signal
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     rows = [
         LabelledTicket(Ticket(id=str(n), body=f"ticket {rng.integers(0, 10**9)}"), {"category": "ab"[code]})
-        for n, code in enumerate(codes)
+        for n, code in enumerate(label_ids)
     ]
-    policy, units = Policy("none"), np.arange(900)
-    honest = learn(rows, vectors, units, policy, seen=seen, jobs=1)
-    naive = learn(rows, vectors, units, policy, jobs=1)
-    assert np.array_equal(honest.judged, np.flatnonzero(~seen)) and len(naive.judged) == 900
-    sure = {name: one.beliefs["category"][~seen].max(axis=1).mean() for name, one in (("h", honest), ("n", naive))}
-    right = (honest.beliefs["category"][~seen].argmax(axis=1) == codes[~seen]).mean()
+    policy, groups = Policy("none"), np.arange(900)
+    honest = fit_model(rows, vectors, groups, policy, seen=seen, jobs=1)
+    naive = fit_model(rows, vectors, groups, policy, jobs=1)
+    assert np.array_equal(honest.out_of_fold, np.flatnonzero(~seen)) and len(naive.out_of_fold) == 900
+    sure = {
+        name: one.probabilities["category"][~seen].max(axis=1).mean() for name, one in (("h", honest), ("n", naive))
+    }
+    right = (honest.probabilities["category"][~seen].argmax(axis=1) == label_ids[~seen]).mean()
     assert abs(sure["h"] - right) < 0.06 < sure["n"] - right
-    verdict = contest(honest, honest, rows, units)
+    verdict = compare_encoders(honest, honest, rows, groups)
     assert not verdict.wins and verdict.rows == 300
 
 
 def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None:
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 3, 200)
-    halves = [rng.standard_normal((200, 6)), rng.standard_normal((200, 4)) + codes[:, None]]
+    label_ids = rng.integers(0, 3, 200)
+    halves = [rng.standard_normal((200, 6)), rng.standard_normal((200, 4)) + label_ids[:, None]]
     plain, adapted = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves)
-    sparse = matrix(Rows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32)), 9)
+    sparse = matrix(SparseRows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32)), 9)
     topics, none = rng.standard_normal((200, 2)).astype(np.float32), np.zeros((200, 1), dtype=np.float32)
     both = np.hstack([plain * 0.2**0.5, adapted * 0.8**0.5]).astype(np.float32)
-    nobody, fitting = none.astype(np.int64), none.astype(bool)
-    alone = Material(sparse, plain.astype(np.float32), topics, nobody, none, nobody, none, fitting)
+    nobody, rule_matches = none.astype(np.int64), none.astype(bool)
+    alone = TrainingFeatures(sparse, plain.astype(np.float32), topics, nobody, none, nobody, none, rule_matches)
     beside = replace(alone, dense=both, plain=6)
     folds = np.arange(200) % 2
     names = tuple(name for name in FITTED if name != ADAPTED)
-    one, other = (cross_fit(material, codes, 3, folds, names=names, jobs=1) for material in (alone, beside))
+    one, other = (
+        cross_fit(training_features, label_ids, 3, folds, names=names, jobs=1) for training_features in (alone, beside)
+    )
     for name in names:
         assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
     elsewhere = replace(beside, dense=np.hstack([rng.permutation(both[:, :6]), both[:, 6:]]))
     first, second = (
-        cross_fit(material, codes, 3, folds, names=(ADAPTED,), jobs=1).scores[ADAPTED]
-        for material in (beside, elsewhere)
+        cross_fit(training_features, label_ids, 3, folds, names=(ADAPTED,), jobs=1).scores[ADAPTED]
+        for training_features in (beside, elsewhere)
     )
     assert np.array_equal(first, second), "this member must not look at the plain half"
-    assert (first.argmax(axis=1) == codes).mean() > 0.6
+    assert (first.argmax(axis=1) == label_ids).mean() > 0.6
 
 
 @pytest.mark.parametrize(("name", "needle"), [("sentence-transformers:some/model", "exports"), (None, "ONNX export")])

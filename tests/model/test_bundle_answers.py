@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
-from models.explain import push, push_of_rule
+from models.explain import contribution, rule_contribution
 from models.features.features import times
 from models.heads.head import stacked
 from models.triager import Triager
@@ -34,15 +34,15 @@ def test_a_ticket_has_the_same_answer_alone_and_in_any_company(bundle: Bundle, t
     together = bundle.predict(tickets)
     for ticket, expected in zip(tickets[:10], together, strict=False):
         (alone,) = bundle.predict([ticket])
-        for target, scores in expected.beliefs.items():
-            told = {score.label: score.probability for score in alone.beliefs[target]}
+        for target, scores in expected.probabilities.items():
+            told = {score.label: score.probability for score in alone.probabilities[target]}
             assert all(abs(told[score.label] - score.probability) < 1e-5 for score in scores)
         assert abs(alone.novelty - expected.novelty) < 1e-5
 
 
 def test_beliefs_are_probabilities_ranked_and_sets_hold_the_top_label(bundle: Bundle, tickets: list[Ticket]) -> None:
     for prediction in bundle.predict(tickets):
-        for target, scores in prediction.beliefs.items():
+        for target, scores in prediction.probabilities.items():
             values = [score.probability for score in scores]
             assert values == sorted(values, reverse=True)
             assert abs(sum(values) - 1) < 1e-6
@@ -73,26 +73,26 @@ def test_pushes_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
         vectors = bundle.encoder.encode([ticket.text])
         rows = model.features([ticket], vectors).sparse
         for head in model.heads.values():
-            weights = head.lexical_weights(np.arange(model.lexicon.size + len(model.fields.names), dtype=np.int32))
+            weights = head.lexical_weights(np.arange(model.vectorizer.size + len(model.fields.names), dtype=np.int32))
             logits = times(rows, weights.astype(np.float32))[0]
-            pushed = sum(push(model.lexicon, model.fields, head, ticket, 0).values())
+            pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, 0).values())
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 
 
 def test_the_rule_that_speaks_pushes_by_what_its_vote_adds_to_the_logits(bundle: Bundle, tickets: list[Ticket]) -> None:
     model, seen = bundle.model, 0
     features = model.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
-    nothing = features._replace(fitting=np.zeros_like(features.fitting))
+    nothing = features._replace(rule_matches=np.zeros_like(features.rule_matches))
     flat = np.full((len(tickets), len(model.heads["category"].labels)), 0.1)
     for head in model.heads.values():
         voiced, silent = (
             head.combiner.logits(
-                stacked([member.scores(one) for member in head.members], flat if head.reads_category else None)
+                stacked([estimator.scores(one) for estimator in head.estimators], flat if head.reads_category else None)
             )
             for one in (features, nothing)
         )
         for row, added in enumerate(voiced - silent):
-            pushed = push_of_rule(model.rules, head, features.fitting[row], 0, 1)
+            pushed = rule_contribution(model.rules, head, features.rule_matches[row], 0, 1)
             seen += bool(pushed)
             assert sum(pushed.values()) == pytest.approx(added[0] - added[1], abs=1e-4)
     assert seen > len(tickets) / 4

@@ -21,23 +21,23 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
     write: Callable[[Path, list[dict[str, object]]], Path],
 ) -> None:
     combined: set[str] = set()
-    judged: list[set[str]] = []
-    learn, evidence_of = pipeline.learn, pipeline.evidence_of
+    out_of_fold: list[set[str]] = []
+    fit_model, calibration_scores_of = pipeline.fit_model, pipeline.calibration_scores_of
 
     def noted_learn(rows: Any, *arguments: Any, **options: Any) -> Any:
         combined.update(row.ticket.id for row in rows)
-        return learn(rows, *arguments, **options)
+        return fit_model(rows, *arguments, **options)
 
     def noted_evidence(rows: Any, *arguments: Any) -> Any:
-        judged.append({row.ticket.id for row in rows})
-        return evidence_of(rows, *arguments)
+        out_of_fold.append({row.ticket.id for row in rows})
+        return calibration_scores_of(rows, *arguments)
 
     monkeypatch.setattr(pipeline, "LEAST_CALIBRATION", 20)  # as from 10,000 rows on
     monkeypatch.setattr(pipeline, "learn", noted_learn)
     monkeypatch.setattr(pipeline, "evidence_of", noted_evidence)
     data = write(tmp_path / "tickets.jsonl", shipped)
     made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, tell=lambda _: None)
-    saved = judged[-1]
+    saved = out_of_fold[-1]
     assert len(saved) >= 20
     assert made.bundle.manifest["gate"]["refitted"]["calibration"] == f"set aside, {len(saved)} rows"
     assert not saved & combined

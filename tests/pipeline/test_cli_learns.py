@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.local_store import CHAMPION, Shelf
+from models.local_store import CHAMPION, LocalModelStore
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
 from triage.policy.toml_file import dump_policy
@@ -54,7 +54,7 @@ def test_a_version_is_trained_registered_promoted_and_served_from_the_shelf(
     assert triage("register", bundle, "--json").document == registered
     promoted = triage("promote", "--json").document
     assert (promoted["version"], promoted["before"], promoted["promoted"]) == ("1", None, True)
-    assert Shelf.of().resolve(CHAMPION).is_dir()
+    assert LocalModelStore.of().resolve(CHAMPION).is_dir()
     listed = triage("models", "--json").document["versions"]
     assert [(one["version"], one["aliases"], one["on_shelf"]) for one in listed] == [("1", ["champion"], True)]
     assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["model_version"]
@@ -154,7 +154,7 @@ def test_a_version_changed_in_the_registry_never_reaches_the_shelf(
     artifact = fresh_home / "artifacts" / "helpdesk-triage" / run_id / "artifacts" / "bundle" / "rules.toml"
     artifact.write_text(artifact.read_text() + "\n# edited\n")
     assert "rules.toml" in triage("promote").error
-    assert Shelf.of().versions() == [] and Shelf.of().aliases() == {}
+    assert LocalModelStore.of().versions() == [] and LocalModelStore.of().aliases() == {}
 
 
 @pytest.mark.parametrize("kind", ["refused", "silent"])

@@ -151,8 +151,8 @@ def test_predict_refuses_an_empty_ticket(triage: Triage, bundle: Path) -> None:
 def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path) -> None:
     found = triage("rules", "replay", tickets, "--json").document
     assert found["rows"] == 300
-    spoken = [rule for rule in found["rules"] if rule["targets"].get("tier", {}).get("spoke")]
-    assert spoken and all(0 <= rule["targets"]["tier"]["precision"] <= 1 for rule in spoken)
+    rule_labels = [rule for rule in found["rules"] if rule["targets"].get("tier", {}).get("spoke")]
+    assert rule_labels and all(0 <= rule["targets"]["tier"]["precision"] <= 1 for rule in rule_labels)
     assert found["targets"]["tier"]["accuracy"] > 0.4
     assert "coverage" in triage("rules", "replay", tickets).out
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
-from models.features.features import fitting_rules
-from models.heads.base_estimators import KernelMember, LinearMember, alikeness, rule_votes
-from models.heads.consistency import Agreement
+from models.features.features import match_rules
+from models.heads.base_estimators import KernelEstimator, LinearEstimator, kernel_values, rule_votes
+from models.heads.consistency import LabelConsistency
 from training.ensemble import estimators as solvers
-from training.ensemble.consistency import agree
-from training.ensemble.cross_fit import Material, cross_fit, neighbours_within
-from training.ensemble.estimators import Strength, fit_member
+from training.ensemble.composition import MANY_ROWS, MEMBERS, RULES, members_for, rule_label_ids
+from training.ensemble.consistency import fit_label_consistency
+from training.ensemble.cross_fit import TrainingFeatures, cross_fit, neighbours_across_groups
+from training.ensemble.estimators import HyperParameters, fit_estimator
 from training.ensemble.head import fit_head
-from training.ensemble.members import MANY_ROWS, MEMBERS, RULES, members_for, spoken_codes
 from triage.rules.book import NO_RULES, Rule, RuleBook, RuleKind
 from triage.ticket import Ticket
 
@@ -32,41 +32,43 @@ def _ring(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_the_kernel_is_kernel_ridge_regression() -> None:
-    topics, dense, codes = _ring(300)
-    member = fit_member("kernel", sp.csr_matrix((300, 1)), topics, dense, codes, 3, np.ones(300))
-    assert isinstance(member, KernelMember)
+    topics, dense, label_ids = _ring(300)
+    estimator = fit_estimator("kernel", sp.csr_matrix((300, 1)), topics, dense, label_ids, 3, np.ones(300))
+    assert isinstance(estimator, KernelEstimator)
     inputs = np.hstack([topics, dense])
-    alike = alikeness(inputs, inputs).astype(np.float64)
-    truth = np.eye(2)[codes]
-    peer = KernelRidge(alpha=solvers._RIDGE, kernel="precomputed").fit(alike, truth - truth.mean(axis=0))
+    hybrid_near = kernel_values(inputs, inputs).astype(np.float64)
+    truth = np.eye(2)[label_ids]
+    peer = KernelRidge(alpha=solvers._RIDGE, kernel="precomputed").fit(hybrid_near, truth - truth.mean(axis=0))
     later_topics, later, answer = _ring(200, seed=1)
-    found = member.values(later_topics, later)
-    expected = peer.predict(alikeness(np.hstack([later_topics, later]), inputs)) + truth.mean(axis=0)
+    found = estimator.values(later_topics, later)
+    expected = peer.predict(kernel_values(np.hstack([later_topics, later]), inputs)) + truth.mean(axis=0)
     assert np.allclose(found[:, :2], expected, atol=0.05)
     assert (found.argmax(axis=1) == answer).mean() > 0.93, "a label that no row has is never the first"
 
 
 def test_a_kernel_on_some_rows_is_nearly_the_kernel_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    topics, dense, codes = _ring(600)
+    topics, dense, label_ids = _ring(600)
     nothing, each = sp.csr_matrix((600, 1)), np.ones(600)
-    whole = fit_member("kernel", nothing, topics, dense, codes, 2, each)
+    whole = fit_estimator("kernel", nothing, topics, dense, label_ids, 2, each)
     monkeypatch.setattr(solvers, "_CENTRES", 60)
-    part = fit_member("kernel", nothing, topics, dense, codes, 2, each)
-    assert isinstance(whole, KernelMember) and isinstance(part, KernelMember) and len(part.centres) == 60
+    part = fit_estimator("kernel", nothing, topics, dense, label_ids, 2, each)
+    assert isinstance(whole, KernelEstimator) and isinstance(part, KernelEstimator) and len(part.centres) == 60
     assert np.abs(whole.values(topics, dense) - part.values(topics, dense)).mean() < 0.05
 
 
 def test_balance_gives_a_rare_label_a_voice() -> None:
     rng = np.random.default_rng(0)
-    codes = (np.arange(1000) < 50).astype(np.int64)
+    label_ids = (np.arange(1000) < 50).astype(np.int64)
     dense = rng.standard_normal((1000, 4)).astype(np.float32)
-    dense[:, 0] += 1.2 * codes
+    dense[:, 0] += 1.2 * label_ids
     each, nothing = np.ones(1000), sp.csr_matrix((1000, 1), dtype=np.float32)
 
     def named(balanced: bool) -> float:
-        member = fit_member("hybrid", nothing, dense, dense, codes, 2, each, Strength(balanced=balanced))
-        assert isinstance(member, LinearMember) and member.dense is not None
-        return float((dense[codes == 1] @ member.dense + member.intercept).argmax(axis=1).mean())
+        estimator = fit_estimator(
+            "hybrid", nothing, dense, dense, label_ids, 2, each, HyperParameters(balanced=balanced)
+        )
+        assert isinstance(estimator, LinearEstimator) and estimator.dense is not None
+        return float((dense[label_ids == 1] @ estimator.dense + estimator.intercept).argmax(axis=1).mean())
 
     assert named(True) > 0.6 > 0.1 > named(False)
 
@@ -83,16 +85,16 @@ BOOK = RuleBook(
 
 def test_the_first_rule_that_fits_and_names_a_label_has_the_voice() -> None:
     tickets = [Ticket(body="the VPN prints"), Ticket(body="printing"), Ticket(body="nothing of the kind")]
-    fitting = fitting_rules(BOOK, tickets)
-    assert fitting.tolist() == [[True, True, True, False], [False, False, True, False], [False] * 4]
-    tiers, categories = (spoken_codes(BOOK, *told) for told in (("tier", ("L1", "L2")), ("category", ("printing",))))
+    rule_matches = match_rules(BOOK, tickets)
+    assert rule_matches.tolist() == [[True, True, True, False], [False, False, True, False], [False] * 4]
+    tiers, categories = (rule_label_ids(BOOK, *told) for told in (("tier", ("L1", "L2")), ("category", ("printing",))))
     assert tiers.tolist() == [0, 1, -1, 1] and categories.tolist() == [-1, -1, 0, -1]
-    assert rule_votes(fitting, tiers, 2).tolist() == [[1, 0], [0, 0], [0, 0]]
-    assert rule_votes(fitting, categories, 1).tolist() == [[1], [1], [0]]
+    assert rule_votes(rule_matches, tiers, 2).tolist() == [[1, 0], [0, 0], [0, 0]]
+    assert rule_votes(rule_matches, categories, 1).tolist() == [[1], [1], [0]]
 
 
 def test_rules_are_a_member_only_where_they_name_a_label() -> None:
-    silent, told = (spoken_codes(book, "tier", ("L1", "L2")) for book in (NO_RULES, BOOK))
+    silent, told = (rule_label_ids(book, "tier", ("L1", "L2")) for book in (NO_RULES, BOOK))
     assert RULES not in members_for(500, silent)[0] and RULES in members_for(500, told)[0]
     many = members_for(MANY_ROWS, told)
     assert RULES in many[0] and not {"kernel", "lexical"} & set(many[0]) and "lexical" in many[1]
@@ -107,29 +109,31 @@ def _heads(n: int, tied: bool) -> tuple[dict, dict, np.ndarray, dict]:  # type: 
     dense[np.arange(n), category] += 1.0
     dense[:, 4] += 2.0 * (2 * tier - 1)
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
-    topics, units, folds = np.zeros((n, 2), np.float32), np.arange(n), np.arange(n) % 4
-    near = neighbours_within(dense, topics, units)
-    material = Material(sp.csr_matrix((n, 1), dtype=np.float32), dense, topics, *near, np.zeros((n, 1), bool))
-    codes = {"category": category.astype(np.int64), "tier": tier.astype(np.int64)}
+    topics, groups, folds = np.zeros((n, 2), np.float32), np.arange(n), np.arange(n) % 4
+    near = neighbours_across_groups(dense, topics, groups)
+    training_features = TrainingFeatures(
+        sp.csr_matrix((n, 1), dtype=np.float32), dense, topics, *near, np.zeros((n, 1), bool)
+    )
+    label_ids = {"category": category.astype(np.int64), "tier": tier.astype(np.int64)}
     labels = {"category": tuple("abcd"), "tier": ("L1", "L2")}
-    heads = {t: fit_head(t, labels[t], codes[t], material, folds, jobs=1) for t in labels}
-    return heads, codes, folds, {"material": material}
+    heads = {t: fit_head(t, labels[t], label_ids[t], training_features, folds, jobs=1) for t in labels}
+    return heads, label_ids, folds, {"material": training_features}
 
 
 def test_agreement_is_kept_where_a_category_says_the_tier_and_not_where_it_says_nothing() -> None:
-    heads, codes, folds, _ = _heads(800, tied=True)
-    after, agreement = agree(heads, codes, folds)
-    assert agreement is not None and agreement.shares.argmax(axis=1).tolist() == [0, 0, 1, 1]
+    heads, label_ids, folds, _ = _heads(800, tied=True)
+    after, label_consistency = fit_label_consistency(heads, label_ids, folds)
+    assert label_consistency is not None and label_consistency.shares.argmax(axis=1).tolist() == [0, 0, 1, 1]
     facts = after["category"].facts["agreement"]
     assert facts["agreed"] < facts["alone"]
-    implied = after["category"].beliefs @ agreement.shares
+    implied = after["category"].probabilities @ label_consistency.shares
     assert (
-        np.abs(implied - heads["tier"].beliefs).mean()
-        < np.abs(heads["category"].beliefs @ agreement.shares - heads["tier"].beliefs).mean()
+        np.abs(implied - heads["tier"].probabilities).mean()
+        < np.abs(heads["category"].probabilities @ label_consistency.shares - heads["tier"].probabilities).mean()
     )
-    free, none = agree(*_heads(800, tied=False)[:3])
+    free, none = fit_label_consistency(*_heads(800, tied=False)[:3])
     assert none is None and "agreement" in free["category"].facts
-    only, nothing = agree({"tier": heads["tier"]}, codes, folds)
+    only, nothing = fit_label_consistency({"tier": heads["tier"]}, label_ids, folds)
     assert nothing is None and set(only) == {"tier"}
 
 
@@ -139,9 +143,9 @@ def test_agreed_beliefs_are_probabilities_and_newcomers_keep_theirs(
     seed: int, categories: int, tiers: int, later: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    agreement = Agreement(rng.dirichlet(np.ones(tiers), categories))
+    label_consistency = LabelConsistency(rng.dirichlet(np.ones(tiers), categories))
     category, tier = rng.dirichlet(np.ones(categories + later), 6), rng.dirichlet(np.ones(tiers + later), 6)
-    found = agreement.agreed(category, tier)
+    found = label_consistency.made_consistent(category, tier)
     assert (found >= 0).all() and np.allclose(found.sum(axis=1), 1)
     assert np.array_equal(found[:, categories:], category[:, categories:])
 
@@ -151,13 +155,13 @@ def test_categories_that_each_have_one_tier_come_to_say_what_the_tier_head_says(
     rng = np.random.default_rng(seed)
     shares = np.eye(2)[[0, 0, 1, 1]]
     category, tier = rng.dirichlet(np.ones(4), 5), rng.dirichlet(np.ones(2), 5)
-    found = Agreement(shares).agreed(category, tier)
+    found = LabelConsistency(shares).made_consistent(category, tier)
     assert np.allclose(found @ shares, tier)
     assert np.allclose(found[:, 0] * category[:, 1], found[:, 1] * category[:, 0]), "proportions within a tier stay"
 
 
 def test_every_member_of_the_usual_roster_is_fitted() -> None:
-    heads, codes, folds, made = _heads(200, tied=True)
-    found = cross_fit(made["material"], codes["category"], 4, folds, jobs=1)
-    assert tuple(found.scores) == MEMBERS and tuple(member.name for member in found.members) == MEMBERS
-    assert heads["tier"].strength.balanced
+    heads, label_ids, folds, made = _heads(200, tied=True)
+    found = cross_fit(made["material"], label_ids["category"], 4, folds, jobs=1)
+    assert tuple(found.scores) == MEMBERS and tuple(estimator.name for estimator in found.estimators) == MEMBERS
+    assert heads["tier"].hyper_parameters.balanced

@@ -17,9 +17,9 @@ from sqlalchemy import update
 from api.security.api_keys import Keyring
 from api.settings import load_settings
 from api.store.feedback import Statement
-from api.store.outbox import Owed
+from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
-from api.store.retention_job import Upkeep
+from api.store.retention_job import RetentionJob
 from api.store.rows import Entry
 from api.store.tables import StoredTicket
 from training.data.dataset import read_dataset
@@ -150,7 +150,7 @@ def test_retention_by_hand_and_by_itself(run: Run, store: Repository, monkeypatc
             assert json.loads(run("store", "retention", "--days", "99", "--json")[1])["tickets"] == 1
         else:
             monkeypatch.setenv("TRIAGE_RETENTION_DAYS", "99")
-            Upkeep(store, load_settings()).once()
+            RetentionJob(store, load_settings()).once()
     assert store.latest() == []
 
 
@@ -164,8 +164,8 @@ def test_migrating_and_checking(run: Run, store: Repository) -> None:
 
 def test_what_is_owed_is_listed_and_dead_letters_are_tried_again(run: Run, store: Repository) -> None:
     assert "nothing is owed" in run("store", "outbound", "list")[1]
-    store.owe([Owed("rt", "T-1", "d", {"tier": "L1"})])
-    store.settle_update(store.updates()[0].seq, error="HTTP 404")
+    store.add_pending_update([PendingUpdate("rt", "T-1", "d", {"tier": "L1"})])
+    store.acknowledge_update(store.updates()[0].seq, error="HTTP 404")
     status, out, _ = run("store", "outbound", "list")
     assert status == 0 and "dead" in out and "HTTP 404" in out
     assert "1 updates" in run("store", "outbound", "retry")[1]

@@ -47,7 +47,7 @@ tier = "L1"
 )
 
 
-def belief(tier: float = 0.9, net: float = 0.9, **changes: object) -> Prediction:
+def predicted(tier: float = 0.9, net: float = 0.9, **changes: object) -> Prediction:
     prediction = Prediction(
         {"tier": (Score("L2", tier), Score("L1", 1 - tier)), "category": (Score("net", net), Score("mail", 1 - net))},
         words=10,
@@ -57,7 +57,7 @@ def belief(tier: float = 0.9, net: float = 0.9, **changes: object) -> Prediction
 
 
 def test_a_confident_model_decides() -> None:
-    decision = decide(Ticket("T1", body="it is slow"), belief(), GATE, RULES, POLICY)
+    decision = decide(Ticket("T1", body="it is slow"), predicted(), GATE, RULES, POLICY)
     assert (decision.tier, decision.category, decision.resolver_group) == ("L2", "net", "noc")
     assert decision.automation is Automation.AUTOMATIC
     assert (decision.source, decision.reason) == (Source.MODEL, Reason.CONFIDENT)
@@ -65,14 +65,14 @@ def test_a_confident_model_decides() -> None:
 
 
 def test_a_bypass_rule_wins_over_a_confident_model_and_only_for_what_it_names() -> None:
-    decision = decide(Ticket(body="a breach"), belief(tier=0.99), GATE, RULES, POLICY)
+    decision = decide(Ticket(body="a breach"), predicted(tier=0.99), GATE, RULES, POLICY)
     assert decision.targets["tier"].source is Source.BYPASS_RULE and decision.rule == "breach"
     assert decision.targets["tier"].confidence is None
     assert decision.targets["category"].source is Source.MODEL
 
 
 def test_an_abstaining_model_leaves_it_to_a_rule_then_to_its_guess_then_to_the_catch_all() -> None:
-    weak = belief(tier=0.6, net=0.6)
+    weak = predicted(tier=0.6, net=0.6)
     by_rule = decide(Ticket(body="wifi is slow"), weak, GATE, RULES, POLICY)
     assert by_rule.targets["category"].source is Source.FALLBACK_RULE
     assert by_rule.targets["category"].reason is Reason.LOW_CONFIDENCE
@@ -88,16 +88,16 @@ def test_an_abstaining_model_leaves_it_to_a_rule_then_to_its_guess_then_to_the_c
 @pytest.mark.parametrize(
     ("prediction", "reason"),
     [
-        (belief(tier=0.7), Reason.LOW_CONFIDENCE),
-        (belief(tier=0.52), Reason.AMBIGUOUS),
-        (belief(novelty=1.5), Reason.OUT_OF_DISTRIBUTION),
-        (belief(language="fi"), Reason.UNSUPPORTED_LANGUAGE),
-        (belief(words=1), Reason.TOO_SHORT),
-        (belief(excluded={"tier": 0.8}), Reason.CLASS_EXCLUDED),
-        (belief(beliefs={}), Reason.NO_HEAD),
+        (predicted(tier=0.7), Reason.LOW_CONFIDENCE),
+        (predicted(tier=0.52), Reason.AMBIGUOUS),
+        (predicted(novelty=1.5), Reason.OUT_OF_DISTRIBUTION),
+        (predicted(language="fi"), Reason.UNSUPPORTED_LANGUAGE),
+        (predicted(words=1), Reason.TOO_SHORT),
+        (predicted(excluded={"tier": 0.8}), Reason.CLASS_EXCLUDED),
+        (predicted(probabilities={}), Reason.NO_HEAD),
         (None, Reason.MODEL_UNAVAILABLE),
-        (belief(), Reason.CONFIDENT),
-        (belief(language=None), Reason.CONFIDENT),
+        (predicted(), Reason.CONFIDENT),
+        (predicted(language=None), Reason.CONFIDENT),
     ],
 )
 def test_every_reason_can_be_reached(prediction: Prediction | None, reason: Reason) -> None:
@@ -106,10 +106,10 @@ def test_every_reason_can_be_reached(prediction: Prediction | None, reason: Reas
 
 def test_an_illegal_pair_makes_the_model_abstain_on_both() -> None:
     policy = replace(POLICY, illegal=frozenset({("L2", "net")}))
-    decision = decide(Ticket(body="slow"), belief(), GATE, RULES, policy)
+    decision = decide(Ticket(body="slow"), predicted(), GATE, RULES, policy)
     assert {verdict.reason for verdict in decision.targets.values()} == {Reason.ILLEGAL_PAIR}
     assert decision.automation is Automation.SUGGESTED
-    ruled = decide(Ticket(body="breach"), belief(), GATE, RULES, policy)
+    ruled = decide(Ticket(body="breach"), predicted(), GATE, RULES, policy)
     assert ruled.targets["tier"].automation is Automation.AUTOMATIC
     assert ruled.targets["category"].reason is Reason.ILLEGAL_PAIR
 
@@ -119,33 +119,33 @@ def test_a_policy_may_forbid_automation() -> None:
         replace(POLICY, suggest_only=frozenset({"tier"})),
         replace(POLICY, tiers=(Tier("L1"), Tier("L2", automate=False))),
     ):
-        decision = decide(Ticket(body="slow"), belief(), GATE, RULES, policy)
+        decision = decide(Ticket(body="slow"), predicted(), GATE, RULES, policy)
         assert decision.targets["tier"].automation is Automation.SUGGESTED
         assert decision.automation is Automation.SUGGESTED
 
 
 def test_a_gate_of_its_own_holds_a_class_back() -> None:
-    prediction = belief(beliefs={"category": (Score("mail", 0.9), Score("net", 0.1))})
+    prediction = predicted(probabilities={"category": (Score("mail", 0.9), Score("net", 0.1))})
     assert GATE.reason("category", prediction) is Reason.LOW_CONFIDENCE
-    assert Gate({"tier": TargetGate(None)}).reason("tier", belief(tier=1.0)) is Reason.LOW_CONFIDENCE
+    assert Gate({"tier": TargetGate(None)}).reason("tier", predicted(tier=1.0)) is Reason.LOW_CONFIDENCE
 
 
 def test_folded_tiers_never_come_out() -> None:
     policy = replace(POLICY, folding={"L2": "L1"})
     for ticket in (Ticket(body="breach"), Ticket(body="slow")):
-        assert decide(ticket, belief(), GATE, RULES, policy).tier == "L1"
+        assert decide(ticket, predicted(), GATE, RULES, policy).tier == "L1"
 
 
 def test_a_doubtful_tier_brings_the_question_that_settles_it() -> None:
-    doubtful = decide(Ticket(body="slow"), belief(tier=0.55), GATE, RULES, POLICY)
+    doubtful = decide(Ticket(body="slow"), predicted(tier=0.55), GATE, RULES, POLICY)
     assert doubtful.questions[0] == "tried a restart?"
-    sure = decide(Ticket(body="slow"), belief(tier=0.95), GATE, RULES, POLICY)
+    sure = decide(Ticket(body="slow"), predicted(tier=0.95), GATE, RULES, POLICY)
     assert "tried a restart?" not in sure.questions
 
 
 def test_a_policy_with_one_target_decides_one() -> None:
     policy = replace(POLICY, tiers=(), groups=())
-    decision = decide(Ticket(body="slow"), belief(), GATE, NO_RULES, policy)
+    decision = decide(Ticket(body="slow"), predicted(), GATE, NO_RULES, policy)
     assert set(decision.targets) == {"category"} and decision.tier is None
 
 
@@ -163,7 +163,7 @@ probabilities = st.floats(0.5, 1.0)
 def test_what_must_always_hold(
     tier: float, net: float, novelty: float, words: int, language: str | None, body: str
 ) -> None:
-    prediction = belief(tier, net, novelty=novelty, words=words, language=language)
+    prediction = predicted(tier, net, novelty=novelty, words=words, language=language)
     decision = decide(Ticket(body=body), prediction, GATE, RULES, POLICY)
     automatic = [verdict.automation is Automation.AUTOMATIC for verdict in decision.targets.values()]
     assert (decision.automation is Automation.AUTOMATIC) == all(automatic)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.helpdesks.ssrf_guard import Egress
+from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_called_that_must_not_be(url: str, listener: tuple[int, list[
         if hosts == {"desk.example.org.evil.example"}:
             continue
         with pytest.raises((NotAllowed, OSError)):
-            Egress(hosts).call("GET", url, timeout_s=2, headers={}, json={})
+            GuardedClient(hosts).call("GET", url, timeout_s=2, headers={}, json={})
     assert seen == []
 
 
@@ -87,7 +87,7 @@ def test_a_private_network_may_be_allowed_but_never_the_special_addresses() -> N
     addresses = {"10.0.0.1": True, "192.168.1.1": True, "[fd00::1]": True}
     addresses |= {"127.0.0.1": False, "169.254.169.254": False, "[fe80::1]": False, "0.0.0.0": False, "[::1]": False}
     for host, allowed in addresses.items():
-        egress = Egress(frozenset({host}), private=True)
+        egress = GuardedClient(frozenset({host}), private=True)
         if allowed:
             assert egress.resolve(f"https://{host}/") == host.strip("[]")
         else:
@@ -97,7 +97,7 @@ def test_a_private_network_may_be_allowed_but_never_the_special_addresses() -> N
 
 def test_a_desk_on_this_machine_is_called_and_redirects_are_not_followed(listener: tuple[int, list[str]]) -> None:
     port, seen = listener
-    egress = Egress(frozenset({f"localhost:{port}"}), loopback=True)
+    egress = GuardedClient(frozenset({f"localhost:{port}"}), loopback=True)
     for path in ("/", "/away"):
         egress.call("PUT", f"http://localhost:{port}{path}", timeout_s=5, headers={}, json={})
     assert seen == ["/", "/away"]
@@ -109,7 +109,7 @@ def test_a_name_that_resolves_elsewhere_the_second_time_is_not_followed(
     port, seen = listener
     answers = iter(["93.184.216.34", "127.0.0.1", "127.0.0.1"])
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: [(2, 1, 6, "", (next(answers), port))])
-    egress = Egress(frozenset({f"rebound.example:{port}"}))
+    egress = GuardedClient(frozenset({f"rebound.example:{port}"}))
     assert egress.resolve(f"https://rebound.example:{port}/") == "93.184.216.34"
     with pytest.raises(NotAllowed):
         egress.resolve(f"https://rebound.example:{port}/")
@@ -120,4 +120,4 @@ def test_one_bad_address_among_good_ones_is_enough_to_refuse(monkeypatch: pytest
     found = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: found)
     with pytest.raises(NotAllowed):
-        Egress(frozenset({"desk.example"})).resolve("https://desk.example/")
+        GuardedClient(frozenset({"desk.example"})).resolve("https://desk.example/")

@@ -13,7 +13,7 @@ import pytest
 from training.data.dataset import Dataset, read_dataset
 from training.data.labels import in_words_of, learn_policy, learnable, resolve_labels
 from training.quality.checks import SERIOUS, diagnose
-from training.quality.lookalikes import lookalikes
+from training.quality.similar_label_names import similar_label_names
 from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy.toml_file import parse_policy
 
@@ -129,8 +129,8 @@ def test_wrong_labels_are_found(tmp_path: Path) -> None:
     rows = history(200)
     for number in (10, 51, 102):
         rows[number]["category"] = {"access": "mail", "mail": "access"}[rows[number]["category"]]
-    suspects = found(read(tmp_path, rows))["category-suspects"]
-    lines = {int(place.split(":")[1]) for place in suspects.places}
+    find_label_issues = found(read(tmp_path, rows))["category-suspects"]
+    lines = {int(place.split(":")[1]) for place in find_label_issues.places}
     assert {11, 52, 103} <= lines and len(lines) < 12
 
 
@@ -138,18 +138,18 @@ def test_bad_rows_repeats_conflicts_and_spaces_are_found(tmp_path: Path) -> None
     rows = history(100)
     rows += [{**rows[0], "category": "mail"}, rows[2], {"text": "", "category": "mail"}]
     rows[5]["category"] = "mail "
-    codes = found(read(tmp_path, rows))
-    assert codes["bad-rows"].severity == SERIOUS
-    assert codes["repeated-ids"].rows == 4
-    assert codes["near-duplicates"].rows == 2
-    assert codes["category-conflicting-duplicates"].rows == 2
-    assert codes["category-spaces"].rows == 1
+    label_ids = found(read(tmp_path, rows))
+    assert label_ids["bad-rows"].severity == SERIOUS
+    assert label_ids["repeated-ids"].rows == 4
+    assert label_ids["near-duplicates"].rows == 2
+    assert label_ids["category-conflicting-duplicates"].rows == 2
+    assert label_ids["category-spaces"].rows == 1
 
 
 def test_labels_that_look_alike_are_found() -> None:
     pairs = {
         (one, other)
-        for one, other, _ in lookalikes({"Network": 50, "network ": 3, "Netwrok": 2, "GRP_1": 9, "GRP_2": 1})
+        for one, other, _ in similar_label_names({"Network": 50, "network ": 3, "Netwrok": 2, "GRP_1": 9, "GRP_2": 1})
     }
     assert pairs == {("Network", "network "), ("Network", "Netwrok")}
 
@@ -176,6 +176,6 @@ def test_text_that_has_nothing_to_do_with_the_label_is_serious(tmp_path: Path) -
     data = read(tmp_path, history(200))
     shuffled = np.random.default_rng(0).permutation([row.labels["category"] for row in data.rows])
     rows = [replace(row, labels={"category": str(label)}) for row, label in zip(data.rows, shuffled, strict=True)]
-    codes = found(replace(data, rows=rows))
-    unrelated = codes.get("category-unrelated") or codes["category-suspects"]
+    label_ids = found(replace(data, rows=rows))
+    unrelated = label_ids.get("category-unrelated") or label_ids["category-suspects"]
     assert unrelated.rows > 20

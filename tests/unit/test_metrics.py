@@ -74,9 +74,9 @@ def test_misses_tell_small_from_severe_and_low_from_high() -> None:
 
 
 def test_brier_counts_an_unknown_label_as_an_outcome_nobody_believed_in() -> None:
-    beliefs = np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert metrics.brier(["a", "z"], ["a", "b"], beliefs) == pytest.approx(1.0)
-    assert metrics.brier(["a", "b"], ["a", "b"], beliefs) == pytest.approx(1.0)
+    probabilities = np.array([[1.0, 0.0], [1.0, 0.0]])
+    assert metrics.brier(["a", "z"], ["a", "b"], probabilities) == pytest.approx(1.0)
+    assert metrics.brier(["a", "b"], ["a", "b"], probabilities) == pytest.approx(1.0)
 
 
 def test_the_bootstrap_interval_holds_the_mean_and_repeats_itself() -> None:

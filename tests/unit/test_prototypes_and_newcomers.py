@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.features.features import Features
-from models.features.vectorizer import Rows
-from models.heads.base_estimators import LinearMember
-from models.heads.head import Combiner, Head
+from models.features.vectorizer import SparseRows
+from models.heads.base_estimators import LinearEstimator
+from models.heads.head import Head, Stacking
 from training.cold_start.new_classes import DRAWN_OVER, Past, set_apart
-from training.cold_start.prototypes import Told, phrases_of, prototype_head, unit
-from training.stages import EXAMPLES, FULL, ladder_facts, rung_of
+from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head, unit
+from training.stages import EXAMPLES, FULL, stage_facts, stage_of
 from triage.policy.model import Category, Policy, Tier
 
 DIM = 16
@@ -27,29 +27,29 @@ def blob(rng: np.random.Generator, towards: int, count: int, noise: float = 0.15
 
 def seen(dense: NDArray[np.float32]) -> Features:
     """Features of tickets without a word and without a neighbour."""
-    rows = Rows(np.zeros(len(dense) + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    rows = SparseRows(np.zeros(len(dense) + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     near, none = np.full((len(dense), 1), -1), np.zeros((len(dense), 1), dtype=np.float32)
     return Features(rows, dense, none, near, none, near, none, none.astype(bool))
 
 
-def told(examples: NDArray[np.float32], codes: NDArray[np.int64]) -> Told:
+def told(examples: NDArray[np.float32], label_ids: NDArray[np.int64]) -> PrototypeInputs:
     phrases = np.eye(DIM, dtype=np.float32)[:2]
     empty = sp.csr_matrix((2, 1), dtype=np.float32), sp.csr_matrix((len(examples), 1), dtype=np.float32)
-    return Told("category", ("a", "b"), phrases, empty[0], np.array([0, 1]), examples, empty[1], codes)
+    return PrototypeInputs("category", ("a", "b"), phrases, empty[0], np.array([0, 1]), examples, empty[1], label_ids)
 
 
 def test_a_description_alone_tells_labels_apart() -> None:
     head, unseen = prototype_head(told(np.zeros((0, DIM), np.float32), np.zeros(0, np.int64)))
-    beliefs = head.probabilities(seen(np.eye(DIM, dtype=np.float32)[:2]))
-    assert beliefs.argmax(axis=1).tolist() == [0, 1] and len(unseen) == 0
+    probabilities = head.probabilities(seen(np.eye(DIM, dtype=np.float32)[:2]))
+    assert probabilities.argmax(axis=1).tolist() == [0, 1] and len(unseen) == 0
 
 
 def test_examples_outweigh_a_description_that_misleads() -> None:
     examples = np.concatenate([blob(np.random.default_rng(0), 5, 12), blob(np.random.default_rng(1), 6, 12)])
-    codes = np.repeat([0, 1], 12)
-    head, unseen = prototype_head(told(examples, codes))
-    assert (unseen.argmax(axis=1) == codes).all()
-    assert (head.probabilities(seen(examples)).argmax(axis=1) == codes).all()
+    label_ids = np.repeat([0, 1], 12)
+    head, unseen = prototype_head(told(examples, label_ids))
+    assert (unseen.argmax(axis=1) == label_ids).all()
+    assert (head.probabilities(seen(examples)).argmax(axis=1) == label_ids).all()
     assert head.calibrator.slope is not None and head.calibrator.slope[0] != 1.0
 
 
@@ -90,16 +90,16 @@ def test_beliefs_of_the_others_are_scaled_and_add_up() -> None:
     rng = np.random.default_rng(0)
     zero = np.zeros(2, dtype=np.float32)
     dense, added = (rng.standard_normal((DIM, columns)).astype(np.float32) for columns in (2, 3))
-    same = Combiner(np.eye(2, dtype=np.float32), zero)
-    old = Head("category", ("a", "b"), (LinearMember("meaning", zero, None, dense),), same)
-    newcomers = LinearMember("newcomers", np.zeros(3, dtype=np.float32), None, added)
+    same = Stacking(np.eye(2, dtype=np.float32), zero)
+    old = Head("category", ("a", "b"), (LinearEstimator("meaning", zero, None, dense),), same)
+    new_classes = LinearEstimator("newcomers", np.zeros(3, dtype=np.float32), None, added)
     odds = np.array([1.5, 0.5])
-    new = Head("category", tuple("abcde"), old.members, same, odds=odds, newcomers=newcomers)
+    new = Head("category", tuple("abcde"), old.estimators, same, odds=odds, new_classes=new_classes)
     tickets = seen(blob(rng, 3, 20, noise=1.0))
     before, after = old.probabilities(tickets), new.probabilities(tickets)
     assert after.sum(axis=1) == pytest.approx(1.0)
     assert after[:, :2] == pytest.approx(before * (1 - after[:, 2:].sum(axis=1, keepdims=True)))
-    assert new.without_newcomers(after) == pytest.approx(before)
+    assert new.without_new_classes(after) == pytest.approx(before)
     shifted = new.in_traffic(after)
     assert shifted.sum(axis=1) == pytest.approx(1.0)
     assert shifted[:, 2:] == pytest.approx(after[:, 2:])
@@ -113,12 +113,12 @@ def test_phrases_fall_back_on_the_label() -> None:
 
 def test_the_ladder_counts_what_each_label_lacks() -> None:
     policy = Policy("p", tiers=(Tier("L1"), Tier("L2")))
-    needs = rung_of({"ladder": ladder_facts(EXAMPLES, policy, [])}).needs
+    needs = stage_of({"ladder": stage_facts(EXAMPLES, policy, [])}).needs
     assert needs == ("tier: 10 tickets of each label to be learned in full",)
     ladder = {"rung": FULL, "tickets": {"tier": {"L1": 40, "L2": 9}}}
     gate = {"refitted": {"calibration": "set aside", "tier": {"threshold": None, "more_tickets": 70}}}
-    assert rung_of({"ladder": ladder, "gate": gate}).needs == (
+    assert stage_of({"ladder": ladder, "gate": gate}).needs == (
         "tier L2: 1 ticket more to be learned in full",
         "tier: about 70 tickets more until any can be decided without a person",
     )
-    assert rung_of({}).name == FULL
+    assert stage_of({}).name == FULL

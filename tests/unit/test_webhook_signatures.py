@@ -9,14 +9,14 @@ import json
 
 import pytest
 
-from api.helpdesks.config import Desk, FeedbackMap, Headers, TicketMap
+from api.helpdesks.config import FeedbackMap, Headers, HelpdeskConfig, TicketMap
 from api.helpdesks.inbound import accept, correction_of, sign, ticket_of
 from api.http.exceptions import NotAcceptable, NotSignedIn
 
 SECRET, OLD = b"a secret of sixteen or more", b"the secret before that one"
 NOW = 1_800_000_000.0
 BODY = b'{"event": "created", "ticket": {"id": 7, "subject": "VPN", "text": "it drops"}}'
-DESK = Desk(
+DESK = HelpdeskConfig(
     "rt",
     (SECRET, OLD),
     ticket=TicketMap(
@@ -75,7 +75,7 @@ def test_the_edges_of_the_tolerance_are_taken() -> None:
 
 
 def test_an_unknown_desk_and_one_without_secret_are_told_nothing_else() -> None:
-    for desk in (None, Desk("mute")):
+    for desk in (None, HelpdeskConfig("mute")):
         with pytest.raises(NotSignedIn) as refusal:
             accept(desk, headers(), BODY, NOW)
         assert refusal.value.code == "no-signature"
@@ -91,7 +91,7 @@ def test_a_desk_may_sign_in_base64_under_other_names() -> None:
     moment = "2027-01-15T08:00:00Z"
     digest = base64.b64encode(hmac.new(SECRET, moment.encode() + BODY, hashlib.sha256).digest()).decode()
     sent = {"x-desk-signature": digest, "x-desk-time": moment}
-    assert accept(Desk("z", (SECRET,), headers=names), sent, BODY, NOW).document["ticket"]["id"] == 7
+    assert accept(HelpdeskConfig("z", (SECRET,), headers=names), sent, BODY, NOW).document["ticket"]["id"] == 7
     assert sign(SECRET, moment, BODY, "base64") == digest
 
 

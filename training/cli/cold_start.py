@@ -27,7 +27,7 @@ def start(arguments: list[str]) -> int:
     )
     _add_output(parser)
     options = parser.parse_args(arguments)
-    from models.local_store import Shelf
+    from models.local_store import LocalModelStore
     from training.cold_start.start import StartSettings
     from training.cold_start.start import start as run
     from training.data.columns import parse_mapping
@@ -41,9 +41,9 @@ def start(arguments: list[str]) -> int:
         encoder=options.encoder,
         skip_bad_rows=options.skip_bad_rows,
     )
-    Shelf.of(options.name)
+    LocalModelStore.of(options.name)
     tracker = _tracker(options)
-    started = run(settings, tell=_step)
+    started = run(settings, log=_step)
     if started.dataset is not None:
         for row in started.dataset.bad_rows:
             note(f"left out: {row}")
@@ -60,14 +60,14 @@ def extend(arguments: list[str]) -> int:
     parser.add_argument("--rules", type=Path, metavar="FILE", help="rule file (default: the bundle's rules)")
     _add_output(parser)
     options = parser.parse_args(arguments)
-    from models.local_store import Shelf
+    from models.local_store import LocalModelStore
     from training.cli.inputs import read_data
     from training.cold_start.extend import extend as run
 
     path, out = bundle_path(options.bundle), options.out or free_place()
-    Shelf.of(options.name)
+    LocalModelStore.of(options.name)
     tracker = _tracker(options)
-    extended = run(path, read_data(options), options.policy, out, rule_file=options.rules, tell=_step)
+    extended = run(path, read_data(options), options.policy, out, rule_file=options.rules, log=_step)
     _tell(options, tracker, "extend", extended.path, extended.bundle.manifest, extended.measured)
     return 0
 
@@ -104,13 +104,13 @@ def _tell(
     measured: Mapping[str, Any],
 ) -> None:
     """Register the bundle, and print what it is, where it stands and what comes next."""
-    from training.stages import rung_of
+    from training.stages import stage_of
 
-    rung = rung_of(manifest)
+    stage = stage_of(manifest)
     run_id, version = published(tracker, path, options.name, verb)
     added = {target: facts["added"] for target, facts in manifest["targets"].items() if "added" in facts}
     if options.json:
-        document = {"bundle": str(path), "run_id": run_id, "version": version, "rung": rung.name, "needs": rung.needs}
+        document = {"bundle": str(path), "run_id": run_id, "version": version, "rung": stage.name, "needs": stage.needs}
         print_json({**document, "targets": measured["targets"], **({"added": added} if added else {})})
         return
     if verb == "start" and measured["rows"]:
@@ -124,6 +124,6 @@ def _tell(
             )
     say(f"\nbundle   {path}")
     say(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
-    say(f"rung     {rung.name}: {rung.means}")
-    for need in rung.needs:
+    say(f"rung     {stage.name}: {stage.means}")
+    for need in stage.needs:
         say(f"next     {need}")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.local_store import Shelf, parse_reference
+from models.local_store import LocalModelStore, parse_reference
 from training.data.columns import parse_mapping
 from training.data.dataset import Dataset, read_dataset
 from training.terminal import Parser, note, progress
@@ -62,7 +62,7 @@ def bundle_path(reference: str) -> Path:
         return path
     if "@" in reference and "/" not in reference:
         name, alias = parse_reference(reference)
-        return Shelf.of(name).resolve(alias)
+        return LocalModelStore.of(name).resolve(alias)
     there = "it is a file" if path.exists() else "nothing is there"
     raise BundleNotFound(f"no bundle {reference!r}: {there}; name the folder that triage train wrote, or NAME@ALIAS")
 

@@ -167,9 +167,10 @@ def _replay_rules(options: Any) -> int:
     for target, values in alone.items():
         right, f1 = values["accuracy"], values["macro_f1"]
         say(f"\n{target}: rules alone are right on {right:.3f} of {len(dataset)} tickets, macro-F1 {f1:.3f}\n")
-        spoken = [(line, line["targets"][target]) for line in lines if target in line["targets"]]
+        rule_labels = [(line, line["targets"][target]) for line in lines if target in line["targets"]]
         rows = [
-            [line["name"], line["kind"], m["label"], m["spoke"], m["coverage"], m["precision"]] for line, m in spoken
+            [line["name"], line["kind"], m["label"], m["spoke"], m["coverage"], m["precision"]]
+            for line, m in rule_labels
         ]
         say(table(["rule", "kind", "label", "spoke on", "coverage", "precision"], rows))
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.home import DEFAULT_MODEL
-from models.local_store import CHAMPION, Shelf, parse_reference
+from models.local_store import CHAMPION, LocalModelStore, parse_reference
 from training.cli.inputs import MAP_HELP
 from training.terminal import Parser, fraction, note, print_json, say, seconds, table
 
@@ -26,7 +26,7 @@ def register(arguments: list[str]) -> int:
     parser.add_argument("--name", default=DEFAULT_MODEL, help="name of the registered model (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
-    name = Shelf.of(options.name).name
+    name = LocalModelStore.of(options.name).name
     tracker = Tracker()
     load_bundle(options.bundle)  # what does not load must not become a version
     run_id, version = publish(tracker, options.bundle, name)
@@ -46,17 +46,17 @@ def promote(arguments: list[str]) -> int:
     options = _promote_parser().parse_args(arguments)
     name, wanted = _name_and_version(options)
     tracker = Tracker()
-    shelf = Shelf.of(name)
+    local_store = LocalModelStore.of(name)
     challenger = challenger_of(tracker, name, as_wanted(wanted))
     result = challenge(
         tracker,
-        shelf,
+        local_store,
         challenger,
         options.alias,
         force=options.force,
         margin=options.margin,
         rows=_rows(options),
-        tell=lambda text: note(f"· {text}"),
+        log=lambda text: note(f"· {text}"),
     )
     if options.json:
         print_json(
@@ -164,7 +164,7 @@ def rollback(arguments: list[str]) -> int:
     parser.add_argument("--alias", default=CHAMPION, help="which alias (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
-    left, version = back(Shelf.of(options.name), options.alias)
+    left, version = back(LocalModelStore.of(options.name), options.alias)
     told = True
     try:
         Tracker().point(options.name, options.alias, version)
@@ -230,10 +230,10 @@ def models(arguments: list[str]) -> int:
     parser.add_argument("name", nargs="?", default=DEFAULT_MODEL, help="name of the model (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
-    shelf = Shelf.of(options.name)
+    local_store = LocalModelStore.of(options.name)
     there = {
-        version: [alias for alias, at in shelf.aliases().items() if at.version == version]
-        for version in shelf.versions()
+        version: [alias for alias, at in local_store.aliases().items() if at.version == version]
+        for version in local_store.versions()
     }
     try:
         registered = Tracker().versions(options.name)

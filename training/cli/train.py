@@ -17,14 +17,14 @@ from training.terminal import Parser, note, print_json, progress, say
 def train(arguments: list[str]) -> int:
     """Learn a bundle from the desk's history, measure it, track and register it."""
     options = train_parser().parse_args(arguments)
-    from models.local_store import Shelf
+    from models.local_store import LocalModelStore
     from training.pipeline import train as run  # after the parser: --help and wrong arguments answer at once
     from training.registry.tracker import Tracker
 
     settings = settings_of(options)
-    Shelf.of(options.name)
+    LocalModelStore.of(options.name)
     tracker = None if options.no_register else Tracker()
-    trained = run(settings, tell=lambda text: note(f"· {text}"))
+    trained = run(settings, log=lambda text: note(f"· {text}"))
     for row in trained.dataset.bad_rows:
         note(f"left out: {row}")
     if trained.dataset.ignored_columns:
@@ -118,15 +118,15 @@ def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str
     from training.registry.publish import read_record
     from training.reports.model_card import model_card
     from training.reports.report import report as page
-    from training.stages import FULL, rung_of
+    from training.stages import FULL, stage_of
     from triage.errors import InvalidRequest
 
     if options.full and not options.data:
         raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
     manifest, record, extras, on = read_manifest(path), None, None, ""
-    if options.full and rung_of(manifest).name != FULL:
+    if options.full and stage_of(manifest).name != FULL:
         raise InvalidRequest(
-            f"--full trains again as triage train does: this bundle stands on {rung_of(manifest).name}"
+            f"--full trains again as triage train does: this bundle stands on {stage_of(manifest).name}"
         )
     if options.full:
         record, extras = read_record(path), _extras(options, manifest)
@@ -157,7 +157,7 @@ def _replayed(options: argparse.Namespace) -> Any:
 def _extras(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Any:
     from training.data.labels import resolve_labels
     from training.data.split import split
-    from training.diagnostics.ablation import extras_of
+    from training.diagnostics.ablation import ablation_of
     from triage.errors import InvalidRequest
 
     dataset = read_data(options)
@@ -171,4 +171,4 @@ def _extras(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Any:
     _, bundle = open_for_measuring(options.bundle)
     dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
     seed = int(manifest["settings"]["seed"])
-    return extras_of(bundle, dataset, split(dataset, seed), seed, lambda text: note(f"· {text}"))
+    return ablation_of(bundle, dataset, split(dataset, seed), seed, lambda text: note(f"· {text}"))

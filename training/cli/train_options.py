@@ -108,14 +108,14 @@ def settings_of(options: argparse.Namespace) -> Any:
 
 
 def _effort(options: argparse.Namespace) -> Any:
-    from training.encoders.schedule import Effort
+    from training.encoders.schedule import TrainingBudget
     from triage.errors import InvalidRequest
 
     if not options.adapt:
         if options.adapt_minutes is not None or options.adapt_steps is not None:
             raise InvalidRequest("--adapt-minutes and --adapt-steps say how much --adapt does: give --adapt as well")
         return None
-    return Effort(minutes=options.adapt_minutes or 20.0, steps=options.adapt_steps)
+    return TrainingBudget(minutes=options.adapt_minutes or 20.0, steps=options.adapt_steps)
 
 
 def _tier_order(options: argparse.Namespace) -> tuple[str, ...]:

@@ -16,20 +16,20 @@ from models.bundle.bundle import ENCODER_FOLDER, Bundle, load_bundle, save_bundl
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import sparse_features
-from models.heads.base_estimators import LinearMember, Member, NeighbourMember
+from models.heads.base_estimators import Estimator, LinearEstimator, NeighbourEstimator
 from models.heads.head import Head
 from models.model import Model
 from models.reference.index import UNLABELLED, NeighbourIndex
-from training.cold_start.new_classes import Newcomer, Past, described, set_apart
+from training.cold_start.new_classes import NewClass, Past, described, set_apart
 from training.cold_start.prototypes import phrases_of
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.labels import resolve_labels
 from training.encoders.cache import CachedEncoder
 from training.ensemble.model import history_of
 from training.evaluation.record import FILE
-from training.pipeline import Teller, rules_for
+from training.pipeline import Log, rules_for
 from training.registry.publish import read_record
-from training.stages import EXTENDED, FULL, HANDFUL, rung_of
+from training.stages import EXTENDED, FULL, HANDFUL, stage_of
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy.model import Policy
@@ -58,7 +58,7 @@ def extend(
     *,
     rule_file: Path | None = None,
     encoder: Encoder | None = None,
-    tell: Teller | None = None,
+    log: Log | None = None,
 ) -> Extended:
     """Add to a bundle the categories that a policy has and its head lacks.
 
@@ -72,12 +72,12 @@ def extend(
         out: Where the new bundle goes; must be absent or empty.
         rule_file: Rules that know the new categories; None keeps the bundle's.
         encoder: Stands in for one that is not inside the bundle.
-        tell: Told of each step in a few words; None writes to stderr.
+        log: Told of each step in a few words; None writes to stderr.
 
     Raises:
         TriageError: If bundle, policy and tickets do not allow it; nothing is left at `out`.
     """
-    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    say = log or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(out)
     bundle, policy = load_bundle(source, encoder=encoder), read_policy(policy_file)
     rules = rules_for(policy, rule_file, bundle.rules)
@@ -112,10 +112,10 @@ def extend(
 
 def _new_labels(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     """Return the categories to add, after a look at whether bundle and policy fit together."""
-    rung = rung_of(bundle.manifest).name
-    if rung not in (FULL, EXTENDED):
+    stage = stage_of(bundle.manifest).name
+    if stage not in (FULL, EXTENDED):
         raise InvalidRequest(
-            f"the bundle stands on the rung {rung!r}, too little to tell a new label from: run triage start again with "
+            f"the bundle is at the stage {stage!r}, too little to tell a new label from: run triage start again with "
             "the new policy and all tickets there are, it takes seconds"
         )
     if TARGET not in bundle.model.heads:
@@ -176,7 +176,7 @@ def _found(
     vectors: NDArray[np.float32],
     past_places: Mapping[str, NDArray[np.int64]],
     encoder: Encoder,
-) -> dict[str, Newcomer]:
+) -> dict[str, NewClass]:
     history = bundle.model.history
     kept = np.setdiff1d(np.arange(len(history.vectors)), np.concatenate(list(past_places.values())))
     past = Past.of(history.vectors[kept])
@@ -194,22 +194,24 @@ def _found(
 
 def _reading(head: Head, history: NeighbourIndex) -> Head:
     """Return the head with its neighbours taken from a longer history."""
-    codes = history.codes[head.target]
+    label_ids = history.label_ids[head.target]
 
-    def read(members: Sequence[Member]) -> tuple[Member, ...]:
-        return tuple(replace(one, codes=codes) if isinstance(one, NeighbourMember) else one for one in members)
+    def read(estimators: Sequence[Estimator]) -> tuple[Estimator, ...]:
+        return tuple(
+            replace(one, label_ids=label_ids) if isinstance(one, NeighbourEstimator) else one for one in estimators
+        )
 
-    return replace(head, members=read(head.members), beside=read(head.beside))
+    return replace(head, estimators=read(head.estimators), beside=read(head.beside))
 
 
-def _with_newcomers(head: Head, found: Mapping[str, Newcomer]) -> Head:
+def _with_newcomers(head: Head, found: Mapping[str, NewClass]) -> Head:
     intercept = np.array([one.intercept for one in found.values()], dtype=np.float32)
     dense = np.stack([one.weights for one in found.values()], axis=1).astype(np.float32)
-    if head.newcomers is not None and head.newcomers.dense is not None:
-        intercept = np.concatenate([head.newcomers.intercept, intercept])
-        dense = np.concatenate([head.newcomers.dense, dense], axis=1)
-    newcomers = LinearMember("newcomers", intercept, None, np.ascontiguousarray(dense))
-    return replace(head, labels=(*head.labels, *found), newcomers=newcomers)
+    if head.new_classes is not None and head.new_classes.dense is not None:
+        intercept = np.concatenate([head.new_classes.intercept, intercept])
+        dense = np.concatenate([head.new_classes.dense, dense], axis=1)
+    new_classes = LinearEstimator("newcomers", intercept, None, np.ascontiguousarray(dense))
+    return replace(head, labels=(*head.labels, *found), new_classes=new_classes)
 
 
 def _with_rows(
@@ -217,8 +219,8 @@ def _with_rows(
 ) -> NeighbourIndex:
     """Put the new tickets at the end of the history, where they are shown and near, without a vote."""
     old = model.history
-    topics = model.topics.project(sparse_features(model.lexicon, model.fields, [row.ticket for row in rows]))
-    silent = {target: np.full(len(rows), UNLABELLED, dtype=np.int32) for target in old.codes}
+    topics = model.topics.project(sparse_features(model.vectorizer, model.fields, [row.ticket for row in rows]))
+    silent = {target: np.full(len(rows), UNLABELLED, dtype=np.int32) for target in old.label_ids}
     added = history_of(rows, vectors, topics, old.labels, silent, policy)
     return NeighbourIndex(
         vectors=np.concatenate([old.vectors, added.vectors]),
@@ -226,7 +228,10 @@ def _with_rows(
         ids=(*old.ids, *added.ids),
         titles=(*old.titles, *added.titles),
         labels=old.labels,
-        codes={target: np.concatenate([codes, added.codes[target]]) for target, codes in _silenced(old, rows).items()},
+        label_ids={
+            target: np.concatenate([label_ids, added.label_ids[target]])
+            for target, label_ids in _silenced(old, rows).items()
+        },
         sensitive=np.concatenate([old.sensitive, added.sensitive]),
         written={target: (*labels, *added.written[target]) for target, labels in old.written.items()},
     )
@@ -236,9 +241,9 @@ def _silenced(old: NeighbourIndex, rows: Sequence[LabelledTicket]) -> dict[str, 
     """Return the codes of the history; a past ticket whose label is new no longer stands for a label too rare."""
     new = {row.labels[TARGET] for row in rows}
     heard = np.array([label in new for label in old.written[TARGET]], dtype=bool)
-    codes = dict(old.codes)
-    codes[TARGET] = np.where(heard, np.int32(UNLABELLED), codes[TARGET]).astype(np.int32)
-    return codes
+    label_ids = dict(old.label_ids)
+    label_ids[TARGET] = np.where(heard, np.int32(UNLABELLED), label_ids[TARGET]).astype(np.int32)
+    return label_ids
 
 
 def _unmeasured(rules: RuleBook, new: Sequence[str]) -> RuleBook:
@@ -257,7 +262,7 @@ def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:
     return replace(gate, targets={**gate.targets, TARGET: shut})
 
 
-def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, Newcomer], counts: Mapping[str, int]) -> dict[str, Any]:
+def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, NewClass], counts: Mapping[str, int]) -> dict[str, Any]:
     """Tell readers of the manifest what the bundle was, and what was added."""
     before = {key: bundle.manifest[key] for key in _STORED if key in bundle.manifest}
     own = before["targets"][TARGET]
@@ -282,10 +287,10 @@ def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, Newcomer], counts
     ladder = before.get("ladder", {"tickets": {}})
     tickets = {**ladder["tickets"], TARGET: {**ladder["tickets"].get(TARGET, {}), **counts}}
     past = ladder.get("added", {}).get(TARGET, [])
-    rung = {"rung": EXTENDED, "tickets": tickets, "added": {TARGET: [*past, *found]}, "from": bundle.digest}
+    stage = {"rung": EXTENDED, "tickets": tickets, "added": {TARGET: [*past, *found]}, "from": bundle.digest}
     return {
         **before,
         "settings": {**before["settings"], "policy": "file"},
         "targets": targets,
-        "ladder": rung,
+        "ladder": stage,
     }

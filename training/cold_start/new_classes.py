@@ -25,7 +25,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Newcomer:
+class NewClass:
     """A label set apart from the history.
 
     Attributes:
@@ -65,7 +65,7 @@ class Past:
         return cls(vectors, vectors.mean(axis=0, dtype=np.float64), inverse)
 
 
-def set_apart(past: Past, description: Vectors, tickets: Vectors, share: float) -> Newcomer:
+def set_apart(past: Past, description: Vectors, tickets: Vectors, share: float) -> NewClass:
     """Find the log odds of a new label against everything in the history.
 
     The direction is that of linear discriminant analysis with one covariance (Fisher 1936), rounded towards a sphere;
@@ -88,7 +88,7 @@ def set_apart(past: Past, description: Vectors, tickets: Vectors, share: float) 
     slope, intercept = _curve(unseen, others, share)
     highest = float(np.quantile(slope * others + intercept, 1 - DRAWN_OVER))
     intercept -= max(0.0, highest)
-    return Newcomer(
+    return NewClass(
         slope * towards,
         intercept,
         1.0 / (1.0 + np.exp(-(slope * unseen + intercept))),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads.base_estimators import LinearMember
-from models.heads.head import Calibrator, Combiner, Head, Probabilities
+from models.heads.base_estimators import LinearEstimator
+from models.heads.head import Calibrator, Head, Probabilities, Stacking
 from training.ensemble.calibration import fit_temperature
 from triage.policy.model import Category, Tier
 
@@ -41,7 +41,7 @@ def phrases_of(entry: Tier | Category) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class PrototypeInputs:
     """What is known of one target's labels.
 
     Attributes:
@@ -65,7 +65,7 @@ class Told:
     example_codes: NDArray[np.int64]
 
 
-def prototype_head(told: Told, odds: NDArray[np.float64] | None = None) -> tuple[Head, Probabilities]:
+def prototype_head(told: PrototypeInputs, odds: NDArray[np.float64] | None = None) -> tuple[Head, Probabilities]:
     """Build a head out of prototypes: unit vectors of meaning and of words, one per label.
 
     A label's prototype is the mean of its description, counted as `DESCRIPTION_WEIGHT` tickets, and of its tickets
@@ -78,29 +78,29 @@ def prototype_head(told: Told, odds: NDArray[np.float64] | None = None) -> tuple
     Returns:
         The head, and what it believes about each example when it has not seen that one, of shape [n, labels].
     """
-    codes, count = told.example_codes, len(told.labels)
+    label_ids, count = told.example_codes, len(told.labels)
     phrase_share = np.array([DESCRIPTION_WEIGHT / (told.phrase_codes == code).sum() for code in told.phrase_codes])
     described = unit(_sums(told.phrases, told.phrase_codes, phrase_share, count)) * DESCRIPTION_WEIGHT
-    counted = (codes >= 0).astype(np.float64)
-    meaning = described + _sums(told.examples, codes, counted, count)
+    counted = (label_ids >= 0).astype(np.float64)
+    meaning = described + _sums(told.examples, label_ids, counted, count)
     words = _sums(told.phrase_words, told.phrase_codes, phrase_share, count)
-    words += _sums(told.example_words, codes, counted, count)
+    words += _sums(told.example_words, label_ids, counted, count)
     unseen = SHARPNESS * (
-        _scores_unseen(meaning, told.examples, codes) + WORDS * _scores_unseen(words, told.example_words, codes)
+        _scores_unseen(meaning, told.examples, label_ids) + WORDS * _scores_unseen(words, told.example_words, label_ids)
     )
     calibrator = Calibrator("temperature", slope=np.array([1.0]))
-    known = codes >= 0
-    if known.sum() >= ENOUGH_EXAMPLES and len(np.unique(codes[known])) > 1:
-        calibrator = fit_temperature(unseen[known], codes[known])
+    known = label_ids >= 0
+    if known.sum() >= ENOUGH_EXAMPLES and len(np.unique(label_ids[known])) > 1:
+        calibrator = fit_temperature(unseen[known], label_ids[known])
     zero, same = np.zeros(count, dtype=np.float32), np.eye(count, dtype=np.float32)
     head = Head(
         told.target,
         told.labels,
         (
-            LinearMember("meaning", zero, None, np.ascontiguousarray(unit(meaning).T.astype(np.float32))),
-            LinearMember("words", zero, np.ascontiguousarray(unit(words).T.astype(np.float32)), None),
+            LinearEstimator("meaning", zero, None, np.ascontiguousarray(unit(meaning).T.astype(np.float32))),
+            LinearEstimator("words", zero, np.ascontiguousarray(unit(words).T.astype(np.float32)), None),
         ),
-        Combiner(np.concatenate([same * SHARPNESS, same * (SHARPNESS * WORDS)]).astype(np.float32), zero),
+        Stacking(np.concatenate([same * SHARPNESS, same * (SHARPNESS * WORDS)]).astype(np.float32), zero),
         calibrator,
         odds=odds,
     )
@@ -112,18 +112,18 @@ def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9))
 
 
-def _sums(rows: Any, codes: NDArray[np.int64], weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _sums(rows: Any, label_ids: NDArray[np.int64], weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Add up the rows of each label."""
-    table = np.zeros((count, len(codes)))
-    inside = np.flatnonzero(codes >= 0)
-    table[codes[inside], inside] = weights[inside]
+    table = np.zeros((count, len(label_ids)))
+    inside = np.flatnonzero(label_ids >= 0)
+    table[label_ids[inside], inside] = weights[inside]
     return np.asarray(table @ rows, dtype=np.float64)
 
 
-def _scores_unseen(totals: NDArray[np.float64], rows: Any, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _scores_unseen(totals: NDArray[np.float64], rows: Any, label_ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the similarity of each row to each prototype, its own label's made without it."""
     scores = np.asarray(rows @ unit(totals).T, dtype=np.float64)
-    for place in np.flatnonzero(codes >= 0):
+    for place in np.flatnonzero(label_ids >= 0):
         row = np.asarray(rows[[place]].todense() if hasattr(rows, "todense") else rows[[place]], dtype=np.float64)[0]
-        scores[place, codes[place]] = row @ unit(totals[codes[place]] - row)
+        scores[place, label_ids[place]] = row @ unit(totals[label_ids[place]] - row)
     return scores

@@ -16,25 +16,25 @@ from models.bundle.bundle import Bundle, save_bundle
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import Fields, sparse_features
-from models.features.lsa import Topics
-from models.features.vectorizer import build_lexicon, words_of
+from models.features.lsa import LsaProjection
+from models.features.vectorizer import fit_vectorizer, words_of
 from models.heads.head import Head, Probabilities
 from models.model import Model
 from models.triager import Triager
-from training.cold_start.prototypes import Told, phrases_of, prototype_head
+from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, digest_of, read_dataset
 from training.data.labels import resolve_labels
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.ensemble.cross_fit import matrix
-from training.ensemble.model import codes_of, history_of
+from training.ensemble.model import history_of, label_ids_of
 from training.evaluation.evaluate import measure
-from training.evaluation.predictions import Answers, ask, record_of
+from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
-from training.gate.label_shift import odds_for
-from training.pipeline import RULE_PRECISION_ROWS, Teller, open_encoder, rules_for
-from training.stages import DESCRIPTIONS, EXAMPLES, ladder_facts
+from training.gate.label_shift import prior_correction
+from training.pipeline import RULE_PRECISION_ROWS, Log, open_encoder, rules_for
+from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
@@ -97,18 +97,18 @@ class Prototypes:
     unseen: Mapping[str, Probabilities]
 
 
-def start(settings: StartSettings, *, encoder: Encoder | None = None, tell: Teller | None = None) -> Started:
+def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log | None = None) -> Started:
     """Make a bundle that suggests from the first day; nothing in it is ever decided by the model alone.
 
     Args:
         settings: What to do.
         encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
-        tell: Told of each step in a few words; None writes to stderr.
+        log: Told of each step in a few words; None writes to stderr.
 
     Raises:
         TriageError: If the settings, the files or the labels do not allow it; nothing is left at `settings.out`.
     """
-    say = tell or (lambda text: sys.stderr.write(f"· {text}\n"))
+    say = log or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
     policy = _policy(settings)
     rules = rules_for(policy, settings.rules, _fitting(default_rules(), policy))
@@ -146,32 +146,32 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
     }
     tickets = [row.ticket for row in rows]
     texts = [phrase for told in phrases.values() for _, phrase in told]
-    lexicon = build_lexicon([*texts, *(ticket.text for ticket in tickets)], min_texts_term=1, min_texts_piece=2)
-    fields, topics = Fields(()), Topics(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
-    sparse = sparse_features(lexicon, fields, tickets)
+    vectorizer = fit_vectorizer([*texts, *(ticket.text for ticket in tickets)], min_texts_term=1, min_texts_piece=2)
+    fields, topics = Fields(()), LsaProjection(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
+    sparse = sparse_features(vectorizer, fields, tickets)
     vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
     vectors = vectors.astype(np.float16).astype(np.float32)
     labels = {target: tuple(entry.label for entry in policy.entries(target)) for target in policy.targets}
-    codes = {target: codes_of(rows, target, names) for target, names in labels.items()}
+    label_ids = {target: label_ids_of(rows, target, names) for target, names in labels.items()}
     heads: dict[str, Head] = {}
     unseen: dict[str, Probabilities] = {}
     for target, told in phrases.items():
         described = [phrase for _, phrase in told]
         heads[target], unseen[target] = prototype_head(
-            Told(
+            PrototypeInputs(
                 target,
                 labels[target],
                 encoder.encode(described),
-                matrix(lexicon.rows(described), lexicon.size),
+                matrix(vectorizer.rows(described), vectorizer.size),
                 np.array([place for place, _ in told], dtype=np.int64),
                 vectors,
-                matrix(sparse, lexicon.size),
-                codes[target].astype(np.int64),
+                matrix(sparse, vectorizer.size),
+                label_ids[target].astype(np.int64),
             ),
             _odds(policy, target),
         )
-    history = history_of(rows, vectors, topics.project(sparse), labels, codes, policy)
-    return Prototypes(Model(lexicon, fields, topics, history, heads, {}, policy.sensitive_clearance), unseen)
+    history = history_of(rows, vectors, topics.project(sparse), labels, label_ids, policy)
+    return Prototypes(Model(vectorizer, fields, topics, history, heads, {}, policy.sensitive_clearance), unseen)
 
 
 def suggesting(model: Model) -> Gate:
@@ -182,7 +182,7 @@ def suggesting(model: Model) -> Gate:
 def _odds(policy: Policy, target: str) -> NDArray[np.float64] | None:
     """Return what turns equal shares of the labels into those that the policy expects; None where it states none."""
     stated = list(policy.expected_shares(target).values())
-    return odds_for(np.full(len(stated), 1 / len(stated)), np.array(stated)) if stated else None
+    return prior_correction(np.full(len(stated), 1 / len(stated)), np.array(stated)) if stated else None
 
 
 def _policy(settings: StartSettings) -> Policy:
@@ -252,7 +252,7 @@ def _asked(
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Ask about each example without it; return the figures and the record."""
     triager = Triager(_Foretold(made, policy, rules, rows))
-    answers = ask(triager, rows) if rows else Answers([], [], {})
+    answers = ask(triager, rows) if rows else Predictions([], [], {})
     measured = measure(triager, answers) if rows else NO_FIGURES
     return measured, record_of(triager, answers, measured).to_document()
 
@@ -276,5 +276,5 @@ def _facts(
             "ignored_columns": list(dataset.ignored_columns) if dataset else [],
         },
         "targets": {target: {"labels": list(head.labels), "excluded": {}} for target, head in model.heads.items()},
-        "ladder": ladder_facts(EXAMPLES if rows else DESCRIPTIONS, policy, rows),
+        "ladder": stage_facts(EXAMPLES if rows else DESCRIPTIONS, policy, rows),
     }

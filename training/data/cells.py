@@ -15,7 +15,7 @@ class BadCell(Exception):
     """A cell that cannot be what its role asks."""
 
 
-def text_of(value: Any, role: str) -> str | None:
+def parse_text(value: Any, role: str) -> str | None:
     """Turn a cell into text; None where nothing is in it.
 
     Raises:
@@ -51,13 +51,13 @@ def stated(text: str | None) -> str | None:
     return stripped if stripped and stripped not in _NOTHING else None
 
 
-def language_of(text: str | None) -> str | None:
+def parse_language(text: str | None) -> str | None:
     """Return the ISO 639-1 code of a stated language, such as ``en`` for ``EN-us``; None where none is stated."""
     said = stated(text)
     return said.casefold().replace("_", "-").split("-")[0] if said else None
 
 
-def truth_of(text: str | None) -> bool:
+def parse_bool(text: str | None) -> bool:
     """Read true or false; nothing said means false.
 
     Raises:
@@ -71,7 +71,7 @@ def truth_of(text: str | None) -> bool:
     return said in _TRUE
 
 
-def moment_of(value: Any) -> datetime | None:
+def parse_datetime(value: Any) -> datetime | None:
     """Read a date and time; one without a zone is taken as UTC, nothing said is None.
 
     Raises:
@@ -80,7 +80,7 @@ def moment_of(value: Any) -> datetime | None:
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):
-        said = stated(text_of(value, "opened_at"))
+        said = stated(parse_text(value, "opened_at"))
         if said is None:
             return None
         value = _parsed(said)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from training.data.cells import BadCell, language_of, moment_of, stated, text_of, truth_of
+from training.data.cells import BadCell, parse_bool, parse_datetime, parse_language, parse_text, stated
 from training.data.columns import ATTRIBUTES, LABEL_SOURCE, assign, ignored
 from training.data.readers import RawRow, Source, open_source
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
@@ -180,14 +180,14 @@ def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bo
         BadCell: If a cell cannot be what its role asks, there is no text, or no label where one is needed.
         InvalidTicket: If the ticket breaks its own rules.
     """
-    cells = {role: text_of(raw.cells.get(column), role) for role, column in roles.items()}
+    cells = {role: parse_text(raw.cells.get(column), role) for role, column in roles.items()}
     ticket = Ticket(
         id=(cells.get("id") or "").strip(),
         subject=cells.get("subject") or "",
         body=cells.get("body") or cells.get("text") or "",
         channel=stated(cells.get("channel")),
-        opened_at=moment_of(raw.cells.get(roles.get("opened_at", ""))),
-        language=language_of(cells.get("language")),
+        opened_at=parse_datetime(raw.cells.get(roles.get("opened_at", ""))),
+        language=parse_language(cells.get("language")),
         requester=stated(cells.get("requester")),
         attributes=_attributes(cells),
     )
@@ -208,7 +208,7 @@ def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bo
         group=stated(cells.get("group")),
         resolver_group=group,
         resolution=stated(cells.get("resolution")),
-        sensitive=truth_of(cells.get("sensitive")),
+        sensitive=parse_bool(cells.get("sensitive")),
         weight=0.0 if source in MACHINE_SOURCES else 1.0,
         place=place,
         written=written,

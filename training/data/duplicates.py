@@ -51,12 +51,12 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int6
     vocabulary: dict[str, int] = {}
     parts, starts = [], np.zeros(len(texts) + 1, dtype=np.int64)
     rng = np.random.default_rng(_SEED)
-    codes = rng.integers(1, 2**63, size=1 << 16, dtype=np.uint64)
+    label_ids = rng.integers(1, 2**63, size=1 << 16, dtype=np.uint64)
     for row, text in enumerate(texts):
         ids = [vocabulary.setdefault(word, len(vocabulary)) for word in _WORD.findall(text.casefold())]
-        if len(vocabulary) > len(codes):
-            codes = np.concatenate([codes, rng.integers(1, 2**63, size=len(vocabulary), dtype=np.uint64)])
-        words = codes[ids] if ids else np.zeros(1, dtype=np.uint64)
+        if len(vocabulary) > len(label_ids):
+            label_ids = np.concatenate([label_ids, rng.integers(1, 2**63, size=len(vocabulary), dtype=np.uint64)])
+        words = label_ids[ids] if ids else np.zeros(1, dtype=np.uint64)
         if len(words) < 3:
             words = np.concatenate([words, np.zeros(3 - len(words), dtype=np.uint64)])
         grams = np.unique(_mixed(words[:-2] * _MIX[0] + words[1:-1] * _MIX[1] + words[2:] * _MIX[2]))

@@ -10,7 +10,7 @@ from triage.errors import InvalidDataset
 _CHUNK = 1 << 20
 
 
-def encoding_of(path: Path) -> tuple[str, str]:
+def detect_encoding(path: Path) -> tuple[str, str]:
     """Find the encoding of a file and how to treat wrong bytes, as `open` takes them.
 
     A UTF-8 file with some wrong bytes stays UTF-8, so that only those rows are bad.

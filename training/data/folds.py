@@ -12,11 +12,11 @@ FEW_UNITS = 60
 """Up to so many units, folds are balanced by their size; from there on chance does it."""
 
 
-def make_folds(units: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+def make_folds(groups: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Assign each row a fold, such that no unit is split and every label is spread as evenly as that allows.
 
     Args:
-        units: Which rows belong together, of shape [n].
+        groups: Which rows belong together, of shape [n].
         labels: Label codes to spread, of shape [n].
         count: Number of folds; fewer are made where there are fewer units.
         seed: Of the shuffle.
@@ -24,7 +24,7 @@ def make_folds(units: NDArray[np.int64], labels: NDArray[np.int64], count: int, 
     Returns:
         Fold numbers of shape [n], from 0.
     """
-    names, first, rows_of, sizes = np.unique(units, return_index=True, return_inverse=True, return_counts=True)
+    names, first, rows_of, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     count = max(2, min(count, len(names)))
     shuffled = np.random.default_rng(seed).permutation(len(names))
     if len(names) <= FEW_UNITS:

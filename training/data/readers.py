@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from training.data.encodings import encoding_of
+from training.data.encodings import detect_encoding
 from triage.errors import BadRow, InvalidDataset
 
 _PARQUET_BATCH = 2048
@@ -93,7 +93,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _csv(path: Path) -> Source:
-    encoding, errors = encoding_of(path)
+    encoding, errors = detect_encoding(path)
     csv.field_size_limit(2**31 - 1)  # a ticket may be a million characters long; the module's own limit is 131,072
     with path.open(encoding=encoding, errors=errors, newline="") as file:
         first = next((line for line in file if line.strip()), "")

@@ -119,23 +119,23 @@ def _whole_groups(
 
 def _stratified(rows: Sequence[LabelledTicket], units: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose clusters at random within each combination of labels, carrying over what does not divide."""
-    members: dict[int, list[int]] = {}
+    estimators: dict[int, list[int]] = {}
     for row, unit in enumerate(units.tolist()):
-        members.setdefault(unit, []).append(row)
+        estimators.setdefault(unit, []).append(row)
     strata: dict[tuple[str, ...], list[list[int]]] = {}
-    for mine in members.values():
+    for mine in estimators.values():
         labels = rows[mine[0]].labels
         strata.setdefault(tuple(labels.get(target, "") for target in ("tier", "category")), []).append(mine)
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(rows), dtype=bool)
-    owed = 0.0
+    pending = 0.0
     for key in sorted(strata):
         clusters = strata[key]
-        owed += share * sum(map(len, clusters))
+        pending += share * sum(map(len, clusters))
         for place in rng.permutation(len(clusters))[:-1] if len(clusters) > 1 else ():
-            if owed < 0.5:
+            if pending < 0.5:
                 break
-            if len(clusters[place]) <= max(1.0, 2 * owed):
+            if len(clusters[place]) <= max(1.0, 2 * pending):
                 chosen[clusters[place]] = True
-                owed -= len(clusters[place])
+                pending -= len(clusters[place])
     return chosen

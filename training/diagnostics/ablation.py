@@ -13,10 +13,10 @@ from training.data.dataset import Dataset, LabelledTicket
 from training.data.folds import make_folds
 from training.data.split import Split
 from training.diagnostics.faithfulness import deletion_test
-from training.ensemble.cross_fit import Material, cross_fit, matrix
-from training.ensemble.members import members_for, spoken_codes
-from training.ensemble.model import Learned, codes_of, learn
-from training.ensemble.stacking import fit_combiner
+from training.ensemble.composition import members_for, rule_label_ids
+from training.ensemble.cross_fit import TrainingFeatures, cross_fit, matrix
+from training.ensemble.model import FittedModel, fit_model, label_ids_of
+from training.ensemble.stacking import fit_stacking
 from training.evaluation.predictions import ask
 from training.reports.report import Extras
 from triage.gate import Gate
@@ -28,8 +28,8 @@ _FOLDS, _FREEDOM, _LEAST_ROWS = 4, 0.03, 100
 Vectors = NDArray[np.float32]
 
 
-def extras_of(
-    bundle: Bundle, dataset: Dataset, split: Split, seed: int, tell: Callable[[str], object] = lambda _: None
+def ablation_of(
+    bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: Callable[[str], object] = lambda _: None
 ) -> Extras:
     """Learn again from growing parts of the training part, and from all of it without each member in turn.
 
@@ -38,70 +38,70 @@ def extras_of(
         dataset: In the policy's own labels.
         split: Rows set aside are measured on, never learned from.
         seed: Of everything that is drawn.
-        tell: Told of each step.
+        log: Told of each step.
     """
     vectors = bundle.encoder.encode([row.ticket.text for row in dataset.rows])
     order = np.random.default_rng(seed).permutation(split.train)
     learning: dict[str, list[tuple[float, float]]] = {}
-    learned: Learned | None = None
+    learned: FittedModel | None = None
     for share in SHARES:
         places = np.sort(order[: round(share * len(order))])
         if len(places) < _LEAST_ROWS:
             continue
-        tell(f"learning from {len(places)} tickets")
+        log(f"learning from {len(places)} tickets")
         rows = [dataset.rows[place] for place in places]
-        learned = learn(rows, vectors[places], split.clusters[places], bundle.policy, rules=bundle.rules, seed=seed)
+        learned = fit_model(rows, vectors[places], split.clusters[places], bundle.policy, rules=bundle.rules, seed=seed)
         for target, accuracy in _measured(bundle, learned, dataset, split.test).items():
             learning.setdefault(target, []).append((float(len(places)), accuracy))
     if learned is None:
         return Extras({}, {})
-    tell("leaving out one part at a time")
+    log("leaving out one part at a time")
     rows = [dataset.rows[place] for place in split.train]
     ablation = {target: _ablation(learned, target, rows, split, seed) for target in learned.heads}
-    tell("deleting the words that explanations name")
+    log("deleting the words that explanations name")
     candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
     return Extras(
         learning, ablation, deletion_test(candidate, [dataset.rows[place].ticket for place in split.test], seed=seed)
     )
 
 
-def _measured(bundle: Bundle, learned: Learned, dataset: Dataset, test: NDArray[np.int64]) -> dict[str, float]:
+def _measured(bundle: Bundle, learned: FittedModel, dataset: Dataset, test: NDArray[np.int64]) -> dict[str, float]:
     candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
     answers = ask(Triager(candidate), [dataset.rows[place] for place in test])
     return {target: float(np.mean(found.correct)) for target, found in answers.targets.items()}
 
 
 def _ablation(
-    learned: Learned, target: str, rows: Sequence[LabelledTicket], split: Split, seed: int
+    learned: FittedModel, target: str, rows: Sequence[LabelledTicket], split: Split, seed: int
 ) -> dict[str, float]:
     """Return cross-fitted accuracy with all members, and without each."""
     model, seen = learned.model, learned.features
-    columns = model.lexicon.size + len(model.fields.names)
-    material = Material(matrix(seen.sparse, columns), *seen[1:])
+    columns = model.vectorizer.size + len(model.fields.names)
+    training_features = TrainingFeatures(matrix(seen.sparse, columns), *seen[1:])
     labels = learned.heads[target].head.labels
-    codes = codes_of(rows, target, labels).astype(np.int64)
-    folds = make_folds(split.clusters[split.train], codes, _FOLDS, seed)
-    spoken = spoken_codes(model.rules, target, labels)
-    names = members_for(len(rows), spoken)[0]
+    label_ids = label_ids_of(rows, target, labels).astype(np.int64)
+    folds = make_folds(split.clusters[split.train], label_ids, _FOLDS, seed)
+    rule_labels = rule_label_ids(model.rules, target, labels)
+    names = members_for(len(rows), rule_labels)[0]
     scores = cross_fit(
-        material, codes, len(labels), folds, names=names, beside=(), spoken=spoken,
-        strength=learned.heads[target].strength, seed=seed,
+        training_features, label_ids, len(labels), folds, names=names, beside=(), rule_labels=rule_labels,
+        hyper_parameters=learned.heads[target].hyper_parameters, seed=seed,
     ).scores  # fmt: skip
-    found = {"nothing": _stacked_accuracy(scores, names, codes, folds)}
+    found = {"nothing": _stacked_accuracy(scores, names, label_ids, folds)}
     for left_out in names:
         kept = tuple(name for name in names if name != left_out)
-        found[left_out] = _stacked_accuracy(scores, kept, codes, folds)
+        found[left_out] = _stacked_accuracy(scores, kept, label_ids, folds)
     return found
 
 
 def _stacked_accuracy(
-    scores: Mapping[str, Vectors], names: Sequence[str], codes: NDArray[np.int64], folds: NDArray[np.int64]
+    scores: Mapping[str, Vectors], names: Sequence[str], label_ids: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> float:
-    known = np.flatnonzero(codes >= 0)
+    known = np.flatnonzero(label_ids >= 0)
     right = 0
     for fold in np.unique(folds):
-        fitted, judged = known[folds[known] != fold], known[folds[known] == fold]
-        combiner = fit_combiner([scores[name][fitted] for name in names], None, codes[fitted], freedom=_FREEDOM)
-        logits = combiner.logits(np.concatenate([scores[name][judged] for name in names], axis=1))
-        right += int(np.sum(logits.argmax(axis=1) == codes[judged]))
+        fitted, out_of_fold = known[folds[known] != fold], known[folds[known] == fold]
+        combiner = fit_stacking([scores[name][fitted] for name in names], None, label_ids[fitted], freedom=_FREEDOM)
+        logits = combiner.logits(np.concatenate([scores[name][out_of_fold] for name in names], axis=1))
+        right += int(np.sum(logits.argmax(axis=1) == label_ids[out_of_fold]))
     return right / max(1, len(known))

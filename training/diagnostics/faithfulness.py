@@ -89,9 +89,9 @@ def _fall(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[fl
     """Return the mean fall of the explained label's probability, and the share of tickets that change their label."""
     falls, turned = [], []
     for old, new in zip(before, after, strict=True):
-        target = next(name for name in TARGETS if old.beliefs.get(name))
-        top = old.beliefs[target][0]
-        now = {score.label: score.probability for score in new.beliefs[target]}
+        target = next(name for name in TARGETS if old.probabilities.get(name))
+        top = old.probabilities[target][0]
+        now = {score.label: score.probability for score in new.probabilities[target]}
         falls.append(top.probability - now.get(top.label, 0.0))
-        turned.append(new.beliefs[target][0].label != top.label)
+        turned.append(new.probabilities[target][0].label != top.label)
     return float(np.mean(falls)), float(np.mean(turned))

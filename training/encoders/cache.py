@@ -31,17 +31,17 @@ def embed(
         cache: Directory of the cache; None puts it under `TRIAGE_HOME`.
         quiet: Whether to leave out the progress bar.
     """
-    shelf = _Shelf(
+    local_store = _Shelf(
         (cache or triage_home() / "cache" / "embeddings") / hashlib.sha256(encoder.name.encode()).hexdigest()[:24]
     )
     keys = _digests(texts)
     unique, first = np.unique(keys, return_index=True)
-    missing = first[~shelf.has(unique)]
+    missing = first[~local_store.has(unique)]
     with bar_for(len(missing), "embedding", quiet=quiet or not len(missing)) as bar:
         for start in range(0, len(missing), _SEGMENT):
             rows = missing[start : start + _SEGMENT]
-            shelf.add(keys[rows], encoder.encode([texts[row] for row in rows], bar.update))
-    return shelf.vectors(keys, encoder.dim)
+            local_store.add(keys[rows], encoder.encode([texts[row] for row in rows], bar.update))
+    return local_store.vectors(keys, encoder.dim)
 
 
 def _digests(texts: Sequence[str]) -> Digests:

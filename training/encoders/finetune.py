@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from training.encoders.schedule import Effort, Plan, batches, forgetting, padded
+from training.encoders.schedule import LearningRateSchedule, TrainingBudget, batches, drop_tokens, padded
 from training.terminal import progress
 
 _HEAD_ROWS = 6000
@@ -22,9 +22,9 @@ _SMALL = 1_000_000
 def adapt(
     model: Any,
     texts: Sequence[str],
-    codes: Mapping[str, NDArray[np.int64]],
+    label_ids: Mapping[str, NDArray[np.int64]],
     vectors: NDArray[np.float32],
-    effort: Effort,
+    training_budget: TrainingBudget,
     *,
     seed: int = 0,
     quiet: bool = False,
@@ -38,9 +38,9 @@ def adapt(
     Args:
         model: With its modules `Transformer`, pooling and normalising.
         texts: The tickets.
-        codes: By target, a label code by row; negative rows are not learned from.
+        label_ids: By target, a label code by row; negative rows are not learned from.
         vectors: Vectors of the texts before.
-        effort: How much is done.
+        training_budget: How much is done.
         seed: Of order, forgetting and dropout. Equal seeds and equal steps give equal weights on one machine.
         quiet: Whether to leave out the progress bar.
 
@@ -55,7 +55,7 @@ def adapt(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return _tuned(model, texts, codes, vectors, effort, seed, quiet)
+            return _tuned(model, texts, label_ids, vectors, training_budget, seed, quiet)
     finally:
         torch.set_num_threads(threads)
 
@@ -63,34 +63,41 @@ def adapt(
 def _tuned(
     model: Any,
     texts: Sequence[str],
-    codes: Mapping[str, NDArray[np.int64]],
+    label_ids: Mapping[str, NDArray[np.int64]],
     vectors: NDArray[np.float32],
-    effort: Effort,
+    training_budget: TrainingBudget,
     seed: int,
     quiet: bool,
 ) -> dict[str, Any]:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokens = _tokens(model, texts, effort.max_tokens)
-    steps = list(batches(tokens, effort.batch, seed))
-    plan = Plan(effort, np.array([len(rows) * max(len(tokens[row]) for row in rows) for rows in steps]))
-    heads = {target: _head(vectors, values, seed).to(device) for target, values in codes.items()}
-    _set_dropout(model, effort.dropout)
-    weights = _Weights(model.to(device).train(), list(heads.values()), effort, half=_half_precision(device))
+    tokens = _tokens(model, texts, training_budget.max_tokens)
+    steps = list(batches(tokens, training_budget.batch, seed))
+    plan = LearningRateSchedule(
+        training_budget, np.array([len(rows) * max(len(tokens[row]) for row in rows) for rows in steps])
+    )
+    heads = {target: _head(vectors, values, seed).to(device) for target, values in label_ids.items()}
+    _set_dropout(model, training_budget.dropout)
+    weights = _Weights(model.to(device).train(), list(heads.values()), training_budget, half=_half_precision(device))
     rng = np.random.default_rng(seed + 1)
     filler = int(model.tokenizer.pad_token_id or 0)
     losses: list[float] = []
     with progress(plan.total, "adapting", unit=" steps", quiet=quiet, soon=True) as bar:
         while (step := len(losses)) < plan.total:
             rows = steps[step]
-            ids, mask = padded([forgetting(tokens[row], effort.forgotten, rng) for row in rows], filler)
+            ids, mask = padded([drop_tokens(tokens[row], training_budget.forgotten, rng) for row in rows], filler)
             with _plain_attention():
                 unit = _unit(model, torch.tensor(ids, device=device), torch.tensor(mask, device=device))
-                loss = _loss(heads, unit, {target: values[rows] for target, values in codes.items()}, effort.smoothing)
+                loss = _loss(
+                    heads,
+                    unit,
+                    {target: values[rows] for target, values in label_ids.items()},
+                    training_budget.smoothing,
+                )
                 weights.step(loss, plan.rate(step))
             losses.append(float(loss.detach()))
-            plan.mend(step + 1)
+            plan.replan(step + 1)
             bar.total = plan.total
             bar.update()
     weights.put_back()
@@ -98,10 +105,10 @@ def _tuned(
     few = max(1, len(losses) // 20)
     return {
         "steps": len(losses),
-        "batch": effort.batch,
+        "batch": training_budget.batch,
         "passes": round(sum(map(len, steps[: len(losses)])) / len(texts), 3),
         "tickets": len(texts),
-        "max_tokens": effort.max_tokens,
+        "max_tokens": training_budget.max_tokens,
         "seconds": round(time.monotonic() - plan.began, 1),
         "device": device,
         "precision": "bfloat16" if weights.half else "float32",
@@ -113,7 +120,7 @@ def _tuned(
 class _Weights:
     """The weights of encoder and heads with their optimiser: exact ones are kept beside those in half precision."""
 
-    def __init__(self, model: Any, heads: Sequence[Any], effort: Effort, *, half: bool) -> None:
+    def __init__(self, model: Any, heads: Sequence[Any], training_budget: TrainingBudget, *, half: bool) -> None:
         import torch
 
         self.half = half
@@ -123,7 +130,7 @@ class _Weights:
             model.bfloat16()
         self._used = list(model.parameters())
         self._heads = [weight for head in heads for weight in head.parameters()]
-        self._tops = (effort.rate, effort.head_rate)
+        self._tops = (training_budget.rate, training_budget.head_rate)
         groups = [{"params": self._exact}, {"params": self._heads}]
         self._optimiser = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
 
@@ -176,15 +183,15 @@ def _unit(model: Any, ids: Any, mask: Any) -> Any:
     return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
 
 
-def _loss(heads: Mapping[str, Any], unit: Any, codes: Mapping[str, NDArray[np.int64]], smoothing: float) -> Any:
+def _loss(heads: Mapping[str, Any], unit: Any, label_ids: Mapping[str, NDArray[np.int64]], smoothing: float) -> Any:
     """Return the sum over the targets of the mean cross-entropy of rows that have a label."""
     import torch
 
     total = torch.zeros((), device=unit.device)
     for target, head in heads.items():
-        known = np.flatnonzero(codes[target] >= 0)
+        known = np.flatnonzero(label_ids[target] >= 0)
         if len(known):
-            logits, truth = head(unit[known]), torch.tensor(codes[target][known], device=unit.device)
+            logits, truth = head(unit[known]), torch.tensor(label_ids[target][known], device=unit.device)
             total = total + torch.nn.functional.cross_entropy(logits, truth, label_smoothing=smoothing)
     return total
 
@@ -204,23 +211,23 @@ def _tokens(model: Any, texts: Sequence[str], most: int) -> list[NDArray[np.int6
     return [np.array(ids, dtype=np.int64) for ids in found]
 
 
-def _head(vectors: NDArray[np.float32], codes: NDArray[np.int64], seed: int) -> Any:
+def _head(vectors: NDArray[np.float32], label_ids: NDArray[np.int64], seed: int) -> Any:
     """Return a linear layer that holds a logistic regression on some of the rows."""
     import torch
 
-    known = np.flatnonzero(codes >= 0)
-    classes = int(codes.max()) + 1
+    known = np.flatnonzero(label_ids >= 0)
+    classes = int(label_ids.max()) + 1
     if len(known) > _HEAD_ROWS:
         known = np.sort(np.random.default_rng(seed).choice(known, _HEAD_ROWS, replace=False))
     layer = torch.nn.Linear(vectors.shape[1], classes)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
-    present = np.unique(codes[known])
+    present = np.unique(label_ids[known])
     if len(present) < 2:
         return layer
     fitted = LogisticRegression(C=10.0, max_iter=30, tol=1e-3)
     with contextlib.suppress(Warning), _tolerant():
-        fitted.fit(vectors[known], codes[known])
+        fitted.fit(vectors[known], label_ids[known])
     weights, shift = fitted.coef_, fitted.intercept_
     if len(present) == 2:
         weights, shift = np.vstack([-weights, weights]) / 2, np.concatenate([-shift, shift]) / 2

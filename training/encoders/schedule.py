@@ -19,7 +19,7 @@ _POOL = 64
 
 
 @dataclass(frozen=True)
-class Effort:
+class TrainingBudget:
     """How much is done.
 
     Attributes:
@@ -46,18 +46,18 @@ class Effort:
 
 
 @dataclass
-class Plan:
+class LearningRateSchedule:
     """How many steps there will be: told beforehand, or worked out from the pace and mended on the way.
 
     Attributes:
-        effort: What is asked for.
+        training_budget: What is asked for.
         sizes: Padded tokens of every step of all passes.
         began: When the clock was started.
         total: Steps planned.
         changes: How often the clock changed a plan; 0 means that as many steps again give the same weights.
     """
 
-    effort: Effort
+    training_budget: TrainingBudget
     sizes: NDArray[np.int64]
     began: float = field(default_factory=time.monotonic)
     total: int = 0
@@ -68,7 +68,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Sum up the padded tokens of the steps; until the pace is known all of them are planned."""
         self._done = np.concatenate([[0], np.cumsum(self.sizes)])
-        steps = self.effort.steps
+        steps = self.training_budget.steps
         self.total = len(self.sizes) if steps is None else min(steps, len(self.sizes))
 
     def rate(self, step: int) -> float:
@@ -76,12 +76,12 @@ class Plan:
         warm = max(1, min(100, len(self.sizes) // 30, self.total // 10))
         return min((step + 1) / warm, max(0.0, self.total - step) / max(1, self.total - warm))
 
-    def mend(self, step: int) -> None:
+    def replan(self, step: int) -> None:
         """After a step: work out how many there will be, should the clock decide."""
-        if self.effort.steps is not None:
+        if self.training_budget.steps is not None:
             return
         elapsed = time.monotonic() - self.began
-        budget = self.effort.minutes * 60 * _RESERVE
+        budget = self.training_budget.minutes * 60 * _RESERVE
         if step == 2:  # the first steps warm caches up and say nothing about the pace
             self._warm = elapsed, step
         if elapsed > budget:
@@ -111,7 +111,7 @@ def batches(tokens: Sequence[NDArray[np.int64]], size: int, seed: int) -> Iterat
         yield from (found[place] for place in rng.permutation(len(found)))
 
 
-def forgetting(ids: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def drop_tokens(ids: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Leave tokens out at random; the first and the last, which mark the ends, stay."""
     if not share or len(ids) < 4:
         return ids

@@ -17,9 +17,9 @@ from training.data.dataset import LabelledTicket
 from training.data.folds import make_folds
 from training.encoders.finetune import adapt
 from training.encoders.onnx_export import export, resolve_encoder
-from training.encoders.schedule import Effort
+from training.encoders.schedule import TrainingBudget
 from training.ensemble.calibration import losses_of
-from training.ensemble.model import Learned, codes_of
+from training.ensemble.model import FittedModel, label_ids_of
 from triage.errors import EncoderUnavailable, InvalidRequest
 
 KEPT_SHARE, KEPT_ROWS = 0.2, 6000
@@ -31,11 +31,11 @@ LEAST_ROWS = 200
 CONFIDENCE = 0.99
 """Probability with which the adapted encoder must be the better one to be kept."""
 
-Teller = Callable[[str], object]
+Log = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Adapted:
+class FineTuned:
     """An encoder adapted to some of the rows.
 
     Attributes:
@@ -56,7 +56,7 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EncoderComparison:
     """The adapted encoder against the plain one, on tickets that neither stack had seen.
 
     Attributes:
@@ -90,7 +90,7 @@ class Verdict:
         )
 
 
-def adaptable(name: str, *, given: bool = False) -> str:
+def refuse_not_tunable(name: str, *, given: bool = False) -> str:
     """Return what to load for an encoder that is to be adapted.
 
     Args:
@@ -113,19 +113,19 @@ def adaptable(name: str, *, given: bool = False) -> str:
     return source
 
 
-def adapt_encoder(
+def fine_tune_encoder(
     name: str,
     rows: Sequence[LabelledTicket],
     vectors: NDArray[np.float32],
-    units: NDArray[np.int64],
+    groups: NDArray[np.int64],
     places: NDArray[np.int64],
     labels: Mapping[str, tuple[str, ...]],
-    effort: Effort,
+    training_budget: TrainingBudget,
     folder: Path,
     *,
     seed: int = 0,
-    tell: Teller,
-) -> Adapted | None:
+    log: Log,
+) -> FineTuned | None:
     """Adapt an encoder to most of the rows to learn from, and export it beside the one that it was.
 
     Both travel in one graph. Members with weights look at the plain half alone: on rows that the adapted half has seen
@@ -136,36 +136,38 @@ def adapt_encoder(
         name: Of the encoder, or its folder.
         rows: All rows of the data.
         vectors: Their vectors by the encoder as it is.
-        units: Which rows belong together: they are seen or kept back together.
+        groups: Which rows belong together: they are seen or kept back together.
         places: Rows to learn from that nothing else is to be measured on.
         labels: By target.
-        effort: How much is done.
+        training_budget: How much is done.
         folder: Where the export goes; absent.
         seed: Of everything that is drawn.
-        tell: Told of each step.
+        log: Told of each step.
 
     Returns:
         None where the rows are too few, or where the adapted encoder does not export faithfully.
     """
-    if len(places) < LEAST_ROWS or len(np.unique(units[places])) < 5:
-        tell(f"adaptation is not tried: {len(places)} tickets to learn from, {LEAST_ROWS} of 5 groups are needed")
+    if len(places) < LEAST_ROWS or len(np.unique(groups[places])) < 5:
+        log(f"adaptation is not tried: {len(places)} tickets to learn from, {LEAST_ROWS} of 5 groups are needed")
         return None
-    codes = {target: codes_of(rows, target, names).astype(np.int64) for target, names in labels.items()}
-    first = next(iter(codes.values()))
+    label_ids = {target: label_ids_of(rows, target, names).astype(np.int64) for target, names in labels.items()}
+    first = next(iter(label_ids.values()))
     count = max(round(1 / KEPT_SHARE), int(np.ceil(len(places) / KEPT_ROWS)))
-    back = make_folds(units[places], first[places], count, seed + 2) == 0
+    back = make_folds(groups[places], first[places], count, seed + 2) == 0
     seen, kept = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
     seen[places[~back]], kept[places[back]] = True, True
     chosen = np.flatnonzero(seen)
-    limit = f"{effort.minutes:g} minutes" if effort.steps is None else f"{effort.steps} steps"
-    tell(f"adapting the encoder to {len(chosen)} tickets, {kept.sum()} kept back from it; at most {limit}")
-    plain, tuned = (SentenceTransformerEncoder(adaptable(name), device="cpu") for _ in range(2))
+    limit = (
+        f"{training_budget.minutes:g} minutes" if training_budget.steps is None else f"{training_budget.steps} steps"
+    )
+    log(f"adapting the encoder to {len(chosen)} tickets, {kept.sum()} kept back from it; at most {limit}")
+    plain, tuned = (SentenceTransformerEncoder(refuse_not_tunable(name), device="cpu") for _ in range(2))
     facts = adapt(
         tuned.model,
         [rows[int(place)].ticket.text for place in chosen],
-        {target: values[chosen] for target, values in codes.items()},
+        {target: values[chosen] for target, values in label_ids.items()},
         vectors[chosen],
-        effort,
+        training_budget,
         seed=seed,
     )
     folder.mkdir(parents=True)
@@ -173,12 +175,12 @@ def adapt_encoder(
         export(name, plain, folder, beside=tuned)
         _mark(folder)
     except EncoderUnavailable as error:
-        tell(f"adaptation is not kept: {error}")
+        log(f"adaptation is not kept: {error}")
         return None
-    return Adapted(OnnxEncoder(folder), folder, seen, kept, plain.dim, {**facts, "kept_back": int(kept.sum())})
+    return FineTuned(OnnxEncoder(folder), folder, seen, kept, plain.dim, {**facts, "kept_back": int(kept.sum())})
 
 
-def is_adapted(folder: Path) -> bool:
+def is_fine_tuned(folder: Path) -> bool:
     """Say whether an exported encoder was adapted to somebody's labels."""
     return bool(json.loads((folder / ONNX_FILES[0]).read_text("utf-8")).get("adapted"))
 
@@ -188,7 +190,9 @@ def _mark(folder: Path) -> None:
     (folder / ONNX_FILES[0]).write_text(json.dumps({**facts, "adapted": True}, indent=1), "utf-8")
 
 
-def contest(plain: Learned, adapted: Learned, rows: Sequence[LabelledTicket], units: NDArray[np.int64]) -> Verdict:
+def compare_encoders(
+    plain: FittedModel, adapted: FittedModel, rows: Sequence[LabelledTicket], groups: NDArray[np.int64]
+) -> EncoderComparison:
     """Compare two models learned from the same rows, where both believed without having seen.
 
     The difference of log losses is tested with errors clustered by unit: near-duplicates, or an organisation's
@@ -198,34 +202,36 @@ def contest(plain: Learned, adapted: Learned, rows: Sequence[LabelledTicket], un
         plain: Around the encoder as it was.
         adapted: Around the adapted one; its judged rows are compared.
         rows: What both learned from.
-        units: Which rows belong together.
+        groups: Which rows belong together.
     """
-    judged = adapted.judged
-    total = {"plain": np.zeros(len(judged)), "adapted": np.zeros(len(judged))}
-    known = np.zeros(len(judged), dtype=bool)
+    out_of_fold = adapted.out_of_fold
+    total = {"plain": np.zeros(len(out_of_fold)), "adapted": np.zeros(len(out_of_fold))}
+    known = np.zeros(len(out_of_fold), dtype=bool)
     accuracy: dict[str, dict[str, float]] = {}
     for target, fitted in adapted.heads.items():
-        codes = codes_of([rows[int(place)] for place in judged], target, fitted.head.labels).astype(np.int64)
-        mine = np.flatnonzero(codes >= 0)
+        label_ids = label_ids_of([rows[int(place)] for place in out_of_fold], target, fitted.head.labels).astype(
+            np.int64
+        )
+        mine = np.flatnonzero(label_ids >= 0)
         known[mine] = True
         accuracy[target] = {}
         for side, learned in (("plain", plain), ("adapted", adapted)):
-            beliefs = learned.heads[target].beliefs[judged[mine]]
-            total[side][mine] += losses_of(beliefs, codes[mine])
-            accuracy[target][side] = round(float((beliefs.argmax(axis=1) == codes[mine]).mean()), 5)
+            probabilities = learned.heads[target].probabilities[out_of_fold[mine]]
+            total[side][mine] += losses_of(probabilities, label_ids[mine])
+            accuracy[target][side] = round(float((probabilities.argmax(axis=1) == label_ids[mine]).mean()), 5)
     gains = (total["plain"] - total["adapted"])[known]
-    return Verdict(
+    return EncoderComparison(
         rows=int(known.sum()),
         log_loss={side: round(float(values[known].mean()), 5) for side, values in total.items()},
         accuracy=accuracy,
         gain=round(float(gains.mean()), 5),
-        gain_at_least=round(_at_least(gains, units[judged[known]]), 5),
+        gain_at_least=round(_at_least(gains, groups[out_of_fold[known]]), 5),
     )
 
 
-def _at_least(gains: NDArray[np.float64], units: NDArray[np.int64]) -> float:
+def _at_least(gains: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     """Return the lower end of the one-sided interval of a mean whose terms are dependent within a unit."""
-    _, unit = np.unique(units, return_inverse=True)
+    _, unit = np.unique(groups, return_inverse=True)
     count = int(unit.max()) + 1
     if count < 2:
         return float(min(0.0, gains.mean()))  # one unit says nothing
@@ -234,7 +240,7 @@ def _at_least(gains: NDArray[np.float64], units: NDArray[np.int64]) -> float:
     return float(gains.mean() - student.ppf(CONFIDENCE, count - 1) * error)
 
 
-def adaptation_facts(adapted: Adapted | None, verdict: Verdict | None) -> dict[str, Any]:
+def fine_tuning_facts(adapted: FineTuned | None, verdict: EncoderComparison | None) -> dict[str, Any]:
     """Return what the manifest says of an adaptation that was asked for."""
     if adapted is None or verdict is None:
         return {"kept": False}

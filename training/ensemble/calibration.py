@@ -19,7 +19,7 @@ CLEARLY_BETTER = 1e-3
 
 
 def choose_calibrator(
-    logits: NDArray[np.float64], codes: NDArray[np.int64], folds: NDArray[np.int64]
+    logits: NDArray[np.float64], label_ids: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> tuple[Calibrator, Probabilities, dict[str, float]]:
     """Choose among no calibration, temperature, sigmoid and isotonic by cross-validated log loss.
 
@@ -27,7 +27,7 @@ def choose_calibrator(
 
     Args:
         logits: Out-of-fold logits of shape [n, classes].
-        codes: Label codes of shape [n].
+        label_ids: Label codes of shape [n].
         folds: Fold by row.
 
     Returns:
@@ -39,73 +39,77 @@ def choose_calibrator(
         "sigmoid": fit_sigmoid,
         "isotonic": fit_isotonic,
     }
-    beliefs = {name: _cross_fitted(fit, logits, codes, folds) for name, fit in candidates.items()}
-    losses = {name: log_loss(values, codes) for name, values in beliefs.items()}
-    best = "none"
+    probabilities = {name: _cross_fitted(fit, logits, label_ids, folds) for name, fit in candidates.items()}
+    losses = {name: log_loss(values, label_ids) for name, values in probabilities.items()}
+    top_k = "none"
     for name in candidates:
-        if losses[name] < losses[best] - CLEARLY_BETTER:
-            best = name
-    return candidates[best](logits, codes), beliefs[best], {name: round(loss, 5) for name, loss in losses.items()}
+        if losses[name] < losses[top_k] - CLEARLY_BETTER:
+            top_k = name
+    return (
+        candidates[top_k](logits, label_ids),
+        probabilities[top_k],
+        {name: round(loss, 5) for name, loss in losses.items()},
+    )
 
 
 def _cross_fitted(
     fit: Callable[[NDArray[np.float64], NDArray[np.int64]], Calibrator],
     logits: NDArray[np.float64],
-    codes: NDArray[np.int64],
+    label_ids: NDArray[np.int64],
     folds: NDArray[np.int64],
 ) -> Probabilities:
-    beliefs = np.zeros_like(logits)
+    probabilities = np.zeros_like(logits)
     for fold in np.unique(folds):
         held = folds == fold
-        beliefs[held] = fit(logits[~held], codes[~held]).probabilities(logits[held])
-    return beliefs
+        probabilities[held] = fit(logits[~held], label_ids[~held]).probabilities(logits[held])
+    return probabilities
 
 
-def log_loss(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:
+def log_loss(probabilities: Probabilities, label_ids: NDArray[np.int64]) -> float:
     """Return the mean negative log probability of the right label."""
-    return float(losses_of(beliefs, codes).mean())
+    return float(losses_of(probabilities, label_ids).mean())
 
 
-def losses_of(beliefs: Probabilities, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+def losses_of(probabilities: Probabilities, label_ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the negative log probability of the right label by row."""
-    return np.asarray(-np.log(np.clip(beliefs[np.arange(len(codes)), codes], 1e-12, None)))
+    return np.asarray(-np.log(np.clip(probabilities[np.arange(len(label_ids)), label_ids], 1e-12, None)))
 
 
-def brier(beliefs: Probabilities, codes: NDArray[np.int64]) -> float:
+def brier(probabilities: Probabilities, label_ids: NDArray[np.int64]) -> float:
     """Return the Brier score over all labels, in [0, 2] (Brier 1950)."""
-    return float(((beliefs - np.eye(beliefs.shape[1])[codes]) ** 2).sum(axis=1).mean())
+    return float(((probabilities - np.eye(probabilities.shape[1])[label_ids]) ** 2).sum(axis=1).mean())
 
 
-def fit_temperature(logits: NDArray[np.float64], codes: NDArray[np.int64]) -> Calibrator:
+def fit_temperature(logits: NDArray[np.float64], label_ids: NDArray[np.int64]) -> Calibrator:
     """Fit one factor on all logits (Guo et al. 2017)."""
     found = minimize_scalar(
-        lambda slope: log_loss(softmax(logits * np.exp(slope)), codes), bounds=(-3.0, 3.0), method="bounded"
+        lambda slope: log_loss(softmax(logits * np.exp(slope)), label_ids), bounds=(-3.0, 3.0), method="bounded"
     )
     return Calibrator("temperature", slope=np.array([float(np.exp(found.x))]))
 
 
-def fit_sigmoid(logits: NDArray[np.float64], codes: NDArray[np.int64]) -> Calibrator:
+def fit_sigmoid(logits: NDArray[np.float64], label_ids: NDArray[np.int64]) -> Calibrator:
     """Fit a logistic curve per label on its log odds (Platt 1999), to be normalised afterwards."""
-    beliefs = np.clip(softmax(logits), 1e-9, 1 - 1e-9)
-    odds = np.log(beliefs / (1 - beliefs))
+    probabilities = np.clip(softmax(logits), 1e-9, 1 - 1e-9)
+    odds = np.log(probabilities / (1 - probabilities))
     slope, shift = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     for label in range(logits.shape[1]):
-        hit = codes == label
-        if 0 < hit.sum() < len(codes):
+        hit = label_ids == label
+        if 0 < hit.sum() < len(label_ids):
             model = LogisticRegression(C=100.0).fit(odds[:, [label]], hit)
             slope[label], shift[label] = float(model.coef_[0, 0]), float(model.intercept_[0])
     return Calibrator("sigmoid", slope=slope, shift=shift)
 
 
-def fit_isotonic(logits: NDArray[np.float64], codes: NDArray[np.int64]) -> Calibrator:
+def fit_isotonic(logits: NDArray[np.float64], label_ids: NDArray[np.int64]) -> Calibrator:
     """Fit a rising step function per label (Zadrozny and Elkan 2002), to be normalised afterwards."""
-    beliefs = softmax(logits)
+    probabilities = softmax(logits)
     knots, levels = [], []
     for label in range(logits.shape[1]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             model = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4, out_of_bounds="clip").fit(
-                beliefs[:, label], codes == label
+                probabilities[:, label], label_ids == label
             )
         thin = np.unique(np.linspace(0, len(model.X_thresholds_) - 1, _KNOTS).astype(int))
         knots.append(np.asarray(model.X_thresholds_, dtype=np.float64)[thin])

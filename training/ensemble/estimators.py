@@ -16,7 +16,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
-from models.heads.base_estimators import FLOOR, KernelMember, LinearMember, Member, NetworkMember, alikeness
+from models.heads.base_estimators import FLOOR, Estimator, KernelEstimator, LinearEstimator, MlpEstimator, kernel_values
 
 EMBEDDING_WEIGHT = 1.0
 _MANY_ROWS = 12_000
@@ -33,7 +33,7 @@ _RIDGE, _ROUNDING = 0.3, 1e-5
 
 
 @dataclass(frozen=True)
-class Strength:
+class HyperParameters:
     """How freely the members may fit.
 
     Attributes:
@@ -49,20 +49,20 @@ class Strength:
     balanced: bool = False
 
 
-USUAL = Strength()
+DEFAULT_HYPER_PARAMETERS = HyperParameters()
 
 
-def fit_member(
+def fit_estimator(
     name: str,
     sparse: Any,
     topics: NDArray[np.float32],
     dense: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    label_ids: NDArray[np.int64],
     classes: int,
     weights: NDArray[np.float64],
-    strength: Strength = USUAL,
+    hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS,
     seed: int = 0,
-) -> Member:
+) -> Estimator:
     """Fit a member that has weights.
 
     Args:
@@ -71,90 +71,94 @@ def fit_member(
         sparse: Lexical and field columns of n rows, a SciPy matrix.
         topics: Of shape [n, topics].
         dense: Embeddings of shape [n, dim].
-        codes: Label codes of shape [n], none negative.
+        label_ids: Label codes of shape [n], none negative.
         classes: Number of labels.
         weights: How much each row counts.
-        strength: How freely it may fit.
+        hyper_parameters: How freely it may fit.
         seed: Of solvers that shuffle.
     """
-    if len(np.unique(codes)) < 2:
-        return _constant(name, sparse.shape[1], dense.shape[1], codes, classes)
+    if len(np.unique(label_ids)) < 2:
+        return _constant(name, sparse.shape[1], dense.shape[1], label_ids, classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose: the stack weighs what comes out
         if name == "network":
-            return _network(name, np.hstack([topics, dense]), codes, classes, weights, seed)
+            return _network(name, np.hstack([topics, dense]), label_ids, classes, weights, seed)
         if name == "kernel":
-            return _kernel(name, np.hstack([topics, dense]), codes, classes, weights, seed)
+            return _kernel(name, np.hstack([topics, dense]), label_ids, classes, weights, seed)
         if name == "embedding":
-            return _logistic(name, dense, codes, classes, weights)
+            return _logistic(name, dense, label_ids, classes, weights)
         if name == "adapted":
-            return _on_adapted(name, dense, codes, classes, weights)
+            return _on_adapted(name, dense, label_ids, classes, weights)
         block = sparse
         if name == "hybrid":
             block = sp.hstack([block, sp.csr_matrix(dense * EMBEDDING_WEIGHT)], format="csr")
-            weights = _balanced(codes, weights) if strength.balanced else weights
-        model = LinearSVC(C=getattr(strength, name), tol=strength.tolerance, random_state=seed, max_iter=300)
-        model.fit(block.astype(np.float64), codes, sample_weight=weights)
+            weights = _balanced(label_ids, weights) if hyper_parameters.balanced else weights
+        model = LinearSVC(
+            C=getattr(hyper_parameters, name), tol=hyper_parameters.tolerance, random_state=seed, max_iter=300
+        )
+        model.fit(block.astype(np.float64), label_ids, sample_weight=weights)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
     if name == "lexical":
-        return LinearMember(name, intercept, coefficients, None)
+        return LinearEstimator(name, intercept, coefficients, None)
     columns = sparse.shape[1]
-    return LinearMember(name, intercept, coefficients[:columns], coefficients[columns:] * np.float32(EMBEDDING_WEIGHT))
+    return LinearEstimator(
+        name, intercept, coefficients[:columns], coefficients[columns:] * np.float32(EMBEDDING_WEIGHT)
+    )
 
 
-def _balanced(codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _balanced(label_ids: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale weights such that every label counts the same, and all together as much as before."""
-    _, place = np.unique(codes, return_inverse=True)
+    _, place = np.unique(label_ids, return_inverse=True)
     counts = np.bincount(place, weights)
     return np.asarray(weights * weights.sum() / (len(counts) * counts[place]))
 
 
 def _logistic(
-    name: str, dense: NDArray[np.float32], codes: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
-) -> LinearMember:
+    name: str, dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
+) -> LinearEstimator:
     """Fit a logistic regression on whitened embeddings, and unfold the whitening into its weights."""
     mean, white = _whitening(dense)
-    freedom = _LOGISTIC["freely" if len(codes) > _MANY_ROWS else "tightly"]
+    freedom = _LOGISTIC["freely" if len(label_ids) > _MANY_ROWS else "tightly"]
     model = LogisticRegression(C=freedom, max_iter=_LOGISTIC_STEPS, tol=1e-4)
-    model.fit((dense - mean) @ white, codes, sample_weight=weights)
+    model.fit((dense - mean) @ white, label_ids, sample_weight=weights)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
     unfolded = np.ascontiguousarray(white @ coefficients)
-    return LinearMember(name, intercept - mean @ unfolded, None, unfolded)
+    return LinearEstimator(name, intercept - mean @ unfolded, None, unfolded)
 
 
 def _on_adapted(
-    name: str, dense: NDArray[np.float32], codes: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
-) -> LinearMember:
+    name: str, dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
+) -> LinearEstimator:
     """Fit a logistic regression on an embedding that was made for one, as the head was that it was adapted with."""
-    model = LogisticRegression(C=_ON_ADAPTED, max_iter=_ADAPTED_STEPS).fit(dense, codes, sample_weight=weights)
+    model = LogisticRegression(C=_ON_ADAPTED, max_iter=_ADAPTED_STEPS).fit(dense, label_ids, sample_weight=weights)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
-    return LinearMember(name, intercept, None, coefficients)
+    return LinearEstimator(name, intercept, None, coefficients)
 
 
 def _network(
     name: str,
     inputs: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    label_ids: NDArray[np.int64],
     classes: int,
     weights: NDArray[np.float64],
     seed: int,
-) -> NetworkMember:
+) -> MlpEstimator:
     """Fit a network with one hidden layer, for a fixed number of rounds, and unfold the scaling into its weights.
 
     It sees what no linear member does: that a word means one thing beside this topic and another beside that.
     """
     mean, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
-    rounds = int(np.clip(np.ceil(_NETWORK_STEPS * _BATCH[1] / len(codes)), *_EPOCHS))
-    batch = int(np.clip(len(codes) // 50, *_BATCH))
+    rounds = int(np.clip(np.ceil(_NETWORK_STEPS * _BATCH[1] / len(label_ids)), *_EPOCHS))
+    batch = int(np.clip(len(label_ids) // 50, *_BATCH))
     model = MLPClassifier(
-        (_HIDDEN,), alpha=_DECAY, learning_rate_init=_PACE, batch_size=min(batch, len(codes)), max_iter=rounds,
+        (_HIDDEN,), alpha=_DECAY, learning_rate_init=_PACE, batch_size=min(batch, len(label_ids)), max_iter=rounds,
         n_iter_no_change=rounds, random_state=seed,
     )  # fmt: skip
     with threadpool_limits(1):  # sums come out the same whatever else runs on the machine
-        model.fit((inputs - mean) / spread, codes, sample_weight=weights)
+        model.fit((inputs - mean) / spread, label_ids, sample_weight=weights)
     inward = model.coefs_[0] / spread[:, None]
     outward, intercept = _per_label(model.coefs_[1].T, model.intercepts_[1], model.classes_, classes)
-    return NetworkMember(
+    return MlpEstimator(
         name,
         inward.astype(np.float32),
         (model.intercepts_[0] - mean @ inward).astype(np.float32),
@@ -166,44 +170,44 @@ def _network(
 def _kernel(
     name: str,
     inputs: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    label_ids: NDArray[np.int64],
     classes: int,
     weights: NDArray[np.float64],
     seed: int,
-) -> KernelMember:
+) -> KernelEstimator:
     """Fit a kernel ridge regression on some rows as centres (Nyström; Williams and Seeger 2001), in closed form."""
-    count = len(codes)
+    count = len(label_ids)
     chosen = np.arange(count)
     if count > _CENTRES:
         chosen = np.sort(np.random.default_rng(seed).choice(count, _CENTRES, replace=False))
     centres = np.ascontiguousarray(inputs[chosen])
-    present = np.flatnonzero(np.bincount(codes, weights, minlength=classes) > 0)
-    truth = (codes[:, None] == present).astype(np.float64)
+    present = np.flatnonzero(np.bincount(label_ids, weights, minlength=classes) > 0)
+    truth = (label_ids[:, None] == present).astype(np.float64)
     shares = np.average(truth, axis=0, weights=weights)
-    square = _RIDGE * alikeness(centres, centres).astype(np.float64)
+    square = _RIDGE * kernel_values(centres, centres).astype(np.float64)
     square[np.diag_indices(len(chosen))] += _ROUNDING * count
     towards = np.zeros((len(chosen), len(present)))
     with threadpool_limits(1):
         for start in range(0, count, _BLOCK):
             mine = slice(start, start + _BLOCK)
-            alike = alikeness(inputs[mine], centres).astype(np.float64)
-            weighed = alike.T * weights[mine]
-            square += weighed @ alike
+            hybrid_near = kernel_values(inputs[mine], centres).astype(np.float64)
+            weighed = hybrid_near.T * weights[mine]
+            square += weighed @ hybrid_near
             towards += weighed @ (truth[mine] - shares)
         found = solve(square, towards, assume_a="pos", overwrite_a=True)
     table = np.zeros((len(chosen), classes), dtype=np.float32)
     table[:, present] = found
     intercept = np.full(classes, -1.0, dtype=np.float32)
     intercept[present] = shares
-    return KernelMember(name, centres, table, intercept)
+    return KernelEstimator(name, centres, table, intercept)
 
 
-def _constant(name: str, columns: int, dim: int, codes: NDArray[np.int64], classes: int) -> Member:
+def _constant(name: str, columns: int, dim: int, label_ids: NDArray[np.int64], classes: int) -> Estimator:
     """Return a member that says the only label it was shown: a fold of few groups may hold no other."""
-    intercept = np.where(np.isin(np.arange(classes), codes), 1.0, -1.0).astype(np.float32)
+    intercept = np.where(np.isin(np.arange(classes), label_ids), 1.0, -1.0).astype(np.float32)
     sparse, dense = (np.zeros((rows, classes), dtype=np.float32) for rows in (columns, dim))
     no_words = name in ("embedding", "adapted", "network", "kernel")
-    return LinearMember(name, intercept, None if no_words else sparse, None if name == "lexical" else dense)
+    return LinearEstimator(name, intercept, None if no_words else sparse, None if name == "lexical" else dense)
 
 
 def _whitening(dense: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

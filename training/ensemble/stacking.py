@@ -10,35 +10,35 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from models.heads.head import Combiner
+from models.heads.head import Stacking
 
 _STEPS, _FREE_STEPS = 80, 60
 _BIAS_PENALTY = 1e-3
 
 
-def fit_combiner(
+def fit_stacking(
     scores: Sequence[NDArray[np.float32]],
     extra: NDArray[np.float32] | None,
-    codes: NDArray[np.int64],
+    label_ids: NDArray[np.int64],
     *,
     freedom: float,
-) -> Combiner:
+) -> Stacking:
     """Fit a multinomial logistic regression on out-of-fold scores that is pulled towards one weight per member.
 
-    Each logit is the sum over members of `weight(member) * score(member, label)` plus a bias, plus whatever a full
-    matrix from all scores to all labels adds; that matrix is penalised by `1 / freedom`. With few rows a label the
+    Each logit is the sum over members of `weight(estimator) * score(estimator, label)` plus a bias, plus whatever a
+    full matrix from all scores to all labels adds; that matrix is penalised by `1 / freedom`. With few rows a label the
     members are merely weighed; with many, it is stacking in full (Wolpert 1992).
 
     Args:
         scores: One array of shape [n, classes] per member.
         extra: Further inputs of shape [n, inputs], such as beliefs of another head; None for none.
-        codes: Label codes of shape [n], all learnable.
+        label_ids: Label codes of shape [n], all learnable.
         freedom: Prior variance of the full matrix; 0 leaves it out.
     """
-    problem = _Problem.of(scores, extra, codes, freedom)
+    problem = _Problem.of(scores, extra, label_ids, freedom)
     count, classes = problem.blocks.shape[0], problem.blocks.shape[2]
     flat = np.concatenate([np.full(count, 2.0 / count), np.zeros(classes)])
-    flat = _minimised(_Problem(problem.blocks, problem.inputs[:, :0], problem.codes, 0.0), flat, _STEPS)
+    flat = _minimised(_Problem(problem.blocks, problem.inputs[:, :0], problem.label_ids, 0.0), flat, _STEPS)
     if freedom > 0:
         flat = _minimised(problem, np.concatenate([flat, np.zeros(problem.inputs.shape[1] * classes)]), _FREE_STEPS)
     each, bias = flat[:count], flat[count : count + classes]
@@ -47,7 +47,7 @@ def fit_combiner(
     if freedom > 0:
         table = table + flat[count + classes :].reshape(-1, classes)
     table /= problem.spread[:, None]
-    return Combiner(np.ascontiguousarray(table, dtype=np.float32), bias.astype(np.float32))
+    return Stacking(np.ascontiguousarray(table, dtype=np.float32), bias.astype(np.float32))
 
 
 def _minimised(problem: _Problem, start: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ class _Problem:
 
     blocks: NDArray[np.float32]
     inputs: NDArray[np.float32]
-    codes: NDArray[np.int64]
+    label_ids: NDArray[np.int64]
     freedom: float
     spread: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
@@ -71,7 +71,7 @@ class _Problem:
         cls,
         scores: Sequence[NDArray[np.float32]],
         extra: NDArray[np.float32] | None,
-        codes: NDArray[np.int64],
+        label_ids: NDArray[np.int64],
         freedom: float,
     ) -> _Problem:
         """Scale every member, and every further input, to a spread of 1."""
@@ -83,7 +83,7 @@ class _Problem:
             scale = np.maximum(extra.std(axis=0), 1e-6)
             inputs = np.concatenate([inputs, extra / scale], axis=1)
             all_spread = np.concatenate([all_spread, scale])
-        return cls(blocks.astype(np.float32), inputs.astype(np.float32), codes, freedom, all_spread)
+        return cls(blocks.astype(np.float32), inputs.astype(np.float32), label_ids, freedom, all_spread)
 
     def loss(self, flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the mean log loss with its penalties, and its gradient."""
@@ -98,21 +98,21 @@ class _Problem:
             logits = (each @ self.blocks.reshape(count, -1)).reshape(n, classes)
         logits += bias.astype(np.float32)
         logits -= logits.max(axis=1, keepdims=True)
-        beliefs = np.exp(logits)
-        total = beliefs.sum(axis=1, keepdims=True)
-        beliefs /= total
+        probabilities = np.exp(logits)
+        total = probabilities.sum(axis=1, keepdims=True)
+        probabilities /= total
         rows = np.arange(n)
-        right = logits[rows, self.codes] - np.log(total[:, 0])
-        beliefs[rows, self.codes] -= 1.0
-        beliefs /= n
+        right = logits[rows, self.label_ids] - np.log(total[:, 0])
+        probabilities[rows, self.label_ids] -= 1.0
+        probabilities /= n
         penalty = 1.0 / (self.freedom * n) if len(matrix) else 0.0
         value = -float(right.mean(dtype=np.float64))
         value += 0.5 * penalty * float(full @ full) + 0.5 * _BIAS_PENALTY / n * float(bias @ bias)
-        slope_bias = beliefs.sum(axis=0, dtype=np.float64) + _BIAS_PENALTY / n * bias
+        slope_bias = probabilities.sum(axis=0, dtype=np.float64) + _BIAS_PENALTY / n * bias
         if not len(matrix):
-            slope_each = self.blocks.reshape(count, -1) @ beliefs.ravel()
+            slope_each = self.blocks.reshape(count, -1) @ probabilities.ravel()
             return value, np.concatenate([slope_each.astype(np.float64), slope_bias])
-        slope = (self.inputs.T @ beliefs).astype(np.float64)
+        slope = (self.inputs.T @ probabilities).astype(np.float64)
         slope_each = np.array([np.trace(slope[one * classes : (one + 1) * classes]) for one in range(count)])
         slope_full = slope.ravel() + penalty * full
         return value, np.concatenate([slope_each, slope_bias, slope_full])

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
 from training.evaluation import metrics
-from training.evaluation.label_shift_effect import shift_figures
-from training.evaluation.predictions import Answers, Progress, TargetAnswers, ask
+from training.evaluation.label_shift_effect import label_shift_effect
+from training.evaluation.predictions import Predictions, Progress, TargetPredictions, ask
 from triage.decision import Source
 from triage.errors import InvalidDataset
 from triage.policy.model import Policy
@@ -53,7 +53,7 @@ def evaluate(
     return measure(triager, ask(triager, usable, progress), baselines)
 
 
-def measure(triager: Triager, answers: Answers, baselines: Baselines | None = None) -> dict[str, Any]:
+def measure(triager: Triager, answers: Predictions, baselines: Baselines | None = None) -> dict[str, Any]:
     """Measure answers that were collected already; see `evaluate`."""
     if not answers.targets:
         raise InvalidDataset(
@@ -64,7 +64,7 @@ def measure(triager: Triager, answers: Answers, baselines: Baselines | None = No
         target: _of_target(found, triager.policy, _guesses(found, answers, rules, (baselines or {}).get(target, {})))
         for target, found in answers.targets.items()
     }
-    for target, figures in shift_figures(triager, answers).items():
+    for target, figures in label_shift_effect(triager, answers).items():
         targets[target]["label_shift"] = figures
     automatic, right = answers.automatic, answers.right
     return {
@@ -81,7 +81,7 @@ def measure(triager: Triager, answers: Answers, baselines: Baselines | None = No
     }
 
 
-def _of_target(found: TargetAnswers, policy: Policy, guesses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     correct, confidence = found.correct, found.confidence
     unknown = Counter(label for label in found.true.tolist() if label not in found.labels)
     result: dict[str, Any] = {
@@ -90,7 +90,7 @@ def _of_target(found: TargetAnswers, policy: Policy, guesses: Mapping[str, Seque
         "macro_f1": metrics.macro_f1(found.true.tolist(), found.top.tolist()),
         "macro_f1_known": metrics.macro_f1(found.true.tolist(), found.top.tolist(), found.labels),
         "ece": metrics.ece(correct, confidence),
-        "brier": metrics.brier(found.true.tolist(), found.labels, found.beliefs),
+        "brier": metrics.brier(found.true.tolist(), found.labels, found.probabilities),
         "aurc": metrics.aurc(correct, confidence),
         "coverage": _share(found.kept),
         "selective_risk": metrics.selective_risk(correct, found.kept),
@@ -114,7 +114,7 @@ def _of_target(found: TargetAnswers, policy: Policy, guesses: Mapping[str, Seque
 
 
 def _guesses(
-    found: TargetAnswers, answers: Answers, rules: Answers, fitted: Mapping[str, Guesser]
+    found: TargetPredictions, answers: Predictions, rules: Predictions, fitted: Mapping[str, Guesser]
 ) -> dict[str, Sequence[str]]:
     tickets = [answers.rows[place].ticket for place in found.rows]
     guesses: dict[str, Sequence[str]] = {name: list(guess(tickets)) for name, guess in fitted.items()}
@@ -122,7 +122,7 @@ def _guesses(
     return guesses
 
 
-def _abstained(answers: Answers, rules: Answers, triager: Triager) -> dict[str, Any]:
+def _abstained(answers: Predictions, rules: Predictions, triager: Triager) -> dict[str, Any]:
     """Compare rules, the model's guess and the default on tickets with a target that the model left undecided.
 
     A ticket counts as right where every target that the model left undecided is.

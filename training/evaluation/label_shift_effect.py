@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from models.bundle.bundle import Bundle
 from models.triager import Triager
 from training.evaluation.metrics import BINS
-from training.evaluation.predictions import Answers, TargetAnswers, ask
+from training.evaluation.predictions import Predictions, TargetPredictions, ask
 from triage.policy.model import Policy
 
 FIGURES = ("accuracy", "ece", "coverage", "selective_risk")
 
 
-def shift_figures(triager: Triager, answers: Answers) -> dict[str, dict[str, Any]]:
+def label_shift_effect(triager: Triager, answers: Predictions) -> dict[str, dict[str, Any]]:
     """Measure each target whose beliefs are corrected for the shares that the policy expects, with and without that.
 
     The same tickets are put through the same gate a second time, by beliefs as they were learned. Both are measured on
@@ -50,7 +50,7 @@ def shift_figures(triager: Triager, answers: Answers) -> dict[str, dict[str, Any
     }
 
 
-def _both(trained: Policy, used: Policy, corrected: TargetAnswers, plain: TargetAnswers) -> dict[str, Any]:
+def _both(trained: Policy, used: Policy, corrected: TargetPredictions, plain: TargetPredictions) -> dict[str, Any]:
     expected: Counter[str] = Counter()
     for label, share in trained.expected_shares(corrected.target).items():
         expected[used.fold(corrected.target, label)] += share  # type: ignore[assignment]
@@ -67,7 +67,7 @@ def _both(trained: Policy, used: Policy, corrected: TargetAnswers, plain: Target
     }
 
 
-def _figures(found: TargetAnswers, weights: NDArray[np.float64]) -> Mapping[str, float]:
+def _figures(found: TargetPredictions, weights: NDArray[np.float64]) -> Mapping[str, float]:
     """Return accuracy, ECE over 15 equal-width bins, coverage and selective risk of weighted rows."""
     total, kept = float(weights.sum()), float(weights[found.kept].sum())
     if total <= 0:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from models.triager import Triager
 from training.data.dataset import LabelledTicket, row_digest
 from training.evaluation.record import Fact, Outcome, Record, short, strings
-from triage.decision import Automation, Decision, Reason, Source, Verdict
+from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.prediction import TARGETS
 
 _BATCH = 256
@@ -23,27 +23,27 @@ Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
-class TargetAnswers(Outcome):
+class TargetPredictions(Outcome):
     """The answers for one target, with the whole belief behind each.
 
     Attributes:
-        beliefs: Probability of each label, float64 of shape [n, len(labels)].
+        probabilities: Probability of each label, float64 of shape [n, len(labels)].
         likely: Whether the true label is in the set of likely labels; False where no set was given.
         set_sizes: How many labels the set of likely labels has.
     """
 
-    beliefs: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     likely: NDArray[np.bool_]
     set_sizes: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """All decisions on labelled rows, in order, and the answers by target."""
 
     rows: Sequence[LabelledTicket]
     decisions: Sequence[Decision]
-    targets: Mapping[str, TargetAnswers]
+    targets: Mapping[str, TargetPredictions]
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -59,7 +59,7 @@ class Answers:
         return np.array([decision.automation is Automation.AUTOMATIC for decision in self.decisions], dtype=bool)
 
 
-def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | None = None) -> Answers:
+def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | None = None) -> Predictions:
     """Put labelled tickets through the one door and lay out what it says.
 
     A target is measured where some row has a label of it and the model has a head for it; without a model, where the
@@ -79,12 +79,12 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
             if progress is not None:
                 progress(len(made))
     found = {target: _of_target(target, triager, rows, decisions) for target in TARGETS}
-    return Answers(rows, decisions, {target: answers for target, answers in found.items() if answers is not None})
+    return Predictions(rows, decisions, {target: answers for target, answers in found.items() if answers is not None})
 
 
 def _of_target(
     target: str, triager: Triager, rows: Sequence[LabelledTicket], decisions: Sequence[Decision]
-) -> TargetAnswers | None:
+) -> TargetPredictions | None:
     labelled = np.array([place for place, row in enumerate(rows) if target in row.labels], dtype=np.int64)
     if target not in triager.policy.targets or not len(labelled):
         return None
@@ -93,7 +93,7 @@ def _of_target(
         return None
     true = [triager.policy.fold(target, rows[place].labels[target]) for place in labelled]
     labels = tuple(sorted({score.label for verdict in verdicts for score in verdict.alternatives}))
-    return TargetAnswers(
+    return TargetPredictions(
         target=target,
         rows=labelled,
         true=strings(true),
@@ -103,22 +103,22 @@ def _of_target(
         named=strings(verdict.label or "" for verdict in verdicts),
         automatic=np.array([verdict.automation is Automation.AUTOMATIC for verdict in verdicts]),
         labels=labels,
-        beliefs=_beliefs(verdicts, labels),
+        probabilities=_beliefs(verdicts, labels),
         likely=np.array([label in verdict.likely for label, verdict in zip(true, verdicts, strict=True)]),
         set_sizes=np.array([len(verdict.likely) for verdict in verdicts], dtype=np.int64),
     )
 
 
-def _beliefs(verdicts: Sequence[Verdict], labels: Sequence[str]) -> NDArray[np.float64]:
+def _beliefs(verdicts: Sequence[TargetDecision], labels: Sequence[str]) -> NDArray[np.float64]:
     column = {label: number for number, label in enumerate(labels)}
-    beliefs = np.zeros((len(verdicts), len(labels)))
+    probabilities = np.zeros((len(verdicts), len(labels)))
     for row, verdict in enumerate(verdicts):
         for score in verdict.alternatives:
-            beliefs[row, column[score.label]] = score.probability
-    return beliefs
+            probabilities[row, column[score.label]] = score.probability
+    return probabilities
 
 
-def record_of(triager: Triager, answers: Answers, measured: Mapping[str, Any]) -> Record:
+def record_of(triager: Triager, answers: Predictions, measured: Mapping[str, Any]) -> Record:
     """Keep what was answered beside the figures, without any ticket text.
 
     Args:

@@ -64,15 +64,15 @@ def replay(
 def _count(
     tallies: dict[tuple[str, str], Tally], matching: Sequence[Rule], target: str, policy: Policy, true: str
 ) -> None:
-    spoken = set()
+    rule_labels = set()
     for rule in matching:
         named = rule.names(target)
         if named is None:
             continue
         tally = tallies[rule.name, target]
         tally.matched += 1
-        if rule.kind not in spoken:
-            spoken.add(rule.kind)
+        if rule.kind not in rule_labels:
+            rule_labels.add(rule.kind)
             tally.spoke += 1
             tally.right += policy.fold(target, named) == true
 

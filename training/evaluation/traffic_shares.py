@@ -13,7 +13,7 @@ from training.data.columns import assign
 from training.data.dataset import read_rows, refuse_bad_rows
 from training.data.readers import open_source
 from training.gate.label_shift import estimate_shares
-from training.stages import STARTED, rung_of
+from training.stages import STARTED, stage_of
 from triage.errors import BadRow, InvalidDataset, InvalidRequest
 from triage.policy.model import Policy
 from triage.ticket import Ticket
@@ -69,18 +69,20 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
     Raises:
         InvalidRequest: If the bundle was started without a history, and so knows no shares to go by.
     """
-    rung = rung_of(bundle.manifest)
-    if rung.name in STARTED:
+    stage = stage_of(bundle.manifest)
+    if stage.name in STARTED:
         raise InvalidRequest(
-            f"shares cannot be learned with a bundle that stands on {rung.name}: its beliefs go by no history; "
+            f"shares cannot be learned with a bundle that stands on {stage.name}: its beliefs go by no history; "
             "train one in full first"
         )
     plain = replace(bundle.model, heads={t: replace(head, odds=None) for t, head in bundle.model.heads.items()})
-    beliefs = plain.beliefs(plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets])))
+    probabilities = plain.probabilities(
+        plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
+    )
     found = {}
-    for target, believed in beliefs.items():
-        head, codes = plain.heads[target], plain.history.codes[target]
-        prior = np.bincount(codes[codes >= 0], minlength=len(head.labels)) / max(1, int((codes >= 0).sum()))
+    for target, believed in probabilities.items():
+        head, label_ids = plain.heads[target], plain.history.label_ids[target]
+        prior = np.bincount(label_ids[label_ids >= 0], minlength=len(head.labels)) / max(1, int((label_ids >= 0).sum()))
         now = estimate_shares(believed, prior)
         found[target] = Shares(
             dict(zip(head.labels, prior.tolist(), strict=True)), dict(zip(head.labels, now.tolist(), strict=True))

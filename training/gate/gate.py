@@ -31,12 +31,12 @@ _LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CalibrationScores:
     """What a model believed about labelled rows that it had not seen.
 
     Attributes:
         rows: The rows.
-        beliefs: By target, of shape [n, labels].
+        probabilities: By target, of shape [n, labels].
         labels: By target.
         novelty: By row.
         excluded: By target and row, the share of near tickets with an unlearnable label.
@@ -45,7 +45,7 @@ class Evidence:
     """
 
     rows: Sequence[LabelledTicket]
-    beliefs: Mapping[str, Probabilities]
+    probabilities: Mapping[str, Probabilities]
     labels: Mapping[str, tuple[str, ...]]
     novelty: NDArray[np.float64]
     excluded: Mapping[str, NDArray[np.float64]]
@@ -53,19 +53,23 @@ class Evidence:
     words: NDArray[np.int64]
 
 
-def evidence_of(
-    rows: Sequence[LabelledTicket], beliefs: Mapping[str, Probabilities], features: Features, history: NeighbourIndex
-) -> Evidence:
+def calibration_scores_of(
+    rows: Sequence[LabelledTicket],
+    probabilities: Mapping[str, Probabilities],
+    features: Features,
+    history: NeighbourIndex,
+) -> CalibrationScores:
     """Collect what the gate asks of tickets, as `Model.predict` does."""
     texts = [row.ticket.text for row in rows]
     detected = [detect_language(text) for text in texts]
-    return Evidence(
+    return CalibrationScores(
         rows=rows,
-        beliefs=beliefs,
+        probabilities=probabilities,
         labels=history.labels,
-        novelty=novelty(features.similarity, beliefs),
+        novelty=novelty(features.similarity, probabilities),
         excluded={
-            target: excluded_share(features.near, features.similarity, codes) for target, codes in history.codes.items()
+            target: excluded_share(features.near, features.similarity, label_ids)
+            for target, label_ids in history.label_ids.items()
         },
         languages=[row.ticket.language or found for row, found in zip(rows, detected, strict=True)],
         words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
@@ -86,37 +90,37 @@ def languages_of(rows: Sequence[LabelledTicket], seed: int = 0) -> frozenset[str
 
 
 def build_gate(
-    evidence: Evidence,
+    calibration_scores: CalibrationScores,
     policy: Policy,
     languages: frozenset[str],
     *,
     target_risk: float,
     confidence: float,
-    guide: Evidence | None = None,
+    tuning_scores: CalibrationScores | None = None,
     per_class: bool = False,
 ) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
     Args:
-        evidence: About the calibration rows.
+        calibration_scores: About the calibration rows.
         policy: Folds and ranks labels; the gate is chosen on what the desk would route.
         languages: Languages of the training data.
         target_risk: Highest error rate among automatic decisions.
         confidence: Probability with which that is to hold.
-        guide: Evidence about other rows, which says where the sequence of tests starts and what is strange.
+        tuning_scores: Evidence about other rows, which says where the sequence of tests starts and what is strange.
         per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
             alone can be certified, and the gate is shut for the others.
 
     Returns:
         The gate, the floors of the prediction sets, and the certificates.
     """
-    source = guide or evidence
+    source = tuning_scores or calibration_scores
     gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages)
     targets, floors, certificates = {}, {}, {}
-    for target in evidence.beliefs:
-        here = routed(evidence, target, policy, gate)
-        told = None if guide is None else routed(guide, target, policy, gate)
-        drawn = _as_expected(evidence, target, policy)
+    for target in calibration_scores.probabilities:
+        here = routed(calibration_scores, target, policy, gate)
+        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate)
+        drawn = _as_expected(calibration_scores, target, policy)
         if drawn is not None:
             here = here.at(drawn)
         found = certified(here, told, risk=target_risk, delta=1 - confidence)
@@ -129,7 +133,7 @@ def build_gate(
             certified_risk=target_risk if proved else None,
             confidence=confidence if proved else None,
         )
-        floors[target] = set_floor(_true_probability(evidence, target), target_risk)
+        floors[target] = set_floor(_true_probability(calibration_scores, target), target_risk)
     return _with_targets(gate, targets), floors, certificates
 
 
@@ -170,7 +174,7 @@ class Certificates:
 def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -> Certificates:
     """Certify a target on calibration tickets, guided by other tickets where there are some."""
 
-    def guide(chosen: NDArray[np.bool_] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    def tuning_scores(chosen: NDArray[np.bool_] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         if told is None:
             return None
         seen = np.where(told.eligible[chosen], told.confidence[chosen], -1.0)
@@ -182,57 +186,70 @@ def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -
         mine = here.label == label
         alone[str(label)] = certify(
             here.confidence[mine], here.right[mine], here.eligible[mine],
-            risk=risk, delta=delta / len(labels), guide=guide(slice(None) if told is None else told.label == label),
+            risk=risk, delta=delta / len(labels),
+            tuning_scores=tuning_scores(slice(None) if told is None else told.label == label),
         )  # fmt: skip
-    whole = certify(here.confidence, here.right, here.eligible, risk=risk, delta=delta, guide=guide(slice(None)))
+    whole = certify(
+        here.confidence, here.right, here.eligible, risk=risk, delta=delta, tuning_scores=tuning_scores(slice(None))
+    )
     return Certificates(whole, alone)
 
 
-def _as_expected(evidence: Evidence, target: str, policy: Policy) -> NDArray[np.int64] | None:
+def _as_expected(calibration_scores: CalibrationScores, target: str, policy: Policy) -> NDArray[np.int64] | None:
     """Draw labelled rows in the shares of labels that the policy expects of traffic; None where it states none."""
     stated = policy.expected_shares(target)
     if not stated:
         return None
-    labels = evidence.labels[target]
+    labels = calibration_scores.labels[target]
     place = {label: code for code, label in enumerate(labels)}
-    codes = np.array([place.get(row.labels[target], -1) for row in evidence.rows if target in row.labels])
-    return resampled(codes, np.array([stated[label] for label in labels]), seed=0)
+    label_ids = np.array([place.get(row.labels[target], -1) for row in calibration_scores.rows if target in row.labels])
+    return resampled(label_ids, np.array([stated[label] for label in labels]), seed=0)
 
 
 def _with_targets(gate: Gate, targets: Mapping[str, TargetGate]) -> Gate:
     return Gate(targets, gate.max_novelty, gate.languages, gate.min_words, gate.min_margin, gate.max_excluded)
 
 
-def routed(evidence: Evidence, target: str, policy: Policy, gate: Gate) -> Routed:
+def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, gate: Gate) -> Routed:
     """Return which label would be routed of each ticket that has one of the target, and how sure the model is."""
-    labels, beliefs = evidence.labels[target], evidence.beliefs[target]
-    known = np.array([target in row.labels for row in evidence.rows], dtype=bool)
+    labels, probabilities = calibration_scores.labels[target], calibration_scores.probabilities[target]
+    known = np.array([target in row.labels for row in calibration_scores.rows], dtype=bool)
     plain = not policy.decide_by_cost and not policy.folding
-    sure = np.zeros(len(beliefs))
-    right = np.zeros(len(beliefs), dtype=bool)
-    chosen = [""] * len(beliefs)
+    sure = np.zeros(len(probabilities))
+    right = np.zeros(len(probabilities), dtype=bool)
+    chosen = [""] * len(probabilities)
     for row in np.flatnonzero(known):
         if plain or target != "tier":
-            place = int(beliefs[row].argmax())
-            top = Score(labels[place], float(beliefs[row, place]))
+            place = int(probabilities[row].argmax())
+            top = Score(labels[place], float(probabilities[row, place]))
         else:
-            top = policy.rank(target, [Score(label, float(p)) for label, p in zip(labels, beliefs[row], strict=True)])[
-                0
-            ]
+            top = policy.rank(
+                target, [Score(label, float(p)) for label, p in zip(labels, probabilities[row], strict=True)]
+            )[0]
         sure[row], chosen[row] = top.probability, top.label
-        right[row] = top.label == policy.fold(target, evidence.rows[int(row)].labels[target])
-    spoken = np.array([found is None or not gate.languages or found in gate.languages for found in evidence.languages])
-    eligible = (evidence.words >= gate.min_words) & spoken & (evidence.excluded[target] <= gate.max_excluded)
+        right[row] = top.label == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
+    rule_labels = np.array(
+        [found is None or not gate.languages or found in gate.languages for found in calibration_scores.languages]
+    )
+    eligible = (
+        (calibration_scores.words >= gate.min_words)
+        & rule_labels
+        & (calibration_scores.excluded[target] <= gate.max_excluded)
+    )
     if gate.max_novelty is not None:
-        eligible &= evidence.novelty <= gate.max_novelty
+        eligible &= calibration_scores.novelty <= gate.max_novelty
     return Routed(np.array(chosen, dtype=np.str_)[known], sure[known], right[known], eligible[known])
 
 
-def _true_probability(evidence: Evidence, target: str) -> NDArray[np.float64]:
+def _true_probability(calibration_scores: CalibrationScores, target: str) -> NDArray[np.float64]:
     """Return the probability that each labelled row's own label was given; 0 for a label that is not learned."""
-    place = {label: code for code, label in enumerate(evidence.labels[target])}
-    found = [(row, place.get(one.labels[target], -1)) for row, one in enumerate(evidence.rows) if target in one.labels]
-    return np.array([evidence.beliefs[target][row, code] if code >= 0 else 0.0 for row, code in found])
+    place = {label: code for code, label in enumerate(calibration_scores.labels[target])}
+    found = [
+        (row, place.get(one.labels[target], -1))
+        for row, one in enumerate(calibration_scores.rows)
+        if target in one.labels
+    ]
+    return np.array([calibration_scores.probabilities[target][row, code] if code >= 0 else 0.0 for row, code in found])
 
 
 def certificate_facts(certificates: Mapping[str, Certificates]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from models.heads.head import Probabilities
 _STEPS, _STILL = 500, 1e-7
 
 
-def odds_for(prior: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+def prior_correction(prior: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the factor by label that turns beliefs learned under one share of labels into beliefs under another.
 
     Beliefs are multiplied by it and normalised again (Saerens, Latinne and Decaestecker 2002, equation 2.4).
@@ -22,18 +22,18 @@ def odds_for(prior: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArr
     return np.asarray(expected / np.maximum(prior, 1e-9))
 
 
-def estimate_shares(beliefs: Probabilities, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+def estimate_shares(probabilities: Probabilities, prior: NDArray[np.float64]) -> NDArray[np.float64]:
     """Learn the share of each label in unlabelled traffic from the beliefs about it.
 
     Expectation maximisation of the likelihood (Saerens, Latinne and Decaestecker 2002); it takes calibrated beliefs.
 
     Args:
-        beliefs: About recent tickets, of shape [n, labels].
+        probabilities: About recent tickets, of shape [n, labels].
         prior: Share of each label in training.
     """
     shares = prior.copy()
     for _ in range(_STEPS):
-        weighted = beliefs * odds_for(prior, shares)
+        weighted = probabilities * prior_correction(prior, shares)
         updated = (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
         done = np.abs(updated - shares).max() < _STILL
         shares = updated
@@ -42,22 +42,22 @@ def estimate_shares(beliefs: Probabilities, prior: NDArray[np.float64]) -> NDArr
     return shares
 
 
-def resampled(codes: NDArray[np.int64], expected: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+def resampled(label_ids: NDArray[np.int64], expected: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     """Choose rows whose shares of labels are the expected ones, as many as there can be without repetition.
 
     What is certified on these rows holds for traffic with those shares, exactly as for exchangeable tickets.
 
     Args:
-        codes: Label code by row; rows below 0 are never chosen.
+        label_ids: Label code by row; rows below 0 are never chosen.
         expected: Share of each label in traffic.
         seed: Of the draw.
     """
-    counts = np.bincount(codes[codes >= 0], minlength=len(expected))
+    counts = np.bincount(label_ids[label_ids >= 0], minlength=len(expected))
     wanted = expected > 0
     total = float((counts[wanted] / expected[wanted]).min()) if wanted.any() else 0.0
     rng = np.random.default_rng(seed)
     chosen = [
-        rng.choice(np.flatnonzero(codes == label), min(counts[label], int(total * expected[label])), replace=False)
+        rng.choice(np.flatnonzero(label_ids == label), min(counts[label], int(total * expected[label])), replace=False)
         for label in np.flatnonzero(wanted)
     ]
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.int64)

@@ -46,7 +46,7 @@ def certify(
     *,
     risk: float,
     delta: float,
-    guide: tuple[Values, Values] | None = None,
+    tuning_scores: tuple[Values, Values] | None = None,
 ) -> Certificate:
     """Choose the lowest threshold whose error rate is at most `risk` with probability at least `1 - delta`.
 
@@ -63,12 +63,12 @@ def certify(
         eligible: Whether nothing else than confidence keeps the ticket from being decided.
         risk: Highest error rate among kept tickets, in (0, 1).
         delta: Probability with which it may be exceeded, in (0, 1).
-        guide: Confidence (-1 for tickets not eligible) and expected error of other tickets, or of these as the model
-            believes; None takes the model's own belief.
+        tuning_scores: Confidence (-1 for tickets not eligible) and expected error of other tickets, or of these as the
+            model believes; None takes the model's own confidence.
     """
     n = len(confidence)
     seen = np.where(eligible, confidence, -1.0)
-    expected = guide if guide is not None else (seen, 1.0 - confidence)
+    expected = tuning_scores if tuning_scores is not None else (seen, 1.0 - confidence)
     kept, wrong = _above(seen, (~correct).astype(np.float64))
     scale = n / max(1, len(expected[0]))
     kept_expected, wrong_expected = (scale * values for values in _above(*expected))

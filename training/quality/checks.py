@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import near_duplicates
 from training.data.labels import MIN_ROWS, learnable
-from training.quality.label_issues import suspects
+from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
-from training.quality.lookalikes import lookalikes
+from training.quality.similar_label_names import similar_label_names
 
 SERIOUS, NOTICE, FINE = "serious", "notice", "fine"
 _ORDER = (SERIOUS, NOTICE, FINE)
@@ -70,15 +70,15 @@ class Diagnosis:
         }
 
 
-def diagnose(dataset: Dataset, seed: int = 0, tell: Callable[[str], object] = lambda _: None) -> Diagnosis:
+def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lambda _: None) -> Diagnosis:
     """Examine a data set.
 
     Args:
         dataset: What was read, bad rows skipped.
         seed: Of samples and cross-validation.
-        tell: Told what is examined next.
+        log: Told what is examined next.
     """
-    tell("near-duplicates")
+    log("near-duplicates")
     clusters = near_duplicates([row.ticket.text for row in dataset.rows])
     examinations: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("rows", lambda: _rows(dataset)),
@@ -91,7 +91,7 @@ def diagnose(dataset: Dataset, seed: int = 0, tell: Callable[[str], object] = la
     )
     findings: list[Finding] = []
     for name, examine in examinations:
-        tell(name)
+        log(name)
         findings += examine()
     balance = {
         target: dict(Counter(row.labels[target] for row in dataset.rows if target in row.labels).most_common())
@@ -160,19 +160,19 @@ def _balance(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
-    members: dict[int, list[LabelledTicket]] = {}
+    estimators: dict[int, list[LabelledTicket]] = {}
     for row, cluster in zip(dataset.rows, clusters.tolist(), strict=True):
-        members.setdefault(cluster, []).append(row)
-    extra = len(dataset.rows) - len(members)
+        estimators.setdefault(cluster, []).append(row)
+    extra = len(dataset.rows) - len(estimators)
     if extra:
-        largest = max(members.values(), key=len)
+        largest = max(estimators.values(), key=len)
         what = (
             f"{extra} rows nearly repeat another; the largest group has {len(largest)}, the first at {largest[0].place}"
         )
         do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
         yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, extra)
     for target in dataset.targets:
-        torn = [rows for rows in members.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
+        torn = [rows for rows in estimators.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
         count = sum(map(len, torn))
         if count:
             severity = SERIOUS if count > _CONFLICTING * len(dataset.rows) else NOTICE
@@ -193,7 +193,7 @@ def _labels(dataset: Dataset) -> Iterator[Finding]:
                 f"{target}-spaces", NOTICE, what, "nothing: they are removed on reading", len(spaced), _places(spaced)
             )
         counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
-        for one, other, why in lookalikes(counts):
+        for one, other, why in similar_label_names(counts):
             what = f"{target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]} rows) look alike: {why}"
             do = f"if they mean the same, add {other!r} under [aliases.{target}] of the policy, or mend the export"
             yield Finding(f"{target}-look-alike", NOTICE, what, do, counts[other])
@@ -220,7 +220,7 @@ def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
 
 def _suspects(dataset: Dataset, clusters: NDArray[np.int64], seed: int) -> Iterator[Finding]:
     for target in dataset.targets:
-        found = suspects(dataset.rows, target, clusters, seed)
+        found = find_label_issues(dataset.rows, target, clusters, seed)
         if found is None:
             continue
         if found.accuracy < found.majority + _CHANCE:

@@ -21,7 +21,7 @@ _SURE = 0.5
 
 
 @dataclass(frozen=True)
-class Suspects:
+class LabelIssues:
     """Labels that look wrong.
 
     Attributes:
@@ -37,9 +37,9 @@ class Suspects:
     rows: tuple[tuple[str, str, str], ...]
 
 
-def suspects(
+def find_label_issues(
     rows: Sequence[LabelledTicket], target: str, clusters: NDArray[np.int64], seed: int = 0
-) -> Suspects | None:
+) -> LabelIssues | None:
     """Find labels that a model, which has not seen the row, contradicts with confidence.
 
     Confident learning after Northcutt, Jiang and Chuang (JAIR 2021), as cleanlab implements it, on TF-IDF features and
@@ -70,22 +70,24 @@ def suspects(
     if len(labels) < 2:
         return None
     try:
-        beliefs = _cross_validated(
+        probabilities = _cross_validated(
             [rows[number].ticket.text for number in chosen], given, clusters[chosen], len(labels), seed
         )
     except ValueError:  # the vectoriser found no word that two tickets share: numbers in the column of the text
         return None
     from cleanlab.filter import find_label_issues
 
-    ranked = find_label_issues(given, beliefs, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1)
-    best = np.argmax(beliefs, axis=1)
+    ranked = find_label_issues(
+        given, probabilities, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1
+    )
+    top_k = np.argmax(probabilities, axis=1)
     found = (
-        (rows[chosen[row]].place, labels[given[row]], labels[best[row]])
+        (rows[chosen[row]].place, labels[given[row]], labels[top_k[row]])
         for row in ranked
-        if best[row] != given[row] and beliefs[row, best[row]] >= _SURE
+        if top_k[row] != given[row] and probabilities[row, top_k[row]] >= _SURE
     )
     majority = float(np.bincount(given).max() / len(given))
-    return Suspects(len(chosen), float(np.mean(best == given)), majority, tuple(found))
+    return LabelIssues(len(chosen), float(np.mean(top_k == given)), majority, tuple(found))
 
 
 def _cross_validated(
@@ -98,12 +100,12 @@ def _cross_validated(
     folds = make_folds(units, given, _FOLDS, seed)
     vectoriser = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=_MOST_TERMS, ngram_range=(1, 2))
     matrix = vectoriser.fit_transform(texts) if len(texts) > 20 else TfidfVectorizer().fit_transform(texts)
-    beliefs = np.full((len(texts), classes), 1e-6)
+    probabilities = np.full((len(texts), classes), 1e-6)
     for fold in range(_FOLDS):
         inside = folds == fold
         if inside.any() and len(np.unique(given[~inside])) > 1:
             model = SGDClassifier(loss="log_loss", alpha=3e-5, max_iter=15, tol=None, random_state=seed)
             model.fit(matrix[~inside], given[~inside])
-            beliefs[np.ix_(np.flatnonzero(inside), model.classes_)] = model.predict_proba(matrix[inside])
-    normalised: NDArray[np.float64] = beliefs / beliefs.sum(axis=1, keepdims=True)
+            probabilities[np.ix_(np.flatnonzero(inside), model.classes_)] = model.predict_proba(matrix[inside])
+    normalised: NDArray[np.float64] = probabilities / probabilities.sum(axis=1, keepdims=True)
     return normalised

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.bundle.manifest import audit, read_manifest
-from models.local_store import Shelf
+from models.local_store import LocalModelStore
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
 from training.evaluation.compare import Comparison, compare
@@ -19,7 +19,7 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import Record
 from training.registry.publish import publish, read_record
 from training.registry.tracker import Tracker, Version
-from training.stages import STARTED, rung_of
+from training.stages import STARTED, stage_of
 from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
 from triage.ticket import Ticket
 
@@ -65,14 +65,14 @@ def challenger_of(tracker: Tracker, name: str, wanted: str | Path | None) -> Ver
 
 def promote(
     tracker: Tracker,
-    shelf: Shelf,
+    local_store: LocalModelStore,
     challenger: Version,
     alias: str,
     *,
     force: bool = False,
     margin: float = 0.02,
     rows: Sequence[LabelledTicket] = (),
-    tell: Callable[[str], object] = lambda _: None,
+    log: Callable[[str], object] = lambda _: None,
 ) -> Promotion:
     """Let a challenger take over an alias if it holds up against the version that has it.
 
@@ -82,44 +82,44 @@ def promote(
 
     Args:
         tracker: The registry.
-        shelf: Where bundles are served from.
+        local_store: Where bundles are served from.
         challenger: The version that is to take over.
         alias: Such as ``champion``.
         force: Promote whatever the comparison says; it is made all the same.
         margin: Loss of accuracy that counts as none.
         rows: Tickets to compare on, labelled; neither version may have learned from them.
-        tell: Told of each step.
+        log: Told of each step.
 
     Raises:
         BundleError: If a bundle cannot be used.
     """
-    path = fetch_to_shelf(tracker, shelf, challenger)
-    before = _present(tracker, shelf, alias)
+    path = fetch_to_store(tracker, local_store, challenger)
+    before = _present(tracker, local_store, alias)
     comparison = None
     apart = before is not None and before != challenger.version
-    if before is not None and apart and (rows or not _outgrown(shelf.path(before), path)):
-        tell(f"comparing version {challenger.version} with {alias} {before}")
-        comparison = _compared(shelf.path(before), path, margin, rows)
+    if before is not None and apart and (rows or not _outgrown(local_store.path(before), path)):
+        log(f"comparing version {challenger.version} with {alias} {before}")
+        comparison = _compared(local_store.path(before), path, margin, rows)
     promoted = force or comparison is None or comparison.passed
     if promoted:
-        tracker.point(shelf.name, alias, challenger.version)
-        if [at.version for at in shelf.history(alias)[-1:]] != [challenger.version]:
-            shelf.point(alias, challenger.version, digest_of(path))
+        tracker.point(local_store.name, alias, challenger.version)
+        if [at.version for at in local_store.history(alias)[-1:]] != [challenger.version]:
+            local_store.point(alias, challenger.version, digest_of(path))
     return Promotion(challenger.version, before, comparison, promoted)
 
 
-def _present(tracker: Tracker, shelf: Shelf, alias: str) -> str | None:
+def _present(tracker: Tracker, local_store: LocalModelStore, alias: str) -> str | None:
     """Return the version of an alias, by the registry or else the shelf, and make sure that it is on the shelf."""
-    for version in tracker.versions(shelf.name):
+    for version in tracker.versions(local_store.name):
         if alias in version.aliases:
-            fetch_to_shelf(tracker, shelf, version)
+            fetch_to_store(tracker, local_store, version)
             return version.version
-    return next((at.version for at in shelf.history(alias)[-1:]), None)
+    return next((at.version for at in local_store.history(alias)[-1:]), None)
 
 
 def _outgrown(champion: Path, challenger: Path) -> bool:
     """Say whether a trained version follows one that was only started: that one set no part aside to compare on."""
-    before, after = (rung_of(read_manifest(path)).name for path in (champion, challenger))
+    before, after = (stage_of(read_manifest(path)).name for path in (champion, challenger))
     return before in STARTED and after not in STARTED
 
 
@@ -166,14 +166,14 @@ def _latency_ms(triager: Triager) -> float:
     return statistics.median(times[2:])
 
 
-def rollback(shelf: Shelf, alias: str) -> tuple[str, str]:
+def rollback(local_store: LocalModelStore, alias: str) -> tuple[str, str]:
     """Let an alias point to what it pointed to before, on the shelf; return the versions left and gone back to.
 
     Raises:
         InvalidRequest: If there is nothing to go back to.
     """
-    left = next(iter(shelf.history(alias)[-1:]), None)
-    back = shelf.step_back(alias)
+    left = next(iter(local_store.history(alias)[-1:]), None)
+    back = local_store.rollback(alias)
     return (left.version if left else ""), back.version
 
 
@@ -186,23 +186,23 @@ def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:
     Raises:
         BundleError: If the bundle is not what was registered; the shelf stays as it was.
     """
-    shelf = Shelf.of(name)
+    local_store = LocalModelStore.of(name)
     wanted = tracker.aliased(name, alias)
-    present = next(iter(shelf.history(alias)[-1:]), None)
-    path = fetch_to_shelf(tracker, shelf, wanted)
+    present = next(iter(local_store.history(alias)[-1:]), None)
+    path = fetch_to_store(tracker, local_store, wanted)
     if present is not None and present.version == wanted.version:
         return wanted.version, False
-    shelf.point(alias, wanted.version, digest_of(path))
+    local_store.point(alias, wanted.version, digest_of(path))
     return wanted.version, True
 
 
-def fetch_to_shelf(tracker: Tracker, shelf: Shelf, version: Version) -> Path:
+def fetch_to_store(tracker: Tracker, local_store: LocalModelStore, version: Version) -> Path:
     """Put a registered version on the shelf, unless it is there; what is put there was audited and loaded first.
 
     Raises:
         BundleError: If it cannot be used or is not what was registered.
     """
-    place = shelf.path(version.version)
+    place = local_store.path(version.version)
     if place.is_dir():
         if version.digest and digest_of(place) != version.digest:
             raise BundleTampered(
@@ -213,7 +213,7 @@ def fetch_to_shelf(tracker: Tracker, shelf: Shelf, version: Version) -> Path:
         return place
     with tracker.fetched(version) as folder:
         load_bundle(folder, expected_digest=version.digest or None)
-        return shelf.add(folder, version.version)
+        return local_store.add(folder, version.version)
 
 
 def digest_of(directory: Path) -> str:

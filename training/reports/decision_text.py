@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.terminal import table
-from triage.decision import Decision, Verdict
+from triage.decision import Decision, TargetDecision
 
 COLUMNS = (
     "ticket_id",
@@ -76,7 +76,7 @@ def as_document(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: TargetDecision) -> dict[str, Any]:
     return {
         "label": verdict.label,
         "automation": str(verdict.automation),
@@ -133,17 +133,17 @@ def as_text(decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def _confidence(verdict: Verdict) -> str:
+def _confidence(verdict: TargetDecision) -> str:
     return "–" if verdict.confidence is None else f"{100 * verdict.confidence:.0f}%"
 
 
-def _said(verdict: Verdict) -> str:
+def _said(verdict: TargetDecision) -> str:
     if verdict.rule and str(verdict.reason) != "rule":
         return f"{_WORDS[verdict.reason]}; rule {verdict.rule!r} suggests"
     return f"rule {verdict.rule!r}" if verdict.rule else _WORDS[verdict.reason]
 
 
-def _others(verdict: Verdict) -> str:
+def _others(verdict: TargetDecision) -> str:
     others = [score for score in verdict.alternatives if score.label != verdict.label][:2]
     return ", ".join(f"{score.label} {100 * score.probability:.0f}%" for score in others)
 

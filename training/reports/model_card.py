@@ -7,7 +7,7 @@ from typing import Any
 
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
-from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Rung, rung_of
+from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
 SPLITS = {
     "time": "the latest ones",
@@ -33,7 +33,7 @@ def model_card(manifest: Mapping[str, Any], record: Record) -> str:
 
 def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     data, settings = manifest.get("data", {}), manifest.get("settings", {})
-    rung = rung_of(manifest)
+    stage = stage_of(manifest)
     yield f"# Model card: bundle {manifest['digest'][:12]}"
     yield ""
     yield "Routes helpdesk tickets: says which support tier, category and resolver group a ticket needs, and how sure"
@@ -46,8 +46,8 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield f"- encoder `{manifest.get('encoder', {}).get('name', '?')}`, seed {settings.get('seed', '?')}"
     yield from _adaptation(manifest)
     yield f"- policy: {POLICIES.get(settings.get('policy'), 'a file of its own')}"
-    yield f"- rung of the cold-start ladder: **{rung.name}** ({rung.means}); what comes next needs"
-    yield from (f"    - {need}" for need in rung.needs)
+    yield f"- rung of the cold-start ladder: **{stage.name}** ({stage.means}); what comes next needs"
+    yield from (f"    - {need}" for need in stage.needs)
     for target, facts in manifest.get("targets", {}).items():
         excluded = facts.get("excluded") or {}
         if excluded:
@@ -57,13 +57,13 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield "## How good, on tickets it had not seen"
     yield from _figures(record, settings)
     yield ""
-    yield from _AFTERWARDS[rung.name]
+    yield from _AFTERWARDS[stage.name]
     yield ""
     yield "## Where it is weak"
     yield from _weaknesses(record)
     yield ""
     yield "## What is promised"
-    yield from _promise(rung, settings)
+    yield from _promise(stage, settings)
     yield ""
     yield "## Not for"
     yield "Deciding about people; judging how urgent a ticket is; tickets in languages that the training data lacks."
@@ -84,15 +84,15 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _promise(rung: Rung, settings: Mapping[str, Any]) -> Iterator[str]:
-    if rung.name in STARTED:
+def _promise(stage: Stage, settings: Mapping[str, Any]) -> Iterator[str]:
+    if stage.name in STARTED:
         yield "Nothing: at this rung no label of the model is acted on without a person; only bypass rules decide."
         return
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
     yield f"The error rate among automatic decisions of each target is at most {risk} with probability {confidence}, on"
     yield "tickets that come like those of the calibration part. After a change of products, teams or habits, or at"
     yield "another organisation, that is no promise: watch the realised rate and train again."
-    if rung.name == EXTENDED:
+    if stage.name == EXTENDED:
         yield "It was made before labels were added: those are never decided without a person; the thresholds of the"
         yield "others stand, and their confidence is scaled down where a new label is likely."
 

@@ -13,7 +13,7 @@ from training.evaluation.record import Outcome, Record
 from training.evaluation.slices import confused_pairs, slices
 from training.reports import plots
 from training.reports.model_card import POLICIES, SPLITS
-from training.stages import rung_of
+from training.stages import stage_of
 
 _MOST_SLICES, _MOST_CLASSES = 18, 40
 _WORST_FIRST = 12
@@ -73,7 +73,7 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
     return environment.get_template("report.html").render(
         manifest=manifest,
         measured=record.measured,
-        rung=rung_of(manifest),
+        stage=stage_of(manifest),
         policy=POLICIES.get(manifest["settings"].get("policy"), "a file of its own"),
         split=SPLITS.get(manifest["data"].get("split"), "?"),
         on=on,

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from api.helpdesks.config import Desk, Update
+from api.helpdesks.config import HelpdeskConfig, Update
 
 
 @dataclass
-class Told:
+class PrototypeInputs:
     """What the helpdesk was told, and what it answers.
 
     Attributes:
@@ -28,7 +28,7 @@ class Told:
     answers: list[int] = field(default_factory=list)
     retry_after: str = ""
 
-    def desk(self, **changes: Any) -> Desk:
+    def desk(self, **changes: Any) -> HelpdeskConfig:
         wanted = {
             "url": f"http://127.0.0.1:{self.port}/ticket/{{ticket_id}}",
             "hosts": (f"127.0.0.1:{self.port}",),
@@ -36,11 +36,11 @@ class Told:
             "body": {"CustomFields": {"Tier": "{tier}", "Category": "{category}"}, "note": "group {resolver_group}"},
             "timeout_s": 2,
         } | changes
-        return Desk("rt", update=Update(**wanted), authorization="token secret")
+        return HelpdeskConfig("rt", update=Update(**wanted), authorization="token secret")
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
+def told() -> Iterator[PrototypeInputs]:
     """A running helpdesk."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def told() -> Iterator[Told]:
             """Keep quiet."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told = Told(server.server_address[1])
+    told = PrototypeInputs(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield told

@@ -130,11 +130,11 @@ def test_a_batch_has_a_size_of_its_own(client: TestClient) -> None:
 
 
 def test_a_body_without_a_length_is_stopped_too(client: TestClient) -> None:
-    def pieces() -> Any:
+    def char_ngrams() -> Any:
         for _ in range(100):
             yield b" " * 10_000
 
-    problem_of(client.post("/v1/predict", content=pieces(), headers=JSON), 413)
+    problem_of(client.post("/v1/predict", content=char_ngrams(), headers=JSON), 413)
 
 
 def test_the_last_of_two_equal_keys_counts(client: TestClient) -> None:

@@ -192,10 +192,10 @@ def strict(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         yield service
 
 
-def talk(port: int, *pieces: bytes, pause_s: float = 0.0, within_s: float = 5.0) -> bytes:
+def talk(port: int, *char_ngrams: bytes, pause_s: float = 0.0, within_s: float = 5.0) -> bytes:
     """Send pieces of a request and return everything that comes back until the connection is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=within_s) as sock:
-        for piece in pieces:
+        for piece in char_ngrams:
             sock.sendall(piece)
             time.sleep(pause_s)
         answer = b""

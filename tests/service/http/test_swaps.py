@@ -21,30 +21,30 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.settings import load_settings
 from models.bundle.bundle import load_bundle
-from models.local_store import CHAMPION, Shelf
+from models.local_store import CHAMPION, LocalModelStore
 
 TICKET = {"subject": "VPN drops", "body": "The VPN drops every ten minutes since the update."}
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, make_bundle: Callable[..., Path]) -> Shelf:
+def local_store(tmp_path: Path, make_bundle: Callable[..., Path]) -> LocalModelStore:
     """Two versions on a shelf, the champion pointing to the first."""
-    shelf = Shelf(tmp_path)
+    local_store = LocalModelStore(tmp_path)
     for version, name in (("1", "a"), ("2", "b")):
-        shelf.add(make_bundle(name), version)
-    shelf.point(CHAMPION, "1", digest(shelf, "1"))
-    return shelf
+        local_store.add(make_bundle(name), version)
+    local_store.point(CHAMPION, "1", digest(local_store, "1"))
+    return local_store
 
 
 @pytest.fixture
-def service(shelf: Shelf) -> Iterator[TestClient]:
-    settings = load_settings(home=shelf.home, open_loopback=True, poll_s=0.1, request_deadline_s=10)
+def service(local_store: LocalModelStore) -> Iterator[TestClient]:
+    settings = load_settings(home=local_store.home, open_loopback=True, poll_s=0.1, request_deadline_s=10)
     with TestClient(create_app(settings)) as client:
         yield client
 
 
-def digest(shelf: Shelf, version: str) -> str:
-    return str(json.loads((shelf.path(version) / "manifest.json").read_text())["digest"])
+def digest(local_store: LocalModelStore, version: str) -> str:
+    return str(json.loads((local_store.path(version) / "manifest.json").read_text())["digest"])
 
 
 def in_use(service: TestClient, wanted: str, within_s: float = 20) -> bool:
@@ -61,18 +61,18 @@ def failures(service: TestClient | httpx.Client) -> float:
     return next(float(line.split()[-1]) for line in lines if line.startswith("triage_model_load_failures_total"))
 
 
-def test_the_alias_is_followed_forth_and_back(service: TestClient, shelf: Shelf) -> None:
-    assert service.get("/readyz").json() == {"status": "ready", "model_version": digest(shelf, "1")[:12]}
-    shelf.point(CHAMPION, "2", digest(shelf, "2"))
-    assert in_use(service, digest(shelf, "2"))
+def test_the_alias_is_followed_forth_and_back(service: TestClient, local_store: LocalModelStore) -> None:
+    assert service.get("/readyz").json() == {"status": "ready", "model_version": digest(local_store, "1")[:12]}
+    local_store.point(CHAMPION, "2", digest(local_store, "2"))
+    assert in_use(service, digest(local_store, "2"))
     decision = service.post("/v1/predict", json=TICKET).json()
     assert (decision["policy_version"], decision["automation"]) == ("b", "suggested")
-    shelf.step_back(CHAMPION)
-    assert in_use(service, digest(shelf, "1"))
+    local_store.rollback(CHAMPION)
+    assert in_use(service, digest(local_store, "1"))
 
 
-def test_every_answer_comes_from_one_model_while_they_change(service: TestClient, shelf: Shelf) -> None:
-    policies = {digest(shelf, "1")[:12]: "2026-11", digest(shelf, "2")[:12]: "b"}
+def test_every_answer_comes_from_one_model_while_they_change(service: TestClient, local_store: LocalModelStore) -> None:
+    policies = {digest(local_store, "1")[:12]: "2026-11", digest(local_store, "2")[:12]: "b"}
     answers: list[Any] = []
     over = threading.Event()
 
@@ -85,8 +85,8 @@ def test_every_answer_comes_from_one_model_while_they_change(service: TestClient
         client.start()
     for turn in range(6):
         version = "21"[turn % 2]
-        shelf.point(CHAMPION, version, digest(shelf, version))
-        assert in_use(service, digest(shelf, version))
+        local_store.point(CHAMPION, version, digest(local_store, version))
+        assert in_use(service, digest(local_store, version))
     over.set()
     for client in clients:
         client.join()
@@ -166,7 +166,7 @@ EVIL: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.slow
 def test_evil_bundles_are_refused_under_load_and_the_old_model_keeps_serving(
-    shelf: Shelf, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    local_store: LocalModelStore, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where the mark would be made
     assert len(EVIL) >= 12
@@ -184,16 +184,16 @@ def test_evil_bundles_are_refused_under_load_and_the_old_model_keeps_serving(
             client.start()
         for number, (kind, spoil) in enumerate(EVIL.items(), 10):
             version = str(number)
-            shutil.copytree(shelf.path("2"), shelf.path(version))
-            shelf.point(CHAMPION, version, "")
-            spoil(shelf.path(version))
+            shutil.copytree(local_store.path("2"), local_store.path(version))
+            local_store.point(CHAMPION, version, "")
+            spoil(local_store.path(version))
             counted, answered = failures(service.client), len(answers)
             answer = service.client.post("/v1/model/reload")
             assert (answer.status_code, answer.json()["code"]) == (409, "bundle-refused"), kind
             assert failures(service.client) == counted + 1, kind
             model = service.client.get("/v1/model").json()
-            assert model["model_version"] == digest(shelf, "1")[:12] and model["last_error"], kind
-            shelf.step_back(CHAMPION)
+            assert model["model_version"] == digest(local_store, "1")[:12] and model["last_error"], kind
+            local_store.rollback(CHAMPION)
             while len(answers) < answered + 2 and any(client.is_alive() for client in clients):
                 time.sleep(0.01)
         over.set()
@@ -202,34 +202,34 @@ def test_evil_bundles_are_refused_under_load_and_the_old_model_keeps_serving(
         assert len(answers) >= 2 * len(EVIL) and {answer.status_code for answer in answers} == {200}
         kept = ("tier", "category", "model_version", "targets")
         told = {json.dumps([answer.json()[name] for name in kept], sort_keys=True) for answer in answers}
-        assert len(told) == 1 and digest(shelf, "1")[:12] in told.pop()
+        assert len(told) == 1 and digest(local_store, "1")[:12] in told.pop()
         assert service.client.get("/readyz").status_code == 200 and not list(tmp_path.rglob("mark"))
 
 
-def test_what_was_not_promoted_is_refused(service: TestClient, shelf: Shelf) -> None:
+def test_what_was_not_promoted_is_refused(service: TestClient, local_store: LocalModelStore) -> None:
     """An older or other bundle in the place of the one that was promoted has another digest."""
-    shelf.point(CHAMPION, "2", digest(shelf, "1"))
+    local_store.point(CHAMPION, "2", digest(local_store, "1"))
     answer = service.post("/v1/model/reload")
     assert answer.status_code == 409 and "digest" in answer.json()["detail"]
 
 
-def test_a_start_with_a_spoilt_champion_serves_the_last_good_one(shelf: Shelf) -> None:
-    shelf.point(CHAMPION, "2", digest(shelf, "2"))
-    bit_flipped(shelf.path("2"))
-    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True))) as client:
-        assert client.get("/readyz").json()["model_version"] == digest(shelf, "1")[:12]
+def test_a_start_with_a_spoilt_champion_serves_the_last_good_one(local_store: LocalModelStore) -> None:
+    local_store.point(CHAMPION, "2", digest(local_store, "2"))
+    bit_flipped(local_store.path("2"))
+    with TestClient(create_app(load_settings(home=local_store.home, open_loopback=True))) as client:
+        assert client.get("/readyz").json()["model_version"] == digest(local_store, "1")[:12]
         assert failures(client) >= 1
 
 
-def test_a_start_with_nothing_but_spoilt_bundles_is_never_ready(shelf: Shelf) -> None:
-    bit_flipped(shelf.path("1"))
-    with TestClient(create_app(load_settings(home=shelf.home, open_loopback=True, poll_s=0.1))) as client:
+def test_a_start_with_nothing_but_spoilt_bundles_is_never_ready(local_store: LocalModelStore) -> None:
+    bit_flipped(local_store.path("1"))
+    with TestClient(create_app(load_settings(home=local_store.home, open_loopback=True, poll_s=0.1))) as client:
         time.sleep(0.5)
         assert client.get("/readyz").status_code == 503 and client.get("/livez").status_code == 200
         decision = client.post("/v1/predict", json=TICKET).json()
         assert decision["reason"] == "model_unavailable" and decision["model_version"] is None
-        shelf.point(CHAMPION, "2", digest(shelf, "2"))
-        assert in_use(client, digest(shelf, "2")) and client.get("/readyz").status_code == 200
+        local_store.point(CHAMPION, "2", digest(local_store, "2"))
+        assert in_use(client, digest(local_store, "2")) and client.get("/readyz").status_code == 200
 
 
 def test_a_directory_is_watched_too(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
@@ -252,12 +252,12 @@ def test_probabilities_are_rounded_and_add_up(service: TestClient) -> None:
 def test_disguised_tickets_go_where_plain_ones_go(service: TestClient, make_bundle: Callable[..., Path]) -> None:
     lines = (make_bundle().parent / "tickets.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines[:60]]
-    lookalikes = str.maketrans("aeopcx", "аеорсх")
+    similar_label_names = str.maketrans("aeopcx", "аеорсх")
 
     def disguised(text: str) -> str:
         words = text.split(" ")
         return " ".join(
-            word.translate(lookalikes) if place % 4 == 1 else "\u200b".join((word[:2], word[2:]))
+            word.translate(similar_label_names) if place % 4 == 1 else "\u200b".join((word[:2], word[2:]))
             for place, word in enumerate(words)
         )
 

@@ -95,16 +95,16 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(decision=decisions, agent=AGENTS, which=st.integers(0, 5))
     def undo(self, decision: str, agent: str, which: int) -> None:
-        spoken = [said for said, words in self.said[decision] if not words.startswith("undone")]
-        if which >= len(spoken):
+        rule_labels = [said for said, words in self.said[decision] if not words.startswith("undone")]
+        if which >= len(rule_labels):
             try:
                 self.repository.undo(decision, "nothing", agent)
             except NotFound:
                 return
             raise AssertionError("nothing was taken back")
-        row = self.repository.undo(decision, spoken[which], agent)
-        if spoken[which] in self.standing[decision]:
-            self.standing[decision].remove(spoken[which])
+        row = self.repository.undo(decision, rule_labels[which], agent)
+        if rule_labels[which] in self.standing[decision]:
+            self.standing[decision].remove(rule_labels[which])
             self.said[decision].append((row.id, f"undone {agent}"))
 
     @rule()

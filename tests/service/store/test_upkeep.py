@@ -17,7 +17,7 @@ from api.security.api_keys import Keyring, create_key, sha256
 from api.store.backup import back_up, check, restore
 from api.store.embeddings import forget_embeddings
 from api.store.feedback import Statement
-from api.store.outbox import Owed
+from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.rows import Attempt, Entry
 from api.store.tables import StoredAttempt, StoredTicket
@@ -33,7 +33,7 @@ def fill(repository: Repository, decide: Make) -> list[str]:
     said = repository.feedback(ids[0], Statement("corrected", "kim", tier="L2", comment="cä"), attempt=attempt())
     repository.undo(ids[0], said.id, "kim")
     create_key(repository, "desk", ["read"])
-    repository.take_delivery("rt", ["d-1"], [Owed("rt", "T-1", ids[1], {"tier": "L1"})])
+    repository.take_delivery("rt", ["d-1"], [PendingUpdate("rt", "T-1", ids[1], {"tier": "L1"})])
     repository.set_mark("seen", 7)
     return ids
 

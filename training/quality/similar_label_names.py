@@ -12,7 +12,7 @@ _NEAR = 0.85
 _SHORTEST = 5
 
 
-def lookalikes(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
+def similar_label_names(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """Yield pairs of labels that look alike: the commoner one, the rarer one, and why.
 
     Args:

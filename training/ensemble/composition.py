@@ -12,8 +12,8 @@ from triage.rules.book import RuleBook
 ADAPTED = "adapted"
 """The member that reads an adapted encoder's half of the vectors, and nothing else."""
 
-NEIGHBOURS, LOOK_ALIKES, RULES = "neighbours", "look-alikes", "rules"
-MEMBERS = ("hybrid", "lexical", "network", "kernel", NEIGHBOURS, LOOK_ALIKES)
+NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "neighbours", "look-alikes", "rules"
+MEMBERS = ("hybrid", "lexical", "network", "kernel", NEIGHBOURS, HYBRID_NEIGHBOURS)
 FITTED = (*MEMBERS[:4], ADAPTED)
 """Members with weights, the slowest first; the others have none."""
 
@@ -26,22 +26,22 @@ kernel, which takes long there, is left out, and rare labels need no balance."""
 
 
 def members_for(
-    rows: int, spoken: NDArray[np.int32], *, adapted: bool = False
+    rows: int, rule_labels: NDArray[np.int32], *, adapted: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return which members are combined where there are so many rows, and which stand beside as baselines.
 
     Args:
         rows: Number of rows to learn from.
-        spoken: Label code by rule: without any the rules are no member.
+        rule_labels: Label code by rule: without any the rules are no member.
         adapted: Whether a part of the vectors comes from an adapted encoder.
     """
-    names = (*MEMBERS, *([ADAPTED] if adapted else []), *([RULES] if (spoken >= 0).any() else []))
+    names = (*MEMBERS, *([ADAPTED] if adapted else []), *([RULES] if (rule_labels >= 0).any() else []))
     if rows < MANY_ROWS:
         return names, BESIDE
     return tuple(name for name in names if name not in ("lexical", "kernel")), ("lexical", *BESIDE)
 
 
-def spoken_codes(rules: RuleBook, target: str, labels: Sequence[str]) -> NDArray[np.int32]:
+def rule_label_ids(rules: RuleBook, target: str, labels: Sequence[str]) -> NDArray[np.int32]:
     """Return the code of the label that each rule names, -1 for one that names none of these."""
     place = {label: code for code, label in enumerate(labels)}
     named = (rule.names(target) for rule in rules.rules)
