@@ -16,13 +16,13 @@ from api.helpdesks.outbound import UpdateSender
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
+from api.maintenance.retention_job import RetentionJob
 from api.routes import decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
 from api.scoring.service import Service
 from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter, open_limiter
 from api.settings import Settings
 from api.store.repository import Repository, open_repository
-from api.store.retention_job import RetentionJob
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
 
 _ROUTERS: tuple[APIRouter, ...] = (

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle
 from models.encoder import Encoder, OnnxEncoder
-from models.heads.baselines import baselines_of
 from models.triager import Triager
 from training.data.dataset import LabelledTicket, read_dataset
 from training.data.labels import resolve_labels
@@ -30,7 +30,7 @@ from training.gate.gate import build_gate, calibration_scores_of, languages_of
 from training.terminal import print_json, say, table
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
-from triage.policy.model import Policy
+from triage.policy import Policy
 
 MEANS = ("accuracy", "macro_f1", "ece", "coverage", "selective_risk")
 

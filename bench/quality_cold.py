@@ -28,8 +28,7 @@ from training.pipeline import train
 from training.task import TrainSettings
 from training.terminal import note, say, table
 from triage.defaults import default_policy, default_rules
-from triage.policy.model import Policy
-from triage.policy.toml_file import dump_policy
+from triage.policy import Policy, dump_policy
 
 UNSEEN = ("asterin", "halden", "kornblum", "notewell", "vantor", "velora")
 TARGETS = ("tier", "category")

@@ -13,7 +13,7 @@ from models.features.vectorizer import Vectorizer, word_ngrams_of, words_of
 from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head
 from triage.prediction import Term
-from triage.rules.book import RuleBook
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 SHOWN = 8

@@ -19,7 +19,7 @@ from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import excluded_share, novelty
 from triage.prediction import Explanation, Prediction, Score
-from triage.rules.book import NO_RULES, RuleBook
+from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
 SIMILAR_SHOWN = 5

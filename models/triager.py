@@ -12,9 +12,9 @@ from triage.decide import decide
 from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
 from triage.gate import Gate
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import Prediction
-from triage.rules.book import RuleBook, check_labels
+from triage.rules import RuleBook, check_labels
 from triage.ticket import Ticket
 
 

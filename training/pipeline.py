@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.atomic_write import json_bytes
+from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle, save_bundle
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
-from models.heads.baselines import baselines_of
 from models.triager import Triager
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
 from training.data.labels import learn_policy, refuse_unlearnable, resolve_labels
@@ -41,10 +41,8 @@ from training.gate.gate import CalibrationScores, build_gate, calibration_scores
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
-from triage.policy.model import Policy
-from triage.policy.toml_file import read_policy
-from triage.rules.book import NO_RULES, RuleBook, check_labels
-from triage.rules.toml_file import read_rules
+from triage.policy import Policy, read_policy
+from triage.rules import NO_RULES, RuleBook, check_labels, read_rules
 
 CALIBRATION_SHARE, CALIBRATION_ROWS, LEAST_CALIBRATION = 0.1, 4000, 1000
 GUIDE_ROWS, RULE_PRECISION_ROWS = 4000, 5

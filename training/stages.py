@@ -9,7 +9,7 @@ from typing import Any
 
 from training.data.dataset import LabelledTicket
 from training.data.labels import MIN_ROWS
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import TARGETS
 
 DESCRIPTIONS, EXAMPLES, FULL, EXTENDED = "descriptions", "examples", "full", "extended"

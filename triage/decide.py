@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.gate import Gate
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
-from triage.rules.book import RuleBook
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 

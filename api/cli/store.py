@@ -10,10 +10,10 @@ from pathlib import Path
 from api.cli.console import opened, run, table
 from api.cli.feedback import feedback
 from api.cli.keys import keys
+from api.maintenance.backup import back_up, check, is_empty, restore
+from api.maintenance.embeddings import forget_embeddings
 from api.settings import Settings
-from api.store.backup import back_up, check, is_empty, restore
 from api.store.database import Database
-from api.store.embeddings import forget_embeddings
 from api.store.migrate import migrate, newest_revision, revision_of
 from api.store.repository import store_url
 from triage.__main__ import print_json

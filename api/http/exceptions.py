@@ -76,3 +76,15 @@ class TooMuch(Refused):
     def __init__(self, code: str, message: str, retry_after_s: int) -> None:
         super().__init__(code, message)
         self.retry_after_s = retry_after_s
+
+
+class TooBusy(Refused):
+    """The service cannot answer in time: its queue is full, or the deadline has passed.
+
+    Attributes:
+        retry_after_s: Seconds after which it is worth trying again.
+    """
+
+    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.http.problems import MEDIA_TYPE
 from api.settings import Settings
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import TARGETS
 
 TITLE = "Helpdesk triage"

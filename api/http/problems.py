@@ -24,9 +24,9 @@ from api.http.exceptions import (
     NotSignedIn,
     Refused,
     Replayed,
+    TooBusy,
     TooMuch,
 )
-from api.scoring.batcher import TooBusy
 from triage.errors import (
     BundleError,
     InvalidPolicy,

@@ -19,7 +19,7 @@ from api.security.auth import GuardedRoute, Principal, require
 from api.store.feedback import Caps, Statement
 from api.store.rows import UNDONE, Attempt
 from triage.errors import UnknownLabel
-from triage.policy.model import Policy
+from triage.policy import Policy
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=GuardedRoute)
 

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from api.http.exceptions import NotFound, Refused
+from api.http.exceptions import NotFound, Refused, TooBusy
 from api.http.schemas import TicketIn, to_ticket
 from api.pages import render, static
 from api.routes.decisions import described, kept
 from api.routes.feedback import FeedbackIn, keep_feedback, take_back
 from api.routes.session import SIGN_IN, PageRoute
-from api.scoring.batcher import TooBusy
 from api.scoring.service import Service
 from api.security.api_keys import sha256
 from api.security.auth import COOKIE, Access, Principal, require

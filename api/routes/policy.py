@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from api.http.openapi import problems
 from api.scoring.service import Service
 from api.security.auth import GuardedRoute, Principal, require
-from triage.policy.model import Category, Tier
+from triage.policy import Category, Tier
 
 router = APIRouter(prefix="/v1", tags=["policy"], route_class=GuardedRoute)
 

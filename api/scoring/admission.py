@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from api.scoring.batcher import TooBusy
+from api.http.exceptions import TooBusy
 
 ARRIVED: ContextVar[float] = ContextVar("arrived")
 """When the request came, on the monotonic clock; unset outside the door."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from api.http.exceptions import Refused
+from api.http.exceptions import TooBusy
 from models.triager import Triager
 from triage.decision import Decision
 from triage.ticket import Ticket
@@ -24,18 +24,6 @@ _SMOOTHING = 0.2
 _ROUND_S = 0.2
 _SHARE = 0.8
 log = structlog.get_logger(__name__)
-
-
-class TooBusy(Refused):
-    """The service cannot answer in time: its queue is full, or the deadline has passed.
-
-    Attributes:
-        retry_after_s: Seconds after which it is worth trying again.
-    """
-
-    def __init__(self, code: str, message: str, retry_after_s: int) -> None:
-        super().__init__(code, message)
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(eq=False)

@@ -20,8 +20,8 @@ from models.bundle.bundle import load_bundle
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
-from triage.policy.toml_file import read_policy
-from triage.rules.toml_file import read_rules
+from triage.policy import read_policy
+from triage.rules import read_rules
 from triage.ticket import Ticket
 
 _RETRY_S = 30.0

@@ -14,8 +14,9 @@ from uuid import uuid4
 import structlog
 
 from api.http.answers import from_decision
+from api.http.exceptions import TooBusy
 from api.scoring.admission import ARRIVED, AdmissionControl
-from api.scoring.batcher import Batcher, Load, TooBusy
+from api.scoring.batcher import Batcher, Load
 from api.scoring.decision_writer import DecisionWriter
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
@@ -26,7 +27,7 @@ from api.telemetry import Metrics
 from models.triager import Triager
 from triage.decision import Decision
 from triage.errors import StoreUnavailable
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 _T = TypeVar("_T")

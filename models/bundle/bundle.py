@@ -16,11 +16,9 @@ from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformer
 from models.model import Model
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, TargetGate
-from triage.policy.model import Policy
-from triage.policy.toml_file import dump_policy, parse_policy
+from triage.policy import Policy, dump_policy, parse_policy
 from triage.prediction import Prediction
-from triage.rules.book import RuleBook
-from triage.rules.toml_file import dump_rules, parse_rules
+from triage.rules import RuleBook, dump_rules, parse_rules
 from triage.ticket import Ticket
 
 ENCODER_FOLDER = "encoder"

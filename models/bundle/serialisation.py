@@ -17,8 +17,7 @@ from models.heads.consistency import LabelConsistency
 from models.model import Model
 from models.reference.index import NeighbourIndex
 from triage.errors import BundleTampered, TriageError
-from triage.rules.book import NO_RULES
-from triage.rules.toml_file import dump_rules, parse_rules
+from triage.rules import NO_RULES, dump_rules, parse_rules
 
 Files = dict[str, bytes]
 RULES_FILE = "model-rules.toml"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.vectorizer import SparseRows, Vectorizer
-from triage.rules.book import RuleBook
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 FIELD_WEIGHT = 0.5

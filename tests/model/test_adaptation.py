@@ -24,7 +24,7 @@ from training.pipeline import train
 from training.task import LEARN, Trained, TrainSettings
 from triage.__main__ import main
 from triage.errors import InvalidRequest
-from triage.policy.model import Policy
+from triage.policy import Policy
 
 WORDS, ROWS, DIM = 8000, 600, 32
 ENOUGH = TrainingBudget(steps=180, rate=3e-3, batch=6, max_tokens=24, forgotten=0.0)

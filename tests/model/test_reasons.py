@@ -15,7 +15,7 @@ from models.triager import Triager
 from training.pipeline import train
 from training.task import Trained, TrainSettings
 from triage.decision import Reason
-from triage.rules.book import NO_RULES
+from triage.rules import NO_RULES
 from triage.ticket import Ticket
 
 

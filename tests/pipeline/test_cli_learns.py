@@ -16,7 +16,7 @@ import pytest
 from models.local_store import CHAMPION, LocalModelStore
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
-from triage.policy.toml_file import dump_policy
+from triage.policy import dump_policy
 
 from .conftest import Said, Triage, shipped_rows, write_rows
 

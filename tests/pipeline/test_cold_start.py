@@ -12,8 +12,7 @@ from models.bundle.bundle import load_bundle
 from models.triager import Triager
 from triage.decision import Automation, Source
 from triage.defaults import default_policy
-from triage.policy.model import Category, Policy
-from triage.policy.toml_file import dump_policy
+from triage.policy import Category, Policy, dump_policy
 from triage.ticket import Ticket
 
 from .conftest import Triage, shipped_rows, write_rows

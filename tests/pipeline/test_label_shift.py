@@ -9,7 +9,7 @@ import pytest
 
 from training.evaluation.label_shift_effect import FIGURES
 from triage.defaults import default_policy
-from triage.policy.toml_file import dump_policy, read_policy
+from triage.policy import dump_policy, read_policy
 
 from .conftest import Triage, shipped_rows, write_rows
 

@@ -18,7 +18,7 @@ from training.ensemble.consistency import fit_label_consistency
 from training.ensemble.cross_fit import TrainingFeatures, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters, fit_estimator
 from training.ensemble.head import fit_head
-from triage.rules.book import NO_RULES, Rule, RuleBook, RuleKind
+from triage.rules import NO_RULES, Rule, RuleBook, RuleKind
 from triage.ticket import Ticket
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from api.maintenance.retention_job import RetentionJob
 from api.security.api_keys import Keyring
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
-from api.store.retention_job import RetentionJob
 from api.store.rows import Entry
 from api.store.tables import StoredTicket
 from training.data.dataset import read_dataset

@@ -13,8 +13,8 @@ from training.evaluation.record import Fact, Outcome, Record, strings
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.slices import confused_pairs, slices
 from triage.errors import BundleMismatch
-from triage.policy.toml_file import parse_policy
-from triage.rules.toml_file import parse_rules
+from triage.policy import parse_policy
+from triage.rules import parse_rules
 from triage.ticket import Ticket
 
 ORDER = ("L0", "L1", "L2", "L3")

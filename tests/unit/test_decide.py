@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from triage.decide import decide
 from triage.decision import Automation, Reason, Source
 from triage.gate import Gate, TargetGate
-from triage.policy.model import Category, Policy, ResolverGroup, Tier
+from triage.policy import Category, Policy, ResolverGroup, Tier
 from triage.prediction import Prediction, Score
-from triage.rules.book import NO_RULES
-from triage.rules.toml_file import parse_rules
+from triage.rules import NO_RULES, parse_rules
 from triage.ticket import Ticket
 
 POLICY = Policy(

@@ -15,7 +15,7 @@ from training.data.labels import in_words_of, learn_policy, learnable, resolve_l
 from training.quality.checks import SERIOUS, diagnose
 from training.quality.similar_label_names import similar_label_names
 from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
-from triage.policy.toml_file import parse_policy
+from triage.policy import parse_policy
 
 POLICY = parse_policy(
     """

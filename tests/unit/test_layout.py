@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
+WINGS = ("triage", "models", "training", "api")
 
 
 def test_datasets_holds_no_code() -> None:
@@ -60,7 +63,7 @@ def test_every_setting_is_documented_in_the_readme() -> None:
             assert f"`{variable}`" in readme, f"{variable} has no row in the README's table of settings"
 
 
-@pytest.mark.parametrize("package", ["triage", "models", "training", "api"])
+@pytest.mark.parametrize("package", WINGS)
 def test_every_module_opens_with_one_sentence(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         if "migrations" in path.parts:
@@ -69,7 +72,33 @@ def test_every_module_opens_with_one_sentence(package: str) -> None:
         assert first.startswith('"""') and len(first) > 15, path
 
 
-@pytest.mark.parametrize("package", ["triage", "models", "training", "api"])
-def test_rooms_are_small(package: str) -> None:
-    for path in (ROOT / package).rglob("*.py"):
-        assert len(path.read_text("utf-8").splitlines()) <= 300, path
+def packages() -> list[Path]:
+    """Every folder of the four wings that holds Python modules."""
+    found = {path.parent for wing in WINGS for path in (ROOT / wing).rglob("*.py") if "migrations" not in path.parts}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("package", packages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_package_holds_at_most_a_dozen_modules(package: Path) -> None:
+    modules = [path for path in package.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 12
+
+
+def package_of(module: str) -> str:
+    """Return the package that a module belongs to: its folder, or for modules on top of a wing the module itself."""
+    parts = module.split(".")
+    return ".".join(parts[:2])
+
+
+def test_packages_import_one_another_without_a_circle() -> None:
+    arrows: dict[str, set[str]] = {}
+    for wing in WINGS:
+        for path in (ROOT / wing).rglob("*.py"):
+            if "migrations" in path.parts:
+                continue
+            here = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in WINGS:
+                    arrows.setdefault(here, set()).add(package_of(node.module))
+    order = TopologicalSorter({here: there - {here} for here, there in arrows.items()})
+    order.prepare()  # raises CycleError, which names the circle

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy, UnknownLabel
-from triage.policy.model import Category, Policy, ResolverGroup, Tier
-from triage.policy.toml_file import dump_policy, parse_policy
+from triage.policy import Category, Policy, ResolverGroup, Tier, dump_policy, parse_policy
 from triage.prediction import Score
 
 THREE_TIERS = Policy("three", tiers=tuple(map(Tier, ("L0", "L1", "L2", "L3", "L4"))), folding={"L0": "L1", "L4": "L3"})

@@ -16,7 +16,7 @@ from models.heads.head import Head, Stacking
 from training.cold_start.new_classes import DRAWN_OVER, Past, set_apart
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head, unit
 from training.stages import EXAMPLES, FULL, stage_facts, stage_of
-from triage.policy.model import Category, Policy, Tier
+from triage.policy import Category, Policy, Tier
 
 DIM = 16
 

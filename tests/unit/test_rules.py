@@ -6,8 +6,7 @@ import pytest
 
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRules
-from triage.rules.book import check_labels
-from triage.rules.toml_file import dump_rules, parse_rules
+from triage.rules import check_labels, dump_rules, parse_rules
 from triage.ticket import Ticket
 
 BOOK = """

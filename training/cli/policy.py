@@ -33,7 +33,7 @@ def _shares(options: Any) -> int:
     from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
     from training.reports.atomic_write import write_page
     from triage.errors import InvalidRequest
-    from triage.policy.toml_file import dump_policy
+    from triage.policy import dump_policy
 
     if options.out is not None:
         if options.out.exists():
@@ -59,7 +59,7 @@ def _shares(options: Any) -> int:
 
 def _check(options: Any) -> int:
     from triage.defaults import default_policy
-    from triage.policy.toml_file import read_policy
+    from triage.policy import read_policy
 
     found = read_policy(options.policy) if options.policy else default_policy()
     gaps = _gaps(found)

@@ -123,10 +123,9 @@ def rules(arguments: list[str]) -> int:
 
 def _book(options: Any) -> Any:
     from triage.defaults import default_policy, default_rules
-    from triage.policy.toml_file import read_policy
+    from triage.policy import read_policy
     from triage.prediction import TARGETS
-    from triage.rules.book import check_labels
-    from triage.rules.toml_file import read_rules
+    from triage.rules import check_labels, read_rules
 
     policy = read_policy(options.policy) if options.policy else default_policy()
     book = read_rules(options.rules) if options.rules else default_rules()

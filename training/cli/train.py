@@ -66,7 +66,7 @@ def published(tracker: Any, path: Path, name: str, verb: str) -> tuple[str | Non
 
 def evaluate(arguments: list[str]) -> int:
     """Replay labelled tickets through a bundle and measure it, with baselines beside it."""
-    from models.heads.baselines import baselines_of
+    from models.bundle.baselines import baselines_of
     from training.data.labels import in_words_of
     from training.evaluation.evaluate import evaluate as measure
 
@@ -139,7 +139,7 @@ def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str
 
 
 def _replayed(options: argparse.Namespace) -> Any:
-    from models.heads.baselines import baselines_of
+    from models.bundle.baselines import baselines_of
     from training.data.labels import in_words_of
     from training.evaluation.evaluate import measure
     from training.evaluation.predictions import ask, record_of

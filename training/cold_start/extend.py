@@ -32,9 +32,8 @@ from training.registry.publish import read_record
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
-from triage.policy.model import Policy
-from triage.policy.toml_file import read_policy
-from triage.rules.book import RuleBook
+from triage.policy import Policy, read_policy
+from triage.rules import RuleBook
 
 TARGET = "category"
 _LEAST_PAST = 50

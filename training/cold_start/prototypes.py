@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.heads.base_estimators import LinearEstimator
 from models.heads.head import Calibrator, Head, Probabilities, Stacking
 from training.ensemble.calibration import fit_temperature
-from triage.policy.model import Category, Tier
+from triage.policy import Category, Tier
 
 DESCRIPTION_WEIGHT = 4
 """Tickets that a description counts as; the tickets of a label outweigh it from the fifth on."""

@@ -39,10 +39,9 @@ from training.task import LEARN
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
-from triage.policy.model import Policy
-from triage.policy.toml_file import read_policy
+from triage.policy import Policy, read_policy
 from triage.prediction import TARGETS, Prediction, Score
-from triage.rules.book import RuleBook
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 NO_FIGURES: Mapping[str, Any] = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from training.data.dataset import Dataset, LabelledTicket
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
-from triage.policy.model import Category, Policy, ResolverGroup, Tier
+from triage.policy import Category, Policy, ResolverGroup, Tier
 from triage.prediction import TARGETS
 
 MIN_ROWS = 10

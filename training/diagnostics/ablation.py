@@ -12,13 +12,13 @@ from models.triager import Triager
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.folds import make_folds
 from training.data.split import Split
+from training.diagnostics.extras import Extras
 from training.diagnostics.faithfulness import deletion_test
 from training.ensemble.composition import members_for, rule_label_ids
 from training.ensemble.cross_fit import TrainingFeatures, cross_fit, matrix
 from training.ensemble.model import FittedModel, fit_model, label_ids_of
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.predictions import ask
-from training.reports.report import Extras
 from triage.gate import Gate
 
 SHARES = (0.1, 0.25, 0.5, 1.0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from triage.rules.book import RuleBook
+from triage.rules import RuleBook
 
 ADAPTED = "adapted"
 """The member that reads an adapted encoder's half of the vectors, and nothing else."""

@@ -20,7 +20,7 @@ from training.ensemble.cross_fit import CrossFit, TrainingFeatures, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.metrics import ece
-from triage.rules.book import NO_RULES, RuleBook
+from triage.rules import NO_RULES, RuleBook
 
 _MANY_LABELS = 40
 _ROWS_TO_CHOOSE_ON, _WHERE_MANY_LABELS = 20_000, 8000

@@ -26,8 +26,8 @@ from training.ensemble.cross_fit import TrainingFeatures, matrix, neighbours_acr
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.head import FittedHead, fit_head, refit_head
 from training.gate.label_shift import prior_correction
-from triage.policy.model import Policy
-from triage.rules.book import NO_RULES, RuleBook
+from triage.policy import Policy
+from triage.rules import NO_RULES, RuleBook
 
 FOLDS, FEW_FOLDS, MANY_ROWS, GROUP_FOLDS = 5, 3, 20_000, 6
 TOPICS, TOPIC_ROWS = 128, 10_000

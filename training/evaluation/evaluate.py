@@ -16,7 +16,7 @@ from training.evaluation.label_shift_effect import label_shift_effect
 from training.evaluation.predictions import Predictions, Progress, TargetPredictions, ask
 from triage.decision import Source
 from triage.errors import InvalidDataset
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 Guesser = Callable[[Sequence[Ticket]], Sequence[str]]

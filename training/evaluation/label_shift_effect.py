@@ -14,7 +14,7 @@ from models.bundle.bundle import Bundle
 from models.triager import Triager
 from training.evaluation.metrics import BINS
 from training.evaluation.predictions import Predictions, TargetPredictions, ask
-from triage.policy.model import Policy
+from triage.policy import Policy
 
 FIGURES = ("accuracy", "ece", "coverage", "selective_risk")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.data.dataset import LabelledTicket
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import TARGETS
-from triage.rules.book import Rule, RuleBook
+from triage.rules import Rule, RuleBook
 
 Progress = Callable[[int], object]
 

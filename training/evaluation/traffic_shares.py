@@ -15,7 +15,7 @@ from training.data.readers import open_source
 from training.gate.label_shift import estimate_shares
 from training.stages import STARTED, stage_of
 from triage.errors import BadRow, InvalidDataset, InvalidRequest
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 LEAST = 1e-4

@@ -20,7 +20,7 @@ from training.data.dataset import LabelledTicket
 from training.gate.label_shift import resampled
 from training.gate.risk_control import Certificate, certify, set_floor
 from triage.gate import Gate, TargetGate
-from triage.policy.model import Policy
+from triage.policy import Policy
 from triage.prediction import Score
 
 STRANGE_SHARE = 0.005

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.diagnostics.faithfulness import Deletion
+from training.diagnostics.extras import Extras
 from training.evaluation.record import Outcome, Record
 from training.evaluation.slices import confused_pairs, slices
 from training.reports import plots
@@ -31,21 +30,6 @@ _REASONS = {
     "no_head": "not learned",
     "model_unavailable": "no model in use",
 }
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What takes training again to find out, for `--full`.
-
-    Attributes:
-        learning: Per target, pairs of training tickets and accuracy on the part set aside.
-        ablation: Per target, accuracy with everything and without each part, by name.
-        deletion: What deleting the words that explanations name does; None where no ticket is long enough.
-    """
-
-    learning: Mapping[str, list[tuple[float, float]]]
-    ablation: Mapping[str, dict[str, float]]
-    deletion: Deletion | None = None
 
 
 def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras: Extras | None = None) -> str:

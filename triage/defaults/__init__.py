@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from triage.policy.model import Policy
-from triage.policy.toml_file import parse_policy
-from triage.rules.book import RuleBook
-from triage.rules.toml_file import parse_rules
+from triage.policy import Policy, parse_policy
+from triage.rules import RuleBook, parse_rules
 
 
 def default_policy() -> Policy:

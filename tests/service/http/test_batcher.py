@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.scoring.batcher import Batcher, Load, TooBusy
+from api.http.exceptions import TooBusy
+from api.scoring.batcher import Batcher, Load
 from models.triager import Triager
 from triage.decision import Reason
 from triage.defaults import default_policy, default_rules

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text, update
 
 from api.http.exceptions import NotFound, NotSignedIn
+from api.maintenance.backup import back_up, check, restore
+from api.maintenance.embeddings import forget_embeddings
 from api.security.api_keys import Keyring, create_key, sha256
-from api.store.backup import back_up, check, restore
-from api.store.embeddings import forget_embeddings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository

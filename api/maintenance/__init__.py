@@ -1,0 +1,1 @@
+"""Work over the whole store: backup and restore, the retention job, forgotten embeddings."""
