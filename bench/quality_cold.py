@@ -114,9 +114,9 @@ def _added(
         history = _written(place / "history.jsonl", [known[int(at)] for at in chosen])
         few = _written(place / "few.jsonl", [others[int(at)] for at in given])
         (place / "policy.toml").write_text(dump_policy(policy), "utf-8")
-        train(TrainSettings((history,), place / "old"), encoder=encoder, tell=note)
+        train(TrainSettings((history,), place / "old"), encoder=encoder, log=note)
         began = time.perf_counter()
-        extend(place / "old", read_dataset([few]), place / "policy.toml", place / "new", encoder=encoder, tell=note)
+        extend(place / "old", read_dataset([few]), place / "policy.toml", place / "new", encoder=encoder, log=note)
         spent = time.perf_counter() - began
         before, after = (load_bundle(place / name, encoder=encoder) for name in ("old", "new"))
         first, second = ([_top(found) for found in bundle.predict([row.ticket for row in unseen])]

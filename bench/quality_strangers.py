@@ -27,7 +27,7 @@ def main(file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "train.parquet"
         frame.loc[learned, ["text", "category"]].to_parquet(data)
-        bundle = train(TrainSettings((data,), Path(folder) / "bundle", policy=LEARN), tell=note).bundle
+        bundle = train(TrainSettings((data,), Path(folder) / "bundle", policy=LEARN), log=note).bundle
         rest = frame[~learned]
         told = bundle.predict([Ticket(body=text) for text in rest["text"]])
     novelty = np.array([prediction.novelty for prediction in told])

@@ -83,7 +83,7 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         settings = TrainSettings((data,), place / "a", encoder=str(encoder), target_risk=0.3)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TRIAGE_HOME", str(place / "home"))
-            train(settings, tell=lambda step: None)
+            train(settings, log=lambda step: None)
         return settings.out
 
     @cache

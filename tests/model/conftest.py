@@ -76,7 +76,7 @@ def trained(
 ) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     data = _write(folder / "tickets.jsonl", shipped)
-    return train(TrainSettings((data,), folder / "bundle", target_risk=0.2), encoder=encoder, tell=lambda _: None)
+    return train(TrainSettings((data,), folder / "bundle", target_risk=0.2), encoder=encoder, log=lambda _: None)
 
 
 @pytest.fixture(scope="session")

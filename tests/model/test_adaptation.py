@@ -97,7 +97,7 @@ def _write_encoder(folder: Path, words: list[str], table: Any) -> Path:
 def _train(toy: Toy, write: Write, place: Path, kinds: list[str] | None = None, **more: Any) -> Trained:
     data = write(place / "toy.jsonl", toy.rows(kinds))
     settings = TrainSettings((data,), place / "bundle", policy=LEARN, encoder=str(toy.encoder), target_risk=0.1, **more)
-    return train(settings, tell=lambda _: None)
+    return train(settings, log=lambda _: None)
 
 
 def test_an_encoder_that_proves_better_is_kept_and_travels_in_the_bundle(
@@ -215,14 +215,14 @@ def test_what_cannot_be_adapted_is_refused_before_anything_is_read(
         (tmp_path / file).write_text("{}")
     settings = TrainSettings((tmp_path / "absent.csv",), tmp_path / "out", encoder=name or str(tmp_path), adapt=ENOUGH)
     with pytest.raises(InvalidRequest, match=needle):
-        train(settings, tell=lambda _: None)
+        train(settings, log=lambda _: None)
 
 
 def test_too_few_tickets_are_said_to_be_too_few(toy: Toy, write: Write, tmp_path: Path) -> None:
     few = Toy(toy.encoder, toy.texts[: LEAST_ROWS // 2], toy.kinds[: LEAST_ROWS // 2])
     data, said = write(tmp_path / "few.jsonl", few.rows()), []
     settings = TrainSettings((data,), tmp_path / "b", policy=LEARN, encoder=str(toy.encoder), adapt=ENOUGH)
-    trained = train(settings, tell=said.append)
+    trained = train(settings, log=said.append)
     assert any("adaptation is not tried" in line for line in said)
     assert trained.bundle.manifest["adaptation"] == {"kept": False}
 

@@ -59,7 +59,7 @@ def test_same_data_and_seed_give_the_same_digest(
 ) -> None:
     data = write(tmp_path / "tickets.jsonl", shipped[:180])
     made = [
-        train(TrainSettings((data,), tmp_path / name, seed=seed), encoder=encoder, tell=lambda _: None).bundle.digest
+        train(TrainSettings((data,), tmp_path / name, seed=seed), encoder=encoder, log=lambda _: None).bundle.digest
         for name, seed in (("a", 3), ("b", 3), ("c", 4))
     ]
     assert made[0] == made[1] != made[2]
@@ -155,7 +155,7 @@ def test_two_labels_with_ten_tickets_each_and_one_target_are_enough(
     made = train(
         TrainSettings((write(tmp_path / "few.jsonl", rows),), tmp_path / "out", policy="learn"),
         encoder=encoder,
-        tell=lambda _: None,
+        log=lambda _: None,
     )
     (decision,) = Triager(made.bundle).decide([Ticket(body="I cannot log in any more, my account is locked")])
     assert set(decision.targets) == {column}

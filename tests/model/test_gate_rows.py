@@ -36,7 +36,7 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
     monkeypatch.setattr(pipeline, "learn", noted_learn)
     monkeypatch.setattr(pipeline, "evidence_of", noted_evidence)
     data = write(tmp_path / "tickets.jsonl", shipped)
-    made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, tell=lambda _: None)
+    made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, log=lambda _: None)
     saved = out_of_fold[-1]
     assert len(saved) >= 20
     assert made.bundle.manifest["gate"]["refitted"]["calibration"] == f"set aside, {len(saved)} rows"

@@ -70,7 +70,7 @@ def test_a_ticket_like_those_of_a_label_too_rare_to_learn_is_left_alone(
     rare = "forklift battery charger bay gate sensor"
     rows += [{"id": f"r{n}", "text": f"{rare} number {n}", "category": "warehouse"} for n in range(6)]
     data = write(tmp_path / "tickets.jsonl", rows)
-    made = train(TrainSettings((data,), tmp_path / "b", policy="learn"), encoder=encoder, tell=lambda _: None)
+    made = train(TrainSettings((data,), tmp_path / "b", policy="learn"), encoder=encoder, log=lambda _: None)
     gate = replace(made.bundle.gate, max_novelty=None)
     bundle = Bundle(made.bundle.model, encoder, gate, made.bundle.policy, made.bundle.rules)
     assert made.bundle.manifest["targets"]["category"]["excluded"] == {"warehouse": 6}

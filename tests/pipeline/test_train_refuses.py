@@ -54,7 +54,7 @@ def written(path: Path, rows: Sequence[dict[str, object]]) -> Path:
 
 
 def run(settings: TrainSettings, encoder: CountingEncoder | None = None) -> object:
-    return train(settings, encoder=encoder or CountingEncoder(), tell=lambda _: None)
+    return train(settings, encoder=encoder or CountingEncoder(), log=lambda _: None)
 
 
 def test_an_occupied_place_is_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_shuffled_labels_are_guessed_at_chance_and_hardly_ever_decided(
     made = train(
         TrainSettings((written(tmp_path / "t.jsonl", shuffled),), tmp_path / "out", policy="learn"),
         encoder=CountingEncoder(),
-        tell=lambda _: None,
+        log=lambda _: None,
     )
     found = made.measured["targets"]["tier"]
     assert found["accuracy"] < found["baselines"]["majority"]["accuracy"] + 0.12
