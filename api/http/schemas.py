@@ -1,15 +1,16 @@
-"""Wire shapes of tickets and decisions, and the way of a ticket from the wire into the domain."""
+"""What requests look like, and how a ticket in one becomes a ticket of the domain; answers are in `models/wire.py`."""
 
 from __future__ import annotations
 
 import math
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
 from triage.ticket import MAX_CHANNEL_CHARS, Ticket
 
@@ -157,83 +158,7 @@ def to_ticket(wire: TicketIn, max_text_chars: int) -> Ticket:
     )
 
 
-class AlternativeOut(BaseModel):
-    """A label that the model considered."""
-
-    label: str
-    probability: float = Field(ge=0, le=1)
-
-
-class TargetOut(BaseModel):
-    """What was decided for one target."""
-
-    label: str | None
-    automation: Literal["automatic", "suggested", "blank"]
-    source: Literal["model", "bypass_rule", "fallback_rule", "default"]
-    reason: str
-    confidence: float | None = Field(
-        ge=0, le=1, description="calibrated probability, or the precision measured for a rule"
-    )
-    alternatives: list[AlternativeOut]
-    likely: list[str] = Field(description="labels that hold the right one at the stated confidence")
-    rule: str | None
-
-
-class TermOut(BaseModel):
-    """A word or field, and how far it pushed, in logits."""
-
-    term: str
-    weight: float
-
-
-class SimilarOut(BaseModel):
-    """A similar ticket of the desk's history."""
-
-    ticket_id: str
-    similarity: float
-    title: str
-    labels: dict[str, str]
-
-
-class ExplanationOut(BaseModel):
-    """Why: the words that counted, and what the ticket resembles."""
-
-    terms: list[TermOut] = Field(
-        description="words, fields and rules for (positive) and against the model's own first tier"
-    )
-    against: list[TermOut] = Field(description="words that spoke for the runner-up instead")
-    similar: list[SimilarOut] = Field(description="nearest past tickets that the key's clearance covers")
-
-
-class DecisionOut(BaseModel):
-    """Everything decided about one ticket."""
-
-    model_config = ConfigDict(title="Decision", protected_namespaces=())
-
-    decision_id: str
-    ticket_id: str
-    tier: str | None
-    category: str | None
-    resolver_group: str | None
-    automation: Literal["automatic", "suggested", "blank"]
-    source: Literal["model", "bypass_rule", "fallback_rule", "default"]
-    reason: str
-    targets: dict[str, TargetOut]
-    rule: str | None
-    explanation: ExplanationOut
-    questions: list[str]
-    hand_over: list[str]
-    language: str | None
-    novelty: float | None
-    truncated: bool
-    model_version: str | None
-    policy_version: str
-    stored: bool = Field(
-        True, description="false: the store did not take it in time; it is kept in memory and tried again"
-    )
-
-
 class BatchOut(BaseModel):
     """The decisions of a batch, in the order of its tickets."""
 
-    decisions: list[DecisionOut]
+    decisions: list[DecisionDocument]

@@ -7,7 +7,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.pages.words import AUTOMATION, REASONS, SOURCES, ago, percent, prose
+from api.pages.words import ago, percent, prose
+from triage.wording import AUTOMATION, SOURCES, sentence_of
 
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -22,8 +23,8 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(reasons=REASONS, sources=SOURCES, automations=AUTOMATION)
-    environment.filters.update(percent=percent, ago=ago, prose=prose)
+    environment.globals.update(sources=SOURCES, automations=AUTOMATION)
+    environment.filters.update(percent=percent, ago=ago, prose=prose, reason=sentence_of)
     return environment
 
 

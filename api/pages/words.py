@@ -1,4 +1,4 @@
-"""Plain words for what decisions say in codes."""
+"""Filters of the templates: shares, moments and the marks of a text, written for people."""
 
 from __future__ import annotations
 
@@ -6,33 +6,6 @@ import re
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
-
-AUTOMATION = {
-    "automatic": "Decided",
-    "suggested": "Suggested – please check",
-    "blank": "No suggestion",
-}
-
-SOURCES = {
-    "model": "Learned from past tickets",
-    "bypass_rule": "Written rule",
-    "fallback_rule": "Written rule",
-    "default": "Default route",
-}
-
-REASONS = {
-    "confident": "Sure enough: at this confidence the promised error rate is kept.",
-    "rule": "A written rule decides tickets like this one.",
-    "low_confidence": "The model is not sure enough to decide this alone.",
-    "ambiguous": "Two answers are about equally likely. A question below may settle it.",
-    "out_of_distribution": "This reads unlike the tickets this desk has seen before.",
-    "unsupported_language": "The model has not learned this language.",
-    "too_short": "Too little is said to tell. Ask first.",
-    "illegal_pair": "By the policy, this tier and this category never go together.",
-    "class_excluded": "Similar tickets belong to a kind that is too rare to have been learned.",
-    "no_head": "The model has not learned to tell this.",
-    "model_unavailable": "No model is in use. This is what the written rules say.",
-}
 
 _MARKS = (
     (re.compile(r"\*\*(.+?)\*\*"), r"<strong>\1</strong>"),

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.exceptions import NotFound
 from api.http.openapi import problems
-from api.http.schemas import MAX_NAME_CHARS, DecisionOut
+from api.http.schemas import MAX_NAME_CHARS
 from api.scoring.service import Service
 from api.security.auth import GuardedRoute, Principal, require
 from api.store.rows import DecisionRow, without_similar
+from models.wire import DecisionDocument
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=GuardedRoute)
 
@@ -45,7 +46,7 @@ class FeedbackOut(BaseModel):
     created_at: datetime
 
 
-class KeptDecisionOut(DecisionOut):
+class KeptDecisionOut(DecisionDocument):
     """A decision as it stands in the store."""
 
     model_config = ConfigDict(title="KeptDecision", protected_namespaces=())

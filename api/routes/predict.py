@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
 from api.http.openapi import PROBLEMS
-from api.http.schemas import BatchIn, BatchOut, DecisionOut, TicketIn, to_ticket
+from api.http.schemas import BatchIn, BatchOut, TicketIn, to_ticket
 from api.scoring.service import Answers, Service
 from api.security.auth import GuardedRoute, Principal, require
 from api.store.rows import Attempt
+from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
 
 router = APIRouter(prefix="/v1", tags=["predict"], route_class=GuardedRoute)
@@ -32,7 +33,7 @@ STORED_HEADER = "Triage-Stored"
 
 @router.post(
     "/predict",
-    response_model=DecisionOut,
+    response_model=DecisionDocument,
     responses={200: {"content": {"application/json": {"example": DECISION_EXAMPLE}}}, **PROBLEMS},
 )
 async def predict(

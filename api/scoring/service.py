@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import structlog
 
-from api.http.answers import from_decision
 from api.http.exceptions import TooBusy
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.batcher import Batcher, Load
@@ -25,6 +24,7 @@ from api.store.repository import Repository
 from api.store.rows import Attempt, Entry, StoredResult
 from api.telemetry import Metrics
 from models.triager import Triager
+from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.errors import StoreUnavailable
 from triage.policy import Policy
@@ -193,7 +193,10 @@ class Service:
         return [(found.answer_for(principal.clearance), True) for found in recorded]
 
     def _entry(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> Entry:
-        answer = from_decision(decision, str(uuid4()), alternatives=self.settings.alternatives)
+        document = DecisionDocument.from_decision(
+            decision, str(uuid4()), alternatives=self.settings.alternatives, decimals=DECIMALS
+        )
+        answer = document.model_dump(mode="json")
         return Entry(ticket, answer, is_sensitive(policy, decision), principal.clearance)
 
     def _on_turned_away(self, error: TooBusy) -> None:

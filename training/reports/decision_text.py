@@ -6,6 +6,7 @@ from typing import Any
 
 from training.terminal import table
 from triage.decision import Decision, TargetDecision
+from triage.wording import phrase_of
 
 COLUMNS = (
     "ticket_id",
@@ -88,21 +89,6 @@ def _verdict(verdict: TargetDecision) -> dict[str, Any]:
     }
 
 
-_WORDS = {
-    "confident": "the model is sure enough to act on",
-    "rule": "a written rule says so",
-    "low_confidence": "the model is not sure enough",
-    "ambiguous": "the model wavers between two labels",
-    "out_of_distribution": "it resembles nothing the model has seen",
-    "unsupported_language": "it is in a language the model was not trained on",
-    "too_short": "it says too little to tell",
-    "illegal_pair": "tier and category do not go together",
-    "class_excluded": "it resembles tickets of a label too rare to learn",
-    "no_head": "the model did not learn this",
-    "model_unavailable": "no model is in use",
-}
-
-
 def as_text(decision: Decision) -> str:
     """Write a decision for a person at a terminal."""
     route = " · ".join(label or "–" for label in (decision.tier, decision.category) if label or decision.targets)
@@ -139,8 +125,8 @@ def _confidence(verdict: TargetDecision) -> str:
 
 def _said(verdict: TargetDecision) -> str:
     if verdict.rule and str(verdict.reason) != "rule":
-        return f"{_WORDS[verdict.reason]}; rule {verdict.rule!r} suggests"
-    return f"rule {verdict.rule!r}" if verdict.rule else _WORDS[verdict.reason]
+        return f"{phrase_of(verdict.reason)}; rule {verdict.rule!r} suggests"
+    return f"rule {verdict.rule!r}" if verdict.rule else phrase_of(verdict.reason)
 
 
 def _others(verdict: TargetDecision) -> str:

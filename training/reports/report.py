@@ -13,23 +13,10 @@ from training.evaluation.slices import confused_pairs, slices
 from training.reports import plots
 from training.reports.model_card import POLICIES, SPLITS
 from training.stages import stage_of
+from triage.wording import phrase_of
 
 _MOST_SLICES, _MOST_CLASSES = 18, 40
 _WORST_FIRST = 12
-
-_REASONS = {
-    "confident": "sure enough to act on",
-    "rule": "a written rule decides",
-    "low_confidence": "not sure enough",
-    "ambiguous": "two labels nearly as likely",
-    "out_of_distribution": "resembles nothing seen before",
-    "unsupported_language": "a language that was not trained on",
-    "too_short": "too little said",
-    "illegal_pair": "tier and category do not go together",
-    "class_excluded": "resembles a label too rare to learn",
-    "no_head": "not learned",
-    "model_unavailable": "no model in use",
-}
 
 
 def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras: Extras | None = None) -> str:
@@ -53,7 +40,7 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
     )
     environment.filters["pct"] = lambda value: f"{100 * value:.1f} %"
     environment.filters["num"] = lambda value: f"{value:.3f}"
-    environment.filters["reason"] = lambda name: _REASONS.get(name, name)
+    environment.filters["reason"] = phrase_of
     return environment.get_template("report.html").render(
         manifest=manifest,
         measured=record.measured,

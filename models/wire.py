@@ -1,0 +1,191 @@
+"""The decision as a JSON document: one model for the service's answers, the command line and the store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from triage.decision import Decision, TargetDecision
+from triage.prediction import Explanation
+
+DECIMALS = 3
+"""Decimals of every number that the service answers: more would only help to guess what the model was trained on."""
+
+AutomationName = Literal["automatic", "suggested", "blank"]
+SourceName = Literal["model", "bypass_rule", "fallback_rule", "default"]
+DecisionId = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""Always stated by a service; null only where no store keeps the decision, as on the command line."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class AlternativeDocument(_Document):
+    """A label that the model considered."""
+
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class TargetDocument(_Document):
+    """What was decided for one target."""
+
+    label: str | None
+    automation: AutomationName
+    source: SourceName
+    reason: str
+    confidence: float | None = Field(
+        ge=0, le=1, description="calibrated probability, or the precision measured for a rule"
+    )
+    alternatives: tuple[AlternativeDocument, ...]
+    likely: tuple[str, ...] = Field(description="labels that hold the right one at the stated confidence")
+    rule: str | None
+
+
+class TermDocument(_Document):
+    """A word or field, and how far it pushed, in logits."""
+
+    term: str
+    weight: float
+
+
+class SimilarTicketDocument(_Document):
+    """A similar ticket of the helpdesk's history."""
+
+    ticket_id: str
+    similarity: float
+    title: str
+    labels: dict[str, str]
+
+
+class ExplanationDocument(_Document):
+    """Why: the words that counted, and what the ticket resembles."""
+
+    terms: tuple[TermDocument, ...] = Field(
+        description="words, fields and rules for (positive) and against the model's own first tier"
+    )
+    against: tuple[TermDocument, ...] = Field(description="words that spoke for the runner-up instead")
+    similar: tuple[SimilarTicketDocument, ...] = Field(
+        description="nearest past tickets that the key's clearance covers"
+    )
+
+
+NOTHING_EXPLAINED = ExplanationDocument(terms=(), against=(), similar=())
+
+
+class DecisionDocument(_Document):
+    """Everything decided about one ticket."""
+
+    model_config = ConfigDict(title="Decision")
+
+    decision_id: DecisionId
+    ticket_id: str
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+    automation: AutomationName
+    source: SourceName
+    reason: str
+    targets: dict[str, TargetDocument]
+    rule: str | None
+    explanation: ExplanationDocument
+    questions: tuple[str, ...]
+    hand_over: tuple[str, ...]
+    language: str | None
+    novelty: float | None
+    truncated: bool
+    model_version: str | None
+    policy_version: str
+    stored: bool = Field(
+        default=True, description="false: the store did not take it in time; it is kept in memory and tried again"
+    )
+
+    @classmethod
+    def from_decision(
+        cls,
+        decision: Decision,
+        decision_id: str | None = None,
+        *,
+        alternatives: int | None = None,
+        decimals: int | None = None,
+    ) -> Self:
+        """Write a decision down.
+
+        Args:
+            decision: What was decided.
+            decision_id: The id under which a store keeps it; None without a store.
+            alternatives: How many labels per target are told at most; None tells all.
+            decimals: To how many decimals numbers are rounded; None leaves them as they are.
+        """
+        return cls(
+            decision_id=decision_id,
+            ticket_id=decision.ticket_id,
+            tier=decision.tier,
+            category=decision.category,
+            resolver_group=decision.resolver_group,
+            automation=decision.automation.value,
+            source=decision.source.value,
+            reason=decision.reason.value,
+            targets={name: _target(target, alternatives, decimals) for name, target in decision.targets.items()},
+            rule=decision.rule,
+            explanation=_explanation(decision.explanation, decimals),
+            questions=decision.questions,
+            hand_over=decision.hand_over,
+            language=decision.language,
+            novelty=None if decision.novelty is None else _number(decision.novelty, decimals),
+            truncated=decision.truncated,
+            model_version=decision.model_version,
+            policy_version=decision.policy_version,
+        )
+
+    def without_similar(self) -> Self:
+        """Return the document without the similar tickets, for a reader whose clearance does not cover them."""
+        return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": ()})})
+
+    def without_explanation(self) -> Self:
+        """Return the document without any word of the ticket or of another one."""
+        return self.model_copy(update={"explanation": NOTHING_EXPLAINED})
+
+
+def _target(target: TargetDecision, alternatives: int | None, decimals: int | None) -> TargetDocument:
+    return TargetDocument(
+        label=target.label,
+        automation=target.automation.value,
+        source=target.source.value,
+        reason=target.reason.value,
+        confidence=None if target.confidence is None else _share(target.confidence, decimals),
+        alternatives=tuple(
+            AlternativeDocument(label=score.label, probability=_share(score.probability, decimals))
+            for score in target.alternatives[:alternatives]
+        ),
+        likely=target.likely,
+        rule=target.rule,
+    )
+
+
+def _explanation(explanation: Explanation, decimals: int | None) -> ExplanationDocument:
+    return ExplanationDocument(
+        terms=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.terms),
+        against=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.against),
+        similar=tuple(
+            SimilarTicketDocument(
+                ticket_id=near.ticket_id,
+                similarity=_number(near.similarity, decimals),
+                title=near.title,
+                labels=dict(near.labels),
+            )
+            for near in explanation.similar
+        ),
+    )
+
+
+def _share(value: float, decimals: int | None) -> float:
+    """Return a probability that lies in [0, 1] in spite of the rounding errors of single precision."""
+    return min(1.0, max(0.0, _number(value, decimals)))
+
+
+def _number(value: float, decimals: int | None) -> float:
+    rounded = float(value) if decimals is None else round(float(value), decimals)
+    return rounded + 0.0  # no negative zero in JSON

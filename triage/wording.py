@@ -1,0 +1,102 @@
+"""What the codes in a decision mean, in words: for reports, the command line and the pages of agents alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from triage.decision import Automation, Reason, Source
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A code in words.
+
+    Attributes:
+        phrase: A few words that continue "because …", for tables and terminals.
+        sentence: A whole sentence for the agent who has the ticket open.
+    """
+
+    phrase: str
+    sentence: str
+
+
+REASONS: Mapping[str, Wording] = {
+    Reason.CONFIDENT: Wording(
+        "the model is sure enough to act on",
+        "Sure enough: at this confidence the promised error rate is kept.",
+    ),
+    Reason.RULE: Wording(
+        "a written rule decides",
+        "A written rule decides tickets like this one.",
+    ),
+    Reason.LOW_CONFIDENCE: Wording(
+        "the model is not sure enough",
+        "The model is not sure enough to decide this alone.",
+    ),
+    Reason.AMBIGUOUS: Wording(
+        "two labels are nearly as likely",
+        "Two answers are about equally likely. A question below may settle it.",
+    ),
+    Reason.OUT_OF_DISTRIBUTION: Wording(
+        "it resembles nothing the model has seen",
+        "This reads unlike the tickets this helpdesk has seen before.",
+    ),
+    Reason.UNSUPPORTED_LANGUAGE: Wording(
+        "it is in a language the model was not trained on",
+        "The model has not learned this language.",
+    ),
+    Reason.TOO_SHORT: Wording(
+        "it says too little to tell",
+        "Too little is said to tell. Ask first.",
+    ),
+    Reason.ILLEGAL_PAIR: Wording(
+        "tier and category do not go together",
+        "By the policy, this tier and this category never go together.",
+    ),
+    Reason.CLASS_EXCLUDED: Wording(
+        "it resembles tickets of a label too rare to learn",
+        "Similar tickets belong to a kind that is too rare to have been learned.",
+    ),
+    Reason.NO_HEAD: Wording(
+        "the model did not learn this",
+        "The model has not learned to tell this.",
+    ),
+    Reason.MODEL_UNAVAILABLE: Wording(
+        "no model is in use",
+        "No model is in use. This is what the written rules say.",
+    ),
+}
+
+SOURCES: Mapping[str, str] = {
+    Source.MODEL: "Learned from past tickets",
+    Source.BYPASS_RULE: "Written rule",
+    Source.FALLBACK_RULE: "Written rule",
+    Source.DEFAULT: "Default route",
+}
+
+AUTOMATION: Mapping[str, str] = {
+    Automation.AUTOMATIC: "Decided",
+    Automation.SUGGESTED: "Suggested – please check",
+    Automation.BLANK: "No suggestion",
+}
+
+
+def phrase_of(reason: str) -> str:
+    """Return a reason in a few words; a code that this version does not know stands for itself.
+
+    Example:
+        >>> phrase_of("too_short")
+        'it says too little to tell'
+    """
+    return REASONS[reason].phrase if reason in REASONS else reason
+
+
+def sentence_of(reason: str) -> str:
+    """Return a reason in a sentence; a code that this version does not know stands for itself.
+
+    Example:
+        >>> sentence_of("no_head")
+        'The model has not learned to tell this.'
+    """
+    return REASONS[reason].sentence if reason in REASONS else reason
