@@ -1,4 +1,4 @@
-# Verbs for people: make run | stop | test | check | bench | clean. Everything is made below .venv/ and .triage/.
+# Verbs for people: `make` lists them. Everything is made below .venv/, .triage/ and site/.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,20 +12,27 @@ export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install run stop test check bench clean
+.PHONY: help install hooks lock run stop quick test coverage check bench clean
 
 help:  ## List the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml requirements.lock constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found: install Python 3.11 or name another with PYTHON=…" >&2; exit 2; }
 	@echo "· making the environment in $(VENV) (once, a few minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@log=$$($(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" 2>&1) || { echo "$$log" >&2; exit 2; }
-	@log=$$($(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,postgres]' --group dev 2>&1) || { echo "$$log" >&2; exit 2; }
+	@log=$$($(BIN)/python -m pip install --quiet -c requirements.lock -c constraints.txt \
+		-e '.[train,postgres]' --group dev --group docs 2>&1) || { echo "$$log" >&2; exit 2; }
 	@touch $@
 
-install: $(STAMP)  ## Make the environment
+install: $(STAMP)  ## Make the environment, at the versions of requirements.lock
+
+hooks: $(STAMP)  ## Run the checks before every commit (git hooks)
+	@$(BIN)/pre-commit install
+
+lock: $(STAMP)  ## Write the installed versions to requirements.lock
+	@$(BIN)/python -P scripts/lock.py
 
 run: $(STAMP)  ## Train on the shipped tickets (once), serve API and page on 127.0.0.1:$(PORT)
 	@PORT=$(PORT) BIN=$(BIN) bash scripts/run.sh
@@ -33,18 +40,29 @@ run: $(STAMP)  ## Train on the shipped tickets (once), serve API and page on 127
 stop:  ## Stop what `make run` started
 	@bash scripts/stop.sh
 
+quick: $(STAMP)  ## Run the fast tests, in less than 90 seconds
+	@$(BIN)/python -P -m pytest -q -m "not slow and not browser and not postgres" tests/unit tests/data $(ARGS)
+
 test: $(STAMP)  ## Run all tests
 	@$(BIN)/python -P -m pytest $(ARGS)
 
-check: $(STAMP)  ## Lint, types and import contracts
+coverage: $(STAMP)  ## Run all tests, and fail where fewer than 90 % of the lines were run
+	@rm -rf .coverage
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(STAMP)  ## Lint, spelling, types, import contracts, and what is generated
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/typos
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -P scripts/rooms.py --check
+	@$(BIN)/python -P scripts/architecture.py --check
+	@$(BIN)/python -P scripts/lock.py --check
 
 bench: $(STAMP)  ## Measure quality and load (long)
 	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python -P $$driver; done
 
 clean: stop  ## Remove everything that make has made
-	@rm -rf $(VENV) .triage build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .triage site build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

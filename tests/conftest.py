@@ -32,7 +32,7 @@ DIM, WORDS, ROWS = 16, 600, 120
 TIERS, CATEGORIES = ("L1", "L2"), ("access", "network", "printing")
 
 
-def make_encoder(folder: Path, words: list[str]) -> Path:
+def make_encoder(folder: Path, words: list[str], dim: int = DIM) -> Path:
     """Write an ONNX encoder that averages a fixed random vector a word."""
     onnx = pytest.importorskip("onnx", reason="the encoder of the tests is written with onnx")
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -44,7 +44,7 @@ def make_encoder(folder: Path, words: list[str]) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     make, kinds = onnx.helper, onnx.TensorProto
     constants = {
-        "table": np.random.default_rng(0).standard_normal((len(vocabulary), DIM)).astype(np.float32),
+        "table": np.random.default_rng(0).standard_normal((len(vocabulary), dim)).astype(np.float32),
         "last": np.array([2], dtype=np.int64),
         "first": np.array([1], dtype=np.int64),
     }
@@ -57,12 +57,12 @@ def make_encoder(folder: Path, words: list[str]) -> Path:
         make.make_node("LpNormalization", ["summed"], ["sentence_embedding"], axis=-1, p=2),
     ]
     inputs = [make.make_tensor_value_info(name, kinds.INT64, ["n", "t"]) for name in ("input_ids", "attention_mask")]
-    output = make.make_tensor_value_info("sentence_embedding", kinds.FLOAT, ["n", DIM])
+    output = make.make_tensor_value_info("sentence_embedding", kinds.FLOAT, ["n", dim])
     stored = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = make.make_graph(nodes, "tiny", inputs, [output], stored)
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, str(folder / "encoder.onnx"))
-    (folder / "encoder.json").write_text(json.dumps({"name": "tiny", "dim": DIM, "max_tokens": 256}))
+    (folder / "encoder.json").write_text(json.dumps({"name": "tiny", "dim": dim, "max_tokens": 256}))
     assert all((folder / name).is_file() for name in ONNX_FILES)
     return folder
 

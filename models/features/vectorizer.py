@@ -46,7 +46,7 @@ def char_ngrams_of(token: str) -> list[str]:
     """Return the pieces of one token between white space: 3 to 5 characters, its two ends marked by blanks.
 
     Example:
-        >>> pieces_of("vpn")
+        >>> char_ngrams_of("vpn")
         [' vp', 'vpn', 'pn ', ' vpn', 'vpn ', ' vpn ']
     """
     padded = f" {token[:_MAX_TOKEN]} "

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training.diagnostics.extras import Extras
 from training.evaluation import metrics
 from training.evaluation.record import Fact, Outcome, Record, strings
-from training.reports.report import Extras, report
+from training.reports.report import report
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 FLAGS = [

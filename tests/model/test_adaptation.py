@@ -78,7 +78,12 @@ def _write_encoder(folder: Path, words: list[str], table: Any) -> Path:
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
-    shape = {"hidden_size": DIM, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    shape: dict[str, Any] = {
+        "hidden_size": DIM,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     torch.manual_seed(0)
     bert = BertModel(
         BertConfig(vocab_size=len(vocabulary), max_position_embeddings=32, initializer_range=0.15, **shape)
@@ -88,7 +93,8 @@ def _write_encoder(folder: Path, words: list[str], table: Any) -> Path:
         bert.embeddings.position_embeddings.weight.zero_()
     inner = folder.with_name("inner")
     bert.save_pretrained(inner)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(inner)
+    fast: Any = PreTrainedTokenizerFast  # its constructor has no types
+    fast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(inner)
     modules = [Transformer(str(inner), max_seq_length=24), Pooling(DIM), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(folder))
     return folder
@@ -220,7 +226,8 @@ def test_what_cannot_be_adapted_is_refused_before_anything_is_read(
 
 def test_too_few_tickets_are_said_to_be_too_few(toy: Toy, write: Write, tmp_path: Path) -> None:
     few = Toy(toy.encoder, toy.texts[: LEAST_ROWS // 2], toy.kinds[: LEAST_ROWS // 2])
-    data, said = write(tmp_path / "few.jsonl", few.rows()), []
+    data = write(tmp_path / "few.jsonl", few.rows())
+    said: list[str] = []
     settings = TrainSettings((data,), tmp_path / "b", policy=LEARN, encoder=str(toy.encoder), adapt=ENOUGH)
     trained = train(settings, log=said.append)
     assert any("adaptation is not tried" in line for line in said)

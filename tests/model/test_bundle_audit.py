@@ -11,6 +11,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def skops_archive() -> bytes:
     return stream.getvalue()
 
 
-def edit_manifest(change: Callable[[dict[str, object]], object], seal: bool = True) -> Callable[[Path], object]:
+def edit_manifest(change: Callable[[dict[str, Any]], object], seal: bool = True) -> Callable[[Path], object]:
     def spoil(folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text())
         change(manifest)

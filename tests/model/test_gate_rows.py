@@ -10,6 +10,8 @@ import pytest
 
 from models.encoder import Encoder
 from training import pipeline
+from training.ensemble.model import fit_model
+from training.gate.gate import calibration_scores_of
 from training.task import TrainSettings
 
 
@@ -22,7 +24,6 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
 ) -> None:
     combined: set[str] = set()
     out_of_fold: list[set[str]] = []
-    fit_model, calibration_scores_of = pipeline.fit_model, pipeline.calibration_scores_of
 
     def noted_learn(rows: Any, *arguments: Any, **options: Any) -> Any:
         combined.update(row.ticket.id for row in rows)
@@ -33,8 +34,8 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
         return calibration_scores_of(rows, *arguments)
 
     monkeypatch.setattr(pipeline, "LEAST_CALIBRATION", 20)  # as from 10,000 rows on
-    monkeypatch.setattr(pipeline, "learn", noted_learn)
-    monkeypatch.setattr(pipeline, "evidence_of", noted_evidence)
+    monkeypatch.setattr(pipeline, "fit_model", noted_learn)
+    monkeypatch.setattr(pipeline, "calibration_scores_of", noted_evidence)
     data = write(tmp_path / "tickets.jsonl", shipped)
     made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, log=lambda _: None)
     saved = out_of_fold[-1]

@@ -52,8 +52,9 @@ def test_a_pair_that_cannot_be_holds_both_targets_back(trained: Trained, bundle:
     willing = Bundle(bundle.model, bundle.encoder, gate, bundle.policy, NO_RULES)
     first = Triager(willing).decide([ticket])[0]
     assert first.targets["tier"].reason is Reason.CONFIDENT
-    pair = (first.targets["tier"].label, first.targets["category"].label)
-    barred = replace(bundle.policy, illegal=bundle.policy.illegal | {pair})
+    tier, category = (first.targets[name].label for name in ("tier", "category"))
+    assert tier and category
+    barred = replace(bundle.policy, illegal=bundle.policy.illegal | {(tier, category)})
     second = Triager(Bundle(bundle.model, bundle.encoder, gate, barred, NO_RULES)).decide([ticket])[0]
     assert {verdict.reason for verdict in second.targets.values()} == {Reason.ILLEGAL_PAIR}
 

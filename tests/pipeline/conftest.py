@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Whitespace
 
-from models.encoder import ONNX_FILES
 from triage.__main__ import main
 
-SHIPPED = Path(__file__).parents[2] / "datasets" / "tickets.jsonl"
+from ..conftest import SHIPPED, make_encoder
+
 DIM, WORDS = 32, 3000
 
 
@@ -32,43 +25,6 @@ def shipped_rows(count: int) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return path
-
-
-def make_encoder(folder: Path) -> Path:
-    """Write an ONNX encoder that averages a fixed random vector a word."""
-    words = sorted({word for row in shipped_rows(400) for word in row["body"].lower().split()})[: WORDS - 1]
-    tokenizer = Tokenizer(WordLevel({"[unk]": 0, **{word: at + 1 for at, word in enumerate(words)}}, unk_token="[unk]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = Lowercase(), Whitespace()
-    folder.mkdir()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    rows = np.random.default_rng(0).standard_normal((WORDS, DIM)).astype(np.float32)
-    nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
-        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-        helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
-        helper.make_node("Mul", ["words", "wide"], ["seen"]),
-        helper.make_node("ReduceSum", ["seen", "first"], ["summed"], keepdims=0),
-        helper.make_node("LpNormalization", ["summed"], ["sentence_embedding"], axis=-1, p=2),
-    ]
-    constants = {"table": rows, "last": np.array([2], dtype=np.int64), "first": np.array([1], dtype=np.int64)}
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    output = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", DIM])
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        inputs,
-        [output],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, str(folder / "encoder.onnx"))
-    facts = {"name": "tiny", "dim": DIM, "max_tokens": 256}
-    (folder / "encoder.json").write_text(json.dumps(facts))
-    assert all((folder / name).is_file() for name in ONNX_FILES)
-    return folder
 
 
 @dataclass(frozen=True)
@@ -121,7 +77,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+    words = sorted({word for row in shipped_rows(400) for word in row["body"].lower().split()})[: WORDS - 1]
+    return make_encoder(tmp_path_factory.mktemp("encoder") / "tiny", words, DIM)
 
 
 @pytest.fixture(scope="session")

@@ -47,12 +47,12 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(
 def test_a_disk_that_is_full_is_one_line_and_nothing_half_written(
     verb: str, name: str, bundle: Path, tickets: Path, encoder: Path, tmp_path: Path
 ) -> None:
-    arguments = {
+    every: dict[str, list[object]] = {
         "train": [tickets, "--encoder", encoder, "--no-register"],
         "score": [bundle, tickets],
         "report": [bundle],
-    }[verb]
-    command = [sys.executable, "-P", "-m", "triage", verb, *arguments, "--out", tmp_path / name]
+    }
+    command = [sys.executable, "-P", "-m", "triage", verb, *every[verb], "--out", tmp_path / name]
     most = 15_000  # bytes in one file: what the system then says is what it says of a full disk, in other words
     done = subprocess.run(
         [str(part) for part in command],

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.pipeline import TrainSettings, train
+from training.pipeline import train
+from training.task import TrainSettings
 from triage.errors import InvalidDataset, InvalidRequest, TriageError
 
 SHIPPED = Path(__file__).parents[2] / "datasets" / "tickets.jsonl"
@@ -32,7 +33,7 @@ class CountingEncoder:
         for row, text in enumerate(texts):
             for word in text.lower().split():
                 vectors[row, hashlib.sha256(word.encode()).digest()[0] % 32] += 1
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         return [False] * len(texts)

@@ -57,8 +57,8 @@ def test_what_is_promoted_elsewhere_arrives_once_the_registry_is_there(
         with started(tmp_path / "pull.log", *watch, **registry, TRIAGE_HOME=str(here)) as courier:
             until(lambda: "triage pull: " in (tmp_path / "pull.log").read_text(), 60)
             mlflow = (sys.executable, "-P", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port))
-            stores = ("--backend-store-uri", f"sqlite:///{there / 'mlflow.db'}", "--workers", "1")
-            stores += ("--artifacts-destination", str(there / "artifacts"))
+            places = (f"sqlite:///{there / 'mlflow.db'}", "--artifacts-destination", str(there / "artifacts"))
+            stores = ("--workers", "1", "--backend-store-uri", *places)
             with started(tmp_path / "mlflow.log", *mlflow, *stores):
                 until(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, tmp_path / "mlflow.log")
                 elsewhere = {**os.environ, **registry, "TRIAGE_HOME": str(there)}

@@ -11,9 +11,9 @@ from triage.prediction import Score
 
 THREE_TIERS = Policy("three", tiers=tuple(map(Tier, ("L0", "L1", "L2", "L3", "L4"))), folding={"L0": "L1", "L4": "L3"})
 
-words = st.text(
-    st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), min_size=1, max_size=12
-).filter(str.strip)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=12).filter(
+    str.strip
+)
 
 
 @given(st.lists(words, min_size=1, max_size=5, unique=True), st.lists(words, max_size=4, unique=True), words)

@@ -8,7 +8,7 @@ from triage.errors import InvalidTicket
 from triage.normalise import clean, fold, strip_html, unmask
 from triage.ticket import Ticket
 
-anything = st.text(st.characters(blacklist_categories=("Cs",)), max_size=400)
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 
 
 @pytest.mark.parametrize(

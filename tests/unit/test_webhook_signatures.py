@@ -87,7 +87,9 @@ def test_a_replay_under_another_delivery_id_is_known_by_what_was_signed() -> Non
 
 
 def test_a_desk_may_sign_in_base64_under_other_names() -> None:
-    names = Headers(signature="X-Desk-Signature", timestamp="X-Desk-Time", encoding="base64", prefix="")
+    names = Headers(
+        signature="X-Desk-Signature", timestamp="X-Desk-Time", encoding="base64", prefix="", delivery="X-Desk-Delivery"
+    )
     moment = "2027-01-15T08:00:00Z"
     digest = base64.b64encode(hmac.new(SECRET, moment.encode() + BODY, hashlib.sha256).digest()).decode()
     sent = {"x-desk-signature": digest, "x-desk-time": moment}

@@ -19,7 +19,7 @@ def similar_label_names(counts: Mapping[str, int]) -> Iterator[tuple[str, str, s
         counts: Rows of each label.
 
     Example:
-        >>> for one, other, why in lookalikes({"Network": 90, "network": 4, "Netwrok": 1}):
+        >>> for one, other, why in similar_label_names({"Network": 90, "network": 4, "Netwrok": 1}):
         ...     print(one, other, why)
         Network network they differ in case, marks or spaces only
         Network Netwrok they differ by a letter or two

@@ -15,7 +15,7 @@ from api.helpdesks.config import HelpdeskConfig, Update
 
 
 @dataclass
-class PrototypeInputs:
+class RecordingHelpdesk:
     """What the helpdesk was told, and what it answers.
 
     Attributes:
@@ -29,7 +29,7 @@ class PrototypeInputs:
     retry_after: str = ""
 
     def desk(self, **changes: Any) -> HelpdeskConfig:
-        wanted = {
+        wanted: dict[str, Any] = {
             "url": f"http://127.0.0.1:{self.port}/ticket/{{ticket_id}}",
             "hosts": (f"127.0.0.1:{self.port}",),
             "loopback": True,
@@ -40,17 +40,17 @@ class PrototypeInputs:
 
 
 @pytest.fixture
-def told() -> Iterator[PrototypeInputs]:
+def told() -> Iterator[RecordingHelpdesk]:
     """A running helpdesk."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            told.requests.append((self.command, self.path, body, dict(self.headers)))
-            status = told.answers.pop(0) if told.answers else 200
+            helpdesk.requests.append((self.command, self.path, body, dict(self.headers)))
+            status = helpdesk.answers.pop(0) if helpdesk.answers else 200
             self.send_response(status)
-            if status != 200 and told.retry_after:
-                self.send_header("Retry-After", told.retry_after)
+            if status != 200 and helpdesk.retry_after:
+                self.send_header("Retry-After", helpdesk.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -58,10 +58,10 @@ def told() -> Iterator[PrototypeInputs]:
             """Keep quiet."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told = PrototypeInputs(server.server_address[1])
+    helpdesk = RecordingHelpdesk(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield told
+    yield helpdesk
     server.shutdown()
     thread.join()
     server.server_close()

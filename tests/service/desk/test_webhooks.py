@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -57,7 +57,7 @@ def client(told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield client
 
 
-def send(client: TestClient, document: object, delivery: str = "", desk: str = "rt", **changes: str) -> httpx.Response:
+def send(client: TestClient, document: object, delivery: str = "", desk: str = "rt", **changes: str) -> httpx2.Response:
     body, now = json.dumps(document).encode(), changes.pop("timestamp", str(int(time.time())))
     headers = {
         "Content-Type": "application/json",
@@ -110,7 +110,7 @@ def test_of_many_copies_at_once_exactly_one_is_taken(client: TestClient) -> None
 
 def test_forged_stale_and_unknown_are_refused_alike(client: TestClient) -> None:
     before = str(int(time.time()) - 301)
-    cases = [
+    cases: list[httpx2.Response] = [
         send(client, CREATED, **{"X-Triage-Signature": "sha256=" + "0" * 64}),
         send(client, CREATED, timestamp=before),
         send(client, CREATED, desk="nobody"),
@@ -123,7 +123,8 @@ def test_forged_stale_and_unknown_are_refused_alike(client: TestClient) -> None:
 
 
 def test_what_cannot_be_read_is_refused_and_may_be_sent_again(client: TestClient) -> None:
-    for document in ([], {"event": "created", "ticket": {}}, {"event": "created", "ticket": {"id": 7}}):
+    documents: list[object] = [[], {"event": "created", "ticket": {}}, {"event": "created", "ticket": {"id": 7}}]
+    for document in documents:
         assert send(client, document).status_code == 422
         assert send(client, document).status_code == 422
 
