@@ -65,6 +65,19 @@ class Ticket:
         """The text that the model reads: subject and body, cleaned of mail furniture."""
         return "\n".join(part for part in (clean(self.subject), clean(self.body)) if part)
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        r"""Every text that a model may have read of this ticket, each once.
+
+        A data set may give the body or the subject alone, or both in one column.
+
+        Example:
+            >>> Ticket(subject="VPN", body="It  drops\n-- \nKim").readings
+            ('VPN\nIt drops', 'VPN', 'It drops')
+        """
+        parts = (self.subject, self.body, f"{self.subject}\n{self.body}")
+        return tuple(dict.fromkeys(text for text in (self.text, *map(clean, parts)) if text))
+
     @cached_property
     def folded(self) -> str:
         """The text that rules are matched against: everything written, lower case, look-alikes folded."""

@@ -11,11 +11,11 @@ from api.cli.console import opened, run, table
 from api.cli.feedback import feedback
 from api.cli.keys import keys
 from api.maintenance.backup import back_up, check, is_empty, restore
-from api.maintenance.embeddings import forget_embeddings
 from api.settings import Settings
 from api.store.database import Database
 from api.store.migrate import migrate, newest_revision, revision_of
 from api.store.repository import store_url
+from models.embedding_cache import EmbeddingCache
 from triage.__main__ import print_json
 from triage.arguments import Parser
 from triage.errors import InvalidRequest
@@ -87,7 +87,7 @@ def _restore(chosen: argparse.Namespace, settings: Settings) -> int:
 def _forget(chosen: argparse.Namespace, settings: Settings) -> int:
     with opened(settings) as repository:
         done = repository.forget(chosen.ticket, chosen.source)
-    vectors = forget_embeddings(settings.home, done.texts)
+    vectors = EmbeddingCache.under(settings.home).forget(done.texts)
     counts = {
         "revisions": done.revisions,
         "decisions": done.decisions,

@@ -24,6 +24,7 @@ from api.store.tables import (
     StoredTicket,
     StoredUpdate,
 )
+from triage.ticket import Ticket
 
 _DELIVERY_AGE = timedelta(days=2)
 _UPDATE_AGE = timedelta(days=30)
@@ -87,7 +88,7 @@ class Erasure(IdempotencyKeys):
                 raise NotFound(
                     "no-such-ticket", "no such ticket in the store: see GET /v1/decisions for the ids that it has"
                 )
-            texts = tuple(text for ticket in tickets for text in _read_as(ticket) if text.strip())
+            texts = tuple(text for row in tickets for text in Ticket(subject=row.subject, body=row.body).readings)
             decisions = _strip_decisions(session, [ticket.seq for ticket in tickets])
             remarks = _strip_remarks(session, decisions)
             mentions = _strip_mentions(session, ticket_id)
@@ -149,10 +150,6 @@ class Erasure(IdempotencyKeys):
             quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
             for table in ("tickets", "decisions", "feedback", "updates"):
                 quiet.execute(text(f"VACUUM {table}"))
-
-
-def _read_as(ticket: StoredTicket) -> list[str]:
-    return [ticket.subject, ticket.body, f"{ticket.subject}\n{ticket.body}"]
 
 
 def _blank(ticket: StoredTicket) -> None:

@@ -6,12 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import update
 
 from api.maintenance.retention_job import RetentionJob
@@ -22,7 +24,9 @@ from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.rows import Entry
 from api.store.tables import StoredTicket
+from models.encoder import Progress
 from training.data.dataset import read_dataset
+from training.encoders.cache import CachedEncoder
 from triage.__main__ import main
 from triage.ticket import Ticket
 
@@ -137,6 +141,55 @@ def test_forgetting_a_ticket(run: Run, store: Repository) -> None:
     assert status == 0 and json.loads(out)["revisions"] == 1 and "secret" not in out
     kept = store.decision(decision)
     assert kept is not None and kept.forgotten
+
+
+DIRTY = {
+    "html": ("VPN", "<p>It drops &amp; <b>returns</b></p><br>every hour"),
+    "signature": ("Printer", "It is jammed again\n-- \nKim, Accounts"),
+    "double-spaces": ("Two  words", "the  screen   is\t dark \r\n\r\n\r\n since today"),
+    "entities": ("Q&amp;A", "<div>5 &lt; 6 &nbsp; &eacute;</div>"),
+    "compatibility": ("ＲＥＳＥＴ", "pa\u200bssword ﬁle"),
+    "trailing-blanks": (" mail ", "is slow   \n\n  "),
+    "quoted": ("", "Please help\n> you wrote\nOn Monday, 3 May 2021 Kim wrote:\nhello"),
+    "clean": ("phone", "is dead"),
+}
+WAYS: dict[str, Callable[[str, str], dict[str, str]]] = {
+    "subject-and-body": lambda subject, body: {"subject": subject, "body": body},
+    "body-alone": lambda subject, body: {"body": body},
+    "one-column": lambda subject, body: {"text": f"{subject}\n{body}"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_forgetting_reaches_the_embedding_of_every_text_that_training_read(
+    run: Run, store: Repository, tmp_path: Path, way: str
+) -> None:
+    encoder = Lengths()
+    rows = [{"id": name, "category": "a", **WAYS[way](*parts)} for name, parts in DIRTY.items()]
+    (tmp_path / "tickets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = [row.ticket.text for row in read_dataset([tmp_path / "tickets.jsonl"]).rows]
+    CachedEncoder(encoder).encode(texts)
+    for name, (subject, body) in DIRTY.items():
+        answer = {"ticket_id": name, "tier": "L1", "category": "a", "automation": "blank", "reason": "no_head"}
+        store.record([Entry(Ticket(id=name, subject=subject, body=body), answer)])
+        status, out, _ = run("store", "forget", name, "--json")
+        assert status == 0 and json.loads(out)["embeddings"] == 1, name
+    encoder.asked = 0
+    CachedEncoder(encoder).encode(texts)
+    assert encoder.asked == len(DIRTY)
+
+
+class Lengths:
+    """An encoder that counts what it is asked."""
+
+    name, dim, asked = "lengths", 2, 0
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        self.asked += len(texts)
+        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        return [False] * len(texts)
 
 
 def test_retention_by_hand_and_by_itself(run: Run, store: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

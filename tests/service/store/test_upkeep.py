@@ -8,13 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import text, update
 
 from api.http.exceptions import NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
-from api.maintenance.embeddings import forget_embeddings
 from api.security.api_keys import Keyring, create_key, sha256
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
@@ -174,25 +172,6 @@ def test_a_forgotten_text_is_gone_from_the_files(tmp_path: Path, decide: Make) -
     repository.forget("T-1")
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     repository.close()
-
-
-def test_embeddings_of_forgotten_texts_are_cut_out_of_the_cache(tmp_path: Path) -> None:
-    room = tmp_path / "cache" / "embeddings" / "encoder"
-    room.mkdir(parents=True)
-    texts = [f"text {number}" for number in range(6)]
-    keys = np.frombuffer(b"".join(bytes.fromhex(sha256(one)[:32]) for one in texts), dtype="V16")
-    order = np.argsort(keys)
-    np.save(room / "a.vectors.npy", np.arange(12, dtype=np.float32).reshape(6, 2)[order])
-    np.save(room / "a.keys.npy", keys[order])
-    np.save(room / "b.vectors.npy", np.ones((1, 2), dtype=np.float32))
-    np.save(room / "b.keys.npy", keys[2:3])
-    assert forget_embeddings(tmp_path, ["text 2", "text 4", "never seen"]) == 3
-    left = sorted(room.glob("*.keys.npy"))
-    assert len(left) == 1 and len(list(room.iterdir())) == 2
-    known, vectors = np.load(left[0]), np.load(left[0].with_name(left[0].name.replace("keys", "vectors")))
-    kept = {bytes(key): vector.tolist() for key, vector in zip(known, vectors, strict=True)}
-    assert kept == {bytes(keys[n]): [2.0 * n, 2.0 * n + 1] for n in (0, 1, 3, 5)}
-    assert forget_embeddings(tmp_path / "nowhere", ["x"]) == 0
 
 
 def test_retention_takes_old_tickets_with_all_about_them_and_no_others(repository: Repository, decide: Make) -> None:
