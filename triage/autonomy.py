@@ -1,0 +1,292 @@
+"""Autonomy that is earned: sequential tests on a desk's own reviews open and close automation for one target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+DELTA = 0.05
+"""Chance, over all time, that automation opens although the risk is above the target."""
+
+_LOWER_RATES = (0.0, 0.2, 0.5, 0.75)
+_LOWER_WEIGHTS = (0.40, 0.15, 0.25, 0.20)
+"""Error rates that the opening test bets on, as shares of the target, and what it stakes on each.
+
+Nearly half is staked on no errors at all, so that a spotless desk opens after 73 reviews at a target of 0.05 (59 is the
+least that any test can do); with the rest a desk at half the target needs 1.0 times, one at three quarters of it
+4.7 times the information limit of half (`bench/autonomy.py`)."""
+
+_RESTART_SHARE = 0.1
+_RESTART_REVIEWS = 50
+"""A tenth of the stake is kept back and bet anew every 50 reviews, so that a bad beginning is forgotten.
+
+After 200 reviews at twice the target a desk at half the target opens after 500 instead of 980 more; it costs one
+more clean review."""
+
+_HIGHER_RATES = (1.5, 2.0, 3.0)
+_HIGHER_WEIGHTS = (0.3, 0.4, 0.3)
+"""Error rates that the closing test looks for, as multiples of the target, and their weights."""
+
+_CLOSE_AT = 20_000.0
+"""Evidence at which automation closes. By Doob's inequality the chance of a false closing within n audit reviews is at
+most n / 20,000; 10,000 automatic tickets have 500 (0.025), or 750 where the audit is quickened (0.0375)."""
+
+_ALARM_AT = 100.0
+_ALARM_FACTOR = 4.0
+"""From this evidence on the audit slice is four times as large: it halves the tickets until a closing, and a
+desk that keeps its target is seldom there (`bench/autonomy.py`)."""
+
+_LOOK_AHEAD = 100_000
+"""Most clean reviews that are counted ahead."""
+
+
+class Mode(StrEnum):
+    """How far the model may go for one target."""
+
+    SUGGEST = "suggest"
+    AUTOMATIC = "automatic"
+
+
+@dataclass(frozen=True)
+class OpeningTest:
+    """An anytime-valid test of "the error rate is above the target"; rejecting it opens automation.
+
+    A bettor with a capital of one stakes on error rates below the target. While each review is wrong with at least the
+    target's probability, given all before it, the capital is a non-negative supermartingale, so by Ville's inequality
+    it ever reaches 1 / delta with a chance of at most delta, however often one looks. The capital is a mixture over
+    error rates (Robbins 1970) and over starting points; with a fixed rate this is the betting capital of Waudby-Smith
+    and Ramdas (2024) for yes/no outcomes, and Wald's likelihood ratio.
+
+    Sources: Ville 1939, Étude critique de la notion de collectif; Robbins 1970, Statistical methods related to the law
+    of the iterated logarithm; Waudby-Smith and Ramdas 2024, Estimating means of bounded random variables by betting,
+    JRSS B 86(1).
+
+    Attributes:
+        target_risk: Highest error rate that may be automatic, in (0, 1).
+        delta: Chance of a false opening over all time, in (0, 1).
+        reviews: Reviews counted.
+        errors: Those of them that found an error.
+        capital: What the bettor has on each of the error rates. A share that errors have brought to zero stays there
+            until the next restart; no share can overflow before automation opens.
+
+    Example:
+        >>> test = OpeningTest(0.05)
+        >>> test.reviews_to_go, test.update(False).reviews_to_go
+        (73, 72)
+    """
+
+    target_risk: float
+    delta: float = DELTA
+    reviews: int = 0
+    errors: int = 0
+    capital: tuple[float, ...] = tuple(weight * (1 - _RESTART_SHARE) for weight in _LOWER_WEIGHTS)
+
+    def update(self, error: bool) -> OpeningTest:
+        """Return the test after one more review."""
+        capital = []
+        fresh = self._fresh_share()
+        for share, own, weight in zip(self.capital, _LOWER_RATES, _LOWER_WEIGHTS, strict=True):
+            odds = own if error else (1 - own * self.target_risk) / (1 - self.target_risk)
+            capital.append((share + fresh * weight) * odds)
+        return replace(self, reviews=self.reviews + 1, errors=self.errors + error, capital=tuple(capital))
+
+    def _fresh_share(self) -> float:
+        """Return what is staked anew before the next review; all restarts together stake `_RESTART_SHARE`."""
+        round_, place = divmod(self.reviews, _RESTART_REVIEWS)
+        return _RESTART_SHARE / (round_ * (round_ + 1)) if round_ and not place else 0.0
+
+    @property
+    def evidence(self) -> float:
+        """The bettor's capital; it starts below one and opens automation at 1 / delta."""
+        return math.fsum(self.capital)
+
+    @property
+    def passed(self) -> bool:
+        """Whether "the error rate is above the target" is rejected."""
+        return self.evidence >= 1 / self.delta
+
+    @property
+    def reviews_to_go(self) -> int:
+        """Reviews without an error that would still be needed, at most 100,000."""
+        test, ahead = self, 0
+        while not test.passed and ahead < _LOOK_AHEAD:
+            test, ahead = test.update(False), ahead + 1
+        return ahead
+
+
+@dataclass(frozen=True)
+class ClosingTest:
+    """A watch over the audit slice for a risk that has risen above the target; its alarm closes automation.
+
+    A sum over all possible moments of change of the likelihood ratio of a higher error rate against the target, by
+    the recursion of Shiryaev (1963) and Roberts (1966), mixed over three higher rates. While each review is wrong with
+    at most the target's probability, the evidence less the number of reviews is a supermartingale: an e-detector in the
+    sense of Shin, Ramdas and Rinaldo (2024), E-detectors: a nonparametric framework for sequential change detection,
+    New England Journal of Statistics in Data Science 2(2). On average at least 20,000 reviews pass before a false
+    alarm.
+
+    Attributes:
+        target_risk: Highest error rate that may be automatic, in (0, 1).
+        reviews: Audit reviews counted.
+        errors: Those of them that found an error.
+        sums: Evidence for each of the higher error rates.
+    """
+
+    target_risk: float
+    reviews: int = 0
+    errors: int = 0
+    sums: tuple[float, ...] = (0.0,) * len(_HIGHER_RATES)
+
+    def update(self, error: bool) -> ClosingTest:
+        """Return the watch after one more audit review."""
+        sums = []
+        for evidence, rate in zip(self.sums, self._rates(), strict=True):
+            odds = rate / self.target_risk if error else (1 - rate) / (1 - self.target_risk)
+            sums.append((evidence + 1) * odds)
+        return replace(self, reviews=self.reviews + 1, errors=self.errors + error, sums=tuple(sums))
+
+    def _rates(self) -> list[float]:
+        """Return the higher error rates; halfway to one where a multiple of the target would pass it."""
+        risk = self.target_risk
+        return [min(times * risk, (1 + risk) / 2) for times in _HIGHER_RATES]
+
+    @property
+    def evidence(self) -> float:
+        """The evidence that the risk has risen; at 20,000 automation closes."""
+        return math.fsum(weight * evidence for weight, evidence in zip(_HIGHER_WEIGHTS, self.sums, strict=True))
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether the evidence is such that more of the automatic tickets should be audited."""
+        return self.evidence >= _ALARM_AT
+
+    @property
+    def failed(self) -> bool:
+        """Whether the risk is found above the target."""
+        return self.evidence >= _CLOSE_AT
+
+
+@dataclass(frozen=True)
+class Autonomy:
+    """How far the model may go for one target at one desk, and the reviews that say so.
+
+    In mode *suggest* every review of a ticket that the gate had passed counts, in mode *automatic* those of the audit
+    slice alone: what people look at of their own accord is not a fair sample of what is automatic.
+
+    Attributes:
+        opening: The test that opens automation, as it stands or as it was passed.
+        closing: The watch since automation opened.
+        mode: What the reviews allow.
+        openings: How often automation has opened. Each opening by itself is false with a chance of at most delta.
+        carried: Whether automation was open from the start, taken over from the model before.
+    """
+
+    opening: OpeningTest
+    closing: ClosingTest
+    mode: Mode = Mode.SUGGEST
+    openings: int = 0
+    carried: bool = False
+
+    @classmethod
+    def begin(cls, target_risk: float, delta: float = DELTA, *, carried: bool = False) -> Self:
+        """Return the state before any review.
+
+        Args:
+            target_risk: Highest error rate that may be automatic, in (0, 1).
+            delta: Chance of a false opening, in (0, 1).
+            carried: Whether automation is open already, taken over from the model before.
+
+        Raises:
+            ValueError: If a probability is not inside (0, 1).
+        """
+        if not 0 < target_risk < 1 or not 0 < delta < 1:
+            raise ValueError(f"target risk {target_risk} and delta {delta} must be inside (0, 1)")
+        mode = Mode.AUTOMATIC if carried else Mode.SUGGEST
+        return cls(OpeningTest(target_risk, delta), ClosingTest(target_risk), mode, int(carried), carried)
+
+    def update(self, error: bool, *, audited: bool = False) -> Self:
+        """Return the state after one more review.
+
+        Args:
+            error: Whether a person found the model's label wrong.
+            audited: Whether the ticket was drawn into the audit slice.
+        """
+        if self.mode is Mode.SUGGEST:
+            opening = self.opening.update(error)
+            if not opening.passed:
+                return replace(self, opening=opening)
+            closing = ClosingTest(opening.target_risk)
+            return replace(self, opening=opening, closing=closing, mode=Mode.AUTOMATIC, openings=self.openings + 1)
+        if not audited:
+            return self
+        closing = self.closing.update(error)
+        if not closing.failed:
+            return replace(self, closing=closing)
+        opening = OpeningTest(self.opening.target_risk, self.opening.delta)
+        return replace(self, opening=opening, closing=closing, mode=Mode.SUGGEST, carried=False)
+
+    def replay(self, errors: Iterable[bool]) -> Self:
+        """Return the state after reviews in the order in which they were made, each of them drawn for an audit."""
+        state = self
+        for error in errors:
+            state = state.update(error, audited=True)
+        return state
+
+    @property
+    def reviews(self) -> int:
+        """Reviews that count in the present mode: since automation last closed, or since the beginning."""
+        return self.opening.reviews + (self.closing.reviews if self.mode is Mode.AUTOMATIC else 0)
+
+    @property
+    def errors(self) -> int:
+        """Errors that those reviews found."""
+        return self.opening.errors + (self.closing.errors if self.mode is Mode.AUTOMATIC else 0)
+
+    @property
+    def reviews_to_go(self) -> int:
+        """Clean reviews until automation opens; 0 where it is open."""
+        return 0 if self.mode is Mode.AUTOMATIC else self.opening.reviews_to_go
+
+    def audit_share(self, share: float) -> float:
+        """Return the share of automatic tickets that still goes to people, in [0, 1].
+
+        Args:
+            share: The share while all is well.
+        """
+        return min(1.0, share * _ALARM_FACTOR) if self.closing.alarmed else share
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the state as a JSON object that `from_document` reads back as an equal value."""
+        return {
+            "mode": self.mode.value,
+            "target_risk": self.opening.target_risk,
+            "delta": self.opening.delta,
+            "openings": self.openings,
+            "carried": self.carried,
+            "opening": [self.opening.reviews, self.opening.errors, list(self.opening.capital)],
+            "closing": [self.closing.reviews, self.closing.errors, list(self.closing.sums)],
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read a state back.
+
+        Raises:
+            KeyError: If a part is missing.
+            ValueError: If the test that it belongs to has another form.
+        """
+        risk = document["target_risk"]
+        opening_reviews, opening_errors, capital = document["opening"]
+        closing_reviews, closing_errors, sums = document["closing"]
+        if len(capital) != len(_LOWER_RATES) or len(sums) != len(_HIGHER_RATES):
+            raise ValueError("the state belongs to another form of the test")
+        return cls(
+            OpeningTest(risk, document["delta"], opening_reviews, opening_errors, tuple(capital)),
+            ClosingTest(risk, closing_reviews, closing_errors, tuple(sums)),
+            Mode(document["mode"]),
+            document["openings"],
+            document["carried"],
+        )
