@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 from platformdirs import user_data_path
 
@@ -27,3 +29,42 @@ def triage_home() -> Path:
             f"no directory for state at {str(home)!r}: {error.strerror}; set TRIAGE_HOME to one that can be written"
         ) from error
     return home.resolve()
+
+
+def organisation_id(home: Path | None = None) -> str:
+    """Return whose tickets these are: `TRIAGE_ORGANISATION`, else an id made once and kept in the home.
+
+    A bundle remembers where it was trained by it: only there do the closed tickets it was tried on count as the
+    organisation's own.
+
+    Args:
+        home: Directory of all state; None takes `triage_home`.
+
+    Raises:
+        InvalidRequest: If the id cannot be kept.
+    """
+    stated = os.environ.get("TRIAGE_ORGANISATION", "").strip()
+    if stated:
+        return stated
+    place = (home or triage_home()) / "organisation.id"
+    try:
+        if not place.exists():
+            _write_once(place, uuid4().hex)
+        return place.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"the organisation's id cannot be kept in {str(place)!r}: {error}; set TRIAGE_ORGANISATION to its name"
+        ) from error
+
+
+def _write_once(place: Path, text: str) -> None:
+    """Write a file whole, unless another process was first."""
+    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=".organisation-")
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+    try:
+        os.link(draft, place)  # fails where the file exists, so the first one stays
+    except FileExistsError:
+        pass
+    finally:
+        Path(draft).unlink(missing_ok=True)

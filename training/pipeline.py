@@ -34,6 +34,7 @@ from training.encoders.selection import (
 )
 from training.ensemble.model import FittedModel, fit_model, labels_of, refit_model
 from training.evaluation.evaluate import measure
+from training.evaluation.own_history import history_facts
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
@@ -92,10 +93,10 @@ def _train(settings: TrainSettings, encoder: Encoder | None, say: Log, workshop:
         if adapted is not None and verdict is not None and verdict.wins:
             chosen, files = adapted.encoder, adapted.files
     say("replaying the part set aside")
-    measured, record = run.replayed(first, parts.test)
+    measured, record, history = run.replayed(first, parts.test)
     say("learning from all tickets")
     final = run.certified(np.arange(len(dataset)), first)
-    facts = facts_of(settings, dataset, parts, first, final, measured, adaptation)
+    facts = {**facts_of(settings, dataset, parts, first, final, measured, adaptation), "history": history}
     bundle = with_encoder(final.bundle, chosen)
     saved = save_bundle(settings.out, bundle, facts, encoder_files=files, extras={FILE: json_bytes(record)})
     say(f"saved {settings.out}")
@@ -240,12 +241,14 @@ class _Run:
         chosen = order[np.cumsum(sizes) <= wanted]
         return places[np.isin(unit, chosen)]
 
-    def replayed(self, certified: CertifiedModel, places: NDArray[np.int64]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Put rows through the one door; return the figures, and the record of what was answered."""
+    def replayed(
+        self, certified: CertifiedModel, places: NDArray[np.int64]
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Put rows through the one door; return the figures, the record of answers, and what counts as reviews."""
         triager = Triager(certified.bundle)
         answers = ask(triager, [self.rows[place] for place in places])
         measured = measure(triager, answers, baselines_of(certified.bundle))
-        return measured, record_of(triager, answers, measured).to_document()
+        return measured, record_of(triager, answers, measured).to_document(), history_facts(answers)
 
 
 def _not_none(calibration_scores: CalibrationScores | None) -> CalibrationScores:

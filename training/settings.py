@@ -16,6 +16,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, shelf")
+    organisation: str = Field(
+        default="", description="name of the organisation whose tickets these are; empty: an id kept under TRIAGE_HOME"
+    )
     mlflow_tracking_uri: str = Field(
         default="",
         validation_alias="MLFLOW_TRACKING_URI",
