@@ -1,12 +1,12 @@
-"""Write the tables of modules into docs/architecture.md: the first sentence of each module is its row."""
+"""Write what the code and the records say of themselves into two pages: the map of modules, the index of decisions."""
 
 import ast
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "architecture.md"
-OPEN, CLOSE = "<!-- modules -->\n", "<!-- /modules -->"
+MAP, RECORDS = ROOT / "docs" / "architecture.md", ROOT / "docs" / "decisions"
+OPEN, CLOSE = "<!-- generated -->\n", "<!-- /generated -->"
 
 
 def first_sentence(path: Path) -> str:
@@ -30,14 +30,26 @@ def tables() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def renewed(text: str) -> str:
-    """Return the page with its tables renewed."""
+def index() -> str:
+    """Return a table of the decision records: number, title, status and date."""
+    rows = []
+    for path in sorted(RECORDS.glob("[0-9]*.md")):
+        title, _, status = path.read_text("utf-8").split("\n")[:3]
+        number, _, subject = title.removeprefix("# ").partition(" ")
+        rows.append(f"| {number} | [{subject}]({path.name}) | {status.removeprefix('Status: ')} |")
+    return "\n".join(["| number | decision | status |", "|---|---|---|", *rows]) + "\n"
+
+
+def renewed(text: str, content: str) -> str:
+    """Return the page with its generated part renewed."""
     start, end = text.index(OPEN) + len(OPEN), text.index(CLOSE)
-    return text[:start] + "\n" + tables() + "\n" + text[end:]
+    return text[:start] + "\n" + content + "\n" + text[end:]
 
 
 if __name__ == "__main__":
-    text = PAGE.read_text("utf-8")
-    if "--check" in sys.argv:
-        sys.exit(0 if renewed(text) == text else "docs/architecture.md is stale: run python -P scripts/architecture.py")
-    PAGE.write_text(renewed(text), "utf-8")
+    for page, content in ((MAP, tables()), (RECORDS / "README.md", index())):
+        text = page.read_text("utf-8")
+        if "--check" not in sys.argv:
+            page.write_text(renewed(text, content), "utf-8")
+        elif renewed(text, content) != text:
+            sys.exit(f"{page.relative_to(ROOT)} is stale: run python -P scripts/architecture.py")

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,3 +103,42 @@ def test_packages_import_one_another_without_a_circle() -> None:
                     arrows.setdefault(here, set()).add(package_of(node.module))
     order = TopologicalSorter({here: there - {here} for here, there in arrows.items()})
     order.prepare()  # raises CycleError, which names the circle
+
+
+LONG_SIGNATURES, LONG_CALLS = 16, 126
+"""How many functions take more than six arguments, and calls more than four by position. Lower them, never raise them."""
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Yield the path and the syntax tree of every module of the four packages."""
+    for wing in WINGS:
+        for path in sorted((ROOT / wing).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the arguments of a function, without self or cls."""
+    stated = function.args
+    named = [one.arg for one in (*stated.posonlyargs, *stated.args, *stated.kwonlyargs)]
+    return len([name for name in named if name not in ("self", "cls")]) + bool(stated.vararg) + bool(stated.kwarg)
+
+
+def test_signatures_have_six_arguments_at_most() -> None:
+    long = [
+        f"{path}:{node.lineno} {node.name}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > 6
+    ]
+    assert len(long) <= LONG_SIGNATURES, "\n".join(long)
+
+
+def test_calls_pass_four_arguments_by_position_at_most() -> None:
+    long = [
+        f"{path}:{node.lineno} {ast.unparse(node.func)}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and sum(not isinstance(one, ast.Starred) for one in node.args) > 4
+    ]
+    assert len(long) <= LONG_CALLS, "\n".join(long)
