@@ -106,7 +106,7 @@ def test_packages_import_one_another_without_a_circle() -> None:
 
 
 LONG_SIGNATURES, LONG_CALLS = 16, 126
-"""How many functions take more than six arguments, and calls more than four by position. Lower them, never raise them."""
+"""How many functions take over six arguments, and calls over four by position: may be lowered, never raised."""
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
