@@ -8,12 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle
@@ -24,6 +23,7 @@ from training.data.labels import resolve_labels
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder
 from training.ensemble.model import fit_model
+from training.ensemble.sample import Sample, labels_of
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask
 from training.gate.gate import build_gate, calibration_scores_of, languages_of
@@ -79,40 +79,31 @@ def leave_one_out(
             f"{len(names)} groups found: leaving one out takes at least three; name the column by --group"
         )
     vectors = encoder.encode([row.ticket.text for row in rows])
-    groups = np.array([names.index(row.group) if row.group is not None else -1 - at for at, row in enumerate(rows)])
-    groups = {}
+    numbers = np.array([names.index(row.group) if row.group is not None else -1 - at for at, row in enumerate(rows)])
+    sample = Sample.of(rows, vectors, numbers, by_organisation=True)
+    figures = {}
     for name in only or names:
-        groups[name] = _without(name, rows, vectors, groups, policy, encoder, options)
-        sys.stderr.write(f"· {name}: {_brief(groups[name])}\n")
-    return {"groups": groups, "targets": _means(groups)}
+        figures[name] = _without(name, sample, policy, encoder, options)
+        sys.stderr.write(f"· {name}: {_brief(figures[name])}\n")
+    return {"groups": figures, "targets": _means(figures)}
 
 
-def _without(
-    name: str,
-    rows: Sequence[LabelledTicket],
-    vectors: NDArray[np.float32],
-    groups: NDArray[np.int64],
-    policy: Policy,
-    encoder: Encoder,
-    options: Options,
-) -> dict[str, Any]:
-    held = np.array([row.group == name for row in rows])
-    inside = np.flatnonzero(~held)
-    known = [rows[int(at)] for at in inside]
-    learned = fit_model(
-        known, vectors[inside], groups[inside], policy, rules=default_rules(), grouped=True, seed=options.seed
-    )
-    calibration_scores = calibration_scores_of(known, learned.probabilities, learned.features, learned.model.history)
+def _without(name: str, sample: Sample, policy: Policy, encoder: Encoder, options: Options) -> dict[str, Any]:
+    held = np.array([row.group == name for row in sample.rows])
+    known = sample.take(np.flatnonzero(~held))
+    known = replace(known, labels=labels_of(known.rows))
+    fitted = fit_model(known, policy, rules=default_rules(), seed=options.seed)
+    calibration_scores = calibration_scores_of(known.rows, fitted.probabilities, fitted.features, fitted.model.history)
     gate, _, _ = build_gate(
         calibration_scores,
         policy,
-        languages_of(known, options.seed),
+        languages_of(known.rows, options.seed),
         target_risk=options.target_risk,
         confidence=options.confidence,
     )
-    bundle = Bundle(learned.model, encoder, gate, policy, default_rules())
+    bundle = Bundle(fitted.model, encoder, gate, policy, default_rules())
     triager = Triager(bundle)
-    measured = measure(triager, ask(triager, [rows[int(at)] for at in np.flatnonzero(held)]), baselines_of(bundle))
+    measured = measure(triager, ask(triager, sample.take(np.flatnonzero(held)).rows), baselines_of(bundle))
     targets: dict[str, Any] = measured["targets"]
     return targets
 

@@ -36,7 +36,7 @@ def contribution(
         label: Place of the label in `head.labels`.
         rival: Place of the label it is compared with; None compares with all.
     """
-    _, columns, values = vectorizer.rows([ticket.text])
+    _, columns, values, _ = vectorizer.rows([ticket.text])
     weights = head.lexical_weights(columns)
     margin = weights[:, label] - (weights.mean(axis=1) if rival is None else weights[:, rival])
     contributions = dict(zip(columns.tolist(), (values * margin).tolist(), strict=True))

@@ -22,13 +22,13 @@ class CertifiedModel:
 
     Attributes:
         bundle: Of the model, not saved yet.
-        learned: What it was combined and calibrated with.
+        fitted: What its stacking and its calibration come from.
         certificates: Of the gate, by target.
         calibration: What the gate was chosen on, in words.
     """
 
     bundle: Bundle
-    learned: FittedModel
+    fitted: FittedModel
     certificates: Mapping[str, Certificates]
     calibration: str
 
@@ -40,10 +40,18 @@ def facts_of(
     first: CertifiedModel,
     final: CertifiedModel,
     measured: Mapping[str, Any],
-    adaptation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Tell readers of the manifest what was asked, what was learned from, and what came out."""
-    found = {
+    """Return what the manifest says of a run.
+
+    Args:
+        settings: What was asked.
+        dataset: What was read.
+        parts: What was set aside.
+        first: The model that was measured.
+        final: The model that is saved.
+        measured: What `training.evaluation.evaluate` says of the first one.
+    """
+    return {
         "settings": {
             "target_risk": settings.target_risk,
             "confidence": settings.confidence,
@@ -63,7 +71,7 @@ def facts_of(
             target: {
                 "labels": list(head.labels),
                 "excluded": learnable(dataset.rows, target)[1],
-                **first.learned.heads[target].facts,
+                **first.fitted.heads[target].facts,
             }
             for target, head in final.bundle.model.heads.items()
         },
@@ -74,7 +82,6 @@ def facts_of(
         "metrics": headline(measured),
         "ladder": stage_facts(FULL, final.bundle.policy, dataset.rows),
     }
-    return found if adaptation is None else {**found, "adaptation": dict(adaptation)}
 
 
 def headline(measured: Mapping[str, Any]) -> dict[str, Any]:

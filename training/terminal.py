@@ -11,10 +11,31 @@ from typing import Any, TypeVar
 from triage.__main__ import print_json
 from triage.arguments import Parser
 
-__all__ = ["Parser", "fraction", "note", "print_json", "progress", "say", "seconds", "seed", "share", "table"]
+__all__ = [
+    "Log",
+    "Parser",
+    "fraction",
+    "log_step",
+    "note",
+    "print_json",
+    "progress",
+    "say",
+    "seconds",
+    "seed",
+    "share",
+    "table",
+]
 
 
 _T = TypeVar("_T", int, float)
+
+Log = Callable[[str], object]
+"""Takes the steps of a long job, each in a few words."""
+
+
+def log_step(text: str) -> None:
+    """Print a step of a long job on stderr."""
+    sys.stderr.write(f"· {text}\n")
 
 
 def share(text: str) -> float:

@@ -45,9 +45,18 @@ class Features(NamedTuple):
     hybrid_similarity: NDArray[np.float32]
     rule_matches: NDArray[np.bool_]
 
-    def near_of(self, places: NDArray[np.int64]) -> Features:
-        """Return some of the tickets, what concerns their neighbours alone."""
-        return self._replace(near=self.near[places], similarity=self.similarity[places])
+    def take(self, index: NDArray[np.int64]) -> Features:
+        """Return the features of the tickets at these positions, int64 of shape [m], in their order."""
+        return Features(
+            self.sparse.take(index),
+            self.dense[index],
+            self.topics[index],
+            self.near[index],
+            self.similarity[index],
+            self.hybrid_near[index],
+            self.hybrid_similarity[index],
+            self.rule_matches[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -69,12 +78,13 @@ class Fields:
         """Return the columns that hold for a ticket."""
         return [self.columns[name] for name in field_names(ticket) if name in self.columns]
 
-    def beside(self, lexical: SparseRows, tickets: Sequence[Ticket], offset: int) -> SparseRows:
-        """Put the field columns, from `offset` on, beside the lexical ones."""
-        added = [np.array(self.present(ticket), dtype=np.int32) + offset for ticket in tickets]
+    def append_to(self, lexical: SparseRows, tickets: Sequence[Ticket]) -> SparseRows:
+        """Append the field columns of n tickets to their lexical columns; both have n rows."""
+        width = lexical.width + len(self.names)
+        added = [np.array(self.present(ticket), dtype=np.int32) + lexical.width for ticket in tickets]
         if not any(len(columns) for columns in added):
-            return lexical
-        starts, columns, values = lexical
+            return lexical._replace(width=width)
+        starts, columns, values, _ = lexical
         spans = [slice(starts[row], starts[row + 1]) for row in range(len(tickets))]
         joined = [np.concatenate([columns[span], extra]) for span, extra in zip(spans, added, strict=True)]
         weights = [
@@ -83,7 +93,9 @@ class Fields:
         ]
         ends = np.zeros(len(tickets) + 1, dtype=np.int64)
         np.cumsum([len(part) for part in joined], out=ends[1:])
-        return SparseRows(ends, np.concatenate(joined).astype(np.int32), np.concatenate(weights).astype(np.float32))
+        return SparseRows(
+            ends, np.concatenate(joined).astype(np.int32), np.concatenate(weights).astype(np.float32), width
+        )
 
 
 def field_names(ticket: Ticket) -> Iterator[str]:
@@ -109,7 +121,7 @@ def build_fields(tickets: Sequence[Ticket]) -> Fields:
 
 def sparse_features(vectorizer: Vectorizer, fields: Fields, tickets: Sequence[Ticket]) -> SparseRows:
     """Return the lexical and field columns of tickets."""
-    return fields.beside(vectorizer.rows([ticket.text for ticket in tickets]), tickets, vectorizer.size)
+    return fields.append_to(vectorizer.rows([ticket.text for ticket in tickets]), tickets)
 
 
 def match_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
@@ -120,13 +132,3 @@ def match_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]
         for place, rule in asking:
             found[row, place] = rule.matches(ticket)
     return found
-
-
-def times(rows: SparseRows, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Multiply sparse rows with a dense matrix of shape [columns, classes]: float32 of shape [n, classes]."""
-    starts, columns, values = rows
-    out = np.zeros((len(starts) - 1, weights.shape[1]), dtype=np.float32)
-    for row in range(len(out)):
-        span = slice(starts[row], starts[row + 1])
-        out[row] = values[span] @ weights[columns[span]]
-    return out

@@ -36,7 +36,7 @@ class LsaProjection:
 
     def project(self, rows: SparseRows) -> NDArray[np.float32]:
         """Return unit vectors of shape [n, dim]; zero where no word is known."""
-        starts, columns, values = rows
+        starts, columns, values, _ = rows
         out = np.zeros((len(starts) - 1, self.dim), dtype=np.float32)
         place = self._place
         for row in range(len(out)):

@@ -20,11 +20,44 @@ _REMEMBERED = 200_000
 
 
 class SparseRows(NamedTuple):
-    """Sparse rows: the non-zero columns and values of row i lie at `starts[i]:starts[i + 1]`."""
+    """A sparse matrix of shape [n, width] by rows, as SciPy's CSR but without SciPy.
+
+    Attributes:
+        starts: int64 of shape [n + 1]; the non-zero entries of row i lie at `starts[i]:starts[i + 1]`.
+        columns: Their columns, int32.
+        values: Their values, float32.
+        width: Number of columns.
+    """
 
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]
     values: NDArray[np.float32]
+    width: int
+
+    def take(self, index: NDArray[np.int64]) -> SparseRows:
+        """Return the rows at these positions, int64 of shape [m], in their order."""
+        counts = np.diff(self.starts)[index]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        entries = np.arange(starts[-1]) + np.repeat(self.starts[index] - starts[:-1], counts)
+        return SparseRows(starts, self.columns[entries], self.values[entries], self.width)
+
+    def followed_by(self, other: SparseRows) -> SparseRows:
+        """Return these rows and then those of another matrix of the same width."""
+        starts = np.concatenate([self.starts, self.starts[-1] + other.starts[1:]])
+        return SparseRows(
+            starts,
+            np.concatenate([self.columns, other.columns]),
+            np.concatenate([self.values, other.values]),
+            self.width,
+        )
+
+    def dot(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Multiply with a dense matrix of shape [width, classes]: float32 of shape [n, classes]."""
+        out = np.zeros((len(self.starts) - 1, weights.shape[1]), dtype=np.float32)
+        for row in range(len(out)):
+            span = slice(self.starts[row], self.starts[row + 1])
+            out[row] = self.values[span] @ weights[self.columns[span]]
+        return out
 
 
 def words_of(text: str) -> list[str]:
@@ -87,11 +120,9 @@ class Vectorizer:
         parts = [self._row(text) for text in texts]
         starts = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(columns) for columns, _ in parts], out=starts[1:])
-        if not parts:
-            return SparseRows(starts, np.zeros(0, np.int32), np.zeros(0, np.float32))
-        return SparseRows(
-            starts, np.concatenate([columns for columns, _ in parts]), np.concatenate([values for _, values in parts])
-        )
+        columns = np.concatenate([np.zeros(0, np.int32), *(columns for columns, _ in parts)])
+        values = np.concatenate([np.zeros(0, np.float32), *(values for _, values in parts)])
+        return SparseRows(starts, columns, values, self.size)
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         known = self.word_ngram_columns

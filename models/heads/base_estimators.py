@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.features import Features, times
+from models.features.features import Features
 
 VOTERS = 15
 FLOOR = float(np.log(1e-6))
@@ -56,7 +56,7 @@ class LinearEstimator:
         """Return raw scores of shape [n, classes]."""
         total = np.tile(self.intercept, (len(features.dense), 1))
         if self.sparse is not None:
-            total += times(features.sparse, self.sparse)
+            total += features.sparse.dot(self.sparse)
         if self.dense is not None:
             total += features.dense @ self.dense
         return total
@@ -81,12 +81,8 @@ class MlpEstimator:
     intercept: NDArray[np.float32]
 
     def scores(self, features: Features) -> NDArray[np.float32]:
-        """Return log probabilities of shape [n, classes]."""
-        return self.logits(features.topics, features.dense)
-
-    def logits(self, topics: NDArray[np.float32], dense: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return log probabilities of rows with these topics and embeddings, none below `FLOOR`."""
-        hidden = np.maximum(np.hstack([topics, dense]) @ self.inward + self.threshold, 0.0)
+        """Return log probabilities of shape [n, classes], none below `FLOOR`."""
+        hidden = np.maximum(np.hstack([features.topics, features.dense]) @ self.inward + self.threshold, 0.0)
         raw = hidden @ self.outward + self.intercept
         raw -= raw.max(axis=1, keepdims=True)
         logs = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
@@ -111,11 +107,7 @@ class KernelEstimator:
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return raw scores of shape [n, classes]."""
-        return self.values(features.topics, features.dense)
-
-    def values(self, topics: NDArray[np.float32], dense: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return raw scores of rows with these topics and embeddings."""
-        return kernel_values(np.hstack([topics, dense]), self.centres) @ self.weights + self.intercept
+        return kernel_values(np.hstack([features.topics, features.dense]), self.centres) @ self.weights + self.intercept
 
 
 def kernel_values(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 from models.encoder import SentenceTransformerEncoder
+from models.features.features import Features
 from models.features.vectorizer import SparseRows
 from training.encoders.finetune import adapt
 from training.encoders.schedule import TrainingBudget
 from training.encoders.selection import LEAST_ROWS, compare_encoders
 from training.ensemble.composition import ADAPTED, FITTED
-from training.ensemble.cross_fit import TrainingFeatures, cross_fit, matrix
+from training.ensemble.cross_fit import TargetData, cross_fit
+from training.ensemble.estimators import HyperParameters
 from training.ensemble.model import fit_model
+from training.ensemble.sample import Sample
 from training.pipeline import train
 from training.task import LEARN, Trained, TrainSettings
 from triage.__main__ import main
@@ -173,16 +176,16 @@ def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
         LabelledTicket(Ticket(id=str(n), body=f"ticket {rng.integers(0, 10**9)}"), {"category": "ab"[code]})
         for n, code in enumerate(label_ids)
     ]
-    policy, groups = Policy("none"), np.arange(900)
-    honest = fit_model(rows, vectors, groups, policy, seen=seen, jobs=1)
-    naive = fit_model(rows, vectors, groups, policy, jobs=1)
+    policy, sample = Policy("none"), Sample.of(rows, vectors, np.arange(900))
+    honest = fit_model(replace(sample, seen=seen), policy, jobs=1)
+    naive = fit_model(sample, policy, jobs=1)
     assert np.array_equal(honest.out_of_fold, np.flatnonzero(~seen)) and len(naive.out_of_fold) == 900
     sure = {
         name: one.probabilities["category"][~seen].max(axis=1).mean() for name, one in (("h", honest), ("n", naive))
     }
     right = (honest.probabilities["category"][~seen].argmax(axis=1) == label_ids[~seen]).mean()
     assert abs(sure["h"] - right) < 0.06 < sure["n"] - right
-    verdict = compare_encoders(honest, honest, rows, groups)
+    verdict = compare_encoders(honest, honest)
     assert not verdict.wins and verdict.rows == 300
 
 
@@ -191,23 +194,23 @@ def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None
     label_ids = rng.integers(0, 3, 200)
     halves = [rng.standard_normal((200, 6)), rng.standard_normal((200, 4)) + label_ids[:, None]]
     plain, adapted = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in halves)
-    sparse = matrix(SparseRows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32)), 9)
+    sparse = SparseRows(np.arange(201), rng.integers(0, 9, 200).astype(np.int32), np.ones(200, np.float32), 9)
     topics, none = rng.standard_normal((200, 2)).astype(np.float32), np.zeros((200, 1), dtype=np.float32)
     both = np.hstack([plain * 0.2**0.5, adapted * 0.8**0.5]).astype(np.float32)
     nobody, rule_matches = none.astype(np.int64), none.astype(bool)
-    alone = TrainingFeatures(sparse, plain.astype(np.float32), topics, nobody, none, nobody, none, rule_matches)
-    beside = replace(alone, dense=both, plain=6)
-    folds = np.arange(200) % 2
+    features = Features(sparse, plain.astype(np.float32), topics, nobody, none, nobody, none, rule_matches)
+    alone = TargetData(features, label_ids, tuple("abc"), np.zeros(0, dtype=np.int32))
+    beside = replace(alone, features=features._replace(dense=both), base_dim=6)
+    folds, one_process = np.arange(200) % 2, HyperParameters(jobs=1)
     names = tuple(name for name in FITTED if name != ADAPTED)
-    one, other = (
-        cross_fit(training_features, label_ids, 3, folds, names=names, jobs=1) for training_features in (alone, beside)
-    )
+    one, other = (cross_fit(data, folds, names=names, hyper_parameters=one_process) for data in (alone, beside))
     for name in names:
         assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
-    elsewhere = replace(beside, dense=np.hstack([rng.permutation(both[:, :6]), both[:, 6:]]))
+    shuffled = np.hstack([rng.permutation(both[:, :6]), both[:, 6:]])
+    elsewhere = replace(beside, features=features._replace(dense=shuffled))
     first, second = (
-        cross_fit(training_features, label_ids, 3, folds, names=(ADAPTED,), jobs=1).scores[ADAPTED]
-        for training_features in (beside, elsewhere)
+        cross_fit(data, folds, names=(ADAPTED,), hyper_parameters=one_process).scores[ADAPTED]
+        for data in (beside, elsewhere)
     )
     assert np.array_equal(first, second), "this member must not look at the plain half"
     assert (first.argmax(axis=1) == label_ids).mean() > 0.6

@@ -12,7 +12,6 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
 from models.explain import contribution, rule_contribution
-from models.features.features import times
 from models.heads.head import stacked
 from models.triager import Triager
 from training.pipeline import train
@@ -74,7 +73,7 @@ def test_pushes_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
         rows = model.features([ticket], vectors).sparse
         for head in model.heads.values():
             weights = head.lexical_weights(np.arange(model.vectorizer.size + len(model.fields.names), dtype=np.int32))
-            logits = times(rows, weights.astype(np.float32))[0]
+            logits = rows.dot(weights.astype(np.float32))[0]
             pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, 0).values())
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 

@@ -10,8 +10,6 @@ import pytest
 
 from models.encoder import Encoder
 from training import pipeline
-from training.ensemble.model import fit_model
-from training.gate.gate import calibration_scores_of
 from training.task import TrainSettings
 
 
@@ -24,18 +22,19 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
 ) -> None:
     combined: set[str] = set()
     out_of_fold: list[set[str]] = []
+    fit_model, calibration_scores_of = pipeline.fit_model, pipeline.calibration_scores_of
 
-    def noted_learn(rows: Any, *arguments: Any, **options: Any) -> Any:
-        combined.update(row.ticket.id for row in rows)
-        return fit_model(rows, *arguments, **options)
+    def noted_fit(sample: Any, *arguments: Any, **options: Any) -> Any:
+        combined.update(row.ticket.id for row in sample.rows)
+        return fit_model(sample, *arguments, **options)
 
-    def noted_evidence(rows: Any, *arguments: Any) -> Any:
+    def noted_scores(rows: Any, *arguments: Any) -> Any:
         out_of_fold.append({row.ticket.id for row in rows})
         return calibration_scores_of(rows, *arguments)
 
     monkeypatch.setattr(pipeline, "LEAST_CALIBRATION", 20)  # as from 10,000 rows on
-    monkeypatch.setattr(pipeline, "fit_model", noted_learn)
-    monkeypatch.setattr(pipeline, "calibration_scores_of", noted_evidence)
+    monkeypatch.setattr(pipeline, "fit_model", noted_fit)
+    monkeypatch.setattr(pipeline, "calibration_scores_of", noted_scores)
     data = write(tmp_path / "tickets.jsonl", shipped)
     made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, log=lambda _: None)
     saved = out_of_fold[-1]

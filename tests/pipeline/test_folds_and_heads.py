@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.features.features import Features
+from models.features.vectorizer import SparseRows
 from models.heads.head import softmax, stacked
 from training.data.folds import make_folds
 from training.ensemble.calibration import choose_calibrator, log_loss
 from training.ensemble.composition import MEMBERS
-from training.ensemble.cross_fit import TrainingFeatures, cross_fit, neighbours_across_groups
+from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
+from training.ensemble.estimators import HyperParameters
 from training.ensemble.stacking import fit_stacking
 from training.gate.label_shift import estimate_shares, prior_correction
 from training.gate.risk_control import certify
@@ -27,7 +32,7 @@ def test_folds_never_split_a_unit_and_none_is_empty(groups: int, count: int, see
     assert set(folds) == set(range(min(count, groups)))
 
 
-def _material(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[TrainingFeatures, np.ndarray, np.ndarray]:
+def _data(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[TargetData, np.ndarray]:
     rng = np.random.default_rng(seed)
     label_ids = rng.integers(0, classes, n)
     dense = rng.standard_normal((n, 16)).astype(np.float32)
@@ -38,20 +43,23 @@ def _material(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[TrainingFe
     groups = np.arange(n)
     topics = dense[:, :4] / np.linalg.norm(dense[:, :4], axis=1, keepdims=True)
     near = neighbours_across_groups(dense, topics, groups)
-    return TrainingFeatures(words.tocsr(), dense, topics, *near, np.zeros((n, 1), dtype=bool)), label_ids, groups
+    words = words.tocsr()
+    sparse = SparseRows(words.indptr.astype(np.int64), words.indices, words.data, 60)
+    features = Features(sparse, dense, topics, *near, np.zeros((n, 1), dtype=bool))
+    return TargetData(features, label_ids, tuple("abcdef"[:classes]), np.zeros(0, dtype=np.int32)), groups
 
 
 def test_a_row_is_never_its_own_neighbour() -> None:
-    training_features, _, groups = _material(120)
-    assert not (training_features.near == groups[:, None]).any()
-    assert not (training_features.hybrid_near == groups[:, None]).any()
+    data, groups = _data(120)
+    assert not (data.features.near == groups[:, None]).any()
+    assert not (data.features.hybrid_near == groups[:, None]).any()
 
 
 def test_out_of_fold_scores_of_shuffled_labels_are_at_chance() -> None:
-    training_features, label_ids, groups = _material(600)
-    shuffled = np.random.default_rng(1).permutation(label_ids)
+    data, groups = _data(600)
+    shuffled = np.random.default_rng(1).permutation(data.label_ids)
     folds = make_folds(groups, shuffled, 5, 0)
-    found = cross_fit(training_features, shuffled, 3, folds, jobs=1)
+    found = cross_fit(replace(data, label_ids=shuffled), folds, hyper_parameters=HyperParameters(jobs=1))
     for name in MEMBERS:
         assert abs((found.scores[name].argmax(axis=1) == shuffled).mean() - 1 / 3) < 0.08
     logits = np.zeros((600, 3))
@@ -65,9 +73,10 @@ def test_out_of_fold_scores_of_shuffled_labels_are_at_chance() -> None:
 
 
 def test_members_and_their_stack_learn_what_is_there() -> None:
-    training_features, label_ids, groups = _material()
+    data, groups = _data()
+    label_ids = data.label_ids
     folds = make_folds(groups, label_ids, 5, 0)
-    found = cross_fit(training_features, label_ids, 3, folds, jobs=1)
+    found = cross_fit(data, folds, hyper_parameters=HyperParameters(jobs=1))
     accuracy = {name: float((found.scores[name].argmax(axis=1) == label_ids).mean()) for name in MEMBERS}
     assert min(accuracy.values()) > 0.7
     combiner = fit_stacking([found.scores[name] for name in MEMBERS], None, label_ids, freedom=0.03)

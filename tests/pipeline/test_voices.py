@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
-from models.features.features import match_rules
+from models.features.features import Features, match_rules
+from models.features.vectorizer import SparseRows
 from models.heads.base_estimators import KernelEstimator, LinearEstimator, kernel_values, rule_votes
 from models.heads.consistency import LabelConsistency
 from training.ensemble import estimators as solvers
 from training.ensemble.composition import MANY_ROWS, MEMBERS, RULES, members_for, rule_label_ids
 from training.ensemble.consistency import fit_label_consistency
-from training.ensemble.cross_fit import TrainingFeatures, cross_fit, neighbours_across_groups
+from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters, fit_estimator
 from training.ensemble.head import fit_head
 from triage.rules import NO_RULES, Rule, RuleBook, RuleKind
 from triage.ticket import Ticket
+
+
+def _features(dense: np.ndarray, topics: np.ndarray) -> Features:
+    """Features of tickets without a word, a neighbour or a rule."""
+    empty = SparseRows(np.zeros(len(dense) + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 1)
+    none = np.zeros((len(dense), 1), np.float32)
+    near = none.astype(np.int64)
+    return Features(empty, dense, topics, near, none, near, none, none.astype(bool))
 
 
 def _ring(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,14 +41,14 @@ def _ring(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_kernel_is_kernel_ridge_regression() -> None:
     topics, dense, label_ids = _ring(300)
-    estimator = fit_estimator("kernel", sp.csr_matrix((300, 1)), topics, dense, label_ids, 3, np.ones(300))
+    estimator = fit_estimator("kernel", _features(dense, topics), label_ids, 3)
     assert isinstance(estimator, KernelEstimator)
     inputs = np.hstack([topics, dense])
     hybrid_near = kernel_values(inputs, inputs).astype(np.float64)
     truth = np.eye(2)[label_ids]
     peer = KernelRidge(alpha=solvers._RIDGE, kernel="precomputed").fit(hybrid_near, truth - truth.mean(axis=0))
     later_topics, later, answer = _ring(200, seed=1)
-    found = estimator.values(later_topics, later)
+    found = estimator.scores(_features(later, later_topics))
     expected = peer.predict(kernel_values(np.hstack([later_topics, later]), inputs)) + truth.mean(axis=0)
     assert np.allclose(found[:, :2], expected, atol=0.05)
     assert (found.argmax(axis=1) == answer).mean() > 0.93, "a label that no row has is never the first"
@@ -48,12 +56,12 @@ def test_the_kernel_is_kernel_ridge_regression() -> None:
 
 def test_a_kernel_on_some_rows_is_nearly_the_kernel_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
     topics, dense, label_ids = _ring(600)
-    nothing, each = sp.csr_matrix((600, 1)), np.ones(600)
-    whole = fit_estimator("kernel", nothing, topics, dense, label_ids, 2, each)
+    features = _features(dense, topics)
+    whole = fit_estimator("kernel", features, label_ids, 2)
     monkeypatch.setattr(solvers, "_CENTRES", 60)
-    part = fit_estimator("kernel", nothing, topics, dense, label_ids, 2, each)
+    part = fit_estimator("kernel", features, label_ids, 2)
     assert isinstance(whole, KernelEstimator) and isinstance(part, KernelEstimator) and len(part.centres) == 60
-    assert np.abs(whole.values(topics, dense) - part.values(topics, dense)).mean() < 0.05
+    assert np.abs(whole.scores(features) - part.scores(features)).mean() < 0.05
 
 
 def test_balance_gives_a_rare_label_a_voice() -> None:
@@ -61,12 +69,10 @@ def test_balance_gives_a_rare_label_a_voice() -> None:
     label_ids = (np.arange(1000) < 50).astype(np.int64)
     dense = rng.standard_normal((1000, 4)).astype(np.float32)
     dense[:, 0] += 1.2 * label_ids
-    each, nothing = np.ones(1000), sp.csr_matrix((1000, 1), dtype=np.float32)
 
     def named(balanced: bool) -> float:
-        estimator = fit_estimator(
-            "hybrid", nothing, dense, dense, label_ids, 2, each, HyperParameters(balanced=balanced)
-        )
+        features = _features(dense, dense)
+        estimator = fit_estimator("hybrid", features, label_ids, 2, HyperParameters(balanced=balanced))
         assert isinstance(estimator, LinearEstimator) and estimator.dense is not None
         return float((dense[label_ids == 1] @ estimator.dense + estimator.intercept).argmax(axis=1).mean())
 
@@ -111,13 +117,12 @@ def _heads(n: int, tied: bool) -> tuple[dict, dict, np.ndarray, dict]:  # type: 
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
     topics, groups, folds = np.zeros((n, 2), np.float32), np.arange(n), np.arange(n) % 4
     near = neighbours_across_groups(dense, topics, groups)
-    training_features = TrainingFeatures(
-        sp.csr_matrix((n, 1), dtype=np.float32), dense, topics, *near, np.zeros((n, 1), bool)
-    )
+    features = Features(_features(dense, topics).sparse, dense, topics, *near, np.zeros((n, 1), bool))
     label_ids = {"category": category.astype(np.int64), "tier": tier.astype(np.int64)}
     labels = {"category": tuple("abcd"), "tier": ("L1", "L2")}
-    heads = {t: fit_head(t, labels[t], label_ids[t], training_features, folds, jobs=1) for t in labels}
-    return heads, label_ids, folds, {"material": training_features}
+    data = {t: TargetData(features, label_ids[t], labels[t], np.zeros(0, dtype=np.int32)) for t in labels}
+    heads = {t: fit_head(t, data[t], folds, HyperParameters(balanced=True, jobs=1)) for t in labels}
+    return heads, label_ids, folds, data
 
 
 def test_agreement_is_kept_where_a_category_says_the_tier_and_not_where_it_says_nothing() -> None:
@@ -161,7 +166,7 @@ def test_categories_that_each_have_one_tier_come_to_say_what_the_tier_head_says(
 
 
 def test_every_member_of_the_usual_roster_is_fitted() -> None:
-    heads, label_ids, folds, made = _heads(200, tied=True)
-    found = cross_fit(made["material"], label_ids["category"], 4, folds, jobs=1)
+    heads, _, folds, data = _heads(200, tied=True)
+    found = cross_fit(data["category"], folds, hyper_parameters=HyperParameters(jobs=1))
     assert tuple(found.scores) == MEMBERS and tuple(estimator.name for estimator in found.estimators) == MEMBERS
     assert heads["tier"].hyper_parameters.balanced

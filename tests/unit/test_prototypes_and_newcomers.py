@@ -27,7 +27,7 @@ def blob(rng: np.random.Generator, towards: int, count: int, noise: float = 0.15
 
 def seen(dense: NDArray[np.float32]) -> Features:
     """Features of tickets without a word and without a neighbour."""
-    rows = SparseRows(np.zeros(len(dense) + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    rows = SparseRows(np.zeros(len(dense) + 1, dtype=np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 0)
     near, none = np.full((len(dense), 1), -1), np.zeros((len(dense), 1), dtype=np.float32)
     return Features(rows, dense, none, near, none, near, none, none.astype(bool))
 

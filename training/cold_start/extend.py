@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from models.reference.index import UNLABELLED, NeighbourIndex
 from training.cold_start.new_classes import NewClass, Past, described, set_apart
 from training.cold_start.prototypes import phrases_of
 from training.data.dataset import Dataset, LabelledTicket
-from training.data.labels import resolve_labels
+from training.data.labels import resolve_labels, rules_for
 from training.encoders.cache import CachedEncoder
 from training.ensemble.model import history_of
+from training.ensemble.sample import Sample
 from training.evaluation.record import FILE
-from training.pipeline import Log, rules_for
 from training.registry.publish import read_record
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
+from training.terminal import Log, log_step
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy, read_policy
@@ -57,7 +57,7 @@ def extend(
     *,
     rule_file: Path | None = None,
     encoder: Encoder | None = None,
-    log: Log | None = None,
+    log: Log = log_step,
 ) -> Extended:
     """Add to a bundle the categories that a policy has and its head lacks.
 
@@ -71,12 +71,11 @@ def extend(
         out: Where the new bundle goes; must be absent or empty.
         rule_file: Rules that know the new categories; None keeps the bundle's.
         encoder: Stands in for one that is not inside the bundle.
-        log: Told of each step in a few words; None writes to stderr.
+        log: Takes each step in a few words.
 
     Raises:
         TriageError: If bundle, policy and tickets do not allow it; nothing is left at `out`.
     """
-    say = log or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(out)
     bundle, policy = load_bundle(source, encoder=encoder), read_policy(policy_file)
     rules = rules_for(policy, rule_file, bundle.rules)
@@ -87,8 +86,8 @@ def extend(
     past_places = _past_places(bundle.model.history, new)
     counts = _counts(rows, past_places, new)
     if policy.version == bundle.policy.version:
-        say(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
-    say(f"adding {', '.join(new)} from {len(rows)} tickets; {len(resolved) - len(rows)} others are left unread")
+        log(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
+    log(f"adding {', '.join(new)} from {len(rows)} tickets; {len(resolved) - len(rows)} others are left unread")
     cached = CachedEncoder(bundle.encoder)
     vectors = _rounded(cached.encode([row.ticket.text for row in rows]) if rows else None, bundle)
     found = _found(bundle, policy, new, rows, vectors, past_places, cached)
@@ -105,7 +104,7 @@ def extend(
         encoder_files=source / ENCODER_FOLDER if inside else None,
         extras={FILE: json_bytes(record.to_document())},
     )
-    say(f"saved {out}")
+    log(f"saved {out}")
     return Extended(saved, out, record.measured)
 
 
@@ -219,8 +218,8 @@ def _with_rows(
     """Put the new tickets at the end of the history, where they are shown and near, without a vote."""
     old = model.history
     topics = model.topics.project(sparse_features(model.vectorizer, model.fields, [row.ticket for row in rows]))
-    silent = {target: np.full(len(rows), UNLABELLED, dtype=np.int32) for target in old.label_ids}
-    added = history_of(rows, vectors, topics, old.labels, silent, policy)
+    position = np.arange(len(rows))
+    added = history_of(Sample(rows, vectors, position, position, old.labels), topics, policy)
     return NeighbourIndex(
         vectors=np.concatenate([old.vectors, added.vectors]),
         topics=np.concatenate([old.topics, added.topics]),
@@ -228,7 +227,7 @@ def _with_rows(
         titles=(*old.titles, *added.titles),
         labels=old.labels,
         label_ids={
-            target: np.concatenate([label_ids, added.label_ids[target]])
+            target: np.concatenate([label_ids, np.full(len(rows), UNLABELLED, dtype=np.int32)])
             for target, label_ids in _silenced(old, rows).items()
         },
         sensitive=np.concatenate([old.sensitive, added.sensitive]),

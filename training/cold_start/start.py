@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,19 +22,21 @@ from models.model import Model
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, digest_of, read_dataset
-from training.data.labels import resolve_labels
+from training.data.labels import resolve_labels, rules_for
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
-from training.ensemble.cross_fit import matrix
-from training.ensemble.model import history_of, label_ids_of
+from training.encoders.open import open_encoder
+from training.ensemble.estimators import csr_matrix
+from training.ensemble.model import history_of
+from training.ensemble.sample import Sample
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.gate.label_shift import prior_correction
-from training.pipeline import RULE_PRECISION_ROWS, Log, open_encoder, rules_for
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
+from training.terminal import Log, log_step
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
@@ -96,28 +97,27 @@ class Prototypes:
     unseen: Mapping[str, Probabilities]
 
 
-def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log | None = None) -> Started:
+def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log = log_step) -> Started:
     """Make a bundle that suggests from the first day; nothing in it is ever decided by the model alone.
 
     Args:
         settings: What to do.
         encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
-        log: Told of each step in a few words; None writes to stderr.
+        log: Takes each step in a few words.
 
     Raises:
         TriageError: If the settings, the files or the labels do not allow it; nothing is left at `settings.out`.
     """
-    say = log or (lambda text: sys.stderr.write(f"· {text}\n"))
     refuse_occupied(settings.out)
     policy = _policy(settings)
     rules = rules_for(policy, settings.rules, _fitting(default_rules(), policy))
     _refuse_single_labels(policy)
     dataset = _read(settings, policy)
     rows = [row for row in dataset.rows if row.weight > 0] if dataset else []
-    chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, say)
-    say(f"going by the policy's descriptions and {len(rows)} tickets")
+    chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
+    log(f"going by the policy's descriptions and {len(rows)} tickets")
     made = prototypes(rows, policy, CachedEncoder(chosen))
-    rules = rules.measured(precisions(replay(rules, policy, rows), RULE_PRECISION_ROWS))
+    rules = rules.measured(precisions(replay(rules, policy, rows)))
     bundle = Bundle(made.model, chosen, suggesting(made.model), policy, rules)
     measured, record = _asked(made, policy, rules, rows)
     saved = save_bundle(
@@ -127,7 +127,7 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log |
         encoder_files=files,
         extras={FILE: json_bytes(record)},
     )
-    say(f"saved {settings.out}")
+    log(f"saved {settings.out}")
     return Started(saved, settings.out, dataset, measured)
 
 
@@ -151,7 +151,8 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
     vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
     vectors = vectors.astype(np.float16).astype(np.float32)
     labels = {target: tuple(entry.label for entry in policy.entries(target)) for target in policy.targets}
-    label_ids = {target: label_ids_of(rows, target, names) for target, names in labels.items()}
+    position = np.arange(len(rows))
+    sample = Sample(rows, vectors, position, position, labels)
     heads: dict[str, Head] = {}
     unseen: dict[str, Probabilities] = {}
     for target, told in phrases.items():
@@ -161,15 +162,15 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
                 target,
                 labels[target],
                 encoder.encode(described),
-                matrix(vectorizer.rows(described), vectorizer.size),
+                csr_matrix(vectorizer.rows(described)),
                 np.array([place for place, _ in told], dtype=np.int64),
                 vectors,
-                matrix(sparse, vectorizer.size),
-                label_ids[target].astype(np.int64),
+                csr_matrix(sparse),
+                sample.label_ids(target),
             ),
             _odds(policy, target),
         )
-    history = history_of(rows, vectors, topics.project(sparse), labels, label_ids, policy)
+    history = history_of(sample, topics.project(sparse), policy)
     return Prototypes(Model(vectorizer, fields, topics, history, heads, {}, policy.sensitive_clearance), unseen)
 
 
@@ -224,15 +225,14 @@ def _read(settings: StartSettings, policy: Policy) -> Dataset | None:
     return resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
 
 
-class _Foretold:
-    """Answers each example by the model made without it; the door asks nothing else of it."""
+class _LeaveOneOut:
+    """Predicts each example by the model made without it; its ticket's id is its position among the examples."""
 
     version = "unsaved"
 
-    def __init__(self, made: Prototypes, policy: Policy, rules: RuleBook, rows: Sequence[LabelledTicket]) -> None:
+    def __init__(self, made: Prototypes, policy: Policy, rules: RuleBook) -> None:
         self.gate, self.policy, self.rules = suggesting(made.model), policy, rules
         self._made = made
-        self._place = {id(row.ticket): place for place, row in enumerate(rows)}
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         return [
@@ -242,7 +242,7 @@ class _Foretold:
         ]  # fmt: skip
 
     def _ranked(self, target: str, ticket: Ticket) -> tuple[Score, ...]:
-        values, labels = self._made.unseen[target][self._place[id(ticket)]], self._made.model.heads[target].labels
+        values, labels = self._made.unseen[target][int(ticket.id)], self._made.model.heads[target].labels
         return tuple(Score(labels[code], float(values[code])) for code in np.argsort(-values, kind="stable"))
 
 
@@ -250,9 +250,13 @@ def _asked(
     made: Prototypes, policy: Policy, rules: RuleBook, rows: Sequence[LabelledTicket]
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Ask about each example without it; return the figures and the record."""
-    triager = Triager(_Foretold(made, policy, rules, rows))
-    answers = ask(triager, rows) if rows else Predictions([], [], {})
-    measured = measure(triager, answers) if rows else NO_FIGURES
+    triager = Triager(_LeaveOneOut(made, policy, rules))
+    if not rows:
+        answers, measured = Predictions([], [], {}), NO_FIGURES
+    else:
+        numbered = [replace(row, ticket=replace(row.ticket, id=str(number))) for number, row in enumerate(rows)]
+        answers = replace(ask(triager, numbered), rows=rows)
+        measured = measure(triager, answers)
     return measured, record_of(triager, answers, measured).to_document()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from training.data.dataset import Dataset, LabelledTicket
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier
 from triage.prediction import TARGETS
+from triage.rules import RuleBook, check_labels, read_rules
 
 MIN_ROWS = 10
 """Rows that a class needs to be learned, and classes of that size (two) that a target needs."""
@@ -108,6 +110,18 @@ def _commonest_groups(dataset: Dataset) -> list[ResolverGroup]:
         name = min(groups, key=lambda group: (-groups[group], group))
         taken.setdefault((name, tier), []).extend([category] if category is not None else [])
     return [ResolverGroup(name, tier, tuple(categories)) for (name, tier), categories in taken.items()]
+
+
+def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBook:
+    """Return the rules of a file, or those given; every label that they name must be the policy's.
+
+    Raises:
+        TriageError: If the file is no rule file, or a rule names a label that the policy lacks.
+    """
+    rules = otherwise if file is None else read_rules(file)
+    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
+    check_labels(rules, known, where=str(file or "rules in use"))
+    return rules
 
 
 def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_ROWS) -> tuple[list[str], dict[str, int]]:

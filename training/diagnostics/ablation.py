@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.bundle import Bundle
 from models.triager import Triager
-from training.data.dataset import Dataset, LabelledTicket
+from training.data.dataset import Dataset
 from training.data.folds import make_folds
 from training.data.split import Split
 from training.diagnostics.extras import Extras
 from training.diagnostics.faithfulness import deletion_test
-from training.ensemble.composition import members_for, rule_label_ids
-from training.ensemble.cross_fit import TrainingFeatures, cross_fit, matrix
-from training.ensemble.model import FittedModel, fit_model, label_ids_of
+from training.ensemble.composition import members_for
+from training.ensemble.cross_fit import cross_fit
+from training.ensemble.model import FittedModel, fit_model, target_data
+from training.ensemble.sample import Sample, labels_of
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.predictions import ask
+from training.terminal import Log, log_step
 from triage.gate import Gate
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
@@ -28,9 +31,7 @@ _FOLDS, _FREEDOM, _LEAST_ROWS = 4, 0.03, 100
 Vectors = NDArray[np.float32]
 
 
-def ablation_of(
-    bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: Callable[[str], object] = lambda _: None
-) -> Extras:
+def ablation_of(bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: Log = log_step) -> Extras:
     """Learn again from growing parts of the training part, and from all of it without each member in turn.
 
     Args:
@@ -38,9 +39,10 @@ def ablation_of(
         dataset: In the policy's own labels.
         split: Rows set aside are measured on, never learned from.
         seed: Of everything that is drawn.
-        log: Told of each step.
+        log: Takes each step in a few words.
     """
     vectors = bundle.encoder.encode([row.ticket.text for row in dataset.rows])
+    sample = Sample.of(dataset.rows, vectors, split.clusters)
     order = np.random.default_rng(seed).permutation(split.train)
     learning: dict[str, list[tuple[float, float]]] = {}
     learned: FittedModel | None = None
@@ -49,15 +51,15 @@ def ablation_of(
         if len(places) < _LEAST_ROWS:
             continue
         log(f"learning from {len(places)} tickets")
-        rows = [dataset.rows[place] for place in places]
-        learned = fit_model(rows, vectors[places], split.clusters[places], bundle.policy, rules=bundle.rules, seed=seed)
+        part = sample.take(places)
+        part = replace(part, labels=labels_of(part.rows))
+        learned = fit_model(part, bundle.policy, rules=bundle.rules, seed=seed)
         for target, accuracy in _measured(bundle, learned, dataset, split.test).items():
             learning.setdefault(target, []).append((float(len(places)), accuracy))
     if learned is None:
         return Extras({}, {})
     log("leaving out one part at a time")
-    rows = [dataset.rows[place] for place in split.train]
-    ablation = {target: _ablation(learned, target, rows, split, seed) for target in learned.heads}
+    ablation = {target: _ablation(learned, target, seed) for target in learned.heads}
     log("deleting the words that explanations name")
     candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
     return Extras(
@@ -71,22 +73,14 @@ def _measured(bundle: Bundle, learned: FittedModel, dataset: Dataset, test: NDAr
     return {target: float(np.mean(found.correct)) for target, found in answers.targets.items()}
 
 
-def _ablation(
-    learned: FittedModel, target: str, rows: Sequence[LabelledTicket], split: Split, seed: int
-) -> dict[str, float]:
-    """Return cross-fitted accuracy with all members, and without each."""
-    model, seen = learned.model, learned.features
-    columns = model.vectorizer.size + len(model.fields.names)
-    training_features = TrainingFeatures(matrix(seen.sparse, columns), *seen[1:])
-    labels = learned.heads[target].head.labels
-    label_ids = label_ids_of(rows, target, labels).astype(np.int64)
-    folds = make_folds(split.clusters[split.train], label_ids, _FOLDS, seed)
-    rule_labels = rule_label_ids(model.rules, target, labels)
-    names = members_for(len(rows), rule_labels)[0]
-    scores = cross_fit(
-        training_features, label_ids, len(labels), folds, names=names, beside=(), rule_labels=rule_labels,
-        hyper_parameters=learned.heads[target].hyper_parameters, seed=seed,
-    ).scores  # fmt: skip
+def _ablation(learned: FittedModel, target: str, seed: int) -> dict[str, float]:
+    """Return cross-fitted accuracy with all estimators, and without each."""
+    data = target_data(learned.sample, target, learned.features, learned.model.rules)
+    label_ids = data.label_ids
+    folds = make_folds(learned.sample.groups, label_ids, _FOLDS, seed)
+    names = members_for(len(label_ids), data.rule_labels)[0]
+    hyper_parameters = learned.heads[target].hyper_parameters
+    scores = cross_fit(data, folds, names=names, baselines=(), hyper_parameters=hyper_parameters).scores
     found = {"nothing": _stacked_accuracy(scores, names, label_ids, folds)}
     for left_out in names:
         kept = tuple(name for name in names if name != left_out)

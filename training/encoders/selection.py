@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
-from training.data.dataset import LabelledTicket
 from training.data.folds import make_folds
 from training.encoders.finetune import adapt
 from training.encoders.onnx_export import export, resolve_encoder
 from training.encoders.schedule import TrainingBudget
 from training.ensemble.calibration import losses_of
-from training.ensemble.model import FittedModel, label_ids_of
+from training.ensemble.model import FittedModel
+from training.ensemble.sample import Sample
+from training.terminal import Log
 from triage.errors import EncoderUnavailable, InvalidRequest
 
 KEPT_SHARE, KEPT_ROWS = 0.2, 6000
@@ -31,8 +32,6 @@ LEAST_ROWS = 200
 CONFIDENCE = 0.99
 """Probability with which the adapted encoder must be the better one to be kept."""
 
-Log = Callable[[str], object]
-
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -41,17 +40,17 @@ class FineTuned:
     Attributes:
         encoder: As it will serve: the vectors of the encoder as it was, then those of the adapted one.
         files: Its directory.
-        seen: Whether adaptation saw a row, for all rows of the data.
-        kept: Whether a row was kept back for what is fitted on scores, for all rows of the data.
-        plain: Length of the first half of a vector.
+        seen: Tickets that it was tuned on, by their `Sample.index`.
+        kept: Tickets kept back for what is fitted on scores, by their `Sample.index`.
+        base_dim: Length of the leading part of a vector, which is that of the encoder as it was.
         facts: For the manifest.
     """
 
     encoder: OnnxEncoder
     files: Path
-    seen: NDArray[np.bool_]
-    kept: NDArray[np.bool_]
-    plain: int
+    seen: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    base_dim: int
     facts: Mapping[str, Any]
 
 
@@ -114,17 +113,7 @@ def refuse_not_tunable(name: str, *, given: bool = False) -> str:
 
 
 def fine_tune_encoder(
-    name: str,
-    rows: Sequence[LabelledTicket],
-    vectors: NDArray[np.float32],
-    groups: NDArray[np.int64],
-    places: NDArray[np.int64],
-    labels: Mapping[str, tuple[str, ...]],
-    training_budget: TrainingBudget,
-    folder: Path,
-    *,
-    seed: int = 0,
-    log: Log,
+    name: str, sample: Sample, training_budget: TrainingBudget, folder: Path, *, seed: int = 0, log: Log
 ) -> FineTuned | None:
     """Adapt an encoder to most of the rows to learn from, and export it beside the one that it was.
 
@@ -134,11 +123,7 @@ def fine_tune_encoder(
 
     Args:
         name: Of the encoder, or its folder.
-        rows: All rows of the data.
-        vectors: Their vectors by the encoder as it is.
-        groups: Which rows belong together: they are seen or kept back together.
-        places: Rows to learn from that nothing else is to be measured on.
-        labels: By target.
+        sample: Tickets to learn from that nothing else is to be measured on, with vectors by the encoder as it is.
         training_budget: How much is done.
         folder: Where the export goes; absent.
         seed: Of everything that is drawn.
@@ -147,26 +132,22 @@ def fine_tune_encoder(
     Returns:
         None where the rows are too few, or where the adapted encoder does not export faithfully.
     """
-    if len(places) < LEAST_ROWS or len(np.unique(groups[places])) < 5:
-        log(f"adaptation is not tried: {len(places)} tickets to learn from, {LEAST_ROWS} of 5 groups are needed")
+    if len(sample) < LEAST_ROWS or len(np.unique(sample.groups)) < 5:
+        log(f"adaptation is not tried: {len(sample)} tickets to learn from, {LEAST_ROWS} of 5 groups are needed")
         return None
-    label_ids = {target: label_ids_of(rows, target, names).astype(np.int64) for target, names in labels.items()}
-    first = next(iter(label_ids.values()))
-    count = max(round(1 / KEPT_SHARE), int(np.ceil(len(places) / KEPT_ROWS)))
-    back = make_folds(groups[places], first[places], count, seed + 2) == 0
-    seen, kept = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
-    seen[places[~back]], kept[places[back]] = True, True
-    chosen = np.flatnonzero(seen)
+    count = max(round(1 / KEPT_SHARE), int(np.ceil(len(sample) / KEPT_ROWS)))
+    back = make_folds(sample.groups, sample.label_ids(next(iter(sample.labels))), count, seed + 2) == 0
+    chosen, kept = sample.take(np.flatnonzero(~back)), sample.index[back]
     limit = (
         f"{training_budget.minutes:g} minutes" if training_budget.steps is None else f"{training_budget.steps} steps"
     )
-    log(f"adapting the encoder to {len(chosen)} tickets, {kept.sum()} kept back from it; at most {limit}")
+    log(f"adapting the encoder to {len(chosen)} tickets, {len(kept)} kept back from it; at most {limit}")
     plain, tuned = (SentenceTransformerEncoder(refuse_not_tunable(name), device="cpu") for _ in range(2))
     facts = adapt(
         tuned.model,
-        [rows[int(place)].ticket.text for place in chosen],
-        {target: values[chosen] for target, values in label_ids.items()},
-        vectors[chosen],
+        [row.ticket.text for row in chosen.rows],
+        {target: chosen.label_ids(target) for target in chosen.labels},
+        chosen.vectors,
         training_budget,
         seed=seed,
     )
@@ -177,7 +158,8 @@ def fine_tune_encoder(
     except EncoderUnavailable as error:
         log(f"adaptation is not kept: {error}")
         return None
-    return FineTuned(OnnxEncoder(folder), folder, seen, kept, plain.dim, {**facts, "kept_back": int(kept.sum())})
+    facts = {**facts, "kept_back": len(kept)}
+    return FineTuned(OnnxEncoder(folder), folder, seen=chosen.index, kept=kept, base_dim=plain.dim, facts=facts)
 
 
 def is_fine_tuned(folder: Path) -> bool:
@@ -190,28 +172,22 @@ def _mark(folder: Path) -> None:
     (folder / ONNX_FILES[0]).write_text(json.dumps({**facts, "adapted": True}, indent=1), "utf-8")
 
 
-def compare_encoders(
-    plain: FittedModel, adapted: FittedModel, rows: Sequence[LabelledTicket], groups: NDArray[np.int64]
-) -> EncoderComparison:
-    """Compare two models learned from the same rows, where both believed without having seen.
+def compare_encoders(plain: FittedModel, adapted: FittedModel) -> EncoderComparison:
+    """Compare two models fitted to the same rows, on those whose probabilities are cross-fitted in both.
 
     The difference of log losses is tested with errors clustered by unit: near-duplicates, or an organisation's
     tickets, count as one observation each (Liang and Zeger 1986).
 
     Args:
         plain: Around the encoder as it was.
-        adapted: Around the adapted one; its judged rows are compared.
-        rows: What both learned from.
-        groups: Which rows belong together.
+        adapted: Around the adapted one; its out-of-fold rows are compared.
     """
     out_of_fold = adapted.out_of_fold
     total = {"plain": np.zeros(len(out_of_fold)), "adapted": np.zeros(len(out_of_fold))}
     known = np.zeros(len(out_of_fold), dtype=bool)
     accuracy: dict[str, dict[str, float]] = {}
-    for target, fitted in adapted.heads.items():
-        label_ids = label_ids_of([rows[int(place)] for place in out_of_fold], target, fitted.head.labels).astype(
-            np.int64
-        )
+    for target in adapted.heads:
+        label_ids = adapted.sample.label_ids(target)[out_of_fold]
         mine = np.flatnonzero(label_ids >= 0)
         known[mine] = True
         accuracy[target] = {}
@@ -225,7 +201,7 @@ def compare_encoders(
         log_loss={side: round(float(values[known].mean()), 5) for side, values in total.items()},
         accuracy=accuracy,
         gain=round(float(gains.mean()), 5),
-        gain_at_least=round(_at_least(gains, groups[out_of_fold[known]]), 5),
+        gain_at_least=round(_at_least(gains, adapted.sample.groups[out_of_fold[known]]), 5),
     )
 
 
@@ -240,8 +216,6 @@ def _at_least(gains: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     return float(gains.mean() - student.ppf(CONFIDENCE, count - 1) * error)
 
 
-def fine_tuning_facts(adapted: FineTuned | None, verdict: EncoderComparison | None) -> dict[str, Any]:
-    """Return what the manifest says of an adaptation that was asked for."""
-    if adapted is None or verdict is None:
-        return {"kept": False}
+def fine_tuning_facts(adapted: FineTuned, verdict: EncoderComparison) -> dict[str, Any]:
+    """Return what the manifest says of an adaptation that was tried."""
     return {"kept": verdict.wins, **adapted.facts, "confidence": CONFIDENCE, **vars(verdict)}

@@ -16,6 +16,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
+from models.features.features import Features
+from models.features.vectorizer import SparseRows
 from models.heads.base_estimators import FLOOR, Estimator, KernelEstimator, LinearEstimator, MlpEstimator, kernel_values
 
 EMBEDDING_WEIGHT = 1.0
@@ -40,13 +42,17 @@ class HyperParameters:
         lexical: C of the lexical support vector machine.
         hybrid: C of the hybrid one.
         tolerance: Where the solvers stop.
-        balanced: Whether the hybrid counts every label alike instead of every row, which gives rare ones a voice.
+        balanced: Whether the hybrid counts every label alike instead of every row, which lets rare labels win.
+        seed: Of estimators that shuffle.
+        jobs: Processes; None takes one per core where that pays.
     """
 
     lexical: float = 0.3
     hybrid: float = 0.3
     tolerance: float = 0.1
     balanced: bool = False
+    seed: int = 0
+    jobs: int | None = None
 
 
 DEFAULT_HYPER_PARAMETERS = HyperParameters()
@@ -54,95 +60,75 @@ DEFAULT_HYPER_PARAMETERS = HyperParameters()
 
 def fit_estimator(
     name: str,
-    sparse: Any,
-    topics: NDArray[np.float32],
-    dense: NDArray[np.float32],
+    features: Features,
     label_ids: NDArray[np.int64],
     classes: int,
-    weights: NDArray[np.float64],
     hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS,
-    seed: int = 0,
 ) -> Estimator:
-    """Fit a member that has weights.
+    """Fit an estimator that has weights.
 
     Args:
         name: ``lexical`` (words and fields), ``hybrid`` (these and the embedding), ``network`` (topics and the
             embedding), ``kernel`` (the same), ``embedding``, or ``adapted`` (an embedding adapted to the labels).
-        sparse: Lexical and field columns of n rows, a SciPy matrix.
-        topics: Of shape [n, topics].
-        dense: Embeddings of shape [n, dim].
-        label_ids: Label codes of shape [n], none negative.
+        features: Of n rows.
+        label_ids: int64 of shape [n], none negative.
         classes: Number of labels.
-        weights: How much each row counts.
-        hyper_parameters: How freely it may fit.
-        seed: Of solvers that shuffle.
+        hyper_parameters: Of the estimators.
     """
+    dense, seed = features.dense, hyper_parameters.seed
     if len(np.unique(label_ids)) < 2:
-        return _constant(name, sparse.shape[1], dense.shape[1], label_ids, classes)
+        return _constant(name, features, label_ids, classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose: the stack weighs what comes out
         if name == "network":
-            return _network(name, np.hstack([topics, dense]), label_ids, classes, weights, seed)
+            return _network(np.hstack([features.topics, dense]), label_ids, classes, seed)
         if name == "kernel":
-            return _kernel(name, np.hstack([topics, dense]), label_ids, classes, weights, seed)
+            return _kernel(np.hstack([features.topics, dense]), label_ids, classes, seed)
         if name == "embedding":
-            return _logistic(name, dense, label_ids, classes, weights)
+            return _logistic(dense, label_ids, classes)
         if name == "adapted":
-            return _on_adapted(name, dense, label_ids, classes, weights)
-        block = sparse
+            return _on_adapted(dense, label_ids, classes)
+        block = csr_matrix(features.sparse)
         if name == "hybrid":
             block = sp.hstack([block, sp.csr_matrix(dense * EMBEDDING_WEIGHT)], format="csr")
-            weights = _balanced(label_ids, weights) if hyper_parameters.balanced else weights
         model = LinearSVC(
-            C=getattr(hyper_parameters, name), tol=hyper_parameters.tolerance, random_state=seed, max_iter=300
-        )
-        model.fit(block.astype(np.float64), label_ids, sample_weight=weights)
+            C=getattr(hyper_parameters, name), tol=hyper_parameters.tolerance, random_state=seed, max_iter=300,
+            class_weight="balanced" if name == "hybrid" and hyper_parameters.balanced else None,
+        )  # fmt: skip
+        model.fit(block.astype(np.float64), label_ids)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
     if name == "lexical":
         return LinearEstimator(name, intercept, coefficients, None)
-    columns = sparse.shape[1]
+    columns = features.sparse.width
     return LinearEstimator(
         name, intercept, coefficients[:columns], coefficients[columns:] * np.float32(EMBEDDING_WEIGHT)
     )
 
 
-def _balanced(label_ids: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale weights such that every label counts the same, and all together as much as before."""
-    _, place = np.unique(label_ids, return_inverse=True)
-    counts = np.bincount(place, weights)
-    return np.asarray(weights * weights.sum() / (len(counts) * counts[place]))
+def csr_matrix(rows: SparseRows) -> sp.csr_matrix:
+    """Return sparse rows as a SciPy matrix, float32 of shape [n, width]."""
+    return sp.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows.starts) - 1, rows.width))
 
 
-def _logistic(
-    name: str, dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
-) -> LinearEstimator:
+def _logistic(dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int) -> LinearEstimator:
     """Fit a logistic regression on whitened embeddings, and unfold the whitening into its weights."""
     mean, white = _whitening(dense)
     freedom = _LOGISTIC["freely" if len(label_ids) > _MANY_ROWS else "tightly"]
     model = LogisticRegression(C=freedom, max_iter=_LOGISTIC_STEPS, tol=1e-4)
-    model.fit((dense - mean) @ white, label_ids, sample_weight=weights)
+    model.fit((dense - mean) @ white, label_ids)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
     unfolded = np.ascontiguousarray(white @ coefficients)
-    return LinearEstimator(name, intercept - mean @ unfolded, None, unfolded)
+    return LinearEstimator("embedding", intercept - mean @ unfolded, None, unfolded)
 
 
-def _on_adapted(
-    name: str, dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
-) -> LinearEstimator:
+def _on_adapted(dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int) -> LinearEstimator:
     """Fit a logistic regression on an embedding that was made for one, as the head was that it was adapted with."""
-    model = LogisticRegression(C=_ON_ADAPTED, max_iter=_ADAPTED_STEPS).fit(dense, label_ids, sample_weight=weights)
+    model = LogisticRegression(C=_ON_ADAPTED, max_iter=_ADAPTED_STEPS).fit(dense, label_ids)
     coefficients, intercept = _per_label(model.coef_, model.intercept_, model.classes_, classes)
-    return LinearEstimator(name, intercept, None, coefficients)
+    return LinearEstimator("adapted", intercept, None, coefficients)
 
 
-def _network(
-    name: str,
-    inputs: NDArray[np.float32],
-    label_ids: NDArray[np.int64],
-    classes: int,
-    weights: NDArray[np.float64],
-    seed: int,
-) -> MlpEstimator:
+def _network(inputs: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, seed: int) -> MlpEstimator:
     """Fit a network with one hidden layer, for a fixed number of rounds, and unfold the scaling into its weights.
 
     It sees what no linear member does: that a word means one thing beside this topic and another beside that.
@@ -155,11 +141,11 @@ def _network(
         n_iter_no_change=rounds, random_state=seed,
     )  # fmt: skip
     with threadpool_limits(1):  # sums come out the same whatever else runs on the machine
-        model.fit((inputs - mean) / spread, label_ids, sample_weight=weights)
+        model.fit((inputs - mean) / spread, label_ids)
     inward = model.coefs_[0] / spread[:, None]
     outward, intercept = _per_label(model.coefs_[1].T, model.intercepts_[1], model.classes_, classes)
     return MlpEstimator(
-        name,
+        "network",
         inward.astype(np.float32),
         (model.intercepts_[0] - mean @ inward).astype(np.float32),
         outward,
@@ -167,23 +153,16 @@ def _network(
     )
 
 
-def _kernel(
-    name: str,
-    inputs: NDArray[np.float32],
-    label_ids: NDArray[np.int64],
-    classes: int,
-    weights: NDArray[np.float64],
-    seed: int,
-) -> KernelEstimator:
+def _kernel(inputs: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int, seed: int) -> KernelEstimator:
     """Fit a kernel ridge regression on some rows as centres (Nyström; Williams and Seeger 2001), in closed form."""
     count = len(label_ids)
     chosen = np.arange(count)
     if count > _CENTRES:
         chosen = np.sort(np.random.default_rng(seed).choice(count, _CENTRES, replace=False))
     centres = np.ascontiguousarray(inputs[chosen])
-    present = np.flatnonzero(np.bincount(label_ids, weights, minlength=classes) > 0)
+    present = np.unique(label_ids)
     truth = (label_ids[:, None] == present).astype(np.float64)
-    shares = np.average(truth, axis=0, weights=weights)
+    shares = truth.mean(axis=0)
     square = _RIDGE * kernel_values(centres, centres).astype(np.float64)
     square[np.diag_indices(len(chosen))] += _ROUNDING * count
     towards = np.zeros((len(chosen), len(present)))
@@ -191,21 +170,21 @@ def _kernel(
         for start in range(0, count, _BLOCK):
             mine = slice(start, start + _BLOCK)
             hybrid_near = kernel_values(inputs[mine], centres).astype(np.float64)
-            weighed = hybrid_near.T * weights[mine]
-            square += weighed @ hybrid_near
-            towards += weighed @ (truth[mine] - shares)
+            square += hybrid_near.T @ hybrid_near
+            towards += hybrid_near.T @ (truth[mine] - shares)
         found = solve(square, towards, assume_a="pos", overwrite_a=True)
     table = np.zeros((len(chosen), classes), dtype=np.float32)
     table[:, present] = found
     intercept = np.full(classes, -1.0, dtype=np.float32)
     intercept[present] = shares
-    return KernelEstimator(name, centres, table, intercept)
+    return KernelEstimator("kernel", centres, table, intercept)
 
 
-def _constant(name: str, columns: int, dim: int, label_ids: NDArray[np.int64], classes: int) -> Estimator:
+def _constant(name: str, features: Features, label_ids: NDArray[np.int64], classes: int) -> Estimator:
     """Return a member that says the only label it was shown: a fold of few groups may hold no other."""
     intercept = np.where(np.isin(np.arange(classes), label_ids), 1.0, -1.0).astype(np.float32)
-    sparse, dense = (np.zeros((rows, classes), dtype=np.float32) for rows in (columns, dim))
+    sparse = np.zeros((features.sparse.width, classes), dtype=np.float32)
+    dense = np.zeros((features.dense.shape[1], classes), dtype=np.float32)
     no_words = name in ("embedding", "adapted", "network", "kernel")
     return LinearEstimator(name, intercept, None if no_words else sparse, None if name == "lexical" else dense)
 

@@ -15,12 +15,11 @@ from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head, Probabilities, Stacking, softmax, stacked
 from training.data.folds import SEEN, left_out
 from training.ensemble.calibration import brier, choose_calibrator, log_loss
-from training.ensemble.composition import MANY_ROWS, MEMBERS, members_for, rule_label_ids
-from training.ensemble.cross_fit import CrossFit, TrainingFeatures, cross_fit
+from training.ensemble.composition import MEMBERS, members_for
+from training.ensemble.cross_fit import CrossFit, TargetData, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.metrics import ece
-from triage.rules import NO_RULES, RuleBook
 
 _MANY_LABELS = 40
 _ROWS_TO_CHOOSE_ON, _WHERE_MANY_LABELS = 20_000, 8000
@@ -70,38 +69,25 @@ class FittedHead:
 
 def fit_head(
     target: str,
-    labels: tuple[str, ...],
-    label_ids: NDArray[np.int64],
-    training_features: TrainingFeatures,
+    data: TargetData,
     folds: NDArray[np.int64],
+    hyper_parameters: HyperParameters,
     *,
     category: Probabilities | None = None,
-    rules: RuleBook = NO_RULES,
-    hyper_parameters: HyperParameters | None = None,
-    seed: int = 0,
-    jobs: int | None = None,
 ) -> FittedHead:
     """Fit a head: members cross-fitted, combination and calibration chosen by log loss on rows that neither had seen.
 
     Args:
         target: ``tier`` or ``category``.
-        labels: Learnable labels; codes count in them.
-        label_ids: Label code by row, negative where there is none to learn.
-        training_features: Features of all rows.
-        folds: Fold by row; nothing crosses them. From rows marked `SEEN` the members learn, and nothing else does:
-            what they score there is no evidence.
-        category: Cross-fitted beliefs of the category head, which the tier may read.
-        rules: The written rules that `training_features` knows the fitting ones of.
-        hyper_parameters: How freely members may fit; None goes by the number of rows.
-        seed: Of solvers that shuffle.
-        jobs: Processes; None takes one per core where that pays.
+        data: Features and labels of n rows.
+        folds: Fold by row, int64 of shape [n]; nothing crosses them. From rows marked `SEEN` the estimators learn, and
+            nothing else does: what they score there is no evidence.
+        hyper_parameters: Of the estimators.
+        category: Cross-fitted probabilities of the category head, which the tier may read.
     """
-    rule_labels = rule_label_ids(rules, target, labels)
-    names, beside = members_for(len(label_ids), rule_labels, adapted=training_features.plain is not None)
-    estimators = cross_fit(
-        training_features, label_ids, len(labels), folds, names=names, beside=beside, rule_labels=rule_labels,
-        hyper_parameters=hyper_parameters or HyperParameters(balanced=len(label_ids) < MANY_ROWS), seed=seed, jobs=jobs,
-    )  # fmt: skip
+    label_ids, labels, seed = data.label_ids, data.labels, hyper_parameters.seed
+    names, baselines = members_for(len(label_ids), data.rule_labels, adapted=data.base_dim is not None)
+    estimators = cross_fit(data, folds, names=names, baselines=baselines, hyper_parameters=hyper_parameters)
     known = np.flatnonzero((label_ids >= 0) & (folds != SEEN))
     losses = _compare(_candidates(names, category is not None), estimators, category, label_ids, folds, known, seed)
     stacking_config = min(losses, key=lambda one: (round(losses[one], 4), one.freedom, len(one.estimators)))
@@ -116,7 +102,7 @@ def fit_head(
         _combined(stacking_config, estimators, category, label_ids, known),
         calibrator,
         stacking_config.reads_category,
-        beside=estimators.beside,
+        beside=estimators.baselines,
     )
     facts: dict[str, Any] = {
         "recipe": stacking_config.name,
@@ -130,7 +116,7 @@ def fit_head(
         "brier": {"before": brier(softmax(logits[known]), label_ids[known])},
     }
     facts |= figures_of(calibrated, label_ids[known], facts)
-    return FittedHead(head, stacking_config, estimators.hyper_parameters, probabilities, facts)
+    return FittedHead(head, stacking_config, hyper_parameters, probabilities, facts)
 
 
 def figures_of(probabilities: Probabilities, label_ids: NDArray[np.int64], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,22 +132,11 @@ def _ece(probabilities: Probabilities, label_ids: NDArray[np.int64]) -> float:
     return round(ece(probabilities.argmax(axis=1) == label_ids, probabilities.max(axis=1)), 5)
 
 
-def refit_head(
-    fitted: FittedHead,
-    label_ids: NDArray[np.int64],
-    training_features: TrainingFeatures,
-    *,
-    seed: int = 0,
-    jobs: int | None = None,
-) -> Head:
-    """Fit the members of a head anew on more rows; baselines, and how members are combined and calibrated, stay."""
+def refit_head(fitted: FittedHead, data: TargetData) -> Head:
+    """Fit the estimators of a head anew on more rows; baselines, stacking and calibration stay as they were."""
     steady = {estimator.name: estimator for estimator in fitted.head.estimators if isinstance(estimator, RuleEstimator)}
     names = tuple(estimator.name for estimator in fitted.head.estimators if estimator.name not in steady)
-    estimators = cross_fit(
-        training_features, label_ids, len(fitted.head.labels), None, names=names, beside=(),
-        hyper_parameters=fitted.hyper_parameters, seed=seed,
-        jobs=jobs,
-    )  # fmt: skip
+    estimators = cross_fit(data, None, names=names, baselines=(), hyper_parameters=fitted.hyper_parameters)
     again = {estimator.name: estimator for estimator in estimators.estimators} | steady
     return replace(fitted.head, estimators=tuple(again[estimator.name] for estimator in fitted.head.estimators))
 

@@ -95,7 +95,11 @@ def _line(
     return {"name": rule.name, "kind": str(rule.kind), "targets": targets}
 
 
-def precisions(lines: Sequence[dict[str, Any]], least: int = 1) -> dict[str, dict[str, float]]:
+LEAST_ROWS = 5
+"""Tickets that a rule must have spoken on for its precision to be worth stating."""
+
+
+def precisions(lines: Sequence[dict[str, Any]], least: int = LEAST_ROWS) -> dict[str, dict[str, float]]:
     """Return per rule name and target the measured precision, as `RuleBook.measured` takes it.
 
     Args:
