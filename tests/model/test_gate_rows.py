@@ -10,6 +10,8 @@ import pytest
 
 from models.encoder import Encoder
 from training import pipeline
+from training.ensemble.model import fit_model
+from training.gate.gate import calibration_scores_of
 from training.task import TrainSettings
 
 
@@ -22,7 +24,6 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
 ) -> None:
     combined: set[str] = set()
     out_of_fold: list[set[str]] = []
-    fit_model, calibration_scores_of = pipeline.fit_model, pipeline.calibration_scores_of
 
     def noted_fit(sample: Any, *arguments: Any, **options: Any) -> Any:
         combined.update(row.ticket.id for row in sample.rows)
