@@ -12,7 +12,7 @@ export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install hooks lock run stop quick test coverage check bench clean
+.PHONY: help install hooks lock run stop quick test coverage check docs bench clean
 
 help:  ## List the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,10 @@ check: $(STAMP)  ## Lint, spelling, types, import contracts, and what is generat
 	@$(BIN)/lint-imports
 	@$(BIN)/python -P scripts/architecture.py --check
 	@$(BIN)/python -P scripts/lock.py --check
+
+docs: $(STAMP)  ## Build the documentation in site/; a broken link is an error
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@! grep -rlE '(src|data-src)="https?://|<link[^>]+stylesheet[^>]+https?://' site --include=*.html || { echo "make: these pages load something from elsewhere" >&2; exit 1; }
 
 bench: $(STAMP)  ## Measure quality and load (long)
 	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python -P $$driver; done
