@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from models.home import DEFAULT_MODEL, triage_home
-from triage.errors import BundleNotFound, InvalidRequest
+from models.regular_file import read_regular_file
+from triage.errors import AliasUnreadable, BundleNotFound, InvalidRequest
 
 CHAMPION = "champion"
+MAX_ALIAS_BYTES = 4 << 20
+"""A history of some 30,000 promotions; what is larger is no alias file."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -79,12 +82,22 @@ class LocalModelStore:
         return {path.stem: self.history(path.stem)[-1] for path in sorted(self.root.glob("*.alias"))}
 
     def history(self, alias: str) -> list[AliasEntry]:
-        """Return what an alias has pointed to, oldest first; empty where the alias does not exist."""
+        """Return what an alias has pointed to, oldest first; empty where the alias does not exist.
+
+        Raises:
+            AliasUnreadable: If the alias file is damaged, or is no plain file.
+        """
+        file = self._alias_file(alias)
         try:
-            rows = json.loads(self._alias_file(alias).read_text("utf-8"))
+            rows = json.loads(read_regular_file(file, MAX_ALIAS_BYTES))
+            entries = [AliasEntry(**row) for row in rows]
         except FileNotFoundError:
             return []
-        return [AliasEntry(**row) for row in rows]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise _unreadable(file, self.name, alias) from error
+        if not entries or not all(_is_sound(entry) for entry in entries):
+            raise _unreadable(file, self.name, alias)
+        return entries
 
     def resolve(self, alias: str) -> Path:
         """Return the bundle directory that an alias points to.
@@ -151,6 +164,18 @@ def parse_reference(reference: str) -> tuple[str, str]:
     if not at:
         raise InvalidRequest(f"{reference!r} is not NAME@ALIAS: write for example {DEFAULT_MODEL}@{CHAMPION}")
     return _checked(name, "model name"), _checked(alias, "alias")
+
+
+def _is_sound(entry: AliasEntry) -> bool:
+    """Say whether an entry of an alias file has text in every field, and a version that can be a folder's name."""
+    return all(isinstance(value, str) for value in vars(entry).values()) and bool(_NAME.fullmatch(entry.version))
+
+
+def _unreadable(file: Path, name: str, alias: str) -> AliasUnreadable:
+    return AliasUnreadable(
+        f"the alias file {str(file)!r} is damaged: remove it and point the alias anew with "
+        f"triage promote {name} VERSION --alias {alias}, or restore it from a backup"
+    )
 
 
 def _checked(text: str, what: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.atomic_write import json_bytes
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle, save_bundle
+from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.model import Model

@@ -125,6 +125,10 @@ class BundleNotFound(BundleError):
     """There is no bundle at that path."""
 
 
+class AliasUnreadable(BundleError):
+    """The file that says which bundle an alias points to is damaged."""
+
+
 class BundleTampered(BundleError):
     """A file of the bundle is missing, added, or differs from what the manifest lists."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import structlog
 
 from api.settings import Settings
 from models.bundle.bundle import load_bundle
+from models.bundle.manifest import fingerprint
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
@@ -82,16 +82,7 @@ class DirectorySource:
 
     def pointers(self) -> list[Pointer]:
         """Look at the manifest."""
-        return [Pointer(self._path, mark=_mark_of(self._path))]
-
-
-def _mark_of(bundle: Path) -> str:
-    try:
-        return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
-    except OSError as error:
-        raise BundleNotFound(
-            f"no bundle in {str(bundle)!r}: manifest.json: {error.strerror}; name a directory that triage train wrote"
-        ) from error
+        return [Pointer(self._path, mark=fingerprint(self._path))]
 
 
 class ModelHolder:

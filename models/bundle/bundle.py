@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.atomic_write import json_bytes, npy_array, npy_bytes
+from models.bundle.codecs import json_bytes, npy_array, npy_bytes
 from models.bundle.manifest import Manifest, audit, read_manifest, write_directory
 from models.bundle.serialisation import pack_model, unpack_model
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.atomic_write import Array, array_of
+from models.bundle.codecs import Array, array_of
 from models.heads.base_estimators import (
     Estimator,
     KernelEstimator,

@@ -7,12 +7,12 @@ import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from models.regular_file import read_regular_file
 from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
 
 FORMAT = 2
@@ -124,18 +124,7 @@ def read_manifest(directory: Path, expected_digest: str | None = None) -> Manife
         BundleTampered: If the manifest was altered or lists what no bundle holds.
         BundleMismatch: If it has another format than this code reads.
     """
-    if not directory.is_dir():
-        raise BundleNotFound(f"no bundle in {str(directory)!r}: not a directory; name one that triage train wrote")
-    try:
-        manifest = json.loads(_read(directory / MANIFEST, MAX_MANIFEST_BYTES))
-    except FileNotFoundError as error:
-        raise BundleNotFound(
-            f"no bundle in {str(directory)!r}: it has no {MANIFEST}; name a directory that triage train wrote"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise _tampered(directory, f"{MANIFEST} is not JSON") from error
-    if not isinstance(manifest, dict):
-        raise _tampered(directory, f"{MANIFEST} is not a table")
+    manifest = _parsed(directory)
     if manifest.get("format") != FORMAT:
         raise BundleMismatch(
             f"bundle {directory.name!r} has format {str(manifest.get('format'))[:20]!r}: "
@@ -147,6 +136,39 @@ def read_manifest(directory: Path, expected_digest: str | None = None) -> Manife
     if expected_digest is not None and manifest["digest"] != expected_digest:
         raise _tampered(directory, f"digest is {manifest['digest'][:12]}, not {expected_digest[:12]}")
     return manifest
+
+
+def _parsed(directory: Path) -> Manifest:
+    if not directory.is_dir():
+        raise BundleNotFound(f"no bundle in {str(directory)!r}: not a directory; name one that triage train wrote")
+    try:
+        manifest = json.loads(read_regular_file(directory / MANIFEST, MAX_MANIFEST_BYTES))
+    except FileNotFoundError as error:
+        raise BundleNotFound(
+            f"no bundle in {str(directory)!r}: it has no {MANIFEST}; name a directory that triage train wrote"
+        ) from error
+    except OSError as error:
+        raise _tampered(directory, f"{MANIFEST} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _tampered(directory, f"{MANIFEST} is not JSON") from error
+    if not isinstance(manifest, dict):
+        raise _tampered(directory, f"{MANIFEST} is not a table")
+    return manifest
+
+
+def fingerprint(directory: Path) -> str:
+    """Return the SHA-256 of a bundle's manifest as it lies on the disk, by which another bundle in its place is seen.
+
+    Raises:
+        BundleNotFound: If there is no manifest, or it is no plain file of a manifest's size.
+    """
+    try:
+        return hashlib.sha256(read_regular_file(directory / MANIFEST, MAX_MANIFEST_BYTES)).hexdigest()
+    except OSError as error:
+        raise BundleNotFound(
+            f"no bundle in {str(directory)!r}: {MANIFEST}: {error.strerror or error}; name a directory that "
+            "triage train wrote"
+        ) from error
 
 
 def _check_listing(directory: Path, manifest: Mapping[str, Any]) -> None:
@@ -203,27 +225,12 @@ def audit(directory: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _checked(directory: Path, name: str, entry: Mapping[str, Any]) -> bytes:
     try:
-        content = _read(directory / name, entry["bytes"])
+        content = read_regular_file(directory / name, entry["bytes"])
     except (OSError, ValueError) as error:
         raise _tampered(directory, f"{name} is not what the manifest lists") from error
     if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise _tampered(directory, f"{name} is not what the manifest lists")
     return content
-
-
-def _open(path: Path) -> int:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(f"{path.name} is no plain file")
-    return handle
-
-
-def _read(path: Path, most: int) -> bytes:
-    with os.fdopen(_open(path), "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > most:
-            raise ValueError(f"{path.name} is larger than {most} bytes")
-        return stream.read(most + 1)
 
 
 def _tampered(directory: Path, what: str) -> BundleTampered:

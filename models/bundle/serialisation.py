@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.atomic_write import array_of, json_bytes, npy_bytes
+from models.bundle.codecs import array_of, json_bytes, npy_bytes
 from models.bundle.head_serialisation import Widths, head_arrays, head_facts, head_of
 from models.features.features import Fields
 from models.features.lsa import LsaProjection

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.atomic_write import json_bytes
 from models.bundle.bundle import ENCODER_FOLDER, Bundle, load_bundle, save_bundle
+from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import sparse_features
