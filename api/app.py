@@ -11,17 +11,21 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from api.helpdesks.config import load_desks
+from api.deps import Parts
+from api.helpdesks.config import load_helpdesks
 from api.helpdesks.outbound import UpdateSender
+from api.helpdesks.receiver import WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.maintenance.retention_job import RetentionJob
 from api.routes import decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
+from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.security.auth import Access, deny_by_default
-from api.security.rate_limit import Limiter, open_limiter
+from api.security.rate_limit import Limiter
 from api.settings import Settings
+from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
 
@@ -37,54 +41,53 @@ _ROUTERS: tuple[APIRouter, ...] = (
     pages.router,
     pages.assets,
     session.router,
+    session.pages,
     docs.router,
 )
 
 
-def create_app(settings: Settings, repository: Repository | None = None) -> FastAPI:
+def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     """Build the service.
 
     Args:
         settings: Everything an operator may choose.
-        repository: The store; opened from the settings where not given.
+        store: Where decisions are kept; opened from the settings, and closed in the end, where not given.
 
     Raises:
-        TriageError: If the store, the policy or the rules cannot be used.
+        TriageError: If the store, the policy, the rules or the file of helpdesks cannot be used.
     """
-    store = repository or open_repository(settings.home, settings.store_url, redact=settings.redact_stored)
-    service = Service(settings, store, Metrics())
-
-    desks = load_desks(settings.desks)
-    courier = UpdateSender(store, desks, lambda desk, outcome: service.metrics.updates.labels(desk, outcome).inc())
-    upkeep = RetentionJob(store, settings)
+    opened = store or open_repository(settings.home, settings.store_url, redact=settings.redact_stored)
+    service = Service(settings, opened, Metrics())
+    caps = Caps(settings.feedback_cap_key or None, settings.feedback_cap_agent or None)
+    reviews = Reviews(opened, service.model, service.metrics, caps)
+    helpdesks = load_helpdesks(settings.desks)
+    sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
+    retention = RetentionJob(opened, settings)
+    access = Access(opened, settings.open_loopback, _limiter(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
-        courier.start()
-        upkeep.start()
+        sender.start()
+        retention.start()
         yield
-        upkeep.stop()
-        courier.stop()
+        retention.stop()
+        sender.stop()
         await service.stop()
-        if app.state.limiter is not None:
-            app.state.limiter.close()
-        if repository is None:
-            store.close()
+        if access.limiter is not None:
+            access.limiter.close()
+        if store is None:
+            opened.close()
 
     app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.service = service
-    app.state.settings = settings
-    app.state.repository = store
-    app.state.taking = webhooks.Taking(service, desks, courier)
-    app.state.limiter = _limiter(settings)
-    app.state.access = Access(store, settings.open_loopback)
+    app.state.parts = Parts(service, reviews, WebhookReceiver(service, reviews, helpdesks, sender))
+    app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     add_error_handlers(app)
     for router in _ROUTERS:
-        app.router.routes.extend(
-            router.routes
-        )  # flat, so that 405 can name every method of a path and a test every scope
+        # Not `include_router`, which nests: a 405 could no longer name every method of a path, and `deny_by_default`
+        # could no longer see every route.
+        app.router.routes.extend(router.routes)
     deny_by_default(app)
     app.openapi = partial(describe, app, settings)  # type: ignore[method-assign]
     return app
@@ -95,7 +98,7 @@ def _limiter(settings: Settings) -> Limiter | None:
     if settings.rate is None:
         return None
     shared = os.environ.get(MULTIPROCESS_VARIABLE)
-    return open_limiter(*settings.rate, Path(shared) / "rates" if shared else None)
+    return Limiter(settings.rate, Path(shared) / "rates" if shared else None)
 
 
 def _version() -> str:

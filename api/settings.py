@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import limits
+from limits import RateLimitItem
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,10 +18,6 @@ from triage.errors import InvalidRequest, TriageError
 
 PREFIX = "TRIAGE_"
 KIB = 1024
-_UNITS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
-_RATE = re.compile(
-    r"(?P<calls>[1-9]\d{0,8}) ?(?:/|per) ?(?:(?P<times>[1-9]\d{0,4}) ?)?(?P<unit>second|minute|hour|day)s?"
-)
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -131,8 +128,8 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def rate(self) -> tuple[int, float] | None:
-        """Calls per key, and the seconds in which they may be made; None without a limit."""
+    def rate(self) -> RateLimitItem | None:
+        """Calls per key, and the time in which they may be made; None without a limit."""
         return _parsed(self.rate_limit) if self.rate_limit else None
 
     @property
@@ -141,11 +138,14 @@ class Settings(BaseSettings):
         return self.encoder_threads or max(1, (os.cpu_count() or 1) // self.workers)
 
 
-def _parsed(rate: str) -> tuple[int, float]:
-    found = _RATE.fullmatch(rate.strip().lower())
-    if found is None:
+def _parsed(rate: str) -> RateLimitItem:
+    try:
+        [parsed] = limits.parse_many(rate)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.amount < 1:
         raise ValueError(f"{_variable('rate_limit')} is no rate: write for example 100/minute or 5/10 seconds")
-    return int(found["calls"]), int(found["times"] or 1) * _UNITS_S[found["unit"]]
+    return parsed
 
 
 def load_settings(**stated: Any) -> Settings:

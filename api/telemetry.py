@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.privacy.redact import Redactor
+from triage.decision import Decision, Source
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -68,13 +69,13 @@ class Metrics:
         self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
         self.dropped = Counter("triage_dropped_tickets", "Decisions answered but not kept", registry=registry)
 
-    def observe_decision(self, answer: Mapping[str, Any]) -> None:
+    def observe_decision(self, decision: Decision) -> None:
         """Count a decision by how it was made."""
-        self.decisions.labels(answer["automation"], answer["model_version"] or "none").inc()
-        for target, verdict in answer["targets"].items():
-            self.verdicts.labels(target, verdict["source"], verdict["reason"]).inc()
-            if verdict["source"] == "model" and verdict["confidence"] is not None:
-                self.confidence.labels(target).observe(verdict["confidence"])
+        self.decisions.labels(decision.automation.value, decision.model_version or "none").inc()
+        for name, target in decision.targets.items():
+            self.verdicts.labels(name, target.source.value, target.reason.value).inc()
+            if target.source is Source.MODEL and target.confidence is not None:
+                self.confidence.labels(name).observe(target.confidence)
 
     def text(self) -> bytes:
         """Write the metrics of all processes in the Prometheus text format."""

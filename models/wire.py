@@ -19,7 +19,7 @@ DecisionId = Annotated[str | None, WithJsonSchema({"type": "string"})]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class AlternativeDocument(_Document):
@@ -76,9 +76,15 @@ NOTHING_EXPLAINED = ExplanationDocument(terms=(), against=(), similar=())
 
 
 class DecisionDocument(_Document):
-    """Everything decided about one ticket."""
+    """Everything decided about one ticket.
 
-    model_config = ConfigDict(title="Decision")
+    The service's store keeps this document as JSON text. A field that is added later needs a default, so that what is
+    kept already can still be read.
+    """
+
+    model_config = ConfigDict(
+        title="Decision", json_schema_extra={"description": "Everything decided about one ticket."}
+    )
 
     decision_id: DecisionId
     ticket_id: str
@@ -143,6 +149,11 @@ class DecisionDocument(_Document):
     def without_similar(self) -> Self:
         """Return the document without the similar tickets, for a reader whose clearance does not cover them."""
         return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": ()})})
+
+    def without_similar_ticket(self, ticket_id: str) -> Self:
+        """Return the document without one of the similar tickets, wherever that was shown."""
+        left = tuple(near for near in self.explanation.similar if near.ticket_id != ticket_id)
+        return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": left})})
 
     def without_explanation(self) -> Self:
         """Return the document without any word of the ticket or of another one."""

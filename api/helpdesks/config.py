@@ -126,7 +126,7 @@ class HelpdeskConfig:
     authorization: str | None = field(default=None, repr=False)
 
 
-def load_desks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, HelpdeskConfig]:
+def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, HelpdeskConfig]:
     """Read the file of helpdesks; none of them where there is no file.
 
     Raises:

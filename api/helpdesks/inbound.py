@@ -25,10 +25,12 @@ class Delivery:
     """A webhook that is authentic and fresh.
 
     Attributes:
+        helpdesk: Who sent it.
         ids: What it is known by: the digest of what was signed, and the sender's own id where it states one.
         document: What it says.
     """
 
+    helpdesk: HelpdeskConfig
     ids: tuple[str, ...]
     document: dict[str, Any]
 
@@ -92,7 +94,7 @@ def accept(desk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes,
         )
     own = headers.get(names.delivery.lower(), "")[:200]
     signed = "sig:" + hashlib.sha256(timestamp.encode() + body).hexdigest()
-    return Delivery((signed, *([f"id:{own}"] if own else [])), _document(body))
+    return Delivery(desk, (signed, *([f"id:{own}"] if own else [])), _document(body))
 
 
 def ticket_of(desk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:

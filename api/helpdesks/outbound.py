@@ -17,6 +17,7 @@ from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.outbox import PendingUpdate, UpdateRow
 from api.store.repository import Repository
+from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 
 MAX_ATTEMPTS = 12
@@ -124,14 +125,13 @@ class UpdateSender:
         self._on_settled(row.target, outcome)
 
 
-def pending_update_for(desk: HelpdeskConfig, answer: Mapping[str, Any]) -> list[PendingUpdate]:
+def pending_update_for(desk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
     """Return what a desk is to be told about a decision; nothing where it does not want to know."""
-    if desk.update is None or answer["automation"] not in desk.update.automation:
+    if desk.update is None or document.automation not in desk.update.automation:
         return []
     names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
-    return [
-        PendingUpdate(desk.name, answer["ticket_id"], answer["decision_id"], {name: answer.get(name) for name in names})
-    ]
+    payload = {name: getattr(document, name) for name in names}
+    return [PendingUpdate(desk.name, document.ticket_id, document.decision_id or "", payload)]
 
 
 def deliver(desk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:

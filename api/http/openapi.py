@@ -80,7 +80,7 @@ PROBLEMS = problems(400, 401, 403, 413, 415, 422, 429, 503)
 
 def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """Write the OpenAPI document, once for each policy."""
-    policy: Policy = app.state.service.desk.triager.policy
+    policy: Policy = app.state.parts.service.model.triager.policy
     if app.openapi_schema is None or app.openapi_schema["info"]["x-policy-version"] != policy.version:
         document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -90,7 +90,8 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         document["info"]["x-policy-version"] = policy.version
         _state_limits(schemas, settings)
         _state_labels(schemas, policy)
-        _secure(document, settings)
+        if settings.open_loopback:
+            _open(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -112,10 +113,9 @@ def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:
         schemas["FeedbackIn"]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
 
 
-def _secure(document: dict[str, Any], settings: Settings) -> None:
-    schemes = {"key": {"type": "http", "scheme": "bearer", "description": "A key made by `triage keys create`"}}
-    document["components"]["securitySchemes"] = schemes
-    for path, operations in document["paths"].items():
+def _open(document: dict[str, Any]) -> None:
+    """Take out that operations need a key: this service asks for none."""
+    document["components"].pop("securitySchemes", None)
+    for operations in document["paths"].values():
         for operation in operations.values():
-            if path not in ("/livez", "/readyz") and not settings.open_loopback:
-                operation["security"] = [{"key": []}]
+            operation.pop("security", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,7 +17,9 @@ from triage.ticket import MAX_CHANNEL_CHARS, Ticket
 MAX_NAME_CHARS = 255
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_CHARS = 1000
-_NO_NUL = r"^[^\u0000]*$"
+MAX_COMMENT_CHARS = 4000
+_TITLE_CHARS = 90
+NO_NUL = r"^[^\u0000]*$"
 _BLANK = r"\s\u0000-\u001f\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
 _READABLE = rf"^[^\u0000]*[^{_BLANK}][^\u0000]*$"
 _LANGUAGE = r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,3}$"
@@ -54,7 +56,7 @@ def _attribute(value: object) -> object:
     return value
 
 
-Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": _NO_NUL})]
+Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": NO_NUL})]
 Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
 AttributeValue = Annotated[
     Text,
@@ -63,7 +65,7 @@ AttributeValue = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "maxLength": MAX_ATTRIBUTE_CHARS, "pattern": _NO_NUL},
+                {"type": "string", "maxLength": MAX_ATTRIBUTE_CHARS, "pattern": NO_NUL},
                 {"type": "number"},
                 {"type": "boolean"},
             ]
@@ -134,31 +136,117 @@ class BatchIn(BaseModel):
     )
 
 
-def to_ticket(wire: TicketIn, max_text_chars: int) -> Ticket:
-    """Translate a ticket from the wire.
+class BatchOut(BaseModel):
+    """The decisions of a batch, in the order of its tickets."""
+
+    decisions: list[DecisionDocument]
+
+
+def _say_what_belongs_together(schema: dict[str, Any]) -> None:
+    """Say in the schema what the store asks: a correction names a label, an acceptance need not."""
+    stated = {"type": "string"}
+    corrected = {"properties": {"verdict": {"const": "corrected"}}}
+    schema["anyOf"] = [
+        {"properties": {"verdict": {"enum": ["accepted", "unsure"]}}},
+        {"required": ["tier"], "properties": {**corrected["properties"], "tier": stated}},
+        {"required": ["category"], "properties": {**corrected["properties"], "category": stated}},
+    ]
+
+
+class FeedbackIn(BaseModel):
+    """What a person says about a decision; `corrected` names the right tier, the right category or both."""
+
+    model_config = ConfigDict(extra="forbid", title="Feedback", json_schema_extra=_say_what_belongs_together)
+
+    verdict: Literal["accepted", "corrected", "unsure"]
+    tier: Name | None = Field(None, description="the right tier; as in the policy")
+    category: Name | None = Field(None, description="the right category; as in the policy")
+    agent: Annotated[Name, Field(min_length=1, description="who says it, as the helpdesk names its people")]
+    reason: Name | None = Field(None, description="why, in a word or two")
+    comment: Annotated[Text, Field(max_length=MAX_COMMENT_CHARS)] | None = Field(None, description="why, at length")
+
+
+class FeedbackOut(BaseModel):
+    """One thing that a person said about a decision."""
+
+    feedback_id: str
+    decision_id: str
+    verdict: Literal["accepted", "corrected", "unsure", "undone"]
+    tier: str | None
+    category: str | None
+    agent: str
+    reason: str | None
+    comment: str | None
+    undoes: str | None = Field(description="id of the feedback that this row takes back")
+    created_at: datetime
+
+
+class TicketOut(BaseModel):
+    """The ticket that was decided, as it is kept."""
+
+    subject: str
+    body: str
+    channel: str | None
+
+
+class DecisionDetail(DecisionDocument):
+    """A decision as it stands in the store."""
+
+    model_config = ConfigDict(title="KeptDecision", json_schema_extra=None)
+
+    created_at: datetime
+    desk: str = Field(description="the helpdesk that the ticket id belongs to")
+    revision: int = Field(ge=1, description="2 for the second text of the same ticket id, and so on")
+    ticket: TicketOut | None = Field(description="null where it was forgotten, or is kept from this key")
+    withheld: bool = Field(
+        description="the text is kept from this key: its clearance is too low for a sensitive ticket"
+    )
+    standing: FeedbackOut | None = Field(description="the feedback that counts: the last one that was not taken back")
+    feedback: list[FeedbackOut] = Field(description="everything that was said, oldest first")
+    revisions: list[str] = Field(description="ids of all decisions about this ticket id, oldest first; empty in lists")
+
+    @property
+    def title(self) -> str:
+        """The ticket's subject, else the beginning of its text, else its id."""
+        written = (self.ticket.subject or self.ticket.body) if self.ticket else ""
+        words = " ".join(written.split())
+        return (words[:_TITLE_CHARS] + "…" if len(words) > _TITLE_CHARS else words) or f"Ticket {self.ticket_id}"
+
+
+class DecisionsOut(BaseModel):
+    """A page of decisions, newest first."""
+
+    decisions: list[DecisionDetail]
+    next: str | None = Field(description="value of `before` for the next page; null on the last one")
+
+
+class WebhookOut(BaseModel):
+    """What became of a webhook."""
+
+    outcome: Literal["decided", "feedback", "ignored"]
+    decision_id: str | None = None
+    ticket_id: str | None = None
+
+
+def to_ticket(payload: TicketIn, max_text_chars: int) -> Ticket:
+    """Turn the ticket of a request into one of the domain.
 
     Raises:
         InvalidTicket: If a text is longer than the service takes.
     """
     for field in ("text", "subject", "body"):
-        if len(getattr(wire, field) or "") > max_text_chars:
+        if len(getattr(payload, field) or "") > max_text_chars:
             raise InvalidTicket(
                 field, "too-long", f"{field} is too long: at most {max_text_chars} characters are taken; shorten it"
             )
-    language = re.split("[_-]", wire.language)[0].lower() if wire.language else None
+    language = re.split("[_-]", payload.language)[0].lower() if payload.language else None
     return Ticket(
-        id=wire.id or "",
-        subject=wire.subject or "",
-        body=wire.text or wire.body or "",
-        channel=wire.channel or None,
-        opened_at=wire.opened_at,
+        id=payload.id or "",
+        subject=payload.subject or "",
+        body=payload.text or payload.body or "",
+        channel=payload.channel or None,
+        opened_at=payload.opened_at,
         language=language,
-        requester=wire.requester,
-        attributes=wire.attributes or {},
+        requester=payload.requester,
+        attributes=payload.attributes or {},
     )
-
-
-class BatchOut(BaseModel):
-    """The decisions of a batch, in the order of its tickets."""
-
-    decisions: list[DecisionDocument]

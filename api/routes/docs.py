@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from api.deps import Reader, ServiceDep
 from api.pages import render
 from api.pages.docs import operations_of
-from api.routes.session import PageRoute
-from api.scoring.service import Service
-from api.security.auth import Principal, require
+from api.security.page_route import PageRoute
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-
-Reader = Annotated[Principal, Depends(require("read"))]
 
 
 @router.get("/openapi.json")
@@ -25,9 +22,8 @@ async def openapi(request: Request, reader: Reader) -> JSONResponse:
 
 
 @router.get("/docs")
-async def docs(request: Request, reader: Reader) -> HTMLResponse:
+async def docs(request: Request, service: ServiceDep, reader: Reader) -> HTMLResponse:
     """Describe the API for people."""
-    service: Service = request.app.state.service
     document: dict[str, Any] = request.app.openapi()
     about = document["info"]
     page = render(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from api.deps import Reader, ServiceDep
 from api.http.openapi import problems
 from api.http.problems import Problem, request_id_of
-from api.scoring.service import Service
-from api.security.auth import GuardedRoute, Principal, require
+from api.security.auth import GuardedRoute
 from api.telemetry import CONTENT_TYPE
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)
@@ -31,22 +29,20 @@ async def livez() -> dict[str, str]:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
-async def readyz(request: Request) -> Response:
+async def readyz(request: Request, service: ServiceDep) -> Response:
     """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping."""
-    service: Service = request.app.state.service
     why = service.unready
     if why is not None:
         problem = Problem(503, why, _WHY[why], headers={"Retry-After": "5"})
         return problem.response(request_id_of(request))
-    desk = service.desk
+    model = service.model
     return JSONResponse(
-        {"status": "ready" if desk.has_model else "rules-only", "model_version": desk.triager.model_version}
+        {"status": "ready" if model.is_loaded else "rules-only", "model_version": model.triager.model_version}
     )
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)})
-async def metrics(request: Request, reader: Annotated[Principal, Depends(require("read"))]) -> Response:
+async def metrics(service: ServiceDep, reader: Reader) -> Response:
     """Tell Prometheus what this service has done."""
-    service: Service = request.app.state.service
     service.metrics.waiting.set(service.batcher.waiting)
     return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
+from api.deps import Admin, Reader, ServiceDep
 from api.http.openapi import problems
-from api.scoring.service import Service
-from api.security.auth import GuardedRoute, Principal, require
+from api.scoring.model_holder import ModelHolder
+from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["model"], route_class=GuardedRoute)
+
+
+class GateOut(BaseModel):
+    """When a target is decided without a person, and what that was certified for."""
+
+    labels: list[str]
+    threshold: float | None
+    per_class: dict[str, float | None]
+    certified_risk: float | None
+    confidence: float | None
 
 
 class ModelOut(BaseModel):
@@ -25,51 +36,46 @@ class ModelOut(BaseModel):
     model_version: str | None
     policy_version: str
     loaded_at: str | None
-    targets: dict[str, dict[str, Any]]
+    targets: dict[str, GateOut]
     languages: list[str]
     manifest: dict[str, Any]
     last_error: str | None
 
 
-@router.get("/model", response_model=ModelOut, responses=problems(401, 403))
-async def model(request: Request, reader: Annotated[Principal, Depends(require("read"))]) -> dict[str, Any]:
+@router.get("/model", responses=problems(401, 403))
+async def model(service: ServiceDep, reader: Reader) -> ModelOut:
     """Describe the model that answers now: version, targets and their gates, and what its manifest says."""
-    return _described(request.app.state.service)
+    return _described(service.model)
 
 
-@router.post("/model/reload", response_model=ModelOut, responses=problems(401, 403, 409))
-async def reload(request: Request, admin: Annotated[Principal, Depends(require("admin"))]) -> dict[str, Any]:
+@router.post("/model/reload", responses=problems(401, 403, 409))
+async def reload(service: ServiceDep, admin: Admin) -> ModelOut:
     """Load the bundle that the alias points to now; a bundle that is refused never replaces the one in use."""
-    service: Service = request.app.state.service
-    await service.desk.reload()
-    return _described(service)
+    await service.model.reload()
+    return _described(service.model)
 
 
-def _described(service: Service) -> dict[str, Any]:
-    desk = service.desk
-    triager = desk.triager
+def _described(model: ModelHolder) -> ModelOut:
+    triager = model.triager
     manifest = getattr(triager.bundle, "manifest", None)
-    return {
-        "status": "ready" if desk.has_model else "rules-only",
-        "source": desk.source.name,
-        "model_version": triager.model_version,
-        "policy_version": triager.policy.version,
-        "loaded_at": desk.loaded_at,
-        "targets": {
-            target: {
-                "labels": list(triager.policy.labels(target)),
-                "threshold": gate.threshold,
-                "per_class": dict(gate.per_class),
-                "certified_risk": gate.certified_risk,
-                "confidence": gate.confidence,
-            }
+    stated = manifest if isinstance(manifest, Mapping) else {}
+    return ModelOut(
+        status="ready" if model.is_loaded else "rules-only",
+        source=model.source.name,
+        model_version=triager.model_version,
+        policy_version=triager.policy.version,
+        loaded_at=model.loaded_at,
+        targets={
+            target: GateOut(
+                labels=list(triager.policy.labels(target)),
+                threshold=gate.threshold,
+                per_class=dict(gate.per_class),
+                certified_risk=gate.certified_risk,
+                confidence=gate.confidence,
+            )
             for target, gate in triager.gate.targets.items()
         },
-        "languages": sorted(triager.gate.languages),
-        "manifest": _without_files(manifest) if isinstance(manifest, Mapping) else {},
-        "last_error": desk.last_error,
-    }
-
-
-def _without_files(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in manifest.items() if key != "files"}
+        languages=sorted(triager.gate.languages),
+        manifest={key: value for key, value in stated.items() if key != "files"},
+        last_error=model.last_error,
+    )

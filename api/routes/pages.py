@@ -2,228 +2,243 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from api.deps import Caller, Parts, Reader, Reviewer, parts_of
 from api.http.exceptions import NotFound, Refused, TooBusy
-from api.http.schemas import TicketIn, to_ticket
+from api.http.schemas import DecisionDetail, FeedbackIn, TicketIn, TicketOut, to_ticket
 from api.pages import render, static
-from api.routes.decisions import described, kept
-from api.routes.feedback import FeedbackIn, keep_feedback, take_back
-from api.routes.session import SIGN_IN, PageRoute
-from api.scoring.service import Service
-from api.security.api_keys import sha256
-from api.security.auth import COOKIE, Access, Principal, require
+from api.security.auth import Principal
+from api.security.page_route import PageRoute
 from triage.errors import InvalidTicket, StoreUnavailable
-from triage.ticket import CHANNELS
+from triage.ticket import CHANNELS, Ticket
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-Reader = Annotated[Principal, Depends(require("read"))]
-Predictor = Annotated[Principal, Depends(require("predict"))]
-Speaker = Annotated[Principal, Depends(require("feedback"))]
 _LATEST = 20
-_TITLE_CHARS = 90
 _ANONYMOUS = "agent"
-_DRAFT = {"subject": "", "body": "", "channel": "", "ticket_id": ""}
+_OUTCOMES = {
+    "automatic": ("decided", "good"),
+    "suggested": ("suggested", "warn"),
+    "blank": ("no suggestion", "muted"),
+    "accepted": ("accepted", "good"),
+    "corrected": ("corrected", ""),
+    "unsure": ("unsure", "muted"),
+}
+
+
+class Draft(BaseModel):
+    """What stands in the form for a new ticket."""
+
+    subject: str = ""
+    body: str = ""
+    channel: str = ""
+    ticket_id: str = ""
+
+    def ticket(self, max_text_chars: int) -> Ticket:
+        """Return the ticket that was pasted; what is empty counts as not stated.
+
+        Raises:
+            ValidationError: There is nothing to read in it, or a field is too long.
+            InvalidTicket: Its text is longer than the service takes.
+        """
+        stated = {"id": self.ticket_id.strip(), "subject": self.subject, "body": self.body, "channel": self.channel}
+        payload = TicketIn.model_validate({name: value for name, value in stated.items() if value})
+        return to_ticket(payload, max_text_chars)
+
+
+EMPTY = Draft()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the list of latest decisions: its labels are those that count now."""
+
+    decision_id: str
+    title: str
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+    outcome: str
+    outcome_class: str
+    created_at: datetime
+
+
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]
 
 
 @router.get("/")
-async def desk(request: Request, reader: Reader) -> HTMLResponse:
+async def agent_page(parts: PartsDep, reader: Reader) -> HTMLResponse:
     """Show an empty form and the latest decisions."""
-    return await _page(request, reader)
+    return await _page(parts, reader)
 
 
 @router.get("/decisions/{decision_id}")
-async def decision(request: Request, decision_id: str, reader: Reader) -> HTMLResponse:
+async def decision(request: Request, decision_id: str, parts: PartsDep, reader: Reader) -> HTMLResponse:
     """Show one decision, and the form for the next ticket."""
-    service: Service = request.app.state.service
     try:
-        row = await to_thread.run_sync(kept, service, decision_id)
+        shown = await to_thread.run_sync(_shown, parts, decision_id, reader)
     except NotFound:
         if "text/html" not in request.headers.get("accept", ""):
             raise
         message = "There is no such decision: it was never made here, or is past its retention."
-        return await _page(request, reader, problem=message)
-    return await _page(request, reader, shown=described(row, reader, service))
+        return await _page(parts, reader, problem=message)
+    return await _page(parts, reader, shown=shown)
 
 
 @router.post("/")
 async def suggest(
-    request: Request,
+    parts: PartsDep,
     reader: Reader,
-    caller: Predictor,
-    body: Annotated[str, Form()] = "",
-    subject: Annotated[str, Form()] = "",
-    channel: Annotated[str, Form()] = "",
-    ticket_id: Annotated[str, Form()] = "",
+    caller: Caller,
+    draft: Annotated[Draft, Form()],
 ) -> Response:
     """Decide what was pasted, and show the decision under its own address."""
-    service: Service = request.app.state.service
-    draft = {"subject": subject, "body": body, "channel": channel, "ticket_id": ticket_id}
     try:
-        stated = {"id": ticket_id.strip(), "subject": subject, "body": body, "channel": channel}
-        wire = TicketIn.model_validate({name: value for name, value in stated.items() if value})
-        ticket = to_ticket(wire, service.settings.max_text_chars)
-        answers = await service.answer([ticket], caller)
+        [document] = await parts.service.decide([draft.ticket(parts.service.settings.max_text_chars)], caller)
     except (ValidationError, InvalidTicket):
         message = "There is nothing to read in this ticket, or it is too long. Please check the text."
-        return await _page(request, reader, draft=draft, problem=message)
+        return await _page(parts, reader, draft=draft, problem=message)
     except TooBusy:
-        return await _page(
-            request, reader, draft=draft, problem="Too many tickets are being looked at. Please try again in a moment."
-        )
-    answer = answers.documents[0]
-    if answers.stored:
-        return RedirectResponse(f"/decisions/{answer['decision_id']}", 303)
-    return await _page(
-        request,
-        reader,
-        shown={**answer, "ticket": {"subject": subject, "body": body}, "withheld": False, "standing": None},
+        message = "Too many tickets are being looked at. Please try again in a moment."
+        return await _page(parts, reader, draft=draft, problem=message)
+    if document.stored:
+        return RedirectResponse(f"/decisions/{document.decision_id}", 303)
+    shown = DecisionDetail(
+        **dict(document),
+        created_at=datetime.now(UTC),
+        desk=caller.source,
+        revision=1,
+        ticket=TicketOut(subject=draft.subject, body=draft.body, channel=draft.channel or None),
+        withheld=False,
+        standing=None,
+        feedback=[],
+        revisions=[],
     )
+    return await _page(parts, reader, shown=shown)
 
 
 @router.post("/decisions/{decision_id}/feedback")
 async def feedback(
-    request: Request,
     decision_id: str,
-    speaker: Speaker,
+    parts: PartsDep,
+    reviewer: Reviewer,
     verdict: Annotated[str, Form()],
     tier: Annotated[str, Form()] = "",
     category: Annotated[str, Form()] = "",
 ) -> Response:
     """Keep what the agent says about a decision."""
-    service: Service = request.app.state.service
     try:
         said = FeedbackIn.model_validate(
-            {"verdict": verdict, "tier": tier or None, "category": category or None, "agent": _agent(speaker)}
+            {"verdict": verdict, "tier": tier or None, "category": category or None, "agent": _agent(reviewer)}
         )
     except ValidationError as error:
         raise NotFound(
             "no-such-verdict", "the page sent a verdict that is not known: reload it and try again"
         ) from error
-    return await _changed(
-        request, decision_id, speaker, lambda: keep_feedback(service, decision_id, said, speaker, None)
-    )
+    return await _changed(parts, decision_id, reviewer, partial(parts.reviews.keep, decision_id, said, reviewer))
 
 
 @router.post("/decisions/{decision_id}/undo")
-async def undo(request: Request, decision_id: str, speaker: Speaker, feedback_id: Annotated[str, Form()]) -> Response:
+async def undo(decision_id: str, parts: PartsDep, reviewer: Reviewer, feedback_id: Annotated[str, Form()]) -> Response:
     """Take back what was said."""
-    service: Service = request.app.state.service
-    return await _changed(
-        request,
-        decision_id,
-        speaker,
-        lambda: take_back(service, decision_id, feedback_id, _agent(speaker), speaker),
-    )
+    take_back = partial(parts.reviews.take_back, decision_id, feedback_id, _agent(reviewer), reviewer)
+    return await _changed(parts, decision_id, reviewer, take_back)
 
 
-@router.post("/sign-out")
-async def sign_out(request: Request, reader: Reader) -> Response:
-    """Close the session."""
-    token = request.cookies.get(COOKIE)
-    if token:
-        service: Service = request.app.state.service
-        access: Access = request.app.state.access
-        await to_thread.run_sync(service.repository.close_session, sha256(token))
-        access.keyring.forget(token)
-    answer = RedirectResponse(SIGN_IN, 303)
-    answer.delete_cookie(COOKIE)
-    return answer
-
-
-async def _changed(request: Request, decision_id: str, reader: Principal, change: Any) -> Response:
+async def _changed(parts: Parts, decision_id: str, reader: Principal, change: Callable[[], object]) -> Response:
     """Make a change and show the decision; where it cannot be made, say so on the page."""
     try:
         await to_thread.run_sync(change)
     except StoreUnavailable:
-        return await _page(
-            request, reader, problem="The store does not answer: nothing was saved. Please try again in a moment."
-        )
+        message = "The store does not answer: nothing was saved. Please try again in a moment."
+        return await _page(parts, reader, problem=message)
     except NotFound:
         raise
     except Refused as error:
-        service: Service = request.app.state.service
-        row = await to_thread.run_sync(kept, service, decision_id)
-        return await _page(request, reader, shown=described(row, reader, service), problem=str(error))
+        shown = await to_thread.run_sync(_shown, parts, decision_id, reader)
+        return await _page(parts, reader, shown=shown, problem=str(error))
     return RedirectResponse(f"/decisions/{decision_id}", 303)
 
 
 async def _page(
-    request: Request,
+    parts: Parts,
     reader: Principal,
     *,
-    shown: Mapping[str, Any] | None = None,
-    draft: Mapping[str, str] = _DRAFT,
+    shown: DecisionDetail | None = None,
+    draft: Draft = EMPTY,
     problem: str | None = None,
 ) -> HTMLResponse:
-    service: Service = request.app.state.service
-    triager = service.desk.triager
+    triager = parts.service.model.triager
     policy = triager.policy
     entries = {target: policy.entries(target) for target in policy.targets}
     names = {
         target: {entry.label: entry.name for entry in known if entry.label in policy.labels(target)}
         for target, known in entries.items()
     }
-    latest = await _latest(service, reader)
     document = render(
-        "desk.html",
-        here="desk",
-        shown={**shown, "title": _title(shown)} if shown else None,
+        "agent.html",
+        here="agent",
+        shown=shown,
         draft=draft,
         problem=problem,
-        latest=latest,
+        latest=await to_thread.run_sync(_latest, parts, reader),
         names=names,
         channels=CHANNELS,
         csrf=reader.csrf or "",
         agent=reader.agent,
         model_version=triager.model_version,
         policy_version=policy.version,
-        max_chars=service.settings.max_text_chars,
+        max_chars=parts.service.settings.max_text_chars,
     )
     return HTMLResponse(document)
 
 
-async def _latest(service: Service, reader: Principal) -> list[dict[str, Any]] | None:
+def _shown(parts: Parts, decision_id: str, reader: Principal) -> DecisionDetail:
+    return parts.reviews.shown(parts.reviews.decision(decision_id), reader)
+
+
+def _latest(parts: Parts, reader: Principal) -> list[Line] | None:
+    """Return the lines of the list of latest decisions, or None where the store does not answer."""
     try:
-        rows = await to_thread.run_sync(service.repository.latest, _LATEST)
+        rows = parts.service.store.latest(_LATEST)
     except StoreUnavailable:
         return None
-    return [_line(described(row, reader, service)) for row in rows]
+    return [_line(parts.reviews.shown(row, reader)) for row in rows]
 
 
-def _line(document: dict[str, Any]) -> dict[str, Any]:
-    standing = document["standing"]
-    outcome, look = {
-        "automatic": ("decided", "good"),
-        "suggested": ("suggested", "warn"),
-        "blank": ("no suggestion", "muted"),
-    }[document["automation"]]
-    if standing:
-        outcome, look = {
-            "accepted": ("accepted", "good"),
-            "corrected": ("corrected", ""),
-            "unsure": ("unsure", "muted"),
-        }[standing["verdict"]]
-    corrected = {target: standing[target] for target in ("tier", "category") if standing and standing[target]}
-    return {**document, **corrected, "title": _title(document), "outcome": outcome, "outcome_class": look}
+def _line(shown: DecisionDetail) -> Line:
+    outcome, look = _OUTCOMES[shown.standing.verdict if shown.standing else shown.automation]
+    said = shown.standing
+    tier = (said.tier if said else None) or shown.tier
+    category = (said.category if said else None) or shown.category
+    return Line(
+        decision_id=shown.decision_id or "",
+        title=shown.title,
+        tier=tier,
+        category=category,
+        resolver_group=shown.resolver_group,
+        outcome=outcome,
+        outcome_class=look,
+        created_at=shown.created_at,
+    )
 
 
-def _title(document: Mapping[str, Any]) -> str:
-    """Name a decision by its subject, else the beginning of its text, else the ticket's id."""
-    ticket = document.get("ticket") or {}
-    words = " ".join((ticket.get("subject") or ticket.get("body") or "").split())
-    return (words[:_TITLE_CHARS] + "…" if len(words) > _TITLE_CHARS else words) or f"Ticket {document['ticket_id']}"
-
-
-def _agent(speaker: Principal) -> str:
-    return speaker.agent or _ANONYMOUS
+def _agent(reviewer: Principal) -> str:
+    return reviewer.agent or _ANONYMOUS
 
 
 assets = APIRouter(include_in_schema=False)

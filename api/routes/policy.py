@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
+from api.deps import Reader, ServiceDep
 from api.http.openapi import problems
-from api.scoring.service import Service
-from api.security.auth import GuardedRoute, Principal, require
-from triage.policy import Category, Tier
+from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["policy"], route_class=GuardedRoute)
 
 
 class EntryOut(BaseModel):
     """A tier or category."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     label: str
     name: str
@@ -44,6 +44,8 @@ class CategoryOut(EntryOut):
 class GroupOut(BaseModel):
     """A resolver group, its tier and the categories it takes; none listed means every one."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: str
     tier: str | None
     categories: list[str]
@@ -64,40 +66,18 @@ class PolicyOut(BaseModel):
     rules: dict[str, int]
 
 
-@router.get("/policy", response_model=PolicyOut, responses=problems(401, 403))
-async def policy(request: Request, reader: Annotated[Principal, Depends(require("read"))]) -> dict[str, Any]:
+@router.get("/policy", responses=problems(401, 403))
+async def policy(service: ServiceDep, reader: Reader) -> PolicyOut:
     """Describe the policy that decisions follow now."""
-    service: Service = request.app.state.service
-    triager = service.desk.triager
+    triager = service.model.triager
     known = triager.policy
-    return {
-        "policy_version": known.version,
-        "tiers": [_tier(tier) for tier in known.tiers if tier.label not in known.folding],
-        "categories": [_category(category) for category in known.categories],
-        "resolver_groups": [
-            {"name": group.name, "tier": group.tier, "categories": list(group.categories)} for group in known.groups
-        ],
-        "folding": dict(known.folding),
-        "illegal_pairs": sorted(list(pair) for pair in known.illegal),
-        "suggest_only": sorted(known.suggest_only),
-        "rules": dict(Counter(str(rule.kind) for rule in triager.rules.rules)),
-    }
-
-
-def _entry(entry: Tier | Category) -> dict[str, Any]:
-    lists = {"questions": list(entry.questions), "hand_over": list(entry.hand_over)}
-    return {
-        "label": entry.label,
-        "name": entry.name,
-        "description": entry.description,
-        "automate": entry.automate,
-        **lists,
-    }
-
-
-def _tier(tier: Tier) -> dict[str, Any]:
-    return {**_entry(tier), "time_budget_min": tier.time_budget_min, "hours": tier.hours}
-
-
-def _category(category: Category) -> dict[str, Any]:
-    return {**_entry(category), "parent": category.parent, "sensitive": category.sensitive}
+    return PolicyOut(
+        policy_version=known.version,
+        tiers=[TierOut.model_validate(tier) for tier in known.tiers if tier.label not in known.folding],
+        categories=[CategoryOut.model_validate(category) for category in known.categories],
+        resolver_groups=[GroupOut.model_validate(group) for group in known.groups],
+        folding=dict(known.folding),
+        illegal_pairs=sorted(list(pair) for pair in known.illegal),
+        suggest_only=sorted(known.suggest_only),
+        rules=dict(Counter(str(rule.kind) for rule in triager.rules.rules)),
+    )

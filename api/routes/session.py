@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.http.exceptions import NotAllowed, NotSignedIn
+from api.deps import AccessDep, Reader, ServiceDep
+from api.http.exceptions import NotSignedIn
 from api.pages import render
-from api.scoring.service import Service
 from api.security.api_keys import sha256
-from api.security.auth import COOKIE, Access, GuardedRoute
+from api.security.auth import COOKIE, GuardedRoute, check_same_origin
+from api.security.page_route import SIGN_IN, PageRoute
 
 LIFETIME = timedelta(hours=12)
-SIGN_IN = "/sign-in"
-
-
-class PageRoute(GuardedRoute):
-    """A route that sends a browser without a session to the sign-in page, not to an error for programs."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        """Return the handler with the way to the sign-in page."""
-        handle = super().get_route_handler()
-
-        async def handle_or_send_away(request: Request) -> Any:
-            try:
-                return await handle(request)
-            except NotSignedIn:
-                if "text/html" not in request.headers.get("accept", ""):
-                    raise
-                answer = RedirectResponse(SIGN_IN, 303)
-                answer.delete_cookie(COOKIE)
-                return answer
-
-        return handle_or_send_away
 
 
 router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
+pages = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 
 @router.get(SIGN_IN)
@@ -54,25 +33,24 @@ async def ask() -> HTMLResponse:
 @router.post(SIGN_IN)
 async def sign_in(
     request: Request,
+    service: ServiceDep,
+    access: AccessDep,
     agent: Annotated[str, Form(min_length=1, max_length=100)],
     key: Annotated[str, Form(min_length=1, max_length=200)],
 ) -> Response:
     """Open a session with a key."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise NotAllowed("foreign-origin", "another site's page sent this: sign in on this service's own page")
-    service: Service = request.app.state.service
-    access: Access = request.app.state.access
+    check_same_origin(request)
     token = secrets.token_urlsafe(32)
 
     def open_session() -> None:
         row = access.keyring.by_key(key.strip())
-        service.repository.open_session(sha256(token), row.id, agent.strip() or row.name, datetime.now(UTC) + LIFETIME)
+        expires_at = datetime.now(UTC) + LIFETIME
+        service.store.open_session(sha256(token), row.id, agent.strip() or row.name, expires_at)
 
     try:
         await to_thread.run_sync(open_session)
     except NotSignedIn as error:
-        return HTMLResponse(render("sign_in.html", here="sign-in", problem=_told(error)))
+        return HTMLResponse(render("sign_in.html", here="sign-in", problem=_problem(error)))
     answer = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     answer.set_cookie(
@@ -81,7 +59,19 @@ async def sign_in(
     return answer
 
 
-def _told(error: NotSignedIn) -> str:
+@pages.post("/sign-out")
+async def sign_out(request: Request, service: ServiceDep, access: AccessDep, reader: Reader) -> Response:
+    """Close the session."""
+    token = request.cookies.get(COOKIE)
+    if token:
+        await to_thread.run_sync(service.store.close_session, sha256(token))
+        access.keyring.forget(token)
+    answer = RedirectResponse(SIGN_IN, 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _problem(error: NotSignedIn) -> str:
     return {"revoked-key": "This key was revoked.", "expired-key": "This key has expired."}.get(
         error.code, "This key is not known. Check it for typing errors."
     )

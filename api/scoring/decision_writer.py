@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from api.http.exceptions import Refused
-from api.store.rows import Attempt, Entry, StoredResult
+from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
 from triage.errors import StoreUnavailable
 
 _GROUP = 64
@@ -29,13 +29,13 @@ class Store(Protocol):
 
     def record(
         self,
-        entries: Sequence[Entry],
+        decisions: Sequence[NewDecision],
         *,
         source: str = "api",
         key_id: str | None = None,
-        attempt: Attempt | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         patience_s: float | None = None,
-    ) -> list[StoredResult]:
+    ) -> list[DecisionRow]:
         """Commit decisions in one transaction."""
         ...
 
@@ -44,11 +44,11 @@ class Store(Protocol):
 class _Job:
     """The decisions of one request that wait to be committed; they go together or not at all."""
 
-    entries: Sequence[Entry]
+    decisions: Sequence[NewDecision]
     source: str
     key_id: str | None
-    attempt: Attempt | None
-    done: asyncio.Future[list[StoredResult]]
+    idempotency_key: IdempotencyKey | None
+    done: asyncio.Future[list[DecisionRow]]
 
 
 class DecisionWriter:
@@ -56,22 +56,22 @@ class DecisionWriter:
 
     Args:
         store: Where decisions go.
-        spool_size: Most tickets kept in memory; beyond, the newest are dropped and counted.
-        on_spool: Called with the number of tickets kept in memory, after each change.
+        backlog_size: Most tickets kept in memory; beyond, the newest are dropped and counted.
+        on_backlog: Called with the number of tickets kept in memory, after each change.
         on_drop: Called with the number of tickets dropped.
     """
 
     def __init__(
         self,
         store: Store,
-        spool_size: int,
+        backlog_size: int,
         *,
-        on_spool: Callable[[int], object] = lambda size: None,
+        on_backlog: Callable[[int], object] = lambda size: None,
         on_drop: Callable[[int], object] = lambda lost: None,
     ) -> None:
         self._store = store
-        self._spool_size = spool_size
-        self._on_spool, self._on_drop = on_spool, on_drop
+        self._backlog_size = backlog_size
+        self._on_backlog, self._on_drop = on_backlog, on_drop
         self._jobs: deque[_Job] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
@@ -81,7 +81,7 @@ class DecisionWriter:
 
     def start(self) -> None:
         """Begin to commit; needs a running event loop."""
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._task = asyncio.create_task(self._run(), name="decision-writer")
 
     async def stop(self, within_s: float) -> None:
         """Commit what waits, as far as the store takes it within a time, and stop."""
@@ -100,44 +100,44 @@ class DecisionWriter:
 
     async def record(
         self,
-        entries: Sequence[Entry],
+        decisions: Sequence[NewDecision],
         *,
         source: str = "api",
         key_id: str | None,
-        attempt: Attempt | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         wait_s: float,
-    ) -> list[StoredResult] | None:
+    ) -> list[DecisionRow] | None:
         """Commit decisions, waiting for a while.
 
         Returns:
             The decisions as they stand in the store, or None if that is not known yet.
 
         Raises:
-            KeyReused: The attempt's key was used for another request.
+            KeyReused: The idempotency key was used for another request.
         """
-        job = _Job(entries, source, key_id, attempt, asyncio.get_running_loop().create_future())
+        job = _Job(decisions, source, key_id, idempotency_key, asyncio.get_running_loop().create_future())
         self._enqueue(job)
         patience = wait_s if not self._failures else min(wait_s, 0.05)
         done, _ = await asyncio.wait([job.done], timeout=patience)
         if done:
             return job.done.result()
-        job.done.add_done_callback(_look_away)
+        job.done.add_done_callback(_read_outcome)
         return None
 
     def _enqueue(self, job: _Job) -> None:
-        if self._size + len(job.entries) > max(self._spool_size, len(job.entries)):
-            self._on_drop(len(job.entries))
+        if self._size + len(job.decisions) > max(self._backlog_size, len(job.decisions)):
+            self._on_drop(len(job.decisions))
             job.done.set_exception(
-                StoreUnavailable("full", "the spool is full: decisions are answered but not kept; mend the store")
+                StoreUnavailable("full", "the backlog is full: decisions are answered but not kept; mend the store")
             )
             return
         self._jobs.append(job)
-        self._count(len(job.entries))
+        self._count(len(job.decisions))
         self._arrived.set()
 
     def _count(self, change: int) -> None:
         self._size += change
-        self._on_spool(self._size)
+        self._on_backlog(self._size)
 
     async def _run(self) -> None:
         while True:
@@ -149,24 +149,29 @@ class DecisionWriter:
     def _group(self) -> list[_Job]:
         """Take the jobs at the front that can share a transaction, without removing them."""
         first = self._jobs[0]
-        group, size = [first], len(first.entries)
+        group, size = [first], len(first.decisions)
         for job in islice(self._jobs, 1, _GROUP):
-            size += len(job.entries)
+            size += len(job.decisions)
             whose = (job.key_id, job.source) != (first.key_id, first.source)
-            if size > _GROUP or first.attempt or job.attempt or whose:
+            if size > _GROUP or first.idempotency_key or job.idempotency_key or whose:
                 break
             group.append(job)
         return group
 
     async def _commit(self, group: list[_Job]) -> None:
         first = group[0]
-        entries = [entry for job in group for entry in job.entries]
-        whose = {"source": first.source, "key_id": first.key_id, "attempt": first.attempt}
-        commit = partial(self._store.record, entries, **whose, patience_s=_PATIENCE_S)  # type: ignore[arg-type]
+        commit = partial(
+            self._store.record,
+            [new for job in group for new in job.decisions],
+            source=first.source,
+            key_id=first.key_id,
+            idempotency_key=first.idempotency_key,
+            patience_s=_PATIENCE_S,
+        )
         try:
             recorded = await asyncio.get_running_loop().run_in_executor(self._executor, commit)
         except StoreUnavailable as error:
-            await self._wait_for_store(error)
+            await self._back_off(error)
             return
         except Refused as error:
             self._finish(group, error)
@@ -185,15 +190,15 @@ class DecisionWriter:
             )
             return
         if self._failures:
-            log.info("store_is_back", spooled=self._size)
+            log.info("store_is_back", backlog=self._size)
         self._failures = 0
         self._share(group, recorded)
 
-    def _share(self, group: list[_Job], recorded: list[StoredResult]) -> None:
+    def _share(self, group: list[_Job], recorded: list[DecisionRow]) -> None:
         start = 0
         for job in group:
-            count = len(job.entries)
-            part, start = (recorded, start) if job.attempt else (recorded[start : start + count], start + count)
+            count = len(job.decisions)
+            part, start = (recorded, start) if job.idempotency_key else (recorded[start : start + count], start + count)
             self._remove(job)
             if not job.done.done():
                 job.done.set_result(part)
@@ -206,9 +211,9 @@ class DecisionWriter:
 
     def _remove(self, job: _Job) -> None:
         self._jobs.remove(job)
-        self._count(-len(job.entries))
+        self._count(-len(job.decisions))
 
-    async def _wait_for_store(self, error: StoreUnavailable) -> None:
+    async def _back_off(self, error: StoreUnavailable) -> None:
         if not self._failures:
             log.warning("store_unavailable", code=error.code)
         pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
@@ -216,7 +221,7 @@ class DecisionWriter:
         await asyncio.sleep(pause)
 
 
-def _look_away(future: asyncio.Future[list[StoredResult]]) -> None:
+def _read_outcome(future: asyncio.Future[list[DecisionRow]]) -> None:
     """Read the outcome that nobody waits for any more, so that asyncio does not warn about it."""
     if not future.cancelled():
         future.exception()

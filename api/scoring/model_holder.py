@@ -119,7 +119,7 @@ class ModelHolder:
         self.triager = Triager(policy=self._policy, rules=self._rules)
 
     @property
-    def has_model(self) -> bool:
+    def is_loaded(self) -> bool:
         """Whether a model answers, not the rules alone."""
         return self.triager.bundle is not None
 

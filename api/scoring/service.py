@@ -7,8 +7,8 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 from uuid import uuid4
 
 import structlog
@@ -21,7 +21,7 @@ from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
 from api.settings import Settings
 from api.store.repository import Repository
-from api.store.rows import Attempt, Entry, StoredResult
+from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
 from api.telemetry import Metrics
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
@@ -37,54 +37,46 @@ _READERS = 4
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a request is answered with: one document per ticket, and whether all of them are in the store."""
-
-    documents: list[dict[str, Any]]
-    stored: bool
-
-
 class Service:
     """Everything that the routes share; one per process.
 
     Args:
         settings: The service's settings.
-        repository: The store.
+        store: Where decisions are kept.
         metrics: Where to count.
     """
 
-    def __init__(self, settings: Settings, repository: Repository, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Repository, metrics: Metrics) -> None:
         self.settings = settings
-        self.repository = repository
+        self.store = store
         self.metrics = metrics
         self.draining = False
-        self.desk = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
+        self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.batcher = Batcher(
             queue_size=settings.queue_size,
             score_batch=settings.score_batch,
             wait_s=settings.batch_wait_ms / 1000,
             on_load=self._on_load,
         )
-        self.door = AdmissionControl(
+        self.admission = AdmissionControl(
             settings.queue_size + settings.score_batch,
             settings.request_deadline_s,
             lambda: self.batcher.queue_s,
             self._on_turned_away,
         )
         self.decision_writer = DecisionWriter(
-            repository, settings.spool_size, on_spool=metrics.spooled.set, on_drop=metrics.dropped.inc
+            store, settings.spool_size, on_backlog=metrics.spooled.set, on_drop=metrics.dropped.inc
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load and warm up the model, and begin to decide and to record."""
-        await asyncio.get_running_loop().run_in_executor(None, self.desk.start)
-        self.metrics.model_ready.set(int(self.desk.has_model))
+        await asyncio.get_running_loop().run_in_executor(None, self.model.start)
+        self.metrics.model_ready.set(int(self.model.is_loaded))
         self.batcher.start()
         self.decision_writer.start()
-        self._watch = asyncio.create_task(self.desk.watch(), name="watch")
+        self._watch = asyncio.create_task(self.model.watch(), name="watch")
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
@@ -92,7 +84,7 @@ class Service:
             self._watch.cancel()
         await self.batcher.stop()
         await self.decision_writer.stop(within_s=5.0)
-        self.desk.stop()
+        self.model.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -102,41 +94,57 @@ class Service:
             return "draining"
         if not self.batcher.is_alive:
             return "scoring-stuck"
-        if not self.desk.has_model and not self.settings.rules_only:
+        if not self.model.is_loaded and not self.settings.rules_only:
             return "model-unavailable"
         return None
 
-    async def answer(
-        self, tickets: Sequence[Ticket], principal: Principal, *, attempt: Attempt | None = None, bulk: bool = False
-    ) -> Answers:
+    async def decide(
+        self,
+        tickets: Sequence[Ticket],
+        principal: Principal,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        bulk: bool = False,
+    ) -> list[DecisionDocument]:
         """Decide tickets and record the decisions; a ticket that was decided before keeps its decision.
+
+        A document says in `stored` whether the store has it.
+
+        Args:
+            tickets: What to decide; the order is kept.
+            principal: Who asks.
+            idempotency_key: The request's; where it was answered before, it is answered the same.
+            bulk: Whether requests for one ticket go first.
 
         Raises:
             TooBusy: The service cannot answer in time.
-            KeyReused: The attempt's key was used for another request.
+            KeyReused: The idempotency key was used for another request.
         """
-        triager, began = self.desk.triager, ARRIVED.get(time.monotonic())
-        if attempt is not None:
-            replayed = await self._read(functools.partial(self.repository.replay, attempt))
+        triager, began = self.model.triager, ARRIVED.get(time.monotonic())
+        if idempotency_key is not None:
+            replayed = await self._read(functools.partial(self.store.replay, idempotency_key))
             if replayed:
-                return Answers([found.answer_for(principal.clearance) for found in replayed], True)
-        known = await self._known(tickets, principal) if attempt is None else [None] * len(tickets)
+                return [row.document_for(principal.clearance) for row in replayed]
+        known = await self._known(tickets, principal) if idempotency_key is None else [None] * len(tickets)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, earlier in zip(tickets, known, strict=True) if earlier is None]
         deadline_s = self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s
         left_s = deadline_s - (time.monotonic() - began)
         try:
-            decisions = await self._decide(triager, fresh, left_s, bulk, principal) if fresh else []
+            decisions = await self._score(triager, fresh, left_s, bulk, principal) if fresh else []
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
         left_s = deadline_s - (time.monotonic() - began)
         wait_s = min(self.settings.store_wait_ms / 1000, max(_LEAST_WAIT_S, left_s))
-        made = iter(await self._record(fresh, decisions, triager.policy, principal, attempt, wait_s) if fresh else [])
-        answers = [(earlier, True) if earlier is not None else next(made) for earlier in known]
-        return Answers([document for document, _ in answers], all(stored for _, stored in answers))
+        new = [
+            self._new(ticket, decision, triager.policy, principal)
+            for ticket, decision in zip(fresh, decisions, strict=True)
+        ]
+        made = iter(await self._record(new, principal, idempotency_key, wait_s) if new else [])
+        return [earlier if earlier is not None else next(made) for earlier in known]
 
-    async def _decide(
+    async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, bulk: bool, principal: Principal
     ) -> list[Decision]:
         if left_s <= 0:
@@ -144,17 +152,20 @@ class Service:
                 "deadline", "the deadline passed before the ticket was read: too much to do; try again later", 1
             )
         clearance = principal.clearance
-        return await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, clearance=clearance)
+        decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, clearance=clearance)
+        for decision in decisions:
+            self.metrics.observe_decision(decision)
+        return decisions
 
-    async def _known(self, tickets: Sequence[Ticket], principal: Principal) -> list[dict[str, Any] | None]:
+    async def _known(self, tickets: Sequence[Ticket], principal: Principal) -> list[DecisionDocument | None]:
         """Look up which tickets were decided before, so that they need no score."""
         if not any(ticket.id for ticket in tickets):
             return [None] * len(tickets)
 
-        def look() -> list[dict[str, Any] | None]:
-            earlier = [self.repository.known(ticket, principal.source) for ticket in tickets]
-            usable = [found if found and (found.by_model or not self.desk.has_model) else None for found in earlier]
-            return [found.answer_for(principal.clearance) if found else None for found in usable]
+        def look() -> list[DecisionDocument | None]:
+            earlier = [self.store.known(ticket, principal.source) for ticket in tickets]
+            usable = [row if row and (row.by_model or not self.model.is_loaded) else None for row in earlier]
+            return [row.document_for(principal.clearance) if row else None for row in usable]
 
         return await self._read(look) or [None] * len(tickets)
 
@@ -167,37 +178,28 @@ class Service:
             return None
 
     async def _record(
-        self,
-        tickets: Sequence[Ticket],
-        decisions: Sequence[Decision],
-        policy: Policy,
-        principal: Principal,
-        attempt: Attempt | None,
-        wait_s: float,
-    ) -> list[tuple[dict[str, Any], bool]]:
-        entries = [
-            self._entry(ticket, decision, policy, principal)
-            for ticket, decision in zip(tickets, decisions, strict=True)
-        ]
-        for entry in entries:
-            self.metrics.observe_decision(entry.answer)
-        recorded: Sequence[StoredResult] | None = None
+        self, new: Sequence[NewDecision], principal: Principal, idempotency_key: IdempotencyKey | None, wait_s: float
+    ) -> list[DecisionDocument]:
+        rows: Sequence[DecisionRow] | None = None
         try:
-            recorded = await self.decision_writer.record(
-                entries, source=principal.source, key_id=principal.key_id, attempt=attempt, wait_s=wait_s
+            rows = await self.decision_writer.record(
+                new,
+                source=principal.source,
+                key_id=principal.key_id,
+                idempotency_key=idempotency_key,
+                wait_s=wait_s,
             )
         except StoreUnavailable as error:
             log.warning("decision_not_stored", code=error.code)
-        if recorded is None:
-            return [({**entry.answer, "stored": False}, False) for entry in entries]
-        return [(found.answer_for(principal.clearance), True) for found in recorded]
+        if rows is None:
+            return [one.document.model_copy(update={"stored": False}) for one in new]
+        return [row.document_for(principal.clearance) for row in rows]
 
-    def _entry(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> Entry:
+    def _new(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> NewDecision:
         document = DecisionDocument.from_decision(
             decision, str(uuid4()), alternatives=self.settings.alternatives, decimals=DECIMALS
         )
-        answer = document.model_dump(mode="json")
-        return Entry(ticket, answer, is_sensitive(policy, decision), principal.clearance)
+        return NewDecision(ticket, document, is_sensitive(policy, decision), principal.clearance)
 
     def _on_turned_away(self, error: TooBusy) -> None:
         self.metrics.shed.labels(error.code).inc()

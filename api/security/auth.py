@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from anyio import to_thread
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.http.exceptions import NotAllowed, NotSignedIn
 from api.security.api_keys import Keyring, sha256
@@ -19,9 +21,18 @@ from api.settings import is_loopback
 from api.store.repository import Repository
 from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow
 
+_T = TypeVar("_T")
 COOKIE = "triage_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
+BEARER = HTTPBearer(
+    scheme_name="key",
+    description="A key made by `triage keys create`",
+    auto_error=False,
+)
+API_KEY = APIKeyHeader(
+    name="X-API-Key", scheme_name="header", description="The same key in a header of its own", auto_error=False
+)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 OPEN_ROUTES = (
     "GET /livez",
@@ -65,16 +76,18 @@ OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)
 
 
 class Access:
-    """What the service knows about who may ask; kept as `app.state.access`.
+    """What the service knows about who may ask, and how often; kept as `app.state.access`.
 
     Args:
-        repository: The store.
+        store: Where keys and sessions are kept.
         open_loopback: Whether requests need no key; the service must listen on a loopback address then.
+        limiter: Counts the calls of each key; None without a limit.
     """
 
-    def __init__(self, repository: Repository, open_loopback: bool = False) -> None:
-        self.keyring = Keyring(repository)
+    def __init__(self, store: Repository, open_loopback: bool = False, limiter: Limiter | None = None) -> None:
+        self.keyring = Keyring(store)
         self.open_loopback = open_loopback
+        self.limiter = limiter
 
     async def principal(self, request: Request) -> Principal:
         """Return who sent a request, by its key, its session, or because everybody may.
@@ -86,12 +99,12 @@ class Access:
             NotAllowed: Another site made the browser send it.
             StoreUnavailable: The store does not answer, and the key was not seen lately.
         """
-        key = _key_of(request)
+        key = await _key_of(request)
         if key is not None:
-            return _principal(await self._told("k", key, self.keyring.by_key))
+            return _principal(await self._looked_up("k", key, self.keyring.by_key))
         token = request.cookies.get(COOKIE)
         if token is not None:
-            row, agent = await self._told("s", token, self.keyring.by_session)
+            row, agent = await self._looked_up("s", token, self.keyring.by_session)
             principal = _principal(row, agent, csrf_token(token))
             await _check_same_site(request, principal)
             return principal
@@ -101,10 +114,16 @@ class Access:
             return OPEN
         raise NotSignedIn("no-key", "no key: send Authorization: Bearer KEY; make one with triage keys create")
 
-    async def _told(self, kind: str, secret: str, look: Any) -> Any:
+    async def _looked_up(self, kind: str, secret: str, look: Callable[[str], _T]) -> _T:
         if self.keyring.remembered(kind, secret):
             return look(secret)
         return await to_thread.run_sync(look, secret)
+
+
+def access_of(request: Request) -> Access:
+    """Return what the process that answers knows about who may ask."""
+    access: Access = request.app.state.access
+    return access
 
 
 class Guard:
@@ -113,16 +132,23 @@ class Guard:
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, request: Request) -> Principal:
-        """Return who asks; the errors are those of `Access.principal`, and `NotAllowed` without the scope."""
+    async def __call__(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None,
+        header: Annotated[str | None, Security(API_KEY)] = None,
+    ) -> Principal:
+        """Return who asks; the errors are those of `Access.principal`, and `NotAllowed` without the scope.
+
+        Both schemes are named so that OpenAPI lists them; `Access.principal` reads them from the request itself.
+        """
         principal: Principal | None = getattr(request.state, "principal", None)
         if principal is None:
-            access: Access = request.app.state.access
+            access = access_of(request)
             principal = await access.principal(request)
             request.state.principal = principal
-            limiter: Limiter | None = request.app.state.limiter
-            if limiter is not None:
-                limiter.take(principal.key_id or "")
+            if access.limiter is not None:
+                access.limiter.count(principal.key_id or "")
         if self.scope not in principal.scopes:
             raise NotAllowed("missing-scope", f"the key lacks the scope {self.scope!r}: ask for one that has it")
         return principal
@@ -182,6 +208,20 @@ def deny_by_default(app: FastAPI) -> None:
         )
 
 
+def check_same_origin(request: Request) -> None:
+    """Refuse a request that a browser sent from another site's page.
+
+    Raises:
+        NotAllowed: Its `Origin` is not this host.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise NotAllowed(
+            "foreign-origin",
+            "another site's page sent this: changes are taken from this service's own pages, or with a key",
+        )
+
+
 def csrf_token(session_token: str) -> str:
     """Return what the page's requests must carry to change anything: only who has the session's token can tell it."""
     return sha256("csrf " + session_token)
@@ -196,11 +236,9 @@ def _principal(row: KeyRow, agent: str | None = None, csrf: str | None = None) -
     return Principal(row.id, row.name, row.scopes, row.clearance, agent, csrf)
 
 
-def _key_of(request: Request) -> str | None:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    return request.headers.get("x-api-key")
+async def _key_of(request: Request) -> str | None:
+    bearer = await BEARER(request)
+    return bearer.credentials.strip() if bearer is not None else await API_KEY(request)
 
 
 def _check_loopback(request: Request) -> None:
@@ -217,12 +255,7 @@ async def _check_same_site(request: Request, principal: Principal) -> None:
     """Refuse a change that a page of another site asked for (cross-site request forgery)."""
     if request.method in _SAFE:
         return
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise NotAllowed(
-            "foreign-origin",
-            "another site's page sent this: changes are taken from this service's own pages, or with a key",
-        )
+    check_same_origin(request)
     if principal.csrf is None:
         return
     sent = request.headers.get(CSRF_HEADER, "")

@@ -102,12 +102,13 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
     sys.setswitchinterval(_SWITCH_S)
     app = create_app(settings)
     configure_logs(settings.log_level)
-    app.state.service.desk.start()
+    service: Service = app.state.parts.service
+    service.model.start()
     if parent is None:
         announce(sock)
     config = uvicorn.Config(
         app,
-        http=slow_client_protocol(settings, app.state.service.door),
+        http=slow_client_protocol(settings, service.admission),
         ws="none",
         lifespan="on",
         loop="asyncio",  # uvloop takes one new connection a round: under load that starves them for seconds
@@ -118,4 +119,4 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.grace_s),
     )
-    Server(config, app.state.service, settings.drain_s, parent).run(sockets=[sock])
+    Server(config, service, settings.drain_s, parent).run(sockets=[sock])

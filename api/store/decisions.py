@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -11,15 +10,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import Attempt, DecisionRow, Entry, FeedbackRow, StoredResult, digest_of, dump
+from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, digest_of, dump
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def known(self, ticket: Ticket, source: str = "api") -> StoredResult | None:
+    def known(self, ticket: Ticket, source: str = "api") -> DecisionRow | None:
         """Return the decision made earlier for the same ticket id with the same text, or None.
 
         Raises:
@@ -27,52 +27,52 @@ class Decisions(IdempotencyKeys):
         """
         if not ticket.id:
             return None
-        kept = self.stored_form(ticket)
+        kept = self.kept_ticket(ticket)
         with self.database.reading() as session:
             found = _decided(session, source, ticket.id, digest_of(kept))
-            return _recorded(found, created=False) if found is not None else None
+            return decision_row(found) if found is not None else None
 
     def record(
         self,
-        entries: Sequence[Entry],
+        decisions: Sequence[NewDecision],
         *,
         source: str = "api",
         key_id: str | None = None,
-        attempt: Attempt | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         patience_s: float | None = None,
-    ) -> list[StoredResult]:
-        """Commit decisions in one transaction, and return them in the same order with the answers to send.
+    ) -> list[DecisionRow]:
+        """Commit decisions in one transaction, and return them in the same order as they stand in the store.
 
-        The same ticket id with the same text keeps its first decision, whatever the entry says; with another text it
+        The same ticket id with the same text keeps its first decision, whatever the new one says; with another text it
         becomes a new revision. A decision that was made without a model gives way to one that a model took part in.
 
         Args:
-            entries: Tickets and the answers to them.
+            decisions: Tickets and what was decided about them.
             source: The helpdesk that the ticket ids belong to.
             key_id: Who asked.
-            attempt: The request's idempotency key; where it was answered before, that answer is returned.
+            idempotency_key: The request's; where it was answered before, those decisions are returned.
             patience_s: How long to wait for the turn to write.
 
         Raises:
-            KeyReused: The attempt's key was used for another request.
+            KeyReused: The idempotency key was used for another request.
             StoreUnavailable: Nothing was recorded.
         """
-        kept = [self.stored_form(entry.ticket) for entry in entries]
+        kept = [self.kept_ticket(new.ticket) for new in decisions]
         names = [f"ticket {source} {ticket.id}" for ticket in kept if ticket.id]
         with self.database.writing(patience_s) as session:
-            self.database.serialise(session, *names, *([f"attempt {attempt.owner} {attempt.key}"] if attempt else []))
-            earlier = self._answered(session, attempt) if attempt else None
+            self.database.serialise(session, *names, *([idempotency_key.lock] if idempotency_key else []))
+            earlier = self._answered(session, idempotency_key) if idempotency_key else None
             if earlier is not None:
                 return earlier
             rows = [
-                self._keep(session, entry, ticket, source, key_id) for entry, ticket in zip(entries, kept, strict=True)
+                self._keep(session, new, ticket, source, key_id) for new, ticket in zip(decisions, kept, strict=True)
             ]
-            if attempt:
-                self.drop(session, attempt)
-                self.remember(session, attempt, "decisions", [row.answer["decision_id"] for row in rows])
+            if idempotency_key:
+                self.drop(session, idempotency_key)
+                self.remember(session, idempotency_key, "decisions", [row.id for row in rows])
             return rows
 
-    def replay(self, attempt: Attempt) -> list[StoredResult] | None:
+    def replay(self, idempotency_key: IdempotencyKey) -> list[DecisionRow] | None:
         """Return the decisions that a request with this idempotency key was answered with before, or None.
 
         Raises:
@@ -80,7 +80,7 @@ class Decisions(IdempotencyKeys):
             StoreUnavailable: The store does not answer.
         """
         with self.database.reading() as session:
-            return self._answered(session, attempt)
+            return self._answered(session, idempotency_key)
 
     def decision(self, decision_id: str) -> DecisionRow | None:
         """Return one decision with its ticket, all feedback and the ids of the ticket's decisions, oldest first."""
@@ -136,39 +136,41 @@ class Decisions(IdempotencyKeys):
             said = feedback_by_decision(session, [row.id for row in rows])
             return [decision_row(row, said.get(row.id, ())) for row in rows]
 
-    def _answered(self, session: Session, attempt: Attempt) -> list[StoredResult] | None:
-        """Return what an attempt was answered with; None where it is new, or its decisions are past their retention."""
-        refs = self.refs_of(session, attempt)
+    def _answered(self, session: Session, key: IdempotencyKey) -> list[DecisionRow] | None:
+        """Return what a request was answered with; None where it is new, or its decisions are past their retention."""
+        refs = self.refs_of(session, key)
         rows = _by_ids(session, refs) if refs is not None else []
-        return None if refs is None or len(rows) < len(refs) else [_recorded(row, created=False) for row in rows]
+        return None if refs is None or len(rows) < len(refs) else [decision_row(row) for row in rows]
 
-    def _keep(self, session: Session, entry: Entry, ticket: Ticket, source: str, key_id: str | None) -> StoredResult:
+    def _keep(self, session: Session, new: NewDecision, ticket: Ticket, source: str, key_id: str | None) -> DecisionRow:
         digest, now = digest_of(ticket), datetime.now(UTC)
         stored = _same_text(session, source, ticket.id, digest) if ticket.id else None
         if stored is not None:
             earlier = _latest_of(session, stored.seq)
-            if earlier is not None and (earlier.model_version is not None or entry.answer.get("model_version") is None):
-                return _recorded(earlier, created=False)
+            if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
+                return decision_row(earlier)
         else:
             stored = _new_ticket(session, ticket, source, digest, now)
-        answer = {"decision_id": str(uuid4()), **self.stored_answer(entry.answer, ticket)}
+        document = self.kept_document(new.document, ticket)
+        if document.decision_id is None:
+            document = document.model_copy(update={"decision_id": str(uuid4())})
         row = StoredDecision(
-            id=answer["decision_id"],
+            id=document.decision_id,
             ticket=stored,
             key_id=key_id,
-            tier=answer.get("tier"),
-            category=answer.get("category"),
-            automation=answer.get("automation", ""),
-            reason=answer.get("reason", ""),
-            model_version=answer.get("model_version"),
-            sensitive=entry.sensitive,
-            clearance=entry.clearance,
-            answer=dump(answer),
+            tier=document.tier,
+            category=document.category,
+            automation=document.automation,
+            reason=document.reason,
+            model_version=document.model_version,
+            sensitive=new.sensitive,
+            clearance=new.clearance,
+            document=document.model_dump_json(),
             created_at=now,
         )
         session.add(row)
         session.flush()
-        return StoredResult(answer, True, stored.revision, entry.clearance)
+        return decision_row(row, created=True)
 
 
 def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
@@ -245,18 +247,17 @@ def _by_ids(session: Session, ids: Sequence[str]) -> list[StoredDecision]:
     return [rows[one] for one in ids if one in rows]
 
 
-def _recorded(row: StoredDecision, created: bool) -> StoredResult:
-    return StoredResult(json.loads(row.answer), created, row.ticket.revision, row.clearance)
-
-
 def decision_row(
-    row: StoredDecision, feedback: tuple[FeedbackRow, ...], revisions: tuple[str, ...] = ()
+    row: StoredDecision,
+    feedback: tuple[FeedbackRow, ...] = (),
+    revisions: tuple[str, ...] = (),
+    created: bool = False,
 ) -> DecisionRow:
     """Turn a live row with its ticket into a plain value."""
     ticket = row.ticket
     return DecisionRow(
         id=row.id,
-        answer=json.loads(row.answer),
+        document=DecisionDocument.model_validate_json(row.document),
         ticket_id=ticket.ticket_id,
         source=ticket.source,
         revision=ticket.revision,
@@ -269,4 +270,5 @@ def decision_row(
         created_at=row.created_at,
         feedback=feedback,
         revisions=revisions,
+        created=created,
     )

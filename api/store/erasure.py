@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from dataclasses import asdict, dataclass
@@ -16,20 +15,20 @@ from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
 from api.store.tables import (
-    StoredAttempt,
     StoredDecision,
     StoredDelivery,
     StoredFeedback,
+    StoredIdempotencyKey,
     StoredSession,
     StoredTicket,
     StoredUpdate,
 )
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 _DELIVERY_AGE = timedelta(days=2)
 _UPDATE_AGE = timedelta(days=30)
 _SCRUBS = 20
-_NOTHING_EXPLAINED: dict[str, list[object]] = {"terms": [], "against": [], "similar": []}
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Expired:
 
     tickets: int = 0
     decisions: int = 0
-    attempts: int = 0
+    idempotency_keys: int = 0
     deliveries: int = 0
     updates: int = 0
     sessions: int = 0
@@ -99,12 +98,12 @@ class Erasure(IdempotencyKeys):
         self.scrub()
         return done
 
-    def expire(self, older_than: timedelta | None, attempts_older_than: timedelta = timedelta(hours=24)) -> Expired:
+    def expire(self, older_than: timedelta | None, keys_older_than: timedelta = timedelta(hours=24)) -> Expired:
         """Remove what is past its time.
 
         Args:
             older_than: Age from which tickets go, with their decisions and feedback; None keeps them all.
-            attempts_older_than: Age from which idempotency keys go.
+            keys_older_than: Age from which idempotency keys go.
 
         Raises:
             StoreUnavailable: Nothing was removed.
@@ -121,8 +120,9 @@ class Erasure(IdempotencyKeys):
             done = Expired(
                 tickets=tickets,
                 decisions=decisions,
-                attempts=_removed(
-                    session, delete(StoredAttempt).where(StoredAttempt.created_at < now - attempts_older_than)
+                idempotency_keys=_removed(
+                    session,
+                    delete(StoredIdempotencyKey).where(StoredIdempotencyKey.created_at < now - keys_older_than),
                 ),
                 deliveries=_removed(
                     session, delete(StoredDelivery).where(StoredDelivery.received_at < now - _DELIVERY_AGE)
@@ -162,7 +162,7 @@ def _blank(ticket: StoredTicket) -> None:
 def _strip_decisions(session: Session, tickets: list[int]) -> list[str]:
     decisions = list(session.scalars(select(StoredDecision).where(StoredDecision.ticket_seq.in_(tickets))))
     for row in decisions:
-        row.answer = dump({**json.loads(row.answer), "explanation": _NOTHING_EXPLAINED})
+        row.document = DecisionDocument.model_validate_json(row.document).without_explanation().model_dump_json()
     return [row.id for row in decisions]
 
 
@@ -175,16 +175,13 @@ def _strip_remarks(session: Session, decisions: list[str]) -> int:
 
 def _strip_mentions(session: Session, ticket_id: str) -> int:
     """Take the ticket out of the similar tickets of decisions about others: its title stands there."""
-    mentioned = StoredDecision.answer.contains(dump({"ticket_id": ticket_id})[1:-1], autoescape=True)
-    rows = list(session.scalars(select(StoredDecision).where(mentioned)))
+    mentioned = StoredDecision.document.contains(dump({"ticket_id": ticket_id})[1:-1], autoescape=True)
     count = 0
-    for row in rows:
-        answer = json.loads(row.answer)
-        similar = answer.get("explanation", {}).get("similar", [])
-        left = [near for near in similar if near.get("ticket_id") != ticket_id]
-        if len(left) < len(similar):
-            answer["explanation"]["similar"] = left
-            row.answer, count = dump(answer), count + 1
+    for row in list(session.scalars(select(StoredDecision).where(mentioned))):
+        document = DecisionDocument.model_validate_json(row.document)
+        left = document.without_similar_ticket(ticket_id)
+        if left != document:
+            row.document, count = left.model_dump_json(), count + 1
     return count
 
 

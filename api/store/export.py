@@ -135,7 +135,7 @@ def _exported(
     if refusal:
         left_out[refusal] += 1
         return None
-    labels = (said.tier, said.category) if said else (row.answer.get("tier"), row.answer.get("category"))
+    labels = (said.tier, said.category) if said else (row.document.tier, row.document.category)
     if labels == (None, None) or (said is None and rules.people_only):
         return None
     if rules.redactor is not None:
@@ -151,7 +151,7 @@ def _exported(
         "decision_id": row.id,
         "verdict": said.verdict if said else None,
         "labelled_at": (said.created_at if said else row.created_at).isoformat(),
-        "model_version": row.answer.get("model_version"),
+        "model_version": row.document.model_version,
     }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound, TooMuch
 from api.store.decisions import feedback_by_decision, feedback_row
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import UNDONE, VERDICTS, Attempt, FeedbackRow
+from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey
 from api.store.tables import StoredDecision, StoredFeedback
 
 _DAY = timedelta(days=1)
@@ -47,7 +47,7 @@ class Caps:
     per_agent: int | None = None
 
 
-class History(IdempotencyKeys):
+class Feedback(IdempotencyKeys):
     """The part of the repository that keeps feedback."""
 
     def feedback(
@@ -56,7 +56,7 @@ class History(IdempotencyKeys):
         said: Statement,
         *,
         key_id: str | None = None,
-        attempt: Attempt | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         caps: Caps = Caps(),
     ) -> FeedbackRow:
         """Commit what a person says about a decision, and return the row; saying the same again adds nothing.
@@ -68,13 +68,13 @@ class History(IdempotencyKeys):
             NotAcceptable: The verdict is unknown, or a correction names nothing.
             Contradiction: What is accepted is not what was decided.
             TooMuch: A cap is reached.
-            KeyReused: The attempt's key was used for another request.
+            KeyReused: The idempotency key was used for another request.
             StoreUnavailable: Nothing was recorded.
         """
         with self.database.writing() as session:
-            names = [f"attempt {attempt.owner} {attempt.key}"] if attempt else []
+            names = [idempotency_key.lock] if idempotency_key else []
             self.database.serialise(session, f"decision {decision_id}", *names)
-            refs = self.refs_of(session, attempt) if attempt else None
+            refs = self.refs_of(session, idempotency_key) if idempotency_key else None
             earlier = session.scalar(select(StoredFeedback).where(StoredFeedback.id == refs[0])) if refs else None
             if earlier is not None:
                 return feedback_row(earlier)
@@ -85,9 +85,9 @@ class History(IdempotencyKeys):
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id)
-            if attempt:
-                self.drop(session, attempt)
-                self.remember(session, attempt, "feedback", [row.id])
+            if idempotency_key:
+                self.drop(session, idempotency_key)
+                self.remember(session, idempotency_key, "feedback", [row.id])
             return row
 
     def undo(self, decision_id: str, feedback_id: str, agent: str, *, key_id: str | None = None) -> FeedbackRow:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -14,8 +13,9 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import KeyReused
 from api.privacy.redact import Redactor
 from api.store.database import Database
-from api.store.rows import Attempt, dump
-from api.store.tables import StoredAttempt
+from api.store.rows import IdempotencyKey, dump
+from api.store.tables import StoredIdempotencyKey
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 
@@ -31,41 +31,43 @@ class IdempotencyKeys:
         self.database = database
         self.redactor = redactor
 
-    def refs_of(self, session: Session, attempt: Attempt) -> list[str] | None:
-        """Return the ids of the rows that an attempt was answered with, or None where it is new.
+    def refs_of(self, session: Session, key: IdempotencyKey) -> list[str] | None:
+        """Return the ids of the rows that a request was answered with, or None where it is new.
 
         Raises:
             KeyReused: The key was used for another request.
         """
-        earlier = session.get(StoredAttempt, (attempt.owner, attempt.key))
+        earlier = session.get(StoredIdempotencyKey, (key.owner, key.key))
         if earlier is None:
             return None
-        if earlier.digest != attempt.digest:
+        if earlier.digest != key.digest:
             raise KeyReused(
                 "idempotency-key-reused",
                 "this Idempotency-Key was used for another request: its body or path differs; send a fresh key",
             )
         return list(json.loads(earlier.refs))
 
-    def drop(self, session: Session, attempt: Attempt) -> None:
-        """Forget in the same transaction what an attempt was answered with: it is past its retention."""
+    def drop(self, session: Session, key: IdempotencyKey) -> None:
+        """Forget in the same transaction what a request was answered with: it is past its retention."""
         session.execute(
-            delete(StoredAttempt).where(StoredAttempt.owner == attempt.owner, StoredAttempt.key == attempt.key)
+            delete(StoredIdempotencyKey).where(
+                StoredIdempotencyKey.owner == key.owner, StoredIdempotencyKey.key == key.key
+            )
         )
 
-    def remember(self, session: Session, attempt: Attempt, kind: str, refs: Sequence[str]) -> None:
-        """Note in the same transaction what an attempt was answered with."""
-        row = StoredAttempt(
-            owner=attempt.owner,
-            key=attempt.key,
-            digest=attempt.digest,
+    def remember(self, session: Session, key: IdempotencyKey, kind: str, refs: Sequence[str]) -> None:
+        """Note in the same transaction what a request was answered with."""
+        row = StoredIdempotencyKey(
+            owner=key.owner,
+            key=key.key,
+            digest=key.digest,
             kind=kind,
             refs=dump(list(refs)),
             created_at=datetime.now(UTC),
         )
         session.add(row)
 
-    def stored_form(self, ticket: Ticket) -> Ticket:
+    def kept_ticket(self, ticket: Ticket) -> Ticket:
         """Return a ticket as it is kept: redacted where the store is told to."""
         if self.redactor is None:
             return ticket
@@ -76,18 +78,15 @@ class IdempotencyKeys:
             ticket, subject=redact(ticket.subject), body=redact(ticket.body), requester=requester, attributes=attributes
         )
 
-    def stored_answer(self, answer: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
-        """Return an answer as it is kept: with redaction, its explanation has no word that the kept ticket lacks."""
-        if self.redactor is None or "explanation" not in answer:
-            return dict(answer)
-        left = ticket.folded
-        explanation = dict(answer["explanation"])
-        for name in ("terms", "against"):
-            if name in explanation:
-                explanation[name] = [item for item in explanation[name] if str(item.get("term", "")).lower() in left]
-        if "similar" in explanation:
-            redact = self.redactor.redact
-            explanation["similar"] = [
-                {**near, "title": redact(near.get("title", ""))} for near in explanation["similar"]
-            ]
-        return {**answer, "explanation": explanation}
+    def kept_document(self, document: DecisionDocument, ticket: Ticket) -> DecisionDocument:
+        """Return a document as it is kept: with redaction, its explanation has no word that the kept ticket lacks."""
+        if self.redactor is None:
+            return document
+        words, redact = ticket.folded, self.redactor.redact
+        explanation = document.explanation
+        left = {
+            "terms": tuple(one for one in explanation.terms if one.term.lower() in words),
+            "against": tuple(one for one in explanation.against if one.term.lower() in words),
+            "similar": tuple(one.model_copy(update={"title": redact(one.title)}) for one in explanation.similar),
+        }
+        return document.model_copy(update={"explanation": explanation.model_copy(update=left)})

@@ -9,13 +9,13 @@ from api.store.database import PATIENCE_S, Database
 from api.store.decisions import Decisions
 from api.store.erasure import Erasure
 from api.store.export import Export
-from api.store.feedback import History
+from api.store.feedback import Feedback
 from api.store.keys import Keys
 from api.store.migrate import migrate
 from api.store.outbox import Outbox
 
 
-class Repository(Decisions, History, Keys, Outbox, Export, Erasure):
+class Repository(Decisions, Feedback, Keys, Outbox, Export, Erasure):
     """Everything that the store can do; every method is one transaction, safe to call from any thread.
 
     What a method returned has been committed: it survives the process being killed. Methods block; call them from

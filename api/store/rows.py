@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 SCOPES = ("predict", "feedback", "read", "admin")
@@ -26,50 +25,25 @@ MOST_CLEARANCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A ticket and the answer to it, to be recorded.
+class NewDecision:
+    """A ticket and what was decided about it, to be recorded.
 
     Attributes:
         ticket: As it came in.
-        answer: The document that is sent, without its `decision_id`.
+        document: The decision as it is answered; the store gives it an id where it has none.
         sensitive: Whether only people with the policy's sensitive clearance may see the text.
         clearance: Clearance of who asked: people with less do not get to see the similar tickets that it brought up.
     """
 
     ticket: Ticket
-    answer: Mapping[str, Any]
+    document: DecisionDocument
     sensitive: bool = False
     clearance: int = MOST_CLEARANCE
 
 
 @dataclass(frozen=True)
-class StoredResult:
-    """A decision as it stands in the store.
-
-    Attributes:
-        answer: The document to send, with `decision_id` first.
-        created: False where the same ticket with the same text was decided before.
-        revision: 1 for the first text of a ticket id, 2 for the second, and so on.
-    """
-
-    answer: dict[str, Any]
-    created: bool = True
-    revision: int = 1
-    clearance: int = MOST_CLEARANCE
-
-    def answer_for(self, clearance: int) -> dict[str, Any]:
-        """Return the document as somebody with that clearance may see it."""
-        return without_similar(self.answer) if clearance < self.clearance else self.answer
-
-    @property
-    def by_model(self) -> bool:
-        """Whether a model took part; a decision of the rules alone gives way once there is a model."""
-        return self.answer.get("model_version") is not None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A request that carries an `Idempotency-Key`.
+class IdempotencyKey:
+    """The `Idempotency-Key` of a request, and what was asked with it.
 
     Attributes:
         owner: Id of the API key that sent it; empty where requests need no key.
@@ -82,10 +56,15 @@ class Attempt:
     digest: str
 
     @classmethod
-    def of(cls, owner: str | None, key: str, method: str, path: str, body: bytes) -> Attempt:
-        """Make an attempt out of a request."""
+    def of(cls, owner: str | None, key: str, method: str, path: str, body: bytes) -> IdempotencyKey:
+        """Make an idempotency key out of a request."""
         asked = hashlib.sha256(f"{method} {path}\n".encode() + body)
         return cls(owner or "", key, asked.hexdigest())
+
+    @property
+    def lock(self) -> str:
+        """Name under which the store lets one request with this key past at a time."""
+        return f"idempotency {self.owner} {self.key}"
 
 
 @dataclass(frozen=True)
@@ -104,21 +83,36 @@ class FeedbackRow:
     undoes: str | None
     created_at: datetime
 
-    def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
-        shown = {
-            name: getattr(self, name)
-            for name in ("decision_id", "verdict", "tier", "category", "agent", "reason", "comment", "undoes")
-        }
-        return {"feedback_id": self.id, **shown, "created_at": self.created_at.isoformat()}
+    def document(self) -> dict[str, str | None]:
+        """Return it as a JSON document, as the API describes feedback; who asked is left out."""
+        document = {"feedback_id": self.id, **vars(self), "created_at": self.created_at.isoformat()}
+        return {name: value for name, value in document.items() if name not in ("id", "key_id")}
 
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """A decision with its ticket and everything said about it, oldest first."""
+    """A decision as it stands in the store.
+
+    Attributes:
+        id: Its id.
+        document: What was answered.
+        ticket_id: The helpdesk's id of its ticket; None where it came without.
+        source: The helpdesk that the ticket id belongs to.
+        revision: 1 for the first text of a ticket id, 2 for the second, and so on.
+        subject: The ticket's subject, as it is kept.
+        body: The ticket's text, as it is kept.
+        channel: The ticket's channel.
+        sensitive: Whether only people with the policy's sensitive clearance may see the text.
+        clearance: Clearance of who asked for it.
+        forgotten: Whether the text was removed.
+        created_at: When it was recorded.
+        feedback: Everything said about it, oldest first; empty where it was not asked for.
+        revisions: Ids of all decisions about this ticket id, oldest first; empty where they were not asked for.
+        created: Whether the call that returned it recorded it; False where it was there before.
+    """
 
     id: str
-    answer: dict[str, Any]
+    document: DecisionDocument
     ticket_id: str | None
     source: str
     revision: int
@@ -130,7 +124,17 @@ class DecisionRow:
     forgotten: bool
     created_at: datetime
     feedback: tuple[FeedbackRow, ...] = ()
-    revisions: tuple[str, ...] = field(default=())
+    revisions: tuple[str, ...] = ()
+    created: bool = False
+
+    def document_for(self, clearance: int) -> DecisionDocument:
+        """Return the document as somebody with that clearance may see it."""
+        return self.document.without_similar() if clearance < self.clearance else self.document
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a model took part; a decision of the rules alone gives way once there is a model."""
+        return self.document.model_version is not None
 
     @property
     def standing(self) -> FeedbackRow | None:
@@ -157,12 +161,6 @@ def digest_of(ticket: Ticket) -> str:
     """Return the SHA-256 of everything in a ticket that may decide its route; two equal ones are the same text."""
     parts = [ticket.subject, ticket.body, ticket.channel, ticket.language, sorted(ticket.attributes.items())]
     return hashlib.sha256(dump(parts).encode()).hexdigest()
-
-
-def without_similar(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer without the similar tickets in its explanation."""
-    explanation = answer.get("explanation")
-    return {**answer, "explanation": {**explanation, "similar": []}} if explanation else answer
 
 
 def dump(document: object) -> str:

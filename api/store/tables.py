@@ -62,7 +62,7 @@ class StoredTicket(Base):
 
 
 class StoredDecision(Base):
-    """What was answered about one revision of a ticket; `answer` is the JSON document as it was sent."""
+    """What was decided about one revision of a ticket; `document` is a `models.wire.DecisionDocument` as JSON text."""
 
     __tablename__ = "decisions"
     __table_args__ = (Index("ix_decisions_ticket", "ticket_seq"), Index("ix_decisions_created", "created_at"))
@@ -78,7 +78,7 @@ class StoredDecision(Base):
     model_version: Mapped[str | None] = mapped_column(Text)
     sensitive: Mapped[bool]
     clearance: Mapped[int] = mapped_column(Integer)
-    answer: Mapped[str] = mapped_column(Text)
+    document: Mapped[str] = mapped_column("answer", Text)
     created_at: Mapped[datetime] = mapped_column(Utc)
 
     ticket: Mapped[StoredTicket] = relationship(lazy="joined", innerjoin=True)
@@ -109,7 +109,7 @@ class StoredFeedback(Base):
     created_at: Mapped[datetime] = mapped_column(Utc)
 
 
-class StoredAttempt(Base):
+class StoredIdempotencyKey(Base):
     """A request that carried an idempotency key, and the rows that its answer was made of."""
 
     __tablename__ = "attempts"

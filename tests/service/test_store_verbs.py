@@ -16,15 +16,17 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import update
 
+from api.http.examples import DECISION_EXAMPLE
 from api.maintenance.retention_job import RetentionJob
 from api.security.api_keys import Keyring
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
-from api.store.rows import Entry
+from api.store.rows import NewDecision
 from api.store.tables import StoredTicket
 from models.encoder import Progress
+from models.wire import DecisionDocument
 from training.data.dataset import read_dataset
 from training.encoders.cache import CachedEncoder
 from triage.__main__ import main
@@ -55,14 +57,9 @@ def store(tmp_path: Path) -> Repository:
 
 
 def decide(store: Repository, ticket_id: str, body: str = "the vpn drops") -> str:
-    answer = {
-        "ticket_id": ticket_id,
-        "tier": "L1",
-        "category": "network",
-        "automation": "automatic",
-        "reason": "confident",
-    }
-    return str(store.record([Entry(Ticket(id=ticket_id, body=body), answer)])[0].answer["decision_id"])
+    stated = DECISION_EXAMPLE | {"decision_id": None, "ticket_id": ticket_id, "tier": "L1", "model_version": None}
+    document = DecisionDocument.model_validate(stated)
+    return store.record([NewDecision(Ticket(id=ticket_id, body=body), document)])[0].id
 
 
 def test_a_key_is_shown_once_with_what_to_do_next(run: Run, store: Repository) -> None:

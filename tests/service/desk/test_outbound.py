@@ -13,10 +13,12 @@ import pytest
 from sqlalchemy import update
 
 from api.helpdesks.outbound import MAX_ATTEMPTS, UpdateSender, pending_update_for
+from api.http.examples import DECISION_EXAMPLE
 from api.http.exceptions import NotFound
 from api.store.outbox import DEAD, PENDING, SENT, PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.tables import StoredUpdate
+from models.wire import DecisionDocument
 
 Make = Callable[..., Any]
 
@@ -160,6 +162,8 @@ def test_the_running_courier_sends_what_comes_and_stops_at_once(repository: Repo
 
 
 def test_only_what_the_desk_wants_to_know_is_owed(told: Any) -> None:
-    answer = {"ticket_id": "7", "decision_id": "d", "automation": "suggested", "tier": "L2", "category": None}
+    answer = DecisionDocument.model_validate(
+        DECISION_EXAMPLE | {"ticket_id": "7", "automation": "suggested", "tier": "L2", "category": None}
+    )
     assert [pending.ticket_id for pending in pending_update_for(told.desk(), answer)] == ["7"]
     assert pending_update_for(told.desk(automation=("automatic",)), answer) == []

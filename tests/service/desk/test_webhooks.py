@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.helpdesks.config import load_desks
+from api.helpdesks.config import load_helpdesks
 from api.helpdesks.inbound import sign
 from api.settings import load_settings
 from triage.errors import InvalidRequest
@@ -81,13 +81,13 @@ def test_a_ticket_is_decided_and_the_desk_is_told(client: TestClient, told: Any)
     assert answer.status_code == 200, answer.text
     assert answer.json()["outcome"] == "decided" and answer.json()["ticket_id"] == "7"
     wait_for(lambda: told.requests)
-    kept = client.app.state.repository.decision(answer.json()["decision_id"])  # type: ignore[attr-defined]
+    kept = client.app.state.parts.service.store.decision(answer.json()["decision_id"])  # type: ignore[attr-defined]
     assert (kept.source, kept.ticket_id, kept.subject, kept.body) == ("rt", "7", "VPN", "my password is expired")
     method, path, body, _ = told.requests[0]
     assert (method, path, body) == (
         "PUT",
         "/ticket/7",
-        {"Tier": kept.answer["tier"], "Category": kept.answer["category"]},
+        {"Tier": kept.document.tier, "Category": kept.document.category},
     )
 
 
@@ -98,7 +98,7 @@ def test_a_replay_and_a_retry_change_nothing(client: TestClient, told: Any) -> N
         answer = send(client, CREATED, delivery, timestamp=moment)
         assert (answer.status_code, answer.json()["code"]) == (409, "replayed-delivery")
     wait_for(lambda: told.requests)
-    assert len(client.app.state.repository.latest()) == 1  # type: ignore[attr-defined]
+    assert len(client.app.state.parts.service.store.latest()) == 1  # type: ignore[attr-defined]
 
 
 def test_of_many_copies_at_once_exactly_one_is_taken(client: TestClient) -> None:
@@ -119,7 +119,7 @@ def test_forged_stale_and_unknown_are_refused_alike(client: TestClient) -> None:
     ]
     assert [case.status_code for case in cases] == [401] * 5
     assert all(case.headers["content-type"] == "application/problem+json" for case in cases)
-    assert client.app.state.repository.latest() == []  # type: ignore[attr-defined]
+    assert client.app.state.parts.service.store.latest() == []  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_read_is_refused_and_may_be_sent_again(client: TestClient) -> None:
@@ -135,15 +135,15 @@ def test_what_is_about_something_else_is_taken_and_ignored(client: TestClient) -
 
 def test_a_correction_becomes_feedback_and_a_confirmation_acceptance(client: TestClient) -> None:
     decision = send(client, CREATED).json()["decision_id"]
-    kept = client.app.state.repository.decision(decision)  # type: ignore[attr-defined]
-    same = {"id": 7, "tier": kept.answer["tier"], "category": kept.answer["category"]}
+    kept = client.app.state.parts.service.store.decision(decision)  # type: ignore[attr-defined]
+    same = {"id": 7, "tier": kept.document.tier, "category": kept.document.category}
     assert send(client, {"event": "corrected", "agent": "kim", "ticket": same}).json()["outcome"] == "feedback"
     other = {"id": 7, "tier": "L3", "category": "access"}
     answer = send(client, {"event": "corrected", "agent": "lee", "ticket": other})
     assert answer.json() == {"outcome": "feedback", "decision_id": decision, "ticket_id": "7"}
-    said = client.app.state.repository.history(decision)  # type: ignore[attr-defined]
+    said = client.app.state.parts.service.store.history(decision)  # type: ignore[attr-defined]
     assert [(row.verdict, row.agent, row.tier) for row in said] == [
-        ("accepted", "kim", kept.answer["tier"]),
+        ("accepted", "kim", kept.document.tier),
         ("corrected", "lee", "L3"),
     ]
 
@@ -152,7 +152,7 @@ def test_the_machines_own_write_back_is_no_feedback(client: TestClient) -> None:
     decision = send(client, CREATED).json()["decision_id"]
     own = {"event": "corrected", "agent": "triage", "ticket": {"id": 7, "tier": "L1"}}
     assert send(client, own).json()["outcome"] == "ignored"
-    assert client.app.state.repository.history(decision) == ()  # type: ignore[attr-defined]
+    assert client.app.state.parts.service.store.history(decision) == ()  # type: ignore[attr-defined]
 
 
 def test_a_correction_that_makes_no_sense_is_refused(client: TestClient) -> None:
@@ -167,7 +167,7 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
     path = tmp_path / "desks.toml"
     path.write_text(FILE.format(port=1).replace("127.0.0.1:1", "desk.example.org").replace("{category}", "{ctegory}"))
     with pytest.raises(InvalidRequest) as refusal:
-        load_desks(path, {"RT_SECRET": "short"})
+        load_helpdesks(path, {"RT_SECRET": "short"})
     for part in ("RT_SECRET", "ctegory"):
         assert part in str(refusal.value)
     for text in (
@@ -178,7 +178,7 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
     ):
         path.write_text(text)
         with pytest.raises(InvalidRequest):
-            load_desks(path, {})
+            load_helpdesks(path, {})
     with pytest.raises(InvalidRequest):
-        load_desks(tmp_path / "nowhere.toml", {})
-    assert load_desks(None) == {}
+        load_helpdesks(tmp_path / "nowhere.toml", {})
+    assert load_helpdesks(None) == {}

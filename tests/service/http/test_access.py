@@ -33,7 +33,7 @@ def guarded(tmp_path: Path) -> Iterator[TestClient]:
 
 @pytest.fixture
 def store(guarded: TestClient) -> Repository:
-    repository: Repository = guarded.app.state.repository  # type: ignore[attr-defined]
+    repository: Repository = guarded.app.state.parts.service.store  # type: ignore[attr-defined]
     return repository
 
 

@@ -31,7 +31,7 @@ def test_rules_alone_may_be_enough(client: TestClient) -> None:
 
 
 def test_a_process_that_scores_no_more_is_not_ready(client: TestClient) -> None:
-    batcher = client.app.state.service.batcher  # type: ignore[attr-defined]
+    batcher = client.app.state.parts.service.batcher  # type: ignore[attr-defined]
     batcher._scoring_since = time.monotonic() - 60  # a micro-batch that never ends
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "scoring-stuck")
@@ -93,7 +93,7 @@ def test_a_store_that_fails_is_told_and_feedback_is_never_pretended(settings: Se
 def test_an_error_that_nobody_foresaw_is_a_problem_without_details(settings: Settings, caplog: Any) -> None:
     app = create_app(settings)
     with TestClient(app, raise_server_exceptions=False) as client:
-        app.state.service.answer = None
+        app.state.parts.service.decide = None
         answer = client.post("/v1/predict", json={"text": "secret words"})
         assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
         assert "secret" not in answer.text and "TypeError" not in answer.text

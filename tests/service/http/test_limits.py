@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import limits
 import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import TooMuch
 from api.security.api_keys import create_key
-from api.security.rate_limit import open_limiter
+from api.security.rate_limit import Limiter
 from api.settings import load_settings
 from api.store.repository import open_repository
 from triage.errors import InvalidRequest
@@ -39,23 +41,38 @@ def test_the_call_after_the_last_is_told_how_long_to_wait(tmp_path: Path) -> Non
 
 
 def test_two_workers_share_a_count(tmp_path: Path) -> None:
-    one, two = (open_limiter(5, 60, tmp_path / "rates") for _ in range(2))
+    one, two = (Limiter(limits.parse("5/minute"), tmp_path / "rates") for _ in range(2))
     for turn in range(5):
-        (one, two)[turn % 2].take("key")
+        (one, two)[turn % 2].count("key")
     for limiter in (one, two):
         with pytest.raises(TooMuch):
-            limiter.take("key")
-        limiter.take(f"another {id(limiter)}")
+            limiter.count("key")
+        limiter.count(f"another {id(limiter)}")
         limiter.close()
 
 
+def test_processes_that_count_at_once_let_exactly_the_limit_through(tmp_path: Path) -> None:
+    code = (
+        "import limits, sys; from pathlib import Path; from api.http.exceptions import TooMuch; "
+        "from api.security.rate_limit import Limiter\n"
+        "limiter, passed = Limiter(limits.parse('500/hour'), Path(sys.argv[1])), 0\n"
+        "for _ in range(300):\n"
+        "    try: limiter.count('key'); passed += 1\n"
+        "    except TooMuch: pass\n"
+        "print(passed)"
+    )
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "rates")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 500
+
+
 def test_a_thousand_keys_do_not_disturb_each_other() -> None:
-    limiter = open_limiter(2, 60, None)
+    limiter = Limiter(limits.parse("2/minute"))
     for _ in range(2):
         for number in range(1000):
-            limiter.take(f"key {number}")
+            limiter.count(f"key {number}")
     with pytest.raises(TooMuch):
-        limiter.take("key 500")
+        limiter.count("key 500")
     limiter.close()
 
 
@@ -71,8 +88,8 @@ def test_a_thousand_keys_do_not_disturb_each_other() -> None:
 def test_limits_of_size_are_settings(
     setting: str, value: int, path: str, document: object, status: int, tmp_path: Path
 ) -> None:
-    for limits, expected in (({}, 200), ({setting: value}, status)):
-        with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, **limits))) as client:
+    for stated, expected in (({}, 200), ({setting: value}, status)):
+        with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, **stated))) as client:
             assert client.post(path, json=document).status_code == expected
 
 
@@ -83,5 +100,8 @@ def test_what_is_no_rate_is_refused_at_the_start(rate: str) -> None:
 
 
 def test_rates_are_read(tmp_path: Path) -> None:
-    read: Callable[[str], Any] = lambda rate: load_settings(home=tmp_path, rate_limit=rate).rate  # noqa: E731
-    assert (read("100/minute"), read("5 per 10 seconds"), read("")) == ((100, 60.0), (5, 10.0), None)
+    def read(text: str) -> tuple[int, int] | None:
+        rate = load_settings(home=tmp_path, rate_limit=text).rate
+        return (rate.amount, rate.get_expiry()) if rate else None
+
+    assert (read("100/minute"), read("5 per 10 seconds"), read("")) == ((100, 60), (5, 10), None)

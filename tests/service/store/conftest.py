@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from api.store.repository import Repository, open_repository
-from api.store.rows import Entry
+from api.store.rows import NewDecision
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 POSTGRES = "TRIAGE_TEST_POSTGRES_URL"
@@ -62,40 +63,49 @@ def repository(open_store: Callable[..., Repository]) -> Repository:
     return open_store()
 
 
-def _answer(ticket_id: str, **changes: Any) -> dict[str, Any]:
-    return {
+def _document(ticket_id: str, **changes: Any) -> DecisionDocument:
+    stated = {
+        "decision_id": None,
         "ticket_id": ticket_id,
         "tier": "L1",
         "category": "access",
+        "resolver_group": "service-desk",
         "automation": "automatic",
         "source": "model",
         "reason": "confident",
+        "targets": {},
+        "rule": None,
         "explanation": {"terms": [{"term": "vpn", "weight": 1.5}], "against": [], "similar": []},
+        "questions": [],
+        "hand_over": [],
+        "language": "en",
+        "novelty": 0.25,
+        "truncated": False,
         "model_version": "7",
         "policy_version": "1",
-        "stored": True,
-    } | changes
+    }
+    return DecisionDocument.model_validate(stated | changes)
 
 
-def _entry(ticket_id: str = "T-1", body: str = "the vpn drops", sensitive: bool = False, **changes: Any) -> Entry:
+def _new(ticket_id: str = "T-1", body: str = "the vpn drops", sensitive: bool = False, **changes: Any) -> NewDecision:
     ticket = Ticket(id=ticket_id, subject="VPN", body=body, channel="email", attributes={"site": "north"})
-    return Entry(ticket, _answer(ticket_id, **changes), sensitive, clearance=0)
+    return NewDecision(ticket, _document(ticket_id, **changes), sensitive, clearance=0)
 
 
 def _decide(repository: Repository, ticket_id: str = "T-1", body: str = "the vpn drops", **changes: Any) -> str:
-    return str(repository.record([_entry(ticket_id, body, **changes)])[0].answer["decision_id"])
+    return repository.record([_new(ticket_id, body, **changes)])[0].id
 
 
 @pytest.fixture
-def answer() -> Callable[..., dict[str, Any]]:
-    """Make an answer as the service would give it."""
-    return _answer
+def document() -> Callable[..., DecisionDocument]:
+    """Make a document as the service would answer it."""
+    return _document
 
 
 @pytest.fixture
-def entry() -> Callable[..., Entry]:
-    """Make a ticket and the answer to it."""
-    return _entry
+def new() -> Callable[..., NewDecision]:
+    """Make a ticket and the decision about it."""
+    return _new
 
 
 @pytest.fixture

@@ -92,10 +92,10 @@ def test_who_changes_their_mind_does_not_dispute_with_themselves(repository: Rep
     assert repository.disputed() == []
 
 
-def test_many_rows_come_in_order_and_once(repository: Repository, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_come_in_order_and_once(repository: Repository, new: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.store.export._CHUNK", 7)
     names = [f"T-{number}" for number in range(50)]
-    repository.record([entry(name) for name in names])
+    repository.record([new(name) for name in names])
     assert [row["id"] for row in repository.training_rows(ExportRules())] == names
 
 

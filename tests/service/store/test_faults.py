@@ -68,11 +68,11 @@ def test_a_crowd_before_a_locked_store_does_not_wait_in_line(
         assert time.monotonic() - start < 3.0
 
 
-def test_a_writer_may_state_less_patience(repository: Repository, entry: Make) -> None:
+def test_a_writer_may_state_less_patience(repository: Repository, new: Make) -> None:
     with locked(repository):
         start = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            repository.record([entry()], patience_s=0.1)
+            repository.record([new()], patience_s=0.1)
         assert time.monotonic() - start < 1.0
 
 

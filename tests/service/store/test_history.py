@@ -11,7 +11,7 @@ import pytest
 from api.http.exceptions import Contradiction, KeyReused, NotAcceptable, NotFound, TooMuch
 from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
-from api.store.rows import Attempt
+from api.store.rows import IdempotencyKey
 
 Make = Callable[..., Any]
 ACCEPTED = Statement("accepted", "kim")
@@ -87,16 +87,18 @@ def test_saying_the_same_twice_in_a_row_adds_nothing(repository: Repository, dec
 
 
 def test_fifty_at_once_with_one_idempotency_key_make_one_row(repository: Repository, decide: Make) -> None:
-    decision, attempt = decide(repository), Attempt.of("owner", "k", "POST", "/feedback", b"{}")
+    decision, key = decide(repository), IdempotencyKey.of("owner", "k", "POST", "/feedback", b"{}")
 
     def send(number: int) -> str:
-        return repository.feedback(decision, Statement("unsure", f"agent {number}"), attempt=attempt).id
+        return repository.feedback(decision, Statement("unsure", f"agent {number}"), idempotency_key=key).id
 
     with ThreadPoolExecutor(50) as crowd:
         assert len(set(crowd.map(send, range(50)))) == 1
     assert len(repository.history(decision)) == 1
     with pytest.raises(KeyReused):
-        repository.feedback(decision, ACCEPTED, attempt=Attempt.of("owner", "k", "POST", "/feedback", b"other"))
+        repository.feedback(
+            decision, ACCEPTED, idempotency_key=IdempotencyKey.of("owner", "k", "POST", "/feedback", b"other")
+        )
 
 
 def test_caps_hold_for_one_key_and_one_agent(repository: Repository, decide: Make) -> None:

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from api.http.examples import DECISION_EXAMPLE
 from api.http.exceptions import KeyReused, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
-from api.store.rows import Attempt, Entry
+from api.store.rows import IdempotencyKey, NewDecision
+from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 TICKETS = st.sampled_from(["A", "B", "C"])
@@ -23,22 +25,21 @@ KEYS = st.sampled_from([None, "k-1", "k-2"])
 AGENTS = st.sampled_from(["kim", "lee"])
 
 
-def answer(ticket: str, by_model: bool) -> dict[str, Any]:
-    return {
+def new(ticket: str, text: str, by_model: bool) -> NewDecision:
+    stated = DECISION_EXAMPLE | {
+        "decision_id": None,
         "ticket_id": ticket,
-        "tier": "L1",
-        "category": "access",
-        "automation": "automatic",
         "reason": "confident" if by_model else "model_unavailable",
         "model_version": "1" if by_model else None,
     }
+    return NewDecision(Ticket(id=ticket, body=text), DecisionDocument.model_validate(stated))
 
 
 class Journeys(RuleBasedStateMachine):
     """The store beside plain dictionaries.
 
     `decided` holds for each ticket and text its decision and whether a model made it, `order` the decisions about a
-    ticket, `said` what stands in each history, `attempts` what each idempotency key was answered with.
+    ticket, `said` what stands in each history, `keys` what each idempotency key was answered with.
     """
 
     decisions = Bundle("decisions")
@@ -51,25 +52,25 @@ class Journeys(RuleBasedStateMachine):
         self.order: dict[str, list[str]] = {}
         self.said: dict[str, list[tuple[str, str]]] = {}
         self.standing: dict[str, list[str]] = {}
-        self.attempts: dict[str, tuple[str, str]] = {}
+        self.keys: dict[str, tuple[str, str]] = {}
 
     @rule(target=decisions, ticket=TICKETS, text=TEXTS, by_model=st.booleans(), key=KEYS)
     def predict(self, ticket: str, text: str, by_model: bool, key: str | None) -> Any:
         body = f"{ticket} {text}"
-        attempt = Attempt.of("owner", key, "POST", "/v1/predict", body.encode()) if key else None
-        entry = Entry(Ticket(id=ticket, body=text), answer(ticket, by_model))
-        if key and key in self.attempts:
-            asked, decision = self.attempts[key]
+        idempotency = IdempotencyKey.of("owner", key, "POST", "/v1/predict", body.encode()) if key else None
+        decided = new(ticket, text, by_model)
+        if key and key in self.keys:
+            asked, decision = self.keys[key]
             if asked != body:
                 try:
-                    self.repository.record([entry], attempt=attempt)
+                    self.repository.record([decided], idempotency_key=idempotency)
                 except KeyReused:
                     return multiple()
                 raise AssertionError("a key was taken for two requests")
-            assert self.repository.record([entry], attempt=attempt)[0].answer["decision_id"] == decision
+            assert self.repository.record([decided], idempotency_key=idempotency)[0].id == decision
             return decision
-        recorded = self.repository.record([entry], attempt=attempt)[0]
-        decision = recorded.answer["decision_id"]
+        recorded = self.repository.record([decided], idempotency_key=idempotency)[0]
+        decision = recorded.id
         earlier = self.decided.get((ticket, text))
         if earlier is not None and (earlier[1] or not by_model):
             assert (decision, recorded.created) == (earlier[0], False)
@@ -79,7 +80,7 @@ class Journeys(RuleBasedStateMachine):
             self.order.setdefault(ticket, []).append(decision)
             self.said[decision], self.standing[decision] = [], []
         if key:
-            self.attempts[key] = (body, decision)
+            self.keys[key] = (body, decision)
         return decision
 
     @rule(decision=decisions, agent=AGENTS, verdict=st.sampled_from(["accepted", "unsure", "corrected"]))
@@ -141,7 +142,7 @@ class Journeys(RuleBasedStateMachine):
             assert (row.standing.id if row.standing else None) == (standing[-1] if standing else None)
         for ticket, text in self.decided:
             found = self.repository.known(Ticket(id=ticket, body=text))
-            assert found is not None and found.answer["decision_id"] == self.decided[ticket, text][0]
+            assert found is not None and found.id == self.decided[ticket, text][0]
 
     def teardown(self) -> None:
         if hasattr(self, "repository"):

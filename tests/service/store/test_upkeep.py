@@ -17,8 +17,8 @@ from api.security.api_keys import Keyring, create_key, sha256
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
-from api.store.rows import Attempt, Entry
-from api.store.tables import StoredAttempt, StoredTicket
+from api.store.rows import IdempotencyKey, NewDecision
+from api.store.tables import StoredIdempotencyKey, StoredTicket
 from triage.errors import InvalidRequest
 
 Make = Callable[..., Any]
@@ -28,7 +28,7 @@ CANARY = "canary-7f3a91"
 def fill(repository: Repository, decide: Make) -> list[str]:
     """A store with something in every table."""
     ids = [decide(repository, f"T-{number}") for number in range(5)]
-    said = repository.feedback(ids[0], Statement("corrected", "kim", tier="L2", comment="cä"), attempt=attempt())
+    said = repository.feedback(ids[0], Statement("corrected", "kim", tier="L2", comment="cä"), idempotency_key=key())
     repository.undo(ids[0], said.id, "kim")
     create_key(repository, "desk", ["read"])
     repository.take_delivery("rt", ["d-1"], [PendingUpdate("rt", "T-1", ids[1], {"tier": "L1"})])
@@ -36,8 +36,8 @@ def fill(repository: Repository, decide: Make) -> list[str]:
     return ids
 
 
-def attempt() -> Attempt:
-    return Attempt.of("owner", "k", "POST", "/", b"{}")
+def key() -> IdempotencyKey:
+    return IdempotencyKey.of("owner", "k", "POST", "/", b"{}")
 
 
 def everything(repository: Repository) -> dict[str, list[Any]]:
@@ -66,7 +66,7 @@ def test_a_backup_goes_from_one_database_into_another(
     back_up(repository.database, tmp_path / "backup.sqlite")
     other = open_repository(tmp_path_factory.mktemp("other"))
     restore(other.database, tmp_path / "backup.sqlite")
-    assert [row.answer for row in other.latest()] == [row.answer for row in repository.latest()]
+    assert [row.document for row in other.latest()] == [row.document for row in repository.latest()]
     assert other.history(ids[0]) == repository.history(ids[0])
     other.close()
 
@@ -123,7 +123,7 @@ def test_no_backup_and_no_file_of_the_store_holds_a_key(tmp_path: Path) -> None:
     repository.close()
 
 
-def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Repository, decide: Make, entry: Make) -> None:
+def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Repository, decide: Make, new: Make) -> None:
     said = {"terms": [{"term": CANARY, "weight": 1.0}], "against": [], "similar": []}
     first = decide(repository, "T-1", f"about {CANARY}", explanation=said)
     second = decide(repository, "T-1", f"more about {CANARY}", explanation=said)
@@ -135,7 +135,7 @@ def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Reposito
     assert f"VPN\nabout {CANARY}" in done.texts
     assert CANARY not in str(everything(repository))
     kept = repository.decision(first)
-    assert kept is not None and kept.forgotten and kept.answer["tier"] == "L1"
+    assert kept is not None and kept.forgotten and kept.document.tier == "L1"
     assert kept.standing is not None and kept.standing.tier == "L2" and kept.standing.comment is None
     assert kept.revisions == (first, second) and repository.decision(other) is not None
     assert list(repository.training_rows(_all())) and CANARY not in json.dumps(list(repository.training_rows(_all())))
@@ -147,12 +147,12 @@ def _all() -> Any:
     return ExportRules()
 
 
-def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository, decide: Make, entry: Make) -> None:
+def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository, decide: Make, new: Make) -> None:
     first = decide(repository)
     repository.forget("T-1")
-    assert repository.known(entry().ticket) is None
-    again = repository.record([entry()])[0]
-    assert again.created and again.revision == 2 and again.answer["decision_id"] != first
+    assert repository.known(new().ticket) is None
+    again = repository.record([new()])[0]
+    assert again.created and again.revision == 2 and again.id != first
 
 
 def test_forgetting_nobody_is_refused(repository: Repository, decide: Make) -> None:
@@ -177,33 +177,33 @@ def test_a_forgotten_text_is_gone_from_the_files(tmp_path: Path, decide: Make) -
 def test_retention_takes_old_tickets_with_all_about_them_and_no_others(repository: Repository, decide: Make) -> None:
     old, new = decide(repository, "old"), decide(repository, "new")
     repository.feedback(old, Statement("accepted", "kim"))
-    repository.feedback(new, Statement("accepted", "kim"), attempt=attempt())
+    repository.feedback(new, Statement("accepted", "kim"), idempotency_key=key())
     with repository.database.writing() as session:
         month_ago = datetime.now(UTC) - timedelta(days=30)
         session.execute(update(StoredTicket).where(StoredTicket.ticket_id == "old").values(received_at=month_ago))
-        session.execute(update(StoredAttempt).values(created_at=month_ago))
+        session.execute(update(StoredIdempotencyKey).values(created_at=month_ago))
     assert repository.expire(None).tickets == 0
-    assert repository.decision(old) is not None and repository.replay(attempt()) is None
+    assert repository.decision(old) is not None and repository.replay(key()) is None
     done = repository.expire(timedelta(days=29))
     assert (done.tickets, done.decisions) == (1, 1)
     assert repository.decision(old) is None and repository.history(old) == ()
     assert repository.decision(new) is not None and len(repository.history(new)) == 1
 
 
-def test_sensitive_marks_and_clearance_survive(repository: Repository, entry: Make) -> None:
-    made = entry("HR-1")
-    recorded = repository.record([Entry(made.ticket, made.answer, sensitive=True, clearance=2)])[0]
-    kept = repository.decision(recorded.answer["decision_id"])
+def test_sensitive_marks_and_clearance_survive(repository: Repository, new: Make) -> None:
+    made = new("HR-1")
+    recorded = repository.record([NewDecision(made.ticket, made.document, sensitive=True, clearance=2)])[0]
+    kept = repository.decision(recorded.id)
     assert kept is not None and kept.sensitive and kept.clearance == 2
 
 
 def test_an_idempotency_key_whose_answer_is_past_retention_is_new(
-    repository: Repository, entry: Make, decide: Make
+    repository: Repository, new: Make, decide: Make
 ) -> None:
-    first = repository.record([entry("A")], attempt=attempt())[0]
+    first = repository.record([new("A")], idempotency_key=key())[0]
     repository.expire(timedelta(0))
-    assert repository.replay(attempt()) is None
-    again = repository.record([entry("A")], attempt=attempt())[0]
-    assert again.created and again.answer["decision_id"] != first.answer["decision_id"]
-    replayed = repository.replay(attempt())
-    assert replayed is not None and replayed[0].answer == again.answer
+    assert repository.replay(key()) is None
+    again = repository.record([new("A")], idempotency_key=key())[0]
+    assert again.created and again.id != first.id
+    replayed = repository.replay(key())
+    assert replayed is not None and replayed[0].document == again.document

@@ -1,0 +1,74 @@
+"""What routes ask for: the service and its parts, and who sends the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from api.helpdesks.receiver import WebhookReceiver
+from api.scoring.reviews import Reviews
+from api.scoring.service import Service
+from api.security.auth import Access, Principal, access_of, require
+from api.store.rows import IdempotencyKey
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one process that routes use; kept as `app.state.parts`."""
+
+    service: Service
+    reviews: Reviews
+    webhooks: WebhookReceiver
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the process that answers."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+async def _service(request: Request) -> Service:
+    return parts_of(request).service
+
+
+async def _reviews(request: Request) -> Reviews:
+    return parts_of(request).reviews
+
+
+async def _webhooks(request: Request) -> WebhookReceiver:
+    return parts_of(request).webhooks
+
+
+async def _access(request: Request) -> Access:
+    return access_of(request)
+
+
+ServiceDep = Annotated[Service, Depends(_service)]
+ReviewsDep = Annotated[Reviews, Depends(_reviews)]
+WebhooksDep = Annotated[WebhookReceiver, Depends(_webhooks)]
+AccessDep = Annotated[Access, Depends(_access)]
+
+Reader = Annotated[Principal, Depends(require("read"))]
+Caller = Annotated[Principal, Depends(require("predict"))]
+Reviewer = Annotated[Principal, Depends(require("feedback"))]
+Admin = Annotated[Principal, Depends(require("admin"))]
+
+IdempotencyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        include_in_schema=False,  # told in the API's description: no schema can say that a used key needs its own body
+    ),
+]
+
+
+async def idempotency_key(request: Request, principal: Principal, stated: str | None) -> IdempotencyKey | None:
+    """Return the idempotency key of a request with what it asks, or None where it carries none."""
+    if stated is None:
+        return None
+    return IdempotencyKey.of(principal.key_id, stated, request.method, request.url.path, await request.body())

@@ -1,0 +1,166 @@
+"""What people see of recorded decisions, and what they say about them: accepted, corrected, unsure, taken back."""
+
+from __future__ import annotations
+
+from api.http.exceptions import NotAcceptable, NotFound
+from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
+from api.scoring.model_holder import ModelHolder
+from api.security.auth import Principal
+from api.store.feedback import Caps, Statement
+from api.store.repository import Repository
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
+from api.telemetry import Metrics
+from triage.errors import UnknownLabel
+from triage.policy import Policy
+
+
+class Reviews:
+    """Shows recorded decisions as far as a reader may see them, and keeps what people say about them.
+
+    Its methods ask the store and so block: call them from worker threads.
+
+    Args:
+        store: Where decisions and feedback are kept.
+        model: Knows the policy in use: its labels, and who may see sensitive tickets.
+        metrics: Where to count.
+        caps: How much feedback is taken from one key or agent a day.
+    """
+
+    def __init__(self, store: Repository, model: ModelHolder, metrics: Metrics, caps: Caps) -> None:
+        self._store, self._model, self._metrics, self._caps = store, model, metrics, caps
+
+    def decision(self, decision_id: str) -> DecisionRow:
+        """Return a decision of the store.
+
+        Raises:
+            NotFound: There is none with that id.
+        """
+        row = self._store.decision(decision_id) if "\x00" not in decision_id else None
+        if row is None:
+            raise NotFound(
+                "no-such-decision",
+                "there is no decision with that id: it was never made here, or is past its retention; "
+                "see GET /v1/decisions",
+            )
+        return row
+
+    def shown(self, row: DecisionRow, reader: Principal) -> DecisionDetail:
+        """Return a decision without what the reader's clearance does not cover."""
+        withheld = row.sensitive and reader.clearance < self._model.triager.policy.sensitive_clearance
+        document = row.document.without_explanation() if withheld else row.document_for(reader.clearance)
+        hidden = withheld or row.forgotten
+        return DecisionDetail(
+            **dict(document),
+            created_at=row.created_at,
+            desk=row.source,
+            revision=row.revision,
+            ticket=None if hidden else TicketOut(subject=row.subject, body=row.body, channel=row.channel),
+            withheld=withheld,
+            standing=feedback_out(row.standing) if row.standing else None,
+            feedback=[feedback_out(said) for said in row.feedback],
+            revisions=list(row.revisions),
+        )
+
+    def keep(
+        self,
+        decision_id: str,
+        said: FeedbackIn,
+        reviewer: Principal,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> FeedbackOut:
+        """Keep what a person says about a decision; an agent who signed in to the page speaks under that name.
+
+        Raises:
+            NotFound: There is no such decision.
+            NotAcceptable: The policy lacks a label, or the labels never go together.
+            Contradiction: What is accepted is not what was decided.
+            TooMuch: A cap is reached.
+            KeyReused: The idempotency key was used for another request.
+            StoreUnavailable: Nothing was kept.
+        """
+        row = self.decision(decision_id)
+        tier, category = labels_of(self._model.triager.policy, said.tier, said.category)
+        statement = Statement(said.verdict, reviewer.agent or said.agent, tier, category, said.reason, said.comment)
+        kept = self._store.feedback(
+            row.id, statement, key_id=reviewer.key_id, idempotency_key=idempotency_key, caps=self._caps
+        )
+        self._metrics.feedback.labels(said.verdict).inc()
+        return feedback_out(kept)
+
+    def keep_correction(
+        self,
+        source: str,
+        ticket_id: str,
+        labels: tuple[str | None, str | None],
+        *,
+        agent: str,
+        comment: str | None,
+    ) -> str:
+        """Keep the labels that a ticket has at its helpdesk now, and return the id of the decision they are about.
+
+        Args:
+            source: The helpdesk.
+            ticket_id: Its id of the ticket.
+            labels: Tier and category; the decision counts as accepted where they are those that were decided.
+            agent: Who set them.
+            comment: What that person wrote.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            NotAcceptable: The policy lacks a label, or the labels never go together.
+            StoreUnavailable: Nothing was kept.
+        """
+        rows = self._store.latest(1, ticket_id=ticket_id, source=source)
+        if not rows:
+            raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
+        labels = labels_of(self._model.triager.policy, *labels)
+        decided = (rows[0].document.tier, rows[0].document.category)
+        verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
+        self._store.feedback(rows[0].id, Statement(verdict, agent, *stated, comment=comment))
+        self._metrics.feedback.labels(verdict).inc()
+        return rows[0].id
+
+    def take_back(self, decision_id: str, feedback_id: str, agent: str, reviewer: Principal) -> FeedbackOut:
+        """Take feedback back, and return the row that says so; an agent who signed in speaks under that name.
+
+        Raises:
+            NotFound: There is no such decision, or no such feedback on it.
+            StoreUnavailable: Nothing was kept.
+        """
+        row = self.decision(decision_id)
+        undone = self._store.undo(row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id)
+        self._metrics.feedback.labels(UNDONE).inc()
+        return feedback_out(undone)
+
+
+def feedback_out(row: FeedbackRow) -> FeedbackOut:
+    """Return a row of feedback as it is answered."""
+    return FeedbackOut.model_validate(row.document())
+
+
+def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:
+    """Turn the labels of feedback into the policy's own.
+
+    Raises:
+        NotAcceptable: The policy does not list a label, or says that the two can never stand together.
+    """
+    tier, category = _label(policy, "tier", tier), _label(policy, "category", category)
+    if not policy.is_legal(tier, category):
+        raise NotAcceptable(
+            "illegal-pair",
+            "the policy says that this tier and category never go together: correct one of them",
+            "category",
+        )
+    return tier, category
+
+
+def _label(policy: Policy, target: str, label: str | None) -> str | None:
+    if label is None:
+        return None
+    try:
+        return policy.fold(target, policy.resolve(target, [label])[0])
+    except UnknownLabel as error:
+        known = ", ".join(policy.labels(target)) or "none"
+        raise NotAcceptable(
+            "unknown-label", f"unknown {target}: the policy lists {known}; use one of them", target
+        ) from error
