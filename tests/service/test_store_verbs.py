@@ -167,8 +167,8 @@ def test_forgetting_reaches_the_embedding_of_every_text_that_training_read(
     texts = [row.ticket.text for row in read_dataset([tmp_path / "tickets.jsonl"]).rows]
     CachedEncoder(encoder).encode(texts)
     for name, (subject, body) in DIRTY.items():
-        answer = {"ticket_id": name, "tier": "L1", "category": "a", "automation": "blank", "reason": "no_head"}
-        store.record([Entry(Ticket(id=name, subject=subject, body=body), answer)])
+        document = DecisionDocument.model_validate(DECISION_EXAMPLE | {"decision_id": None, "ticket_id": name})
+        store.record([NewDecision(Ticket(id=name, subject=subject, body=body), document)])
         status, out, _ = run("store", "forget", name, "--json")
         assert status == 0 and json.loads(out)["embeddings"] == 1, name
     encoder.asked = 0

@@ -64,7 +64,7 @@ def repository(open_store: Callable[..., Repository]) -> Repository:
 
 
 def _document(ticket_id: str, **changes: Any) -> DecisionDocument:
-    stated = {
+    stated: dict[str, Any] = {
         "decision_id": None,
         "ticket_id": ticket_id,
         "tier": "L1",
