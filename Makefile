@@ -41,7 +41,8 @@ stop:  ## Stop what `make run` started
 	@bash scripts/stop.sh
 
 quick: $(STAMP)  ## Run the fast tests, in less than 90 seconds
-	@$(BIN)/python -P -m pytest -q -m "not slow and not browser and not postgres" tests/unit tests/data $(ARGS)
+	@$(BIN)/python -P -m pytest -q -n 2 --dist loadfile -m "not slow and not browser and not postgres" \
+		tests/unit tests/data tests/service $(ARGS)
 
 test: $(STAMP)  ## Run all tests
 	@$(BIN)/python -P -m pytest $(ARGS)

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.encoder import ONNX_FILES
@@ -30,6 +31,20 @@ from triage.gate import Gate, TargetGate
 SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
 DIM, WORDS, ROWS = 16, 600, 120
 TIERS, CATEGORIES = ("L1", "L2"), ("access", "network", "printing")
+
+
+TRAIN_OR_SERVE = {"make_bundle", "trained", "bundle", "serve", "run_service"}
+"""Fixtures that train a model or start a server."""
+
+hypothesis_settings.register_profile("suite", deadline=None)  # a deadline would measure how busy the machine is
+hypothesis_settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test as slow that asks for a trained model or a running server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and TRAIN_OR_SERVE & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def make_encoder(folder: Path, words: list[str], dim: int = DIM) -> Path:

@@ -101,6 +101,7 @@ def test_length_alone_does_not_give_the_tier_away(rows: list[dict[str, Any]]) ->
         assert cross_val_score(model, features, tiers, cv=5).mean() < 0.38
 
 
+@pytest.mark.slow
 def test_the_first_three_words_do_not_give_the_tier_away(rows: list[dict[str, Any]]) -> None:
     tiers = [row["tier"] for row in rows]
     for openings in (

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 PARTS = ("triage", "models", "training", "api", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 

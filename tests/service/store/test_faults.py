@@ -169,6 +169,7 @@ with ThreadPoolExecutor(len(decisions)) as threads:
 """
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_what_it_was_told_is_there(
     open_store: Callable[..., Repository], store_url: str, decide: Make, tmp_path: Path
 ) -> None:

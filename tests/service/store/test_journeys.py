@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -19,6 +20,7 @@ from api.store.rows import IdempotencyKey, NewDecision
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
+pytestmark = pytest.mark.slow
 TICKETS = st.sampled_from(["A", "B", "C"])
 TEXTS = st.sampled_from(["the vpn drops", "the printer jams", "a password", "ünï \u200b 日本"])
 KEYS = st.sampled_from([None, "k-1", "k-2"])
