@@ -17,6 +17,7 @@ import numpy as np
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder, OnnxEncoder
+from models.toml_files import dump_policy
 from models.triager import Triager
 from training.cold_start.extend import extend
 from training.cold_start.start import prototypes, suggesting
@@ -28,7 +29,7 @@ from training.pipeline import train
 from training.task import TrainSettings
 from training.terminal import note, say, table
 from triage.defaults import default_policy, default_rules
-from triage.policy import Policy, dump_policy
+from triage.policy import Policy
 
 UNSEEN = ("asterin", "halden", "kornblum", "notewell", "vantor", "velora")
 TARGETS = ("tier", "category")

@@ -1,4 +1,4 @@
-"""The shelf of bundles on this machine: `models/NAME/VERSION/` and one alias file per alias, swapped atomically."""
+"""The local model store: `models/NAME/VERSION/` with one file for each alias, swapped atomically."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from models.atomic_write import atomic
 from models.home import DEFAULT_MODEL, triage_home
 from models.regular_file import read_regular_file
 from triage.errors import AliasUnreadable, BundleNotFound, InvalidRequest
@@ -39,7 +40,7 @@ class LocalModelStore:
 
     @classmethod
     def of(cls, name: str = DEFAULT_MODEL) -> LocalModelStore:
-        """Return the shelf of a model name under `TRIAGE_HOME`."""
+        """Return the store of a model name under `TRIAGE_HOME`."""
         return cls(triage_home(), _checked(name, "model name"))
 
     @property
@@ -52,30 +53,26 @@ class LocalModelStore:
         return self.root / _checked(version, "version")
 
     def versions(self) -> list[str]:
-        """List the versions on the shelf, oldest first."""
+        """List the versions in the store, oldest first."""
         found = (path.parent for path in self.root.glob("*/manifest.json"))
         return sorted(
             (path.name for path in found),
             key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name),
         )
 
-    def next_version(self) -> str:
-        """Return a version number higher than every one on the shelf, for bundles that no registry numbered."""
-        return str(1 + max((int(version) for version in self.versions() if version.isdigit()), default=0))
-
     def add(self, bundle: Path, version: str) -> Path:
-        """Copy a bundle onto the shelf; it appears whole or not at all. A version already there is left as it is."""
-        place = self.path(version)
-        if place.exists():
-            return place
+        """Copy a bundle into the store; it appears whole or not at all. A version already there is left as it is."""
+        path = self.path(version)
+        if path.exists():
+            return path
         self.root.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=self.root))
         try:
             shutil.copytree(bundle, draft / "bundle")
-            os.replace(draft / "bundle", place)
+            os.replace(draft / "bundle", path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        return place
+        return path
 
     def aliases(self) -> dict[str, AliasEntry]:
         """Return every alias and what it points to now."""
@@ -115,11 +112,11 @@ class LocalModelStore:
         return self.path(history[-1].version)
 
     def point(self, alias: str, version: str, digest: str) -> None:
-        """Point an alias to a version on the shelf, in one atomic step, remembering where it pointed before."""
+        """Point an alias to a version in the store, in one atomic step, remembering where it pointed before."""
         if not (self.path(version) / "manifest.json").is_file():
             raise BundleNotFound(
                 f"no version {version!r} of model {self.name!r} under {self.root}: "
-                f"on the shelf are {', '.join(self.versions()) or 'none'}"
+                f"in the store are {', '.join(self.versions()) or 'none'}"
             )
         self._write(
             alias, [*self.history(alias), AliasEntry(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)]
@@ -143,14 +140,8 @@ class LocalModelStore:
         return self.root / f"{_checked(alias, 'alias')}.alias"
 
     def _write(self, alias: str, history: list[AliasEntry]) -> None:
-        text = json.dumps([vars(entry) for entry in history], indent=1)
-        target = self._alias_file(alias)
-        handle, draft = tempfile.mkstemp(prefix=".alias-", dir=self.root)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
+        with atomic(self._alias_file(alias)) as draft:
+            draft.write_text(json.dumps([vars(entry) for entry in history], indent=1), "utf-8")
 
 
 def parse_reference(reference: str) -> tuple[str, str]:

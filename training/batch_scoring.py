@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from models.atomic_write import atomic
 from models.triager import Triager
 from training.data.cells import BadCell, parse_text
 from training.data.columns import assign
@@ -70,7 +70,7 @@ def score(
         InvalidRequest: If the mapping does not fit, or the output has another ending or cannot be written.
         InvalidDataset: If the file cannot be read, or has no row.
     """
-    finish = _writer(out, data)
+    check_output(out, data)
     source = open_source(data)
     roles = {r: c for r, c in assign(source.columns, mapping or {}, str(data)).items() if r not in _LABEL_ROLES}
     partial = out.with_name(out.name + ".partial")
@@ -89,7 +89,8 @@ def score(
         if not scored.rows:
             partial.unlink()
             raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
-        finish(_finished(partial), out)
+        with atomic(out) as draft:
+            _WRITERS[out.suffix.lower()](_finished(partial), draft)
         partial.unlink()
     except OSError as error:
         raise InvalidRequest(
@@ -199,21 +200,6 @@ def check_output(out: Path, data: Path) -> None:
         raise InvalidRequest(f"--out {str(out)!r} is a folder: name a file in it")
     if out.exists() and data.exists() and out.samefile(data):
         raise InvalidRequest(f"--out {str(out)!r} is the file that is read: the tickets would be lost; name another")
-
-
-def _writer(out: Path, data: Path) -> Callable[[Iterator[dict[str, Any]], Path], None]:
-    check_output(out, data)
-    write = _WRITERS[out.suffix.lower()]
-
-    def whole(rows: Iterator[dict[str, Any]], target: Path) -> None:
-        draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-        try:
-            write(rows, draft)
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    return whole
 
 
 def _to_jsonl(rows: Iterable[dict[str, Any]], path: Path) -> None:

@@ -14,15 +14,15 @@ from models.bundle.manifest import Manifest, audit, read_manifest, write_directo
 from models.bundle.serialisation import pack_model, unpack_model
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
 from models.model import Model
+from models.toml_files import dump_policy, dump_rules
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, TargetGate
-from triage.policy import Policy, dump_policy, parse_policy
+from triage.policy import Policy, parse_policy
 from triage.prediction import Prediction
-from triage.rules import RuleBook, dump_rules, parse_rules
+from triage.rules import RuleBook, parse_rules
 from triage.ticket import Ticket
 
 ENCODER_FOLDER = "encoder"
-EXTRAS_FOLDER = "report"
 _BATCH = 256
 _TOLERANCE = 1e-3
 _MIN_COSINE = 0.97

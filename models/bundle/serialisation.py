@@ -16,8 +16,9 @@ from models.heads.base_estimators import RuleEstimator
 from models.heads.consistency import LabelConsistency
 from models.model import Model
 from models.reference.index import NeighbourIndex
+from models.toml_files import dump_rules
 from triage.errors import BundleTampered, TriageError
-from triage.rules import NO_RULES, dump_rules, parse_rules
+from triage.rules import NO_RULES, parse_rules
 
 Files = dict[str, bytes]
 RULES_FILE = "model-rules.toml"

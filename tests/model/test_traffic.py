@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from models.bundle.bundle import Bundle
+from models.toml_files import dump_policy
 from training.evaluation.traffic_shares import shares_in, with_shares
 from training.task import Trained
-from triage.policy import dump_policy, parse_policy
+from triage.policy import parse_policy
 
 
 def test_shares_of_shifted_traffic_are_found_without_its_labels(trained: Trained, bundle: Bundle) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from models.local_store import CHAMPION, LocalModelStore
+from models.toml_files import dump_policy
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
-from triage.policy import dump_policy
 
 from .conftest import Said, Triage, shipped_rows, write_rows
 

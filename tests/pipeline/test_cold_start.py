@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from models.bundle.bundle import load_bundle
+from models.toml_files import dump_policy
 from models.triager import Triager
 from triage.decision import Automation, Source
 from triage.defaults import default_policy
-from triage.policy import Category, Policy, dump_policy
+from triage.policy import Category, Policy
 from triage.ticket import Ticket
 
 from .conftest import Triage, shipped_rows, write_rows

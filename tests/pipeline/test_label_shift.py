@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from models.toml_files import dump_policy
 from training.evaluation.label_shift_effect import FIGURES
 from triage.defaults import default_policy
-from triage.policy import dump_policy, read_policy
+from triage.policy import read_policy
 
 from .conftest import Triage, shipped_rows, write_rows
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy, UnknownLabel
-from triage.policy import Category, Policy, ResolverGroup, Tier, dump_policy, parse_policy
+from triage.policy import Category, Policy, ResolverGroup, Tier, parse_policy
 from triage.prediction import Score
 
 THREE_TIERS = Policy("three", tiers=tuple(map(Tier, ("L0", "L1", "L2", "L3", "L4"))), folding={"L0": "L1", "L4": "L3"})

@@ -61,6 +61,21 @@ def test_csv_in_every_dress_says_the_same(tmp_path: Path, encoding: str, delimit
     assert said(dataset) == EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Принтер на третьем этаже не печатает, помогите пожалуйста, пароль тоже истёк"),
+        ("cp1253", "Ο εκτυπωτής στον τρίτο όροφο δεν λειτουργεί, παρακαλώ βοηθήστε με τον κωδικό"),
+        ("cp1252", "L'imprimante ne répond plus, j'ai déjà redémarré, le mot de passe a expiré, à bientôt"),
+        ("cp1252", "Skrivaren går inte att använda på våningen över, lösenordet är låst"),
+        ("cp1252", "Der Drucker druckt nicht größer, müde Straße: 5 €"),
+    ],
+)
+def test_legacy_encodings_are_told_apart_by_what_they_say(tmp_path: Path, encoding: str, text: str) -> None:
+    dataset = read_dataset([write(tmp_path / "rows.csv", "text;category\n" + f"{text};a\n" * 50, encoding)])
+    assert {row.ticket.body for row in dataset.rows} == {text}
+
+
 def test_jsonl_and_parquet_say_the_same_and_have_the_same_digest(tmp_path: Path) -> None:
     lines = read_dataset([jsonl(tmp_path, *ROWS)])
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "rows.parquet")

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from models.toml_files import dump_rules
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRules
-from triage.rules import check_labels, dump_rules, parse_rules
+from triage.rules import check_labels, parse_rules
 from triage.ticket import Ticket
 
 BOOK = """
@@ -101,3 +102,18 @@ def test_a_pattern_that_explodes_elsewhere_is_linear_here() -> None:
     started = time.perf_counter()
     book.bypass(Ticket(body="a" * 20_000 + "!"), "tier")
     assert time.perf_counter() - started < 1.0
+
+
+def test_rules_in_one_list_are_read_as_well() -> None:
+    book = parse_rules('rule = [{ name = "rest", kind = "fallback", tier = "L1" }]')
+    assert book.catch_all.tier == "L1"
+    with pytest.raises(InvalidRules, match="rules:1: "):
+        parse_rules('rule = [{ name = "rest", kind = "sometimes" }]')
+
+
+def test_a_written_book_has_a_header_for_each_rule_so_that_rules_can_be_put_behind() -> None:
+    text = dump_rules(parse_rules('[[rule]]\nname = "rest"\nkind = "fallback"\ntier = "L1"'))
+    vip = '\n[[rule]]\nname = "last"\nkind = "fallback"\ntier = "L2"\n'
+    first = vip.replace("last", "vip").replace("fallback", "bypass") + 'any = ["x"]\n[rule.attributes]\nvip = "yes"\n\n'
+    book = parse_rules(first + text)
+    assert [rule.name for rule in book.rules] == ["vip", "rest"] and parse_rules(dump_rules(book)) == book

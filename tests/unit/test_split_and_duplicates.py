@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.feature_extraction.text import CountVectorizer
 
-from training.data.dataset import Dataset, LabelledTicket
+from training.data.dataset import Dataset, LabelledTicket, read_dataset
 from training.data.duplicates import joined, near_duplicates
 from training.data.split import split
 from triage.errors import InvalidDataset
@@ -128,6 +133,29 @@ def test_near_duplicates_scale() -> None:
     clusters = near_duplicates(texts)
     assert (clusters[3000:] == clusters[:500]).mean() > 0.97
     assert len(np.unique(clusters)) > 2900
+
+
+def test_every_pair_of_shipped_tickets_that_is_similar_shares_a_cluster_and_no_other_does() -> None:
+    rows = read_dataset([Path(__file__).parents[2] / "datasets" / "tickets.jsonl"]).rows
+    texts = [row.ticket.text for row in rows[::3]]
+    texts += [f"{text} Thank you and kind regards." for text in texts[:300]]
+    grams = CountVectorizer(token_pattern=r"\w+", ngram_range=(3, 3), binary=True, dtype=np.int64).fit_transform(texts)
+    common, sizes = (grams @ grams.T).tocoo(), np.asarray(grams.sum(axis=1)).ravel()
+    similar = common.data >= 0.8 * (sizes[common.row] + sizes[common.col] - common.data)
+    graph = coo_array((similar[similar], (common.row[similar], common.col[similar])), shape=(len(texts),) * 2)
+    _, exact = connected_components(graph, directed=False)
+    found = near_duplicates(texts)
+    assert len(set(zip(found.tolist(), exact.tolist(), strict=True))) == len(set(exact)) == len(set(found.tolist()))
+    assert len(set(found.tolist())) < len(texts)
+
+
+def test_a_template_of_thousands_takes_seconds() -> None:
+    texts = [
+        f"alert number {n} on host {n * 7} since {n * 13} please look at it soon it is urgent" for n in range(5000)
+    ]
+    began = time.process_time()
+    near_duplicates(texts)
+    assert time.process_time() - began < 20
 
 
 @settings(max_examples=50, deadline=None)

@@ -28,22 +28,22 @@ def policy(arguments: list[str]) -> int:
 
 
 def _shares(options: Any) -> int:
+    from models.atomic_write import check_writable, write_text
     from models.bundle.bundle import load_bundle
+    from models.toml_files import dump_policy
     from training.data.columns import parse_mapping
     from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
-    from training.reports.atomic_write import write_page
     from triage.errors import InvalidRequest
-    from triage.policy import dump_policy
 
     if options.out is not None:
         if options.out.exists():
             raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
-        write_page(options.out, None)
+        check_writable(options.out)
     bundle = load_bundle(bundle_path(options.bundle))
     tickets = read_tickets(options.data, parse_mapping(options.map), skip_bad_rows=options.skip_bad_rows)
     found = shares_in(bundle, tickets)
     if options.out is not None:
-        write_page(options.out, dump_policy(with_shares(bundle.policy, found)))
+        write_text(options.out, dump_policy(with_shares(bundle.policy, found)))
     if options.json:
         print_json({"rows": len(tickets), "targets": {target: vars(shares) for target, shares in found.items()}})
         return 0

@@ -53,8 +53,8 @@ def show_measured(measured: Mapping[str, Any]) -> None:
 
 def _show_shift(target: str, shift: Mapping[str, Any]) -> None:
     say(f"\n{target}: beliefs corrected for the shares that the policy expects, and as they were learned")
-    keys = ("accuracy", "ece", "coverage", "selective_risk")
-    header = ["tickets", "correction", "accuracy", "ECE", "decided", "wrong of those"]
+    keys = ("accuracy", "ece")
+    header = ["tickets", "correction", "accuracy", "ECE"]
     rows = [
         [tickets, correction, *(shift[key][correction][figure] for figure in keys)]
         for tickets, key in (("as they came", "as_it_came"), ("weighted to the shares", "as_expected"))

@@ -6,20 +6,21 @@ import csv
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import pooch
 
+from models.atomic_write import write_text
+from models.home import triage_home
 from triage.errors import InvalidDataset, InvalidRequest
 
 _RAW = "https://raw.githubusercontent.com"
 _TIMEOUT_S = 30.0
-_MOST_BYTES = 512 << 20
-Progress = Callable[[int], object]
+_MOST_BYTES = 512 << 20  # ten times the largest set: an archive that unpacks to more is not one of them
+pooch.get_logger().setLevel("WARNING")  # the verb says what was fetched
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,13 @@ class Fetched:
     digests: dict[str, str]
 
 
-def fetch(name: str, out: Path, *, url: str | None = None, progress: Progress | None = None) -> Fetched:
+def fetch(name: str, out: Path, *, url: str | None = None) -> Fetched:
     """Fetch a public data set and write it as JSONL with the columns `id`, `text`, `category`, `split`.
 
     Args:
         name: One of `SETS`.
         out: File to write; it appears whole or not at all.
         url: Another place that holds the same files, such as a mirror.
-        progress: Told of bytes received.
 
     Raises:
         InvalidRequest: If the name is unknown, or the server does not answer.
@@ -79,7 +79,7 @@ def fetch(name: str, out: Path, *, url: str | None = None, progress: Progress | 
         raise InvalidRequest(f"no public data set {name!r}: known are {', '.join(SETS)}")
     chosen = SETS[name]
     base = (url or chosen.base).rstrip("/")
-    files = {part.path: _download(f"{base}/{part.path}", part, progress) for part in chosen.parts}
+    files = {part.path: _download(f"{base}/{part.path}", part) for part in chosen.parts}
     try:
         rows = list(chosen.convert(files))
     except (KeyError, ValueError, TypeError, StopIteration, zipfile.BadZipFile, csv.Error) as error:
@@ -88,43 +88,22 @@ def fetch(name: str, out: Path, *, url: str | None = None, progress: Progress | 
         ) from error
     if not rows:
         raise InvalidDataset(f"{name} has no rows; name a mirror of {chosen.base}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        os.replace(draft, out)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     return Fetched(out, len(rows), chosen.licence, chosen.cite, digests)
 
 
-def _download(address: str, part: Part, progress: Progress | None) -> bytes:
-    content = bytearray()
+def _download(address: str, part: Part) -> bytes:
+    downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_S)
     try:
-        with httpx.stream("GET", address, timeout=_TIMEOUT_S, follow_redirects=True) as answer:
-            if answer.status_code != 200:
-                raise InvalidRequest(
-                    f"{address} answers {answer.status_code}: the file is not there; pass --url of a mirror"
-                )
-            for chunk in answer.iter_bytes():
-                content += chunk
-                if len(content) > _MOST_BYTES:
-                    raise InvalidDataset(
-                        f"{address} is larger than {_MOST_BYTES >> 20} MiB: that is not the file expected"
-                    )
-                if progress is not None:
-                    progress(len(chunk))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise InvalidRequest(f"{address} cannot be fetched: {reason}; pass --url of a mirror") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if part.sha256 is not None and digest != part.sha256:
+        path = pooch.retrieve(address, part.sha256, path=triage_home() / "cache" / "public", downloader=downloader)
+    except ValueError as error:
         raise InvalidDataset(
-            f"{address} is not the file expected: its SHA-256 is {digest}, not {part.sha256}; nothing was written"
-        )
-    return bytes(content)
+            f"{address} is not the file expected: its SHA-256 is not {part.sha256}; nothing was written"
+        ) from error
+    except OSError as error:  # those of requests are OSErrors, too
+        raise InvalidRequest(f"{address} cannot be fetched: {error}; pass --url of a mirror") from error
+    return Path(path).read_bytes()
 
 
 def _clinc150(files: dict[str, bytes]) -> Iterator[dict[str, str]]:

@@ -11,10 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from training.data.encodings import detect_encoding
+from charset_normalizer import from_bytes
+
 from triage.errors import BadRow, InvalidDataset
 
 _PARQUET_BATCH = 2048
+_CHUNK = 1 << 20
 _KINDS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -133,6 +135,48 @@ def _csv_rows(reader: Any, header: tuple[str, ...]) -> Iterator[RawRow]:
             yield RawRow(line, {}, f"{len(cells)} fields where the header has {len(header)}")
             continue
         yield RawRow(line, dict(zip(header, cells, strict=True)))
+
+
+def detect_encoding(path: Path) -> tuple[str, str]:
+    """Find the encoding of a text file and how to treat wrong bytes, as `open` takes them.
+
+    A UTF-8 file with some wrong bytes stays UTF-8, so that only those rows are bad. Of the encodings of one byte a
+    letter, charset-normalizer tells Cyrillic (cp1251) and Greek (cp1253) by their language; asked about the Latin ones
+    it takes French for cp1257 and Swedish for cp1250, so what is left is read as cp1252.
+
+    Raises:
+        InvalidDataset: If it is in none of the known encodings.
+    """
+    with path.open("rb") as file:
+        start = file.read(_CHUNK)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16", "surrogatepass"
+        if start.count(0) > len(start) / 4:
+            raise InvalidDataset(f"{path} is no text: it looks like UTF-16 without a mark, or binary; save it as UTF-8")
+        file.seek(0)
+        strict = codecs.getincrementaldecoder("utf-8")()
+        try:
+            while chunk := file.read(_CHUNK):
+                strict.decode(chunk)
+            strict.decode(b"", final=True)
+            return "utf-8-sig", "strict"
+        except UnicodeDecodeError:
+            pass
+        file.seek(0)
+        data = file.read()
+    readable = data.decode("utf-8", errors="ignore")
+    if any(char > "\x7f" for char in readable.removeprefix("\ufeff")):
+        return "utf-8-sig", "surrogateescape"
+    guess = from_bytes(data, cp_isolation=["cp1251", "cp1252", "cp1253"]).best()
+    if guess is not None and guess.coherence > 0:
+        return guess.encoding, "strict"
+    try:
+        data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise InvalidDataset(
+            f"{path} is neither UTF-8 nor cp1252: byte 0x{data[error.start]:02x} at {error.start}; save it as UTF-8"
+        ) from error
+    return "cp1252", "strict"
 
 
 # ── JSONL ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from training.evaluation import metrics
 from training.evaluation.record import Outcome, Record
@@ -132,8 +133,8 @@ class _Pair:
 
 
 def _paired(champion: Record, theirs: Outcome, challenger: Record, mine: Outcome) -> _Pair:
-    at = {champion.facts[row].digest: place for place, row in enumerate(theirs.rows)}
-    pairs = [(at[d], place) for place, row in enumerate(mine.rows) if (d := challenger.facts[row].digest) in at]
+    at = {champion.facts[row].digest: index for index, row in enumerate(theirs.rows)}
+    pairs = [(at[d], index) for index, row in enumerate(mine.rows) if (d := challenger.facts[row].digest) in at]
     first = np.array([a for a, _ in pairs], dtype=np.int64)
     second = np.array([b for _, b in pairs], dtype=np.int64)
     return _Pair(
@@ -173,11 +174,11 @@ def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: 
 
 
 def _severe(pair: _Pair, order: tuple[str, ...], seed: int) -> Check:
-    place = {label: number for number, label in enumerate(order)}
+    rank = {label: number for number, label in enumerate(order)}
 
     def severe(side: int) -> NDArray[np.float64]:
         steps = [
-            abs(place.get(named, len(order) * 2) - place.get(true, 0))
+            abs(rank.get(named, len(order) * 2) - rank.get(true, 0))
             for true, named in zip(pair.true.tolist(), pair.top[side].tolist(), strict=True)
         ]
         return np.array([step >= 2 for step in steps], dtype=float)
@@ -211,10 +212,11 @@ def _automatic(target: str, pair: _Pair, seed: int) -> Check:
 
 
 def _resampled(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    found = [statistic(rng.integers(0, count, count)) for _ in range(_ECE_DRAWS)]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(low), float(high)
+    """Return the 95 % percentile interval of a statistic over resampled rows."""
+    found = bootstrap(
+        (np.arange(count),), statistic, vectorized=False, n_resamples=_ECE_DRAWS, method="percentile", rng=seed
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def _latency(before: float, after: float) -> Check:

@@ -64,8 +64,9 @@ def measure(triager: Triager, answers: Predictions, baselines: Baselines | None 
         target: _of_target(found, triager.policy, _guesses(found, answers, rules, (baselines or {}).get(target, {})))
         for target, found in answers.targets.items()
     }
-    for target, figures in label_shift_effect(triager, answers).items():
-        targets[target]["label_shift"] = figures
+    for target, found in answers.targets.items():
+        if (effect := label_shift_effect(triager, found)) is not None:
+            targets[target]["label_shift"] = effect
     automatic, right = answers.automatic, answers.right
     return {
         "rows": len(answers.rows),

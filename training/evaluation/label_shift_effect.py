@@ -3,82 +3,77 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.bundle import Bundle
+from models.heads.head import Head
 from models.triager import Triager
-from training.evaluation.metrics import BINS
-from training.evaluation.predictions import Predictions, TargetPredictions, ask
-from triage.policy import Policy
+from training.evaluation import metrics
+from training.evaluation.predictions import TargetPredictions
+from training.evaluation.record import strings
 
-FIGURES = ("accuracy", "ece", "coverage", "selective_risk")
+FIGURES = ("accuracy", "ece")
 
 
-def label_shift_effect(triager: Triager, answers: Predictions) -> dict[str, dict[str, Any]]:
-    """Measure each target whose beliefs are corrected for the shares that the policy expects, with and without that.
+def label_shift_effect(triager: Triager, found: TargetPredictions) -> dict[str, Any] | None:
+    """Measure a target whose probabilities are corrected for the shares that the policy expects, with and without that.
 
-    The same tickets are put through the same gate a second time, by beliefs as they were learned. Both are measured on
-    the tickets as they came, and with each ticket weighted so that the labels have their expected shares: the second
-    is what the correction is made for.
+    Without the correction means by the probabilities as they were learned: the factors of the correction are divided
+    out again, so that no ticket is scored a second time. Both are measured on the tickets as they came, and with each
+    ticket weighted so that the labels have their expected shares: the second is what the correction is made for.
 
     Args:
         triager: What answered.
-        answers: What it answered.
+        found: What it answered for the target.
 
     Returns:
-        By target, ``expected`` and ``observed`` shares by label, ``as_it_came`` and ``as_expected``, each with figures
-        ``with`` and ``without`` the correction; nothing where nothing is corrected.
+        ``expected`` and ``observed`` shares by label, ``as_it_came`` and ``as_expected``, each with figures ``with``
+        and ``without`` the correction; None where nothing is corrected.
     """
     bundle = triager.bundle
-    if not isinstance(bundle, Bundle):
-        return {}
-    corrected = [target for target, head in bundle.model.heads.items() if head.odds is not None]
-    if not any(target in answers.targets for target in corrected):
-        return {}
-    heads = {target: replace(head, odds=None) for target, head in bundle.model.heads.items()}
-    plain = Bundle(replace(bundle.model, heads=heads), bundle.encoder, bundle.gate, bundle.policy, bundle.rules)
-    without = ask(Triager(plain, policy=triager.policy, rules=triager.rules), answers.rows)
-    return {
-        target: _both(bundle.policy, triager.policy, found, without.targets[target])
-        for target, found in answers.targets.items()
-        if target in corrected
-    }
-
-
-def _both(trained: Policy, used: Policy, corrected: TargetPredictions, plain: TargetPredictions) -> dict[str, Any]:
+    head = bundle.model.heads.get(found.target) if isinstance(bundle, Bundle) else None
+    if not isinstance(bundle, Bundle) or head is None or head.odds is None:
+        return None
     expected: Counter[str] = Counter()
-    for label, share in trained.expected_shares(corrected.target).items():
-        expected[used.fold(corrected.target, label)] += share  # type: ignore[assignment]
-    counts = Counter(corrected.true.tolist())
-    total = sum(counts.values())
-    weight = {label: expected[label] * total / count for label, count in counts.items()}
-    weights = np.array([weight[label] for label in corrected.true.tolist()], dtype=np.float64)
-    even = np.ones(len(weights))
+    for label, share in bundle.policy.expected_shares(found.target).items():
+        expected[triager.policy.fold(found.target, label)] += share  # type: ignore[assignment]
+    counts = Counter(found.true.tolist())
+    total = counts.total()
+    even = np.ones(total)
+    weights = np.array([expected[label] * total / counts[label] for label in found.true.tolist()])
+    learned = _uncorrected(found, head)
+    top, confidence = strings(found.labels[column] for column in learned.argmax(axis=1)), learned.max(axis=1)
+    ways = {"with": (found.correct, found.confidence), "without": (np.asarray(found.true == top), confidence)}
     return {
         "expected": dict(expected),
         "observed": {label: count / total for label, count in sorted(counts.items())},
-        "as_it_came": {"with": _figures(corrected, even), "without": _figures(plain, even)},
-        "as_expected": {"with": _figures(corrected, weights), "without": _figures(plain, weights)},
+        "as_it_came": {way: _figures(*answers, even) for way, answers in ways.items()},
+        "as_expected": {way: _figures(*answers, weights) for way, answers in ways.items()},
     }
 
 
-def _figures(found: TargetPredictions, weights: NDArray[np.float64]) -> Mapping[str, float]:
-    """Return accuracy, ECE over 15 equal-width bins, coverage and selective risk of weighted rows."""
-    total, kept = float(weights.sum()), float(weights[found.kept].sum())
-    if total <= 0:
+def _uncorrected(found: TargetPredictions, head: Head) -> NDArray[np.float64]:
+    """Return the probabilities as they were learned, of shape [n, labels]: see `Head.in_traffic` for the way there."""
+    assert head.odds is not None
+    odds = dict(zip(head.labels[: head.learned], np.asarray(head.odds, dtype=np.float64).tolist(), strict=True))
+    known = np.array([label in odds for label in found.labels])
+    divided: NDArray[np.float64] = found.probabilities / [odds.get(label, 1.0) for label in found.labels]
+    mass = found.probabilities[:, known].sum(axis=1, keepdims=True)
+    raw = divided[:, known].sum(axis=1, keepdims=True)
+    divided[:, known] *= np.divide(mass, raw, out=np.ones_like(raw), where=raw > 0)
+    return divided
+
+
+def _figures(
+    correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64]
+) -> dict[str, float]:
+    """Return accuracy and ECE of weighted rows; all three arrays have shape [n]."""
+    if weights.sum() <= 0:
         return dict.fromkeys(FIGURES, 0.0)
-    right = weights * found.correct
-    place = np.minimum((found.confidence * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(place, weights=right - weights * found.confidence, minlength=BINS)
-    values = (
-        float(right.sum()) / total,
-        float(np.abs(gaps).sum()) / total,
-        kept / total,
-        1.0 - float(right[found.kept].sum()) / kept if kept > 0 else 0.0,
-    )
-    return dict(zip(FIGURES, values, strict=True))
+    return {
+        "accuracy": float(np.average(correct, weights=weights)),
+        "ece": metrics.ece(correct, confidence, weights),
+    }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from models.atomic_write import check_writable
+from models.atomic_write import write_text as write_page
 from triage.errors import InvalidRequest
+
+__all__ = ["check_page", "write_page"]
 
 
 def check_page(out: Path) -> None:
@@ -15,33 +17,9 @@ def check_page(out: Path) -> None:
     Raises:
         InvalidRequest: If a folder is in the way, the name is that of the card, or nothing can be written there.
     """
-    for place in (out, out.with_suffix(".md")):
-        if place.is_dir():
-            raise InvalidRequest(f"--out {str(out)!r}: {str(place)!r} is a folder; name a file in it")
+    for path in (out, out.with_suffix(".md")):
+        if path.is_dir():
+            raise InvalidRequest(f"--out {str(out)!r}: {str(path)!r} is a folder; name a file in it")
     if out.suffix.lower() == ".md":
         raise InvalidRequest(f"--out {str(out)!r} is where the model card goes; name the page .html")
-    write_page(out, None)
-
-
-def write_page(out: Path, text: str | None) -> None:
-    """Write a text as UTF-8, in one step; None only tries whether that is possible.
-
-    Raises:
-        InvalidRequest: If it cannot be written.
-    """
-    draft = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text or "")
-        if text is not None:
-            Path(draft).chmod(0o644)
-            os.replace(draft, out)
-    except OSError as error:
-        raise InvalidRequest(
-            f"{str(out)!r} cannot be written: {error.strerror or error}; make room or choose another --out"
-        ) from error
-    finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
+    check_writable(out)

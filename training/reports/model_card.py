@@ -144,8 +144,7 @@ def _shift(target: str, shift: Mapping[str, Any]) -> Iterator[str]:
         ("weighted to the shares that the policy expects", "as_expected"),
     ):
         said = (
-            f"{name} correction accuracy {figures['accuracy']:.3f}, ECE {figures['ece']:.3f}, "
-            f"decided alone {figures['coverage']:.3f}"
+            f"{name} correction accuracy {figures['accuracy']:.3f}, ECE {figures['ece']:.3f}"
             for name, figures in shift[key].items()
         )
         yield f"{target}, tickets {tickets}: {'; '.join(said)}."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix as count_confusion
 
 from training.evaluation import metrics
 from training.evaluation.record import Outcome
@@ -38,7 +39,7 @@ def confusion_matrix(outcome: Outcome) -> str:
     With many labels only those with the most confusion are shown, the others together.
     """
     true, top, labels = _few(outcome)
-    counts = metrics.confusion(true, top, labels)
+    counts = count_confusion(true.tolist(), top.tolist(), labels=labels)
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     side = max(3.6, 0.42 * len(labels) + 1.8)

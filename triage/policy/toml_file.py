@@ -1,9 +1,8 @@
-"""A policy as a TOML file: read with errors that name the place, written so that it reads back the same."""
+"""A policy as a TOML file: read with errors that name the place; `models.toml_files` writes it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -156,29 +155,21 @@ def _range_problems(policy: Policy) -> Iterable[str]:
             yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
 
 
-def dump_policy(policy: Policy) -> str:
-    """Write a policy as TOML that `parse_policy` reads back as an equal value."""
-    lines = ["[policy]", f"version = {_toml(policy.version)}"]
-    for key in _SCALARS:
-        value = getattr(policy, key)
-        lines.append(f"{key} = {_toml(sorted(value) if isinstance(value, frozenset) else value)}")
-    for table, entries in (("tiers", policy.tiers), ("categories", policy.categories), ("groups", policy.groups)):
-        for entry in entries:
-            lines += ["", f"[[{table}]]"]
-            values = ((field.name, getattr(entry, field.name)) for field in fields(entry))
-            lines += [f"{key} = {_toml(value)}" for key, value in values if value not in (None, (), "")]
-    if policy.folding:
-        lines += ["", "[folding]", *(f"{_toml(a)} = {_toml(b)}" for a, b in policy.folding.items())]
-    for target, names in policy.aliases.items():
-        lines += ["", f"[aliases.{target}]", *(f"{_toml(a)} = {_toml(b)}" for a, b in names.items())]
-    for tier, category in sorted(policy.illegal):
-        lines += ["", "[[illegal]]", f"tier = {_toml(tier)}", f"category = {_toml(category)}"]
-    for pair, asked in policy.settling.items():
-        lines += ["", "[[settling]]", f"between = {_toml(sorted(pair))}", f"ask = {_toml(asked)}"]
-    return "\n".join(lines) + "\n"
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """Return a policy as the tables of its file, without what is empty."""
 
+    def entries(values: Iterable[Tier | Category | ResolverGroup]) -> list[dict[str, Any]]:
+        return [{name: value for name, value in vars(entry).items() if value not in (None, (), "")} for entry in values]
 
-def _toml(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    scalars = {key: getattr(policy, key) for key in _SCALARS}
+    document = {
+        "policy": {"version": policy.version, **scalars, "suggest_only": sorted(policy.suggest_only)},
+        "folding": dict(policy.folding),
+        "aliases": {target: dict(names) for target, names in policy.aliases.items()},
+        "tiers": entries(policy.tiers),
+        "categories": entries(policy.categories),
+        "groups": entries(policy.groups),
+        "illegal": [{"tier": tier, "category": category} for tier, category in sorted(policy.illegal)],
+        "settling": [{"between": sorted(pair), "ask": asked} for pair, asked in policy.settling.items()],
+    }
+    return {name: table for name, table in document.items() if table}

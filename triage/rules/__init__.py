@@ -1,6 +1,6 @@
-"""Written rules: the rule book that matches tickets, read from and written to TOML."""
+"""Written rules: the rule book that matches tickets, read from TOML."""
 
 from triage.rules.book import NO_RULES, Rule, RuleBook, RuleKind, check_labels
-from triage.rules.toml_file import dump_rules, parse_rules, read_rules
+from triage.rules.toml_file import parse_rules, read_rules, rules_document
 
-__all__ = ["NO_RULES", "Rule", "RuleBook", "RuleKind", "check_labels", "dump_rules", "parse_rules", "read_rules"]
+__all__ = ["NO_RULES", "Rule", "RuleBook", "RuleKind", "check_labels", "parse_rules", "read_rules", "rules_document"]

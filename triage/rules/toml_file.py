@@ -1,8 +1,7 @@
-"""Rules as a TOML file: read with errors that name file, line and rule, written so that they read back the same."""
+"""Rules as a TOML file: read with errors that name file, line and rule; `models.toml_files` writes it."""
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -59,6 +58,8 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
     except tomllib.TOMLDecodeError as error:
         raise InvalidRules(f"{where} is not TOML: {error}; mend that line") from error
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
+    if len(lines) != len(tables):  # written as one list in brackets, which has no header for each rule
+        lines = [1] * len(tables)
     rules = [_rule(table, f"{where}:{line}") for table, line in zip(tables, lines, strict=True)]
     names = [rule.name for rule in rules]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -112,21 +113,14 @@ def _strings(value: object, place: str, name: str, key: str) -> tuple[str, ...]:
     return value
 
 
-def dump_rules(rules: RuleBook) -> str:
-    """Write rules as TOML that `parse_rules` reads back as equal values."""
-    return "\n".join(line for rule in rules.rules for line in (*_lines(rule), ""))
+def rules_document(rules: RuleBook) -> dict[str, Any]:
+    """Return rules as the tables of their file, without what is empty."""
+    return {"rule": [_table(rule) for rule in rules.rules]}
 
 
-def _lines(rule: Rule) -> list[str]:
+def _table(rule: Rule) -> dict[str, Any]:
     values = {field.name: getattr(rule, field.name) for field in fields(rule)}
-    if rule.within == "text":
-        del values["within"]
-    return ["[[rule]]", *(f"{key} = {_toml(value)}" for key, value in values.items() if value not in (None, (), {}))]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    values |= {"kind": str(rule.kind), "within": None if rule.within == "text" else rule.within}
+    for name in ("attributes", "precision"):
+        values[name] = dict(values[name])
+    return {name: value for name, value in values.items() if value not in (None, (), {})}
