@@ -1,0 +1,57 @@
+"""What the pages say is so: links lead somewhere, figures stand where they were measured, records are dated."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "datasets").glob("*.md")])
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_to_a_file_or_a_site(page: Path) -> None:
+    made_for_the_site = {"reference", "contributing.md", "security.md", "changelog.md"}
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        path = target.partition("#")[0]
+        if not path or path.startswith("https://") or made_for_the_site & set(Path(path).parts):
+            continue
+        assert (page.parent / path).exists(), target
+
+
+def test_every_figure_of_the_readme_stands_in_the_quality_page() -> None:
+    readme, quality = ((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/quality.md"))
+    section = readme[readme.index("## What it can and cannot do") : readme.index("## The API")]
+    measured = [figure for figure in re.findall(r"\b(?:0\.\d+|\d+,\d{3})\b", section)]
+    assert len(measured) > 10
+    assert [figure for figure in measured if figure not in quality] == []
+
+
+def test_every_verb_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    verbs = {entry.name for entry in entry_points(group="triage.commands")}
+    table = readme[readme.index("## Commands") : readme.index("## Settings")]
+    told = {words.split()[0] for words in re.findall(r"`([a-z][a-z ]*)`", table)}
+    assert verbs - told == set()
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=name)
+def test_a_record_has_a_number_a_dated_status_and_a_price(record: Path) -> None:
+    text = record.read_text("utf-8")
+    assert text.startswith(f"# {record.name[:4]} ")
+    assert re.search(r"^Status: (accepted|superseded by \d{4}), \d{4}-\d\d-\d\d", text, re.MULTILINE)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+    assert all(part in text for part in ("**Decided.**", "**Why.**", "**Price.**"))
+
+
+def test_every_record_has_a_number_of_its_own() -> None:
+    numbers = [record.name[:4] for record in RECORDS]
+    assert len(set(numbers)) == len(numbers)
