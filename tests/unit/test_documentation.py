@@ -30,7 +30,7 @@ def test_every_link_leads_to_a_file_or_a_site(page: Path) -> None:
 def test_every_figure_of_the_readme_stands_in_the_quality_page() -> None:
     readme, quality = ((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/quality.md"))
     section = readme[readme.index("## What it can and cannot do") : readme.index("## The API")]
-    measured = [figure for figure in re.findall(r"\b(?:0\.\d+|\d+,\d{3})\b", section)]
+    measured: list[str] = re.findall(r"\b(?:0\.\d+|\d+,\d{3})\b", section)
     assert len(measured) > 10
     assert [figure for figure in measured if figure not in quality] == []
 
