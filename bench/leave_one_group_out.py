@@ -17,6 +17,7 @@ import numpy as np
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle
 from models.encoder import Encoder, OnnxEncoder
+from models.terminal import print_json, table
 from models.triager import Triager
 from training.data.dataset import LabelledTicket, read_dataset
 from training.data.labels import resolve_labels
@@ -27,7 +28,6 @@ from training.ensemble.sample import Sample, labels_of
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask
 from training.gate.gate import build_gate, calibration_scores_of, languages_of
-from training.terminal import print_json, say, table
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
 from triage.policy import Policy
@@ -149,10 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_json(found)
         return 0
     for target, means in found["targets"].items():
-        say(f"\n{target}: mean over {len(found['groups'])} groups, each decided by a model that never saw it")
-        say(table(["", "accuracy"], [*means["baselines"].items(), ["this model", means["accuracy"]]], indent="  "))
+        print(f"\n{target}: mean over {len(found['groups'])} groups, each decided by a model that never saw it")
+        print(table(["", "accuracy"], [*means["baselines"].items(), ["this model", means["accuracy"]]], indent="  "))
         decided, wrong = means["coverage"], means["selective_risk"]
-        say(f"  decided {decided:.3f} at target risk {options.target_risk}: {wrong:.3f} wrong of those")
+        print(f"  decided {decided:.3f} at target risk {options.target_risk}: {wrong:.3f} wrong of those")
     return 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder, OnnxEncoder
+from models.terminal import log, table
 from models.toml_files import dump_policy
 from models.triager import Triager
 from training.cold_start.extend import extend
@@ -27,7 +28,6 @@ from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder
 from training.evaluation.evaluate import evaluate
 from training.pipeline import train
 from training.task import TrainSettings
-from training.terminal import note, say, table
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy
 
@@ -50,8 +50,8 @@ def main() -> None:
     unseen = [row for row in rows if row.group in options.unseen]
     ladder = list(_ladder(others, unseen, policy, encoder, options))
     header = ["target", "tickets a label", "model", "route", "ECE", "rules only", "majority", "seconds"]
-    say(table(header, sorted(ladder, key=lambda row: (TARGETS.index(row[0]), row[1]))))
-    say()
+    print(table(header, sorted(ladder, key=lambda row: (TARGETS.index(row[0]), row[1]))))
+    print()
     header = [
         "added with 8",
         "found",
@@ -63,7 +63,7 @@ def main() -> None:
         "after ",
         "s",
     ]
-    say(table(header, [_added(label, others, unseen, policy, encoder, options) for label in options.added]))
+    print(table(header, [_added(label, others, unseen, policy, encoder, options) for label in options.added]))
 
 
 def _ladder(
@@ -115,9 +115,9 @@ def _added(
         history = _written(place / "history.jsonl", [known[int(at)] for at in chosen])
         few = _written(place / "few.jsonl", [others[int(at)] for at in given])
         (place / "policy.toml").write_text(dump_policy(policy), "utf-8")
-        train(TrainSettings((history,), place / "old"), encoder=encoder, log=note)
+        train(TrainSettings((history,), place / "old"), encoder=encoder, log=log)
         began = time.perf_counter()
-        extend(place / "old", read_dataset([few]), place / "policy.toml", place / "new", encoder=encoder, log=note)
+        extend(place / "old", read_dataset([few]), place / "policy.toml", place / "new", encoder=encoder, log=log)
         spent = time.perf_counter() - began
         before, after = (load_bundle(place / name, encoder=encoder) for name in ("old", "new"))
         first, second = ([_top(found) for found in bundle.predict([row.ticket for row in unseen])]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from models.terminal import table
 from training.evaluation.record import FILE, Record
 from training.gate.risk_control import certify
-from training.terminal import say, table
 
 RESPLITS, CONFIDENCE = 200, 0.95
 
@@ -41,11 +41,11 @@ def main(bundle: Path) -> None:
             means = [float(np.mean(values)) if values else 0.0 for values in (kept, realised, noise)]
             rows.append([target, risk, broken / RESPLITS, *means, silent / RESPLITS])
     header = ["target", "target risk", "exceeded", "coverage", "realised risk", "its standard error", "kept nothing"]
-    say(table(header, rows))
+    print(table(header, rows))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
     else:
-        say("name a bundle: python bench/quality_resplits.py BUNDLE")
+        print("name a bundle: python bench/quality_resplits.py BUNDLE")

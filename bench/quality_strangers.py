@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from models.terminal import log, table
 from training.pipeline import train
 from training.task import LEARN, TrainSettings
-from training.terminal import note, say, table
 from triage.ticket import Ticket
 
 
@@ -27,7 +27,7 @@ def main(file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "train.parquet"
         frame.loc[learned, ["text", "category"]].to_parquet(data)
-        bundle = train(TrainSettings((data,), Path(folder) / "bundle", policy=LEARN), log=note).bundle
+        bundle = train(TrainSettings((data,), Path(folder) / "bundle", policy=LEARN), log=log).bundle
         rest = frame[~learned]
         told = bundle.predict([Ticket(body=text) for text in rest["text"]])
     novelty = np.array([prediction.novelty for prediction in told])
@@ -35,7 +35,7 @@ def main(file: Path) -> None:
     top = np.array([prediction.probabilities["category"][0].label for prediction in told])
     right = top == rest["category"].to_numpy()
     limit = bundle.gate.max_novelty or np.inf
-    say(
+    print(
         table(
             [
                 "in scope",
@@ -63,4 +63,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
     else:
-        say("name a file: python bench/quality_strangers.py CLINC.parquet")
+        print("name a file: python bench/quality_strangers.py CLINC.parquet")

@@ -33,7 +33,7 @@ from training.evaluation.rules_replay import precisions, replay
 from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
-from training.terminal import Log, log_step
+from models.terminal import Log, log_step
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy, read_policy
 from triage.rules import NO_RULES, RuleBook

@@ -1,104 +1,103 @@
-"""`triage feedback`: what people said about decisions, as training rows."""
+"""Export what people said about decisions as training rows, and see where they disagree.
+
+Examples:
+    triage feedback export --out labels.jsonl
+    triage feedback disputed
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from api.cli.console import age, opened, run, table
+from typer import Option
+
+from api.cli.options import age, opened_store
 from api.privacy.redact import Redactor
-from api.settings import Settings
 from api.store.export import MACHINE, PERSON, ExportRules
 from api.store.repository import Repository
-from triage.__main__ import print_json
-from triage.arguments import Parser
+from models.terminal import Family, JsonOption, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
+feedback = Family("feedback", __doc__)
 
-def feedback(arguments: list[str]) -> int:
-    """Export what people said about decisions as training rows, and see where they disagree."""
-    parser = Parser(prog="triage feedback", description=feedback.__doc__)
-    verbs = parser.add_subparsers(metavar="export|disputed", required=True)
-    export = verbs.add_parser("export", help="write training rows")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the file to write")
-    export.add_argument(
-        "--people-only", action="store_true", help="leave out tickets that nobody has said anything about"
-    )
-    export.add_argument(
-        "--settled-after",
-        type=age,
-        default=timedelta(0),
-        metavar="24h",
-        help="leave out younger feedback (default: none)",
-    )
-    export.add_argument("--skip-disputed", action="store_true", help="leave out decisions on which people disagree")
-    export.add_argument(
-        "--cap-per-agent",
-        type=int,
-        default=500,
-        metavar="N",
-        help="most labels of one day by one agent; 0: no cap (default: 500)",
-    )
-    export.add_argument(
-        "--cap-per-key",
-        type=int,
-        default=5000,
-        metavar="N",
-        help="most labels of one day by one key; 0: no cap (default: 5000)",
-    )
-    export.add_argument("--raw", action="store_true", help="leave personal data and secrets in the texts")
-    export.set_defaults(do=_export)
-    verbs.add_parser("disputed", help="list decisions on which people disagree").set_defaults(do=_disputed)
-    return run(parser, verbs.choices.values(), arguments)
+_WHICH = "which feedback counts"
 
 
-def _export(chosen: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(JsonOption):
+    """The options of `triage feedback export`."""
+
+    out: Annotated[Path, Option(metavar="FILE.jsonl", help="the file to write")]
+    people_only: Annotated[
+        bool, Option(help="leave out tickets that nobody has said anything about", rich_help_panel=_WHICH)
+    ] = False
+    settled_after: Annotated[
+        timedelta | None,
+        Option(parser=age, metavar="24h", help="leave out younger feedback (default: none)", rich_help_panel=_WHICH),
+    ] = None
+    skip_disputed: Annotated[
+        bool, Option(help="leave out decisions on which people disagree", rich_help_panel=_WHICH)
+    ] = False
+    cap_per_agent: Annotated[
+        int, Option(metavar="N", help="most labels of one day by one agent; 0: no cap", rich_help_panel=_WHICH)
+    ] = 500
+    cap_per_key: Annotated[
+        int, Option(metavar="N", help="most labels of one day by one key; 0: no cap", rich_help_panel=_WHICH)
+    ] = 5000
+    raw: Annotated[bool, Option(help="leave personal data and secrets in the texts")] = False
+
+
+@feedback.verb("export")
+def export(options: ExportOptions) -> None:
+    """Write training rows.
+
+    Examples:
+        triage feedback export --out labels.jsonl
+        triage feedback export --out labels.jsonl --people-only --settled-after 24h
+    """
     rules = ExportRules(
-        people_only=chosen.people_only,
-        cap_per_agent=chosen.cap_per_agent or None,
-        cap_per_key=chosen.cap_per_key or None,
-        settled_after=chosen.settled_after,
-        skip_disputed=chosen.skip_disputed,
-        redactor=None if chosen.raw else Redactor(),
+        people_only=options.people_only,
+        cap_per_agent=options.cap_per_agent or None,
+        cap_per_key=options.cap_per_key or None,
+        settled_after=options.settled_after or timedelta(0),
+        skip_disputed=options.skip_disputed,
+        redactor=None if options.raw else Redactor(),
     )
     left_out: Counter[str] = Counter()
-    with opened(settings) as repository:
-        sources = _write(repository, rules, chosen.out, left_out)
+    with opened_store() as store:
+        sources = _write(store, rules, options.out, left_out)
     people, machine = sources[PERSON], sources[MACHINE]
-    if chosen.json:
-        print_json(
-            {
-                "out": str(chosen.out),
-                "rows": people + machine,
-                "person": people,
-                "machine": machine,
-                "left_out": dict(sorted(left_out.items())),
-            }
-        )
-        return 0
-    print(
-        f"{people + machine} rows in {chosen.out}: {people} labelled by people, "
-        f"{machine} by the machine alone (they teach nothing)"
-    )
-    for reason, count in sorted(left_out.items()):
-        print(f"left out {count}: {reason}")
+    document = {
+        "out": str(options.out),
+        "rows": people + machine,
+        "person": people,
+        "machine": machine,
+        "left_out": dict(sorted(left_out.items())),
+    }
+    lines = [
+        f"{people + machine} rows in {options.out}: {people} labelled by people, "
+        f"{machine} by the machine alone (they teach nothing)",
+        *(f"left out {count}: {reason}" for reason, count in sorted(left_out.items())),
+    ]
     if people:
-        print(f"train on them: triage train {chosen.out}")
-    return 0
+        lines.append(f"train on them: triage train {options.out}")
+    print_result(document, "\n".join(lines), as_json=options.json)
 
 
-def _write(repository: Repository, rules: ExportRules, out: Path, left_out: Counter[str]) -> Counter[str]:
+def _write(store: Repository, rules: ExportRules, out: Path, left_out: Counter[str]) -> Counter[str]:
     """Write the rows; the file appears whole or not at all, readable for its owner only."""
     if out.suffix != ".jsonl":
         raise InvalidRequest(f"{out} does not end in .jsonl: training rows are written as JSON lines; name it so")
     draft, sources = out.with_name(f".{out.name}.{os.getpid()}.draft"), Counter[str]()
     try:
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            for row in repository.training_rows(rules, left_out):
+            for row in store.training_rows(rules, left_out):
                 sources[row["label_source"]] += 1
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             file.flush()
@@ -111,28 +110,29 @@ def _write(repository: Repository, rules: ExportRules, out: Path, left_out: Coun
     return sources
 
 
-def _disputed(chosen: argparse.Namespace, settings: Settings) -> int:
-    with opened(settings) as repository:
-        rows = repository.disputed()
-    found = [
-        {"decision_id": row.id, "ticket_id": row.ticket_id, "feedback": [said.document() for said in row.feedback]}
-        for row in rows
-    ]
-    if chosen.json:
+@feedback.verb("disputed")
+def disputed(options: JsonOption) -> None:
+    """List decisions on which people disagree.
+
+    Examples:
+        triage feedback disputed
+    """
+    with opened_store() as store:
+        rows = store.disputed()
+    if options.json:
+        found = [
+            {"decision_id": row.id, "ticket_id": row.ticket_id, "feedback": [one.document() for one in row.feedback]}
+            for row in rows
+        ]
         print_json({"disputed": found})
-    elif rows:
-        said = [
+    elif not rows:
+        print("nobody disagrees")
+    else:
+        opinions = [
             " | ".join(
                 f"{one.agent}: {one.tier or '-'}/{one.category or '-'}" for one in row.feedback if one.undoes is None
             )
             for row in rows
         ]
-        print(
-            table(
-                ("ticket", "decision", "who said what"),
-                [(row.ticket_id, row.id, words) for row, words in zip(rows, said, strict=True)],
-            )
-        )
-    else:
-        print("nobody disagrees")
-    return 0
+        lines = [(row.ticket_id, row.id, opinion) for row, opinion in zip(rows, opinions, strict=True)]
+        print_table(("ticket", "decision", "who said what"), lines)

@@ -1,79 +1,92 @@
-"""`triage keys`: make, show and revoke the API keys of the service."""
+"""Create, list and revoke the API keys of the service.
+
+Examples:
+    triage keys create desk --scope predict,feedback --expires 52w
+    triage keys list
+    triage keys revoke 3f9a1c20
+"""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated
 
-from api.cli.console import age, opened, run, table
+from typer import Argument, Option
+
+from api.cli.options import age, opened_store
 from api.security.api_keys import create_key
-from api.settings import Settings
+from api.settings import load_settings
 from api.store.rows import SCOPES, KeyRow
-from triage.__main__ import print_json
-from triage.arguments import Parser
+from models.terminal import Family, JsonOption, print_json, print_result, print_table
 from triage.errors import InvalidRequest
+
+keys = Family("keys", __doc__)
 
 _USUAL = ("predict", "feedback", "read")
 
 
-def keys(arguments: list[str]) -> int:
-    """Create, list and revoke the API keys of the service."""
-    parser = Parser(prog="triage keys", description=keys.__doc__)
-    verbs = parser.add_subparsers(metavar="create|list|revoke", required=True)
-    create = verbs.add_parser("create", help="make a key and show it, once")
-    create.add_argument("label", nargs="?", metavar="NAME", help="what to call it")
-    create.add_argument("--name", help="what to call it")
-    good_for = f"what it is good for: {', '.join(SCOPES)}, or all; may be repeated (default: {', '.join(_USUAL)})"
-    create.add_argument("--scope", "--scopes", action="append", default=[], metavar="SCOPE[,SCOPE…]", help=good_for)
-    create.add_argument(
-        "--expires",
-        "--expires-in",
-        type=age,
-        metavar="90d",
-        help="how long it is valid, such as 12h, 90d or 52w (default: for ever)",
-    )
-    create.add_argument(
-        "--clearance",
-        type=int,
-        default=0,
-        help="which sensitive tickets it may see, in the numbers of the policy's tiers (default: 0)",
-    )
-    create.set_defaults(do=_create)
-    verbs.add_parser("list", help="show all keys, but for their secrets").set_defaults(do=_list)
-    revoke = verbs.add_parser("revoke", help="make a key invalid, within seconds and for good")
-    revoke.add_argument("which", metavar="KEY", help="its id, prefix or name")
-    revoke.set_defaults(do=_revoke)
-    return run(parser, verbs.choices.values(), arguments)
+@dataclass(frozen=True, kw_only=True)
+class CreateOptions(JsonOption):
+    """The options of `triage keys create`."""
+
+    label: Annotated[str | None, Argument(metavar="NAME", help="what to call the key")] = None
+    name: Annotated[str | None, Option(metavar="NAME", help="what to call the key, instead of NAME")] = None
+    scope: Annotated[
+        list[str],
+        Option(
+            "--scope",
+            "--scopes",
+            metavar="SCOPE[,SCOPE…]",
+            help=f"what it is good for: {', '.join(SCOPES)}, or all; may be repeated (default: {', '.join(_USUAL)})",
+        ),
+    ] = field(default_factory=list)
+    expires: Annotated[
+        timedelta | None,
+        Option(
+            "--expires",
+            "--expires-in",
+            parser=age,
+            metavar="90d",
+            help="how long it is valid, such as 12h, 90d or 52w (default: for ever)",
+        ),
+    ] = None
+    clearance: Annotated[
+        int,
+        Option(metavar="N", help="which sensitive tickets it may see, in the numbers of the policy's tiers"),
+    ] = 0
 
 
-def _create(chosen: argparse.Namespace, settings: Settings) -> int:
-    if chosen.name and chosen.label:
+@keys.verb("create")
+def create(options: CreateOptions) -> None:
+    """Make a key and show it, once.
+
+    Examples:
+        triage keys create desk --scope predict,feedback --expires 52w
+        triage keys create --scope all --json
+    """
+    if options.name and options.label:
         raise InvalidRequest("the key is named twice: give NAME or --name, not both")
-    scopes = [scope.strip() for part in chosen.scope for scope in part.replace(" ", ",").split(",") if scope.strip()]
-    scopes = list(SCOPES) if "all" in scopes else scopes or list(_USUAL)
-    with opened(settings) as repository:
-        text, row = create_key(
-            repository,
-            chosen.name or chosen.label or "unnamed",
-            scopes,
-            clearance=chosen.clearance,
-            lifetime=chosen.expires,
-        )
-    if chosen.json:
+    stated = [scope.strip() for part in options.scope for scope in part.replace(" ", ",").split(",") if scope.strip()]
+    scopes = list(SCOPES) if "all" in stated else stated or list(_USUAL)
+    name = options.name or options.label or "unnamed"
+    with opened_store() as store:
+        text, row = create_key(store, name, scopes, clearance=options.clearance, lifetime=options.expires)
+    if options.json:
         print_json({"key": text, **_document(row)})
-        return 0
+        return
+    until = f" until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else ""
     print(f"{text}\n")
     print(
-        f"This is the key {row.name!r}: good for {', '.join(sorted(row.scopes))}{_until(row)}. "
+        f"This is the key {row.name!r}: good for {', '.join(sorted(row.scopes))}{until}. "
         "It is not shown again: keep it where your helpdesk keeps its secrets."
     )
     print("\nWhat to do next:")
-    for line in _next_steps(text, row, settings):
-        print(f"  {line}")
-    return 0
+    print("\n".join(f"  {line}" for line in _next_steps(text, row)))
 
 
-def _next_steps(text: str, row: KeyRow, settings: Settings) -> list[str]:
+def _next_steps(text: str, row: KeyRow) -> list[str]:
+    settings = load_settings()
     base = f"http://{settings.host}:{settings.port}"
     steps = ["start the service, if it does not run yet:", "  triage serve"]
     if "predict" in row.scopes:
@@ -87,50 +100,54 @@ def _next_steps(text: str, row: KeyRow, settings: Settings) -> list[str]:
     return [*steps, f"revoke it when it is no longer needed: triage keys revoke {row.prefix}"]
 
 
-def _list(chosen: argparse.Namespace, settings: Settings) -> int:
-    with opened(settings) as repository:
-        rows = repository.keys()
-    if chosen.json:
+@keys.verb("list")
+def list_keys(options: JsonOption) -> None:
+    """Show all keys, but for their secrets.
+
+    Examples:
+        triage keys list
+    """
+    with opened_store() as store:
+        rows = store.keys()
+    if options.json:
         print_json({"keys": [_document(row) for row in rows]})
-    elif rows:
-        heads = ("prefix", "name", "scopes", "clearance", "created", "expires", "revoked", "id")
-        days = [
-            tuple(moment.date() if moment else None for moment in (row.created_at, row.expires_at, row.revoked_at))
-            for row in rows
-        ]
-        print(
-            table(
-                heads,
-                [
-                    (row.prefix, row.name, ",".join(sorted(row.scopes)), row.clearance, *day, row.id)
-                    for row, day in zip(rows, days, strict=True)
-                ],
-            )
-        )
-    else:
+    elif not rows:
         print("no keys yet: make one with triage keys create")
-    return 0
-
-
-def _revoke(chosen: argparse.Namespace, settings: Settings) -> int:
-    which = chosen.which
-    if which.count("_") >= 2:  # somebody pasted the key itself: its prefix names it
-        which = which.split("_", 2)[1]
-    with opened(settings) as repository:
-        row = repository.revoke_key(which)
-    if chosen.json:
-        print_json(_document(row))
     else:
-        print(f"revoked {row.prefix} {row.name!r}: every worker refuses it within 5 seconds")
-    return 0
+        days = [[moment.date() if moment else None for moment in _moments(row).values()] for row in rows]
+        print_table(
+            ("prefix", "name", "scopes", "clearance", "created", "expires", "revoked", "id"),
+            [
+                (row.prefix, row.name, ",".join(sorted(row.scopes)), row.clearance, *day, row.id)
+                for row, day in zip(rows, days, strict=True)
+            ],
+        )
 
 
-def _until(row: KeyRow) -> str:
-    return f" until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else ""
+@dataclass(frozen=True, kw_only=True)
+class RevokeOptions(JsonOption):
+    """The options of `triage keys revoke`."""
+
+    key: Annotated[str, Argument(metavar="KEY", help="its id, prefix or name")]
 
 
-def _document(row: KeyRow) -> dict[str, Any]:
-    moments = {name: moment.isoformat() if moment else None for name, moment in _moments(row)}
+@keys.verb("revoke")
+def revoke(options: RevokeOptions) -> None:
+    """Make a key invalid, within seconds and for good.
+
+    Examples:
+        triage keys revoke 3f9a1c20
+    """
+    # Somebody may paste the key itself: its prefix names it.
+    which = options.key.split("_", 2)[1] if options.key.count("_") >= 2 else options.key
+    with opened_store() as store:
+        row = store.revoke_key(which)
+    text = f"revoked {row.prefix} {row.name!r}: every worker refuses it within 5 seconds"
+    print_result(_document(row), text, as_json=options.json)
+
+
+def _document(row: KeyRow) -> dict[str, object]:
+    moments = {name: moment.isoformat() if moment else None for name, moment in _moments(row).items()}
     return {
         "id": row.id,
         "name": row.name,
@@ -141,5 +158,5 @@ def _document(row: KeyRow) -> dict[str, Any]:
     }
 
 
-def _moments(row: KeyRow) -> list[tuple[str, Any]]:
-    return [("created_at", row.created_at), ("expires_at", row.expires_at), ("revoked_at", row.revoked_at)]
+def _moments(row: KeyRow) -> dict[str, datetime | None]:
+    return {"created_at": row.created_at, "expires_at": row.expires_at, "revoked_at": row.revoked_at}

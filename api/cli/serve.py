@@ -1,25 +1,66 @@
-"""The verbs of the service: `serve`, `keys`, `store`, `feedback`."""
+"""`triage serve`: the service, in one process or in several."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from api.cli.store import feedback, keys, store
+from typer import Option
+
 from api.server.server import announce, bind, serve_on
 from api.server.workers import Supervisor
 from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from models.home import triage_home
-from triage.arguments import Parser
+from models.terminal import verb
 from triage.errors import InvalidRequest
 
-__all__ = ["feedback", "keys", "serve", "store"]
+_MODEL, _SERVER = "which model", "where and how"
 
 
-def serve(arguments: list[str]) -> int:
-    """Serve decisions over HTTP, with the agent page at / and the API's documentation at /docs."""
-    settings = _settings(arguments)
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """The options of `triage serve`; what is not stated comes from the environment."""
+
+    bundle: Annotated[
+        Path | None, Option(metavar="DIR", help="serve this bundle directory", rich_help_panel=_MODEL)
+    ] = None
+    model: Annotated[
+        str | None,
+        Option(
+            metavar="NAME@ALIAS",
+            help="serve what this alias points to, and follow it (default: helpdesk-triage@champion)",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    host: Annotated[str | None, Option(help="address to listen on (default: 127.0.0.1)", rich_help_panel=_SERVER)] = (
+        None
+    )
+    port: Annotated[
+        int | None, Option(help="port to listen on (default: 8000; 0 takes a free one)", rich_help_panel=_SERVER)
+    ] = None
+    workers: Annotated[
+        int | None, Option(metavar="N", help="number of processes (default: 1)", rich_help_panel=_SERVER)
+    ] = None
+    open_loopback: Annotated[
+        bool, Option(help="answer without keys; only on a loopback address", rich_help_panel=_SERVER)
+    ] = False
+
+
+@verb
+def serve(options: ServeOptions) -> int:
+    """Serve decisions over HTTP, with the agent page at / and the API's documentation at /docs.
+
+    Settings come from environment variables that begin with TRIAGE_; an option wins over its variable.
+
+    Examples:
+        triage serve
+        triage serve --bundle my-bundle --open-loopback
+        triage serve --workers 4 --host 0.0.0.0
+    """
+    settings = _settings(options)
     sock = bind(settings.host, settings.port)
     if settings.workers > 1:
         configure_logs(settings.log_level)
@@ -29,27 +70,15 @@ def serve(arguments: list[str]) -> int:
     return 0
 
 
-def _settings(arguments: list[str]) -> Settings:
-    parser = Parser(prog="triage serve", description=serve.__doc__)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--bundle", type=Path, metavar="DIR", help="serve this bundle directory")
-    which.add_argument(
-        "--model",
-        metavar="NAME@ALIAS",
-        help="serve what this alias points to, and follow it (default: helpdesk-triage@champion)",
-    )
-    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 takes a free one)")
-    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: 1)")
-    parser.add_argument(
-        "--open-loopback", action="store_true", default=None, help="answer without keys; only on a loopback address"
-    )
-    stated = parser.parse_args(arguments)
-    if stated.bundle is not None and not stated.bundle.is_dir():
+def _settings(options: ServeOptions) -> Settings:
+    if options.bundle is not None and options.model is not None:
+        raise InvalidRequest("--bundle and --model both say what to serve: give one of them")
+    if options.bundle is not None and not options.bundle.is_dir():
         raise InvalidRequest(
-            f"no bundle in {str(stated.bundle)!r}: there is no such directory; name one that triage train wrote"
+            f"no bundle in {str(options.bundle)!r}: there is no such directory; name one that triage train wrote"
         )
-    return load_settings(home=triage_home(), **vars(stated))
+    stated = {**vars(options), "open_loopback": options.open_loopback or None}
+    return load_settings(home=triage_home(), **stated)
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:

@@ -1,132 +1,174 @@
-"""`triage store`: backups, forgetting, retention, migrations, what is owed to helpdesks; and its sister verbs."""
+"""Back up, restore, clean and migrate the service's store, and see which updates wait for helpdesks.
+
+Examples:
+    triage store backup backup.sqlite
+    triage store forget T-4711
+    triage store check
+"""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Literal
 
-from api.cli.console import opened, run, table
-from api.cli.feedback import feedback
-from api.cli.keys import keys
+from typer import Argument, Option
+
+from api.cli.options import opened_store
 from api.maintenance.backup import back_up, check, is_empty, restore
-from api.settings import Settings
+from api.settings import load_settings
 from api.store.database import Database
 from api.store.migrate import migrate, newest_revision, revision_of
 from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
-from triage.__main__ import print_json
-from triage.arguments import Parser
+from models.terminal import Family, JsonOption, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
-__all__ = ["feedback", "keys", "store"]
+store = Family("store", __doc__)
 
 
-def store(arguments: list[str]) -> int:
-    """Back up, restore, clean and migrate the service's store, and see what is owed to helpdesks."""
-    parser = Parser(prog="triage store", description=store.__doc__)
-    verbs = parser.add_subparsers(metavar="backup|restore|forget|retention|migrate|check|outbound", required=True)
-    backing = verbs.add_parser("backup", help="write everything to a new file, while the service runs")
-    backing.add_argument("file", type=Path, metavar="FILE")
-    backing.set_defaults(do=_backup)
-    restoring = verbs.add_parser("restore", help="put a backup in place of what the store has")
-    restoring.add_argument("file", type=Path, metavar="FILE")
-    restoring.add_argument("--replace", action="store_true", help="keep no copy of what the store has now")
-    restoring.set_defaults(do=_restore)
-    drop_tokens = verbs.add_parser("forget", help="remove the texts of a ticket and everything made of them")
-    drop_tokens.add_argument("ticket", metavar="TICKET", help="the helpdesk's id of the ticket")
-    drop_tokens.add_argument(
-        "--source", metavar="DESK", help="the helpdesk that the id belongs to (default: every one)"
-    )
-    drop_tokens.set_defaults(do=_forget)
-    retention = verbs.add_parser("retention", help="remove tickets past their retention, with everything about them")
-    retention.add_argument(
-        "--days", type=float, metavar="N", help="age from which they go (default: TRIAGE_RETENTION_DAYS)"
-    )
-    retention.set_defaults(do=_retention)
-    migrating = verbs.add_parser("migrate", help="bring the store to this version's shape, or back to an older one")
-    migrating.add_argument(
-        "revision", nargs="?", default="head", metavar="REVISION", help="where to (default: the newest)"
-    )
-    migrating.set_defaults(do=_migrate)
-    verbs.add_parser("check", help="see whether the store answers, is sound and has this version's shape").set_defaults(
-        do=_check
-    )
-    outbound = verbs.add_parser("outbound", help="see what is owed to helpdesks, and try dead letters again")
-    outbound.add_argument("what", choices=("list", "retry"), help="list what is pending or dead; retry dead letters")
-    outbound.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="only these dead letters")
-    outbound.set_defaults(do=_outbound)
-    return run(parser, verbs.choices.values(), arguments)
+@dataclass(frozen=True, kw_only=True)
+class BackupOptions(JsonOption):
+    """The options of `triage store backup`."""
+
+    file: Annotated[Path, Argument(metavar="FILE", help="the file to write; it must not exist yet")]
 
 
-def _backup(chosen: argparse.Namespace, settings: Settings) -> int:
-    with opened(settings) as repository:
-        counts = back_up(repository.database, chosen.file)
-    return _say(
-        chosen,
-        {"backup": str(chosen.file), "rows": counts},
-        f"{sum(counts.values())} rows in {chosen.file}; put them back with triage store restore",
-    )
+@store.verb("backup")
+def backup_store(options: BackupOptions) -> None:
+    """Write everything to a new file, while the service runs.
+
+    Examples:
+        triage store backup backup.sqlite
+    """
+    with opened_store() as repository:
+        rows = back_up(repository.database, options.file)
+    text = f"{sum(rows.values())} rows in {options.file}; put them back with triage store restore"
+    print_result({"backup": str(options.file), "rows": rows}, text, as_json=options.json)
 
 
-def _restore(chosen: argparse.Namespace, settings: Settings) -> int:
-    check(chosen.file)
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(JsonOption):
+    """The options of `triage store restore`."""
+
+    file: Annotated[Path, Argument(metavar="FILE", help="what triage store backup wrote")]
+    replace: Annotated[bool, Option(help="keep no copy of what the store has now")] = False
+
+
+@store.verb("restore")
+def restore_store(options: RestoreOptions) -> None:
+    """Put a backup in place of what the store has.
+
+    Examples:
+        triage store restore backup.sqlite
+    """
+    check(options.file)
     copy: Path | None = None
-    with opened(settings) as repository:
-        if not chosen.replace and not is_empty(repository.database):
-            copy = settings.home / "backups" / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite"
+    with opened_store() as repository:
+        if not options.replace and not is_empty(repository.database):
+            name = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite"
+            copy = load_settings().home / "backups" / name
             back_up(repository.database, copy)
-        counts = restore(repository.database, chosen.file, replace=True)
-    words = f"{sum(counts.values())} rows restored from {chosen.file}; agents sign in again"
-    kept = f". What the store had before is in {copy}" if copy else ""
-    document = {"restored": str(chosen.file), "rows": counts, "kept": str(copy) if copy else None}
-    return _say(chosen, document, words + kept)
+        rows = restore(repository.database, options.file, replace=True)
+    text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"
+    if copy is not None:
+        text += f". What the store had before is in {copy}"
+    document = {"restored": str(options.file), "rows": rows, "kept": str(copy) if copy else None}
+    print_result(document, text, as_json=options.json)
 
 
-def _forget(chosen: argparse.Namespace, settings: Settings) -> int:
-    with opened(settings) as repository:
-        done = repository.forget(chosen.ticket, chosen.source)
-    vectors = EmbeddingCache.under(settings.home).forget(done.texts)
-    counts = {
+@dataclass(frozen=True, kw_only=True)
+class ForgetOptions(JsonOption):
+    """The options of `triage store forget`."""
+
+    ticket: Annotated[str, Argument(metavar="TICKET", help="the helpdesk's id of the ticket")]
+    source: Annotated[
+        str | None, Option(metavar="HELPDESK", help="the helpdesk that the id belongs to (default: every one)")
+    ] = None
+
+
+@store.verb("forget")
+def forget(options: ForgetOptions) -> None:
+    """Remove the texts of a ticket and everything made of them.
+
+    Examples:
+        triage store forget T-4711
+    """
+    with opened_store() as repository:
+        done = repository.forget(options.ticket, options.source)
+    removed = {
         "revisions": done.revisions,
         "decisions": done.decisions,
         "remarks": done.remarks,
         "mentions": done.mentions,
-        "embeddings": vectors,
+        "embeddings": EmbeddingCache.under(load_settings().home).forget(done.texts),
     }
-    words = ", ".join(f"{count} {what}" for what, count in counts.items())
-    return _say(
-        chosen,
-        {"ticket_id": chosen.ticket, **counts},
-        f"forgotten: {words}. A bundle that was trained on the ticket keeps what it learned: train anew",
-    )
+    listed = ", ".join(f"{count} {what}" for what, count in removed.items())
+    text = f"forgotten: {listed}. A bundle that was trained on the ticket keeps what it learned: train anew"
+    print_result({"ticket_id": options.ticket, **removed}, text, as_json=options.json)
 
 
-def _retention(chosen: argparse.Namespace, settings: Settings) -> int:
-    days = settings.retention_days if chosen.days is None else chosen.days
+@dataclass(frozen=True, kw_only=True)
+class RetentionOptions(JsonOption):
+    """The options of `triage store retention`."""
+
+    days: Annotated[
+        float | None, Option(metavar="N", help="age from which they go (default: TRIAGE_RETENTION_DAYS)")
+    ] = None
+
+
+@store.verb("retention")
+def retention(options: RetentionOptions) -> None:
+    """Remove tickets past their retention, with everything about them.
+
+    Examples:
+        triage store retention --days 365
+    """
+    settings = load_settings()
+    days = settings.retention_days if options.days is None else options.days
     if days < 0:
         raise InvalidRequest(f"--days {days:g} makes no sense: it is an age in days; use 0 to keep all tickets")
-    with opened(settings) as repository:
+    with opened_store() as repository:
         done = repository.expire(timedelta(days=days) if days else None, timedelta(hours=settings.idempotency_hours))
-    words = ", ".join(f"{count} {what}" for what, count in done.document().items())
-    return _say(
-        chosen,
-        {"days": days, **done.document()},
-        f"removed: {words}" + ("" if days else " (tickets are kept for ever: state --days or TRIAGE_RETENTION_DAYS)"),
-    )
+    text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
+    if not days:
+        text += " (tickets are kept for ever: state --days or TRIAGE_RETENTION_DAYS)"
+    print_result({"days": days, **done.document()}, text, as_json=options.json)
 
 
-def _migrate(chosen: argparse.Namespace, settings: Settings) -> int:
+@dataclass(frozen=True, kw_only=True)
+class MigrateOptions(JsonOption):
+    """The options of `triage store migrate`."""
+
+    revision: Annotated[str, Argument(metavar="REVISION", help="where to (default: the newest)")] = "head"
+
+
+@store.verb("migrate")
+def migrate_store(options: MigrateOptions) -> None:
+    """Bring the store to this version's shape, or back to an older one.
+
+    Examples:
+        triage store migrate
+        triage store migrate 0002
+    """
+    settings = load_settings()
     database = Database(store_url(settings.home, settings.store_url))
     try:
-        revision = migrate(database, chosen.revision)
+        revision = migrate(database, options.revision)
     finally:
         database.close()
-    return _say(chosen, {"revision": revision}, f"the store has revision {revision or 'base'}")
+    print_result({"revision": revision}, f"the store has revision {revision or 'base'}", as_json=options.json)
 
 
-def _check(chosen: argparse.Namespace, settings: Settings) -> int:
+@store.verb("check")
+def check_store(options: JsonOption) -> int:
+    """See whether the store answers, is sound and has this version's shape; exit status 1 if not.
+
+    Examples:
+        triage store check --json
+    """
+    settings = load_settings()
     database = Database(store_url(settings.home, settings.store_url))
     try:
         here, sound = revision_of(database), database.is_sound()
@@ -134,35 +176,51 @@ def _check(chosen: argparse.Namespace, settings: Settings) -> int:
         database.close()
     ok = sound and here == newest_revision()
     document = {"ok": ok, "sound": sound, "revision": here, "expected": newest_revision()}
-    words = "sound" if sound else "DAMAGED: restore a backup"
-    _say(
-        chosen,
-        document,
-        f"the store is {words}; revision {here or 'none'}, this version expects {newest_revision()}"
-        + ("" if ok else "; see triage store migrate"),
+    text = (
+        f"the store is {'sound' if sound else 'DAMAGED: restore a backup'}; revision {here or 'none'}, "
+        f"this version expects {newest_revision()}{'' if ok else '; see triage store migrate'}"
     )
+    print_result(document, text, as_json=options.json)
     return 0 if ok else 1
 
 
-def _outbound(chosen: argparse.Namespace, settings: Settings) -> int:
-    with opened(settings) as repository:
-        if chosen.what == "retry":
-            count = repository.retry_updates(chosen.numbers or None)
-            return _say(chosen, {"retried": count}, f"{count} updates will be tried again by the running service")
-        rows = repository.updates()
-    heads = ("number", "desk", "ticket", "state", "attempts", "due", "last error")
-    lines = [
-        (row.seq, row.target, row.ticket_id, row.state, row.attempts, f"{row.due_at:%Y-%m-%d %H:%M:%S}", row.last_error)
-        for row in rows
+@dataclass(frozen=True, kw_only=True)
+class OutboundOptions(JsonOption):
+    """The options of `triage store outbound`."""
+
+    what: Annotated[
+        Literal["list", "retry"],
+        Argument(metavar="list|retry", help="list what is pending or dead; retry dead letters"),
     ]
-    return _say(
-        chosen, {"updates": [row.document() for row in rows]}, table(heads, lines) if rows else "nothing is owed"
+    numbers: Annotated[list[int], Argument(metavar="NUMBER", help="only these dead letters")] = field(
+        default_factory=list
     )
 
 
-def _say(chosen: argparse.Namespace, document: Mapping[str, object], words: str) -> int:
-    if chosen.json:
-        print_json(document)
+@store.verb("outbound")
+def outbound(options: OutboundOptions) -> None:
+    """See which updates wait for helpdesks, and try dead letters again.
+
+    Examples:
+        triage store outbound list
+        triage store outbound retry 17
+    """
+    with opened_store() as repository:
+        if options.what == "retry":
+            count = repository.retry_updates(options.numbers or None)
+            text = f"{count} updates will be tried again by the running service"
+            print_result({"retried": count}, text, as_json=options.json)
+            return
+        rows = repository.updates()
+    if options.json:
+        print_json({"updates": [row.document() for row in rows]})
+    elif not rows:
+        print("nothing is owed")
     else:
-        print(words)
-    return 0
+        print_table(
+            ("number", "helpdesk", "ticket", "state", "attempts", "due", "last error"),
+            [
+                (one.seq, one.target, one.ticket_id, one.state, one.attempts, f"{one.due_at:%F %T}", one.last_error)
+                for one in rows
+            ],
+        )

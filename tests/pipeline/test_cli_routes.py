@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from models.triager import Triager
 from training.batch_scoring import _resume
 from training.reports.decision_text import COLUMNS
 
@@ -120,12 +121,11 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
 
 def _fingerprint_of(triage: Triage, bundle: Path, data: Path, folder: Path) -> str:
     from training.batch_scoring import _LABEL_ROLES, _fingerprint
-    from training.cli.inputs import open_triager
     from training.data.columns import assign
     from training.data.readers import open_source
 
     roles = {r: c for r, c in assign(open_source(data).columns, {}, "").items() if r not in _LABEL_ROLES}
-    return _fingerprint(open_triager(str(bundle)), data, roles) + "\n"
+    return _fingerprint(Triager.load(bundle), data, roles) + "\n"
 
 
 def test_a_partial_file_of_something_else_is_begun_anew(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_descriptions_alone_make_a_bundle_that_suggests(
 ) -> None:
     out = tmp_path / "first-day"
     said = triage("start", "--encoder", encoder, "--out", out, "--no-register", "--json").document
-    assert (said["rung"], said["version"], said["targets"]) == ("descriptions", None, {})
+    assert (said["stage"], said["version"], said["targets"]) == ("descriptions", None, {})
     assert any("triage start DATA" in need for need in said["needs"])
     decision = triage("predict", out, "the toner of our copier and printer", "--json").document
     assert decision["targets"]["category"]["label"] == "printing"
@@ -85,7 +85,7 @@ def test_a_handful_of_tickets_weighs_in_and_the_card_says_what_is_missing(
     data = write_rows(tmp_path / "few.jsonl", handful())
     arguments = ("--encoder", encoder, "--no-register", "--json")
     said = triage("start", data, "--out", tmp_path / "one", *arguments).document
-    assert said["rung"] == "examples"
+    assert said["stage"] == "examples"
     assert "category printing: 7 tickets more to be learned in full" in said["needs"]
     assert said["targets"]["category"]["rows"] == 33
     again = triage("start", data, "--out", tmp_path / "two", *arguments)
@@ -196,7 +196,7 @@ def test_an_extended_bundle_can_be_extended_again(
     out = tmp_path / "again"
     data = write_rows(tmp_path / "plants.jsonl", rows[:8])
     said = triage("extend", extended, data, "--policy", policy, "--out", out, "--no-register", "--json").document
-    assert said["rung"] == "extended" and set(said["added"]["category"]) == {"parking", "plants"}
+    assert said["stage"] == "extended" and set(said["added"]["category"]) == {"parking", "plants"}
     bundle = load_bundle(out)
     found = bundle.predict([Ticket(body=str(rows[8]["body"])), Ticket(body=str(PARKED[8]["body"]))])
     assert [one.top("category").label for one in found] == ["plants", "parking"]  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import sys, threading, time
-from training.terminal import progress
+from models.terminal import progress
 
 print("begun", file=sys.stderr, flush=True)
 sys.stdin.readline()  # until the reader has gone

@@ -1,1 +1,1 @@
-"""The verbs of training on the command line, one module for each group."""
+"""The verbs of training on the command line: one module a verb or a small family."""

@@ -1,74 +1,93 @@
-"""Verbs on the desk's history: data check, data fetch."""
+"""Examine a history of tickets, or fetch a public data set.
+
+Examples:
+    triage data check export.csv --map id=Number --map body=Description
+    triage data fetch clinc150
+"""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from training.cli.inputs import add_data_arguments
-from training.terminal import Parser, note, print_json, progress, say, seed, table
+from typer import Argument, Option
 
+from models.terminal import Family, JsonOption, log_step, print_json, print_result, print_table, progress, seed
+from training.cli.options import FilesOption
+from training.data.columns import parse_mapping
+from training.data.dataset import read_dataset
+from training.data.public import SETS
+from training.data.public import fetch as fetch_set
+from training.quality.checks import diagnose
 
-def data(arguments: list[str]) -> int:
-    """Examine a history of tickets, or fetch a public one."""
-    parser = Parser(prog="triage data", description="Examine a history of tickets, or fetch a public data set.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="check|fetch")
-    check = verbs.add_parser(
-        "check", help="what is wrong with the data and what to mend first; exit 1 if it is serious"
-    )
-    add_data_arguments(check, bad_rows=False)
-    check.add_argument("--seed", type=seed, default=0, help="of samples and cross-validation (default 0)")
-    check.add_argument("--json", action="store_true", help="print one JSON document")
-    fetch = verbs.add_parser("fetch", help="fetch a public data set, check its digest, show its licence")
-    fetch.add_argument("name", metavar="clinc150|banking77|endava", help="which one")
-    fetch.add_argument("--out", type=Path, help="file to write (default NAME.jsonl)")
-    fetch.add_argument("--url", help="a mirror that holds the same files")
-    fetch.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
-    return _check(options) if options.verb == "check" else _fetch(options)
+data = Family("data", __doc__)
+
+_SHOWN_LABELS, _SHOWN_ROWS = 15, 8  # a screen; all of them are in the JSON document
 
 
-def _check(options: argparse.Namespace) -> int:
-    from training.data.columns import parse_mapping
-    from training.data.dataset import read_dataset
-    from training.quality.checks import diagnose
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(FilesOption, JsonOption):
+    """The options of `triage data check`."""
 
+    seed: Annotated[int, Option(parser=seed, metavar="N", help="seed of samples and cross-validation")] = 0
+
+
+@data.verb("check")
+def check(options: CheckOptions) -> int:
+    """Say what is wrong with the data and what to mend first; exit status 1 if it is serious.
+
+    Examples:
+        triage data check export.csv --map id=Number --map body=Description
+        triage data check tickets.jsonl --json
+    """
+    mapping = parse_mapping(options.map)
     with progress(None, "reading") as bar:
-        dataset = read_dataset(options.data, parse_mapping(options.map), skip_bad_rows=True, progress=bar.update)
-    found = diagnose(dataset, options.seed, lambda what: note(f"examining {what}"))
+        dataset = read_dataset(options.data, mapping, skip_bad_rows=True, progress=bar.update)
+    found = diagnose(dataset, options.seed, lambda what: log_step(f"examining {what}"))
     if options.json:
         print_json({**found.to_document(), "ignored_columns": list(dataset.ignored_columns)})
         return int(found.serious)
-    say(f"{found.rows} rows; ignored columns: {', '.join(dataset.ignored_columns) or 'none'}")
+    print(f"{found.rows} rows; ignored columns: {', '.join(dataset.ignored_columns) or 'none'}")
     for target, counts in found.balance.items():
-        shown = list(counts.items())[:15]
-        say(f"\n{target}: {len(counts)} labels{'' if len(counts) == len(shown) else f', the {len(shown)} commonest'}")
-        say(
-            table(["label", "rows", "share"], [[label, n, n / sum(counts.values())] for label, n in shown], indent="  ")
-        )
-    say("\nwhat to mend first:")
+        shown = list(counts.items())[:_SHOWN_LABELS]
+        print(f"\n{target}: {len(counts)} labels{'' if len(counts) == len(shown) else f', the {len(shown)} commonest'}")
+        rows = sum(counts.values())
+        print_table(["label", "rows", "share"], [[label, count, count / rows] for label, count in shown], 2)
+    print("\nwhat to mend first:")
     for finding in found.findings:
-        say(f"\n  [{finding.severity}] {finding.what}")
+        print(f"\n  [{finding.severity}] {finding.what}")
         if finding.do:
-            say(f"    → {finding.do}")
-        for place in finding.places[:8]:
-            say(f"      {place}")
-        if len(finding.places) > 8:
-            say(f"      … {finding.rows} rows in all")
+            print(f"    → {finding.do}")
+        for place in finding.places[:_SHOWN_ROWS]:
+            print(f"      {place}")
+        if len(finding.places) > _SHOWN_ROWS:
+            print(f"      … {finding.rows} rows in all")
     return int(found.serious)
 
 
-def _fetch(options: argparse.Namespace) -> int:
-    from training.data.public import fetch
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions(JsonOption):
+    """The options of `triage data fetch`."""
 
+    name: Annotated[str, Argument(metavar="|".join(SETS), help="which one")]
+    out: Annotated[Path | None, Option(metavar="FILE", help="file to write (default: NAME.jsonl)")] = None
+    url: Annotated[str | None, Option(help="a mirror that holds the same files")] = None
+
+
+@data.verb("fetch")
+def fetch(options: FetchOptions) -> None:
+    """Fetch a public data set, check its digest and show its licence.
+
+    Examples:
+        triage data fetch clinc150 --out clinc150.jsonl
+    """
     out = options.out or Path(f"{options.name}.jsonl")
-    fetched = fetch(options.name, out, url=options.url)
-    if options.json:
-        print_json({**vars(fetched), "out": str(fetched.out)})
-        return 0
-    say(f"{fetched.rows} rows in {fetched.out}")
-    say(f"  licence  {fetched.licence}")
-    say(f"  source   {fetched.cite}")
-    for path, digest in fetched.digests.items():
-        say(f"  sha256   {digest}  {path}")
-    return 0
+    fetched = fetch_set(options.name, out, url=options.url)
+    lines = [
+        f"{fetched.rows} rows in {fetched.out}",
+        f"  licence  {fetched.licence}",
+        f"  source   {fetched.cite}",
+        *(f"  sha256   {digest}  {path}" for path, digest in fetched.digests.items()),
+    ]
+    print_result({**vars(fetched), "out": str(fetched.out)}, "\n".join(lines), as_json=options.json)

@@ -1,40 +1,49 @@
-"""Verbs on policies: what one says, and which shares of traffic it should expect."""
+"""Check a policy file, or learn from recent tickets which shares of labels it should expect.
+
+Examples:
+    triage policy check my-policy.toml
+    triage policy shares my-bundle recent.csv --out my-policy.toml
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from training.cli.inputs import add_data_arguments, bundle_path
-from training.terminal import Parser, print_json, say, table
+from typer import Argument, Option
 
+from models.atomic_write import check_writable, write_text
+from models.bundle.bundle import load_bundle
+from models.terminal import Family, JsonOption, print_json, print_result, print_table
+from models.toml_files import dump_policy
+from training.cli.options import BundleOption, DataOptions, bundle_path
+from training.data.columns import parse_mapping
+from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
+from triage.defaults import default_policy
+from triage.errors import InvalidRequest
+from triage.policy import Policy, read_policy
 
-def policy(arguments: list[str]) -> int:
-    """Check a policy file, or learn from recent tickets which shares of labels it should expect."""
-    parser = Parser(prog="triage policy", description="Check a policy file, or learn the shares it should expect.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="check|shares")
-    check = verbs.add_parser("check", help="read a policy file, say what contradicts itself, or show what it holds")
-    check.add_argument("policy", nargs="?", type=Path, metavar="POLICY", help="policy file; the default one without it")
-    check.add_argument("--json", action="store_true", help="print one JSON document")
-    shares = verbs.add_parser(
-        "shares", help="learn from recent tickets, labelled or not, how often each label comes in traffic now"
-    )
-    shares.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
-    add_data_arguments(shares)
-    shares.add_argument("--out", type=Path, metavar="FILE", help="write the bundle's policy with these shares in it")
-    shares.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
-    return _shares(options) if options.verb == "shares" else _check(options)
+policy = Family("policy", __doc__)
 
 
-def _shares(options: Any) -> int:
-    from models.atomic_write import check_writable, write_text
-    from models.bundle.bundle import load_bundle
-    from models.toml_files import dump_policy
-    from training.data.columns import parse_mapping
-    from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
-    from triage.errors import InvalidRequest
+@dataclass(frozen=True, kw_only=True)
+class SharesOptions(BundleOption, DataOptions, JsonOption):
+    """The options of `triage policy shares`."""
 
+    out: Annotated[
+        Path | None, Option(metavar="FILE", help="write the bundle's policy with these shares in it, to a new file")
+    ] = None
+
+
+@policy.verb("shares")
+def shares(options: SharesOptions) -> None:
+    """Learn from recent tickets, labelled or not, how often each label comes in traffic now.
+
+    Examples:
+        triage policy shares my-bundle recent.csv
+        triage policy shares my-bundle recent.csv --out my-policy.toml
+    """
     if options.out is not None:
         if options.out.exists():
             raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
@@ -45,51 +54,60 @@ def _shares(options: Any) -> int:
     if options.out is not None:
         write_text(options.out, dump_policy(with_shares(bundle.policy, found)))
     if options.json:
-        print_json({"rows": len(tickets), "targets": {target: vars(shares) for target, shares in found.items()}})
-        return 0
-    for target, shares in found.items():
-        say(f"\n{target}, learned from {len(tickets)} recent tickets\n")
-        ranked = sorted(shares.traffic.items(), key=lambda pair: -pair[1])
-        rows = [[label, shares.history[label], share] for label, share in ranked]
-        say(table(["label", "in training", "in traffic"], rows))
+        print_json({"rows": len(tickets), "targets": {target: vars(one) for target, one in found.items()}})
+        return
+    for target, one in found.items():
+        print(f"\n{target}, learned from {len(tickets)} recent tickets\n")
+        ranked = sorted(one.traffic.items(), key=lambda pair: -pair[1])
+        print_table(
+            ["label", "in training", "in traffic"], [[label, one.history[label], share] for label, share in ranked]
+        )
     if options.out is not None:
-        say(f"\n{options.out} states these shares: triage train DATA --policy {options.out} corrects for them")
-    return 0
+        print(f"\n{options.out} states these shares: triage train DATA --policy {options.out} corrects for them")
 
 
-def _check(options: Any) -> int:
-    from triage.defaults import default_policy
-    from triage.policy import read_policy
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(JsonOption):
+    """The options of `triage policy check`."""
 
+    policy: Annotated[Path | None, Argument(metavar="POLICY", help="policy file (default: the default policy)")] = None
+
+
+@policy.verb("check")
+def check(options: CheckOptions) -> None:
+    """Read a policy file, say what contradicts itself, or show what it holds.
+
+    Examples:
+        triage policy check
+        triage policy check my-policy.toml --json
+    """
     found = read_policy(options.policy) if options.policy else default_policy()
-    gaps = _gaps(found)
-    summary = {
+    remarks, tiers, categories = _remarks(found), list(found.labels("tier")), list(found.labels("category"))
+    document = {
         "version": found.version,
         "ordinal": found.ordinal,
-        "tiers": list(found.labels("tier")),
+        "tiers": tiers,
         "folding": dict(found.folding),
-        "categories": list(found.labels("category")),
+        "categories": categories,
         "groups": len(found.groups),
         "illegal": [list(pair) for pair in sorted(found.illegal)],
-        "remarks": gaps,
+        "remarks": remarks,
         "ok": True,
     }
-    if options.json:
-        print_json(summary)
-        return 0
-    say(f"policy {found.version} is fine")
-    say(f"  tiers       {' < '.join(found.labels('tier')) if found.ordinal else ', '.join(found.labels('tier'))}")
-    if found.folding:
-        say(f"  folded      {', '.join(f'{a} into {b}' for a, b in found.folding.items())}")
-    say(f"  categories  {', '.join(found.labels('category'))}")
-    say(f"  groups      {', '.join(dict.fromkeys(group.name for group in found.groups)) or 'none'}")
-    for gap in gaps:
-        say(f"  remark      {gap}")
-    return 0
+    folded = ", ".join(f"{one} into {other}" for one, other in found.folding.items())
+    lines = [
+        f"policy {found.version} is fine",
+        f"  tiers       {(' < ' if found.ordinal else ', ').join(tiers)}",
+        *([f"  folded      {folded}"] if folded else []),
+        f"  categories  {', '.join(categories)}",
+        f"  groups      {', '.join(dict.fromkeys(group.name for group in found.groups)) or 'none'}",
+        *(f"  remark      {remark}" for remark in remarks),
+    ]
+    print_result(document, "\n".join(lines), as_json=options.json)
 
 
-def _gaps(policy: Any) -> list[str]:
-    """Say what a policy leaves open, though nothing in it is wrong."""
+def _remarks(policy: Policy) -> list[str]:
+    """Return what a policy leaves open, though nothing in it is wrong."""
     remarks = [
         f"{target} {entry.label!r} has no description: where there is no history, it cannot be recognised"
         for target in policy.targets

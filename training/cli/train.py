@@ -1,35 +1,119 @@
-"""Verbs that learn and measure: train, evaluate, report."""
+"""`triage train`, and the registration of a bundle that a verb has made."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from training.cli.inputs import add_data_arguments, bundle_path, note_learned, open_for_measuring, read_data
-from training.cli.tables import show_measured
-from training.cli.train_options import settings_of, train_parser
-from training.reports.atomic_write import check_page, write_page
-from training.terminal import Parser, note, print_json, progress, say
+from typer import Option
+
+from models.local_store import LocalModelStore
+from models.terminal import log, log_step, number, print_json, seed, share, verb
+from training import pipeline
+from training.cli.evaluate import print_measured
+from training.cli.options import DataOptions, NewBundleOptions, log_left_out, new_bundle_path
+from training.data.columns import parse_mapping
+from training.encoders.onnx_export import DEFAULT_ENCODER
+from training.encoders.schedule import TrainingBudget
+from training.registry import publish
+from training.registry.tracker import Tracker
+from training.task import LEARN, TrainSettings
+from triage.errors import InvalidRequest, TrackingUnavailable
+
+_LABELS, _ENCODER, _PROMISE = "labels", "encoder", "promised error rate"
 
 
-def train(arguments: list[str]) -> int:
-    """Learn a bundle from the desk's history, measure it, track and register it."""
-    options = train_parser().parse_args(arguments)
-    from models.local_store import LocalModelStore
-    from training.pipeline import train as run  # after the parser: --help and wrong arguments answer at once
-    from training.registry.tracker import Tracker
+def _minutes(text: str) -> float:
+    return number(text, float, lambda value: 0 < value < 10_000, "a positive number")
 
-    settings = settings_of(options)
-    LocalModelStore.of(options.name)
-    tracker = None if options.no_register else Tracker()
-    trained = run(settings, log=lambda text: note(f"· {text}"))
-    for row in trained.dataset.bad_rows:
-        note(f"left out: {row}")
-    if trained.dataset.ignored_columns:
-        note(f"ignored columns: {', '.join(trained.dataset.ignored_columns)}")
-    run_id, version = published(tracker, trained.path, options.name, "train")
+
+def _steps(text: str) -> int:
+    return number(text, int, lambda value: 0 < value < 10_000_000, "a positive whole number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataOptions, NewBundleOptions):
+    """The options of `triage train`."""
+
+    policy: Annotated[
+        str | None,
+        Option(
+            metavar="FILE|learn",
+            help="policy file, or 'learn' to take the labels as they are (default: the default policy)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None
+    rules: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="rule file (default: the default rules; none with --policy learn)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None
+    tier_order: Annotated[
+        str | None,
+        Option(metavar="A,B,…", help="tiers from lowest to highest, for a learned policy", rich_help_panel=_LABELS),
+    ] = None
+    encoder: Annotated[str, Option(metavar="NAME|PATH", help="sentence encoder", rich_help_panel=_ENCODER)] = (
+        DEFAULT_ENCODER
+    )
+    adapt: Annotated[
+        bool,
+        Option(
+            help="fine-tune the encoder on these labels; the result is kept only where it proves better",
+            rich_help_panel=_ENCODER,
+        ),
+    ] = False
+    adapt_minutes: Annotated[
+        float | None,
+        Option(
+            parser=_minutes, metavar="N", help="time for the epochs of --adapt (default: 20)", rich_help_panel=_ENCODER
+        ),
+    ] = None
+    adapt_steps: Annotated[
+        int | None,
+        Option(
+            parser=_steps,
+            metavar="N",
+            help="steps of --adapt, whatever the clock says: repeatable",
+            rich_help_panel=_ENCODER,
+        ),
+    ] = None
+    target_risk: Annotated[
+        float,
+        Option(
+            parser=share, metavar="R", help="highest error rate among automatic decisions", rich_help_panel=_PROMISE
+        ),
+    ] = 0.05
+    confidence: Annotated[
+        float, Option(parser=share, metavar="P", help="probability that this rate holds", rich_help_panel=_PROMISE)
+    ] = 0.95
+    per_class: Annotated[
+        bool,
+        Option(
+            help="keep the rate within each label: a threshold of its own where a label alone can be certified",
+            rich_help_panel=_PROMISE,
+        ),
+    ] = False
+    seed: Annotated[int, Option(parser=seed, metavar="N", help="seed of everything that is drawn")] = 0
+
+
+@verb
+def train(options: TrainOptions) -> None:
+    """Train a bundle on a history of tickets, measure it, track and register it.
+
+    Examples:
+        triage train export.csv --map id=Number --map subject="Short description" --map body=Description
+        triage train tickets.jsonl --policy learn --out my-bundle --no-register
+        triage train tickets.jsonl --map group=organisation --target-risk 0.02 --json
+    """
+    settings = _settings_of(options)
+    tracker = tracker_for(options)
+    trained = pipeline.train(settings, log=log_step)
+    log_left_out(trained.dataset)
+    run_id, version = register_bundle(tracker, trained.path, options.name, "train")
     document = {
         "bundle": str(trained.path),
         "run_id": run_id,
@@ -40,135 +124,72 @@ def train(arguments: list[str]) -> int:
         document["adaptation"] = trained.bundle.manifest["adaptation"]
     if options.json:
         print_json(document)
-        return 0
-    say(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
-    show_measured(trained.measured)
-    say(f"\nbundle   {trained.path}")
-    say(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
-    return 0
+        return
+    print(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
+    print_measured(trained.measured)
+    print(f"\nbundle   {trained.path}")
+    print(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
 
 
-def published(tracker: Any, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:
-    """Track and register a bundle; where tracking is lost on the way the bundle is kept, and it is told what to do."""
-    from training.registry.publish import publish
-    from triage.errors import TrackingUnavailable
+def _settings_of(options: TrainOptions) -> TrainSettings:
+    return TrainSettings(
+        data=tuple(options.data),
+        out=new_bundle_path(options),
+        mapping=parse_mapping(options.map),
+        policy=options.policy if options.policy in (None, LEARN) else Path(options.policy),
+        rules=options.rules,
+        tier_order=_tier_order(options),
+        encoder=options.encoder,
+        target_risk=options.target_risk,
+        confidence=options.confidence,
+        per_class=options.per_class,
+        seed=options.seed,
+        skip_bad_rows=options.skip_bad_rows,
+        adapt=_budget(options),
+    )
 
+
+def _budget(options: TrainOptions) -> TrainingBudget | None:
+    if options.adapt:
+        return TrainingBudget(minutes=options.adapt_minutes or 20.0, steps=options.adapt_steps)
+    if options.adapt_minutes is not None or options.adapt_steps is not None:
+        raise InvalidRequest("--adapt-minutes and --adapt-steps say how much --adapt does: give --adapt as well")
+    return None
+
+
+def _tier_order(options: TrainOptions) -> tuple[str, ...]:
+    if options.tier_order is None:
+        return ()
+    if options.policy != LEARN:
+        raise InvalidRequest("--tier-order is for --policy learn: another policy states the order of its tiers itself")
+    return tuple(name.strip() for name in options.tier_order.split(",") if name.strip())
+
+
+def tracker_for(options: NewBundleOptions) -> Tracker | None:
+    """Return the tracker of a verb that makes a bundle, before the work starts; None where nothing is tracked.
+
+    Raises:
+        InvalidRequest: If no model can have the name.
+        TrackingUnavailable: If the tracker does not answer.
+    """
+    LocalModelStore.of(options.name)
+    return None if options.no_register else Tracker()
+
+
+def register_bundle(tracker: Tracker | None, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:
+    """Track and register a bundle.
+
+    Where tracking is lost on the way, the bundle is kept, and stderr says what to do.
+
+    Returns:
+        The run's id and the version; None for both where nothing was registered.
+    """
     if tracker is None:
         return None, None
-    note("· logging the run and registering the version")
+    log_step("logging the run and registering the version")
     try:
-        return publish(tracker, path, name)
+        return publish.publish(tracker, path, name)
     except TrackingUnavailable as error:
-        note(f"triage {verb}: {error}")
-        note(f"the bundle is kept in {path}; triage register {path} makes up for it")
+        log(f"triage {verb}: {error}")
+        log(f"the bundle is kept in {path}; triage register {path} makes up for it")
         return None, None
-
-
-def evaluate(arguments: list[str]) -> int:
-    """Replay labelled tickets through a bundle and measure it, with baselines beside it."""
-    from models.bundle.baselines import baselines_of
-    from training.data.labels import in_words_of
-    from training.evaluation.evaluate import evaluate as measure
-
-    parser = Parser(prog="triage evaluate", description=evaluate.__doc__)
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
-    add_data_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
-    bundle_path(options.bundle)
-    dataset = read_data(options)
-    triager, bundle = open_for_measuring(options.bundle)
-    note_learned(bundle, dataset)
-    with progress(len(dataset), "deciding") as bar:
-        measured = measure(
-            triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
-        )
-    if options.json:
-        print_json(measured)
-    else:
-        say(f"{measured['rows']} tickets\n")
-        show_measured(measured)
-    return 0
-
-
-def report(arguments: list[str]) -> int:
-    """Write one HTML page on how good a bundle is: on the part set aside in training, or on labelled tickets."""
-    parser = Parser(prog="triage report", description=report.__doc__)
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")
-    add_data_arguments(parser, needed=False)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default BUNDLE-report.html)")
-    parser.add_argument(
-        "--full", action="store_true", help="learning curve and ablation too; DATA are the training files"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the path")
-    options = parser.parse_args(arguments)
-    path = bundle_path(options.bundle)
-    out = options.out or Path(f"{path.resolve().name}-report.html")
-    check_page(out)
-    measured = _reported(options, path, out)
-    if options.json:
-        print_json({"bundle": str(path), "report": str(out), "card": str(out.with_suffix(".md")), **measured})
-    else:
-        say(f"report      {out}\nmodel card  {out.with_suffix('.md')}")
-    return 0
-
-
-def _reported(options: argparse.Namespace, path: Path, out: Path) -> Mapping[str, Any]:
-    from models.bundle.manifest import read_manifest
-    from training.registry.publish import read_record
-    from training.reports.model_card import model_card
-    from training.reports.report import report as page
-    from training.stages import FULL, stage_of
-    from triage.errors import InvalidRequest
-
-    if options.full and not options.data:
-        raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
-    manifest, record, extras, on = read_manifest(path), None, None, ""
-    if options.full and stage_of(manifest).name != FULL:
-        raise InvalidRequest(
-            f"--full trains again as triage train does: this bundle stands on {stage_of(manifest).name}"
-        )
-    if options.full:
-        record, extras = read_record(path), _extras(options, manifest)
-    elif options.data:
-        record, on = _replayed(options), ", ".join(file.name for file in options.data)
-    record = record or read_record(path)
-    write_page(out, page(manifest, record, on=on, extras=extras))
-    write_page(out.with_suffix(".md"), model_card(manifest, record))
-    return record.measured
-
-
-def _replayed(options: argparse.Namespace) -> Any:
-    from models.bundle.baselines import baselines_of
-    from training.data.labels import in_words_of
-    from training.evaluation.evaluate import measure
-    from training.evaluation.predictions import ask, record_of
-
-    dataset = read_data(options)
-    triager, bundle = open_for_measuring(options.bundle)
-    note_learned(bundle, dataset)
-    rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
-    bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
-    with progress(len(rows), "deciding") as bar:
-        answers = ask(triager, rows, bar.update)
-    return record_of(triager, answers, measure(triager, answers, baselines_of(bundle)))
-
-
-def _extras(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Any:
-    from training.data.labels import resolve_labels
-    from training.data.split import split
-    from training.diagnostics.ablation import ablation_of
-    from triage.errors import InvalidRequest
-
-    dataset = read_data(options)
-    if dataset.digest != manifest["data"]["digest"]:
-        raise InvalidRequest(
-            f"--full needs the files that the bundle was trained on: the digest of these is {dataset.digest[:12]}, "
-            f"not {manifest['data']['digest'][:12]}; name them with the same --map"
-        )
-    if manifest.get("adaptation", {}).get("kept"):
-        note("the encoder was adapted to most of these tickets: what each part adds comes out too favourable for it")
-    _, bundle = open_for_measuring(options.bundle)
-    dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
-    seed = int(manifest["settings"]["seed"])
-    return ablation_of(bundle, dataset, split(dataset, seed), seed, lambda text: note(f"· {text}"))

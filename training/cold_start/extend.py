@@ -29,7 +29,7 @@ from training.ensemble.sample import Sample
 from training.evaluation.record import FILE
 from training.registry.publish import read_record
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
-from training.terminal import Log, log_step
+from models.terminal import Log, log_step
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy, read_policy

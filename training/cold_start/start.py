@@ -36,7 +36,7 @@ from training.evaluation.rules_replay import precisions, replay
 from training.gate.label_shift import prior_correction
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
-from training.terminal import Log, log_step
+from models.terminal import Log, log_step
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate

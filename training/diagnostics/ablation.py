@@ -21,7 +21,7 @@ from training.ensemble.model import FittedModel, fit_model, target_data
 from training.ensemble.sample import Sample, labels_of
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.predictions import ask
-from training.terminal import Log, log_step
+from models.terminal import Log, log_step
 from triage.gate import Gate
 
 SHARES = (0.1, 0.25, 0.5, 1.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.embedding_cache import EmbeddingCache
 from models.encoder import Encoder, Progress
 from models.home import triage_home
-from training.terminal import progress as progress_bar
+from models.terminal import progress as progress_bar
 
 
 class CachedEncoder:

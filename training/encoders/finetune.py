@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from models.terminal import progress
 from training.encoders.schedule import LearningRateSchedule, TrainingBudget, batches, drop_tokens, padded
-from training.terminal import progress
 
 _HEAD_ROWS = 6000
 _SMALL = 1_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
 from training.encoders.onnx_export import exported_encoder
 from training.encoders.selection import is_fine_tuned
-from training.terminal import Log
+from models.terminal import Log
 
 
 def open_encoder(name: str, log: Log) -> tuple[Encoder, Path | None]:

@@ -20,7 +20,7 @@ from training.encoders.schedule import TrainingBudget
 from training.ensemble.calibration import losses_of
 from training.ensemble.model import FittedModel
 from training.ensemble.sample import Sample
-from training.terminal import Log
+from models.terminal import Log
 from triage.errors import EncoderUnavailable, InvalidRequest
 
 KEPT_SHARE, KEPT_ROWS = 0.2, 6000

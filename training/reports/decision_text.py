@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.terminal import table
+from models.terminal import table
 from triage.decision import Decision, TargetDecision
 from triage.wording import phrase_of
 

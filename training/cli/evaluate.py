@@ -1,0 +1,124 @@
+"""`triage evaluate`: a bundle measured on labelled tickets, and an evaluation printed for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.bundle.baselines import baselines_of
+from models.bundle.bundle import Bundle, load_bundle
+from models.terminal import JsonOption, log, print_json, print_table, progress, verb
+from models.triager import Triager
+from training.cli.options import BundleOption, DataOptions, bundle_path, read_data
+from training.data.dataset import Dataset
+from training.data.labels import in_words_of
+from training.encoders.cache import CachedEncoder
+from training.evaluation.evaluate import evaluate as measure
+
+_WEAKEST = 12  # labels that a person looks at; all of them are in the JSON document
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(BundleOption, DataOptions, JsonOption):
+    """The options of `triage evaluate`."""
+
+
+@verb
+def evaluate(options: EvaluateOptions) -> None:
+    """Replay labelled tickets through a bundle and measure it, with baselines beside it.
+
+    Examples:
+        triage evaluate my-bundle later.csv
+        triage evaluate helpdesk-triage@champion later.csv --map group=organisation --json
+    """
+    path = bundle_path(options.bundle)
+    dataset = read_data(options)
+    triager, bundle = open_for_measuring(path)
+    warn_of_training_tickets(bundle, dataset)
+    with progress(len(dataset), "deciding") as bar:
+        measured = measure(
+            triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
+        )
+    if options.json:
+        print_json(measured)
+    else:
+        print(f"{measured['rows']} tickets\n")
+        print_measured(measured)
+
+
+def open_for_measuring(path: Path) -> tuple[Triager, Bundle]:
+    """Load a bundle whose encoder remembers texts: baselines and reports ask for the same ones again.
+
+    Raises:
+        BundleError: If it cannot be used.
+    """
+    bundle = load_bundle(path)
+    bundle.encoder = CachedEncoder(bundle.encoder)
+    return Triager(bundle), bundle
+
+
+def warn_of_training_tickets(bundle: Bundle, dataset: Dataset) -> None:
+    """Tell on stderr how many of the tickets a bundle was trained on, by their ids: results on those flatter."""
+    history = set(bundle.model.history.ids) - {""}
+    known = sum(row.ticket.id in history for row in dataset.rows)
+    if known:
+        log(f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter")
+
+
+def print_measured(measured: Mapping[str, Any]) -> None:
+    """Print an evaluation for people."""
+    keys = ("rows", "accuracy", "macro_f1", "ece", "aurc", "coverage", "selective_risk")
+    print_table(
+        ["target", "tickets", "accuracy", "macro-F1", "ECE", "AURC", "decided", "wrong of those"],
+        [[target, *(values[key] for key in keys)] for target, values in measured["targets"].items()],
+    )
+    for target, values in measured["targets"].items():
+        _print_target(target, values)
+    route, held = measured["route"], measured["abstained"]
+    print(
+        f"\nroute: {route['coverage']:.3f} automatic, {route['risk']:.3f} of those wrong; "
+        f"{route['accuracy']:.3f} right over all"
+    )
+    print(
+        f"{held['rows']} tickets left undecided: rules are right on {held['rule_accuracy']:.3f}, "
+        f"the model's guess on {held['model_accuracy']:.3f}, the default on {held['default_accuracy']:.3f}"
+    )
+    for what in ("sources", "reasons"):
+        print(f"{what}: " + ", ".join(f"{name} {count}" for name, count in sorted(measured[what].items())))
+
+
+def _print_target(target: str, values: Mapping[str, Any]) -> None:
+    print(f"\n{target}: baselines")
+    rivals = {**values["baselines"], "this bundle": values}
+    print_table(
+        ["", "accuracy", "macro-F1"], [[name, one["accuracy"], one["macro_f1"]] for name, one in rivals.items()], 2
+    )
+    print(f"\n{target}: right, wrong, left to people, by threshold")
+    lines = [[f"{row['threshold']:.2f}", row["right"], row["wrong"], row["none"]] for row in values["thresholds"]]
+    print_table(["at", "right", "wrong", "none"], lines, 2)
+    print(f"\n{target}: labels, the weakest first")
+    weakest = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])[:_WEAKEST]
+    keys = ("label", "rows", "precision", "recall", "f1")
+    print_table(["label", "tickets", "precision", "recall", "F1"], [[row[key] for key in keys] for row in weakest], 2)
+    if "misses" in values:
+        misses = values["misses"]
+        print(f"  missed by one tier {misses['off_by_one']:.3f}, by two or more {misses['severe']:.3f}")
+    if "label_shift" in values:
+        _print_label_shift(target, values["label_shift"])
+    if values["unknown_labels"]:
+        print(f"  macro-F1 over the labels that the bundle knows: {values['macro_f1_known']:.3f}")
+    for row in values["unknown_labels"]:
+        print(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong")
+
+
+def _print_label_shift(target: str, shift: Mapping[str, Any]) -> None:
+    print(f"\n{target}: probabilities corrected for the shares that the policy expects, and as they were trained")
+    keys = ("accuracy", "ece")
+    rows = [
+        [tickets, correction, *(shift[key][correction][name] for name in keys)]
+        for tickets, key in (("as they came", "as_it_came"), ("weighted to the shares", "as_expected"))
+        for correction in ("with", "without")
+    ]
+    print_table(["tickets", "correction", "accuracy", "ECE"], rows, 2)

@@ -1,0 +1,100 @@
+"""`triage report`: one HTML page on how good a bundle is, and its model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from models.bundle.baselines import baselines_of
+from models.bundle.manifest import read_manifest
+from models.terminal import JsonOption, log, log_step, print_result, progress, verb
+from training.cli.evaluate import open_for_measuring, warn_of_training_tickets
+from training.cli.options import BundleOption, SomeDataOptions, bundle_path, read_data
+from training.data.labels import in_words_of, resolve_labels
+from training.data.split import split
+from training.diagnostics.ablation import ablation_of
+from training.diagnostics.extras import Extras
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import ask, record_of
+from training.evaluation.record import Record
+from training.registry.publish import read_record
+from training.reports import report as pages
+from training.reports.atomic_write import check_page, write_page
+from training.reports.model_card import model_card
+from training.stages import FULL, stage_of
+from triage.errors import InvalidRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(BundleOption, SomeDataOptions, JsonOption):
+    """The options of `triage report`."""
+
+    out: Annotated[Path | None, Option(metavar="FILE", help="page to write (default: BUNDLE-report.html)")] = None
+    full: Annotated[bool, Option(help="add a learning curve and an ablation; DATA are the training files")] = False
+
+
+@verb
+def report(options: ReportOptions) -> None:
+    """Write one HTML page on how good a bundle is: on the part set aside in training, or on labelled tickets.
+
+    The model card is written beside it, under the same name with the ending .md.
+
+    Examples:
+        triage report my-bundle
+        triage report my-bundle later.csv --out later.html
+        triage report my-bundle export.csv --full
+    """
+    path = bundle_path(options.bundle)
+    out = options.out or Path(f"{path.resolve().name}-report.html")
+    check_page(out)
+    manifest = read_manifest(path)
+    if options.full:
+        record, source, extras = read_record(path), "", _extras(options, path, manifest)
+    elif options.data:
+        record, source, extras = _replayed(options, path), ", ".join(file.name for file in options.data), None
+    else:
+        record, source, extras = read_record(path), "", None
+    card = out.with_suffix(".md")
+    write_page(out, pages.report(manifest, record, on=source, extras=extras))
+    write_page(card, model_card(manifest, record))
+    document = {"bundle": str(path), "report": str(out), "card": str(card), **record.measured}
+    print_result(document, f"report      {out}\nmodel card  {card}", as_json=options.json)
+
+
+def _replayed(options: ReportOptions, path: Path) -> Record:
+    """Measure the bundle on the tickets of the command line."""
+    dataset = read_data(options)
+    triager, bundle = open_for_measuring(path)
+    warn_of_training_tickets(bundle, dataset)
+    rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
+    bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
+    with progress(len(rows), "deciding") as bar:
+        predictions = ask(triager, rows, bar.update)
+    return record_of(triager, predictions, measure(triager, predictions, baselines_of(bundle)))
+
+
+def _extras(options: ReportOptions, path: Path, manifest: Mapping[str, Any]) -> Extras:
+    """Train again on growing parts and without each member of the ensemble in turn."""
+    if not options.data:
+        raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
+    if stage_of(manifest).name != FULL:
+        raise InvalidRequest(
+            f"--full trains again as triage train does: this bundle is on stage {stage_of(manifest).name}"
+        )
+    read_record(path)  # a bundle that cannot be reported on is refused before the work
+    dataset = read_data(options)
+    if dataset.digest != manifest["data"]["digest"]:
+        raise InvalidRequest(
+            f"--full needs the files that the bundle was trained on: the digest of these is {dataset.digest[:12]}, "
+            f"not {manifest['data']['digest'][:12]}; name them with the same --map"
+        )
+    if manifest.get("adaptation", {}).get("kept"):
+        log("the encoder was fine-tuned on most of these tickets: what each part adds comes out too favourable for it")
+    _, bundle = open_for_measuring(path)
+    dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
+    seed = int(manifest["settings"]["seed"])
+    return ablation_of(bundle, dataset, split(dataset, seed), seed, log_step)
