@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from statistics import median
 
-from training.terminal import say, table
+from models.terminal import table
 from triage.autonomy import DELTA, Autonomy, Mode
 
 DESKS = 1000
@@ -62,8 +62,8 @@ def opening(draw: random.Random) -> None:
             ]
             middle = median(found)
             rows.append([f"{target:.2f}", name, middle, f"{middle / limit:.2f}", f"{limit:.0f}", clean])
-    say(f"\nreviews until automation opens, {DESKS} desks; limit = ln(1/{DELTA}) / KL(r/2, r)")
-    say(table(["target risk r", "true risk", "median", "times the limit", "limit", "clean reviews needed"], rows))
+    print(f"\nreviews until automation opens, {DESKS} desks; limit = ln(1/{DELTA}) / KL(r/2, r)")
+    print(table(["target risk r", "true risk", "median", "times the limit", "limit", "clean reviews needed"], rows))
 
 
 def false_opening(draw: random.Random) -> None:
@@ -77,8 +77,8 @@ def false_opening(draw: random.Random) -> None:
         for name, risk in cases.items():
             found = [reviews_to_open(draw, target, risk, FALSE_HORIZON) for _ in range(DESKS)]
             rows.append([f"{target:.2f}", name, f"{sum(one is not None for one in found) / DESKS:.3f}"])
-    say(f"\nopened falsely at any time within {FALSE_HORIZON} reviews, {DESKS} desks")
-    say(table(["target risk r", "true risk", "opened"], rows))
+    print(f"\nopened falsely at any time within {FALSE_HORIZON} reviews, {DESKS} desks")
+    print(table(["target risk r", "true risk", "opened"], rows))
 
 
 def closing(draw: random.Random) -> None:
@@ -98,9 +98,9 @@ def closing(draw: random.Random) -> None:
             )
         row = [f"{target:.2f}", f"{median(late):.0f}", f"{sorted(late)[int(0.9 * len(late))]}"]
         rows.append(row + [f"{rate:.3f} ({audited:.0f} audited)" for rate, audited in clean.values()])
-    say(f"\nclosing on the audit slice alone ({AUDIT_SHARE:.0%} of the automatic tickets), {DESKS} desks")
+    print(f"\nclosing on the audit slice alone ({AUDIT_SHARE:.0%} of the automatic tickets), {DESKS} desks")
     heads = ["target risk r", "r to 2 r: median tickets", "9 in 10 within", "closed wrongly in 10,000 at r", "at r / 2"]
-    say(table(heads, rows))
+    print(table(heads, rows))
 
 
 def main() -> None:

@@ -18,8 +18,14 @@ ONLY_TRAINING = {"sentence-transformers", "pyarrow"}
 PINNED_BY_ITS_PARENT = {"pydantic-core"}
 NEVER_NAMED = {"python-multipart", "httptools"}
 """What Starlette needs to read the forms of the pages, and uvicorn to read HTTP."""
-SCORING = ("console.py", "score.py", "decisions.py", "readers.py", "opening.py")
-"""Rooms of the training wing whose verbs (`score`, `predict`) work in a base install as well."""
+SCORING = (
+    "cli/options.py",
+    "cli/predict.py",
+    "batch_scoring.py",
+    "reports/decision_text.py",
+    "data/readers.py",
+)
+"""Modules of the training wing whose verbs (`score`, `predict`) work in a base install as well."""
 
 
 def normal(name: str) -> str:

@@ -97,4 +97,4 @@ def _extras(options: ReportOptions, path: Path, manifest: Mapping[str, Any]) -> 
     _, bundle = open_for_measuring(path)
     dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
     seed = int(manifest["settings"]["seed"])
-    return ablation_of(bundle, dataset, split(dataset, seed), seed, log_step)
+    return ablation_of(bundle, dataset, split(dataset, seed), seed, log=log_step)
