@@ -16,6 +16,7 @@ from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.model import Model
+from models.terminal import Log, log_step
 from models.triager import Triager
 from training.data.dataset import Dataset, read_dataset
 from training.data.labels import learn_policy, refuse_unlearnable, resolve_labels, rules_for
@@ -33,7 +34,6 @@ from training.evaluation.rules_replay import precisions, replay
 from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
-from models.terminal import Log, log_step
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy, read_policy
 from triage.rules import NO_RULES, RuleBook

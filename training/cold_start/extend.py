@@ -19,6 +19,7 @@ from models.heads.base_estimators import Estimator, LinearEstimator, NeighbourEs
 from models.heads.head import Head
 from models.model import Model
 from models.reference.index import UNLABELLED, NeighbourIndex
+from models.terminal import Log, log_step
 from training.cold_start.new_classes import NewClass, Past, described, set_apart
 from training.cold_start.prototypes import phrases_of
 from training.data.dataset import Dataset, LabelledTicket
@@ -29,7 +30,6 @@ from training.ensemble.sample import Sample
 from training.evaluation.record import FILE
 from training.registry.publish import read_record
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
-from models.terminal import Log, log_step
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy, read_policy

@@ -19,6 +19,7 @@ from models.features.lsa import LsaProjection
 from models.features.vectorizer import fit_vectorizer, words_of
 from models.heads.head import Head, Probabilities
 from models.model import Model
+from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, digest_of, read_dataset
@@ -36,7 +37,6 @@ from training.evaluation.rules_replay import precisions, replay
 from training.gate.label_shift import prior_correction
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
-from models.terminal import Log, log_step
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate

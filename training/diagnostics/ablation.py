@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.bundle import Bundle
+from models.terminal import Log, log_step
 from models.triager import Triager
 from training.data.dataset import Dataset
 from training.data.folds import make_folds
@@ -21,7 +22,6 @@ from training.ensemble.model import FittedModel, fit_model, target_data
 from training.ensemble.sample import Sample, labels_of
 from training.ensemble.stacking import fit_stacking
 from training.evaluation.predictions import ask
-from models.terminal import Log, log_step
 from triage.gate import Gate
 
 SHARES = (0.1, 0.25, 0.5, 1.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.encoder import Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.terminal import Log
 from training.encoders.onnx_export import exported_encoder
 from training.encoders.selection import is_fine_tuned
-from models.terminal import Log
 
 
 def open_encoder(name: str, log: Log) -> tuple[Encoder, Path | None]:

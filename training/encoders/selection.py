@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
+from models.terminal import Log
 from training.data.folds import make_folds
 from training.encoders.finetune import adapt
 from training.encoders.onnx_export import export, resolve_encoder
@@ -20,7 +21,6 @@ from training.encoders.schedule import TrainingBudget
 from training.ensemble.calibration import losses_of
 from training.ensemble.model import FittedModel
 from training.ensemble.sample import Sample
-from models.terminal import Log
 from triage.errors import EncoderUnavailable, InvalidRequest
 
 KEPT_SHARE, KEPT_ROWS = 0.2, 6000
