@@ -156,7 +156,7 @@ def help_of(*verbs: str) -> str:
 
 def verbs_below(text: str) -> list[str]:
     """Return the verbs that a help text names as the choices of its first argument."""
-    found = re.search(r"\[-h\] ([a-z]+(?:\|[a-z]+)+) \.\.\.", text)
+    found = re.search(r"usage: triage \w+ ([a-z]+(?:\|[a-z]+)+) \[OPTIONS\]", text)
     return found[1].split("|") if found else []
 
 

@@ -16,8 +16,8 @@ OWN = {"triage", "models", "training", "api"}
 ONLY_TRAINING = {"sentence-transformers", "pyarrow"}
 """Imported late: by an encoder that only the training wing makes, and to score a Parquet file."""
 PINNED_BY_ITS_PARENT = {"pydantic-core"}
-NEVER_NAMED = {"python-multipart", "httptools"}
-"""What Starlette needs to read the forms of the pages, and uvicorn to read HTTP."""
+NEVER_NAMED = {"python-multipart", "httptools", "fastapi-offline"}
+"""What Starlette needs to read the forms of the pages, uvicorn to read HTTP, and /docs to work without a network."""
 SCORING = (
     "cli/options.py",
     "cli/predict.py",
