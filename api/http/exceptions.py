@@ -1,4 +1,4 @@
-"""What the service refuses to do, and why: mapped to answers in one table of `api/errors.py`.
+"""What the service refuses to do, and why: mapped to answers in one table of `api/http/problems.py`.
 
 The tree:
 

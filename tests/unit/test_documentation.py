@@ -27,6 +27,19 @@ def test_every_link_leads_to_a_file_or_a_site(page: Path) -> None:
         assert (page.parent / path).exists(), target
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if "decisions" not in page.parts], ids=name)
+def test_every_file_and_test_that_a_page_names_is_there(page: Path) -> None:
+    """Records are left out: they tell of the day they were written."""
+    quoted = re.findall(r"`([^`\s]+)`", page.read_text("utf-8"))
+    for path in (
+        text for text in quoted if re.match(r"(triage|models|training|api|docs|scripts|bench|tests|examples)/\w", text)
+    ):
+        assert (ROOT / path).exists(), path
+    for text in (text for text in quoted if re.match(r"(unit|pipeline|model|service|data)/[\w/]+\.py", text)):
+        path, _, test = text.partition("::")
+        assert (ROOT / "tests" / path).is_file() and f"def {test}" in (ROOT / "tests" / path).read_text("utf-8"), text
+
+
 def test_every_figure_of_the_readme_stands_in_the_quality_page() -> None:
     readme, quality = ((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/quality.md"))
     section = readme[readme.index("## What it can and cannot do") : readme.index("## The API")]
