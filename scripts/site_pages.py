@@ -138,26 +138,22 @@ def cell(text: str) -> str:
 
 def commands_page() -> str:
     """Show the help text of every verb, and of the verbs below it."""
-    parts = ["# Commands", "What `triage VERB --help` prints, verb by verb."]
-    for name in sorted(entry.name for entry in entry_points(group=GROUP)):
-        parts += [f"## `triage {name}`", help_of(name)]
-        for inner in verbs_below(help_of(name)):
-            parts += [f"### `triage {name} {inner}`", help_of(name, inner)]
-    return "\n\n".join(parts)
+    verbs = sorted(entry.name for entry in entry_points(group=GROUP))
+    sections = [section for verb in verbs for section in sections_of(verb)]
+    return "\n\n".join(["# Commands", "What `triage VERB --help` prints, verb by verb.", *sections])
 
 
-def help_of(*verbs: str) -> str:
-    """Return the help text of a verb as a block."""
+def sections_of(*verbs: str) -> Iterator[str]:
+    """Yield a heading and the help text of a verb, then those of the verbs below it."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         main([*verbs, "--help"])
-    return f"```text\n{printed.getvalue().rstrip()}\n```"
-
-
-def verbs_below(text: str) -> list[str]:
-    """Return the verbs that a help text names as the choices of its first argument."""
-    found = re.search(r"usage: triage \w+ ([a-z]+(?:\|[a-z]+)+) \[OPTIONS\]", text)
-    return found[1].split("|") if found else []
+    text = printed.getvalue().strip()
+    yield f"{'#' * min(len(verbs) + 1, 4)} `triage {' '.join(verbs)}`"
+    yield f"```text\n{text}\n```"
+    below = re.search(r"^verbs \(.*\n((?:  .*\n)+)", text + "\n", re.MULTILINE)
+    for verb in re.findall(r"^  ([a-z][a-z-]*) ", below[1], re.MULTILINE) if below else ():
+        yield from sections_of(*verbs, verb)
 
 
 def settings_page() -> str:
