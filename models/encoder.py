@@ -56,7 +56,7 @@ class OnnxEncoder:
     """
 
     def __init__(self, files: Path | Mapping[str, bytes], threads: int | None = None) -> None:
-        place = repr(files.name) if isinstance(files, Path) else "the bundle"
+        source = repr(files.name) if isinstance(files, Path) else "the bundle"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -75,11 +75,11 @@ class OnnxEncoder:
             )
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise BundleMismatch(
-                f"encoder in {place} cannot be read: {error}; train or pull the bundle again"
+                f"encoder in {source} cannot be read: {error}; train or pull the bundle again"
             ) from error
         except Exception as error:  # tokenizers and onnxruntime raise bare Exception and types of their own
             raise BundleMismatch(
-                f"encoder in {place} cannot be loaded: {error}; train or pull the bundle again"
+                f"encoder in {source} cannot be loaded: {error}; train or pull the bundle again"
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)

@@ -13,10 +13,10 @@ from typing import Any
 
 from models.atomic_write import atomic
 from models.triager import Triager
-from training.data.cells import BadCell, parse_text
 from training.data.columns import assign
 from training.data.dataset import parse_row
 from training.data.readers import RawRow, Source, open_source
+from training.data.values import InvalidValue, parse_text
 from training.reports.decision_text import COLUMNS, as_row
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
@@ -107,7 +107,7 @@ def _decide(
     for raw in batch:
         try:
             tickets.append(_ticket(raw, roles))
-        except (BadCell, InvalidTicket) as error:
+        except (InvalidValue, InvalidTicket) as error:
             scored.unscorable.append(BadRow(str(source.path), raw.line, str(error)))
             tickets.append(None)
     decided = iter(triager.decide([ticket for ticket in tickets if ticket is not None]))
@@ -124,14 +124,14 @@ def _ticket(raw: RawRow, roles: Mapping[str, str]) -> Ticket:
     """Read a row; where a field beside the text is at fault, such as a date, the text alone is scored.
 
     Raises:
-        BadCell: If the text is at fault.
+        InvalidValue: If the text is at fault.
         InvalidTicket: If the text breaks the rules of tickets.
     """
     if raw.fault is not None:
-        raise BadCell(raw.fault)
+        raise InvalidValue(raw.fault)
     try:
         return parse_row(raw, roles, "", labelled=False).ticket
-    except (BadCell, InvalidTicket):
+    except (InvalidValue, InvalidTicket):
         needed = {role: column for role, column in roles.items() if role in ("id", "text", "subject", "body")}
         return parse_row(raw, needed, "", labelled=False).ticket
 
@@ -146,7 +146,7 @@ def unscorable(triager: Triager, ticket_id: str) -> Decision:
 def _id_of(raw: RawRow, roles: Mapping[str, str]) -> str:
     try:
         return (parse_text(raw.cells.get(roles.get("id", "")), "id") or "").strip()
-    except BadCell:
+    except InvalidValue:
         return ""
 
 
@@ -157,12 +157,12 @@ def _fingerprint(triager: Triager, data: Path, roles: Mapping[str, str]) -> str:
     """Return a line that differs where the bundle, the data or the mapping does."""
     with data.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    said = {"model": triager.model_version, "policy": triager.policy.version, "data": digest, "roles": dict(roles)}
-    return json.dumps(said, sort_keys=True)
+    made_of = {"model": triager.model_version, "policy": triager.policy.version, "data": digest, "roles": dict(roles)}
+    return json.dumps(made_of, sort_keys=True)
 
 
 def _resume(partial: Path, fingerprint: str) -> int:
-    """Count the rows that an interrupted run left behind; anything else at that place is begun anew."""
+    """Count the rows that an interrupted run left behind; anything else in that file is overwritten."""
     if partial.is_file():
         with partial.open("rb+") as file:
             if file.readline().decode("utf-8", "replace").rstrip("\n") == fingerprint:

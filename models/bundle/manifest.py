@@ -31,10 +31,10 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 Manifest = dict[str, Any]
 
 
-def digest_of(manifest: Mapping[str, Any]) -> str:
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
     """Return the digest of a bundle: SHA-256 over everything its manifest says, the digest itself left aside."""
-    said = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()).hexdigest()
+    stated = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()).hexdigest()
 
 
 def write_directory(target: Path, files: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> Manifest:
@@ -81,7 +81,7 @@ def refuse_occupied(target: Path) -> None:
         raise InvalidRequest(
             f"{str(target)!r} is occupied: a bundle goes to a place that is absent or empty; choose another --out"
         )
-    there = next(place for place in target.absolute().parents if place.exists())
+    there = next(parent for parent in target.absolute().parents if parent.exists())
     try:
         Path(tempfile.mkdtemp(prefix=".draft-", dir=there)).rmdir()
     except OSError as error:
@@ -93,18 +93,18 @@ def refuse_occupied(target: Path) -> None:
 def _fill(draft: Path, files: Mapping[str, bytes | Path], facts: Mapping[str, Any]) -> Manifest:
     listed = {}
     for name in sorted(files):
-        place = draft / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = draft / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         content = files[name]
         if isinstance(content, Path):
-            shutil.copyfile(content, place)
+            shutil.copyfile(content, path)
         else:
-            place.write_bytes(content)
-        with place.open("rb+") as stream:
-            listed[name] = {"bytes": place.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+            path.write_bytes(content)
+        with path.open("rb+") as stream:
+            listed[name] = {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
             os.fsync(stream.fileno())
     manifest: Manifest = {"format": FORMAT, **facts, "files": listed}
-    manifest["digest"] = digest_of(manifest)
+    manifest["digest"] = manifest_digest(manifest)
     with (draft / MANIFEST).open("x", encoding="utf-8") as file:
         json.dump(manifest, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.flush()
@@ -131,7 +131,7 @@ def read_manifest(directory: Path, expected_digest: str | None = None) -> Manife
             f"this code reads format {FORMAT}; train it again"
         )
     _check_listing(directory, manifest)
-    if manifest.get("digest") != digest_of(manifest):
+    if manifest.get("digest") != manifest_digest(manifest):
         raise _tampered(directory, f"{MANIFEST} does not agree with its own digest")
     if expected_digest is not None and manifest["digest"] != expected_digest:
         raise _tampered(directory, f"digest is {manifest['digest'][:12]}, not {expected_digest[:12]}")
@@ -208,12 +208,12 @@ def audit(directory: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
         BundleTampered: Naming the file that is missing, added, a link, of another size or of other content.
     """
     found = set()
-    for place, folders, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
         for name in [*folders, *names]:
-            path = Path(place) / name
+            path = Path(folder) / name
             if path.is_symlink():
                 raise _tampered(directory, f"{path.relative_to(directory)} is a link")
-        found |= {(Path(place) / name).relative_to(directory).as_posix() for name in names}
+        found |= {(Path(folder) / name).relative_to(directory).as_posix() for name in names}
         if len(found) > MAX_FILES + 1:
             raise _tampered(directory, "it holds more files than a bundle has")
     listed = set(manifest["files"])

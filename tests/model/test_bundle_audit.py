@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from models.bundle.bundle import load_bundle
-from models.bundle.manifest import MANIFEST, digest_of
+from models.bundle.manifest import MANIFEST, manifest_digest
 from training.task import Trained
 from triage.errors import BundleError
 
@@ -42,7 +42,7 @@ def listed(folder: Path, name: str, content: bytes) -> None:
 
 
 def resealed(folder: Path, manifest: dict[str, object]) -> None:
-    manifest["digest"] = digest_of(manifest)
+    manifest["digest"] = manifest_digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 

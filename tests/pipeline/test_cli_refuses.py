@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle.manifest import MANIFEST, digest_of
+from models.bundle.manifest import MANIFEST, manifest_digest
 
 from .conftest import Triage, shipped_rows, write_rows
 
@@ -136,7 +136,7 @@ def test_a_bundle_that_does_not_load_never_becomes_a_version(
     (broken / "lexicon.json").write_text("{}")
     manifest = json.loads((broken / MANIFEST).read_text())
     manifest["files"]["lexicon.json"] = {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
-    manifest["digest"] = digest_of(manifest)
+    manifest["digest"] = manifest_digest(manifest)
     (broken / MANIFEST).write_text(json.dumps(manifest))
     assert "does not fit together" in triage(verb, broken, "--name", "never").error
     assert triage("models", "never", "--json").document["versions"] == []

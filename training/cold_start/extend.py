@@ -27,8 +27,7 @@ from training.data.labels import resolve_labels, rules_for
 from training.encoders.cache import CachedEncoder
 from training.ensemble.model import history_of
 from training.ensemble.sample import Sample
-from training.evaluation.record import FILE
-from training.registry.publish import read_record
+from training.evaluation.record import FILE, read_record
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate

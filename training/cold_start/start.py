@@ -22,7 +22,7 @@ from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
-from training.data.dataset import Dataset, LabelledTicket, digest_of, read_dataset
+from training.data.dataset import Dataset, LabelledTicket, dataset_digest, read_dataset
 from training.data.labels import resolve_labels, rules_for
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
@@ -272,7 +272,7 @@ def _facts(
             "policy": "default" if settings.policy is None else "file",
         },
         "data": {
-            "digest": digest_of(dataset.rows if dataset else []),
+            "digest": dataset_digest(dataset.rows if dataset else []),
             "rows": len(rows),
             "split": "each" if rows else "none",
             "set_aside": len(rows),

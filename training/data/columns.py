@@ -139,10 +139,10 @@ def _check_text(roles: Mapping[str, str], where: str) -> None:
 
 
 def _check_leakage(roles: Mapping[str, str], where: str) -> None:
-    told = {roles[role]: role for role in _LABEL_ROLES if role in roles}
+    labels = {roles[role]: role for role in _LABEL_ROLES if role in roles}
     for role, column in roles.items():
-        if column in told and (role in _TEXT_ROLES or role.startswith(ATTRIBUTES)):
-            other = told[column]
+        if column in labels and (role in _TEXT_ROLES or role.startswith(ATTRIBUTES)):
+            other = labels[column]
             raise InvalidRequest(
                 f"{where}: column {column!r} would be both {role} and {other}, so the model would read the answer; "
                 f"pass --map {other}= or --map {role}="

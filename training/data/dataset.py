@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from training.data.cells import BadCell, parse_bool, parse_datetime, parse_language, parse_text, stated
 from training.data.columns import ATTRIBUTES, LABEL_SOURCE, assign, ignored
 from training.data.readers import RawRow, Source, open_source
+from training.data.values import InvalidValue, parse_bool, parse_datetime, parse_language, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
 from triage.prediction import TARGETS
 from triage.ticket import Ticket
@@ -102,7 +102,7 @@ def read_dataset(
         files: At least one file; each may have its own columns.
         mapping: Roles with the column that plays them, None switching a role off; see `training.data.columns.assign`.
         skip_bad_rows: Leave bad rows out instead of refusing the data.
-        progress: Told of rows read.
+        progress: Called with the number of rows read.
 
     Raises:
         InvalidDataset: With every bad row of all files, or where a file cannot be read or nothing usable is in it.
@@ -128,7 +128,7 @@ def read_dataset(
     return Dataset(
         rows=rows,
         targets=tuple(target for target in TARGETS if any(target in row.labels for row in rows)),
-        digest=digest_of(rows),
+        digest=dataset_digest(rows),
         ignored_columns=tuple(unused),
         bad_rows=tuple(bad),
         files=tuple(files),
@@ -156,7 +156,7 @@ def read_rows(source: Source, roles: Mapping[str, str], *, labelled: bool) -> It
             continue
         try:
             yield parse_row(raw, used, f"{name}:{raw.line}", labelled=labelled)
-        except (InvalidTicket, BadCell) as error:
+        except (InvalidTicket, InvalidValue) as error:
             yield BadRow(name, raw.line, str(error))
 
 
@@ -177,7 +177,7 @@ def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bo
     """Turn a row of a file into a labelled ticket.
 
     Raises:
-        BadCell: If a cell cannot be what its role asks, there is no text, or no label where one is needed.
+        InvalidValue: If a cell cannot be what its role asks, there is no text, or no label where one is needed.
         InvalidTicket: If the ticket breaks its own rules.
     """
     cells = {role: parse_text(raw.cells.get(column), role) for role, column in roles.items()}
@@ -192,13 +192,13 @@ def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bo
         attributes=_attributes(cells),
     )
     if not ticket.text:
-        raise BadCell("no text: subject and body are empty")
+        raise InvalidValue("no text: subject and body are empty")
     written = {target: cells[target] or "" for target in TARGETS if stated(cells.get(target))}
     for target, label in written.items():
         _check_label(target, label.strip())
     group = stated(cells.get("resolver_group"))
     if labelled and not written and group is None:
-        raise BadCell(
+        raise InvalidValue(
             "no label: " + " and ".join(role for role in (*TARGETS, "resolver_group") if role in roles) + " empty"
         )
     source = str(raw.cells.get(LABEL_SOURCE) or "").strip().casefold()
@@ -218,7 +218,9 @@ def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bo
 def _check_label(target: str, label: str) -> None:
     """Refuse what cannot be a label: a wrong column must not become thousands of labels, nor its text an error."""
     if len(label) > MAX_LABEL_CHARS or len(label.splitlines()) > 1:
-        raise BadCell(f"{target} is no label: {len(label)} characters or several lines; is that column the {target}?")
+        raise InvalidValue(
+            f"{target} is no label: {len(label)} characters or several lines; is that column the {target}?"
+        )
 
 
 def _attributes(cells: Mapping[str, str | None]) -> dict[str, str]:
@@ -238,7 +240,7 @@ def _check_labels_possible(reading: Sequence[tuple[Source, Mapping[str, str]]]) 
             )
 
 
-def digest_of(rows: Sequence[LabelledTicket]) -> str:
+def dataset_digest(rows: Sequence[LabelledTicket]) -> str:
     """Return the SHA-256 over what the rows say, in order."""
     whole = hashlib.sha256()
     for row in rows:
@@ -250,7 +252,7 @@ def row_digest(row: LabelledTicket) -> str:
     """Return the SHA-256 of one row: its ticket and labels, not its place."""
     ticket = row.ticket
     opened = ticket.opened_at.isoformat() if ticket.opened_at else None
-    said = [
+    fields = [
         ticket.id,
         ticket.subject,
         ticket.body,
@@ -261,7 +263,7 @@ def row_digest(row: LabelledTicket) -> str:
         sorted(ticket.attributes.items()),
     ]
     known = [sorted(row.labels.items()), row.group, row.resolver_group, row.resolution, row.sensitive, row.weight]
-    return hashlib.sha256(json.dumps([said, known], ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([fields, known], ensure_ascii=False).encode()).hexdigest()
 
 
 def _names(files: Sequence[Path]) -> str:

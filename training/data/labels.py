@@ -66,10 +66,10 @@ def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
     if len(faults) == 1 and policy.entries(faults[0].target):
         raise faults[0]
     if faults:
-        said = [str(f) if policy.entries(f.target) else f"the policy has no {f.target} at all" for f in faults]
+        faulty = [str(f) if policy.entries(f.target) else f"the policy has no {f.target} at all" for f in faults]
         off = " ".join(f"--map {fault.target}=" for fault in faults)
         raise InvalidDataset(
-            f"{'; '.join(said)}; or leave the target out with {off}, or take the labels as they are with --policy learn"
+            f"{'; '.join(faulty)}; leave the target out with {off}, or take the labels as they are by --policy learn"
         )
 
 

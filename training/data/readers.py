@@ -283,18 +283,18 @@ def _first_keys(file: Any) -> list[str]:
     kind = file.schema_arrow.field("attributes").type
     if not pyarrow.types.is_struct(kind):
         return ["attributes"]
-    return [f"attributes.{kind.field(place).name}" for place in range(kind.num_fields)]
+    return [f"attributes.{kind.field(column).name}" for column in range(kind.num_fields)]
 
 
 def _parquet_rows(batch: Any) -> list[dict[str, Any] | str]:
     try:
         return [_flat(row) for row in batch.to_pylist()]
     except UnicodeDecodeError:  # one wrong string spoils the batch: take the rows one by one
-        return [_parquet_row(batch, place) for place in range(batch.num_rows)]
+        return [_parquet_row(batch, row) for row in range(batch.num_rows)]
 
 
-def _parquet_row(batch: Any, place: int) -> dict[str, Any] | str:
+def _parquet_row(batch: Any, row: int) -> dict[str, Any] | str:
     try:
-        return _flat(next(islice(batch.slice(place, 1).to_pylist(), 1)))
+        return _flat(next(islice(batch.slice(row, 1).to_pylist(), 1)))
     except UnicodeDecodeError as error:
         return f"not UTF-8: byte at {error.start}"

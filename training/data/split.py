@@ -54,23 +54,23 @@ def split(
         clusters: Near-duplicate clusters, where they are known already.
 
     Raises:
-        InvalidDataset: If the rows cannot be told apart into two sides.
+        InvalidDataset: If the rows cannot be split into two sides.
     """
     rows = dataset.rows
     found = near_duplicates([row.ticket.text for row in rows]) if clusters is None else clusters
-    units = found
+    groups = found
     kind: Kind = "random"
     if len({row.group for row in rows if row.group is not None}) > 1:
-        kind, units = "group", joined(found, _groups(rows))
+        kind, groups = "group", joined(found, _groups(rows))
     elif sum(row.ticket.opened_at is not None for row in rows) >= DATED * len(rows):
         kind = "time"
-    chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, units, share, seed)
+    chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
     usable = np.array([row.weight > 0 for row in rows])
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~chosen)
     if not len(test) or not len(train):
         raise InvalidDataset(
-            f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(units))} groups that must stay "
+            f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
             "together (near-duplicates, or one group); add other tickets"
         )
     return Split(train, test, kind, found)
@@ -81,20 +81,20 @@ def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:
     names: dict[str, int] = {}
     return np.array(
         [
-            -1 - place if row.group is None else names.setdefault(row.group, len(names))
-            for place, row in enumerate(rows)
+            -1 - index if row.group is None else names.setdefault(row.group, len(names))
+            for index, row in enumerate(rows)
         ],
         dtype=np.int64,
     )
 
 
-def _latest(rows: Sequence[LabelledTicket], units: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+def _latest(rows: Sequence[LabelledTicket], groups: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose the latest rows; a cluster counts as old as its oldest row, so what recurs stays on the training side."""
     opened = np.array([row.ticket.opened_at.timestamp() if row.ticket.opened_at else -np.inf for row in rows])
-    _, unit = np.unique(units, return_inverse=True)
-    oldest = np.full(unit.max() + 1, np.inf)
-    np.minimum.at(oldest, unit, opened)
-    age = oldest[unit]
+    _, group_of = np.unique(groups, return_inverse=True)
+    oldest = np.full(group_of.max() + 1, np.inf)
+    np.minimum.at(oldest, group_of, opened)
+    age = oldest[group_of]
     order = np.argsort(-age, kind="stable")
     wanted = max(1, round(share * len(rows)))
     latest: NDArray[np.bool_] = age >= age[order[wanted - 1]]
@@ -102,28 +102,30 @@ def _latest(rows: Sequence[LabelledTicket], units: NDArray[np.int64], share: flo
 
 
 def _whole_groups(
-    rows: Sequence[LabelledTicket], units: NDArray[np.int64], share: float, seed: int
+    rows: Sequence[LabelledTicket], groups: NDArray[np.int64], share: float, seed: int
 ) -> NDArray[np.bool_]:
     """Choose whole groups, in an order that the seed draws, while each brings the share nearer."""
-    names, unit, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     wanted, taken = share * len(rows), 0
     chosen = np.zeros(len(names), dtype=bool)
-    for place in np.random.default_rng(seed).permutation(len(names)):
-        if abs(taken + sizes[place] - wanted) < abs(taken - wanted):
-            chosen[place] = True
-            taken += int(sizes[place])
+    for group in np.random.default_rng(seed).permutation(len(names)):
+        if abs(taken + sizes[group] - wanted) < abs(taken - wanted):
+            chosen[group] = True
+            taken += int(sizes[group])
     if not chosen.any():
         chosen[np.argmin(sizes)] = True
-    return chosen[unit]
+    return chosen[group_of]
 
 
-def _stratified(rows: Sequence[LabelledTicket], units: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+def _stratified(
+    rows: Sequence[LabelledTicket], groups: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
     """Choose clusters at random within each combination of labels, carrying over what does not divide."""
-    estimators: dict[int, list[int]] = {}
-    for row, unit in enumerate(units.tolist()):
-        estimators.setdefault(unit, []).append(row)
+    rows_of: dict[int, list[int]] = {}
+    for row, group in enumerate(groups.tolist()):
+        rows_of.setdefault(group, []).append(row)
     strata: dict[tuple[str, ...], list[list[int]]] = {}
-    for mine in estimators.values():
+    for mine in rows_of.values():
         labels = rows[mine[0]].labels
         strata.setdefault(tuple(labels.get(target, "") for target in ("tier", "category")), []).append(mine)
     rng = np.random.default_rng(seed)
@@ -132,10 +134,10 @@ def _stratified(rows: Sequence[LabelledTicket], units: NDArray[np.int64], share:
     for key in sorted(strata):
         clusters = strata[key]
         pending += share * sum(map(len, clusters))
-        for place in rng.permutation(len(clusters))[:-1] if len(clusters) > 1 else ():
+        for index in rng.permutation(len(clusters))[:-1] if len(clusters) > 1 else ():
             if pending < 0.5:
                 break
-            if len(clusters[place]) <= max(1.0, 2 * pending):
-                chosen[clusters[place]] = True
-                pending -= len(clusters[place])
+            if len(clusters[index]) <= max(1.0, 2 * pending):
+                chosen[clusters[index]] = True
+                pending -= len(clusters[index])
     return chosen

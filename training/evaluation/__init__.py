@@ -1,1 +1,1 @@
-"""Measuring a bundle: predictions on rows it has not seen, metrics, slices and comparison."""
+"""Measuring a bundle on unseen rows: predictions, metrics, slices and comparison; start at `evaluate.evaluate`."""

@@ -41,7 +41,7 @@ def evaluate(
         triager: What to measure; without a bundle only the rules are.
         rows: With the policy's own labels; see `training.data.labels.in_words_of`.
         baselines: Fitted baselines of each target; the rules alone are always measured beside them.
-        progress: Told of tickets decided.
+        progress: Called with the number of tickets decided.
 
     Returns:
         Plain numbers ready for JSON: ``rows``, ``targets``, ``route``, ``abstained``, ``sources``, ``reasons``.
@@ -117,9 +117,9 @@ def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, S
 def _guesses(
     found: TargetPredictions, answers: Predictions, rules: Predictions, fitted: Mapping[str, Guesser]
 ) -> dict[str, Sequence[str]]:
-    tickets = [answers.rows[place].ticket for place in found.rows]
+    tickets = [answers.rows[row].ticket for row in found.rows]
     guesses: dict[str, Sequence[str]] = {name: list(guess(tickets)) for name, guess in fitted.items()}
-    guesses["rules only"] = [rules.decisions[place].targets[found.target].label or "" for place in found.rows]
+    guesses["rules only"] = [rules.decisions[row].targets[found.target].label or "" for row in found.rows]
     return guesses
 
 
@@ -132,16 +132,16 @@ def _abstained(answers: Predictions, rules: Predictions, triager: Triager) -> di
     held = np.zeros(total, dtype=bool)
     right = {name: np.ones(total, dtype=bool) for name in ("rule", "model", "default")}
     for target, found in answers.targets.items():
-        sources = np.array([answers.decisions[place].targets[target].source for place in found.rows], dtype=object)
+        sources = np.array([answers.decisions[row].targets[target].source for row in found.rows], dtype=object)
         undecided = ~found.kept & (sources != Source.BYPASS_RULE)
-        places = found.rows[undecided]
-        held[places] = True
-        by_rules = np.array([rules.decisions[place].targets[target].label for place in places], dtype=object)
+        open_rows = found.rows[undecided]
+        held[open_rows] = True
+        by_rules = np.array([rules.decisions[row].targets[target].label for row in open_rows], dtype=object)
         default = triager.rules.catch_all.names(target)
         folded = triager.policy.fold(target, default) if default else None
-        right["rule"][places] &= np.asarray(by_rules == found.true[undecided], dtype=bool)
-        right["model"][places] &= found.correct[undecided]
-        right["default"][places] &= np.asarray(found.true[undecided] == folded, dtype=bool)
+        right["rule"][open_rows] &= np.asarray(by_rules == found.true[undecided], dtype=bool)
+        right["model"][open_rows] &= found.correct[undecided]
+        right["default"][open_rows] &= np.asarray(found.true[undecided] == folded, dtype=bool)
     return {"rows": int(held.sum()), **{f"{name}_accuracy": _share(values[held]) for name, values in right.items()}}
 
 

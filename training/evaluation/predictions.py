@@ -68,7 +68,7 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
     Args:
         triager: With a bundle, or by rules alone.
         rows: Labelled tickets.
-        progress: Told of tickets decided.
+        progress: Called with the number of tickets decided.
     """
     tickets = [row.ticket for row in rows]
     batches = [tickets[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
@@ -85,13 +85,13 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
 def _of_target(
     target: str, triager: Triager, rows: Sequence[LabelledTicket], decisions: Sequence[Decision]
 ) -> TargetPredictions | None:
-    labelled = np.array([place for place, row in enumerate(rows) if target in row.labels], dtype=np.int64)
+    labelled = np.array([index for index, row in enumerate(rows) if target in row.labels], dtype=np.int64)
     if target not in triager.policy.targets or not len(labelled):
         return None
-    verdicts = [decisions[place].targets[target] for place in labelled]
+    verdicts = [decisions[row].targets[target] for row in labelled]
     if triager.bundle is not None and not any(verdict.alternatives for verdict in verdicts):
         return None
-    true = [triager.policy.fold(target, rows[place].labels[target]) for place in labelled]
+    true = [triager.policy.fold(target, rows[row].labels[target]) for row in labelled]
     labels = tuple(sorted({score.label for verdict in verdicts for score in verdict.alternatives}))
     return TargetPredictions(
         target=target,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle.manifest import audit, read_manifest
 from triage.errors import BundleMismatch
 from triage.prediction import TARGETS
 
@@ -117,6 +120,22 @@ class Record:
             raise BundleMismatch(f"{FILE} cannot be read: {error}; train the bundle again with this version") from error
 
 
+def read_record(directory: Path) -> Record:
+    """Read the evaluation that a bundle carries, after an audit of the bundle.
+
+    Raises:
+        BundleError: If the bundle is absent or altered, or carries no evaluation.
+    """
+    files = audit(directory, read_manifest(directory))
+    if FILE not in files:
+        raise BundleMismatch(f"bundle {directory.name!r} carries no {FILE}: train it again with this version")
+    try:
+        document = json.loads(files[FILE])
+    except ValueError as error:
+        raise BundleMismatch(f"{FILE} of bundle {directory.name!r} is not JSON; train it again") from error
+    return Record.from_document(document)
+
+
 def _in_order(by_target: Mapping[str, Any]) -> dict[str, Any]:
     return {target: by_target[target] for target in TARGETS if target in by_target}
 
@@ -136,7 +155,7 @@ def short(digest: str) -> str:
 
 def _packed(outcome: Outcome) -> dict[str, Any]:
     names = sorted({*outcome.true.tolist(), *outcome.top.tolist(), *outcome.named.tolist(), *outcome.labels})
-    number = {name: place for place, name in enumerate(names)}
+    number = {name: index for index, name in enumerate(names)}
     return {
         "names": names,
         "labels": [number[label] for label in outcome.labels],
@@ -152,11 +171,11 @@ def _unpacked(target: str, packed: Mapping[str, Any]) -> Outcome:
     return Outcome(
         target=target,
         rows=np.array(packed["rows"], dtype=np.int64),
-        true=strings(names[place] for place in packed["true"]),
-        top=strings(names[place] for place in packed["top"]),
+        true=strings(names[index] for index in packed["true"]),
+        top=strings(names[index] for index in packed["top"]),
         confidence=np.array(packed["confidence"], dtype=np.float64),
         kept=np.array(packed["kept"], dtype=bool),
-        named=strings(names[place] for place in packed["named"]),
+        named=strings(names[index] for index in packed["named"]),
         automatic=np.array(packed["automatic"], dtype=bool),
-        labels=tuple(names[place] for place in packed["labels"]),
+        labels=tuple(names[index] for index in packed["labels"]),
     )

@@ -43,7 +43,7 @@ def replay(
         rules: The rule book; its catch-all speaks where no other fallback rule does.
         policy: Folds tiers.
         rows: With the policy's own labels.
-        progress: Told of tickets done.
+        progress: Called with the number of tickets done.
 
     Returns:
         For each rule, in order: ``name``, ``kind`` and per target that it names ``label``, ``matched``, ``spoke``,
@@ -64,15 +64,15 @@ def replay(
 def _count(
     tallies: dict[tuple[str, str], Tally], matching: Sequence[Rule], target: str, policy: Policy, true: str
 ) -> None:
-    rule_labels = set()
+    spoken = set()
     for rule in matching:
         named = rule.names(target)
         if named is None:
             continue
         tally = tallies[rule.name, target]
         tally.matched += 1
-        if rule.kind not in rule_labels:
-            rule_labels.add(rule.kind)
+        if rule.kind not in spoken:
+            spoken.add(rule.kind)
             tally.spoke += 1
             tally.right += policy.fold(target, named) == true
 

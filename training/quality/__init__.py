@@ -1,1 +1,1 @@
-"""The data doctor: faults, leaks and doubtful labels in a data set."""
+"""Data validation: faults, leaks and doubtful labels in a data set; start at `checks.diagnose`."""

@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with a history of tickets, and what to mend first."""
+"""Data validation: what is wrong with a history of tickets, and what to mend first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.language import detect_languages
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import near_duplicates
 from training.data.labels import MIN_ROWS, learnable
@@ -76,7 +77,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
     Args:
         dataset: What was read, bad rows skipped.
         seed: Of samples and cross-validation.
-        log: Told what is examined next.
+        log: Called with the name of what is examined next.
     """
     log("near-duplicates")
     clusters = near_duplicates([row.ticket.text for row in dataset.rows])
@@ -160,19 +161,19 @@ def _balance(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
-    estimators: dict[int, list[LabelledTicket]] = {}
+    clustered: dict[int, list[LabelledTicket]] = {}
     for row, cluster in zip(dataset.rows, clusters.tolist(), strict=True):
-        estimators.setdefault(cluster, []).append(row)
-    extra = len(dataset.rows) - len(estimators)
+        clustered.setdefault(cluster, []).append(row)
+    extra = len(dataset.rows) - len(clustered)
     if extra:
-        largest = max(estimators.values(), key=len)
+        largest = max(clustered.values(), key=len)
         what = (
             f"{extra} rows nearly repeat another; the largest group has {len(largest)}, the first at {largest[0].place}"
         )
         do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
         yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, extra)
     for target in dataset.targets:
-        torn = [rows for rows in estimators.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
+        torn = [rows for rows in clustered.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
         count = sum(map(len, torn))
         if count:
             severity = SERIOUS if count > _CONFLICTING * len(dataset.rows) else NOTICE
@@ -205,10 +206,8 @@ def _leakage(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
-    from models.language import detect_languages
-
-    places = np.random.default_rng(seed).permutation(len(dataset.rows))[:_LANGUAGE_SAMPLE]
-    sample = [dataset.rows[place].ticket for place in places]
+    chosen = np.random.default_rng(seed).permutation(len(dataset.rows))[:_LANGUAGE_SAMPLE]
+    sample = [dataset.rows[row].ticket for row in chosen]
     detected = detect_languages([ticket.text for ticket in sample])
     counts = Counter(ticket.language or found or "unclear" for ticket, found in zip(sample, detected, strict=True))
     shares = ", ".join(f"{language} {count / len(sample):.0%}" for language, count in counts.most_common(6))

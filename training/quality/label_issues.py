@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from cleanlab.filter import find_label_issues as rank_label_issues
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import SGDClassifier
 
 from training.data.dataset import LabelledTicket
 from training.data.folds import make_folds
@@ -57,10 +60,12 @@ def find_label_issues(
     labels, _ = learnable(rows, target)
     if not labels:
         return None
-    place = {label: number for number, label in enumerate(labels)}
-    usable = np.array([number for number, row in enumerate(rows) if row.labels.get(target) in place and row.weight > 0])
+    label_id = {label: number for number, label in enumerate(labels)}
+    usable = np.array(
+        [number for number, row in enumerate(rows) if row.labels.get(target) in label_id and row.weight > 0]
+    )
     chosen = np.sort(np.random.default_rng(seed).permutation(usable)[:MOST_ROWS])
-    given = np.array([place[rows[number].labels[target]] for number in chosen], dtype=np.int64)
+    given = np.array([label_id[rows[number].labels[target]] for number in chosen], dtype=np.int64)
     present = np.unique(given, return_counts=True)
     if len(present[0]) < len(labels) or present[1].min() < _FOLDS:  # the sample lost a class: keep to those that it has
         kept = present[0][present[1] >= _FOLDS]
@@ -75,9 +80,7 @@ def find_label_issues(
         )
     except ValueError:  # the vectoriser found no word that two tickets share: numbers in the column of the text
         return None
-    from cleanlab.filter import find_label_issues
-
-    ranked = find_label_issues(
+    ranked = rank_label_issues(
         given, probabilities, return_indices_ranked_by="self_confidence", filter_by="both", n_jobs=1
     )
     top_k = np.argmax(probabilities, axis=1)
@@ -91,13 +94,10 @@ def find_label_issues(
 
 
 def _cross_validated(
-    texts: Sequence[str], given: NDArray[np.int64], units: NDArray[np.int64], classes: int, seed: int
+    texts: Sequence[str], given: NDArray[np.int64], groups: NDArray[np.int64], classes: int, seed: int
 ) -> NDArray[np.float64]:
     """Return probabilities of shape [n, classes], each row's by a model that has not seen its cluster."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import SGDClassifier
-
-    folds = make_folds(units, given, _FOLDS, seed)
+    folds = make_folds(groups, given, _FOLDS, seed)
     vectoriser = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=_MOST_TERMS, ngram_range=(1, 2))
     matrix = vectoriser.fit_transform(texts) if len(texts) > 20 else TfidfVectorizer().fit_transform(texts)
     probabilities = np.full((len(texts), classes), 1e-6)

@@ -54,13 +54,13 @@ def _written_labels(rows: Sequence[LabelledTicket], target: str) -> Iterator[Lea
         if len(own) < _LEAST_ROWS or len(by_label) < 2:
             continue
         pattern = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", re.IGNORECASE)
-        told = [row for row in own if pattern.search(row.ticket.text)]
-        if len(told) < _TELLING * len(own):
+        giving_away = [row for row in own if pattern.search(row.ticket.text)]
+        if len(giving_away) < _TELLING * len(own):
             continue
         elsewhere = sum(1 for row in rows if row.labels.get(target, label) != label and pattern.search(row.ticket.text))
-        if len(told) >= _DECISIVE * (len(told) + elsewhere):
-            what = f"the {target} {label!r} is written in {len(told)} of its {len(own)} tickets and hardly elsewhere"
-            yield what, "cut it out of the text: a new ticket will not say its own label", told
+        if len(giving_away) >= _DECISIVE * (len(giving_away) + elsewhere):
+            what = f"the {target} {label!r} stands in {len(giving_away)} of its {len(own)} tickets and hardly elsewhere"
+            yield what, "cut it out of the text: a new ticket will not say its own label", giving_away
 
 
 def _deciding_fields(rows: Sequence[LabelledTicket], target: str) -> Iterator[Leak]:

@@ -1,1 +1,1 @@
-"""MLflow: tracking runs, registering bundles, promoting and pulling them; its only importer."""
+"""MLflow, and nowhere else: tracking, registering, promoting and pulling bundles; start at `tracker.Tracker`."""

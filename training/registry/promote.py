@@ -1,4 +1,4 @@
-"""Which version serves: a challenger against the champion, promotion, the way back, and the courier to the shelf."""
+"""Which version serves: a challenger against the champion, promotion, rollback, and pulling to the local store."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from training.data.dataset import LabelledTicket
 from training.evaluation.compare import Comparison, compare
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
-from training.evaluation.record import Record
-from training.registry.publish import publish, read_record
+from training.evaluation.record import Record, read_record
+from training.registry.publish import publish
 from training.registry.tracker import Tracker, Version
 from training.stages import STARTED, stage_of
 from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
@@ -88,7 +88,7 @@ def promote(
         force: Promote whatever the comparison says; it is made all the same.
         margin: Loss of accuracy that counts as none.
         rows: Tickets to compare on, labelled; neither version may have learned from them.
-        log: Told of each step.
+        log: Called with each step in words.
 
     Raises:
         BundleError: If a bundle cannot be used.
@@ -104,12 +104,12 @@ def promote(
     if promoted:
         tracker.point(local_store.name, alias, challenger.version)
         if [at.version for at in local_store.history(alias)[-1:]] != [challenger.version]:
-            local_store.point(alias, challenger.version, digest_of(path))
+            local_store.point(alias, challenger.version, bundle_digest(path))
     return Promotion(challenger.version, before, comparison, promoted)
 
 
 def _present(tracker: Tracker, local_store: LocalModelStore, alias: str) -> str | None:
-    """Return the version of an alias, by the registry or else the shelf, and make sure that it is on the shelf."""
+    """Return the version of an alias, by the registry or else the local store, once it is in that store."""
     for version in tracker.versions(local_store.name):
         if alias in version.aliases:
             fetch_to_store(tracker, local_store, version)
@@ -167,7 +167,7 @@ def _latency_ms(triager: Triager) -> float:
 
 
 def rollback(local_store: LocalModelStore, alias: str) -> tuple[str, str]:
-    """Let an alias point to what it pointed to before, on the shelf; return the versions left and gone back to.
+    """Let an alias point to what it pointed to before, in the local store; return the versions left and gone back to.
 
     Raises:
         InvalidRequest: If there is nothing to go back to.
@@ -178,13 +178,13 @@ def rollback(local_store: LocalModelStore, alias: str) -> tuple[str, str]:
 
 
 def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:
-    """Bring the version that an alias points to from the registry to the shelf, checked, and point the alias there.
+    """Fetch the version that an alias points to from the registry to the local store, and point the alias there.
 
     Returns:
         The version, and whether anything changed.
 
     Raises:
-        BundleError: If the bundle is not what was registered; the shelf stays as it was.
+        BundleError: If the bundle is not what was registered; the local store stays as it was.
     """
     local_store = LocalModelStore.of(name)
     wanted = tracker.aliased(name, alias)
@@ -192,31 +192,31 @@ def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:
     path = fetch_to_store(tracker, local_store, wanted)
     if present is not None and present.version == wanted.version:
         return wanted.version, False
-    local_store.point(alias, wanted.version, digest_of(path))
+    local_store.point(alias, wanted.version, bundle_digest(path))
     return wanted.version, True
 
 
 def fetch_to_store(tracker: Tracker, local_store: LocalModelStore, version: Version) -> Path:
-    """Put a registered version on the shelf, unless it is there; what is put there was audited and loaded first.
+    """Put a registered version into the local store, unless it is there; it is audited and loaded first.
 
     Raises:
         BundleError: If it cannot be used or is not what was registered.
     """
-    place = local_store.path(version.version)
-    if place.is_dir():
-        if version.digest and digest_of(place) != version.digest:
+    path = local_store.path(version.version)
+    if path.is_dir():
+        if version.digest and bundle_digest(path) != version.digest:
             raise BundleTampered(
-                f"version {version.version} on the shelf {str(place)!r} is not the one of the registry: "
-                f"{digest_of(place)[:12]}, not {version.digest[:12]}; move that folder away and try again"
+                f"version {version.version} in the local store {str(path)!r} is not the one of the registry: "
+                f"{bundle_digest(path)[:12]}, not {version.digest[:12]}; move that folder away and try again"
             )
-        audit(place, read_manifest(place))
-        return place
+        audit(path, read_manifest(path))
+        return path
     with tracker.fetched(version) as folder:
         load_bundle(folder, expected_digest=version.digest or None)
         return local_store.add(folder, version.version)
 
 
-def digest_of(directory: Path) -> str:
+def bundle_digest(directory: Path) -> str:
     """Return the digest of a bundle folder, as its manifest states it."""
     return str(read_manifest(directory)["digest"])
 

@@ -8,30 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.bundle.manifest import audit, read_manifest
+from models.bundle.manifest import read_manifest
 from models.home import DEFAULT_MODEL
-from training.evaluation.record import FILE, Record
+from training.evaluation.record import Record, read_record
 from training.registry.tracker import Run, Tracker
 from training.reports import plots
 from training.reports.model_card import model_card
 from training.reports.report import report
-from triage.errors import BundleMismatch
-
-
-def read_record(directory: Path) -> Record:
-    """Read the evaluation that a bundle carries, after an audit of the bundle.
-
-    Raises:
-        BundleError: If the bundle is absent or altered, or carries no evaluation.
-    """
-    files = audit(directory, read_manifest(directory))
-    if FILE not in files:
-        raise BundleMismatch(f"bundle {directory.name!r} carries no {FILE}: train it again with this version")
-    try:
-        document = json.loads(files[FILE])
-    except ValueError as error:
-        raise BundleMismatch(f"{FILE} of bundle {directory.name!r} is not JSON; train it again") from error
-    return Record.from_document(document)
 
 
 def publish(tracker: Tracker, directory: Path, name: str = DEFAULT_MODEL) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""What a person reads: the HTML report, plots, the model card and decisions in words."""
+"""What a person reads: the HTML report, plots, the model card, decisions in words; start at `report.report`."""

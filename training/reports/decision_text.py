@@ -6,6 +6,7 @@ from typing import Any
 
 from models.terminal import table
 from triage.decision import Decision, TargetDecision
+from triage.prediction import Neighbour
 from triage.wording import phrase_of
 
 COLUMNS = (
@@ -97,7 +98,8 @@ def as_text(decision: Decision) -> str:
         lines[0] += f"   → {decision.resolver_group}"
     lines.append("")
     rows = [
-        [target, v.label, v.automation, _confidence(v), _said(v), _others(v)] for target, v in decision.targets.items()
+        [target, v.label, v.automation, _confidence(v), _reason(v), _others(v)]
+        for target, v in decision.targets.items()
     ]
     lines.append(
         table(["", "label", "", "sure", "because", "or else"], [[str(c) if c else "–" for c in r] for r in rows])
@@ -123,7 +125,7 @@ def _confidence(verdict: TargetDecision) -> str:
     return "–" if verdict.confidence is None else f"{100 * verdict.confidence:.0f}%"
 
 
-def _said(verdict: TargetDecision) -> str:
+def _reason(verdict: TargetDecision) -> str:
     if verdict.rule and str(verdict.reason) != "rule":
         return f"{phrase_of(verdict.reason)}; rule {verdict.rule!r} suggests"
     return f"rule {verdict.rule!r}" if verdict.rule else phrase_of(verdict.reason)
@@ -134,7 +136,7 @@ def _others(verdict: TargetDecision) -> str:
     return ", ".join(f"{score.label} {100 * score.probability:.0f}%" for score in others)
 
 
-def _neighbour(neighbour: Any) -> str:
+def _neighbour(neighbour: Neighbour) -> str:
     labels = "/".join(neighbour.labels.values())
     name = neighbour.title or neighbour.ticket_id or "a past ticket"
     return f"{name} ({labels}, {neighbour.similarity:.2f})"

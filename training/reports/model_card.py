@@ -98,21 +98,21 @@ def _promise(stage: Stage, settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
-    told = manifest.get("adaptation")
-    if not told:
+    tried = manifest.get("adaptation")
+    if not tried:
         return
-    if "log_loss" not in told:
+    if "log_loss" not in tried:
         yield "- adapting the encoder to the desk's labels was asked for and could not be tried"
         return
     rates = ", ".join(
         f"{target} accuracy {each['plain']:.3f} without and {each['adapted']:.3f} with it"
-        for target, each in told["accuracy"].items()
+        for target, each in tried["accuracy"].items()
     )
-    done = f"{told['steps']} steps of {told['batch']} tickets out of {told['tickets']}"
-    losses = f"{told['log_loss']['plain']:.4f} without and {told['log_loss']['adapted']:.4f} with it"
-    yield f"- the encoder {'is' if told['kept'] else 'is not'} adapted to the desk's own labels ({done} were tried):"
-    yield f"  on {told['rows']} tickets kept back from them log loss {losses}, {rates}"
-    if told["kept"]:
+    done = f"{tried['steps']} steps of {tried['batch']} tickets out of {tried['tickets']}"
+    losses = f"{tried['log_loss']['plain']:.4f} without and {tried['log_loss']['adapted']:.4f} with it"
+    yield f"- the encoder {'is' if tried['kept'] else 'is not'} adapted to the desk's own labels ({done} were tried):"
+    yield f"  on {tried['rows']} tickets kept back from them log loss {losses}, {rates}"
+    if tried["kept"]:
         yield "- combination, calibration and gate were fitted on tickets that the encoder had not been adapted to"
 
 
@@ -143,11 +143,11 @@ def _shift(target: str, shift: Mapping[str, Any]) -> Iterator[str]:
         ("as they came", "as_it_came"),
         ("weighted to the shares that the policy expects", "as_expected"),
     ):
-        said = (
+        figures_of = (
             f"{name} correction accuracy {figures['accuracy']:.3f}, ECE {figures['ece']:.3f}"
             for name, figures in shift[key].items()
         )
-        yield f"{target}, tickets {tickets}: {'; '.join(said)}."
+        yield f"{target}, tickets {tickets}: {'; '.join(figures_of)}."
 
 
 def _weaknesses(record: Record) -> Iterator[str]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix as count_confusion
 
@@ -44,7 +49,7 @@ def confusion_matrix(outcome: Outcome) -> str:
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     side = max(3.6, 0.42 * len(labels) + 1.8)
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         axes.imshow(shares, cmap=_blues(), vmin=0, vmax=1, aspect="equal")
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(
@@ -66,7 +71,7 @@ def reliability(outcome: Outcome) -> str:
     """Draw the share of right answers against the confidence stated, with the number of tickets in each bin."""
     bins = metrics.calibration_bins(outcome.correct, outcome.confidence)
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color="#9aa7b4", linewidth=1, linestyle=(0, (4, 3)))
         most = max((row["rows"] for row in bins), default=1)
         sizes = [18 + 260 * row["rows"] / most for row in bins]
@@ -89,7 +94,7 @@ def risk_coverage(outcome: Outcome, target_risk: float | None = None) -> str:
     kept = float(np.mean(outcome.kept)) if len(outcome.kept) else 0.0
     risk = metrics.selective_risk(outcome.correct, outcome.kept)
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         axes.plot(shares, risks, color=_LINE, linewidth=1.6)
         if target_risk is not None:
             axes.axhline(target_risk, color=_WARN, linewidth=1, linestyle=(0, (4, 3)))
@@ -110,7 +115,7 @@ def right_wrong_none(table: Sequence[dict[str, Any]]) -> str:
     names = [f"{row['threshold']:g}" for row in table]
     total = [max(1, row["right"] + row["wrong"] + row["none"]) for row in table]
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         base = np.zeros(len(table))
         for key, colour in (("right", "#3f7f5f"), ("wrong", _WARN), ("none", "#d6dbe1")):
             share = np.array([row[key] / whole for row, whole in zip(table, total, strict=True)])
@@ -127,7 +132,7 @@ def curve(
 ) -> str:
     """Draw a curve through points, with horizontal lines to compare it with."""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         axes.plot([x for x, _ in points], [y for _, y in points], color=_LINE, marker="o", linewidth=1.5, markersize=4)
         for name, value in others:
             axes.axhline(value, color="#9aa7b4", linewidth=1, linestyle=(0, (4, 3)))
@@ -153,18 +158,12 @@ def _few(outcome: Outcome) -> tuple[NDArray[np.object_], NDArray[np.object_], li
     return folded(outcome.true), folded(outcome.top), [*shown, other]
 
 
-def _blues() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
+def _blues() -> Colormap:
     return LinearSegmentedColormap.from_list("triage", ["#ffffff", _SOFT, "#7fa8d1", _LINE, "#123e6b"])
 
 
-def _svg(draw: Any, size: tuple[float, float]) -> str:
+def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     """Draw on fresh axes and return the SVG element, without the XML header and the date."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)

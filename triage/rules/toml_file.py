@@ -75,41 +75,41 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
     return RuleBook(tuple(rules))
 
 
-def _rule(table: Mapping[str, Any], place: str) -> Rule:
+def _rule(table: Mapping[str, Any], where: str) -> Rule:
     name = table.get("name")
     if not isinstance(name, str) or not name:
-        raise InvalidRules(f'{place}: rule without a name; add name = "…"')
+        raise InvalidRules(f'{where}: rule without a name; add name = "…"')
     unknown = set(table) - _KEYS
     if unknown:
         raise InvalidRules(
-            f"{place}: rule {name!r} has unknown keys {', '.join(sorted(unknown))}; "
+            f"{where}: rule {name!r} has unknown keys {', '.join(sorted(unknown))}; "
             f"known are {', '.join(sorted(_KEYS))}"
         )
     if table.get("kind") not in tuple(RuleKind):
-        raise InvalidRules(f'{place}: rule {name!r} has kind {table.get("kind")!r}; write "bypass" or "fallback"')
+        raise InvalidRules(f'{where}: rule {name!r} has kind {table.get("kind")!r}; write "bypass" or "fallback"')
     if table.get("within", "text") not in ("text", "subject", "body"):
-        raise InvalidRules(f"{place}: rule {name!r} looks within {table['within']!r}; write text, subject or body")
+        raise InvalidRules(f"{where}: rule {name!r} looks within {table['within']!r}; write text, subject or body")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     values["kind"] = RuleKind(values["kind"])
     values["attributes"] = {
         key: tuple(v if isinstance(v, list) else [v]) for key, v in table.get("attributes", {}).items()
     }
     for key in ("any", "all", "none"):
-        for pattern in _strings(values.get(key, ()), place, name, key):
+        for pattern in _strings(values.get(key, ()), where, name, key):
             try:
                 compile_pattern(pattern)
             except re2.error as error:
                 reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
                 raise InvalidRules(
-                    f"{place}: rule {name!r} has a pattern that does not compile: {pattern!r}, {reason}; "
+                    f"{where}: rule {name!r} has a pattern that does not compile: {pattern!r}, {reason}; "
                     "see the re2 syntax"
                 ) from error
     return Rule(**values)
 
 
-def _strings(value: object, place: str, name: str, key: str) -> tuple[str, ...]:
+def _strings(value: object, where: str, name: str, key: str) -> tuple[str, ...]:
     if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
-        raise InvalidRules(f'{place}: rule {name!r} needs a list of text for {key}; write {key} = ["…"]')
+        raise InvalidRules(f'{where}: rule {name!r} needs a list of text for {key}; write {key} = ["…"]')
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a cell of a data file says: text, a date, a truth value, or why it cannot be one."""
+"""Parses the values of a data file: text, dates, truth values, languages; or says why one cannot be parsed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _TRUE, _FALSE = frozenset(("true", "1", "yes", "y", "t")), frozenset(("false", "
 _DATE_FORMATS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
 
 
-class BadCell(Exception):
-    """A cell that cannot be what its role asks."""
+class InvalidValue(Exception):
+    """A value that cannot be what its role asks."""
 
 
 def parse_text(value: Any, role: str) -> str | None:
     """Turn a cell into text; None where nothing is in it.
 
     Raises:
-        BadCell: If it is a list, an object or bytes, or holds a NUL or a lone surrogate.
+        InvalidValue: If it is a list, an object or bytes, or holds a NUL or a lone surrogate.
     """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
@@ -28,7 +28,7 @@ def parse_text(value: Any, role: str) -> str | None:
     if isinstance(value, bool):
         value = str(value).lower()
     if isinstance(value, (list, dict, bytes)):
-        raise BadCell(f"{role} is a {type(value).__name__}, not text")
+        raise InvalidValue(f"{role} is a {type(value).__name__}, not text")
     text = str(value)
     _check_unicode(text, role)
     return None if text in ("nan", "NaN") else text
@@ -36,11 +36,11 @@ def parse_text(value: Any, role: str) -> str | None:
 
 def _check_unicode(text: str, role: str) -> None:
     if "\x00" in text:
-        raise BadCell(f"{role} holds a NUL character")
+        raise InvalidValue(f"{role} holds a NUL character")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadCell(
+        raise InvalidValue(
             f"{role} holds a byte that is not UTF-8, or a lone surrogate, at character {error.start}"
         ) from error
 
@@ -53,37 +53,37 @@ def stated(text: str | None) -> str | None:
 
 def parse_language(text: str | None) -> str | None:
     """Return the ISO 639-1 code of a stated language, such as ``en`` for ``EN-us``; None where none is stated."""
-    said = stated(text)
-    return said.casefold().replace("_", "-").split("-")[0] if said else None
+    language = stated(text)
+    return language.casefold().replace("_", "-").split("-")[0] if language else None
 
 
 def parse_bool(text: str | None) -> bool:
-    """Read true or false; nothing said means false.
+    """Read true or false; an empty value means false.
 
     Raises:
-        BadCell: If it is neither.
+        InvalidValue: If it is neither.
     """
-    said = (stated(text) or "").casefold()
-    if said and said not in _TRUE | _FALSE:
-        raise BadCell(
+    value = (stated(text) or "").casefold()
+    if value and value not in _TRUE | _FALSE:
+        raise InvalidValue(
             "sensitive is neither true nor false; write one of them, or switch the role off with --map sensitive="
         )
-    return said in _TRUE
+    return value in _TRUE
 
 
 def parse_datetime(value: Any) -> datetime | None:
-    """Read a date and time; one without a zone is taken as UTC, nothing said is None.
+    """Read a date and time; one without a zone is taken as UTC, an empty value is None.
 
     Raises:
-        BadCell: If it is no date.
+        InvalidValue: If it is no date.
     """
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):
-        said = stated(parse_text(value, "opened_at"))
-        if said is None:
+        text = stated(parse_text(value, "opened_at"))
+        if text is None:
             return None
-        value = _parsed(said)
+        value = _parsed(text)
     moment: datetime = value
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
@@ -100,7 +100,7 @@ def _parsed(text: str) -> datetime:
             return datetime.strptime(text, form)
         except ValueError:
             continue
-    raise BadCell(
+    raise InvalidValue(
         "opened_at is not a date: write ISO 8601 such as 2025-03-31T08:15:00Z, "
         "or switch the role off with --map opened_at="
     )
