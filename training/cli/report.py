@@ -20,8 +20,7 @@ from training.diagnostics.ablation import ablation_of
 from training.diagnostics.extras import Extras
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
-from training.evaluation.record import Record
-from training.evaluation.record import read_record
+from training.evaluation.record import Record, read_record
 from training.reports import report as pages
 from training.reports.atomic_write import check_page, write_page
 from training.reports.model_card import model_card
