@@ -48,7 +48,7 @@ def test_page_card_and_print_show_both(triage: Triage, shifted: Path, tickets: P
     assert triage("report", shifted, "--out", tmp_path / "page.html").status == 0
     assert "With and without the correction" in (tmp_path / "page.html").read_text()
     assert "weighted to the shares that the policy expects" in (tmp_path / "page.md").read_text()
-    assert "beliefs corrected for the shares" in triage("evaluate", shifted, tickets).out
+    assert "probabilities corrected for the shares" in triage("evaluate", shifted, tickets).out
 
 
 def test_a_policy_without_shares_shows_none(triage: Triage, bundle: Path, tickets: Path) -> None:
