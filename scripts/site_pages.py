@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from pydantic_settings import BaseSettings
 
@@ -149,6 +150,8 @@ def sections_of(*verbs: str) -> Iterator[str]:
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         main([*verbs, "--help"])
     text = printed.getvalue().strip()
+    if not text:
+        raise PluginError(f"triage {' '.join(verbs)} --help prints nothing: is the installation older than its verbs?")
     yield f"{'#' * min(len(verbs) + 1, 4)} `triage {' '.join(verbs)}`"
     yield f"```text\n{text}\n```"
     below = re.search(r"^verbs \(.*\n((?:  .*\n)+)", text + "\n", re.MULTILINE)
