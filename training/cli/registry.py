@@ -92,16 +92,14 @@ def promote(options: PromoteOptions) -> int:
     """
     name, wanted = _name_and_version(options)
     tracker = Tracker()
-    result = promotion.promote(
-        tracker,
-        LocalModelStore.of(name),
+    challenge = promotion.Challenge(
         promotion.challenger_of(tracker, name, promotion.as_wanted(wanted)),
         options.alias,
-        force=options.force,
-        margin=options.margin,
         rows=_read_rows(options),
-        log=log_step,
+        margin=options.margin,
+        force=options.force,
     )
+    result = promotion.promote(tracker, LocalModelStore.of(name), challenge, log_step)
     if options.json:
         print_json(
             {

@@ -90,7 +90,7 @@ def fetch(name: str, out: Path, *, url: str | None = None) -> Fetched:
         raise InvalidDataset(f"{name} has no rows; name a mirror of {chosen.base}")
     write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    return Fetched(out, len(rows), chosen.licence, chosen.cite, digests)
+    return Fetched(out, len(rows), licence=chosen.licence, cite=chosen.cite, digests=digests)
 
 
 def _download(address: str, part: Part) -> bytes:
@@ -152,30 +152,30 @@ def _csv_in(content: bytes) -> bytes:
 SETS = {
     "clinc150": PublicSet(
         "clinc150",
-        f"{_RAW}/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de",
-        (Part("data/data_full.json", "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0"),),
-        "CC BY 3.0",
-        "Larson et al., An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction, EMNLP 2019",
-        _clinc150,
+        base=f"{_RAW}/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de",
+        parts=(Part("data/data_full.json", "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0"),),
+        licence="CC BY 3.0",
+        cite="Larson et al., An Evaluation Dataset for Intent Classification and Out-of-Scope Prediction, EMNLP 2019",
+        convert=_clinc150,
     ),
     "banking77": PublicSet(
         "banking77",
-        f"{_RAW}/PolyAI-LDN/task-specific-datasets/57ec275d8078af65b7731c2a98be812d844a6d6b",
-        (
+        base=f"{_RAW}/PolyAI-LDN/task-specific-datasets/57ec275d8078af65b7731c2a98be812d844a6d6b",
+        parts=(
             Part("banking_data/train.csv", "b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b"),
             Part("banking_data/test.csv", "d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d"),
         ),
-        "CC BY 4.0",
-        "Casanueva et al., Efficient Intent Detection with Dual Sentence Encoders, NLP4ConvAI 2020",
-        _banking77,
+        licence="CC BY 4.0",
+        cite="Casanueva et al., Efficient Intent Detection with Dual Sentence Encoders, NLP4ConvAI 2020",
+        convert=_banking77,
     ),
     "endava": PublicSet(
         "endava",
-        f"{_RAW}/Lunalykaya/IT-Service-Ticket-Classification/8603bdc49c1b56ec881e4bb954a2d0905a749e2f",
-        (Part("data/all_tickets_processed_improved_v3.csv.zip", None), Part("data/test_data.csv", None)),
-        "CC0 1.0 as stated",
-        "IT Service Ticket Classification, eight topics, anonymised mails of an IT company",
-        _endava,
+        base=f"{_RAW}/Lunalykaya/IT-Service-Ticket-Classification/8603bdc49c1b56ec881e4bb954a2d0905a749e2f",
+        parts=(Part("data/all_tickets_processed_improved_v3.csv.zip", None), Part("data/test_data.csv", None)),
+        licence="CC0 1.0 as stated",
+        cite="IT Service Ticket Classification, eight topics, anonymised mails of an IT company",
+        convert=_endava,
     ),
 }
 """The data sets that can be fetched."""

@@ -113,7 +113,9 @@ def compare(
                 f"{target}: only {len(ours.true)} tickets were set aside for both, {LEAST_COMMON} are needed"
             )
             continue
-        checks += _checks(target, ours, margin, challenger.ordered_tiers if target == "tier" else (), seed)
+        checks += _checks(
+            target, ours, margin=margin, order=challenger.ordered_tiers if target == "tier" else (), seed=seed
+        )
     if latencies_ms is not None:
         checks.append(_latency(*latencies_ms))
     return Comparison(common, tuple(checks), tuple(obstacles))
@@ -150,7 +152,11 @@ def _checks(target: str, pair: _Pair, margin: float, order: tuple[str, ...], see
     low, high = metrics.bootstrap_interval(right[1] - right[0], draws=_DRAWS, seed=seed)
     before, after = float(np.mean(right[0])), float(np.mean(right[1]))
     rule = f"lower end above {-margin:g}"
-    checks = [Check(f"{target} accuracy", before, after, low, high, low > -margin, rule)]
+    checks = [
+        Check(
+            f"{target} accuracy", champion=before, challenger=after, low=low, high=high, passed=low > -margin, rule=rule
+        )
+    ]
     checks += _by_class(target, pair, right, seed)
     if len(order) > 2:
         checks.append(_severe(pair, order, seed))
@@ -169,7 +175,17 @@ def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: 
         low, high = metrics.bootstrap_interval(difference, draws=_DRAWS, seed=seed)
         before, after = float(np.mean(right[0][inside])), float(np.mean(right[1][inside]))
         rule = f"upper end above {-_CLASS_LOSS:g}"
-        found.append(Check(f"{target} {label}: recall", before, after, low, high, high > -_CLASS_LOSS, rule))
+        found.append(
+            Check(
+                f"{target} {label}: recall",
+                champion=before,
+                challenger=after,
+                low=low,
+                high=high,
+                passed=high > -_CLASS_LOSS,
+                rule=rule,
+            )
+        )
     return found
 
 
@@ -186,7 +202,13 @@ def _severe(pair: _Pair, order: tuple[str, ...], seed: int) -> Check:
     before, after = severe(0), severe(1)
     low, high = metrics.bootstrap_interval(after - before, draws=_DRAWS, seed=seed)
     return Check(
-        "tier severe errors", float(before.mean()), float(after.mean()), low, high, low <= 0, "lower end not above 0"
+        "tier severe errors",
+        champion=float(before.mean()),
+        challenger=float(after.mean()),
+        low=low,
+        high=high,
+        passed=low <= 0,
+        rule="lower end not above 0",
     )
 
 
@@ -197,7 +219,15 @@ def _calibration(target: str, pair: _Pair, seed: int) -> Check:
     low, high = _resampled(len(pair.true), lambda rows: gap(rows, 1) - gap(rows, 0), seed)
     everything = np.arange(len(pair.true))
     before, after = gap(everything, 0), gap(everything, 1)
-    return Check(f"{target} ECE", before, after, low, high, low <= _ECE_LOSS, f"lower end not above {_ECE_LOSS:g}")
+    return Check(
+        f"{target} ECE",
+        champion=before,
+        challenger=after,
+        low=low,
+        high=high,
+        passed=low <= _ECE_LOSS,
+        rule=f"lower end not above {_ECE_LOSS:g}",
+    )
 
 
 def _automatic(target: str, pair: _Pair, seed: int) -> Check:
@@ -208,7 +238,15 @@ def _automatic(target: str, pair: _Pair, seed: int) -> Check:
     everything = np.arange(len(pair.true))
     shares = " and ".join(f"{float(np.mean(kept)):.2f}" for kept in pair.kept)
     what = f"{target} risk of automatic ({shares} kept)"
-    return Check(what, risk(everything, 0), risk(everything, 1), low, high, low <= 0.01, "lower end not above 0.01")
+    return Check(
+        what,
+        champion=risk(everything, 0),
+        challenger=risk(everything, 1),
+        low=low,
+        high=high,
+        passed=low <= 0.01,
+        rule="lower end not above 0.01",
+    )
 
 
 def _resampled(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int) -> tuple[float, float]:
@@ -222,4 +260,6 @@ def _resampled(count: int, statistic: Callable[[NDArray[np.int64]], float], seed
 def _latency(before: float, after: float) -> Check:
     passed = after <= max(before * _SLOWER, before + _SLOWER_MS)
     rule = f"at most {_SLOWER:g} times, or {_SLOWER_MS:g} ms more"
-    return Check("milliseconds for one ticket", before, after, None, None, passed, rule)
+    return Check(
+        "milliseconds for one ticket", champion=before, challenger=after, low=None, high=None, passed=passed, rule=rule
+    )

@@ -105,7 +105,7 @@ def brier(true: Labels, labels: Sequence[str], probabilities: NDArray[np.float64
     Args:
         true: The right label of each row; one that is not in `labels` counts as an outcome of probability 0.
         labels: The label of each column.
-        probabilities: Of shape [n, labels].
+        probabilities: Probability of each label, of shape [n, labels].
     """
     truth = np.asarray(true, dtype=object)[:, None] == np.asarray(labels, dtype=object)[None, :]
     unknown = len(truth) - truth.sum()

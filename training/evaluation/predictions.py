@@ -24,7 +24,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class TargetPredictions(Outcome):
-    """The answers for one target, with the whole belief behind each.
+    """The answers for one target, with all probabilities behind each.
 
     Attributes:
         probabilities: Probability of each label, float64 of shape [n, len(labels)].
@@ -103,13 +103,13 @@ def _of_target(
         named=strings(verdict.label or "" for verdict in verdicts),
         automatic=np.array([verdict.automation is Automation.AUTOMATIC for verdict in verdicts]),
         labels=labels,
-        probabilities=_beliefs(verdicts, labels),
+        probabilities=_probabilities(verdicts, labels),
         likely=np.array([label in verdict.likely for label, verdict in zip(true, verdicts, strict=True)]),
         set_sizes=np.array([len(verdict.likely) for verdict in verdicts], dtype=np.int64),
     )
 
 
-def _beliefs(verdicts: Sequence[TargetDecision], labels: Sequence[str]) -> NDArray[np.float64]:
+def _probabilities(verdicts: Sequence[TargetDecision], labels: Sequence[str]) -> NDArray[np.float64]:
     column = {label: number for number, label in enumerate(labels)}
     probabilities = np.zeros((len(verdicts), len(labels)))
     for row, verdict in enumerate(verdicts):

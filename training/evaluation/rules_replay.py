@@ -21,7 +21,7 @@ class Tally:
     Attributes:
         matched: Labelled tickets that the rule's conditions fit.
         spoke: Those of them on which no earlier rule of its kind did: what the rule decides in service.
-        right: Of `spoke`, those whose label it named.
+        right: Those of `spoke` whose label it named.
     """
 
     matched: int = 0

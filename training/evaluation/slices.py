@@ -32,7 +32,7 @@ class Slice:
         by: What the part is made by, such as ``language``.
         value: Which part it is.
         rows: Its size.
-        accuracy: Of the model's top label, in [0, 1].
+        accuracy: Accuracy of the model's top label, in [0, 1].
         gap: Accuracy less that of all rows.
         margin: Half the width of the 95 % interval of the accuracy (normal approximation).
         coverage: Share decided by the model, in [0, 1].

@@ -63,7 +63,7 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
     """Estimate the shares of labels in tickets; see `training.gate.label_shift.estimate_shares`.
 
     Args:
-        bundle: Its beliefs are taken as they are under the shares of its history.
+        bundle: Its probabilities are taken as they are under the shares of its history.
         tickets: Recent ones; some hundreds at least, for a share is no surer than a count.
 
     Raises:
@@ -72,7 +72,7 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
     stage = stage_of(bundle.manifest)
     if stage.name in STARTED:
         raise InvalidRequest(
-            f"shares cannot be learned with a bundle that stands on {stage.name}: its beliefs go by no history; "
+            f"shares cannot be learned with a bundle that stands on {stage.name}: its probabilities go by no history; "
             "train one in full first"
         )
     plain = replace(bundle.model, heads={t: replace(head, odds=None) for t, head in bundle.model.heads.items()})

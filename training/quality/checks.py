@@ -76,7 +76,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
 
     Args:
         dataset: What was read, bad rows skipped.
-        seed: Of samples and cross-validation.
+        seed: Seed of samples and cross-validation.
         log: Called with the name of what is examined next.
     """
     log("near-duplicates")
@@ -105,26 +105,25 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
 def _rows(dataset: Dataset) -> Iterator[Finding]:
     bad, rows = dataset.bad_rows, dataset.rows
     if bad:
-        yield Finding(
-            "bad-rows", SERIOUS, f"{len(bad)} of {len(bad) + len(rows)} rows cannot be used",
-            "mend them in the export, or train with --skip-bad-rows", len(bad), tuple(map(str, bad[:_SHOWN])),
-        )  # fmt: skip
+        what = f"{len(bad)} of {len(bad) + len(rows)} rows cannot be used"
+        do = "mend them in the export, or train with --skip-bad-rows"
+        yield Finding("bad-rows", SERIOUS, what, do, rows=len(bad), places=tuple(map(str, bad[:_SHOWN])))
     short = [row for row in rows if len(row.ticket.text.split()) < _SHORT_WORDS]
     if short:
-        yield Finding(
-            "short-texts", NOTICE, f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words",
-            "nothing can be told from them: leave them out, or map a column that says more", len(short), _places(short),
-        )  # fmt: skip
+        what = f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words"
+        do = "nothing can be told from them: leave them out, or map a column that says more"
+        yield Finding("short-texts", NOTICE, what, do, rows=len(short), places=_places(short))
     machine = [row for row in rows if row.weight == 0]
     if machine:
         what = f"{len(machine)} of {len(rows)} rows have labels that no person gave; they will teach nothing"
-        yield Finding("machine-labels", NOTICE, what, "let people confirm some of them", len(machine), _places(machine))
+        do = "let people confirm some of them"
+        yield Finding("machine-labels", NOTICE, what, do, rows=len(machine), places=_places(machine))
     ids = Counter(row.ticket.id for row in rows if row.ticket.id)
     twice = [row for row in rows if ids[row.ticket.id] > 1]
     if twice:
         do = "keep one row a ticket: the last, or the one that a person closed"
         what = f"{len(twice)} rows share an id with another row"
-        yield Finding("repeated-ids", NOTICE, what, do, len(twice), _places(twice))
+        yield Finding("repeated-ids", NOTICE, what, do, rows=len(twice), places=_places(twice))
     dates = sorted(row.ticket.opened_at for row in rows if row.ticket.opened_at is not None)
     if dates:
         what = f"{len(dates)} of {len(rows)} rows are dated, from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
@@ -147,7 +146,7 @@ def _balance(dataset: Dataset) -> Iterator[Finding]:
             names = ", ".join(f"{label} ({count})" for label, count in list(rare.items())[:12])
             what = f"{len(rare)} {target} labels have fewer than {MIN_ROWS} rows and will not be predicted: {names}"
             yield Finding(
-                f"{target}-rare-labels", NOTICE, what, "join them with others, or add rows", sum(rare.values())
+                f"{target}-rare-labels", NOTICE, what, do="join them with others, or add rows", rows=sum(rare.values())
             )
         counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
         label, most = counts.most_common(1)[0]
@@ -171,7 +170,7 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
             f"{extra} rows nearly repeat another; the largest group has {len(largest)}, the first at {largest[0].place}"
         )
         do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
-        yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, extra)
+        yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, rows=extra)
     for target in dataset.targets:
         torn = [rows for rows in clustered.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
         count = sum(map(len, torn))
@@ -182,7 +181,7 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
             places = tuple(
                 ", ".join(f"{row.place} ({row.labels.get(target)})" for row in rows[:4]) for rows in torn[:20]
             )
-            yield Finding(f"{target}-conflicting-duplicates", severity, what, do, count, places)
+            yield Finding(f"{target}-conflicting-duplicates", severity, what, do, rows=count, places=places)
 
 
 def _labels(dataset: Dataset) -> Iterator[Finding]:
@@ -190,19 +189,18 @@ def _labels(dataset: Dataset) -> Iterator[Finding]:
         spaced = [row for row in dataset.rows if row.written.get(target, "") != row.written.get(target, "").strip()]
         if spaced:
             what = f"{len(spaced)} {target} labels have spaces around them"
-            yield Finding(
-                f"{target}-spaces", NOTICE, what, "nothing: they are removed on reading", len(spaced), _places(spaced)
-            )
+            do = "nothing: they are removed on reading"
+            yield Finding(f"{target}-spaces", NOTICE, what, do, rows=len(spaced), places=_places(spaced))
         counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
         for one, other, why in similar_label_names(counts):
             what = f"{target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]} rows) look alike: {why}"
             do = f"if they mean the same, add {other!r} under [aliases.{target}] of the policy, or mend the export"
-            yield Finding(f"{target}-look-alike", NOTICE, what, do, counts[other])
+            yield Finding(f"{target}-look-alike", NOTICE, what, do, rows=counts[other])
 
 
 def _leakage(dataset: Dataset) -> Iterator[Finding]:
     for what, do, rows in leaks(dataset):
-        yield Finding("leakage", SERIOUS, what, do, len(rows), _places(rows))
+        yield Finding("leakage", SERIOUS, what, do, rows=len(rows), places=_places(rows))
 
 
 def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
@@ -225,14 +223,14 @@ def _suspects(dataset: Dataset, clusters: NDArray[np.int64], seed: int) -> Itera
         if found.accuracy < found.majority + _CHANCE:
             what = f"the text hardly tells the {target}: a plain model is right on {found.accuracy:.1%} of unseen rows"
             do = f"the commonest label alone is right on {found.majority:.1%}: are text and label of the same row?"
-            yield Finding(f"{target}-unrelated", SERIOUS, what, do, found.examined)
+            yield Finding(f"{target}-unrelated", SERIOUS, what, do, rows=found.examined)
             continue
         share = len(found.rows) / max(1, found.examined)
         severity = SERIOUS if share > _SUSPECT else NOTICE if found.rows else FINE
         what = f"{len(found.rows)} of {found.examined} {target} labels examined may be wrong ({share:.1%})"
         do = "look at the first ones by hand: they are ranked, the most doubtful first" if found.rows else ""
         lines = tuple(f"{place}: {given}, rather {better}" for place, given, better in found.rows[:_SHOWN])
-        yield Finding(f"{target}-suspects", severity, what, do, len(found.rows), lines)
+        yield Finding(f"{target}-suspects", severity, what, do, rows=len(found.rows), places=lines)
 
 
 def _places(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:

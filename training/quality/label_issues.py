@@ -29,7 +29,7 @@ class LabelIssues:
 
     Attributes:
         examined: Rows looked at.
-        accuracy: Of the plain model on rows that it had not seen, in [0, 1].
+        accuracy: Accuracy of the plain model on rows that it had not seen, in [0, 1].
         majority: Share of the commonest label: what knowing nothing achieves.
         rows: Place, label given and label that fits better; the most doubtful first.
     """
@@ -51,8 +51,8 @@ def find_label_issues(
     Args:
         rows: Labelled rows.
         target: ``tier`` or ``category``.
-        clusters: Near-duplicates, which are never on both sides of a fold.
-        seed: Of the sample and the folds.
+        clusters: Near-duplicate cluster of each row, int64 of shape [n]; they are never on both sides of a fold.
+        seed: Seed of the sample and the folds.
 
     Returns:
         None where the target cannot be learned, or the texts have no words in common.
@@ -76,7 +76,7 @@ def find_label_issues(
         return None
     try:
         probabilities = _cross_validated(
-            [rows[number].ticket.text for number in chosen], given, clusters[chosen], len(labels), seed
+            [rows[number].ticket.text for number in chosen], given, clusters[chosen], classes=len(labels), seed=seed
         )
     except ValueError:  # the vectoriser found no word that two tickets share: numbers in the column of the text
         return None

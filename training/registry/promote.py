@@ -27,6 +27,25 @@ _PROBES = 15
 
 
 @dataclass(frozen=True)
+class Challenge:
+    """A version that is to take over an alias, and on what terms.
+
+    Attributes:
+        challenger: The version.
+        alias: Such as ``champion``.
+        rows: Labelled tickets to compare on, which neither version has learned from; empty for those set aside.
+        margin: Loss of accuracy that counts as none, in [0, 1].
+        force: Promote whatever the comparison says; it is made all the same.
+    """
+
+    challenger: Version
+    alias: str
+    rows: Sequence[LabelledTicket] = ()
+    margin: float = 0.02
+    force: bool = False
+
+
+@dataclass(frozen=True)
 class Promotion:
     """What came of a challenge.
 
@@ -66,41 +85,33 @@ def challenger_of(tracker: Tracker, name: str, wanted: str | Path | None) -> Ver
 def promote(
     tracker: Tracker,
     local_store: LocalModelStore,
-    challenger: Version,
-    alias: str,
-    *,
-    force: bool = False,
-    margin: float = 0.02,
-    rows: Sequence[LabelledTicket] = (),
+    challenge: Challenge,
     log: Callable[[str], object] = lambda _: None,
 ) -> Promotion:
     """Let a challenger take over an alias if it holds up against the version that has it.
 
     Both are compared on the tickets that were set aside in the training of both, by the answers they gave before they
-    had seen them; or, where `rows` are given, on those. The first version of an alias needs no comparison, nor does the
+    had seen them; or, where rows are given, on those. The first version of an alias needs no comparison, nor does the
     first trained one after one that was only started.
 
     Args:
         tracker: The registry.
         local_store: Where bundles are served from.
-        challenger: The version that is to take over.
-        alias: Such as ``champion``.
-        force: Promote whatever the comparison says; it is made all the same.
-        margin: Loss of accuracy that counts as none.
-        rows: Tickets to compare on, labelled; neither version may have learned from them.
+        challenge: What is to take over, and on what terms.
         log: Called with each step in words.
 
     Raises:
         BundleError: If a bundle cannot be used.
     """
+    challenger, alias, rows = challenge.challenger, challenge.alias, challenge.rows
     path = fetch_to_store(tracker, local_store, challenger)
     before = _present(tracker, local_store, alias)
     comparison = None
     apart = before is not None and before != challenger.version
     if before is not None and apart and (rows or not _outgrown(local_store.path(before), path)):
         log(f"comparing version {challenger.version} with {alias} {before}")
-        comparison = _compared(local_store.path(before), path, margin, rows)
-    promoted = force or comparison is None or comparison.passed
+        comparison = _compared(local_store.path(before), path, challenge.margin, rows)
+    promoted = challenge.force or comparison is None or comparison.passed
     if promoted:
         tracker.point(local_store.name, alias, challenger.version)
         if [at.version for at in local_store.history(alias)[-1:]] != [challenger.version]:

@@ -25,7 +25,7 @@ def model_card(manifest: Mapping[str, Any], record: Record) -> str:
     """Write the model card of a bundle.
 
     Args:
-        manifest: Of the bundle.
+        manifest: The manifest of the bundle.
         record: What it answered to the rows set aside.
     """
     return "\n".join(_lines(manifest, record)) + "\n"

@@ -23,7 +23,7 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
     """Build the page.
 
     Args:
-        manifest: Of the bundle.
+        manifest: The manifest of the bundle.
         record: What it answered.
         on: What was measured on, in words; empty for the part set aside in training.
         extras: Learning curve and ablation, where they were made.
