@@ -13,15 +13,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
-
-from typer import Option
 
 from api.cli.options import age, opened_store
 from api.privacy.redact import Redactor
 from api.store.export import MACHINE, PERSON, ExportRules
 from api.store.repository import Repository
-from models.terminal import Family, JsonOption, print_json, print_result, print_table
+from models.terminal import NEEDED, Family, JsonOption, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
 feedback = Family("feedback", __doc__)
@@ -33,24 +30,15 @@ _WHICH = "which feedback counts"
 class ExportOptions(JsonOption):
     """The options of `triage feedback export`."""
 
-    out: Annotated[Path, Option(metavar="FILE.jsonl", help="the file to write")]
-    people_only: Annotated[
-        bool, Option(help="leave out tickets that nobody has said anything about", rich_help_panel=_WHICH)
-    ] = False
-    settled_after: Annotated[
-        timedelta | None,
-        Option(parser=age, metavar="24h", help="leave out younger feedback (default: none)", rich_help_panel=_WHICH),
-    ] = None
-    skip_disputed: Annotated[
-        bool, Option(help="leave out decisions on which people disagree", rich_help_panel=_WHICH)
-    ] = False
-    cap_per_agent: Annotated[
-        int, Option(metavar="N", help="most labels of one day by one agent; 0: no cap", rich_help_panel=_WHICH)
-    ] = 500
-    cap_per_key: Annotated[
-        int, Option(metavar="N", help="most labels of one day by one key; 0: no cap", rich_help_panel=_WHICH)
-    ] = 5000
-    raw: Annotated[bool, Option(help="leave personal data and secrets in the texts")] = False
+    out: Path = option("the file to write", NEEDED, "FILE.jsonl")
+    people_only: bool = option("leave out tickets that nobody has said anything about", False, group=_WHICH)
+    settled_after: timedelta | None = option(
+        "leave out younger feedback (default: none)", None, "24h", read=age, group=_WHICH
+    )
+    skip_disputed: bool = option("leave out decisions on which people disagree", False, group=_WHICH)
+    cap_per_agent: int = option("most labels of one day by one agent; 0: no cap", 500, "N", group=_WHICH)
+    cap_per_key: int = option("most labels of one day by one key; 0: no cap", 5000, "N", group=_WHICH)
+    raw: bool = option("leave personal data and secrets in the texts", False)
 
 
 @feedback.verb("export")

@@ -8,17 +8,14 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
-
-from typer import Argument, Option
 
 from api.cli.options import age, opened_store
 from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.rows import SCOPES, KeyRow
-from models.terminal import Family, JsonOption, print_json, print_result, print_table
+from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
 keys = Family("keys", __doc__)
@@ -30,31 +27,22 @@ _USUAL = ("predict", "feedback", "read")
 class CreateOptions(JsonOption):
     """The options of `triage keys create`."""
 
-    label: Annotated[str | None, Argument(metavar="NAME", help="what to call the key")] = None
-    name: Annotated[str | None, Option(metavar="NAME", help="what to call the key, instead of NAME")] = None
-    scope: Annotated[
-        list[str],
-        Option(
-            "--scope",
-            "--scopes",
-            metavar="SCOPE[,SCOPE…]",
-            help=f"what it is good for: {', '.join(SCOPES)}, or all; may be repeated (default: {', '.join(_USUAL)})",
-        ),
-    ] = field(default_factory=list)
-    expires: Annotated[
-        timedelta | None,
-        Option(
-            "--expires",
-            "--expires-in",
-            parser=age,
-            metavar="90d",
-            help="how long it is valid, such as 12h, 90d or 52w (default: for ever)",
-        ),
-    ] = None
-    clearance: Annotated[
-        int,
-        Option(metavar="N", help="which sensitive tickets it may see, in the numbers of the policy's tiers"),
-    ] = 0
+    label: str | None = argument("what to call the key", "NAME", None)
+    name: str | None = option("what to call the key, instead of NAME", None, "NAME")
+    scope: list[str] = option(
+        f"what it is good for: {', '.join(SCOPES)}, or all; may be repeated (default: {', '.join(_USUAL)})",
+        [],
+        "SCOPE[,SCOPE…]",
+        names=("--scope", "--scopes"),
+    )
+    expires: timedelta | None = option(
+        "how long it is valid, such as 12h, 90d or 52w (default: for ever)",
+        None,
+        "90d",
+        names=("--expires", "--expires-in"),
+        read=age,
+    )
+    clearance: int = option("which sensitive tickets it may see, in the numbers of the policy's tiers", 0, "N")
 
 
 @keys.verb("create")
@@ -128,7 +116,7 @@ def list_keys(options: JsonOption) -> None:
 class RevokeOptions(JsonOption):
     """The options of `triage keys revoke`."""
 
-    key: Annotated[str, Argument(metavar="KEY", help="its id, prefix or name")]
+    key: str = argument("its id, prefix or name", "KEY")
 
 
 @keys.verb("revoke")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from typer import Option
 
 from api.server.server import announce, bind, serve_on
 from api.server.workers import Supervisor
 from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from models.home import triage_home
-from models.terminal import verb
+from models.terminal import option, verb
 from triage.errors import InvalidRequest
 
 _MODEL, _SERVER = "which model", "where and how"
@@ -24,29 +21,17 @@ _MODEL, _SERVER = "which model", "where and how"
 class ServeOptions:
     """The options of `triage serve`; what is not stated comes from the environment."""
 
-    bundle: Annotated[
-        Path | None, Option(metavar="DIR", help="serve this bundle directory", rich_help_panel=_MODEL)
-    ] = None
-    model: Annotated[
-        str | None,
-        Option(
-            metavar="NAME@ALIAS",
-            help="serve what this alias points to, and follow it (default: helpdesk-triage@champion)",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None
-    host: Annotated[str | None, Option(help="address to listen on (default: 127.0.0.1)", rich_help_panel=_SERVER)] = (
-        None
+    bundle: Path | None = option("serve this bundle directory", None, "DIR", group=_MODEL)
+    model: str | None = option(
+        "serve what this alias points to, and follow it (default: helpdesk-triage@champion)",
+        None,
+        "NAME@ALIAS",
+        group=_MODEL,
     )
-    port: Annotated[
-        int | None, Option(help="port to listen on (default: 8000; 0 takes a free one)", rich_help_panel=_SERVER)
-    ] = None
-    workers: Annotated[
-        int | None, Option(metavar="N", help="number of processes (default: 1)", rich_help_panel=_SERVER)
-    ] = None
-    open_loopback: Annotated[
-        bool, Option(help="answer without keys; only on a loopback address", rich_help_panel=_SERVER)
-    ] = False
+    host: str | None = option("address to listen on (default: 127.0.0.1)", None, group=_SERVER)
+    port: int | None = option("port to listen on (default: 8000; 0 takes a free one)", None, group=_SERVER)
+    workers: int | None = option("number of processes (default: 1)", None, "N", group=_SERVER)
+    open_loopback: bool = option("answer without keys; only on a loopback address", False, group=_SERVER)
 
 
 @verb

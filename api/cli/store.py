@@ -8,12 +8,10 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
-
-from typer import Argument, Option
+from typing import Literal
 
 from api.cli.options import opened_store
 from api.maintenance.backup import back_up, check, is_empty, restore
@@ -22,7 +20,7 @@ from api.store.database import Database
 from api.store.migrate import migrate, newest_revision, revision_of
 from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
-from models.terminal import Family, JsonOption, print_json, print_result, print_table
+from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
 store = Family("store", __doc__)
@@ -32,7 +30,7 @@ store = Family("store", __doc__)
 class BackupOptions(JsonOption):
     """The options of `triage store backup`."""
 
-    file: Annotated[Path, Argument(metavar="FILE", help="the file to write; it must not exist yet")]
+    file: Path = argument("the file to write; it must not exist yet", "FILE")
 
 
 @store.verb("backup")
@@ -52,8 +50,8 @@ def backup_store(options: BackupOptions) -> None:
 class RestoreOptions(JsonOption):
     """The options of `triage store restore`."""
 
-    file: Annotated[Path, Argument(metavar="FILE", help="what triage store backup wrote")]
-    replace: Annotated[bool, Option(help="keep no copy of what the store has now")] = False
+    file: Path = argument("what triage store backup wrote", "FILE")
+    replace: bool = option("keep no copy of what the store has now", False)
 
 
 @store.verb("restore")
@@ -82,10 +80,8 @@ def restore_store(options: RestoreOptions) -> None:
 class ForgetOptions(JsonOption):
     """The options of `triage store forget`."""
 
-    ticket: Annotated[str, Argument(metavar="TICKET", help="the helpdesk's id of the ticket")]
-    source: Annotated[
-        str | None, Option(metavar="HELPDESK", help="the helpdesk that the id belongs to (default: every one)")
-    ] = None
+    ticket: str = argument("the helpdesk's id of the ticket", "TICKET")
+    source: str | None = option("the helpdesk that the id belongs to (default: every one)", None, "HELPDESK")
 
 
 @store.verb("forget")
@@ -113,9 +109,7 @@ def forget(options: ForgetOptions) -> None:
 class RetentionOptions(JsonOption):
     """The options of `triage store retention`."""
 
-    days: Annotated[
-        float | None, Option(metavar="N", help="age from which they go (default: TRIAGE_RETENTION_DAYS)")
-    ] = None
+    days: float | None = option("age from which they go (default: TRIAGE_RETENTION_DAYS)", None, "N")
 
 
 @store.verb("retention")
@@ -141,7 +135,7 @@ def retention(options: RetentionOptions) -> None:
 class MigrateOptions(JsonOption):
     """The options of `triage store migrate`."""
 
-    revision: Annotated[str, Argument(metavar="REVISION", help="where to (default: the newest)")] = "head"
+    revision: str = argument("where to (default: the newest)", "REVISION", "head")
 
 
 @store.verb("migrate")
@@ -188,13 +182,8 @@ def check_store(options: JsonOption) -> int:
 class OutboundOptions(JsonOption):
     """The options of `triage store outbound`."""
 
-    what: Annotated[
-        Literal["list", "retry"],
-        Argument(metavar="list|retry", help="list what is pending or dead; retry dead letters"),
-    ]
-    numbers: Annotated[list[int], Argument(metavar="NUMBER", help="only these dead letters")] = field(
-        default_factory=list
-    )
+    what: Literal["list", "retry"] = argument("list what is pending or dead; retry dead letters", "list|retry")
+    numbers: list[int] = argument("only these dead letters", "NUMBER", [])
 
 
 @store.verb("outbound")

@@ -1,18 +1,21 @@
 """The command line's shared parts: functions made into verbs, tables and JSON on stdout, notices and bars on stderr."""
 
-from models.terminal.options import JsonOption, fraction, number, seconds, seed, share
+from models.terminal.options import NEEDED, JsonOption, argument, fraction, number, option, seconds, seed, share
 from models.terminal.output import Log, log, log_step, print_json, print_result, print_table, progress, table
 from models.terminal.verbs import Family, Verb, verb
 
 __all__ = [
+    "NEEDED",
     "Family",
     "JsonOption",
     "Log",
     "Verb",
+    "argument",
     "fraction",
     "log",
     "log_step",
     "number",
+    "option",
     "print_json",
     "print_result",
     "print_table",

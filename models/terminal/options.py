@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, Any, TypeVar, cast, get_origin, get_type_hints
 
 import typer
 from typer.models import OptionInfo, ParameterInfo
 
-_T = TypeVar("_T", int, float)
+_Number = TypeVar("_Number", int, float)
+_Value = TypeVar("_Value")
+
+
+NEEDED: Any = ...
+"""The default of an option that must be stated."""
+
+_INFO = "typer"
+
+
+def option(
+    help: str,
+    default: _Value,
+    metavar: str | None = None,
+    *,
+    names: Sequence[str] = (),
+    read: Callable[[str], object] | None = None,
+    group: str | None = None,
+) -> _Value:
+    """Return a field of a dataclass that is an option of a verb.
+
+    Args:
+        help: What it means.
+        default: What it is where nobody states it.
+        metavar: How its value is shown; ending in ``…`` where it takes all the words behind it.
+        names: How it is typed, where it is not called like its field.
+        read: Reads and checks its text.
+        group: Heading of the group of options that it belongs to.
+    """
+    return _field(default, typer.Option(*names, help=help, metavar=metavar, parser=read, rich_help_panel=group))
+
+
+def argument(help: str, metavar: str, default: _Value = NEEDED) -> _Value:
+    """Return a field of a dataclass that is an argument of a verb, known by its position."""
+    return _field(default, typer.Argument(help=help, metavar=metavar))
+
+
+def _field(default: _Value, info: ParameterInfo) -> _Value:
+    """Return a field as `dataclasses.field` does, which says of itself that it is its default."""
+    metadata = {_INFO: info}
+    if default is NEEDED:
+        stated = field(metadata=metadata)
+    elif isinstance(default, list):
+        stated = field(default_factory=lambda: list(default), metadata=metadata)
+    else:
+        stated = field(default=default, metadata=metadata)
+    return cast(_Value, stated)
 
 
 @dataclass(frozen=True)
@@ -20,7 +66,7 @@ class Field:
     Attributes:
         name: The field's name.
         kind: Its type.
-        info: What `typer.Option` or `typer.Argument` states of it.
+        info: What `option` or `argument` states of it.
         default: What it is where nobody states it; ``...`` where somebody must.
     """
 
@@ -73,16 +119,12 @@ class Field:
 
 def fields_of(options: type) -> list[Field]:
     """Return the fields of a dataclass: those of its bases first, in the order in which the bases are named."""
-    hints = get_type_hints(options, include_extras=True)
-    known = {field.name: field for field in fields(options)}
+    hints, known = get_type_hints(options), {one.name: one for one in fields(options)}
     names = [name for base in (*options.__mro__[1:], options) for name in vars(base).get("__annotations__", ())]
     found = []
-    for name in dict.fromkeys(names):
-        kind, info = get_args(hints[name])
-        default, factory = known[name].default, known[name].default_factory
-        if factory is not MISSING:
-            default = factory()
-        found.append(Field(name, kind, info, ... if default is MISSING else default))
+    for one in (known[name] for name in dict.fromkeys(names)):
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        found.append(Field(one.name, hints[one.name], one.metadata[_INFO], NEEDED if default is MISSING else default))
     return found
 
 
@@ -90,7 +132,7 @@ def fields_of(options: type) -> list[Field]:
 class JsonOption:
     """The option of verbs whose result a program can read."""
 
-    json: Annotated[bool, typer.Option(help="print one JSON document on stdout and nothing else there")] = False
+    json: bool = option("print one JSON document on stdout and nothing else there", False)
 
 
 def share(text: str) -> float:
@@ -113,7 +155,7 @@ def seconds(text: str) -> float:
     return number(text, float, lambda value: 0 < value <= 86400, "a number of seconds from 0 to 86400")
 
 
-def number(text: str, kind: Callable[[str], _T], fits: Callable[[_T], bool], what: str) -> _T:
+def number(text: str, kind: Callable[[str], _Number], fits: Callable[[_Number], bool], what: str) -> _Number:
     """Read an option that is a number of some range.
 
     Raises:

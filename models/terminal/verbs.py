@@ -21,9 +21,8 @@ class Verb:
     """What a person types after `triage`: called with the arguments that follow it, it returns the exit status.
 
     Args:
-        body: What the verb does. It takes one dataclass whose fields are the options and arguments, each annotated
-            with `typer.Option` or `typer.Argument`; an option is called like its field unless it names itself. It
-            returns an exit status, or None for 0. Its docstring is the help.
+        body: What the verb does. It takes one dataclass, whose fields are made by `option` and `argument`, and returns
+            an exit status, or None for 0. Its docstring is the help.
         name: The words that call it after `triage`, such as ``keys create``.
     """
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from typer import Option
-
-from models.terminal import log_step, print_json, verb
+from models.terminal import NEEDED, log_step, option, print_json, verb
 from training.cli.evaluate import print_measured
 from training.cli.options import (
     BundleOption,
@@ -36,18 +34,11 @@ _LABELS = "labels"
 class StartOptions(SomeDataOptions, NewBundleOptions):
     """The options of `triage start`."""
 
-    policy: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="policy file that describes the labels (default: the default policy)",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None
-    rules: Annotated[
-        Path | None, Option(metavar="FILE", help="rule file (default: the default rules)", rich_help_panel=_LABELS)
-    ] = None
-    encoder: Annotated[str, Option(metavar="NAME|PATH", help="sentence encoder")] = DEFAULT_ENCODER
+    policy: Path | None = option(
+        "policy file that describes the labels (default: the default policy)", None, "FILE", group=_LABELS
+    )
+    rules: Path | None = option("rule file (default: the default rules)", None, "FILE", group=_LABELS)
+    encoder: str = option("sentence encoder", DEFAULT_ENCODER, "NAME|PATH")
 
 
 @verb
@@ -81,12 +72,8 @@ def start(options: StartOptions) -> None:
 class ExtendOptions(BundleOption, DataOptions, NewBundleOptions):
     """The options of `triage extend`."""
 
-    policy: Annotated[
-        Path, Option(metavar="FILE", help="policy file with the new categories in it", rich_help_panel=_LABELS)
-    ]
-    rules: Annotated[
-        Path | None, Option(metavar="FILE", help="rule file (default: the bundle's rules)", rich_help_panel=_LABELS)
-    ] = None
+    policy: Path = option("policy file with the new categories in it", NEEDED, "FILE", group=_LABELS)
+    rules: Path | None = option("rule file (default: the bundle's rules)", None, "FILE", group=_LABELS)
 
 
 @verb

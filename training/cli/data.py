@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from typer import Argument, Option
-
-from models.terminal import Family, JsonOption, log_step, print_json, print_result, print_table, progress, seed
+from models.terminal import (
+    Family,
+    JsonOption,
+    argument,
+    log_step,
+    option,
+    print_json,
+    print_result,
+    print_table,
+    progress,
+    seed,
+)
 from training.cli.options import FilesOption
 from training.data.columns import parse_mapping
 from training.data.dataset import read_dataset
@@ -30,7 +38,7 @@ _SHOWN_LABELS, _SHOWN_ROWS = 15, 8  # a screen; all of them are in the JSON docu
 class CheckOptions(FilesOption, JsonOption):
     """The options of `triage data check`."""
 
-    seed: Annotated[int, Option(parser=seed, metavar="N", help="seed of samples and cross-validation")] = 0
+    seed: int = option("seed of samples and cross-validation", 0, "N", read=seed)
 
 
 @data.verb("check")
@@ -70,9 +78,9 @@ def check(options: CheckOptions) -> int:
 class FetchOptions(JsonOption):
     """The options of `triage data fetch`."""
 
-    name: Annotated[str, Argument(metavar="|".join(SETS), help="which one")]
-    out: Annotated[Path | None, Option(metavar="FILE", help="file to write (default: NAME.jsonl)")] = None
-    url: Annotated[str | None, Option(help="a mirror that holds the same files")] = None
+    name: str = argument("which one", "|".join(SETS))
+    out: Path | None = option("file to write (default: NAME.jsonl)", None, "FILE")
+    url: str | None = option("a mirror that holds the same files", None)
 
 
 @data.verb("fetch")

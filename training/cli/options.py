@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
-
-from typer import Argument, Option
 
 from models.home import DEFAULT_MODEL, triage_home
 from models.local_store import LocalModelStore, parse_reference
-from models.terminal import JsonOption, log, progress
+from models.terminal import JsonOption, argument, log, option, progress
 from training.data.columns import parse_mapping
 from training.data.dataset import Dataset, read_dataset
 from triage.errors import BundleNotFound
@@ -24,66 +21,57 @@ _SHOWN_ROWS = 20  # a person reads so many faults; all of them are in the messag
 class BundleOption:
     """The argument of verbs that use a bundle."""
 
-    bundle: Annotated[str, Argument(metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS")]
+    bundle: str = argument("folder of a bundle, or NAME@ALIAS", "BUNDLE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapOption:
     """The option of verbs that read files of tickets."""
 
-    map: Annotated[
-        list[str],
-        Option(
-            metavar="ROLE=COLUMN",
-            help="let a column play a role (id text subject body channel opened_at language requester tier category "
-            "resolver_group resolution sensitive group attributes.NAME); a column that is named like a role plays it, "
-            "and ROLE= switches a role off; may be repeated",
-            rich_help_panel=_DATA,
-        ),
-    ] = field(default_factory=list)
+    map: list[str] = option(
+        "let a column play a role (id text subject body channel opened_at language requester tier category "
+        "resolver_group resolution sensitive group attributes.NAME); a column that is named like a role plays it, "
+        "and ROLE= switches a role off; may be repeated",
+        [],
+        "ROLE=COLUMN",
+        group=_DATA,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilesOption(MapOption):
     """The argument of verbs that read several files of tickets."""
 
-    data: Annotated[list[Path], Argument(metavar="DATA", help="CSV, JSONL or Parquet file")]
+    data: list[Path] = argument("CSV, JSONL or Parquet file", "DATA")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(FilesOption):
     """The options of verbs that read labelled tickets, all of them."""
 
-    skip_bad_rows: Annotated[
-        bool, Option(help="leave unusable rows out instead of stopping", rich_help_panel=_DATA)
-    ] = False
+    skip_bad_rows: bool = option("leave unusable rows out instead of stopping", False, group=_DATA)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SomeDataOptions(DataOptions):
     """The options of verbs that read labelled tickets if there are any."""
 
-    data: Annotated[list[Path], Argument(metavar="DATA", help="CSV, JSONL or Parquet file")] = field(
-        default_factory=list
-    )
+    data: list[Path] = argument("CSV, JSONL or Parquet file", "DATA", [])
 
 
 @dataclass(frozen=True, kw_only=True)
 class NameOption:
     """The option of verbs that register a model."""
 
-    name: Annotated[str, Option(help="name of the registered model", rich_help_panel=_REGISTRY)] = DEFAULT_MODEL
+    name: str = option("name of the registered model", DEFAULT_MODEL, group=_REGISTRY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewBundleOptions(NameOption, JsonOption):
     """The options of verbs that make a bundle."""
 
-    out: Annotated[
-        Path | None,
-        Option(metavar="DIR", help="the bundle: a folder that is absent or empty", rich_help_panel=_REGISTRY),
-    ] = None
-    no_register: Annotated[bool, Option(help="neither track nor register it", rich_help_panel=_REGISTRY)] = False
+    out: Path | None = option("the bundle: a folder that is absent or empty", None, "DIR", group=_REGISTRY)
+    no_register: bool = option("neither track nor register it", False, group=_REGISTRY)
 
 
 def read_data(options: DataOptions) -> Dataset:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from typer import Argument, Option
 
 from models.atomic_write import check_writable, write_text
 from models.bundle.bundle import load_bundle
-from models.terminal import Family, JsonOption, print_json, print_result, print_table
+from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from models.toml_files import dump_policy
 from training.cli.options import BundleOption, DataOptions, bundle_path
 from training.data.columns import parse_mapping
@@ -31,9 +28,7 @@ policy = Family("policy", __doc__)
 class SharesOptions(BundleOption, DataOptions, JsonOption):
     """The options of `triage policy shares`."""
 
-    out: Annotated[
-        Path | None, Option(metavar="FILE", help="write the bundle's policy with these shares in it, to a new file")
-    ] = None
+    out: Path | None = option("write the bundle's policy with these shares in it, to a new file", None, "FILE")
 
 
 @policy.verb("shares")
@@ -70,7 +65,7 @@ def shares(options: SharesOptions) -> None:
 class CheckOptions(JsonOption):
     """The options of `triage policy check`."""
 
-    policy: Annotated[Path | None, Argument(metavar="POLICY", help="policy file (default: the default policy)")] = None
+    policy: Path | None = argument("policy file (default: the default policy)", "POLICY", None)
 
 
 @policy.verb("check")

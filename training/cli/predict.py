@@ -6,11 +6,8 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from typer import Argument, Option
-
-from models.terminal import JsonOption, log, print_result, progress, verb
+from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
 from training import batch_scoring
 from training.cli.options import BundleOption, MapOption, bundle_path
@@ -27,18 +24,11 @@ _SHOWN_ROWS = 20  # all of them are in the JSON document
 class PredictOptions(JsonOption):
     """The options of `triage predict`."""
 
-    bundle: Annotated[
-        str, Argument(metavar="BUNDLE", help="folder of a bundle, or NAME@ALIAS; 'rules' for the rules alone")
-    ]
-    text: Annotated[str, Argument(metavar="TEXT", help="what the requester wrote; - reads it from stdin")]
-    subject: Annotated[str, Option(metavar="LINE", help="subject line, if there is one", rich_help_panel=_TICKET)] = ""
-    channel: Annotated[
-        str | None, Option(metavar="NAME", help="how it came in, such as email or phone", rich_help_panel=_TICKET)
-    ] = None
-    language: Annotated[
-        str | None,
-        Option(metavar="CODE", help="ISO 639-1 code (default: detected from the text)", rich_help_panel=_TICKET),
-    ] = None
+    bundle: str = argument("folder of a bundle, or NAME@ALIAS; 'rules' for the rules alone", "BUNDLE")
+    text: str = argument("what the requester wrote; - reads it from stdin", "TEXT")
+    subject: str = option("subject line, if there is one", "", "LINE", group=_TICKET)
+    channel: str | None = option("how it came in, such as email or phone", None, "NAME", group=_TICKET)
+    language: str | None = option("ISO 639-1 code (default: detected from the text)", None, "CODE", group=_TICKET)
 
 
 @verb
@@ -68,8 +58,8 @@ def predict(options: PredictOptions) -> None:
 class ScoreOptions(BundleOption, MapOption, JsonOption):
     """The options of `triage score`."""
 
-    data: Annotated[Path, Argument(metavar="DATA", help="CSV, JSONL or Parquet file")]
-    out: Annotated[Path, Option(metavar="FILE", help="where to; the name ends in .jsonl, .csv or .parquet")]
+    data: Path = argument("CSV, JSONL or Parquet file", "DATA")
+    out: Path = option("where to; the name ends in .jsonl, .csv or .parquet", NEEDED, "FILE")
 
 
 @verb

@@ -5,21 +5,20 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
-
-from typer import Argument, Option
 
 from models.bundle.bundle import load_bundle
 from models.home import DEFAULT_MODEL
 from models.local_store import CHAMPION, LocalModelStore, parse_reference
 from models.terminal import (
     JsonOption,
+    argument,
     fraction,
     log,
     log_step,
+    option,
     print_json,
     print_result,
     print_table,
@@ -39,7 +38,7 @@ from triage.errors import InvalidRequest, TrackingUnavailable, TriageError
 class RegisterOptions(NameOption, JsonOption):
     """The options of `triage register`."""
 
-    bundle: Annotated[Path, Argument(metavar="DIR", help="what triage train wrote")]
+    bundle: Path = argument("what triage train wrote", "DIR")
 
 
 @verb
@@ -61,21 +60,13 @@ def register(options: RegisterOptions) -> None:
 class PromoteOptions(MapOption, JsonOption):
     """The options of `triage promote`."""
 
-    what: Annotated[
-        list[str],
-        Argument(metavar="NAME|VERSION|DIR", help="the model and the version (default: the newest version)"),
-    ] = field(default_factory=list)
-    name: Annotated[str | None, Option(help=f"name of the registered model (default: {DEFAULT_MODEL})")] = None
-    version: Annotated[
-        str | None, Option(metavar="VERSION|DIR", help="version number, or a bundle folder, which is registered first")
-    ] = None
-    alias: Annotated[str, Option(help="what it takes over")] = CHAMPION
-    margin: Annotated[float, Option(parser=fraction, metavar="M", help="loss of accuracy that counts as none")] = 0.02
-    data: Annotated[
-        list[Path],
-        Option(metavar="FILE…", help="compare on these tickets, of which neither has learned", rich_help_panel="data"),
-    ] = field(default_factory=list)
-    force: Annotated[bool, Option(help="promote whatever the comparison says")] = False
+    what: list[str] = argument("the model and the version (default: the newest version)", "NAME|VERSION|DIR", [])
+    name: str | None = option(f"name of the registered model (default: {DEFAULT_MODEL})", None)
+    version: str | None = option("version number, or a bundle folder, which is registered first", None, "VERSION|DIR")
+    alias: str = option("what it takes over", CHAMPION)
+    margin: float = option("loss of accuracy that counts as none", 0.02, "M", read=fraction)
+    data: list[Path] = option("compare on these tickets, of which neither has learned", [], "FILE…", group="data")
+    force: bool = option("promote whatever the comparison says", False)
 
 
 @verb
@@ -166,14 +157,14 @@ def _interval(check: Check) -> str:
 class ModelArgument(JsonOption):
     """The argument of verbs on one model."""
 
-    name: Annotated[str, Argument(metavar="NAME", help="name of the model")] = DEFAULT_MODEL
+    name: str = argument("name of the model", "NAME", DEFAULT_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackOptions(ModelArgument):
     """The options of `triage rollback`."""
 
-    alias: Annotated[str, Option(help="which alias")] = CHAMPION
+    alias: str = option("which alias", CHAMPION)
 
 
 @verb
@@ -191,13 +182,7 @@ def rollback(options: RollbackOptions) -> None:
         registry = False
         log(f"triage rollback: {error}")
         log("this machine has gone back; the registry still says otherwise, so a pull would undo it")
-    document = {
-        "name": options.name,
-        "alias": options.alias,
-        "left": left,
-        "version": version,
-        "registry": registry,
-    }
+    document = {"name": options.name, "alias": options.alias, "left": left, "version": version, "registry": registry}
     text = f"{options.name} {options.alias} is version {version} again (was {left})"
     print_result(document, text, as_json=options.json)
 
@@ -206,9 +191,9 @@ def rollback(options: RollbackOptions) -> None:
 class PullOptions(JsonOption):
     """The options of `triage pull`."""
 
-    reference: Annotated[str, Argument(metavar="NAME@ALIAS", help=f"such as {DEFAULT_MODEL}@{CHAMPION}")]
-    watch: Annotated[bool, Option(help="keep looking; a registry that is away is waited for")] = False
-    every: Annotated[float, Option(parser=seconds, metavar="S", help="seconds between looks, with --watch")] = 30.0
+    reference: str = argument(f"such as {DEFAULT_MODEL}@{CHAMPION}", "NAME@ALIAS")
+    watch: bool = option("keep looking; a registry that is away is waited for", False)
+    every: float = option("seconds between looks, with --watch", 30.0, "S", read=seconds)
 
 
 @verb

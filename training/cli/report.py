@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from typer import Option
+from typing import Any
 
 from models.bundle.baselines import baselines_of
 from models.bundle.manifest import read_manifest
-from models.terminal import JsonOption, log, log_step, print_result, progress, verb
+from models.terminal import JsonOption, log, log_step, option, print_result, progress, verb
 from training.cli.evaluate import open_for_measuring, warn_of_training_tickets
 from training.cli.options import BundleOption, SomeDataOptions, bundle_path, read_data
 from training.data.labels import in_words_of, resolve_labels
@@ -32,8 +30,8 @@ from triage.errors import InvalidRequest
 class ReportOptions(BundleOption, SomeDataOptions, JsonOption):
     """The options of `triage report`."""
 
-    out: Annotated[Path | None, Option(metavar="FILE", help="page to write (default: BUNDLE-report.html)")] = None
-    full: Annotated[bool, Option(help="add a learning curve and an ablation; DATA are the training files")] = False
+    out: Path | None = option("page to write (default: BUNDLE-report.html)", None, "FILE")
+    full: bool = option("add a learning curve and an ablation; DATA are the training files", False)
 
 
 @verb

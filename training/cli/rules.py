@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from typer import Argument, Option
-
-from models.terminal import Family, JsonOption, print_json, print_result, print_table, progress
+from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table, progress
 from models.triager import Triager
 from training.cli.options import DataOptions, read_data
 from training.data.labels import resolve_labels
@@ -32,14 +29,14 @@ rules = Family("rules", __doc__)
 class PolicyOption(JsonOption):
     """The option of both verbs."""
 
-    policy: Annotated[Path | None, Option(metavar="FILE", help="policy file (default: the default policy)")] = None
+    policy: Path | None = option("policy file (default: the default policy)", None, "FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(PolicyOption):
     """The options of `triage rules check`."""
 
-    rules: Annotated[Path | None, Argument(metavar="RULES", help="rule file (default: the default rules)")] = None
+    rules: Path | None = argument("rule file (default: the default rules)", "RULES", None)
 
 
 @rules.verb("check")
@@ -62,7 +59,7 @@ def check(options: CheckOptions) -> None:
 class ReplayOptions(DataOptions, PolicyOption):
     """The options of `triage rules replay`."""
 
-    rules: Annotated[Path | None, Option(metavar="FILE", help="rule file (default: the default rules)")] = None
+    rules: Path | None = option("rule file (default: the default rules)", None, "FILE")
 
 
 @rules.verb("replay")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from typer import Option
 
 from models.local_store import LocalModelStore
-from models.terminal import log, log_step, number, print_json, seed, share, verb
+from models.terminal import log, log_step, number, option, print_json, seed, share, verb
 from training import pipeline
 from training.cli.evaluate import print_measured
 from training.cli.options import DataOptions, NewBundleOptions, log_left_out, new_bundle_path
@@ -36,68 +33,34 @@ def _steps(text: str) -> int:
 class TrainOptions(DataOptions, NewBundleOptions):
     """The options of `triage train`."""
 
-    policy: Annotated[
-        str | None,
-        Option(
-            metavar="FILE|learn",
-            help="policy file, or 'learn' to take the labels as they are (default: the default policy)",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None
-    rules: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="rule file (default: the default rules; none with --policy learn)",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None
-    tier_order: Annotated[
-        str | None,
-        Option(metavar="A,B,…", help="tiers from lowest to highest, for a learned policy", rich_help_panel=_LABELS),
-    ] = None
-    encoder: Annotated[str, Option(metavar="NAME|PATH", help="sentence encoder", rich_help_panel=_ENCODER)] = (
-        DEFAULT_ENCODER
+    policy: str | None = option(
+        "policy file, or 'learn' to take the labels as they are (default: the default policy)",
+        None,
+        "FILE|learn",
+        group=_LABELS,
     )
-    adapt: Annotated[
-        bool,
-        Option(
-            help="fine-tune the encoder on these labels; the result is kept only where it proves better",
-            rich_help_panel=_ENCODER,
-        ),
-    ] = False
-    adapt_minutes: Annotated[
-        float | None,
-        Option(
-            parser=_minutes, metavar="N", help="time for the epochs of --adapt (default: 20)", rich_help_panel=_ENCODER
-        ),
-    ] = None
-    adapt_steps: Annotated[
-        int | None,
-        Option(
-            parser=_steps,
-            metavar="N",
-            help="steps of --adapt, whatever the clock says: repeatable",
-            rich_help_panel=_ENCODER,
-        ),
-    ] = None
-    target_risk: Annotated[
-        float,
-        Option(
-            parser=share, metavar="R", help="highest error rate among automatic decisions", rich_help_panel=_PROMISE
-        ),
-    ] = 0.05
-    confidence: Annotated[
-        float, Option(parser=share, metavar="P", help="probability that this rate holds", rich_help_panel=_PROMISE)
-    ] = 0.95
-    per_class: Annotated[
-        bool,
-        Option(
-            help="keep the rate within each label: a threshold of its own where a label alone can be certified",
-            rich_help_panel=_PROMISE,
-        ),
-    ] = False
-    seed: Annotated[int, Option(parser=seed, metavar="N", help="seed of everything that is drawn")] = 0
+    rules: Path | None = option(
+        "rule file (default: the default rules; none with --policy learn)", None, "FILE", group=_LABELS
+    )
+    tier_order: str | None = option("tiers from lowest to highest, for a learned policy", None, "A,B,…", group=_LABELS)
+    encoder: str = option("sentence encoder", DEFAULT_ENCODER, "NAME|PATH", group=_ENCODER)
+    adapt: bool = option(
+        "fine-tune the encoder on these labels; the result is kept only where it proves better", False, group=_ENCODER
+    )
+    adapt_minutes: float | None = option(
+        "time for the epochs of --adapt (default: 20)", None, "N", read=_minutes, group=_ENCODER
+    )
+    adapt_steps: int | None = option(
+        "steps of --adapt, whatever the clock says: repeatable", None, "N", read=_steps, group=_ENCODER
+    )
+    target_risk: float = option("highest error rate among automatic decisions", 0.05, "R", read=share, group=_PROMISE)
+    confidence: float = option("probability that this rate holds", 0.95, "P", read=share, group=_PROMISE)
+    per_class: bool = option(
+        "keep the rate within each label: a threshold of its own where a label alone can be certified",
+        False,
+        group=_PROMISE,
+    )
+    seed: int = option("seed of everything that is drawn", 0, "N", read=seed)
 
 
 @verb
