@@ -53,8 +53,9 @@ def _print(usage: str, docstring: str, groups: Mapping[str, list[tuple[str, str]
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     width = min(console.width, _WIDEST)
     paragraphs, examples = _sections(docstring)
-    for paragraph in (f"usage: {usage}", *paragraphs):
-        console.print(textwrap.fill(paragraph, width, subsequent_indent=" " * 7 * (paragraph is usage)) + "\n")
+    console.print(textwrap.fill(f"usage: {usage}", width, subsequent_indent=" " * 7) + "\n")
+    for paragraph in paragraphs:
+        console.print(textwrap.fill(paragraph, width, break_on_hyphens=False) + "\n")
     if examples:
         groups = {"examples": [], **groups}
     named = [name for rows in groups.values() for name, _ in rows]
@@ -68,7 +69,8 @@ def _print(usage: str, docstring: str, groups: Mapping[str, list[tuple[str, str]
 
 def _row(name: str, meaning: str, column: int, width: int) -> str:
     """Return a name and what it means, side by side where the name is short enough."""
-    text = textwrap.fill(meaning, width, initial_indent=" " * column, subsequent_indent=" " * column)
+    margin = " " * column
+    text = textwrap.fill(meaning, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
     return f"  {name:<{column - 2}}{text.lstrip()}" if len(name) <= column - 4 else f"  {name}\n{text}"
 
 

@@ -13,7 +13,6 @@ from typer.models import OptionInfo, ParameterInfo
 _Number = TypeVar("_Number", int, float)
 _Value = TypeVar("_Value")
 
-
 NEEDED: Any = ...
 """The default of an option that must be stated."""
 

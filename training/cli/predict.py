@@ -9,10 +9,11 @@ from pathlib import Path
 
 from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
+from models.wire import DecisionDocument
 from training import batch_scoring
 from training.cli.options import BundleOption, MapOption, bundle_path
 from training.data.columns import parse_mapping
-from training.reports.decision_text import as_document, as_text
+from training.reports.decision_text import as_text
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
 
@@ -51,7 +52,8 @@ def predict(options: PredictOptions) -> None:
     rules_alone = options.bundle == "rules" and not Path(options.bundle).exists()
     triager = Triager() if rules_alone else Triager.load(bundle_path(options.bundle))
     decision = triager.decide([ticket], explain=True)[0]
-    print_result(as_document(decision), as_text(decision), as_json=options.json)
+    document = DecisionDocument.from_decision(decision).model_dump(mode="json", exclude={"stored"})  # no store here
+    print_result(document, as_text(decision), as_json=options.json)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A decision written down: as a document like the service's answer, as a row of a table, and for people."""
+"""A decision written down: as a row of a table, and for people at a terminal."""
 
 from __future__ import annotations
 
@@ -45,49 +45,6 @@ def as_row(decision: Decision) -> dict[str, Any]:
         row[f"{target}_confidence"] = verdict.confidence
         row[f"{target}_top"] = verdict.alternatives[0].label if verdict.alternatives else None
     return row
-
-
-def as_document(decision: Decision) -> dict[str, Any]:
-    """Write a decision as the service answers it, without the id that only a store gives."""
-    return {
-        "decision_id": None,
-        "ticket_id": decision.ticket_id,
-        "tier": decision.tier,
-        "category": decision.category,
-        "resolver_group": decision.resolver_group,
-        "automation": str(decision.automation),
-        "source": str(decision.source),
-        "reason": str(decision.reason),
-        "targets": {target: _verdict(verdict) for target, verdict in decision.targets.items()},
-        "rule": decision.rule,
-        "explanation": {
-            "terms": [vars(term) for term in decision.explanation.terms],
-            "against": [vars(term) for term in decision.explanation.against],
-            "similar": [
-                {"ticket_id": n.ticket_id, "similarity": n.similarity, "labels": dict(n.labels), "title": n.title}
-                for n in decision.explanation.similar
-            ],
-        },
-        "questions": list(decision.questions),
-        "hand_over": list(decision.hand_over),
-        "truncated": decision.truncated,
-        "language": decision.language,
-        "novelty": decision.novelty,
-        "model_version": decision.model_version,
-        "policy_version": decision.policy_version,
-    }
-
-
-def _verdict(verdict: TargetDecision) -> dict[str, Any]:
-    return {
-        "label": verdict.label,
-        "automation": str(verdict.automation),
-        "source": str(verdict.source),
-        "reason": str(verdict.reason),
-        "confidence": verdict.confidence,
-        "alternatives": [{"label": s.label, "probability": s.probability} for s in verdict.alternatives],
-        "likely": list(verdict.likely),
-    }
 
 
 def as_text(decision: Decision) -> str:
