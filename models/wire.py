@@ -42,6 +42,7 @@ class TargetDocument(_Document):
     alternatives: tuple[AlternativeDocument, ...]
     likely: tuple[str, ...] = Field(description="labels that hold the right one at the stated confidence")
     rule: str | None
+    audit: bool = Field(default=False, description="true: it would be automatic, and was drawn for a person to check")
 
 
 class TermDocument(_Document):
@@ -173,6 +174,7 @@ def _target(target: TargetDecision, alternatives: int | None, decimals: int | No
         ),
         likely=target.likely,
         rule=target.rule,
+        audit=target.audit,
     )
 
 

@@ -39,6 +39,9 @@ _ALARM_FACTOR = 4.0
 """From this evidence on the audit slice is four times as large: it halves the tickets until a closing, and a
 desk that keeps its target is seldom there (`bench/autonomy.py`)."""
 
+_MOST_CAPITAL = 1e100
+"""What the bettor may win on one rate: far beyond any level of evidence, and no overflow where none may open."""
+
 _LOOK_AHEAD = 100_000
 """Most clean reviews that are counted ahead."""
 
@@ -70,7 +73,7 @@ class OpeningTest:
         reviews: Reviews counted.
         errors: Those of them that found an error.
         capital: What the bettor has on each of the error rates. A share that errors have brought to zero stays there
-            until the next restart; no share can overflow before automation opens.
+            until the next restart.
 
     Example:
         >>> test = OpeningTest(0.05)
@@ -90,7 +93,7 @@ class OpeningTest:
         fresh = self._fresh_share()
         for share, own, weight in zip(self.capital, _LOWER_RATES, _LOWER_WEIGHTS, strict=True):
             odds = own if error else (1 - own * self.target_risk) / (1 - self.target_risk)
-            capital.append((share + fresh * weight) * odds)
+            capital.append(min(_MOST_CAPITAL, (share + fresh * weight) * odds))
         return replace(self, reviews=self.reviews + 1, errors=self.errors + error, capital=tuple(capital))
 
     def _fresh_share(self) -> float:
@@ -207,16 +210,17 @@ class Autonomy:
         mode = Mode.AUTOMATIC if carried else Mode.SUGGEST
         return cls(OpeningTest(target_risk, delta), ClosingTest(target_risk), mode, int(carried), carried)
 
-    def update(self, error: bool, *, audited: bool = False) -> Self:
+    def update(self, error: bool, *, audited: bool = False, may_open: bool = True) -> Self:
         """Return the state after one more review.
 
         Args:
             error: Whether a person found the model's label wrong.
             audited: Whether the ticket was drawn into the audit slice.
+            may_open: False keeps automation shut whatever the evidence, such as while all of it is one person's word.
         """
         if self.mode is Mode.SUGGEST:
             opening = self.opening.update(error)
-            if not opening.passed:
+            if not opening.passed or not may_open:
                 return replace(self, opening=opening)
             closing = ClosingTest(opening.target_risk)
             return replace(self, opening=opening, closing=closing, mode=Mode.AUTOMATIC, openings=self.openings + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
@@ -123,9 +124,7 @@ def _decision(
     ticket: Ticket, prediction: Prediction | None, verdicts: dict[str, TargetDecision], policy: Policy
 ) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
-    held = [verdict for verdict in verdicts.values() if verdict.automation is not Automation.AUTOMATIC]
-    leading = held[0] if held else next(iter(verdicts.values()))
-    blank = all(verdict.automation is Automation.BLANK for verdict in verdicts.values())
+    automation, leading = _overall(verdicts)
     rivals = (
         [score.label for score in verdicts["tier"].alternatives if score.label != tier] if "tier" in verdicts else []
     )
@@ -134,7 +133,7 @@ def _decision(
         ticket_id=ticket.id,
         targets=verdicts,
         resolver_group=policy.resolver_group(tier, category),
-        automation=Automation.BLANK if blank else Automation.SUGGESTED if held else Automation.AUTOMATIC,
+        automation=automation,
         source=leading.source,
         reason=leading.reason,
         rule=next((verdict.rule for verdict in verdicts.values() if verdict.rule), None),
@@ -146,3 +145,36 @@ def _decision(
         truncated=prediction.truncated if prediction else False,
         explanation=prediction.explanation if prediction else Explanation(),
     )
+
+
+def hold_back(decision: Decision, unearned: Collection[str] = (), audited: Collection[str] = ()) -> Decision:
+    """Turn what the model would decide on its own into suggestions; what a written rule decides stays.
+
+    Args:
+        decision: As the certificate of the gate has it.
+        unearned: Targets for which autonomy is not open at this desk.
+        audited: Targets for which this ticket was drawn for a person to check.
+    """
+    verdicts = {
+        target: _held_back(verdict, target in unearned, target in audited)
+        for target, verdict in decision.targets.items()
+    }
+    automation, leading = _overall(verdicts)
+    return replace(decision, targets=verdicts, automation=automation, source=leading.source, reason=leading.reason)
+
+
+def _held_back(verdict: TargetDecision, unearned: bool, audited: bool) -> TargetDecision:
+    if verdict.source is not Source.MODEL or verdict.automation is not Automation.AUTOMATIC:
+        return verdict
+    if unearned:
+        return replace(verdict, automation=Automation.SUGGESTED, reason=Reason.NOT_EARNED)
+    return replace(verdict, automation=Automation.SUGGESTED, audit=True) if audited else verdict
+
+
+def _overall(verdicts: Mapping[str, TargetDecision]) -> tuple[Automation, TargetDecision]:
+    """Return how far the whole route may be acted on, and the verdict that says why."""
+    held = [verdict for verdict in verdicts.values() if verdict.automation is not Automation.AUTOMATIC]
+    leading = held[0] if held else next(iter(verdicts.values()))
+    if all(verdict.automation is Automation.BLANK for verdict in verdicts.values()):
+        return Automation.BLANK, leading
+    return Automation.SUGGESTED if held else Automation.AUTOMATIC, leading

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     CLASS_EXCLUDED = "class_excluded"
     NO_HEAD = "no_head"
     MODEL_UNAVAILABLE = "model_unavailable"
+    NOT_EARNED = "not_earned"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class TargetDecision:
         alternatives: The model's own ranking, most probable first.
         likely: Labels that hold the right one at the stated confidence; empty without a head.
         rule: Name of the rule that named the label, if one did.
+        audit: Whether it would have been automatic, and was drawn at random for a person to check.
     """
 
     label: str | None
@@ -65,6 +67,7 @@ class TargetDecision:
     alternatives: tuple[Score, ...] = ()
     likely: tuple[str, ...] = ()
     rule: str | None = None
+    audit: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,10 @@ REASONS: Mapping[str, Wording] = {
         "no model is in use",
         "No model is in use. This is what the written rules say.",
     ),
+    Reason.NOT_EARNED: Wording(
+        "the model is sure, but has not earned autonomy here yet",
+        "Sure enough, but autonomy has to be earned first: reviews like yours open it.",
+    ),
 }
 
 SOURCES: Mapping[str, str] = {

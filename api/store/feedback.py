@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -10,8 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound, TooMuch
+from api.store.autonomy import AutonomyRecords
 from api.store.decisions import feedback_by_decision, feedback_row
-from api.store.idempotency import IdempotencyKeys
 from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey
 from api.store.tables import StoredDecision, StoredFeedback
 
@@ -47,7 +48,7 @@ class Caps:
     per_agent: int | None = None
 
 
-class Feedback(IdempotencyKeys):
+class Feedback(AutonomyRecords):
     """The part of the repository that keeps feedback."""
 
     def feedback(
@@ -85,6 +86,7 @@ class Feedback(IdempotencyKeys):
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id)
+                self._count_evidence(session, decision)
             if idempotency_key:
                 self.drop(session, idempotency_key)
                 self.remember(session, idempotency_key, "feedback", [row.id])
@@ -99,7 +101,7 @@ class Feedback(IdempotencyKeys):
         """
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
-            self._of(session, decision_id)
+            decision = self._of(session, decision_id)
             rows = feedback_by_decision(session, [decision_id]).get(decision_id, ())
             if not any(row.id == feedback_id and row.verdict != UNDONE for row in rows):
                 raise NotFound(
@@ -107,14 +109,21 @@ class Feedback(IdempotencyKeys):
                     f"no feedback {feedback_id!r} on this decision: see its history for what there is",
                 )
             earlier = next((row for row in rows if row.undoes == feedback_id), None)
-            return earlier or _add(
-                session, decision_id, Statement(UNDONE, agent), (None, None), key_id, undoes=feedback_id
-            )
+            if earlier is not None:
+                return earlier
+            row = _add(session, decision_id, Statement(UNDONE, agent), (None, None), key_id, undoes=feedback_id)
+            self._count_evidence(session, decision)
+            return row
 
     def history(self, decision_id: str) -> tuple[FeedbackRow, ...]:
         """Return everything said about a decision, oldest first; nothing for an unknown one."""
         with self.database.reading() as session:
             return feedback_by_decision(session, [decision_id]).get(decision_id, ())
+
+    def _count_evidence(self, session: Session, decision: StoredDecision) -> None:
+        """Count what is said of a decision now as evidence on the autonomy of its model."""
+        said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
+        self.count_review(session, decision.id, json.loads(decision.answer), said)
 
     def _kept_words(self, said: Statement) -> Statement:
         """Return a statement as it is kept: redacted where the store is told to."""

@@ -63,7 +63,7 @@ class Outbox(IdempotencyKeys):
             if any(session.get(StoredDelivery, (source, one)) is not None for one in ids):
                 return False
             session.add_all(StoredDelivery(source=source, id=one, received_at=datetime.now(UTC)) for one in ids)
-            _queue(session, pending)
+            queue_updates(session, pending)
             return True
 
     def has_delivery(self, source: str, delivery_id: str) -> bool:
@@ -74,7 +74,7 @@ class Outbox(IdempotencyKeys):
     def add_pending_update(self, pending: Sequence[PendingUpdate]) -> None:
         """Queue updates."""
         with self.database.writing() as session:
-            _queue(session, pending)
+            queue_updates(session, pending)
 
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
@@ -158,7 +158,8 @@ class Outbox(IdempotencyKeys):
             session.merge(StoredMark(name=name, value=dump(value)))
 
 
-def _queue(session: Session, pending: Sequence[PendingUpdate]) -> None:
+def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:
+    """Queue updates in a transaction that is open; one that is newer replaces those about the same ticket."""
     now = datetime.now(UTC)
     for one in pending:
         older = StoredUpdate.target == one.target, StoredUpdate.ticket_id == one.ticket_id, StoredUpdate.state != SENT

@@ -188,3 +188,52 @@ class StoredMark(Base):
 
     name: Mapped[str] = mapped_column(String(128), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+
+
+class StoredAutonomy(Base):
+    """How far one model may go for one target: the state before any review here, the state now, and why."""
+
+    __tablename__ = "autonomy"
+
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target: Mapped[str] = mapped_column(String(64), primary_key=True)
+    base: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    mode: Mapped[str] = mapped_column(String(16))
+    because: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(Utc)
+    in_use: Mapped[bool]
+
+
+class StoredReview(Base):
+    """What a person's verdict says of the model's label for one target; it outlives the ticket, and names nobody."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        UniqueConstraint("decision_id", "target", name="uq_reviews_decision"),
+        Index("ix_reviews_model", "model_version", "target", "seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    decision_id: Mapped[str] = mapped_column(String(36))
+    target: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    audited: Mapped[bool]
+    error: Mapped[bool | None]
+    agent: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredAutonomyChange(Base):
+    """Automation for one target opened or closed, and why; rows are only ever added."""
+
+    __tablename__ = "autonomy_changes"
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    target: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    mode: Mapped[str] = mapped_column(String(16))
+    because: Mapped[str] = mapped_column(Text)
+    reviews: Mapped[int]
+    errors: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Utc)

@@ -1,0 +1,311 @@
+"""The evidence on autonomy in the store: what reviews say of each model, and the mode that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.store.idempotency import IdempotencyKeys
+from api.store.outbox import PendingUpdate, queue_updates
+from api.store.rows import UNDONE, FeedbackRow, dump
+from api.store.tables import StoredAutonomy, StoredAutonomyChange, StoredReview
+from triage.autonomy import Autonomy, Mode
+from triage.decision import Reason, Source
+
+EVENT = "autonomy"
+"""What an update about autonomy has in the place of a ticket's id, before the target."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What is known of a model's target before people have reviewed any of its decisions here.
+
+    Attributes:
+        target_risk: Highest error rate that may be automatic, in (0, 1).
+        delta: Chance of a false opening, in (0, 1).
+        own: Whether the model was trained at this organisation.
+        outcomes: Its answers to the organisation's own closed tickets, in the order of time: True for an error.
+    """
+
+    target_risk: float
+    delta: float
+    own: bool = False
+    outcomes: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class AutonomyRow:
+    """How far a model may go for one target, since when, and why."""
+
+    target: str
+    state: Autonomy
+    because: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class ModeChange:
+    """Automation for one target opened or closed."""
+
+    target: str
+    model_version: str
+    mode: Mode
+    because: str
+    reviews: int
+    errors: int
+    changed_at: datetime
+
+
+class AutonomyRecords(IdempotencyKeys):
+    """The part of the repository that keeps reviews as evidence, and what they allow.
+
+    Everything here is a function of the reviews in their order: a verdict that is taken back or changed is counted
+    anew from the beginning, so that two workers and a restart come to the same.
+
+    Attributes:
+        reviewers: How many different people must have reviewed before automation opens.
+        subscribers: Helpdesks that are told of every change of mode.
+        on_change: Called with each change, inside the transaction that makes it.
+    """
+
+    reviewers: int = 1
+    subscribers: tuple[str, ...] = ()
+    on_change: Callable[[ModeChange], object] = staticmethod(lambda change: None)
+
+    def adopt_model(self, version: str, targets: Mapping[str, Beginning]) -> None:
+        """Begin to keep evidence on a model that was taken into use; one that is known already goes on as it stands.
+
+        A model that was trained at this organisation takes over an open automation from the one before it, unless its
+        own history speaks against it: the comparison that promotes it was made on the same tickets, and the watch over
+        the audit slice begins anew. Any other model begins with nothing.
+
+        Args:
+            version: Of the model.
+            targets: What is known of each of its targets.
+
+        Raises:
+            StoreUnavailable: Nothing was changed.
+        """
+        with self.database.writing() as session:
+            self.database.serialise(session, EVENT)
+            in_use = select(StoredAutonomy).where(StoredAutonomy.in_use.is_(True))
+            before = {row.target: row for row in session.scalars(in_use)}
+            for target, beginning in targets.items():
+                row = session.get(StoredAutonomy, (version, target))
+                if row is None:
+                    self._begin(session, version, target, beginning, before.get(target))
+                elif not row.in_use:
+                    self._resume(session, row, before.get(target))
+            for old in before.values():
+                old.in_use = old.model_version == version
+
+    def autonomy_of(self, version: str) -> dict[str, AutonomyRow]:
+        """Return how far a model may go, by target; nothing for one that was never taken into use."""
+        with self.database.reading() as session:
+            query = select(StoredAutonomy).where(StoredAutonomy.model_version == version)
+            return {row.target: _autonomy_row(row) for row in session.scalars(query)}
+
+    def autonomy_changes(self, limit: int = 100) -> list[ModeChange]:
+        """Return the latest changes of mode, newest first."""
+        with self.database.reading() as session:
+            query = select(StoredAutonomyChange).order_by(StoredAutonomyChange.seq.desc()).limit(limit)
+            return [_mode_change(row) for row in session.scalars(query)]
+
+    def count_review(
+        self, session: Session, decision_id: str, answer: Mapping[str, Any], feedback: Sequence[FeedbackRow]
+    ) -> None:
+        """Count what people say about a decision now, in the transaction that keeps what they said.
+
+        Args:
+            session: Of that transaction.
+            decision_id: The decision.
+            answer: Its document.
+            feedback: Everything said about it, oldest first.
+        """
+        version = answer.get("model_version")
+        verdicts = {target: verdict for target, verdict in answer.get("targets", {}).items() if _counts(verdict)}
+        if not version or not verdicts:
+            return
+        self.database.serialise(session, EVENT)
+        standing = _standing(feedback)
+        for target, verdict in verdicts.items():
+            row = session.get(StoredAutonomy, (version, target))
+            if row is not None:
+                self._count(session, row, decision_id, verdict, standing)
+
+    def _count(
+        self,
+        session: Session,
+        row: StoredAutonomy,
+        decision_id: str,
+        verdict: Mapping[str, Any],
+        standing: FeedbackRow | None,
+    ) -> None:
+        error = _is_error(row.target, verdict, standing)
+        key = StoredReview.decision_id == decision_id, StoredReview.target == row.target
+        review = session.scalar(select(StoredReview).where(*key))
+        if review is None and error is None:
+            return
+        before = Autonomy.from_document(json.loads(row.state))
+        agent = _pseudonym(standing.agent) if standing else ""
+        if review is None:
+            review = StoredReview(
+                decision_id=decision_id, target=row.target, model_version=row.model_version,
+                audited=bool(verdict.get("audit")), error=error, agent=agent, created_at=datetime.now(UTC),
+            )  # fmt: skip
+            session.add(review)
+            session.flush()
+            may_open = self.reviewers <= 1 or _agents(session, row) >= self.reviewers
+            after = before.update(bool(error), audited=review.audited, may_open=may_open)
+        elif (review.error, review.agent) == (error, agent):
+            return
+        else:
+            review.error, review.agent = error, agent or review.agent
+            session.flush()
+            after = self._recount(session, row)
+        row.state = dump(after.to_document())
+        if after.mode is not before.mode:
+            self._change(session, row, after, _why(after, before))
+
+    def _recount(self, session: Session, row: StoredAutonomy) -> Autonomy:
+        """Return the state that all reviews of a model's target make, from the beginning."""
+        state, agents = Autonomy.from_document(json.loads(row.base)), set()
+        query = select(StoredReview.error, StoredReview.audited, StoredReview.agent).where(
+            StoredReview.model_version == row.model_version,
+            StoredReview.target == row.target,
+            StoredReview.error.is_not(None),
+        )
+        for error, audited, agent in session.execute(query.order_by(StoredReview.seq)):
+            agents.add(agent)
+            state = state.update(bool(error), audited=audited, may_open=len(agents) >= self.reviewers)
+        return state
+
+    def _begin(
+        self, session: Session, version: str, target: str, beginning: Beginning, before: StoredAutonomy | None
+    ) -> None:
+        fresh = Autonomy.begin(beginning.target_risk, beginning.delta)
+        state = fresh.replay(beginning.outcomes) if beginning.own else fresh
+        because = _first_reason(beginning, state)
+        was_open = before is not None and before.mode == Mode.AUTOMATIC
+        if state.mode is Mode.SUGGEST and was_open and before is not None and _may_take_over(beginning, before):
+            state = Autonomy.begin(beginning.target_risk, beginning.delta, carried=True)
+            because = (
+                f"taken over from model {before.model_version}: this one was trained here and nothing in "
+                "its history speaks against it"
+            )
+        now = datetime.now(UTC)
+        document = dump(state.to_document())
+        row = StoredAutonomy(
+            model_version=version, target=target, base=document, state=document, mode=state.mode.value,
+            because=because, changed_at=now, in_use=True,
+        )  # fmt: skip
+        session.add(row)
+        if was_open is not (state.mode is Mode.AUTOMATIC):
+            self._change(session, row, state, because)
+
+    def _resume(self, session: Session, row: StoredAutonomy, before: StoredAutonomy | None) -> None:
+        """Take a model into use again that was in use before; its own evidence stands."""
+        row.in_use = True
+        if before is not None and before.mode != row.mode:
+            state = Autonomy.from_document(json.loads(row.state))
+            self._change(session, row, state, f"model {row.model_version} is in use again: {row.because}")
+
+    def _change(self, session: Session, row: StoredAutonomy, state: Autonomy, because: str) -> None:
+        """Note a change of mode, and owe everybody who wants to know an update."""
+        row.mode, row.because, row.changed_at = state.mode.value, because, datetime.now(UTC)
+        change = StoredAutonomyChange(
+            target=row.target, model_version=row.model_version, mode=row.mode, because=because,
+            reviews=state.reviews, errors=state.errors, created_at=row.changed_at,
+        )  # fmt: skip
+        session.add(change)
+        session.flush()
+        payload = {
+            "event": EVENT, "target": row.target, "mode": row.mode, "because": because,
+            "reviews": state.reviews, "errors": state.errors, "target_risk": state.opening.target_risk,
+            "model_version": row.model_version, "changed_at": row.changed_at.isoformat(),
+        }  # fmt: skip
+        queue_updates(session, [PendingUpdate(name, f"{EVENT} {row.target}", "", payload) for name in self.subscribers])
+        self.on_change(_mode_change(change))
+
+
+def _may_take_over(beginning: Beginning, before: StoredAutonomy) -> bool:
+    """Say whether a model may go on where the one before it was: trained here, same promise, no bad history."""
+    open_state = Autonomy.begin(beginning.target_risk, beginning.delta, carried=True)
+    unspoilt = open_state.replay(beginning.outcomes).mode is Mode.AUTOMATIC
+    same_promise = json.loads(before.state)["target_risk"] <= beginning.target_risk
+    return beginning.own and unspoilt and same_promise
+
+
+def _counts(verdict: Mapping[str, Any]) -> bool:
+    """Say whether a person's word on this verdict is a review: the gate was passed, and the ticket went to people."""
+    return verdict.get("source") == Source.MODEL and (
+        verdict.get("reason") == Reason.NOT_EARNED or bool(verdict.get("audit"))
+    )
+
+
+def _is_error(target: str, verdict: Mapping[str, Any], standing: FeedbackRow | None) -> bool | None:
+    """Return whether a person found the model's label wrong; None where that was not said."""
+    stated = getattr(standing, target, None) if standing is not None and standing.verdict != "unsure" else None
+    return None if stated is None else stated != verdict.get("label")
+
+
+def _standing(feedback: Iterable[FeedbackRow]) -> FeedbackRow | None:
+    """Return the last word on a decision that was not taken back."""
+    rows = list(feedback)
+    undone = {row.undoes for row in rows if row.undoes}
+    return next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
+
+
+def _agents(session: Session, row: StoredAutonomy) -> int:
+    counted = StoredReview.model_version == row.model_version, StoredReview.target == row.target
+    query = select(func.count(StoredReview.agent.distinct())).where(*counted, StoredReview.error.is_not(None))
+    return session.scalar(query) or 0
+
+
+def _pseudonym(agent: str) -> str:
+    """Return what tells people apart without naming them: reviews outlive the tickets that they are about."""
+    return hashlib.sha256(agent.encode()).hexdigest()[:16]
+
+
+def _first_reason(beginning: Beginning, state: Autonomy) -> str:
+    if not beginning.own:
+        return "the model was not trained at this organisation: it has to earn autonomy on the tickets reviewed here"
+    seen = f"{state.reviews} closed tickets of this organisation that it had not seen, {state.errors} errors"
+    if state.mode is Mode.AUTOMATIC:
+        return f"{seen}: an error rate above {beginning.target_risk:g} is ruled out"
+    if not beginning.outcomes:
+        return "no closed tickets of this organisation were set aside at training that the model would have decided"
+    return f"{seen}: not enough to rule out an error rate above {beginning.target_risk:g}"
+
+
+def _why(after: Autonomy, before: Autonomy) -> str:
+    risk = after.opening.target_risk
+    if after.mode is Mode.AUTOMATIC:
+        return f"{after.reviews} reviews, {after.errors} errors: an error rate above {risk:g} is ruled out"
+    if after.openings < before.openings or after.closing == before.closing:
+        return "a review that had counted was taken back or changed, and the others do not suffice"
+    seen = after.closing
+    return f"{seen.errors} errors in {seen.reviews} audited tickets: the error rate has risen above {risk:g}"
+
+
+def _autonomy_row(row: StoredAutonomy) -> AutonomyRow:
+    return AutonomyRow(row.target, Autonomy.from_document(json.loads(row.state)), row.because, row.changed_at)
+
+
+def _mode_change(row: StoredAutonomyChange) -> ModeChange:
+    return ModeChange(
+        target=row.target,
+        model_version=row.model_version,
+        mode=Mode(row.mode),
+        because=row.because,
+        reviews=row.reviews,
+        errors=row.errors,
+        changed_at=row.created_at,
+    )
