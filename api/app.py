@@ -19,7 +19,7 @@ from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.maintenance.retention_job import RetentionJob
-from api.routes import decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
+from api.routes import autonomy, decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.security.auth import Access, deny_by_default
@@ -36,6 +36,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     webhooks.router,
     model.router,
+    autonomy.router,
     policy.router,
     health.router,
     pages.router,
@@ -59,8 +60,9 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     opened = store or open_repository(settings.home, settings.store_url, redact=settings.redact_stored)
     service = Service(settings, opened, Metrics())
     caps = Caps(settings.feedback_cap_key or None, settings.feedback_cap_agent or None)
-    reviews = Reviews(opened, service.model, service.metrics, caps)
+    reviews = Reviews(opened, service.model, service.metrics, caps, service.autonomy)
     helpdesks = load_helpdesks(settings.desks)
+    opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)
     sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
     retention = RetentionJob(opened, settings)
     access = Access(opened, settings.open_loopback, _limiter(settings))

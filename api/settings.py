@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import limits
 from limits import RateLimitItem
@@ -33,6 +33,19 @@ class Settings(BaseSettings):
     bundle: Path | None = Field(None, description="bundle directory to serve instead of an alias")
     policy: Path | None = Field(None, description="policy file that overrides the bundle's")
     rules: Path | None = Field(None, description="rule file that overrides the bundle's")
+    autonomy: Literal["earned", "certified", "suggest"] = Field(
+        "earned",
+        description="earned: automatic after good reviews; certified: by the bundle's certificate; suggest: never",
+    )
+    audit_share: float = Field(
+        0.05, ge=0, le=1, description="share of the automatic tickets that still goes to people, drawn at random"
+    )
+    autonomy_reviewers: int = Field(
+        1, ge=1, le=100, description="how many different people must have reviewed before automation opens"
+    )
+    organisation: str = Field(
+        "", description="name of the organisation whose tickets these are; empty: an id kept under TRIAGE_HOME"
+    )
     rules_only: bool = Field(False, description="1: running without a model is acceptable, so /readyz answers 200")
 
     host: str = Field("127.0.0.1", description="address to listen on")

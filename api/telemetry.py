@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.privacy.redact import Redactor
+from triage.autonomy import Autonomy, Mode
 from triage.decision import Decision, Source
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -67,6 +68,15 @@ class Metrics:
         self.feedback = Counter("triage_feedback", "Feedback taken", ["verdict"], registry=registry)
         self.webhooks = Counter("triage_webhooks", "Webhooks of helpdesks", ["desk", "outcome"], registry=registry)
         self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
+        self.autonomy_open = _shared_gauge("triage_autonomy_open", "1 where the model decides alone", registry)
+        self.autonomy_reviews = _shared_gauge("triage_autonomy_reviews", "Reviews that count", registry)
+        self.autonomy_errors = _shared_gauge("triage_autonomy_errors", "Errors that they found", registry)
+        self.autonomy_to_go = _shared_gauge(
+            "triage_autonomy_reviews_to_go", "Clean reviews until automation opens", registry
+        )
+        self.autonomy_changes = Counter(
+            "triage_autonomy_changes", "Openings and closings of automation", ["target", "mode"], registry=registry
+        )
         self.dropped = Counter("triage_dropped_tickets", "Decisions answered but not kept", registry=registry)
 
     def observe_decision(self, decision: Decision) -> None:
@@ -76,6 +86,13 @@ class Metrics:
             self.verdicts.labels(name, target.source.value, target.reason.value).inc()
             if target.source is Source.MODEL and target.confidence is not None:
                 self.confidence.labels(name).observe(target.confidence)
+
+    def observe_autonomy(self, target: str, state: Autonomy) -> None:
+        """Tell how far the model in use may go for a target."""
+        self.autonomy_open.labels(target).set(int(state.mode is Mode.AUTOMATIC))
+        self.autonomy_reviews.labels(target).set(state.reviews)
+        self.autonomy_errors.labels(target).set(state.errors)
+        self.autonomy_to_go.labels(target).set(state.reviews_to_go)
 
     def text(self) -> bytes:
         """Write the metrics of all processes in the Prometheus text format."""
@@ -88,6 +105,11 @@ class Metrics:
 
 def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
     return Gauge(name, text, registry=registry, multiprocess_mode="livesum")
+
+
+def _shared_gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
+    """Make a gauge by target of what all processes know alike: the one who looked last is right."""
+    return Gauge(name, text, ["target"], registry=registry, multiprocess_mode="livemostrecent")
 
 
 def configure_logs(level: str) -> None:

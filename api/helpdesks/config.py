@@ -18,6 +18,9 @@ from triage.errors import InvalidRequest
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
 """A placeholder in a template."""
+_EVENT_PLACEHOLDERS = frozenset(
+    ("event", "target", "mode", "because", "reviews", "errors", "target_risk", "model_version", "changed_at")
+)
 _PLACEHOLDERS = frozenset(
     ("ticket_id", "decision_id", "tier", "category", "resolver_group", "automation", "reason", "model_version")
 )
@@ -97,6 +100,7 @@ class _DeskTable(_Table):
     ticket: TicketMap | None = None
     feedback: FeedbackMap | None = None
     update: Update | None = None
+    events: Update | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class HelpdeskConfig:
         feedback: How a correction is read; None where it sends none.
         update: How it is told; None where it is not.
         authorization: Value of the ``Authorization`` header of updates.
+        events: How it is told that automation has opened or closed; None where it is not.
+        events_authorization: Value of the ``Authorization`` header of that.
     """
 
     name: str
@@ -124,6 +130,8 @@ class HelpdeskConfig:
     feedback: FeedbackMap | None = None
     update: Update | None = None
     authorization: str | None = field(default=None, repr=False)
+    events: Update | None = None
+    events_authorization: str | None = field(default=None, repr=False)
 
 
 def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = None) -> dict[str, HelpdeskConfig]:
@@ -167,21 +175,30 @@ def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[
         problems.append(
             f"{name}.secrets: a desk that sends webhooks needs a secret; name the environment variable that holds it"
         )
-    _check_update(name, read.update, problems)
-    variable = read.update.authorization if read.update else None
-    if variable is not None and variable not in environment:
-        problems.append(f"{name}.update.authorization: the environment variable {variable} is not set")
+    _check_update(f"{name}.update", read.update, _PLACEHOLDERS, problems)
+    _check_update(f"{name}.events", read.events, _EVENT_PLACEHOLDERS, problems)
     return HelpdeskConfig(
         name,
         tuple(found),
         read.tolerance_s,
         read.clearance,
         read.headers,
-        read.ticket,
-        read.feedback,
-        read.update,
-        environment.get(variable) if variable else None,
+        ticket=read.ticket,
+        feedback=read.feedback,
+        update=read.update,
+        authorization=_authorization(f"{name}.update", read.update, environment, problems),
+        events=read.events,
+        events_authorization=_authorization(f"{name}.events", read.events, environment, problems),
     )
+
+
+def _authorization(
+    place: str, update: Update | None, environment: Mapping[str, str], problems: list[str]
+) -> str | None:
+    variable = update.authorization if update else None
+    if variable is not None and variable not in environment:
+        problems.append(f"{place}.authorization: the environment variable {variable} is not set")
+    return environment.get(variable) if variable else None
 
 
 def _secret(name: str, variable: str, environment: Mapping[str, str], problems: list[str]) -> bytes:
@@ -193,19 +210,17 @@ def _secret(name: str, variable: str, environment: Mapping[str, str], problems: 
     return secret.encode()
 
 
-def _check_update(name: str, update: Update | None, problems: list[str]) -> None:
+def _check_update(place: str, update: Update | None, known: frozenset[str], problems: list[str]) -> None:
     if update is None:
         return
     parts = urlsplit(update.url)
     if parts.scheme != "https" and not (parts.scheme == "http" and update.loopback):
-        problems.append(f"{name}.update.url: it must be https, or http to this machine with loopback = true")
+        problems.append(f"{place}.url: it must be https, or http to this machine with loopback = true")
     if parts.netloc not in update.hosts or "{" in parts.netloc:
-        problems.append(f"{name}.update.hosts: the host of the URL must be listed, with its port where it states one")
-    unknown = sorted(placeholders_of([update.url, update.body]) - _PLACEHOLDERS)
+        problems.append(f"{place}.hosts: the host of the URL must be listed, with its port where it states one")
+    unknown = sorted(placeholders_of([update.url, update.body]) - known)
     if unknown:
-        problems.append(
-            f"{name}.update: unknown placeholders {', '.join(unknown)}; there are {', '.join(sorted(_PLACEHOLDERS))}"
-        )
+        problems.append(f"{place}: unknown placeholders {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
 
 def placeholders_of(template: Any) -> set[str]:

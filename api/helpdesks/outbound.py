@@ -15,6 +15,7 @@ import structlog
 from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
+from api.store.autonomy import EVENT
 from api.store.outbox import PendingUpdate, UpdateRow
 from api.store.repository import Repository
 from models.wire import DecisionDocument
@@ -53,7 +54,7 @@ class UpdateSender:
 
     def start(self) -> None:
         """Begin to send, where there is a desk that wants to be told."""
-        if any(desk.update for desk in self._desks.values()):
+        if any(desk.update or desk.events for desk in self._desks.values()):
             self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
             self._thread.start()
 
@@ -92,11 +93,12 @@ class UpdateSender:
 
     def _send(self, row: UpdateRow) -> None:
         desk = self._desks.get(row.target)
-        if desk is None or desk.update is None:
+        update = _way_of(desk, row) if desk else None
+        if desk is None or update is None:
             self._settle(row, "no such desk in the file of helpdesks", final=True)
             return
         try:
-            answer = deliver(desk, desk.update, row)
+            answer = deliver(desk, update, row)
         except NotAllowed as error:
             self._settle(row, error.code, final=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -134,11 +136,21 @@ def pending_update_for(desk: HelpdeskConfig, document: DecisionDocument) -> list
     return [PendingUpdate(desk.name, document.ticket_id, document.decision_id or "", payload)]
 
 
+def is_event(row: UpdateRow) -> bool:
+    """Say whether an update tells that automation has opened or closed, not what was decided about a ticket."""
+    return row.payload.get("event") == EVENT
+
+
+def _way_of(desk: HelpdeskConfig, row: UpdateRow) -> Update | None:
+    return desk.events if is_event(row) else desk.update
+
+
 def deliver(desk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:
     """Send one update, and return the desk's answer; errors are those of `GuardedClient.call`."""
     values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
     url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
-    headers = {"Authorization": desk.authorization} if desk.authorization else {}
+    authorization = desk.events_authorization if is_event(row) else desk.authorization
+    headers = {"Authorization": authorization} if authorization else {}
     egress = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
     return egress.call(
         update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)

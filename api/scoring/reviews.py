@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
+from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
 from api.store.feedback import Caps, Statement
@@ -24,10 +25,14 @@ class Reviews:
         model: Knows the policy in use: its labels, and who may see sensitive tickets.
         metrics: Where to count.
         caps: How much feedback is taken from one key or agent a day.
+        autonomy: Told when something was said: it may open or close automation.
     """
 
-    def __init__(self, store: Repository, model: ModelHolder, metrics: Metrics, caps: Caps) -> None:
+    def __init__(
+        self, store: Repository, model: ModelHolder, metrics: Metrics, caps: Caps, autonomy: AutonomyKeeper
+    ) -> None:
         self._store, self._model, self._metrics, self._caps = store, model, metrics, caps
+        self._autonomy = autonomy
 
     def decision(self, decision_id: str) -> DecisionRow:
         """Return a decision of the store.
@@ -84,7 +89,7 @@ class Reviews:
         kept = self._store.feedback(
             row.id, statement, key_id=reviewer.key_id, idempotency_key=idempotency_key, caps=self._caps
         )
-        self._metrics.feedback.labels(said.verdict).inc()
+        self._told(said.verdict)
         return feedback_out(kept)
 
     def keep_correction(
@@ -117,7 +122,7 @@ class Reviews:
         decided = (rows[0].document.tier, rows[0].document.category)
         verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
         self._store.feedback(rows[0].id, Statement(verdict, agent, *stated, comment=comment))
-        self._metrics.feedback.labels(verdict).inc()
+        self._told(verdict)
         return rows[0].id
 
     def take_back(self, decision_id: str, feedback_id: str, agent: str, reviewer: Principal) -> FeedbackOut:
@@ -129,8 +134,12 @@ class Reviews:
         """
         row = self.decision(decision_id)
         undone = self._store.undo(row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id)
-        self._metrics.feedback.labels(UNDONE).inc()
+        self._told(UNDONE)
         return feedback_out(undone)
+
+    def _told(self, verdict: str) -> None:
+        self._metrics.feedback.labels(verdict).inc()
+        self._autonomy.refresh()
 
 
 def feedback_out(row: FeedbackRow) -> FeedbackOut:

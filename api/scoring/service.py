@@ -15,6 +15,7 @@ import structlog
 
 from api.http.exceptions import TooBusy
 from api.scoring.admission import ARRIVED, AdmissionControl
+from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.batcher import Batcher, Load
 from api.scoring.decision_writer import DecisionWriter
 from api.scoring.model_holder import ModelHolder
@@ -68,7 +69,9 @@ class Service:
             store, settings.spool_size, on_backlog=metrics.spooled.set, on_drop=metrics.dropped.inc
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self.autonomy = AutonomyKeeper(settings, store, metrics)
         self._watch: asyncio.Task[None] | None = None
+        self._autonomy_watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load and warm up the model, and begin to decide and to record."""
@@ -77,11 +80,13 @@ class Service:
         self.batcher.start()
         self.decision_writer.start()
         self._watch = asyncio.create_task(self.model.watch(), name="watch")
+        self._autonomy_watch = asyncio.create_task(self._watch_autonomy(), name="autonomy")
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._autonomy_watch):
+            if task is not None:
+                task.cancel()
         await self.batcher.stop()
         await self.decision_writer.stop(within_s=5.0)
         self.model.stop()
@@ -153,6 +158,7 @@ class Service:
             )
         clearance = principal.clearance
         decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, clearance=clearance)
+        decisions = [self.autonomy.hold(decision) for decision in decisions]
         for decision in decisions:
             self.metrics.observe_decision(decision)
         return decisions
@@ -212,7 +218,14 @@ class Service:
         if load.fallback:
             self.metrics.fallbacks.labels(load.fallback).inc()
 
+    async def _watch_autonomy(self) -> None:
+        """Look every few seconds at what reviews taken by other processes allow."""
+        while True:
+            await asyncio.sleep(self.settings.poll_s)
+            await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
+
     def _on_swap(self, version: str) -> None:
+        self.autonomy.adopt(self.model.triager)
         self.metrics.swaps.inc()
         self.metrics.model_ready.set(1)
 

@@ -123,7 +123,7 @@ class Feedback(AutonomyRecords):
     def _count_evidence(self, session: Session, decision: StoredDecision) -> None:
         """Count what is said of a decision now as evidence on the autonomy of its model."""
         said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
-        self.count_review(session, decision.id, json.loads(decision.answer), said)
+        self.count_review(session, decision.id, json.loads(decision.document), said)
 
     def _kept_words(self, said: Statement) -> Statement:
         """Return a statement as it is kept: redacted where the store is told to."""

@@ -72,7 +72,7 @@ def store(repository: Repository) -> Repository:
 
 def test_clean_reviews_open_automation_and_say_why(store: Repository, decide: Make) -> None:
     told: list[ModeChange] = []
-    store.on_change = told.append  # type: ignore[method-assign, assignment]
+    store.on_change = told.append
     store.adopt_model("m1", ELSEWHERE)
     first = store.autonomy_of("m1")["tier"]
     assert (first.state.mode, first.state.reviews_to_go) == (Mode.SUGGEST, CLEAN)

@@ -1,0 +1,147 @@
+"""How far the model in use may go: what its reviews allow, asked of the store, applied to every decision."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from api.settings import Settings
+from api.store.autonomy import AutonomyRow, Beginning, ModeChange
+from api.store.repository import Repository
+from api.telemetry import Metrics
+from models.home import organisation_id
+from models.triager import Triager
+from triage.autonomy import DELTA, Autonomy, Mode
+from triage.decide import hold_back
+from triage.decision import Decision
+from triage.errors import StoreUnavailable
+
+EARNED, CERTIFIED, SUGGEST = "earned", "certified", "suggest"
+_TARGET_RISK = 0.05
+"""Target of a bundle that does not state one, such as one that was started without a history."""
+
+_OVERRIDES = {
+    CERTIFIED: (Mode.AUTOMATIC, "TRIAGE_AUTONOMY=certified: the certificate of the bundle decides alone"),
+    SUGGEST: (Mode.SUGGEST, "TRIAGE_AUTONOMY=suggest: the model decides nothing alone"),
+}
+log = structlog.get_logger(__name__)
+
+
+class AutonomyKeeper:
+    """Knows what the model in use may decide alone, and draws the tickets that people check nevertheless.
+
+    What it knows is at most `TRIAGE_POLL_S` old; while the store has never answered, nothing is open.
+
+    Args:
+        settings: The service's settings.
+        store: Where the evidence is kept.
+        metrics: Where to tell of it.
+        draw: Returns a number in [0, 1) for the audit slice.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Repository, metrics: Metrics, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._setting, self._share = settings.autonomy, settings.audit_share
+        self._organisation = organisation_id(settings.home)
+        self._store, self._metrics, self._draw = store, metrics, draw
+        self._turn = threading.Lock()
+        self._version: str | None = None
+        self._beginnings: dict[str, Beginning] = {}
+        self._is_adopted = False
+        self._states: Mapping[str, Autonomy] = {}
+        store.reviewers = settings.autonomy_reviewers
+        store.on_change = self._on_change
+
+    def adopt(self, triager: Triager) -> None:
+        """Take up a model that was taken into use; where the store does not answer, `refresh` tries again."""
+        with self._turn:
+            self._version, self._states, self._is_adopted = triager.model_version, {}, False
+            self._beginnings = beginnings_of(triager, self._organisation)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask the store what the reviews allow now; where it does not answer, what was known stands."""
+        with self._turn:
+            if self._version is None:
+                return
+            try:
+                if not self._is_adopted:
+                    self._store.adopt_model(self._version, self._beginnings)
+                    self._is_adopted = True
+                rows = self._store.autonomy_of(self._version)
+            except StoreUnavailable as error:
+                log.warning("autonomy_unknown", code=error.code)
+                return
+            self._states = {target: row.state for target, row in rows.items()}
+        for target, state in self._states.items():
+            self._metrics.observe_autonomy(target, state)
+
+    def hold(self, decision: Decision) -> Decision:
+        """Return a decision as far as autonomy allows it; some of what is automatic is drawn for people to check."""
+        if self._setting == CERTIFIED:
+            return decision
+        states = self._states if self._setting == EARNED and decision.model_version == self._version else {}
+        is_open = {target for target, state in states.items() if state.mode is Mode.AUTOMATIC}
+        drawn = self._draw()
+        audited = {target for target in is_open if drawn < states[target].audit_share(self._share)}
+        return hold_back(decision, decision.targets.keys() - is_open, audited)
+
+    def rows(self) -> dict[str, AutonomyRow]:
+        """Return what the store says of the model in use, by target.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return self._store.autonomy_of(self._version) if self._version is not None else {}
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Describe how far the model in use may go, by target, as `GET /v1/autonomy` answers it.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return {target: self._described(row) for target, row in sorted(self.rows().items())}
+
+    def _described(self, row: AutonomyRow) -> dict[str, Any]:
+        mode, because = _OVERRIDES.get(self._setting, (row.state.mode, row.because))
+        return {
+            "mode": mode.value,
+            "target_risk": row.state.opening.target_risk,
+            "reviews": row.state.reviews,
+            "errors": row.state.errors,
+            "reviews_to_go": row.state.reviews_to_go,
+            "changed_at": row.changed_at,
+            "because": because,
+        }
+
+    def _on_change(self, change: ModeChange) -> None:
+        self._metrics.autonomy_changes.labels(change.target, change.mode.value).inc()
+        log.warning(
+            "autonomy_changed", target=change.target, mode=change.mode.value, because=change.because,
+            version=change.model_version,
+        )  # fmt: skip
+
+
+def beginnings_of(triager: Triager, organisation: str) -> dict[str, Beginning]:
+    """Return what the bundle in use says of each of its targets before people have reviewed its decisions here.
+
+    Args:
+        triager: With the bundle.
+        organisation: Where this service runs: only a bundle that was trained there brings a history of its own.
+    """
+    manifest = getattr(triager.bundle, "manifest", None) or {}
+    settings, history = manifest.get("settings", {}), manifest.get("history", {})
+    own = history.get("organisation") == organisation
+    target_risk = settings.get("target_risk", _TARGET_RISK)
+    delta = round(1 - settings["confidence"], 9) if "confidence" in settings else DELTA
+    return {
+        target: Beginning(
+            target_risk, delta, own, tuple(digit == "1" for digit in history.get("outcomes", {}).get(target, ""))
+        )
+        for target in triager.gate.targets
+    }
