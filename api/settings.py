@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     audit_share: float = Field(
         0.05, ge=0, le=1, description="share of the automatic tickets that still goes to people, drawn at random"
     )
+    audit_blind: bool = Field(
+        False, description="1: the page does not show what the model says of an audited ticket before a person has"
+    )
     autonomy_reviewers: int = Field(
         1, ge=1, le=100, description="how many different people must have reviewed before automation opens"
     )

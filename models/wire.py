@@ -147,6 +147,11 @@ class DecisionDocument(_Document):
             policy_version=decision.policy_version,
         )
 
+    @property
+    def is_audit(self) -> bool:
+        """Whether some target would be automatic, and the ticket was drawn for a person to check."""
+        return any(target.audit for target in self.targets.values())
+
     def without_similar(self) -> Self:
         """Return the document without the similar tickets, for a reader whose clearance does not cover them."""
         return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": ()})})

@@ -17,6 +17,7 @@ from api.deps import Caller, Parts, Reader, Reviewer, parts_of
 from api.http.exceptions import NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, TicketIn, TicketOut, to_ticket
 from api.pages import render, static
+from api.scoring.autonomy import TargetAutonomy
 from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from triage.errors import InvalidTicket, StoreUnavailable
@@ -34,6 +35,7 @@ _OUTCOMES = {
     "corrected": ("corrected", ""),
     "unsure": ("unsure", "muted"),
 }
+_BLIND = ("to be judged", "warn")
 
 
 class Draft(BaseModel):
@@ -197,6 +199,8 @@ async def _page(
         problem=problem,
         latest=await to_thread.run_sync(_latest, parts, reader),
         names=names,
+        autonomy=await to_thread.run_sync(_autonomy, parts),
+        blind=shown is not None and _is_blind(parts, shown),
         channels=CHANNELS,
         csrf=reader.csrf or "",
         agent=reader.agent,
@@ -217,10 +221,26 @@ def _latest(parts: Parts, reader: Principal) -> list[Line] | None:
         rows = parts.service.store.latest(_LATEST)
     except StoreUnavailable:
         return None
-    return [_line(parts.reviews.shown(row, reader)) for row in rows]
+    shown = (parts.reviews.shown(row, reader) for row in rows)
+    return [_line(one, _is_blind(parts, one)) for one in shown]
 
 
-def _line(shown: DecisionDetail) -> Line:
+def _autonomy(parts: Parts) -> dict[str, TargetAutonomy]:
+    """Return how far the model may go by target; nothing where the store does not answer."""
+    try:
+        return parts.service.autonomy.describe()
+    except StoreUnavailable:
+        return {}
+
+
+def _is_blind(parts: Parts, shown: DecisionDetail) -> bool:
+    """Say whether a person is to judge the ticket before seeing what the model says."""
+    return parts.service.settings.audit_blind and shown.is_audit and shown.standing is None
+
+
+def _line(shown: DecisionDetail, blind: bool) -> Line:
+    if blind:
+        return Line(shown.decision_id or "", shown.title, None, None, None, *_BLIND, created_at=shown.created_at)
     outcome, look = _OUTCOMES[shown.standing.verdict if shown.standing else shown.automation]
     said = shown.standing
     tier = (said.tier if said else None) or shown.tier

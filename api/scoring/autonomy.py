@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Literal
 
 import structlog
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.settings import Settings
 from api.store.autonomy import AutonomyRow, Beginning, ModeChange
@@ -29,6 +31,22 @@ _OVERRIDES = {
     SUGGEST: (Mode.SUGGEST, "TRIAGE_AUTONOMY=suggest: the model decides nothing alone"),
 }
 log = structlog.get_logger(__name__)
+
+
+class TargetAutonomy(BaseModel):
+    """How far the model may go for one target."""
+
+    model_config = ConfigDict(title="Autonomy of a target", frozen=True)
+
+    mode: Literal["suggest", "automatic"]
+    target_risk: float = Field(gt=0, lt=1, description="highest error rate that may be automatic")
+    reviews: int = Field(
+        ge=0, description="reviews that count: until automation opens all of what the gate passed, then audited tickets"
+    )
+    errors: int = Field(ge=0, description="errors that they found")
+    reviews_to_go: int = Field(ge=0, description="reviews without an error until automation opens; 0 where it is open")
+    changed_at: datetime
+    because: str = Field(description="why the mode is what it is, in words")
 
 
 class AutonomyKeeper:
@@ -99,7 +117,7 @@ class AutonomyKeeper:
         """
         return self._store.autonomy_of(self._version) if self._version is not None else {}
 
-    def describe(self) -> dict[str, dict[str, Any]]:
+    def describe(self) -> dict[str, TargetAutonomy]:
         """Describe how far the model in use may go, by target, as `GET /v1/autonomy` answers it.
 
         Raises:
@@ -107,17 +125,17 @@ class AutonomyKeeper:
         """
         return {target: self._described(row) for target, row in sorted(self.rows().items())}
 
-    def _described(self, row: AutonomyRow) -> dict[str, Any]:
+    def _described(self, row: AutonomyRow) -> TargetAutonomy:
         mode, because = _OVERRIDES.get(self._setting, (row.state.mode, row.because))
-        return {
-            "mode": mode.value,
-            "target_risk": row.state.opening.target_risk,
-            "reviews": row.state.reviews,
-            "errors": row.state.errors,
-            "reviews_to_go": row.state.reviews_to_go,
-            "changed_at": row.changed_at,
-            "because": because,
-        }
+        return TargetAutonomy(
+            mode=mode.value,
+            target_risk=row.state.opening.target_risk,
+            reviews=row.state.reviews,
+            errors=row.state.errors,
+            reviews_to_go=row.state.reviews_to_go,
+            changed_at=row.changed_at,
+            because=because,
+        )
 
     def _on_change(self, change: ModeChange) -> None:
         self._metrics.autonomy_changes.labels(change.target, change.mode.value).inc()

@@ -61,6 +61,7 @@ WRITTEN = {
             "alternatives": [{"label": "L2", "probability": 0.712}, {"label": "L1", "probability": 0.2}],
             "likely": ["L2", "L1"],
             "rule": "vpn",
+            "audit": False,
         },
         "category": {
             "label": None,
@@ -71,6 +72,7 @@ WRITTEN = {
             "alternatives": [],
             "likely": [],
             "rule": None,
+            "audit": False,
         },
     },
     "rule": "vpn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -129,8 +129,8 @@ def test_a_correction_counts_and_taking_it_back_counts_it_out(start: Run) -> Non
 
 
 def test_workers_share_what_was_earned(start: Run, until: Callable[..., float]) -> None:
-    with start(workers="2", TRIAGE_AUDIT_SHARE="0") as serving:
-        clients = [httpx.Client(base_url=serving.url, timeout=20) for _ in range(8)]
+    with start(workers="2", TRIAGE_AUDIT_SHARE="0") as serving, ExitStack() as closing:
+        clients = [closing.enter_context(httpx.Client(base_url=serving.url, timeout=20)) for _ in range(8)]
         desks = [Desk(client, count(1000 * place)) for place, client in enumerate(clients)]
         while desks[0].autonomy()["tier"]["mode"] == "suggest":
             for desk in desks:
@@ -139,10 +139,8 @@ def test_workers_share_what_was_earned(start: Run, until: Callable[..., float]) 
         def everywhere() -> bool:
             return all(desk.sure()["targets"]["tier"]["automation"] == "automatic" for desk in desks)
 
-        until(everywhere, 5)
+        until(everywhere, 30)
         assert 'triage_autonomy_open{target="tier"} 1.0' in serving.client.get("/metrics").text
-        for client in clients:
-            client.close()
 
 
 def test_the_audit_slice_goes_to_people_and_closes_what_goes_wrong(start: Run) -> None:

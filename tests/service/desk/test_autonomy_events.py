@@ -1,0 +1,132 @@
+"""A change of autonomy is told to the helpdesk that wants to know, and stands on the page; an audit may be blind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.helpdesks.config import load_helpdesks
+from api.settings import load_settings
+from triage.errors import InvalidRequest
+
+FILE = """
+[desks.rt.events]
+url = "http://127.0.0.1:{port}/triage"
+hosts = ["127.0.0.1:{port}"]
+loopback = true
+authorization = "RT_EVENTS"
+body = {{ text = "{{target}} is {{mode}}: {{because}}", model = "{{model_version}}" }}
+"""
+SHIPPED = Path(__file__).parents[3] / "datasets" / "tickets.jsonl"
+ROWS = [
+    row
+    for line in SHIPPED.read_text("utf-8").splitlines()
+    if (row := json.loads(line))["category"] == "access" and row["tier"] == "L1" and row["language"] == "en"
+]
+pytestmark = [pytest.mark.slow]
+
+
+@pytest.fixture
+def open_client(
+    told: Any, tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., TestClient]]:
+    monkeypatch.setenv("RT_EVENTS", "token of events")
+    (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
+    opened: list[TestClient] = []
+
+    def open_it(**changes: Any) -> TestClient:
+        stated = {"home": tmp_path / "home", "bundle": make_bundle(), "open_loopback": True} | changes
+        settings = load_settings(**stated, desks=tmp_path / "desks.toml")
+        client = TestClient(create_app(settings), base_url="http://127.0.0.1", raise_server_exceptions=False)
+        opened.append(client.__enter__())
+        return opened[-1]
+
+    yield open_it
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+def sure(client: TestClient, place: int, said: dict[str, Any] | None) -> dict[str, Any]:
+    """Send a ticket, say something about the decision, and return it."""
+    row = ROWS[place % 40]
+    decision: dict[str, Any] = client.post(
+        "/v1/predict", json={"id": f"T-{place}", "subject": row["subject"], "body": row["body"]}
+    ).json()
+    if said is not None:
+        answer = client.post(f"/v1/decisions/{decision['decision_id']}/feedback", json={"agent": "kim", **said})
+        assert answer.status_code == 200, answer.text
+    return decision
+
+
+def open_tier(client: TestClient) -> None:
+    for place in range(200):
+        if client.get("/v1/autonomy").json()["targets"]["tier"]["mode"] == "automatic":
+            return
+        sure(client, place, {"verdict": "accepted"})
+    raise AssertionError("automation did not open")
+
+
+def test_the_helpdesk_is_told_when_automation_opens_and_why(
+    open_client: Callable[..., TestClient], told: Any, until: Callable[..., float]
+) -> None:
+    client = open_client()
+    open_tier(client)
+    until(lambda: any("tier is" in request[2]["text"] for request in told.requests), 20)
+    method, path, body, headers = next(one for one in told.requests if "tier is" in one[2]["text"])
+    assert (method, path, headers["Authorization"]) == ("PUT", "/triage", "token of events")
+    assert body["text"].startswith("tier is automatic: ") and "ruled out" in body["text"]
+    assert body["model"] == client.get("/v1/model").json()["model_version"]
+
+
+def test_the_page_says_what_the_model_decides_alone_and_what_it_still_takes(
+    open_client: Callable[..., TestClient],
+) -> None:
+    client = open_client()
+    to_go = client.get("/v1/autonomy").json()["targets"]["tier"]["reviews_to_go"]
+    assert f"suggests · {to_go} clean reviews to go" in client.get("/").text
+    open_tier(client)
+    assert '<span class="pill good">automatic</span>' in client.get("/").text
+
+
+def test_a_blind_audit_shows_what_the_model_says_only_after_a_person_has_judged(
+    open_client: Callable[..., TestClient],
+) -> None:
+    client = open_client(audit_share=1.0, audit_blind=True)
+    open_tier(client)
+    decision = next(one for place in range(500, 700) if (one := sure(client, place, None))["targets"]["tier"]["audit"])
+    path = f"/decisions/{decision['decision_id']}"
+    page = client.get(path).text
+    assert "choose before you see" in page and ROWS[0]["category"] in page
+    assert "Alternatives" not in page and f"{decision['tier']} · " not in page
+    assert "to be judged" in client.get("/").text
+    said = {"verdict": "corrected", "agent": "kim", "tier": decision["tier"], "category": decision["category"]}
+    before = client.get("/v1/autonomy").json()["targets"]["tier"]
+    assert client.post(f"/v1{path}/feedback", json=said).status_code == 200
+    after = client.get("/v1/autonomy").json()["targets"]["tier"]
+    assert (after["reviews"], after["errors"]) == (before["reviews"] + 1, before["errors"])
+    assert "choose before you see" not in client.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"{{mode}}": "{{tier}}"}, "rt.events: unknown placeholders tier"),
+        ({"http://127": "http://128"}, "rt.events.hosts"),
+        ({"RT_EVENTS": "NOT_SET"}, "rt.events.authorization: the environment variable NOT_SET is not set"),
+    ],
+)
+def test_events_that_make_no_sense_are_refused_before_the_start(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    text = FILE
+    for old, new in change.items():
+        text = text.replace(old, new)
+    (tmp_path / "desks.toml").write_text(text.format(port=1))
+    with pytest.raises(InvalidRequest, match=message):
+        load_helpdesks(tmp_path / "desks.toml", {"RT_EVENTS": "x"})
