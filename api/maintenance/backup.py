@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from api.store.database import Database
-from api.store.migrate import migrate
+from api.store.migrations.migrate import migrate
 from api.store.tables import Base, StoredKey, StoredTicket
 from triage.errors import InvalidRequest
 

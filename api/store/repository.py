@@ -11,7 +11,7 @@ from api.store.erasure import Erasure
 from api.store.export import Export
 from api.store.feedback import Feedback
 from api.store.keys import Keys
-from api.store.migrate import migrate
+from api.store.migrations.migrate import migrate
 from api.store.outbox import Outbox
 
 

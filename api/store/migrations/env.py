@@ -1,4 +1,4 @@
-"""What Alembic runs to migrate: on the connection that `api.store.migrate` hands over, in its transaction."""
+"""What Alembic runs to migrate: on the connection that `migrate` hands over, in its transaction."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from api.store.database import Database
-from api.store.migrate import migrate, newest_revision, revision_of
+from api.store.migrations.migrate import migrate, newest_revision, revision_of
 from api.store.repository import Repository, open_repository
 from api.store.tables import Base
 from triage.errors import InvalidRequest
