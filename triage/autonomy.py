@@ -208,7 +208,8 @@ class Autonomy:
         if not 0 < target_risk < 1 or not 0 < delta < 1:
             raise ValueError(f"target risk {target_risk} and delta {delta} must be inside (0, 1)")
         mode = Mode.AUTOMATIC if carried else Mode.SUGGEST
-        return cls(OpeningTest(target_risk, delta), ClosingTest(target_risk), mode, int(carried), carried)
+        opening, closing = OpeningTest(target_risk, delta), ClosingTest(target_risk)
+        return cls(opening, closing, mode, openings=int(carried), carried=carried)
 
     def update(self, error: bool, *, audited: bool = False, may_open: bool = True) -> Self:
         """Return the state after one more review.
@@ -287,10 +288,9 @@ class Autonomy:
         closing_reviews, closing_errors, sums = document["closing"]
         if len(capital) != len(_LOWER_RATES) or len(sums) != len(_HIGHER_RATES):
             raise ValueError("the state belongs to another form of the test")
-        return cls(
-            OpeningTest(risk, document["delta"], opening_reviews, opening_errors, tuple(capital)),
-            ClosingTest(risk, closing_reviews, closing_errors, tuple(sums)),
-            Mode(document["mode"]),
-            document["openings"],
-            document["carried"],
+        opening = OpeningTest(
+            risk, document["delta"], reviews=opening_reviews, errors=opening_errors, capital=tuple(capital)
         )
+        closing = ClosingTest(risk, closing_reviews, closing_errors, tuple(sums))
+        mode = Mode(document["mode"])
+        return cls(opening, closing, mode, openings=document["openings"], carried=document["carried"])

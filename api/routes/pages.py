@@ -35,7 +35,6 @@ _OUTCOMES = {
     "corrected": ("corrected", ""),
     "unsure": ("unsure", "muted"),
 }
-_BLIND = ("to be judged", "warn")
 
 
 class Draft(BaseModel):
@@ -240,7 +239,16 @@ def _is_blind(parts: Parts, shown: DecisionDetail) -> bool:
 
 def _line(shown: DecisionDetail, blind: bool) -> Line:
     if blind:
-        return Line(shown.decision_id or "", shown.title, None, None, None, *_BLIND, created_at=shown.created_at)
+        return Line(
+            decision_id=shown.decision_id or "",
+            title=shown.title,
+            tier=None,
+            category=None,
+            resolver_group=None,
+            outcome="to be judged",
+            outcome_class="warn",
+            created_at=shown.created_at,
+        )
     outcome, look = _OUTCOMES[shown.standing.verdict if shown.standing else shown.automation]
     said = shown.standing
     tier = (said.tier if said else None) or shown.tier

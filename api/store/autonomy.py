@@ -100,7 +100,7 @@ class AutonomyRecords(IdempotencyKeys):
             for target, beginning in targets.items():
                 row = session.get(StoredAutonomy, (version, target))
                 if row is None:
-                    self._begin(session, version, target, beginning, before.get(target))
+                    self._begin(session, version, target, beginning, before=before.get(target))
                 elif not row.in_use:
                     self._resume(session, row, before.get(target))
             for old in before.values():
@@ -138,13 +138,14 @@ class AutonomyRecords(IdempotencyKeys):
         for target, verdict in verdicts.items():
             row = session.get(StoredAutonomy, (version, target))
             if row is not None:
-                self._count(session, row, decision_id, verdict, standing)
+                self._count(session, row, decision_id, verdict=verdict, standing=standing)
 
     def _count(
         self,
         session: Session,
         row: StoredAutonomy,
         decision_id: str,
+        *,
         verdict: Mapping[str, Any],
         standing: FeedbackRow | None,
     ) -> None:
@@ -188,7 +189,7 @@ class AutonomyRecords(IdempotencyKeys):
         return state
 
     def _begin(
-        self, session: Session, version: str, target: str, beginning: Beginning, before: StoredAutonomy | None
+        self, session: Session, version: str, target: str, beginning: Beginning, *, before: StoredAutonomy | None
     ) -> None:
         fresh = Autonomy.begin(beginning.target_risk, beginning.delta)
         state = fresh.replay(beginning.outcomes) if beginning.own else fresh
