@@ -7,9 +7,10 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.pages.words import ago, percent, prose
+from api.pages.filters import ago, percent
 from triage.wording import AUTOMATION, SOURCES, sentence_of
 
+_SWAGGER_UI = ("swagger-ui.css", "swagger-ui-bundle.js")
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -24,7 +25,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(sources=SOURCES, automations=AUTOMATION)
-    environment.filters.update(percent=percent, ago=ago, prose=prose, reason=sentence_of)
+    environment.filters.update(percent=percent, ago=ago, reason=sentence_of)
     return environment
 
 
@@ -36,7 +37,7 @@ def render(name: str, **values: object) -> str:
 @cache
 def static(name: str) -> tuple[bytes, str] | None:
     """Return a static file and its media type, or None; names come from outside, so only listed ones are opened."""
-    folder = files(__name__).joinpath("static")
+    folder = files("fastapi_offline" if name in _SWAGGER_UI else __name__).joinpath("static")
     if name not in {entry.name for entry in folder.iterdir()}:
         return None
     return folder.joinpath(name).read_bytes(), STATIC_TYPES[name.rpartition(".")[2]]

@@ -216,9 +216,10 @@ def test_the_documentation_matches_what_is_served(client: TestClient) -> None:
     )
     assert "HTTPValidationError" not in json.dumps(document)
     page = client.get("/docs").text
-    assert all(path in page for path in document["paths"])
     sources = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert sources and all(source.startswith(("/", "#")) for source in sources)
+    assert "/static/swagger-ui-bundle.js" in sources and all(source.startswith(("/", "#")) for source in sources)
+    assert all(client.get(source).status_code == 200 for source in sources)
+    assert "<script>" not in page and "style=" not in page
 
 
 def test_idempotency_keys_replay_or_refuse(client: TestClient) -> None:
@@ -243,8 +244,3 @@ def test_a_link_to_a_decision_that_is_gone_is_told_to_people_on_the_page(client:
     problem_of(client.get("/decisions/gone"), 404)
     page = client.get("/decisions/gone", headers={"Accept": "text/html"})
     assert page.headers["content-type"].startswith("text/html") and "no such decision" in page.text
-
-
-def test_the_documentation_page_has_no_marks_of_its_source(client: TestClient) -> None:
-    page = client.get("/docs").text
-    assert "**" not in page and "`" not in page and "<strong>Safe retries</strong>" in page

@@ -1,17 +1,9 @@
-"""Filters of the templates: shares, moments and the marks of a text, written for people."""
+"""Filters of the templates: shares and moments, written for people."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
-from markupsafe import Markup, escape
-
-_MARKS = (
-    (re.compile(r"\*\*(.+?)\*\*"), r"<strong>\1</strong>"),
-    (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
-    (re.compile(r"\n\n+"), "<br><br>"),
-)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -29,19 +21,6 @@ def percent(share: float | None) -> str:
     if share > 0.99:
         return ">99 %"
     return "<1 %" if share < 0.01 else f"{round(share * 100)} %"
-
-
-def prose(text: str) -> Markup:
-    """Write a text of the API's description for a page: everything is escaped, then its few marks become elements.
-
-    Example:
-        >>> str(prose("**Safe**: `a < b`"))
-        '<strong>Safe</strong>: <code>a &lt; b</code>'
-    """
-    marked = str(escape(text))
-    for mark, element in _MARKS:
-        marked = mark.sub(element, marked)
-    return Markup(marked)
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
