@@ -1,1 +1,1 @@
-"""The service: HTTP, store, keys, pages; it serves a directory and never talks to a tracker."""
+"""The HTTP service: `create_app(settings)` in `app` builds it, `triage serve` runs it."""

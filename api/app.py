@@ -61,7 +61,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     service = Service(settings, opened, Metrics())
     caps = Caps(settings.feedback_cap_key or None, settings.feedback_cap_agent or None)
     reviews = Reviews(opened, service.model, service.metrics, caps, autonomy=service.autonomy)
-    helpdesks = load_helpdesks(settings.desks)
+    helpdesks = load_helpdesks(settings.helpdesks)
     opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)
     sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
     retention = RetentionJob(opened, settings)

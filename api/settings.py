@@ -18,6 +18,12 @@ from triage.errors import InvalidRequest, TriageError
 
 PREFIX = "TRIAGE_"
 KIB = 1024
+_BATCH_DEADLINE_S = 15.0
+"""One busy core scored 62 texts a second: a batch of 64 tickets has its second, and time to wait behind others."""
+_BATCH_BODIES = 16
+"""A batch may be so many times as large as one request, though it may hold 64 tickets: few of them are long."""
+_OLD_HELPDESKS = f"{PREFIX}DESKS"
+"""What the first version called `TRIAGE_HELPDESKS`."""
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -60,15 +66,8 @@ class Settings(BaseSettings):
     store_url_file: Path | None = Field(
         None, description="file that holds the store's URL, so that no environment shows it"
     )
-    idempotency_hours: float = Field(24.0, ge=1, le=8760, description="how long an Idempotency-Key is remembered")
     redact_stored: bool = Field(
         False, description="1: personal data and secrets are redacted before a ticket is stored"
-    )
-    store_wait_ms: int = Field(
-        500, ge=0, le=10_000, description="how long an answer waits for its decision to be committed"
-    )
-    spool_size: int = Field(
-        1000, ge=0, le=100_000, description="decisions kept in memory while the store does not answer"
     )
     rate_limit: str = Field("", description="calls per key, such as 100/minute; empty: no limit")
     feedback_cap_key: int = Field(
@@ -80,30 +79,27 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         0, ge=0, le=36_500, description="days after which tickets and their decisions are removed; 0: never"
     )
-    desks: Path | None = Field(
+    helpdesks: Path | None = Field(
         None, description="file of helpdesks whose webhooks are taken and that are told what was decided"
     )
 
-    max_body_bytes: int = Field(256 * KIB, ge=KIB, le=64 * KIB * KIB, description="largest request body")
-    max_batch_body_bytes: int = Field(
-        4096 * KIB, ge=KIB, le=256 * KIB * KIB, description="largest body of a batch request"
+    max_body_bytes: int = Field(
+        256 * KIB, ge=KIB, le=64 * KIB * KIB, description="largest request body; a batch may be 16 times as large"
     )
     max_text_chars: int = Field(
         20_000, ge=100, le=10_000_000, description="longest text, subject or body, in characters"
     )
-    max_batch_tickets: int = Field(64, ge=1, le=1024, description="most tickets in a batch request")
-    max_url_bytes: int = Field(8 * KIB, ge=256, le=64 * KIB, description="longest request target")
-    max_header_bytes: int = Field(32 * KIB, ge=KIB, le=256 * KIB, description="largest request header block")
 
     queue_size: int = Field(
         64, ge=1, le=10_000, description="tickets waiting for a score, per process; more are refused with 503"
     )
     score_batch: int = Field(32, ge=1, le=32, description="most tickets scored at once")
-    batch_wait_ms: float = Field(2.0, ge=0, le=100, description="how long a score waits for company")
-    request_deadline_s: Seconds = Field(2.0, description="a predict request is answered within this time, or 503")
-    batch_deadline_s: Seconds = Field(15.0, description="a batch request is answered within this time, or 503")
-    header_timeout_s: Seconds = Field(10.0, description="time a client has to send the request's head")
-    body_timeout_s: Seconds = Field(20.0, description="time a client has to send the request's body")
+    request_deadline_s: Seconds = Field(
+        2.0, description="a predict request is answered within this time, or 503; a batch within 15 s or this"
+    )
+    header_timeout_s: Seconds = Field(
+        10.0, description="time a client has to send the request's head; its body has twice that"
+    )
     keep_alive_s: Seconds = Field(65.0, description="how long an idle connection is kept; longer than the proxy's")
     grace_s: Seconds = Field(25.0, description="time to finish after SIGTERM")
     drain_s: float = Field(
@@ -113,12 +109,13 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(
         0, ge=0, le=64, description="threads of one encoder session; 0: cores divided by workers"
     )
-    alternatives: int = Field(5, ge=1, le=100, description="most alternatives reported per target")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
 
     @model_validator(mode="before")
     @classmethod
-    def _with_secrets(cls, stated: Any) -> Any:
+    def _from_files_and_old_names(cls, stated: Any) -> Any:
+        if isinstance(stated, dict) and not stated.get("helpdesks") and os.environ.get(_OLD_HELPDESKS):
+            stated["helpdesks"] = os.environ[_OLD_HELPDESKS]
         if isinstance(stated, dict) and stated.get("store_url_file") and not stated.get("store_url"):
             try:
                 stated["store_url"] = Path(stated["store_url_file"]).read_text("utf-8").strip()
@@ -128,14 +125,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        for longer, shorter in (
-            ("batch_deadline_s", "request_deadline_s"),
-            ("grace_s", "batch_deadline_s"),
-            ("max_batch_body_bytes", "max_body_bytes"),
-            ("queue_size", "score_batch"),
-        ):
-            if getattr(self, longer) < getattr(self, shorter):
-                raise ValueError(f"{_variable(longer)} must not be less than {_variable(shorter)}")
+        if self.grace_s < self.batch_deadline_s:
+            raise ValueError(
+                f"{_variable('grace_s')} must not be less than the deadline of a batch, {self.batch_deadline_s:g} s"
+            )
+        if self.queue_size < self.score_batch:
+            raise ValueError(f"{_variable('queue_size')} must not be less than {_variable('score_batch')}")
         if self.open_loopback and not is_loopback(self.host):
             raise ValueError(f"--open-loopback answers without keys: refused on {self.host!r}; use 127.0.0.1, or keys")
         parse_reference(self.model)
@@ -147,6 +142,21 @@ class Settings(BaseSettings):
     def rate(self) -> RateLimitItem | None:
         """Calls per key, and the time in which they may be made; None without a limit."""
         return _parsed(self.rate_limit) if self.rate_limit else None
+
+    @property
+    def batch_deadline_s(self) -> float:
+        """Seconds in which a batch request is answered: never less than a request for one ticket has."""
+        return max(_BATCH_DEADLINE_S, self.request_deadline_s)
+
+    @property
+    def max_batch_body_bytes(self) -> int:
+        """Largest body of a batch request, in bytes."""
+        return _BATCH_BODIES * self.max_body_bytes
+
+    @property
+    def body_timeout_s(self) -> float:
+        """Seconds that a client has to send the request's body."""
+        return 2 * self.header_timeout_s
 
     @property
     def threads(self) -> int:

@@ -124,7 +124,7 @@ def retention(options: RetentionOptions) -> None:
     if days < 0:
         raise InvalidRequest(f"--days {days:g} makes no sense: it is an age in days; use 0 to keep all tickets")
     with opened_store() as repository:
-        done = repository.expire(timedelta(days=days) if days else None, timedelta(hours=settings.idempotency_hours))
+        done = repository.expire(timedelta(days=days) if days else None)
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
     if not days:
         text += " (tickets are kept for ever: state --days or TRIAGE_RETENTION_DAYS)"

@@ -1,1 +1,1 @@
-"""Connections to helpdesks: configured webhooks, incoming payloads, outgoing updates."""
+"""Connections to helpdesks: their configuration, webhooks received, updates sent, and where calls may go."""

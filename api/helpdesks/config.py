@@ -41,7 +41,7 @@ class Headers(_Table):
 
 
 class TicketMap(_Table):
-    """Where a ticket's fields stand in what the desk sends: dotted paths, or ``=text`` for always the same text."""
+    """Where a ticket's fields stand in what the helpdesk sends: dotted paths, or ``=text`` for always the same text."""
 
     when: dict[str, str] = {}
     id: str
@@ -55,7 +55,7 @@ class TicketMap(_Table):
 
 
 class FeedbackMap(_Table):
-    """Where a correction stands in what the desk sends; `not_people` are agents whose changes are no feedback."""
+    """Where a correction stands in what the helpdesk sends; `not_people` are agents whose changes are no feedback."""
 
     when: dict[str, str] = {}
     id: str
@@ -67,17 +67,17 @@ class FeedbackMap(_Table):
 
 
 class Update(_Table):
-    """How a desk is told what was decided.
+    """How a helpdesk is told what was decided.
 
     Attributes:
         method: HTTP method.
         url: Where to; may hold ``{ticket_id}``.
         hosts: Hosts, with their port where it is not the usual one, that may be called at all.
-        loopback: Whether the desk runs on this machine; only then may the URL be ``http``.
-        private: Whether the desk runs in a private network.
+        loopback: Whether the helpdesk runs on this machine; only then may the URL be ``http``.
+        private: Whether the helpdesk runs in a private network.
         authorization: Name of the environment variable that holds the ``Authorization`` header.
         body: What is sent; texts may hold placeholders such as ``{tier}``; what nobody named is left out.
-        automation: Decisions that the desk is told about.
+        automation: Decisions that the helpdesk is told about.
         timeout_s: How long an answer may take.
     """
 
@@ -92,7 +92,7 @@ class Update(_Table):
     timeout_s: float = Field(10.0, gt=0, le=60)
 
 
-class _DeskTable(_Table):
+class _HelpdeskTable(_Table):
     secrets: tuple[str, ...] = Field((), max_length=2)
     tolerance_s: float = Field(300.0, gt=0, le=3600)
     clearance: int = 0
@@ -144,37 +144,36 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
         return {}
     environment = os.environ if environment is None else environment
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("desks", {})
+        document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidRequest(
-            f"the file of helpdesks {path} cannot be read: {error}; mend it, or unset TRIAGE_DESKS"
+            f"the file of helpdesks {path} cannot be read: {error}; mend it, or unset TRIAGE_HELPDESKS"
         ) from error
+    tables = document.get("helpdesks") or document.get("desks", {})  # `desks` is what the first version called them
     problems: list[str] = []
-    desks = {name: _desk(name, table, environment, problems) for name, table in tables.items()}
-    if not desks:
-        problems.append("there is no [desks.NAME] in it")
+    helpdesks = {name: _helpdesk(name, table, environment, problems) for name, table in tables.items()}
+    if not helpdesks:
+        problems.append("there is no [helpdesks.NAME] in it")
     if problems:
         raise InvalidRequest(
             f"the file of helpdesks {path} makes no sense: {'; '.join(problems)}; see docs/integration.md"
         )
-    return {name: desk for name, desk in desks.items() if desk is not None}
+    return {name: helpdesk for name, helpdesk in helpdesks.items() if helpdesk is not None}
 
 
-def _desk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> HelpdeskConfig | None:
+def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> HelpdeskConfig | None:
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64 or name == "api":
-        problems.append(f"{name!r} is no name of a desk: use letters, digits, - and _, and not 'api'")
+        problems.append(f"{name!r} is no name of a helpdesk: use letters, digits, - and _, and not 'api'")
         return None
     try:
-        read = _DeskTable.model_validate(table)
+        read = _HelpdeskTable.model_validate(table)
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False)
         problems += [f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}" for fault in faults]
         return None
     found = [_secret(name, variable, environment, problems) for variable in read.secrets]
     if (read.ticket or read.feedback) and not read.secrets:
-        problems.append(
-            f"{name}.secrets: a desk that sends webhooks needs a secret; name the environment variable that holds it"
-        )
+        problems.append(f"{name}.secrets: webhooks need a secret; name the environment variable that holds it")
     _check_update(f"{name}.update", read.update, _PLACEHOLDERS, problems)
     _check_update(f"{name}.events", read.events, _EVENT_PLACEHOLDERS, problems)
     return HelpdeskConfig(

@@ -37,7 +37,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Correction:
-    """What somebody at the desk says about a ticket's route: the labels that the ticket has there now."""
+    """What somebody at the helpdesk says about a ticket's route: the labels that the ticket has there now."""
 
     ticket_id: str
     agent: str
@@ -57,55 +57,57 @@ def sign(secret: bytes, timestamp: str, body: bytes, encoding: str = "hex") -> s
     return base64.b64encode(digest.digest()).decode() if encoding == "base64" else digest.hexdigest()
 
 
-def accept(desk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Delivery:
+def accept(
+    helpdesk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes, now: float | None = None
+) -> Delivery:
     """Check where a webhook comes from and read it.
 
     What was signed is one of its ids: the sender's own id is not signed, and a replay could change it.
 
     Args:
-        desk: The desk that the address names; None for an unknown one, which is told nothing else.
+        helpdesk: The helpdesk that the address names; None for an unknown one, which is told nothing else.
         headers: The request's headers, by names in lower case.
         body: The request's body as it came.
         now: Seconds since 1970; the clock's where not given.
 
     Raises:
-        NotSignedIn: It is not signed by this desk, or too old or too new.
+        NotSignedIn: It is not signed by this helpdesk, or too old or too new.
         NotAcceptable: It is no JSON object.
     """
-    names = desk.headers if desk else None
+    names = helpdesk.headers if helpdesk else None
     signature = headers.get(names.signature.lower(), "") if names else ""
     timestamp = headers.get(names.timestamp.lower(), "") if names else ""
-    if desk is None or names is None or not desk.secrets or not signature or not timestamp:
+    if helpdesk is None or names is None or not helpdesk.secrets or not signature or not timestamp:
         raise NotSignedIn(
             "no-signature",
-            "the webhook carries no signature of a known desk: sign timestamp and body, see docs/integration.md",
+            "the webhook carries no signature of a known helpdesk: sign timestamp and body, see docs/integration.md",
         )
-    expected = [names.prefix + sign(secret, timestamp, body, names.encoding) for secret in desk.secrets]
+    expected = [names.prefix + sign(secret, timestamp, body, names.encoding) for secret in helpdesk.secrets]
     if not any(hmac.compare_digest(signature.encode(), one.encode()) for one in expected):
         raise NotSignedIn(
             "bad-signature",
-            "the webhook's signature is not that of this desk: see that both sides have the same secret",
+            "the webhook's signature is not that of this helpdesk: see that both sides have the same secret",
         )
     moment = _moment(timestamp)
-    if moment is None or abs((time.time() if now is None else now) - moment) > desk.tolerance_s:
+    if moment is None or abs((time.time() if now is None else now) - moment) > helpdesk.tolerance_s:
         raise NotSignedIn(
             "stale-timestamp",
-            f"the webhook's timestamp is more than {desk.tolerance_s:g} s off: set both clocks, see the Date header",
+            f"the webhook's timestamp is more than {helpdesk.tolerance_s:g} s off: set the clocks, see the Date header",
         )
     own = headers.get(names.delivery.lower(), "")[:200]
     signed = "sig:" + hashlib.sha256(timestamp.encode() + body).hexdigest()
-    return Delivery(desk, (signed, *([f"id:{own}"] if own else [])), _document(body))
+    return Delivery(helpdesk, (signed, *([f"id:{own}"] if own else [])), _document(body))
 
 
-def ticket_of(desk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
+def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
     """Read a ticket out of a webhook, or None where it is about something else.
 
-    What a desk cannot mend is mended here: NUL characters and broken Unicode go, and what is too long is cut.
+    What a helpdesk cannot mend is mended here: NUL characters and broken Unicode go, and what is too long is cut.
 
     Raises:
         NotAcceptable: The ticket has no id or no text.
     """
-    mapping = desk.ticket
+    mapping = helpdesk.ticket
     if mapping is None or not _applies(mapping.when, document):
         return None
     limits = {
@@ -126,7 +128,9 @@ def ticket_of(desk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars:
     }
     if "id" not in fields:
         raise NotAcceptable(
-            "no-ticket-id", "the webhook's ticket has no id: see [desks.NAME.ticket] for where it is looked for", "id"
+            "no-ticket-id",
+            "the webhook's ticket has no id: see [helpdesks.NAME.ticket] for where it is looked for",
+            "id",
         )
     try:
         return to_ticket(TicketIn.model_validate(fields), max_text_chars)
@@ -139,20 +143,20 @@ def ticket_of(desk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars:
         ) from None
 
 
-def correction_of(desk: HelpdeskConfig, document: Mapping[str, Any]) -> Correction | None:
+def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Correction | None:
     """Read a correction out of a webhook, or None where it is about something else.
 
     Raises:
         NotAcceptable: It names no ticket or nobody.
     """
-    mapping = desk.feedback
+    mapping = helpdesk.feedback
     if mapping is None or not _applies(mapping.when, document):
         return None
     ticket_id, agent = _text(document, mapping.id)[:MAX_NAME_CHARS], _text(document, mapping.agent)[:MAX_NAME_CHARS]
     if not ticket_id.strip() or not agent.strip():
         raise NotAcceptable(
             "no-agent",
-            "the webhook's correction names no ticket or nobody: see [desks.NAME.feedback] for where they stand",
+            "the webhook's correction names no ticket or nobody: see [helpdesks.NAME.feedback] for where they stand",
         )
     if agent in mapping.not_people:
         return None

@@ -1,4 +1,4 @@
-"""The courier: tells helpdesks what was decided, tries again when they are away, and keeps what cannot be told."""
+"""Updates to helpdesks: sent from the outbox, tried again while a helpdesk is away, kept where it refuses them."""
 
 from __future__ import annotations
 
@@ -22,40 +22,44 @@ from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 
 MAX_ATTEMPTS = 12
+"""With pauses that double from 2 seconds this takes more than an hour: a helpdesk that was restarted is back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
 _POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
+"""How often the outbox is looked at without being woken, how long claimed updates are this process's, and how many of
+them are claimed at once: ten with the usual timeout of 10 s end before the hold does."""
 _TRY_AGAIN = (408, 425, 429)
+"""Statuses below 500 that ask to try again: timeout, too early, too many requests (RFC 9110, 8470, 6585)."""
 log = structlog.get_logger(__name__)
 
 
 class UpdateSender:
-    """Sends what is owed, in a thread of its own; several processes may run one each.
+    """Sends pending updates, in a thread of its own; several processes may run one each.
 
     Args:
         repository: The store with the queue.
-        desks: The helpdesks by name.
-        on_settled: Called with a desk's name and ``sent``, ``retry`` or ``dead``.
+        helpdesks: The helpdesks by name.
+        on_outcome: Called with a helpdesk's name and ``sent``, ``retry`` or ``dead``.
         first_pause_s: Pause after the first failure; it doubles with each.
     """
 
     def __init__(
         self,
         repository: Repository,
-        desks: Mapping[str, HelpdeskConfig],
-        on_settled: Callable[[str, str], object] = lambda desk, outcome: None,
+        helpdesks: Mapping[str, HelpdeskConfig],
+        on_outcome: Callable[[str, str], object] = lambda helpdesk, outcome: None,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._repository = repository
-        self._desks = desks
-        self._on_settled = on_settled
+        self._helpdesks = helpdesks
+        self._on_outcome = on_outcome
         self._first_pause_s = first_pause_s
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to send, where there is a desk that wants to be told."""
-        if any(desk.update or desk.events for desk in self._desks.values()):
-            self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        """Begin to send, where there is a helpdesk that wants to be told."""
+        if any(helpdesk.update or helpdesk.events for helpdesk in self._helpdesks.values()):
+            self._thread = threading.Thread(target=self._run, name="update-sender", daemon=True)
             self._thread.start()
 
     def stop(self, within_s: float = 5.0) -> None:
@@ -85,34 +89,34 @@ class UpdateSender:
             try:
                 busy = self._repository.next_due() is not None and self.send_due() > 0
             except StoreUnavailable as error:
-                log.warning("courier_waits", code=error.code)
+                log.warning("updates_wait", code=error.code)
                 busy = False
             if not busy:
                 self._wake.wait(_POLL_S)
                 self._wake.clear()
 
     def _send(self, row: UpdateRow) -> None:
-        desk = self._desks.get(row.target)
-        update = _way_of(desk, row) if desk else None
-        if desk is None or update is None:
-            self._settle(row, "no such desk in the file of helpdesks", final=True)
+        helpdesk = self._helpdesks.get(row.target)
+        update = _way_of(helpdesk, row) if helpdesk else None
+        if helpdesk is None or update is None:
+            self._acknowledge(row, "no such helpdesk in the file of helpdesks", final=True)
             return
         try:
-            answer = deliver(desk, update, row)
+            answer = deliver(helpdesk, update, row)
         except NotAllowed as error:
-            self._settle(row, error.code, final=True)
+            self._acknowledge(row, error.code, final=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            self._settle(row, type(error).__name__, final=False)
+            self._acknowledge(row, type(error).__name__, final=False)
         else:
             status = answer.status_code
             if 200 <= status < 300:
-                self._settle(row, None, final=True)
+                self._acknowledge(row, None, final=True)
             else:
-                self._settle(
+                self._acknowledge(
                     row, f"HTTP {status}", final=status < 500 and status not in _TRY_AGAIN, pause_s=_retry_after(answer)
                 )
 
-    def _settle(self, row: UpdateRow, error: str | None, *, final: bool, pause_s: float = 0.0) -> None:
+    def _acknowledge(self, row: UpdateRow, error: str | None, *, final: bool, pause_s: float = 0.0) -> None:
         attempts = row.attempts + 1
         dead = error is not None and (final or attempts >= MAX_ATTEMPTS)
         retry_at = None
@@ -123,17 +127,17 @@ class UpdateSender:
             retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
         self._repository.acknowledge_update(row.seq, error=error, retry_at=retry_at)
         outcome = "sent" if error is None else "dead" if dead else "retry"
-        log.info("update_settled", desk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
-        self._on_settled(row.target, outcome)
+        log.info("update_tried", helpdesk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
+        self._on_outcome(row.target, outcome)
 
 
-def pending_update_for(desk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
-    """Return what a desk is to be told about a decision; nothing where it does not want to know."""
-    if desk.update is None or document.automation not in desk.update.automation:
+def pending_update_for(helpdesk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
+    """Return what a helpdesk is to be told about a decision; nothing where it does not want to know."""
+    if helpdesk.update is None or document.automation not in helpdesk.update.automation:
         return []
     names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
     payload = {name: getattr(document, name) for name in names}
-    return [PendingUpdate(desk.name, document.ticket_id, document.decision_id or "", payload)]
+    return [PendingUpdate(helpdesk.name, document.ticket_id, document.decision_id or "", payload)]
 
 
 def is_event(row: UpdateRow) -> bool:
@@ -141,18 +145,18 @@ def is_event(row: UpdateRow) -> bool:
     return row.payload.get("event") == EVENT
 
 
-def _way_of(desk: HelpdeskConfig, row: UpdateRow) -> Update | None:
-    return desk.events if is_event(row) else desk.update
+def _way_of(helpdesk: HelpdeskConfig, row: UpdateRow) -> Update | None:
+    return helpdesk.events if is_event(row) else helpdesk.update
 
 
-def deliver(desk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:
-    """Send one update, and return the desk's answer; errors are those of `GuardedClient.call`."""
+def deliver(helpdesk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:
+    """Send one update, and return the helpdesk's answer; errors are those of `GuardedClient.call`."""
     values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
     url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
-    authorization = desk.events_authorization if is_event(row) else desk.authorization
+    authorization = helpdesk.events_authorization if is_event(row) else helpdesk.authorization
     headers = {"Authorization": authorization} if authorization else {}
-    egress = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
-    return egress.call(
+    client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
+    return client.call(
         update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
     )
 

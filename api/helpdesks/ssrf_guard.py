@@ -97,5 +97,5 @@ def _is_special(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 def _refused(why: str) -> NotAllowed:
     return NotAllowed(
-        "egress-refused", f"the call may not leave: {why}; see [desks.NAME.update] hosts, loopback and private"
+        "egress-refused", f"the call may not leave: {why}; see [helpdesks.NAME.update] hosts, loopback and private"
     )

@@ -1,1 +1,1 @@
-"""What HTTP asks of every route: schemas, problem documents, middleware, OpenAPI."""
+"""The language of the HTTP API: payloads, problems, refusals, OpenAPI, and the middleware around every request."""

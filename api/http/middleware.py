@@ -34,6 +34,7 @@ SECURITY_HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/livez", "/readyz", "/metrics")
 _DRAIN_S = 2.0
+"""How long the rest of a body that is too large is read and thrown away, in seconds."""
 log = structlog.get_logger("api.access")
 
 
@@ -50,11 +51,11 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Passage(self._app, self._settings, self._metrics, scope, receive, send).run()
+        await _Exchange(self._app, self._settings, self._metrics, scope, receive, send).run()
 
 
-class _Passage:
-    """One request on its way in and out."""
+class _Exchange:
+    """One request and its answer: what of it came, what was sent, and how long that took."""
 
     def __init__(
         self, app: ASGIApp, settings: Settings, metrics: Metrics, scope: Scope, receive: Receive, send: Send

@@ -102,7 +102,6 @@ def _state_limits(schemas: dict[str, Any], settings: Settings) -> None:
             if option["type"] == "string":
                 option["maxLength"] = settings.max_text_chars
     schemas["TicketIn"]["properties"]["attributes"]["anyOf"][0]["additionalProperties"] = False  # names without NUL
-    schemas["BatchIn"]["properties"]["tickets"]["maxItems"] = settings.max_batch_tickets
 
 
 def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:

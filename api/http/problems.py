@@ -226,7 +226,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def request_id_of(request: Request) -> str:
-    """Return the id that the envelope gave to the request."""
+    """Return the id that the middleware gave to the request."""
     return str(getattr(request.state, "request_id", "-"))
 
 

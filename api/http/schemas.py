@@ -18,6 +18,7 @@ MAX_NAME_CHARS = 255
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_CHARS = 1000
 MAX_COMMENT_CHARS = 4000
+MAX_BATCH_TICKETS = 64
 _TITLE_CHARS = 90
 NO_NUL = r"^[^\u0000]*$"
 _BLANK = r"\s\u0000-\u001f\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
@@ -131,7 +132,7 @@ class BatchIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Batch")
 
-    tickets: Annotated[list[TicketIn], Field(min_length=1)] = Field(
+    tickets: Annotated[list[TicketIn], Field(min_length=1, max_length=MAX_BATCH_TICKETS)] = Field(
         description="decided each on its own; the order is kept"
     )
 

@@ -1,4 +1,4 @@
-"""Upkeep: what is past its time is removed every hour, while the service runs."""
+"""The retention job: what is past its time is removed every hour, while the service runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ class RetentionJob:
     def __init__(self, repository: Repository, settings: Settings) -> None:
         self._repository = repository
         self._tickets = timedelta(days=settings.retention_days) if settings.retention_days else None
-        self._attempts = timedelta(hours=settings.idempotency_hours)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
     def start(self) -> None:
         """Begin; the first round comes within a minute or two, so that workers do not all do it at once."""
@@ -43,12 +42,12 @@ class RetentionJob:
     def once(self) -> None:
         """Remove what is past its time; a store that does not answer is tried again next time."""
         try:
-            done = self._repository.expire(self._tickets, self._attempts).document()
+            done = self._repository.expire(self._tickets).document()
         except StoreUnavailable as error:
-            log.warning("upkeep_put_off", code=error.code)
+            log.warning("retention_put_off", code=error.code)
             return
         if any(done.values()):
-            log.info("upkeep", **done)
+            log.info("retention", **done)
 
     def _run(self) -> None:
         wait_s = _FIRST_S * random.uniform(0.5, 2.0)

@@ -1,1 +1,1 @@
-"""Routes, one noun a file; each only translates."""
+"""Routes, one noun a module: each turns a request into a call, and the result into an answer."""

@@ -14,7 +14,6 @@ from api.http.openapi import PROBLEMS
 from api.http.schemas import BatchIn, BatchOut, TicketIn, to_ticket
 from api.security.auth import GuardedRoute
 from models.wire import DecisionDocument
-from triage.errors import InvalidTicket
 
 router = APIRouter(prefix="/v1", tags=["predict"], route_class=GuardedRoute)
 
@@ -51,13 +50,6 @@ async def predict_batch(
     idempotency: IdempotencyHeader = None,
 ) -> BatchOut:
     """Decide several tickets, each on its own; the order is kept, and all are decided by the same model."""
-    most = service.settings.max_batch_tickets
-    if len(payload.tickets) > most:
-        raise InvalidTicket(
-            "tickets",
-            "too-long",
-            f"{len(payload.tickets)} tickets are too many: at most {most} at once; send several requests",
-        )
     tickets = [to_ticket(one, service.settings.max_text_chars) for one in payload.tickets]
     key = await idempotency_key(request, caller, idempotency)
     documents = await service.decide(tickets, caller, idempotency_key=key, bulk=True)

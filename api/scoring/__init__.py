@@ -1,1 +1,1 @@
-"""Scoring behind the routes: service, batching, the model in use, and writing decisions."""
+"""A ticket's way to its decision: admission, queue, model in use, recording, and what people say afterwards."""

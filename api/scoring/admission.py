@@ -1,4 +1,4 @@
-"""Who is let in: no more requests at a time than can be answered in time."""
+"""Admission control: no more requests for one ticket at a time than can be answered within the deadline."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from contextvars import ContextVar
 from api.http.exceptions import TooBusy
 
 ARRIVED: ContextVar[float] = ContextVar("arrived")
-"""When the request came, on the monotonic clock; unset outside the door."""
+"""When the request came, on the monotonic clock; unset where admission control did not see it, as in tests."""
 
 _LOOP_SHARE = 0.35
-"""Share of the deadline that may pass until those inside have left; a newcomer then has its own way to go."""
+"""Share of the deadline that may pass until the requests inside are answered; the rest is for the new one itself."""
 _QUEUE_SHARE = 0.6
-"""Share of the deadline that the queue behind the door may take."""
+"""Share of the deadline that the queue for a score may take."""
 _BUSY = 8
-"""Below so many inside, how quickly they leave says how few come, not how slow the service is."""
-_LEAVINGS = 64
-"""Over so many leavings the pace is taken: answers go out a micro-batch at a time."""
+"""Below so many requests inside, the rate at which they end shows how few come, not how slow the service is."""
+_ENDS = 64
+"""Over so many ends the rate is taken: a whole micro-batch ends at once."""
 
 
 class AdmissionControl:
-    """Counts the requests for one ticket that are inside, and how quickly they leave.
+    """Counts the requests for one ticket that are being answered, and how quickly they end.
 
-    A bounded queue in front of the model is not enough: everybody who is inside takes turns on the event loop, so that
-    with hundreds of them even a refusal takes seconds. By Little's law a newcomer waits as long as it takes those
-    inside to leave; where that would use up too much of the deadline, it is turned away before it is read.
+    A bounded queue in front of the model is not enough: all requests take turns on the event loop, so that with
+    hundreds of them even a refusal takes seconds. By Little's law (Little 1961) a new request waits as long as it takes
+    to answer those before it; where that would use up too much of the deadline, it is refused before it is read.
 
     Args:
         size: Most requests inside.
         deadline_s: Time in which a request is to be answered, in seconds.
-        queue_s: Tells how long the queue behind the door takes, in seconds.
-        on_turned_away: Called with what a newcomer is told.
+        queue_s: Returns how long a ticket that came now would wait for its score, in seconds.
+        on_refused: Called with each refusal.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class AdmissionControl:
         size: int,
         deadline_s: float,
         queue_s: Callable[[], float] = lambda: 0.0,
-        on_turned_away: Callable[[TooBusy], object] = lambda error: None,
+        on_refused: Callable[[TooBusy], object] = lambda error: None,
     ) -> None:
         self._size = size
         self._deadline_s = deadline_s
         self._queue_s = queue_s
-        self._on_turned_away = on_turned_away
-        self._pace_s = 0.0
+        self._on_refused = on_refused
+        self._seconds_a_request = 0.0
         self._inside = 0
-        self._left: deque[float] = deque(maxlen=_LEAVINGS)
+        self._ended_at: deque[float] = deque(maxlen=_ENDS)
 
     def refusal(self) -> TooBusy | None:
-        """Say what a newcomer is told; None lets it in."""
+        """Return why a new request is refused; None admits it."""
         leave_s = self._inside * self._seconds_each() if self._inside >= _BUSY else 0.0
         queue_s = self._queue_s()
         in_time = leave_s < _LOOP_SHARE * self._deadline_s and queue_s < _QUEUE_SHARE * self._deadline_s
@@ -61,22 +61,22 @@ class AdmissionControl:
             return None
         message = f"{self._inside} requests are being answered: the queue is full; try again later"
         error = TooBusy("queue-full", message, max(1, math.ceil(max(leave_s, queue_s))))
-        self._on_turned_away(error)
+        self._on_refused(error)
         return error
 
     def enter(self) -> None:
-        """Count a request in."""
+        """Count a request that begins."""
         self._inside += 1
 
     def leave(self) -> None:
-        """Count a request out."""
+        """Count a request that ends."""
         self._inside -= 1
-        self._left.append(time.monotonic())
+        self._ended_at.append(time.monotonic())
         if self._inside < _BUSY:
-            self._left.clear()
+            self._ended_at.clear()
 
     def _seconds_each(self) -> float:
-        """Return how many seconds pass for each that leaves: they leave in bursts, so many are looked at together."""
-        if len(self._left) > _BUSY:
-            self._pace_s = (time.monotonic() - self._left[0]) / len(self._left)
-        return self._pace_s
+        """Return the seconds that pass for each request that ends, taken over many because they end in bursts."""
+        if len(self._ended_at) > _BUSY:
+            self._seconds_a_request = (time.monotonic() - self._ended_at[0]) / len(self._ended_at)
+        return self._seconds_a_request

@@ -1,4 +1,4 @@
-"""A bounded queue in front of the one door: micro-batches, deadlines, and the rules' route where the encoder fails."""
+"""A bounded queue before `Triager.decide`: micro-batches, deadlines, and the rules' route where the encoder fails."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ from triage.decision import Decision
 from triage.ticket import Ticket
 
 _BULK_SHARE = 8
+"""Tickets of batch requests in a round beside single ones: a quarter of the largest round, so they never starve."""
 _STUCK_S = 30.0
+"""A micro-batch under way for longer, in seconds, counts as stuck: a hundred times what a round should take."""
 _SMOOTHING = 0.2
+"""Weight of the last micro-batch in the moving average of seconds a ticket: five rounds make most of it."""
 _ROUND_S = 0.2
+"""A round takes no more tickets than are decided in this time, in seconds: a tenth of the usual deadline."""
 _SHARE = 0.8
+"""Share of the deadline that the queue before a ticket may take; the rest is for its own round and for the store."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False)
-class _Entry:
+class _Waiting:
     """One ticket that waits, with the model that was current when it came."""
 
     ticket: Ticket
     triager: Triager
     clearance: int
     deadline: float
-    answer: asyncio.Future[Decision]
+    decision: asyncio.Future[Decision]
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class Batcher:
         self._score_batch = score_batch
         self._wait_s = wait_s
         self._on_load = on_load
-        self._single: deque[_Entry] = deque()
-        self._bulk: deque[_Entry] = deque()
+        self._single: deque[_Waiting] = deque()
+        self._bulk: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._task: asyncio.Task[None] | None = None
@@ -130,22 +135,22 @@ class Batcher:
         self._admit(queue, len(tickets), deadline_s)
         deadline = time.monotonic() + deadline_s
         loop = asyncio.get_running_loop()
-        entries = [_Entry(ticket, triager, clearance, deadline, loop.create_future()) for ticket in tickets]
-        queue.extend(entries)
+        waiting = [_Waiting(ticket, triager, clearance, deadline, loop.create_future()) for ticket in tickets]
+        queue.extend(waiting)
         self._arrived.set()
         try:
             async with asyncio.timeout(deadline_s):
-                return list(await asyncio.gather(*(entry.answer for entry in entries)))
+                return list(await asyncio.gather(*(one.decision for one in waiting)))
         except TimeoutError as error:
             raise TooBusy(
                 "deadline", f"no answer within {deadline_s:g} s: too much to do; try again later", self._retry_after()
             ) from error
         finally:
-            for entry in entries:
-                entry.answer.cancel()
+            for one in waiting:
+                one.decision.cancel()
 
-    def _admit(self, queue: deque[_Entry], count: int, deadline_s: float) -> None:
-        while queue and queue[0].answer.done():
+    def _admit(self, queue: deque[_Waiting], count: int, deadline_s: float) -> None:
+        while queue and queue[0].decision.done():
             queue.popleft()
         size = max(self.queue_size, count)
         if len(queue) + count > size:
@@ -174,7 +179,7 @@ class Batcher:
             if batch:
                 await self._decide(batch)
 
-    def _take(self) -> list[_Entry]:
+    def _take(self) -> list[_Waiting]:
         """Take what is decided next: of one model and clearance, not yet given up, single requests first.
 
         No more than is decided in a moment, however slow the model: who comes next need not wait for a long round.
@@ -182,21 +187,21 @@ class Batcher:
         most = self._score_batch
         if self._seconds_a_ticket:
             most = max(1, min(most, int(_ROUND_S / self._seconds_a_ticket)))
-        batch: list[_Entry] = []
+        batch: list[_Waiting] = []
         for queue, room in ((self._single, most), (self._bulk, _BULK_SHARE if self._single else most)):
             until = min(most, len(batch) + room)
             while queue and len(batch) < until:
-                entry = queue[0]
-                if batch and (entry.triager is not batch[0].triager or entry.clearance != batch[0].clearance):
+                one = queue[0]
+                if batch and (one.triager is not batch[0].triager or one.clearance != batch[0].clearance):
                     break
                 queue.popleft()
-                if not entry.answer.done() and entry.deadline > time.monotonic():
-                    batch.append(entry)
+                if not one.decision.done() and one.deadline > time.monotonic():
+                    batch.append(one)
         if not self.waiting:
             self._arrived.clear()
         return batch
 
-    async def _decide(self, batch: list[_Entry]) -> None:
+    async def _decide(self, batch: list[_Waiting]) -> None:
         triager, clearance = batch[0].triager, batch[0].clearance
         self._scoring_since = began = time.monotonic()
         self._scoring = len(batch)
@@ -209,24 +214,24 @@ class Batcher:
             _turn_away(batch)
             raise
         except Exception as error:  # the rules failed as well: those who wait must hear of it, and the loop must go on
-            for entry in batch:
-                if not entry.answer.done():
-                    entry.answer.set_exception(error)
+            for one in batch:
+                if not one.decision.done():
+                    one.decision.set_exception(error)
             return
         finally:
             self._scoring_since, self._scoring = None, 0
         seconds = time.monotonic() - began
         self._seconds_a_ticket += _SMOOTHING * (seconds / len(batch) - self._seconds_a_ticket)
-        for entry, decision in zip(batch, decisions, strict=True):
-            if not entry.answer.done():
-                entry.answer.set_result(decision)
+        for one, decision in zip(batch, decisions, strict=True):
+            if not one.decision.done():
+                one.decision.set_result(decision)
         self._on_load(Load(len(batch), seconds, fallback))
 
 
-def _turn_away(entries: Sequence[_Entry]) -> None:
-    for entry in entries:
-        if not entry.answer.done():
-            entry.answer.set_exception(TooBusy("draining", "the service is stopping; ask another instance", 5))
+def _turn_away(waiting: Sequence[_Waiting]) -> None:
+    for one in waiting:
+        if not one.decision.done():
+            one.decision.set_exception(TooBusy("draining", "the service is stopping; ask another instance", 5))
 
 
 def decide_or_fall_back(

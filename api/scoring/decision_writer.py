@@ -19,8 +19,11 @@ from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
 from triage.errors import StoreUnavailable
 
 _GROUP = 64
+"""Most tickets in a transaction: one commit for a whole burst, and still only milliseconds of holding the store."""
 _PATIENCE_S = 1.0
+"""How long a commit waits for its turn to write, in seconds; behind it others wait."""
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Pauses after failures in a row, in seconds; the last one repeats, so that a store that is back is soon noticed."""
 log = structlog.get_logger(__name__)
 
 

@@ -25,6 +25,7 @@ from triage.rules import read_rules
 from triage.ticket import Ticket
 
 _RETRY_S = 30.0
+"""Pause before a refused bundle is looked at again, in seconds: checking one reads all its files."""
 _WARM_UP = (
     Ticket(id="warm-up", subject="Printer", body="The printer on the second floor does not print since this morning."),
     Ticket(id="warm-up", body="help"),

@@ -1,1 +1,1 @@
-"""Who may call: API keys, roles, sessions and rate limits."""
+"""Who may ask, and how often: API keys, page sessions, scopes, rate limits."""

@@ -1,4 +1,4 @@
-"""A deadline on receipt: a client has so long to send a request's head and body, and its head may only be so large."""
+"""Protection against slow clients: a request's head and body must come in time, and its head may only be so large."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from api.scoring.admission import ARRIVED, AdmissionControl
 from api.settings import Settings
 
 PREDICT_PATH = "/v1/predict"
+MAX_URL_BYTES = 8 * 1024
+"""Longest request target, in bytes: as nginx has it by default."""
+MAX_HEADER_BYTES = 32 * 1024
+"""Largest block of request headers, in bytes: as nginx has it by default (four buffers of 8 KiB)."""
 
 
 class _Refused(Exception):
@@ -30,9 +34,7 @@ class SlowClientProtocol(HttpToolsProtocol):
 
     header_timeout_s: float
     body_timeout_s: float
-    max_url_bytes: int
-    max_header_bytes: int
-    door: AdmissionControl
+    admission: AdmissionControl
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,8 +62,8 @@ class SlowClientProtocol(HttpToolsProtocol):
         super().data_received(data)
         if head_before and self._reading_head and not self.transport.is_closing():
             self._pending_bytes += len(data)
-            if self._pending_bytes > self.max_url_bytes + self.max_header_bytes:
-                self._refuse(414 if len(self.url) > self.max_url_bytes else 431)
+            if self._pending_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
+                self._refuse(414 if len(self.url) > MAX_URL_BYTES else 431)
 
     def on_message_begin(self) -> None:
         """Start a new head."""
@@ -72,14 +74,14 @@ class SlowClientProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """Refuse a request target that is too long."""
         super().on_url(url)
-        if len(self.url) > self.max_url_bytes:
+        if len(self.url) > MAX_URL_BYTES:
             self._refusal = 414
             raise _Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Refuse a header block that is too large."""
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self.max_header_bytes:
+        if self._head_bytes > MAX_HEADER_BYTES:
             self._refusal = 431
             raise _Refused
         super().on_header(name, value)
@@ -98,11 +100,11 @@ class SlowClientProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Turn a request for one ticket away here, where that costs next to nothing, if there is too much to do."""
         if cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST":
-            error = self.door.refusal()
+            error = self.admission.refusal()
             if error is not None:
                 self._turn_away(cycle, problem_of(error))
                 return
-            app = _through(self.door, app, time.monotonic())
+            app = _admitted(self.admission, app, time.monotonic())
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -163,20 +165,19 @@ class SlowClientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _through(door: AdmissionControl, app: ASGIApp, arrived: float) -> ASGIApp:
+def _admitted(admission: AdmissionControl, app: ASGIApp, arrived: float) -> ASGIApp:
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         ARRIVED.set(arrived)
-        door.enter()
+        admission.enter()
         try:
             await app(scope, receive, send)
         finally:
-            door.leave()
+            admission.leave()
 
     return inside
 
 
-def slow_client_protocol(settings: Settings, door: AdmissionControl) -> type[SlowClientProtocol]:
-    """Return the protocol with the limits of the settings, and the door that requests for one ticket go through."""
-    limits = ("header_timeout_s", "body_timeout_s", "max_url_bytes", "max_header_bytes")
-    stated = {name: getattr(settings, name) for name in limits}
-    return type("ReceiptProtocolWithLimits", (SlowClientProtocol,), {**stated, "door": door})
+def slow_client_protocol(settings: Settings, admission: AdmissionControl) -> type[SlowClientProtocol]:
+    """Return the protocol with the limits of the settings, and the admission control of requests for one ticket."""
+    stated = {"header_timeout_s": settings.header_timeout_s, "body_timeout_s": settings.body_timeout_s}
+    return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, "admission": admission})

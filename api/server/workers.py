@@ -22,9 +22,13 @@ from triage.errors import TriageError
 
 _TICK_S = 0.1
 _QUICK_S = 5.0
+"""A worker that dies within this time, in seconds, did not get as far as serving."""
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before the next start after so many quick deaths in a row, in seconds."""
 _MARGIN_S = 5.0
+"""What a worker may take beyond its own drain and grace, in seconds, before it is killed."""
 _CANNOT_START = 2
+"""Exit status of a worker whose settings, store or bundle cannot be used."""
 log = structlog.get_logger(__name__)
 
 

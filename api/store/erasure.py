@@ -26,6 +26,8 @@ from api.store.tables import (
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
+IDEMPOTENCY_AGE = timedelta(hours=24)
+"""How long an `Idempotency-Key` is remembered: as long as Stripe promises, and longer than clients try again."""
 _DELIVERY_AGE = timedelta(days=2)
 _UPDATE_AGE = timedelta(days=30)
 _SCRUBS = 20
@@ -98,7 +100,7 @@ class Erasure(IdempotencyKeys):
         self.scrub()
         return done
 
-    def expire(self, older_than: timedelta | None, keys_older_than: timedelta = timedelta(hours=24)) -> Expired:
+    def expire(self, older_than: timedelta | None, keys_older_than: timedelta = IDEMPOTENCY_AGE) -> Expired:
         """Remove what is past its time.
 
         Args:

@@ -104,12 +104,6 @@ class Keys(IdempotencyKeys):
         with self.database.writing() as session:
             session.execute(delete(StoredSession).where(StoredSession.digest == digest))
 
-    def close_stale_sessions(self) -> int:
-        """Remove sessions that have run out, and return their number."""
-        with self.database.writing() as session:
-            gone = session.execute(delete(StoredSession).where(StoredSession.expires_at <= datetime.now(UTC)))
-            return int(gone.rowcount)  # type: ignore[attr-defined]
-
 
 def _key_row(row: StoredKey) -> KeyRow:
     return KeyRow(

@@ -1,4 +1,4 @@
-"""What is owed to helpdesks: updates queued with their cause, sent at least once, dead letters when they fail."""
+"""The outbox: updates for helpdesks, queued with what caused them, sent at least once, dead letters when they fail."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
-from api.store.tables import StoredDelivery, StoredMark, StoredUpdate
+from api.store.tables import StoredDelivery, StoredUpdate
 
 PENDING, SENT, DEAD = "pending", "sent", "dead"
 
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """An update that is owed: which desk, about which ticket, and what it says."""
+    """An update that is to be sent: to which helpdesk, about which ticket, and what it says."""
 
     target: str
     ticket_id: str
@@ -71,11 +71,6 @@ class Outbox(IdempotencyKeys):
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
 
-    def add_pending_update(self, pending: Sequence[PendingUpdate]) -> None:
-        """Queue updates."""
-        with self.database.writing() as session:
-            queue_updates(session, pending)
-
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
 
@@ -97,7 +92,7 @@ class Outbox(IdempotencyKeys):
             return [_update_row(row) for row in rows]
 
     def next_due(self) -> datetime | None:
-        """Return when the next update is due, or None where nothing is owed."""
+        """Return when the next update is due, or None where nothing is pending."""
         with self.database.reading() as session:
             query = (
                 select(StoredUpdate.due_at).where(StoredUpdate.state == PENDING).order_by(StoredUpdate.due_at).limit(1)
@@ -144,18 +139,6 @@ class Outbox(IdempotencyKeys):
             for row in rows:
                 row.state, row.attempts, row.due_at = PENDING, 0, datetime.now(UTC)
             return len(rows)
-
-    def mark(self, name: str) -> Any:
-        """Return a fact that was kept under a name, or None."""
-        with self.database.reading() as session:
-            row = session.get(StoredMark, name)
-            return None if row is None else json.loads(row.value)
-
-    def set_mark(self, name: str, value: Any) -> None:
-        """Keep a small fact under a name."""
-        with self.database.writing() as session:
-            self.database.serialise(session, f"mark {name}")
-            session.merge(StoredMark(name=name, value=dump(value)))
 
 
 def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:

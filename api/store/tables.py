@@ -163,7 +163,7 @@ class StoredDelivery(Base):
 
 
 class StoredUpdate(Base):
-    """An update that is owed to a helpdesk: pending until it is sent, dead once it has failed too often."""
+    """An update for a helpdesk: pending until it is sent, dead once it has failed too often."""
 
     __tablename__ = "updates"
     __table_args__ = (Index("ix_updates_due", "state", "due_at"),)
@@ -179,15 +179,6 @@ class StoredUpdate(Base):
     due_at: Mapped[datetime] = mapped_column(Utc)
     created_at: Mapped[datetime] = mapped_column(Utc)
     sent_at: Mapped[datetime | None] = mapped_column(Utc)
-
-
-class StoredMark(Base):
-    """A small fact that must survive a restart, such as how far a helpdesk has been read."""
-
-    __tablename__ = "marks"
-
-    name: Mapped[str] = mapped_column(String(128), primary_key=True)
-    value: Mapped[str] = mapped_column(Text)
 
 
 class StoredAutonomy(Base):

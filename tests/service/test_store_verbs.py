@@ -208,13 +208,13 @@ def test_migrating_and_checking(run: Run, store: Repository) -> None:
     assert run("store", "check")[0] == 0
     assert run("store", "migrate", "0001")[0] == 0
     status, out, _ = run("store", "check", "--json")
-    assert status == 1 and json.loads(out) == {"ok": False, "sound": True, "revision": "0001", "expected": "0003"}
+    assert status == 1 and json.loads(out) == {"ok": False, "sound": True, "revision": "0001", "expected": "0005"}
     assert run("store", "migrate")[0] == 0 and run("store", "check")[0] == 0
 
 
 def test_what_is_owed_is_listed_and_dead_letters_are_tried_again(run: Run, store: Repository) -> None:
     assert "nothing is owed" in run("store", "outbound", "list")[1]
-    store.add_pending_update([PendingUpdate("rt", "T-1", "d", {"tier": "L1"})])
+    store.take_delivery("rt", ["d-1"], [PendingUpdate("rt", "T-1", "d", {"tier": "L1"})])
     store.acknowledge_update(store.updates()[0].seq, error="HTTP 404")
     status, out, _ = run("store", "outbound", "list")
     assert status == 0 and "dead" in out and "HTTP 404" in out

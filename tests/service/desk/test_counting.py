@@ -16,12 +16,12 @@ from api.settings import load_settings
 
 SECRET = "a secret of sixteen or more"
 FILE = """
-[desks.rt]
+[helpdesks.rt]
 secrets = ["RT_SECRET"]
 ticket = {{ when = {{ event = "created" }}, id = "id", body = "text" }}
 feedback = {{ when = {{ event = "corrected" }}, id = "id", agent = "agent", tier = "tier" }}
 
-[desks.rt.update]
+[helpdesks.rt.update]
 url = "http://127.0.0.1:{port}/ticket/{{ticket_id}}"
 hosts = ["127.0.0.1:{port}"]
 loopback = true
@@ -39,7 +39,9 @@ def test_webhooks_updates_and_feedback_are_counted(told: Any, tmp_path: Path, mo
     monkeypatch.setenv("RT_SECRET", SECRET)
     (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
     told.answers = [404]
-    settings = load_settings(home=tmp_path / "home", rules_only=True, desks=tmp_path / "desks.toml", open_loopback=True)
+    settings = load_settings(
+        home=tmp_path / "home", rules_only=True, helpdesks=tmp_path / "desks.toml", open_loopback=True
+    )
     now = int(time.time())  # one clock for all: a second later the same ticket would be another delivery
     with TestClient(create_app(settings)) as client:
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import update
@@ -30,9 +31,11 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     opened.close()
 
 
-def add_pending_update(repository: Repository, *tickets: str, **payload: Any) -> None:
-    repository.add_pending_update(
-        [PendingUpdate("rt", ticket, "d", {"tier": "L2", "category": "access", **payload}) for ticket in tickets]
+def queue(repository: Repository, *tickets: str, **payload: Any) -> None:
+    repository.take_delivery(
+        "rt",
+        [uuid4().hex],
+        [PendingUpdate("rt", ticket, "d", {"tier": "L2", "category": "access", **payload}) for ticket in tickets],
     )
 
 
@@ -42,7 +45,7 @@ def states(repository: Repository) -> list[tuple[str, str, int, str | None]]:
 
 
 def test_the_desk_is_told_by_its_template_and_nothing_that_nobody_named(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, "T/1 {tier}", category=None)
+    queue(repository, "T/1 {tier}", category=None)
     assert UpdateSender(repository, {"rt": told.desk()}).send_due() == 1
     method, path, body, headers = told.requests[0]
     assert (method, path) == ("PUT", "/ticket/T%2F1%20%7Btier%7D")
@@ -52,14 +55,14 @@ def test_the_desk_is_told_by_its_template_and_nothing_that_nobody_named(reposito
 
 
 def test_a_value_is_never_taken_for_a_placeholder(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, "7", tier="{category}")
+    queue(repository, "7", tier="{category}")
     UpdateSender(repository, {"rt": told.desk()}).send_due()
     assert told.requests[0][2]["CustomFields"]["Tier"] == "{category}"
 
 
 def test_a_desk_that_is_away_is_tried_again_and_ever_more_slowly(repository: Repository, told: Any) -> None:
     told.answers = [503, 500, 429]
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     courier = UpdateSender(repository, {"rt": told.desk()}, first_pause_s=100.0)
     for attempt in range(3):
         before = datetime.now(UTC)
@@ -74,7 +77,7 @@ def test_a_desk_that_is_away_is_tried_again_and_ever_more_slowly(repository: Rep
 
 def test_the_desk_may_say_how_long_to_wait(repository: Repository, told: Any) -> None:
     told.answers, told.retry_after = [429], "40"
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     UpdateSender(repository, {"rt": told.desk()}, first_pause_s=0.02).send_due()
     wait_s = (repository.updates(PENDING)[0].due_at - datetime.now(UTC)).total_seconds()
     assert 10 < wait_s <= 40
@@ -85,7 +88,7 @@ def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
     repository: Repository, told: Any, status: int, error: str
 ) -> None:
     told.answers = [status]
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     courier = UpdateSender(repository, {"rt": told.desk()})
     courier.send_due()
     assert states(repository) == [("7", DEAD, 1, error)] and courier.send_due() == 0
@@ -97,7 +100,7 @@ def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
 
 def test_who_fails_too_often_is_given_up(repository: Repository, told: Any) -> None:
     told.answers = [500] * MAX_ATTEMPTS
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     courier = UpdateSender(repository, {"rt": told.desk()}, first_pause_s=0.0)
     while repository.updates(PENDING):
         courier.send_due()
@@ -105,26 +108,26 @@ def test_who_fails_too_often_is_given_up(repository: Repository, told: Any) -> N
 
 
 def test_a_desk_that_does_not_answer_is_tried_again(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     UpdateSender(repository, {"rt": told.desk(url="http://127.0.0.1:1/", hosts=("127.0.0.1:1",))}).send_due()
     assert states(repository) == [("7", PENDING, 1, "ConnectError")]
 
 
 def test_no_call_leaves_to_where_none_may_go(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     UpdateSender(repository, {"rt": told.desk(loopback=False)}).send_due()
-    add_pending_update(repository, "8")
+    queue(repository, "8")
     UpdateSender(repository, {}).send_due()
     assert told.requests == []
     assert [state[1:] for state in states(repository)] == [
         (DEAD, 1, "egress-refused"),
-        (DEAD, 1, "no such desk in the file of helpdesks"),
+        (DEAD, 1, "no such helpdesk in the file of helpdesks"),
     ]
 
 
 def test_what_is_newer_replaces_what_is_still_owed(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, "7", "8")
-    add_pending_update(repository, "7", tier="L3")
+    queue(repository, "7", "8")
+    queue(repository, "7", tier="L3")
     courier = UpdateSender(repository, {"rt": told.desk()})
     courier.send_due()
     assert sorted((path, body["CustomFields"]["Tier"]) for _, path, body, _ in told.requests) == [
@@ -134,13 +137,13 @@ def test_what_is_newer_replaces_what_is_still_owed(repository: Repository, told:
 
 
 def test_two_couriers_never_send_the_same_and_a_dead_ones_share_comes_back(repository: Repository, told: Any) -> None:
-    add_pending_update(repository, *[str(number) for number in range(30)])
+    queue(repository, *[str(number) for number in range(30)])
     couriers = [UpdateSender(repository, {"rt": told.desk()}) for _ in range(3)]
     with ThreadPoolExecutor(3) as crowd:
         while sum(crowd.map(lambda courier: courier.send_due(), couriers)):
             pass
     assert sorted(path for _, path, _, _ in told.requests) == sorted(f"/ticket/{number}" for number in range(30))
-    add_pending_update(repository, "last")
+    queue(repository, "last")
     assert len(repository.claim_updates(5, timedelta(seconds=0.2))) == 1
     assert repository.claim_updates(5, timedelta(0)) == []
     time.sleep(0.25)
@@ -151,7 +154,7 @@ def test_the_running_courier_sends_what_comes_and_stops_at_once(repository: Repo
     outcomes: list[tuple[str, str]] = []
     courier = UpdateSender(repository, {"rt": told.desk()}, lambda desk, outcome: outcomes.append((desk, outcome)))
     courier.start()
-    add_pending_update(repository, "7")
+    queue(repository, "7")
     courier.wake()
     deadline = time.monotonic() + 5
     while not outcomes and time.monotonic() < deadline:

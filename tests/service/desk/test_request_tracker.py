@@ -82,7 +82,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clien
     login = base64.b64encode(f"triage:{PASSWORD}".encode()).decode()
     triage = {
         "TRIAGE_HOME": str(room / "home"),
-        "TRIAGE_DESKS": str(room / "desks.toml"),
+        "TRIAGE_HELPDESKS": str(room / "desks.toml"),
         "TRIAGE_RULES_ONLY": "1",
         "TRIAGE_RT_SECRET": SECRET,
         "TRIAGE_RT_AUTHORIZATION": f"Basic {login}",

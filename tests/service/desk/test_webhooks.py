@@ -21,17 +21,17 @@ from triage.errors import InvalidRequest
 
 SECRET = "a secret of sixteen or more"
 FILE = """
-[desks.rt]
+[helpdesks.rt]
 secrets = ["RT_SECRET"]
 
-[desks.rt.ticket]
+[helpdesks.rt.ticket]
 when = {{ event = "created" }}
 id = "ticket.id"
 subject = "ticket.subject"
 body = "ticket.text"
 attributes = {{ queue = "ticket.queue" }}
 
-[desks.rt.feedback]
+[helpdesks.rt.feedback]
 when = {{ event = "corrected" }}
 id = "ticket.id"
 agent = "agent"
@@ -39,7 +39,7 @@ not_people = ["triage"]
 tier = "ticket.tier"
 category = "ticket.category"
 
-[desks.rt.update]
+[helpdesks.rt.update]
 url = "http://127.0.0.1:{port}/ticket/{{ticket_id}}"
 hosts = ["127.0.0.1:{port}"]
 loopback = true
@@ -52,7 +52,7 @@ CREATED = {"event": "created", "ticket": {"id": 7, "subject": "VPN", "text": "my
 def client(told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("RT_SECRET", SECRET)
     (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
-    settings = load_settings(home=tmp_path / "home", rules_only=True, desks=tmp_path / "desks.toml")
+    settings = load_settings(home=tmp_path / "home", rules_only=True, helpdesks=tmp_path / "desks.toml")
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
@@ -171,10 +171,10 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
     for part in ("RT_SECRET", "ctegory"):
         assert part in str(refusal.value)
     for text in (
-        "[desks.api]\n",
-        "[desks.x]\nsecret = []",
+        "[helpdesks.api]\n",
+        "[helpdesks.x]\nsecret = []",
         "x",
-        "[desks.y.update]\nurl='http://a'\nhosts=['a']\nbody={}",
+        "[helpdesks.y.update]\nurl='http://a'\nhosts=['a']\nbody={}",
     ):
         path.write_text(text)
         with pytest.raises(InvalidRequest):
@@ -182,3 +182,11 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
     with pytest.raises(InvalidRequest):
         load_helpdesks(tmp_path / "nowhere.toml", {})
     assert load_helpdesks(None) == {}
+
+
+def test_the_names_of_the_first_version_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "desks.toml"
+    path.write_text(FILE.replace("[helpdesks.", "[desks.").format(port=1))
+    monkeypatch.setenv("TRIAGE_DESKS", str(path))
+    assert load_settings(home=tmp_path).helpdesks == path
+    assert set(load_helpdesks(path, {"RT_SECRET": SECRET})) == {"rt"}

@@ -81,8 +81,7 @@ def test_a_thousand_keys_do_not_disturb_each_other() -> None:
     [
         ("max_text_chars", 100, "/v1/predict", {"text": "x" * 101}, 422),
         ("max_body_bytes", 1024, "/v1/predict", {"text": "x" * 2000}, 413),
-        ("max_batch_tickets", 2, "/v1/predict/batch", {"tickets": [{"text": "a b"}] * 3}, 422),
-        ("max_batch_body_bytes", 262_144, "/v1/predict/batch", {"tickets": [{"text": "x" * 19_000}] * 20}, 413),
+        ("max_body_bytes", 20_480, "/v1/predict/batch", {"tickets": [{"text": "x" * 19_000}] * 20}, 413),
     ],
 )
 def test_limits_of_size_are_settings(
@@ -91,6 +90,13 @@ def test_limits_of_size_are_settings(
     for stated, expected in (({}, 200), ({setting: value}, status)):
         with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, **stated))) as client:
             assert client.post(path, json=document).status_code == expected
+
+
+def test_a_batch_holds_at_most_64_tickets(client: TestClient) -> None:
+    for tickets, status in ((64, 200), (65, 422)):
+        answer = client.post("/v1/predict/batch", json={"tickets": [{"text": "a b"}] * tickets})
+        assert answer.status_code == status
+    assert answer.json()["errors"] == [{"field": "tickets", "code": "too-long"}]
 
 
 @pytest.mark.parametrize("rate", ["lots", "0/minute", "5", "5/fortnight", "-1/second"])

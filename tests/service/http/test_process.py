@@ -116,7 +116,7 @@ def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
 
 
 def test_sigterm_answers_everybody_inside_and_exits_with_0(serve: Serve, make_bundle: Callable[..., Path]) -> None:
-    slowly = {"TRIAGE_BATCH_WAIT_MS": "100", "TRIAGE_SCORE_BATCH": "1", "TRIAGE_REQUEST_DEADLINE_S": "12"}
+    slowly = {"TRIAGE_SCORE_BATCH": "1", "TRIAGE_REQUEST_DEADLINE_S": "12"}
     with serve(
         "--open-loopback", "--bundle", make_bundle(), ready="/readyz", TRIAGE_DRAIN_S="1.5", **slowly
     ) as service:
@@ -187,7 +187,7 @@ def ready(client: httpx.Client) -> bool:
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     with request.getfixturevalue("run_service")(
-        tmp_path_factory.mktemp("strict"), "--open-loopback", TRIAGE_HEADER_TIMEOUT_S="0.5", TRIAGE_BODY_TIMEOUT_S="0.7"
+        tmp_path_factory.mktemp("strict"), "--open-loopback", TRIAGE_HEADER_TIMEOUT_S="0.5"
     ) as service:
         yield service
 

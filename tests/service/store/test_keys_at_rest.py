@@ -112,4 +112,4 @@ def test_a_session_ends_with_its_time_its_key_or_a_sign_out(repository: Reposito
     repository.revoke_key(row.id)
     with pytest.raises(NotSignedIn):
         keyring.by_session("c")
-    assert repository.close_stale_sessions() == 0
+    assert repository.expire(None).sessions == 0

@@ -32,7 +32,6 @@ def fill(repository: Repository, decide: Make) -> list[str]:
     repository.undo(ids[0], said.id, "kim")
     create_key(repository, "desk", ["read"])
     repository.take_delivery("rt", ["d-1"], [PendingUpdate("rt", "T-1", ids[1], {"tier": "L1"})])
-    repository.set_mark("seen", 7)
     return ids
 
 
@@ -41,7 +40,7 @@ def key() -> IdempotencyKey:
 
 
 def everything(repository: Repository) -> dict[str, list[Any]]:
-    tables = ("tickets", "decisions", "feedback", "attempts", "keys", "deliveries", "updates", "marks")
+    tables = ("tickets", "decisions", "feedback", "attempts", "keys", "deliveries", "updates")
     with repository.database.reading() as session:
         return {name: sorted(map(repr, session.execute(text(f"SELECT * FROM {name}")).all())) for name in tables}
 
