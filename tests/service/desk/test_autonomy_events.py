@@ -16,7 +16,7 @@ from api.settings import load_settings
 from triage.errors import InvalidRequest
 
 FILE = """
-[desks.rt.events]
+[helpdesks.rt.events]
 url = "http://127.0.0.1:{port}/triage"
 hosts = ["127.0.0.1:{port}"]
 loopback = true
@@ -42,7 +42,7 @@ def open_client(
 
     def open_it(**changes: Any) -> TestClient:
         stated = {"home": tmp_path / "home", "bundle": make_bundle(), "open_loopback": True} | changes
-        settings = load_settings(**stated, desks=tmp_path / "desks.toml")
+        settings = load_settings(**stated, helpdesks=tmp_path / "desks.toml")
         client = TestClient(create_app(settings), base_url="http://127.0.0.1", raise_server_exceptions=False)
         opened.append(client.__enter__())
         return opened[-1]
