@@ -15,7 +15,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore")
 
-    home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, shelf")
+    home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, models")
     organisation: str = Field(
         default="", description="name of the organisation whose tickets these are; empty: an id kept under TRIAGE_HOME"
     )

@@ -80,7 +80,7 @@ def _extras(options: ReportOptions, path: Path, manifest: Mapping[str, Any]) -> 
         raise InvalidRequest("--full trains again: name the files that the bundle was trained on")
     if stage_of(manifest).name != FULL:
         raise InvalidRequest(
-            f"--full trains again as triage train does: this bundle is on stage {stage_of(manifest).name}"
+            f"--full trains again as triage train does: this bundle stands on {stage_of(manifest).name}"
         )
     read_record(path)  # a bundle that cannot be reported on is refused before the work
     dataset = read_data(options)
