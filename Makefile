@@ -49,7 +49,7 @@ test: $(STAMP)  ## Run all tests
 
 coverage: $(STAMP)  ## Run all tests, and fail where fewer than 90 % of the lines were run
 	@rm -rf .coverage
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -63,7 +63,7 @@ check: $(STAMP)  ## Lint, spelling, types, import contracts, and what is generat
 	@$(BIN)/python -P scripts/lock.py --check
 
 docs: $(STAMP)  ## Build the documentation in site/; a broken link is an error
-	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@! grep -rlE '(src|data-src)="https?://|<link[^>]+stylesheet[^>]+https?://' site --include=*.html || { echo "make: these pages load something from elsewhere" >&2; exit 1; }
 
 bench: $(STAMP)  ## Measure quality and load (long)
