@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +10,13 @@ from functools import cached_property
 from types import MappingProxyType
 
 from triage.errors import InvalidTicket
-from triage.normalise import clean, fold
+from triage.normalise import Cleaned, LeftOut, clean, fold, read
 
 CHANNELS = ("email", "phone", "chat", "portal", "social", "sms", "walk-in")
 """Channels that every helpdesk knows; any other short string is taken as it is."""
 
 MAX_CHANNEL_CHARS = 64
+_ANSWER = re.compile(r"(?i)\s*(?:re|aw|antw|sv|rép|resp)\s*(?:\[\d+\])?\s*:")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,7 +65,16 @@ class Ticket:
     @cached_property
     def text(self) -> str:
         """The text that the model reads: subject and body, cleaned of mail furniture."""
-        return "\n".join(part for part in (clean(self.subject), clean(self.body)) if part)
+        return "\n".join(part for part in (clean(self.subject), self._read.text) if part)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What of the body the model does not read."""
+        return self._read.left_out
+
+    @cached_property
+    def _read(self) -> Cleaned:
+        return read(self.body, answer=bool(_ANSWER.match(self.subject)))
 
     @property
     def readings(self) -> tuple[str, ...]:

@@ -1,0 +1,78 @@
+"""What must never wait: danger to people, an intruder, data exposed, many users down; each with the words that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from triage.screening.cues import Frame, compile_cue, frames_of
+from triage.screening.reading import MAX_CHARS, Reading
+
+_NEGATION = compile_cue(
+    r"(?:\bno|\bnot|n.t|\bnever|\bwithout(?: any)?|\bneither|\bnor|\bisn.?t|\bkein\w*|\bnicht|\bohne|\bnie|\bpas|\bpas de|"
+    r"\bsans|\bjamais|\baucun\w*|\bsin|\bno hay|\bninguna?|\bnunca|\bunlike|\binstead of|\bfree of|\bif (?:a|the|there is))"
+    r"(?: (?:a|an|any|the|de|d.|more|really|even|visible|sign of|signs of|trace of|been|be|getting|fumee))? ?$"
+)
+_NEGATION_CHARS = 32
+_EVIDENCE_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A reason not to wait: its kind, and the words of the ticket that say so."""
+
+    kind: str
+    evidence: str
+
+
+def find_attention(text: str, frames: Iterable[Frame] | None = None) -> tuple[Attention, ...]:
+    """Return what in a text must not wait, one of each kind at most, in the order of the cues.
+
+    Args:
+        text: What the ticket says, cleaned.
+        frames: Cues; the shipped ones where None.
+    """
+    reading = Reading(text[:MAX_CHARS])
+    found: dict[str, Attention] = {}
+    for frame in frames_of("attention.toml") if frames is None else frames:
+        if frame.kind not in found:
+            span = next(spans_of(frame, reading), None)
+            if span is not None:
+                found[frame.kind] = Attention(frame.kind, evidence(reading, *span))
+    return tuple(found.values())
+
+
+def spans_of(frame: Frame, reading: Reading) -> Iterator[tuple[int, int]]:
+    """Yield start and end of what speaks for a frame in a text."""
+    text = reading.plain
+    if frame.against_text is not None and frame.against_text.search(text):
+        return
+    if not frame.pattern.search(text):
+        return
+    sentences = reading.sentences
+    for place in range(len(sentences)):
+        first, last = sentences[place][0], sentences[min(place + frame.span, len(sentences)) - 1][1]
+        for match in frame.pattern.finditer(text[first:last]):
+            span = first + match.start(), first + match.end()
+            if _counts(frame, reading, *span):
+                yield span
+
+
+def _counts(frame: Frame, reading: Reading, start: int, end: int) -> bool:
+    """Say whether a match stands: not negated, beside what it needs, without what speaks against it."""
+    text = reading.plain
+    if frame.negatable and _NEGATION.search(text[max(0, start - _NEGATION_CHARS) : start]):
+        return False
+    wide = reading.window(start, end)
+    if frame.beside is not None and not frame.beside.search(text[wide[0] : wide[1]]):
+        return False
+    return frame.against is None or not frame.against.search(text[wide[0] : wide[1]])
+
+
+def evidence(reading: Reading, start: int, end: int) -> str:
+    """Return the sentence around a span as it was written, cut to what can be quoted."""
+    first, last = reading.window(start, end, around=0)
+    if last - first > _EVIDENCE_CHARS:
+        first, last = max(first, min(start, end - _EVIDENCE_CHARS)), min(last, max(end, start + _EVIDENCE_CHARS))
+    return reading.text[first:last][:_EVIDENCE_CHARS].strip()

@@ -1,0 +1,114 @@
+"""Written cues: frames of patterns over a ticket's sentences, read from TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
+
+import re2
+
+_NAMED = re.compile(r"\{([a-z_]+)\}")
+_AFTER_GAP = re.compile(r"(\.\{\d+,\d+\})(?=[a-z]|\(\?:[a-z]|\{[a-z_]+\})")
+_MAX_PATTERN_MEM = 64 << 20
+"""Bytes that one compiled pattern may take: word lists times gaps of some hundred characters need about a tenth."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What speaks for one kind: patterns, and what must or must not stand beside them.
+
+    Attributes:
+        kind: What it speaks for, such as ``safety``.
+        name: What it is called, unique within its kind.
+        any: re2 patterns of which one must be found.
+        with_: re2 patterns of which one must stand in the same sentence or a neighbour; none stated asks nothing.
+        unless: re2 patterns none of which may stand there.
+        unless_text: re2 patterns none of which may stand anywhere in the text.
+        negatable: Whether a negation right before the match silences it.
+        span: Sentences in a row that one match may reach over.
+    """
+
+    kind: str
+    name: str
+    any: tuple[str, ...]
+    with_: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    unless_text: tuple[str, ...] = ()
+    negatable: bool = True
+    span: int = 1
+
+    @cached_property
+    def pattern(self) -> Any:
+        """All of `any` as one pattern."""
+        return one_of(self.any)
+
+    @cached_property
+    def beside(self) -> Any:
+        """All of `with_` as one pattern, or None."""
+        return one_of(self.with_)
+
+    @cached_property
+    def against(self) -> Any:
+        """All of `unless` as one pattern, or None."""
+        return one_of(self.unless)
+
+    @cached_property
+    def against_text(self) -> Any:
+        """All of `unless_text` as one pattern, or None."""
+        return one_of(self.unless_text)
+
+
+def compile_cue(pattern: str) -> Any:
+    """Compile an re2 pattern as cues use it.
+
+    Raises:
+        re2.error: If re2 does not take it.
+    """
+    options = re2.Options()
+    options.max_mem = _MAX_PATTERN_MEM
+    options.never_capture = True
+    options.log_errors = False
+    return re2.compile(pattern, options=options)
+
+
+def one_of(patterns: Sequence[str]) -> Any:
+    """Compile several patterns into one that finds any of them; None for no pattern."""
+    return compile_cue("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+
+
+def parse_frames(text: str) -> tuple[Frame, ...]:
+    """Read frames from TOML text with a table `[words]` of named parts and a `[[frame]]` table each."""
+    data = tomllib.loads(text)
+    words: Mapping[str, str] = data.get("words", {})
+
+    def spelled(patterns: Sequence[str]) -> tuple[str, ...]:
+        return tuple(_NAMED.sub(lambda name: words[name[1]], _bounded(pattern)) for pattern in patterns)
+
+    def frames() -> Iterator[Frame]:
+        for table in data["frame"]:
+            lists = {key: spelled(table.get(key, ())) for key in ("any", "with", "unless", "unless_text")}
+            lists["with_"] = lists.pop("with")
+            yield Frame(table["kind"], table["name"], negatable=table.get("negatable", True), span=table.get("span", 1), **lists)
+
+    return tuple(frames())
+
+
+def _bounded(pattern: str) -> str:
+    """Let a pattern, and what follows a gap in it, begin at the beginning of a word."""
+    start = r"\b" if pattern[0].isalpha() or pattern.startswith(("(?:", "{")) else ""
+    return f"{start}(?:{_AFTER_GAP.sub(_with_boundary, pattern)})"
+
+
+def _with_boundary(gap: re.Match[str]) -> str:
+    return gap[1] + r"\b"
+
+
+@cache
+def frames_of(name: str) -> tuple[Frame, ...]:
+    """Return the frames of a file of this package."""
+    return parse_frames((files(__package__) / name).read_text("utf-8"))

@@ -1,0 +1,233 @@
+"""What is no ticket: automatic replies, bounces, thanks, requests to close, newsletters, spam, nothing and nonsense."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from triage.normalise import own_part
+from triage.screening.cues import compile_cue, one_of
+from triage.screening.reading import plain
+from triage.ticket import Ticket
+
+KINDS = ("empty", "gibberish", "bounce", "auto_reply", "newsletter", "spam", "close_request", "thanks")
+"""What a message that is no ticket can be, in the order in which it is asked."""
+
+_READ_CHARS = 4_000
+_MANY_HINTS = 3
+"""Different hints that make a newsletter or spam where no phrase says so by itself: two stand in many a real request."""
+
+_CLOSING_WORDS = 60
+"""Words up to which a message may be nothing but thanks or a request to close: longer ones tell something besides."""
+
+_OTHER_WORDS = 8
+"""Words that thanks may have beside them ("at the service desk", "my boss liked it too")."""
+
+_REASON_WORDS = 22
+"""Words that a request to close may have beside it: why the matter is over."""
+
+_NAME_WORDS = 3
+
+_WORD = re.compile(r"[^\W\d_]+")
+_NO_SUBJECT = re.compile(
+    r"(?i)^\W*(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?\W*$"
+)
+_CLAUSE = re.compile(r"[.!;:,\n]+|\s[-–—]\s")
+_PREFIX = re.compile(r"(?i)^\W*(?:(?:re|aw|sv|rv|tr)\s*:\s*)+")
+_KEYBOARD = re.compile(
+    r"(?:asd|sdf|dfg|fgh|ghj|hjk|jkl|lkj|kjh|qwe|wer|ert|rtz|rty|tzu|uio|iop|yxc|zxc|xcv|cvb|vbn|bnm|qqq|wertz)"
+)
+_VOWELS = frozenset("aeiouyáàâäéèêëíìîïóòôöúùûüæøå")
+_TEST = re.compile(
+    r"(?:(?:this is (?:just |only )?a |just a |please ignore|only |ein |un |una )*"
+    r"(?:test(?:ing)?s?|tests?mail|prueba|essai|probe|hello world|foo|bar|lorem ipsum|123|ignore)"
+    r"(?: (?:of the web ?form|mail|message|email|ticket|please|only|bitte ignorieren|ignore|\d+))*\W*)+"
+)
+_SHORT_WORDS = 30
+_JUNK_SHARE = 0.5
+"""Share of words that no language has, from which a text is nonsense."""
+
+
+@dataclass(frozen=True)
+class NoTicket:
+    """Why a message is no ticket: its kind, and the words or the header that say so."""
+
+    kind: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class _Cues:
+    subject: Any
+    strong: Any
+    weak: tuple[Any, ...]
+
+
+@cache
+def _cues() -> tuple[Mapping[str, _Cues], Any, Any]:
+    """Return the cues by kind, what says that somebody wants something done, and what goes on after thanks."""
+    data = tomllib.loads(files(__package__).joinpath("intake.toml").read_text("utf-8"))
+    request, more = one_of(data.pop("request")["any"]), one_of(data.pop("more")["any"])
+    cues = {
+        kind: _Cues(one_of(table["subject"]), one_of(table["strong"]), tuple(map(compile_cue, table["weak"])))
+        for kind, table in data.items()
+    }
+    return cues, request, more
+
+
+def no_ticket(ticket: Ticket) -> NoTicket | None:
+    """Say why a message is no ticket; None where somebody wants something, or nothing speaks against it.
+
+    Headers of the mail count where the caller hands them over as attributes, such as ``Auto-Submitted``
+    (RFC 3834), ``Precedence``, ``Return-Path`` or ``Content-Type: multipart/report`` (RFC 6522).
+    """
+    message = _Message.of(ticket)
+    if not message.says_something:
+        return NoTicket("empty", message.subject.strip())
+    if message.is_nonsense:
+        return NoTicket("gibberish", message.evidence)
+    header = _by_header(ticket.attributes)
+    if header is not None and header.kind in ("bounce", "auto_reply"):
+        return message.speaks_for("bounce", header) or header
+    if message.wants_something and not message.is_machine_made:
+        return None
+    return next((found for kind in KINDS[2:] if (found := message.speaks_for(kind, header))), None)
+
+
+def _by_header(attributes: Mapping[str, str]) -> NoTicket | None:
+    """Return what the headers say by themselves; `newsletter` is a hint only."""
+    headers = {name.rpartition(".")[2].lower(): value.strip().lower() for name, value in attributes.items()}
+    checks = (
+        ("bounce", "return-path", lambda value: value == "<>"),
+        ("bounce", "content-type", lambda value: value.startswith("multipart/report")),
+        ("bounce", "x-failed-recipients", bool),
+        ("auto_reply", "auto-submitted", lambda value: value.startswith("auto-replied")),
+        ("auto_reply", "x-autoreply", lambda value: value not in ("", "no")),
+        ("auto_reply", "x-autorespond", bool),
+        ("auto_reply", "precedence", lambda value: value == "auto_reply"),
+        ("newsletter", "list-unsubscribe", bool),
+        ("newsletter", "precedence", lambda value: value in ("bulk", "list", "junk")),
+    )
+    for kind, name, says in checks:
+        if name in headers and says(headers[name]):
+            return NoTicket(kind, f"{name}: {headers[name]}")
+    return None
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A message as it is screened: subject and the requester's own part, plain."""
+
+    subject: str
+    body: str
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> _Message:
+        return cls(ticket.subject, own_part(ticket.body)[:_READ_CHARS])
+
+    @property
+    def evidence(self) -> str:
+        return " ".join(f"{self.subject} {self.body}".split())[:100]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether subject or body has a letter or digit of its own."""
+        bare = "" if _NO_SUBJECT.match(self.subject) else self.subject
+        return any(char.isalnum() for char in bare + self.body)
+
+    @property
+    def is_nonsense(self) -> bool:
+        """Whether nothing in it is a word of any language, or it calls itself a test and no more."""
+        subject = _PREFIX.sub("", self.subject)
+        text = plain(f"{subject} {self.body}").strip()
+        if _TEST.fullmatch(" ".join(text.replace("-", " ").split())):
+            return True
+        if text.count("\ufffd") > 2:
+            return True
+        words = _WORD.findall(text)
+        if not words:
+            return not any(char.isdigit() for char in text) or bool(re.fullmatch(r"[\W\d_]{0,3}", text))
+        if len(words) > _SHORT_WORDS or _is_code(f"{subject} {self.body}"):
+            return False
+        junk = sum(map(_is_junk, words))
+        return junk >= 1 and junk >= _JUNK_SHARE * len(words)
+
+    @property
+    def wants_something(self) -> bool:
+        """Whether it asks for something or tells what does not work."""
+        request = _cues()[1]
+        return bool(request.search(plain(f"{self.body}"))) or bool(request.search(plain(self.subject)))
+
+    @property
+    def is_machine_made(self) -> bool:
+        """Whether subject and text both say that a mail program wrote it."""
+        cues = _cues()[0]
+        return any(
+            cues[kind].subject.search(plain(self.subject)) and cues[kind].strong.search(plain(self.body))
+            for kind in ("bounce", "auto_reply")
+        )
+
+    def speaks_for(self, kind: str, header: NoTicket | None) -> NoTicket | None:
+        """Return what its words say for one kind, a header of the same kind helping."""
+        if kind not in _cues()[0]:
+            return None
+        cues = _cues()[0][kind]
+        subject, body = plain(self.subject), plain(self.body)
+        if kind in ("thanks", "close_request"):
+            return self._closing(kind, cues)
+        hinted = header is not None and header.kind == kind
+        match = (cues.subject and cues.subject.search(subject)) or cues.strong.search(f"{subject} {body}")
+        hits = sum(bool(weak.search(f"{subject} {body}")) for weak in cues.weak)
+        if match or hits >= _MANY_HINTS or (hinted and hits):
+            return NoTicket(kind, self.evidence if not match else match.group().strip()[:100])
+        return None
+
+    def _closing(self, kind: str, cues: _Cues) -> NoTicket | None:
+        """Return what it says where every clause closes the matter, but for a few words."""
+        subject = "" if _PREFIX.match(self.subject) else plain(self.subject)
+        text = f"{subject}. {plain(self.body)}"
+        if len(text.split()) > _CLOSING_WORDS or _cues()[2].search(text):
+            return None
+        clauses = [clause for clause in _CLAUSE.split(text) if clause.strip()]
+        if kind == "close_request":
+            match = cues.strong.search(text)
+            return NoTicket(kind, match.group().strip()[:100]) if match and _beside(clauses, cues) <= _REASON_WORDS else None
+        first = next((match for clause in clauses if (match := cues.strong.match(clause.strip()))), None)
+        if first is None or _beside(clauses, cues, starting=True) > _OTHER_WORDS:
+            return None
+        return NoTicket(kind, first.group().strip()[:100])
+
+
+def _beside(clauses: Sequence[str], cues: _Cues, *, starting: bool = False) -> int:
+    """Count the words of clauses that do not close the matter; names and greetings of three words do not count."""
+    thanks = _cues()[0]["thanks"]
+
+    def closes(clause: str) -> bool:
+        return bool(thanks.strong.match(clause) or thanks.weak[0].search(clause)) or (
+            not starting and bool(cues.strong.search(clause))
+        )
+
+    words = (len(clause.split()) for clause in map(str.strip, clauses) if not closes(clause))
+    return sum(count for count in words if count > _NAME_WORDS)
+
+
+def _is_code(text: str) -> bool:
+    """Say whether a text holds an error code or a number that a desk can look up."""
+    return bool(re.search(r"\b(?:0x[0-9a-fA-F]+|[A-Z]{2,}[_-][A-Z0-9_-]+|[A-Z]+\d{3,}|\w+\.\w{2,3}\b)", text))
+
+
+def _is_junk(word: str) -> bool:
+    """Say whether a run of letters is no word: keys in a row, one letter repeated, or no vowel in it."""
+    if len(word) < 3:
+        return False
+    if len(set(word)) <= 2 and len(word) >= 4:
+        return True
+    rows = len(_KEYBOARD.findall(word))
+    if rows and rows * 3 >= len(word) - 2 and len(word) >= 3:
+        return True
+    return len(word) >= 4 and not _VOWELS & set(word)
