@@ -76,6 +76,20 @@ class ExplanationDocument(_Document):
 NOTHING_EXPLAINED = ExplanationDocument(terms=(), against=(), similar=())
 
 
+class AttentionDocument(_Document):
+    """Something that must never wait, and the words of the ticket that say so."""
+
+    kind: str = Field(description="safety, credentials, data_exposure, outage, or a kind of the policy's own")
+    evidence: str
+
+
+class LeftOutDocument(_Document):
+    """A part of the text that was not read."""
+
+    what: str = Field(description="quoted_history, signature, disclaimer, banner or log")
+    chars: int = Field(ge=0)
+
+
 class DecisionDocument(_Document):
     """Everything decided about one ticket.
 
@@ -97,12 +111,24 @@ class DecisionDocument(_Document):
     reason: str
     targets: dict[str, TargetDocument]
     rule: str | None
+    attention: tuple[AttentionDocument, ...] = Field(
+        default=(), description="what must never wait; the policy names the group that takes it"
+    )
+    kind: str | None = Field(
+        default=None,
+        description="with reason not_a_ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, empty "
+        "or gibberish",
+    )
+    action: str | None = Field(
+        default=None, description="what the policy lets be done with such a message without a person: close or merge"
+    )
     explanation: ExplanationDocument
     questions: tuple[str, ...]
     hand_over: tuple[str, ...]
     language: str | None
     novelty: float | None
     truncated: bool
+    left_out: tuple[LeftOutDocument, ...] = Field(default=(), description="what of the text was not read")
     model_version: str | None
     policy_version: str
     stored: bool = Field(
@@ -137,12 +163,16 @@ class DecisionDocument(_Document):
             reason=decision.reason.value,
             targets={name: _target(target, alternatives, decimals) for name, target in decision.targets.items()},
             rule=decision.rule,
+            attention=tuple(AttentionDocument(kind=one.kind, evidence=one.evidence) for one in decision.attention),
+            kind=decision.kind,
+            action=decision.action,
             explanation=_explanation(decision.explanation, decimals),
             questions=decision.questions,
             hand_over=decision.hand_over,
             language=decision.language,
             novelty=None if decision.novelty is None else _number(decision.novelty, decimals),
             truncated=decision.truncated,
+            left_out=tuple(LeftOutDocument(what=part.what, chars=part.chars) for part in decision.left_out),
             model_version=decision.model_version,
             policy_version=decision.policy_version,
         )
@@ -163,7 +193,8 @@ class DecisionDocument(_Document):
 
     def without_explanation(self) -> Self:
         """Return the document without any word of the ticket or of another one."""
-        return self.model_copy(update={"explanation": NOTHING_EXPLAINED})
+        unquoted = tuple(one.model_copy(update={"evidence": ""}) for one in self.attention)
+        return self.model_copy(update={"explanation": NOTHING_EXPLAINED, "attention": unquoted})
 
 
 def _target(target: TargetDecision, alternatives: int | None, decimals: int | None) -> TargetDocument:

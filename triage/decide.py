@@ -10,6 +10,7 @@ from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
 from triage.rules import RuleBook
+from triage.screening import Screening, screen
 from triage.ticket import Ticket
 
 
@@ -23,18 +24,45 @@ def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: Rul
         rules: Bypass and fallback rules, the last of them catching all.
         policy: Which labels there are, how they fold, and what may be automatic.
     """
+    screened = screen(ticket, policy.own_cues)
     prediction = prediction and _in_terms_of(policy, prediction)
-    reasons = {target: gate.reason(target, prediction) for target in policy.targets}
+    reasons = {target: _held(screened) or gate.reason(target, prediction) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
     }
-    if not policy.is_legal(*(_automatic_label(verdicts.get(target)) for target in ("tier", "category"))):
+    if not policy.may_automate_pair(*(_automatic_label(verdicts.get(target)) for target in ("tier", "category"))):
         for target, verdict in verdicts.items():
             if verdict.source is Source.MODEL:
                 verdicts[target] = _folded(
                     _suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy
                 )
-    return _decision(ticket, prediction, verdicts, policy)
+    if screened.attention and "tier" in verdicts:
+        verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
+    return _decision(ticket, prediction, verdicts, policy, screened)
+
+
+def _held(screened: Screening) -> Reason | None:
+    """Say why nothing but a bypass rule may decide; None where a model may."""
+    if screened.no_ticket is not None:
+        return Reason.NOT_A_TICKET
+    return Reason.TOO_VAGUE if screened.vague else None
+
+
+def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> TargetDecision:
+    """Raise the tier of what must not wait to the lowest that the policy allows; what is raised, a person confirms."""
+    route = policy.attention_route(one.kind for one in screened.attention)
+    if route is None or route.tier is None or not (verdict.label is None or policy.is_below(verdict.label, route.tier)):
+        return verdict
+    label = policy.fold("tier", route.tier)
+    return replace(
+        verdict,
+        label=label,
+        automation=Automation.SUGGESTED,
+        source=Source.BYPASS_RULE,
+        reason=Reason.RULE,
+        confidence=None,
+        rule=f"attention: {route.kind}",
+    )
 
 
 def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
@@ -121,29 +149,47 @@ def _automatic_label(verdict: TargetDecision | None) -> str | None:
 
 
 def _decision(
-    ticket: Ticket, prediction: Prediction | None, verdicts: dict[str, TargetDecision], policy: Policy
+    ticket: Ticket,
+    prediction: Prediction | None,
+    verdicts: dict[str, TargetDecision],
+    policy: Policy,
+    screened: Screening,
 ) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     automation, leading = _overall(verdicts)
     rivals = (
         [score.label for score in verdicts["tier"].alternatives if score.label != tier] if "tier" in verdicts else []
     )
+    route = policy.attention_route(one.kind for one in screened.attention)
+    language = prediction.language if prediction else ticket.language
+    kind = screened.no_ticket.kind if screened.no_ticket else None
     doubtful = "tier" in verdicts and verdicts["tier"].automation is not Automation.AUTOMATIC
     return Decision(
         ticket_id=ticket.id,
         targets=verdicts,
-        resolver_group=policy.resolver_group(tier, category),
+        resolver_group=(route and route.group) or policy.resolver_group(tier, category),
         automation=automation,
         source=leading.source,
         reason=leading.reason,
         rule=next((verdict.rule for verdict in verdicts.values() if verdict.rule), None),
-        questions=policy.questions(tier, category, rival=rivals[0] if doubtful and rivals else None),
-        hand_over=policy.hand_over(tier, category),
+        questions=()
+        if kind or screened.by_machine
+        else policy.in_language(
+            policy.ask_when_vague
+            if screened.vague and policy.ask_when_vague
+            else policy.questions(tier, category, rival=rivals[0] if doubtful and rivals else None),
+            language,
+        ),
+        hand_over=() if kind else policy.hand_over(tier, category),
         policy_version=policy.version,
         novelty=prediction.novelty if prediction else None,
-        language=prediction.language if prediction else ticket.language,
+        language=language,
         truncated=prediction.truncated if prediction else False,
         explanation=prediction.explanation if prediction else Explanation(),
+        attention=screened.attention,
+        left_out=ticket.left_out,
+        kind=kind,
+        action=policy.not_a_ticket.get(kind) if kind else None,
     )
 
 

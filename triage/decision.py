@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from triage.normalise import LeftOut
 from triage.prediction import Explanation, Score
+from triage.screening.attention import Attention
 
 
 class Automation(StrEnum):
@@ -41,6 +43,8 @@ class Reason(StrEnum):
     NO_HEAD = "no_head"
     MODEL_UNAVAILABLE = "model_unavailable"
     NOT_EARNED = "not_earned"
+    NOT_A_TICKET = "not_a_ticket"
+    TOO_VAGUE = "too_vague"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Decision:
     """Everything decided about one ticket; `targets` has one verdict per target of the policy.
 
     The top-level `source` and `reason` are those of the first target that is not automatic, else of the tier.
+    `attention` is what must never wait; `kind` says why it is no ticket, and `action` what may be done with it then
+    (``close``, ``merge``); `left_out` is what of the text was not read.
     """
 
     ticket_id: str
@@ -92,6 +98,10 @@ class Decision:
     language: str | None = None
     truncated: bool = False
     explanation: Explanation = field(default_factory=Explanation)
+    attention: tuple[Attention, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    kind: str | None = None
+    action: str | None = None
 
     @property
     def tier(self) -> str | None:

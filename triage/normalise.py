@@ -255,7 +255,7 @@ def read(text: str, *, answer: bool = False) -> Cleaned:
 
     Example:
         >>> read("It is broken\n-- \nA. Person").left_out
-        (LeftOut(what='signature', chars=12),)
+        (LeftOut(what='signature', chars=13),)
     """
     if not text:
         return Cleaned("")

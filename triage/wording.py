@@ -62,6 +62,14 @@ REASONS: Mapping[str, Wording] = {
         "the model did not learn this",
         "The model has not learned to tell this.",
     ),
+    Reason.NOT_A_TICKET: Wording(
+        "it is no ticket",
+        "This is no ticket: nobody asks for anything in it.",
+    ),
+    Reason.TOO_VAGUE: Wording(
+        "it does not say what is wrong",
+        "It does not say what is wrong. Ask first.",
+    ),
     Reason.MODEL_UNAVAILABLE: Wording(
         "no model is in use",
         "No model is in use. This is what the written rules say.",
@@ -83,6 +91,26 @@ AUTOMATION: Mapping[str, str] = {
     Automation.AUTOMATIC: "Decided",
     Automation.SUGGESTED: "Suggested – please check",
     Automation.BLANK: "No suggestion",
+}
+
+
+ATTENTION: Mapping[str, str] = {
+    "safety": "Danger to people",
+    "credentials": "Secrets given away, or an intruder",
+    "data_exposure": "Data that others can see",
+    "outage": "Many cannot work",
+}
+"""Kinds of what must never wait; a kind of the policy's own stands for itself."""
+
+NO_TICKET: Mapping[str, str] = {
+    "auto_reply": "an automatic reply",
+    "bounce": "a report of the mail system",
+    "thanks": "thanks",
+    "close_request": "a request to close the ticket",
+    "newsletter": "a newsletter",
+    "spam": "spam",
+    "empty": "empty",
+    "gibberish": "text without meaning",
 }
 
 

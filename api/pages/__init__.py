@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.pages.filters import ago, percent
-from triage.wording import AUTOMATION, SOURCES, sentence_of
+from triage.wording import ATTENTION, AUTOMATION, NO_TICKET, SOURCES, sentence_of
 
 _SWAGGER_UI = ("swagger-ui.css", "swagger-ui-bundle.js")
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -24,7 +24,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(sources=SOURCES, automations=AUTOMATION)
+    environment.globals.update(sources=SOURCES, automations=AUTOMATION, attentions=ATTENTION, no_tickets=NO_TICKET)
     environment.filters.update(percent=percent, ago=ago, reason=sentence_of)
     return environment
 

@@ -22,6 +22,7 @@ from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from triage.errors import InvalidTicket, StoreUnavailable
 from triage.ticket import CHANNELS, Ticket
+from triage.wording import ATTENTION
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -72,6 +73,7 @@ class Line:
     outcome: str
     outcome_class: str
     created_at: datetime
+    attention: tuple[str, ...] = ()
 
 
 async def _parts(request: Request) -> Parts:
@@ -215,13 +217,16 @@ def _shown(parts: Parts, decision_id: str, reader: Principal) -> DecisionDetail:
 
 
 def _latest(parts: Parts, reader: Principal) -> list[Line] | None:
-    """Return the lines of the list of latest decisions, or None where the store does not answer."""
+    """Return the lines of the list of latest decisions, or None where the store does not answer.
+
+    What must not wait and nobody has confirmed stands first.
+    """
     try:
         rows = parts.service.store.latest(_LATEST)
     except StoreUnavailable:
         return None
     shown = (parts.reviews.shown(row, reader) for row in rows)
-    return [_line(one, _is_blind(parts, one)) for one in shown]
+    return sorted((_line(one, _is_blind(parts, one)) for one in shown), key=lambda line: not line.attention)
 
 
 def _autonomy(parts: Parts) -> dict[str, TargetAutonomy]:
@@ -238,6 +243,7 @@ def _is_blind(parts: Parts, shown: DecisionDetail) -> bool:
 
 
 def _line(shown: DecisionDetail, blind: bool) -> Line:
+    attention = () if shown.standing else tuple(ATTENTION.get(one.kind, one.kind) for one in shown.attention)
     if blind:
         return Line(
             decision_id=shown.decision_id or "",
@@ -248,6 +254,7 @@ def _line(shown: DecisionDetail, blind: bool) -> Line:
             outcome="to be judged",
             outcome_class="warn",
             created_at=shown.created_at,
+            attention=attention,
         )
     outcome, look = _OUTCOMES[shown.standing.verdict if shown.standing else shown.automation]
     said = shown.standing
@@ -262,6 +269,7 @@ def _line(shown: DecisionDetail, blind: bool) -> Line:
         outcome=outcome,
         outcome_class=look,
         created_at=shown.created_at,
+        attention=attention,
     )
 
 

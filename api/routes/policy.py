@@ -51,6 +51,16 @@ class GroupOut(BaseModel):
     categories: list[str]
 
 
+class AttentionRouteOut(BaseModel):
+    """Where tickets of a kind go that must not wait, and the lowest tier that may have them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: str
+    group: str | None
+    tier: str | None
+
+
 class PolicyOut(BaseModel):
     """The policy in use."""
 
@@ -63,6 +73,8 @@ class PolicyOut(BaseModel):
     folding: dict[str, str]
     illegal_pairs: list[list[str]]
     suggest_only: list[str]
+    attention: list[AttentionRouteOut]
+    not_a_ticket: dict[str, str]
     rules: dict[str, int]
 
 
@@ -79,5 +91,7 @@ async def policy(service: ServiceDep, reader: Reader) -> PolicyOut:
         folding=dict(known.folding),
         illegal_pairs=sorted(list(pair) for pair in known.illegal),
         suggest_only=sorted(known.suggest_only),
+        attention=[AttentionRouteOut.model_validate(route) for route in known.attention],
+        not_a_ticket=dict(known.not_a_ticket),
         rules=dict(Counter(str(rule.kind) for rule in triager.rules.rules)),
     )

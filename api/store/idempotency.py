@@ -89,4 +89,5 @@ class IdempotencyKeys:
             "against": tuple(one for one in explanation.against if one.term.lower() in words),
             "similar": tuple(one.model_copy(update={"title": redact(one.title)}) for one in explanation.similar),
         }
-        return document.model_copy(update={"explanation": explanation.model_copy(update=left)})
+        attention = tuple(one.model_copy(update={"evidence": redact(one.evidence)}) for one in document.attention)
+        return document.model_copy(update={"explanation": explanation.model_copy(update=left), "attention": attention})

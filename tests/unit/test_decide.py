@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from triage.decide import decide
 from triage.decision import Automation, Reason, Source
 from triage.gate import Gate, TargetGate
-from triage.policy import Category, Policy, ResolverGroup, Tier
+from triage.policy import AttentionRoute, Category, Policy, ResolverGroup, Tier
 from triage.prediction import Prediction, Score
 from triage.rules import NO_RULES, parse_rules
 from triage.ticket import Ticket
@@ -175,3 +175,62 @@ def test_what_must_always_hold(
             assert verdict.confidence >= (GATE.targets[target].threshold_of(str(verdict.label)) or 2)
         if verdict.source in (Source.FALLBACK_RULE, Source.DEFAULT):
             assert verdict.automation is not Automation.AUTOMATIC
+
+
+ALARMED = replace(
+    POLICY,
+    tiers=(Tier("L0"), Tier("L1"), Tier("L2")),
+    groups=(ResolverGroup("self", "L0"), ResolverGroup("desk", "L1"), ResolverGroup("fire-team", "L2")),
+    attention=(AttentionRoute("safety", "fire-team", "L2"),),
+    ask_when_vague=("What stopped?",),
+    not_a_ticket={"thanks": "merge"},
+    translations={"de": {"What stopped?": "Was geht nicht mehr?"}},
+)
+SURE_L0 = predicted(probabilities={"tier": (Score("L0", 0.99), Score("L1", 0.01))})
+
+
+def test_what_must_not_wait_goes_to_its_group_and_never_to_self_service() -> None:
+    ticket = Ticket(body="there is smoke coming out of the printer")
+    decision = decide(ticket, SURE_L0, GATE, NO_RULES, ALARMED)
+    assert [one.kind for one in decision.attention] == ["safety"]
+    assert (decision.tier, decision.resolver_group) == ("L2", "fire-team")
+    assert decision.targets["tier"].automation is Automation.SUGGESTED
+    high = predicted(probabilities={"tier": (Score("L2", 0.99), Score("L1", 0.01))})
+    assert decide(ticket, high, GATE, NO_RULES, ALARMED).targets["tier"].automation is Automation.AUTOMATIC
+
+
+def test_a_message_that_is_no_ticket_is_never_automatic_and_asks_nothing() -> None:
+    decision = decide(Ticket(body="Thank you, works perfectly now!"), predicted(), GATE, NO_RULES, ALARMED)
+    assert (decision.reason, decision.kind, decision.action) == (Reason.NOT_A_TICKET, "thanks", "merge")
+    assert decision.automation is not Automation.AUTOMATIC
+    assert decision.questions == () and decision.hand_over == ()
+
+
+def test_a_vague_message_is_asked_what_stopped_in_its_language() -> None:
+    decision = decide(Ticket(body="geht nicht, bitte helfen"), predicted(language="de"), GATE, NO_RULES, ALARMED)
+    assert decision.reason is Reason.TOO_VAGUE and decision.questions == ("Was geht nicht mehr?",)
+    english = decide(Ticket(body="it stopped again"), predicted(), GATE, NO_RULES, ALARMED)
+    assert english.questions == ("What stopped?",)
+
+
+def test_a_foreign_ticket_is_asked_in_its_own_language() -> None:
+    policy = replace(POLICY, translations={"fi": {"who?": "kuka?"}})
+    weak = predicted(tier=0.4, net=0.6, language="fi", probabilities={"tier": (Score("L1", 0.6), Score("L2", 0.4))})
+    decision = decide(Ticket(body="verkko on hidas"), weak, GATE, NO_RULES, policy)
+    assert decision.reason is Reason.UNSUPPORTED_LANGUAGE and "kuka?" in decision.questions
+
+
+def test_a_monitoring_mail_is_asked_nothing() -> None:
+    alert = Ticket(body="slow", channel="monitoring")
+    assert decide(alert, predicted(tier=0.55), GATE, RULES, POLICY).questions == ()
+
+
+def test_a_pair_that_is_never_automatic_is_suggested() -> None:
+    policy = replace(POLICY, never_automatic=frozenset({("L2", "net")}))
+    decision = decide(Ticket(body="slow"), predicted(), GATE, RULES, policy)
+    assert decision.automation is Automation.SUGGESTED and decision.tier == "L2"
+
+
+def test_what_was_not_read_is_said() -> None:
+    decision = decide(Ticket(body="It is slow\n-- \nA. Person"), predicted(), GATE, RULES, POLICY)
+    assert [(part.what, part.chars) for part in decision.left_out] == [("signature", 13)]

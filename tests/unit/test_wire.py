@@ -6,7 +6,9 @@ import pytest
 
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
+from triage.normalise import LeftOut
 from triage.prediction import Explanation, Neighbour, Score, Term
+from triage.screening import Attention
 from triage.wording import AUTOMATION, REASONS, SOURCES, phrase_of, sentence_of
 
 DECISION = Decision(
@@ -41,6 +43,10 @@ DECISION = Decision(
         against=(Term("update", 0.2222),),
         similar=(Neighbour("INC-1", 0.83456, {"tier": "L2"}, "VPN drops"),),
     ),
+    attention=(Attention("safety", "it smokes"),),
+    left_out=(LeftOut("signature", 12),),
+    kind="thanks",
+    action="close",
 )
 WRITTEN = {
     "decision_id": "id-1",
@@ -76,6 +82,9 @@ WRITTEN = {
         },
     },
     "rule": "vpn",
+    "attention": [{"kind": "safety", "evidence": "it smokes"}],
+    "kind": "thanks",
+    "action": "close",
     "explanation": {
         "terms": [{"term": "vpn", "weight": 1.84}, {"term": "mail", "weight": 0.0}],
         "against": [{"term": "update", "weight": 0.222}],
@@ -86,6 +95,7 @@ WRITTEN = {
     "language": "en",
     "novelty": 0.413,
     "truncated": True,
+    "left_out": [{"what": "signature", "chars": 12}],
     "model_version": "3",
     "policy_version": "2026-11",
     "stored": True,

@@ -7,7 +7,7 @@ from typing import Any
 from models.terminal import table
 from triage.decision import Decision, TargetDecision
 from triage.prediction import Neighbour
-from triage.wording import phrase_of
+from triage.wording import ATTENTION, NO_TICKET, phrase_of
 
 COLUMNS = (
     "ticket_id",
@@ -53,7 +53,7 @@ def as_text(decision: Decision) -> str:
     lines = [f"{route}   [{decision.automation}]"]
     if decision.resolver_group:
         lines[0] += f"   → {decision.resolver_group}"
-    lines.append("")
+    lines += [*_screened(decision), ""]
     rows = [
         [target, v.label, v.automation, _confidence(v), _reason(v), _others(v)]
         for target, v in decision.targets.items()
@@ -73,9 +73,20 @@ def as_text(decision: Decision) -> str:
             lines += ["", f"{title}:", *(f"  - {item}" for item in items)]
     version = f"model {decision.model_version}" if decision.model_version else "no model: rules only"
     lines += ["", f"{version}, policy {decision.policy_version}"]
+    lines += _not_read(decision)
     if decision.truncated:
         lines.append("the text is longer than the encoder reads: only its beginning was embedded")
     return "\n".join(lines)
+
+
+def _screened(decision: Decision) -> list[str]:
+    alarms = [f"!! {ATTENTION.get(one.kind, one.kind)}: {one.evidence!r}" for one in decision.attention]
+    return alarms + ([f"no ticket: {NO_TICKET[decision.kind]}"] if decision.kind else [])
+
+
+def _not_read(decision: Decision) -> list[str]:
+    parts = ", ".join(f"{part.what.replace('_', ' ')} ({part.chars} characters)" for part in decision.left_out)
+    return [f"not read: {parts}"] if parts else []
 
 
 def _confidence(verdict: TargetDecision) -> str:

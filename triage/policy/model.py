@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from triage.errors import UnknownLabel
 from triage.prediction import TARGETS, Score
+from triage.screening.cues import Frame
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -67,6 +69,24 @@ class ResolverGroup:
 
 
 @dataclass(frozen=True)
+class AttentionRoute:
+    """Where a ticket goes that must not wait.
+
+    Attributes:
+        kind: What it is, such as ``safety``.
+        group: The resolver group that takes it whatever its category; None leaves the group to the route.
+        tier: The lowest tier that may have it; None for any.
+        any: re2 patterns of this desk's own that mark the kind, over lower-case text without accents, beside the
+            shipped cues.
+    """
+
+    kind: str
+    group: str | None = None
+    tier: str | None = None
+    any: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything about routing that a desk may decide for itself.
 
@@ -85,6 +105,11 @@ class Policy:
         sensitive_clearance: Clearance needed to see sensitive past tickets.
         suggest_only: Targets that are never decided without a person, whatever the model's confidence.
         settling: Questions whose answer settles which of two tiers it is, by the pair.
+        attention: Where tickets go that must not wait, the most pressing first.
+        not_a_ticket: What may be done without a person with a message that is no ticket, by its kind.
+        ask_when_vague: What to ask somebody who does not say what is wrong.
+        never_automatic: Pairs of (tier, category) that a person confirms, whatever the model's confidence.
+        translations: By language, questions as they are asked in it.
     """
 
     version: str
@@ -101,6 +126,11 @@ class Policy:
     sensitive_clearance: int = 2
     suggest_only: frozenset[str] = frozenset()
     settling: Mapping[frozenset[str], tuple[str, ...]] = field(default_factory=dict)
+    attention: tuple[AttentionRoute, ...] = ()
+    not_a_ticket: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    ask_when_vague: tuple[str, ...] = ()
+    never_automatic: frozenset[tuple[str, str]] = frozenset()
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -163,6 +193,33 @@ class Policy:
         asked = self.settling.get(frozenset((tier, rival)), ()) if tier and rival else ()
         return tuple(dict.fromkeys((*asked, *self._lists("questions", tier, category))))
 
+    def in_language(self, questions: Sequence[str], language: str | None) -> tuple[str, ...]:
+        """Return questions in a language, each as it stands where the policy has no translation.
+
+        Example:
+            >>> policy = Policy("1", translations={"de": {"Who?": "Wer?"}})
+            >>> policy.in_language(["Who?", "When?"], "de")
+            ('Wer?', 'When?')
+        """
+        known = self.translations.get(language or "", {})
+        return tuple(known.get(question, question) for question in questions)
+
+    @cached_property
+    def own_cues(self) -> tuple[Frame, ...]:
+        """This desk's own cues for what must not wait."""
+        return tuple(Frame(route.kind, "of the policy", route.any) for route in self.attention if route.any)
+
+    def attention_route(self, kinds: Iterable[str]) -> AttentionRoute | None:
+        """Return the most pressing route among kinds; None where the policy has none for them."""
+        found = set(kinds)
+        return next((route for route in self.attention if route.kind in found), None)
+
+    def is_below(self, tier: str | None, floor: str | None) -> bool:
+        """Say whether a tier lies below another; never where tiers have no order or one is not stated."""
+        order = self.labels("tier")
+        floor = floor and self.fold("tier", floor)
+        return self.ordinal and tier in order and floor in order and order.index(tier) < order.index(floor)
+
     def hand_over(self, tier: str | None, category: str | None) -> tuple[str, ...]:
         """Return what must be known when the ticket is handed up from this tier."""
         return tuple(dict.fromkeys(self._lists("hand_over", tier, category)))
@@ -188,6 +245,10 @@ class Policy:
     def is_legal(self, tier: str | None, category: str | None) -> bool:
         """Say whether the pair can be; an unknown half makes every pair possible."""
         return tier is None or category is None or (tier, category) not in self.illegal
+
+    def may_automate_pair(self, tier: str | None, category: str | None) -> bool:
+        """Say whether tier and category may both be acted on without a person."""
+        return self.is_legal(tier, category) and (tier, category) not in self.never_automatic
 
     def resolver_group(self, tier: str | None, category: str | None) -> str | None:
         """Return the first resolver group that fits the route, or None; groups of folded tiers come last."""

@@ -9,12 +9,30 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from triage.errors import InvalidPolicy
-from triage.policy.model import Category, Policy, ResolverGroup, Tier
-from triage.prediction import TARGETS
+import re2
 
-_TABLES = {"policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"}
-_SCALARS = ("ordinal", "cost_under", "cost_over", "decide_by_cost", "sensitive_clearance", "suggest_only")
+from triage.errors import InvalidPolicy
+from triage.policy.model import AttentionRoute, Category, Policy, ResolverGroup, Tier
+from triage.prediction import TARGETS
+from triage.screening.cues import compile_cue
+from triage.screening.intake import KINDS
+
+_TABLES = {
+    *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
+    *("attention", "not_a_ticket", "never_automatic", "translations"),
+}
+_ACTIONS = ("close", "merge", "none")
+"""What may be done by itself with a message that is no ticket."""
+
+_SCALARS = (
+    "ordinal",
+    "cost_under",
+    "cost_over",
+    "decide_by_cost",
+    "sensitive_clearance",
+    "suggest_only",
+    "ask_when_vague",
+)
 
 
 def read_policy(path: Path) -> Policy:
@@ -74,6 +92,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         if key in scalars and not isinstance(scalars[key], kind):
             raise TypeError(f"[policy] {key} = {scalars[key]!r} has the wrong type")
     scalars["suggest_only"] = frozenset(scalars.get("suggest_only", ()))
+    scalars["ask_when_vague"] = tuple(scalars.get("ask_when_vague", ()))
     return Policy(
         version=version,
         tiers=tuple(_entries(Tier, data.get("tiers", []), "tiers")),
@@ -83,6 +102,10 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         illegal=frozenset((row["tier"], row["category"]) for row in data.get("illegal", [])),
         aliases={target: dict(table) for target, table in data.get("aliases", {}).items()},
         settling={frozenset(row["between"]): tuple(row["ask"]) for row in data.get("settling", [])},
+        attention=tuple(_entries(AttentionRoute, data.get("attention", []), "attention")),
+        not_a_ticket={kind: str(action) for kind, action in data.get("not_a_ticket", {}).items()},
+        never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
+        translations={language: dict(table) for language, table in data.get("translations", {}).items()},
         **scalars,
     )
 
@@ -110,7 +133,7 @@ def _check(policy: Policy, where: str) -> None:
         raise InvalidPolicy(
             f"{where} lists neither tiers nor categories: state at least one [[tiers]] or [[categories]]"
         )
-    problems = [*_label_problems(policy, known), *_range_problems(policy)]
+    problems = [*_label_problems(policy, known), *_range_problems(policy), *_screening_problems(policy)]
     if problems:
         raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
 
@@ -135,12 +158,36 @@ def _mentioned(policy: Policy) -> Iterable[tuple[str, str, str]]:
     yield from (("tier", label, "[folding]") for pair in policy.folding.items() for label in pair)
     yield from (("tier", tier, "[[illegal]]") for tier, _ in policy.illegal)
     yield from (("category", category, "[[illegal]]") for _, category in policy.illegal)
+    yield from (("tier", tier, "[[never_automatic]]") for tier, _ in policy.never_automatic)
+    yield from (("category", category, "[[never_automatic]]") for _, category in policy.never_automatic)
+    yield from (("tier", route.tier, f"[[attention]] {route.kind!r}") for route in policy.attention if route.tier)
     yield from (("tier", group.tier, f"group {group.name!r}") for group in policy.groups if group.tier is not None)
     yield from (("category", label, f"group {group.name!r}") for group in policy.groups for label in group.categories)
     yield from (("category", entry.parent, f"category {entry.label!r}") for entry in policy.categories if entry.parent)
     yield from (("tier", label, "[[settling]]") for pair in policy.settling for label in pair)
     for target in TARGETS:
         yield from ((target, label, f"[aliases.{target}]") for label in policy.aliases.get(target, {}).values())
+
+
+def _screening_problems(policy: Policy) -> Iterable[str]:
+    groups = {group.name: group for group in policy.groups}
+    kinds = [route.kind for route in policy.attention]
+    yield from (f"[[attention]] {kind!r} is listed twice" for kind in sorted({k for k in kinds if kinds.count(k) > 1}))
+    for route in policy.attention:
+        place = f"[[attention]] {route.kind!r}"
+        if route.group is not None and route.group not in groups:
+            yield f"{place} names group {route.group!r}, which is not listed"
+        elif route.group is not None and policy.is_below(groups[route.group].tier, route.tier):
+            tier = groups[route.group].tier
+            yield f"{place} names group {route.group!r} of tier {tier!r}, below its own {route.tier!r}"
+        for pattern in route.any:
+            try:
+                compile_cue(pattern)
+            except re2.error:
+                yield f"{place} has a pattern that does not compile: {pattern!r}; see the re2 syntax"
+    for kind, action in policy.not_a_ticket.items():
+        if kind not in KINDS or action not in _ACTIONS:
+            yield f"[not_a_ticket] {kind} = {action!r}: kinds are {', '.join(KINDS)}, actions {', '.join(_ACTIONS)}"
 
 
 def _range_problems(policy: Policy) -> Iterable[str]:
@@ -158,7 +205,7 @@ def _range_problems(policy: Policy) -> Iterable[str]:
 def policy_document(policy: Policy) -> dict[str, Any]:
     """Return a policy as the tables of its file, without what is empty."""
 
-    def entries(values: Iterable[Tier | Category | ResolverGroup]) -> list[dict[str, Any]]:
+    def entries(values: Iterable[Tier | Category | ResolverGroup | AttentionRoute]) -> list[dict[str, Any]]:
         return [{name: value for name, value in vars(entry).items() if value not in (None, (), "")} for entry in values]
 
     scalars = {key: getattr(policy, key) for key in _SCALARS}
@@ -170,6 +217,10 @@ def policy_document(policy: Policy) -> dict[str, Any]:
         "categories": entries(policy.categories),
         "groups": entries(policy.groups),
         "illegal": [{"tier": tier, "category": category} for tier, category in sorted(policy.illegal)],
+        "never_automatic": [{"tier": tier, "category": category} for tier, category in sorted(policy.never_automatic)],
+        "attention": entries(policy.attention),
+        "not_a_ticket": dict(policy.not_a_ticket),
+        "translations": {language: dict(table) for language, table in policy.translations.items()},
         "settling": [{"between": sorted(pair), "ask": asked} for pair, asked in policy.settling.items()],
     }
     return {name: table for name, table in document.items() if table}

@@ -1,17 +1,19 @@
-"""What must never wait: danger to people, an intruder, data exposed, many users down; each with the words that say so."""
+"""What must never wait: danger to people, intruders, data exposed, many users down; with the words that say so."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from triage.screening.cues import Frame, compile_cue, frames_of
 from triage.screening.reading import MAX_CHARS, Reading
+from triage.ticket import Ticket
 
 _NEGATION = compile_cue(
-    r"(?:\bno|\bnot|n.t|\bnever|\bwithout(?: any)?|\bneither|\bnor|\bisn.?t|\bkein\w*|\bnicht|\bohne|\bnie|\bpas|\bpas de|"
-    r"\bsans|\bjamais|\baucun\w*|\bsin|\bno hay|\bninguna?|\bnunca|\bunlike|\binstead of|\bfree of|\bif (?:a|the|there is))"
+    r"(?:\bno|\bnot|n.t|\bnever|\bwithout(?: any)?|\bneither|\bnor|\bisn.?t|\bkein\w*|\bnicht|\bohne|\bnie|\bpas"
+    r"|\bpas de|\bsans|\bjamais|\baucun\w*|\bsin|\bno hay|\bninguna?|\bnunca|\bunlike|\binstead of|\bfree of"
+    r"|\bif (?:a|the|there is))"
     r"(?: (?:a|an|any|the|de|d.|more|really|even|visible|sign of|signs of|trace of|been|be|getting|fumee))? ?$"
 )
 _NEGATION_CHARS = 32
@@ -26,21 +28,28 @@ class Attention:
     evidence: str
 
 
-def find_attention(text: str, frames: Iterable[Frame] | None = None) -> tuple[Attention, ...]:
-    """Return what in a text must not wait, one of each kind at most, in the order of the cues.
+def find_attention(ticket: Ticket, frames: Iterable[Frame] | None = None) -> tuple[Attention, ...]:
+    """Return what in a ticket must not wait, one of each kind at most, in the order of the cues.
 
     Args:
-        text: What the ticket says, cleaned.
+        ticket: What came in; its text is read without signatures and disclaimers, with what it forwards.
         frames: Cues; the shipped ones where None.
     """
-    reading = Reading(text[:MAX_CHARS])
+    reading = Reading(ticket.text[:MAX_CHARS])
     found: dict[str, Attention] = {}
     for frame in frames_of("attention.toml") if frames is None else frames:
         if frame.kind not in found:
             span = next(spans_of(frame, reading), None)
             if span is not None:
-                found[frame.kind] = Attention(frame.kind, evidence(reading, *span))
+                found[frame.kind] = Attention(frame.kind, as_written(evidence(reading, *span), ticket))
     return tuple(found.values())
+
+
+def as_written(quote: str, ticket: Ticket) -> str:
+    """Return a quote of the cleaned text as it stands in the ticket, white space and all, where it stands there."""
+    words = r"\s+".join(re.escape(word) for word in quote.split())
+    found = next((match for part in (ticket.subject, ticket.body) if (match := re.search(words, part))), None)
+    return found.group() if found else quote
 
 
 def spans_of(frame: Frame, reading: Reading) -> Iterator[tuple[int, int]]:

@@ -93,7 +93,9 @@ def parse_frames(text: str) -> tuple[Frame, ...]:
         for table in data["frame"]:
             lists = {key: spelled(table.get(key, ())) for key in ("any", "with", "unless", "unless_text")}
             lists["with_"] = lists.pop("with")
-            yield Frame(table["kind"], table["name"], negatable=table.get("negatable", True), span=table.get("span", 1), **lists)
+            yield Frame(
+                table["kind"], table["name"], negatable=table.get("negatable", True), span=table.get("span", 1), **lists
+            )
 
     return tuple(frames())
 

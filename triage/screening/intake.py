@@ -20,7 +20,7 @@ KINDS = ("empty", "gibberish", "bounce", "auto_reply", "newsletter", "spam", "cl
 
 _READ_CHARS = 4_000
 _MANY_HINTS = 3
-"""Different hints that make a newsletter or spam where no phrase says so by itself: two stand in many a real request."""
+"""Different hints that make a newsletter or spam where no phrase says so: two stand in many a real request."""
 
 _CLOSING_WORDS = 60
 """Words up to which a message may be nothing but thanks or a request to close: longer ones tell something besides."""
@@ -35,7 +35,8 @@ _NAME_WORDS = 3
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NO_SUBJECT = re.compile(
-    r"(?i)^\W*(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?\W*$"
+    r"(?i)^\W*(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*"
+    r"(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?\W*$"
 )
 _CLAUSE = re.compile(r"[.!;:,\n]+|\s[-–—]\s")
 _PREFIX = re.compile(r"(?i)^\W*(?:(?:re|aw|sv|rv|tr)\s*:\s*)+")
@@ -196,7 +197,11 @@ class _Message:
         clauses = [clause for clause in _CLAUSE.split(text) if clause.strip()]
         if kind == "close_request":
             match = cues.strong.search(text)
-            return NoTicket(kind, match.group().strip()[:100]) if match and _beside(clauses, cues) <= _REASON_WORDS else None
+            return (
+                NoTicket(kind, match.group().strip()[:100])
+                if match and _beside(clauses, cues) <= _REASON_WORDS
+                else None
+            )
         first = next((match for clause in clauses if (match := cues.strong.match(clause.strip()))), None)
         if first is None or _beside(clauses, cues, starting=True) > _OTHER_WORDS:
             return None

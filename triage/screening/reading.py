@@ -10,7 +10,8 @@ from functools import cached_property
 MAX_CHARS = 20_000
 """Characters of a ticket that cues read: what has not come up by then is a log or a thread."""
 
-_END = re.compile(r"[.!?;]+(?=\s|$)|\n+")
+# A line that goes on in lower case was only wrapped by a mail program.
+_END = re.compile(r"[.!?;]+(?=\s|$)|\n(?![ \t]*[a-zà-öø-ÿ])")
 
 
 def _plain(char: str) -> str:

@@ -1,0 +1,196 @@
+"""What must never wait is seen and quoted; what is no ticket, or says nothing, is told from what only looks so."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage.screening import find_attention, no_ticket, screen
+from triage.screening.cues import Frame
+from triage.ticket import Ticket
+
+anything = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=300)
+
+
+def kinds(body: str, subject: str = "") -> list[str]:
+    return [one.kind for one in find_attention(Ticket(subject=subject, body=body))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("safety", "The battery of my handheld is swollen and the case is splitting."),
+        ("safety", "There is smoke coming out of the switch cabinet on level 2!"),
+        ("safety", "I got an electric shock when I touched the printer."),
+        ("safety", "Two guests are stuck in the lift and the emergency phone is dead."),
+        ("safety", "A caller said he will come to the desk with a knife."),
+        ("safety", "A student writes in the chat that she does not want to live any more."),
+        ("safety", "Aus der Steckdose kommen Funken und es riecht verbrannt."),
+        ("safety", "Il y a de la fumée qui sort du serveur."),
+        ("safety", "Huele a gas en el sótano, cerca de los servidores."),
+        ("credentials", "I entered my password on a fake login page this morning."),
+        ("credentials", "Somebody signed in to my mailbox from Lagos, that was not me."),
+        ("credentials", "All files on the share are encrypted and there is a ransom note."),
+        ("credentials", "I gave the caller my PIN, he said he was from the bank."),
+        ("credentials", "Ich habe mein Passwort auf einer gefälschten Seite eingegeben."),
+        ("data_exposure", "I sent the payroll list to the wrong person."),
+        ("data_exposure", "Everyone in the company can open the folder with the sick notes."),
+        ("data_exposure", "I left the laptop on the train, it is not encrypted and has patient data on it."),
+        ("outage", "Nobody in the whole hospital can log in since 8."),
+        ("outage", "All 14 shops are offline, no till takes cards."),
+        ("outage", "Seit heute früh geht im gesamten Werk kein Netz mehr."),
+    ],
+)
+def test_what_must_not_wait_is_flagged_with_its_kind_and_the_words_that_say_so(kind: str, body: str) -> None:
+    found = find_attention(Ticket(body=body))
+    assert kind in [one.kind for one in found]
+    assert all(one.evidence and one.evidence in body for one in found)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "When I fire up the app it hangs, I have to kill the process.",
+        "Please open port 443 in the firewall for the new supplier.",
+        "The smoke test after the upgrade is still missing.",
+        "Could someone burn a CD for me?",
+        "My battery drains fast since the update.",
+        "There is a dead pixel in the middle of my monitor.",
+        "It left a crash dump of 2 GB.",
+        "I keep getting the phishing training reminder.",
+        "I forgot my password.",
+        "My password expired and the new one is not accepted.",
+        "The outage is over, everything works again, thanks.",
+        "Is the planned outage on Saturday going to affect the library?",
+        "Everyone in my team likes the new scanner and wants one.",
+        "I have not been exposed to the new policy yet.",
+        "Please give me edit rights on the threat model document.",
+        "Fire drill next Tuesday at two, the doors will release.",
+        "The UPS beeps; it is not hot and not swollen. Please order a battery.",
+        "I got a suspicious mail, did not click and deleted it.",
+        "Die Firewall blockiert die Seite des Lieferanten.",
+    ],
+)
+def test_what_only_sounds_so_is_left_alone(body: str) -> None:
+    assert kinds(body) == []
+
+
+def test_a_desk_adds_a_kind_of_its_own() -> None:
+    frames = (Frame("spill", "of the policy", ("formalin",)),)
+    assert [one.kind for one in find_attention(Ticket(body="Formalin on the floor"), frames)] == ["spill"]
+
+
+def test_a_forwarded_alarm_is_read_and_an_old_thread_below_an_answer_is_not() -> None:
+    below = "-----Original Message-----\nFrom: Ward C\nTo: Reception\nThe charger in room 4 is on fire"
+    assert kinds(f"Whose is this?\n\n{below}", subject="FW: help") == ["safety"]
+    assert kinds(f"It is settled.\n\n{below}", subject="Re: help") == []
+
+
+@given(subject=anything, body=anything)
+def test_screening_never_raises_and_quotes_what_was_written(subject: str, body: str) -> None:
+    ticket = Ticket(subject=subject, body=body)
+    screened = screen(ticket)
+    for one in screened.attention:
+        assert one.evidence in ticket.text or one.evidence in ticket.body or one.evidence in ticket.subject
+
+
+@given(
+    before=st.sampled_from(["", "Hello,\n\n", "Hi  team, "]), after=st.sampled_from(["", "\n-- \nA. B.", "\nThanks"])
+)
+def test_greetings_and_signatures_do_not_hide_an_alarm(before: str, after: str) -> None:
+    body = f"{before}my  laptop battery is\nswollen{after}"
+    found = find_attention(Ticket(body=body))
+    assert [one.kind for one in found] == ["safety"] and found[0].evidence in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "body"),
+    [
+        ("auto_reply", "Automatic reply: Ticket 12", "I am out of the office until 4 May."),
+        ("auto_reply", "AW: Ticket 12", "Ich bin bis 4. Mai im Urlaub, in dringenden Fällen hilft die Zentrale."),
+        ("bounce", "Undeliverable: Ticket 12", "Delivery has failed to these recipients: a@b.example"),
+        ("thanks", "Re: Ticket 12", "Thank you so much, works perfectly now!"),
+        ("thanks", "Re: Ticket 12", "Merci beaucoup, bonne journée !"),
+        ("close_request", "Re: Ticket 12", "Problem solved, you can close the ticket."),
+        ("close_request", "", "Hat sich erledigt, Ticket kann geschlossen werden."),
+        ("newsletter", "Weekly digest", "Top stories this week ... View in browser | Unsubscribe"),
+        ("spam", "Hello", "We are an SEO agency and bring you on page 1 of Google. Dear Sir/Madam, reply for a quote."),
+        ("empty", "Re:", "-- \nA. Person\nAccounts"),
+        ("empty", "(no subject)", ""),
+        ("gibberish", "asdf", "asdf asdf jkl"),
+        ("gibberish", "test", "test test 123"),
+    ],
+)
+def test_messages_that_are_no_ticket_are_told_by_kind(kind: str, subject: str, body: str) -> None:
+    found = no_ticket(Ticket(subject=subject, body=body))
+    assert found is not None and found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ({"Auto-Submitted": "auto-replied"}, "auto_reply"),
+        ({"X-Autoreply": "yes"}, "auto_reply"),
+        ({"Return-Path": "<>"}, "bounce"),
+        ({"headers.Content-Type": "multipart/report; report-type=delivery-status"}, "bounce"),
+        ({"Auto-Submitted": "no"}, None),
+    ],
+)
+def test_headers_of_the_mail_count_where_the_caller_hands_them_over(header: dict[str, str], kind: str | None) -> None:
+    found = no_ticket(Ticket(subject="Order 7", body="Your order is on its way to us", attributes=header))
+    assert (found.kind if found else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        ("Out of office", "My out of office autoreply isn't sent, please fix it."),
+        ("Newsletter tool", "The newsletter tool sends every issue twice."),
+        ("Thanks in advance", "Thanks in advance: VPN is down."),
+        ("Layout", "Please close the gap in the report."),
+        ("Mail", "Mails I send bounce back with 550 5.7.1."),
+        ("Thanks, but", "Thanks for the reply but it still doesn't print."),
+        ("printer", ""),
+        ("VPN", "?"),
+        ("0x80070005", "when I run updates"),
+        ("imprimante", "en panne"),
+        ("Ajout", "Merci d'ajouter Mme Castaing au groupe."),
+    ],
+)
+def test_real_requests_that_look_like_it_stay_tickets(subject: str, body: str) -> None:
+    assert no_ticket(Ticket(subject=subject, body=body)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "it stopped working again, please fix",
+        "help!!",
+        "same problem as yesterday",
+        "Hi team,\nit does not work. Please call me on +44 20 7946 0123.\nRegards,\nAnna Keller",
+        "geht schon wieder nicht, bitte dringend helfen. Danke",
+        "ça ne marche plus, merci",
+        "no funciona otra vez",
+    ],
+)
+def test_a_message_that_does_not_say_what_is_wrong_is_vague(body: str) -> None:
+    assert screen(Ticket(body=body)).vague
+
+
+@pytest.mark.parametrize("body", ["printer", "my laptop is broken", "VPN?", "error 0x8007 again", "Drucker geht nicht"])
+def test_a_word_for_the_thing_is_enough_not_to_be_vague(body: str) -> None:
+    assert not screen(Ticket(body=body)).vague
+
+
+def test_alarms_of_machines_are_known_by_channel_or_form() -> None:
+    alert = "Alert: HighErrorRate\nSeverity: critical\nService: gateway\nStatus: firing"
+    assert screen(Ticket(body=alert)).by_machine
+    assert screen(Ticket(body="disk is filling up", channel="monitoring")).by_machine
+    assert not screen(Ticket(body="I saw an alert on my screen, what is it?")).by_machine
+
+
+def test_an_absence_note_that_names_the_emergency_number_is_no_alarm() -> None:
+    note = Ticket(subject="Automatic reply: INC-1", body="I am on leave until Monday. In case of fire call 112.")
+    screened = screen(note)
+    assert screened.attention == () and screened.no_ticket is not None

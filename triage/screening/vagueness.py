@@ -1,0 +1,60 @@
+"""Whether a message says what is wrong at all: politeness, phone numbers and names carry no weight."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+from triage.normalise import own_part
+from triage.screening.reading import plain
+from triage.ticket import Ticket
+
+MOST_WORDS = 40
+"""Words up to which a message may say nothing: a longer one always names something."""
+
+_PHONE = re.compile(
+    r"(?:(?:\+|\b00)\d[\d ()/.-]{6,}\d|\b0\d[\d /-]{5,}\d|\b\d{3}[ -]\d{4}\b|\b(?:ext|tel|x)\.? ?\d{3,5}\b)"
+)
+_ADDRESS = re.compile(r"\S+@\S+")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_SIGN_OFF = re.compile(
+    r"(?:thanks?|thank you|thx|cheers|regards|best|sincerely|yours|greetings|love|gruss|grusse|gruessen?|mfg|lg|danke"
+    r"|dank|cordialement|merci|bien a vous|saludos|gracias|atentamente|ta)\W*$"
+)
+_NAME_WORDS = 4
+
+
+def is_vague(ticket: Ticket) -> bool:
+    """Say whether a message names neither a thing nor what happens to it, such as "it stopped working again".
+
+    A subject or text of one real word ("printer", "VPN?") names something and is not vague.
+    """
+    subject, body = plain(ticket.subject), plain(_signed_off(own_part(ticket.body)))
+    text = _ADDRESS.sub(" ", _PHONE.sub(" ", f"{subject} {body}"))
+    words = [word.replace("’", "'") for word in _WORD.findall(text)]
+    return 0 < len(words) <= MOST_WORDS and all(word in _empty_words() for word in words)
+
+
+def _signed_off(text: str) -> str:
+    """Take the name off that stands below a text, after a sign-off or as a line of its own."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    while len(lines) > 1 and _is_name(lines[-1]) and (_SIGN_OFF.search(plain(lines[-2])) or len(lines) > 1):
+        lines.pop()
+    if lines:
+        head, _, tail = lines[-1].rpartition(",")
+        if head and _is_name(tail) and _SIGN_OFF.search(plain(head)):
+            lines[-1] = head
+    return "\n".join(lines)
+
+
+def _is_name(line: str) -> bool:
+    words = [word for word in line.replace(".", " ").split() if word.strip(",-")]
+    return 0 < len(words) <= _NAME_WORDS and all(word[:1].isupper() for word in words)
+
+
+@cache
+def _empty_words() -> frozenset[str]:
+    """Return the words that say nothing about what is wrong, in four languages."""
+    text = files(__package__).joinpath("empty_words.txt").read_text("utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
