@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
 PORT ?= 8000
+SAMPLE ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -34,8 +35,8 @@ hooks: $(STAMP)  ## Run the checks before every commit (git hooks)
 lock: $(STAMP)  ## Write the installed versions to requirements.lock
 	@$(BIN)/python -P scripts/lock.py
 
-run: $(STAMP)  ## Train on the shipped tickets (once), serve API and page on 127.0.0.1:$(PORT)
-	@PORT=$(PORT) BIN=$(BIN) bash scripts/run.sh
+run: $(STAMP)  ## Train on the shipped tickets (once), serve on 127.0.0.1:$(PORT), replay a sample day (SAMPLE=0: without)
+	@PORT=$(PORT) BIN=$(BIN) SAMPLE=$(SAMPLE) bash scripts/run.sh
 
 stop:  ## Stop what `make run` started
 	@bash scripts/stop.sh

@@ -1,12 +1,14 @@
 """How soon automation opens at a good desk, how often at a bad one, and how soon it closes when the risk doubles.
 
-Every desk is simulated with the product's own tests (`triage.autonomy`), review by review; seed 1.
+Every desk is simulated with the product's own tests (`triage.autonomy`), review by review; seed 1. Arguments name the
+parts to run: opening, closing, false-opening.
 """
 
 from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable
 from statistics import median
 
@@ -103,11 +105,13 @@ def closing(draw: random.Random) -> None:
     print(table(heads, rows))
 
 
+PARTS = {"opening": opening, "closing": closing, "false-opening": false_opening}
+
+
 def main() -> None:
-    draw = random.Random(1)
-    opening(draw)
-    closing(draw)
-    false_opening(draw)
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name](random.Random(1))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 # Trains the first champion where there is none, then serves it on loopback and shows two decisions.
 set -euo pipefail
 : "${BIN:?}" "${PORT:?}" "${TRIAGE_HOME:?}"
+SAMPLE=${SAMPLE:-1}
 url="http://127.0.0.1:$PORT"
 pid_file="$TRIAGE_HOME/serve.pid"
 log="$TRIAGE_HOME/serve.log"
@@ -12,10 +13,15 @@ if [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; then
   exit 0
 fi
 if [ ! -f "$TRIAGE_HOME/models/helpdesk-triage/champion.alias" ]; then
-  echo "· training on datasets/tickets.jsonl (once)"
   draft="$TRIAGE_HOME/first-bundle"
+  data=datasets/tickets.jsonl
   rm -rf "$draft"
-  "$BIN/triage" train datasets/tickets.jsonl --map group=organisation --target-risk 0.10 --out "$draft"
+  if [ "$SAMPLE" = 1 ]; then
+    "$BIN/python" -P scripts/sample_day.py hold-out "$TRIAGE_HOME/sample"
+    data="$TRIAGE_HOME/sample/history.jsonl"
+  fi
+  echo "· training on the shipped tickets (once)"
+  "$BIN/triage" train "$data" --map group=organisation --target-risk 0.10 --out "$draft"
   "$BIN/triage" promote
 fi
 echo "· starting the service"
@@ -31,4 +37,8 @@ for _ in $(seq 1 300); do
   fi
   sleep 0.2
 done
+day="$TRIAGE_HOME/sample/sample-day.jsonl"
+if [ "$SAMPLE" = 1 ] && [ -f "$day" ]; then
+  "$BIN/python" -P scripts/sample_day.py replay "$url" "$day" && rm "$day"
+fi
 "$BIN/python" -P scripts/show.py "$url"

@@ -150,11 +150,12 @@ def beginnings_of(triager: Triager, organisation: str) -> dict[str, Beginning]:
 
     Args:
         triager: With the bundle.
-        organisation: Where this service runs: only a bundle that was trained there brings a history of its own.
+        organisation: Where this service runs: only a bundle that was trained there, and on tickets of its own, brings
+            a history that counts.
     """
     manifest = getattr(triager.bundle, "manifest", None) or {}
     settings, history = manifest.get("settings", {}), manifest.get("history", {})
-    own = history.get("organisation") == organisation
+    own = history.get("organisation") == organisation and history.get("own", 0) > 0
     target_risk = settings.get("target_risk", _TARGET_RISK)
     delta = round(1 - settings["confidence"], 9) if "confidence" in settings else DELTA
     return {

@@ -30,7 +30,7 @@ class Beginning:
     Attributes:
         target_risk: Highest error rate that may be automatic, in (0, 1).
         delta: Chance of a false opening, in (0, 1).
-        own: Whether the model was trained at this organisation.
+        own: Whether the model was trained on this organisation's tickets.
         outcomes: Its answers to the organisation's own closed tickets, in the order of time: True for an error.
     """
 
@@ -82,9 +82,9 @@ class AutonomyRecords(IdempotencyKeys):
     def adopt_model(self, version: str, targets: Mapping[str, Beginning]) -> None:
         """Begin to keep evidence on a model that was taken into use; one that is known already goes on as it stands.
 
-        A model that was trained at this organisation takes over an open automation from the one before it, unless its
-        own history speaks against it: the comparison that promotes it was made on the same tickets, and the watch over
-        the audit slice begins anew. Any other model begins with nothing.
+        A model that was trained on this organisation's tickets takes over an open automation from one before it that
+        was so too, unless its own history speaks against it: the comparison that promotes it was made on the same
+        tickets, and the watch over the audit slice begins anew. Any other model begins with nothing.
 
         Args:
             version: Of the model.
@@ -198,14 +198,14 @@ class AutonomyRecords(IdempotencyKeys):
         if state.mode is Mode.SUGGEST and was_open and before is not None and _may_take_over(beginning, before):
             state = Autonomy.begin(beginning.target_risk, beginning.delta, carried=True)
             because = (
-                f"taken over from model {before.model_version}: this one was trained here and nothing in "
-                "its history speaks against it"
+                f"taken over from model {before.model_version}: both were trained on this organisation's tickets, and "
+                "nothing in the history of this one speaks against it"
             )
         now = datetime.now(UTC)
-        document = dump(state.to_document())
+        document = state.to_document()
         row = StoredAutonomy(
-            model_version=version, target=target, base=document, state=document, mode=state.mode.value,
-            because=because, changed_at=now, in_use=True,
+            model_version=version, target=target, base=dump({**document, "own": beginning.own}), state=dump(document),
+            mode=state.mode.value, because=because, changed_at=now, in_use=True,
         )  # fmt: skip
         session.add(row)
         if was_open is not (state.mode is Mode.AUTOMATIC):
@@ -237,11 +237,12 @@ class AutonomyRecords(IdempotencyKeys):
 
 
 def _may_take_over(beginning: Beginning, before: StoredAutonomy) -> bool:
-    """Say whether a model may go on where the one before it was: trained here, same promise, no bad history."""
+    """Say whether a model may go on where the one before it was: both trained here, same promise, no bad history."""
+    both_own = beginning.own and json.loads(before.base).get("own", False)
     open_state = Autonomy.begin(beginning.target_risk, beginning.delta, carried=True)
     unspoilt = open_state.replay(beginning.outcomes).mode is Mode.AUTOMATIC
     same_promise = json.loads(before.state)["target_risk"] <= beginning.target_risk
-    return beginning.own and unspoilt and same_promise
+    return both_own and unspoilt and same_promise
 
 
 def _counts(verdict: Mapping[str, Any]) -> bool:
@@ -277,7 +278,7 @@ def _pseudonym(agent: str) -> str:
 
 def _first_reason(beginning: Beginning, state: Autonomy) -> str:
     if not beginning.own:
-        return "the model was not trained at this organisation: it has to earn autonomy on the tickets reviewed here"
+        return "the model was not trained on this organisation's tickets: it has to earn autonomy by reviews made here"
     seen = f"{state.reviews} closed tickets of this organisation that it had not seen, {state.errors} errors"
     if state.mode is Mode.AUTOMATIC:
         return f"{seen}: an error rate above {beginning.target_risk:g} is ruled out"

@@ -80,7 +80,7 @@ def test_shipped_tickets_never_count_whatever_was_done_to_them() -> None:
     changed = replace(ticket, id="MINE-1", subject=ticket.subject.upper(), body=f"  {ticket.body}\n\n", channel="chat")
     rows = [LabelledTicket(ticket, {"tier": "L1"}), LabelledTicket(changed, {"tier": "L1"}), own(1, "L1")]
     found = history_facts(answered(rows, "L1"))
-    assert (found["outcomes"], found["shipped"]) == ({"tier": "0"}, 2)
+    assert (found["outcomes"], found["own"], found["shipped"]) == ({"tier": "0"}, 1, 2)
     assert not is_shipped(replace(ticket, body=f"{ticket.body} And it smells of smoke."))
 
 

@@ -29,8 +29,9 @@ def history_facts(answers: Predictions) -> dict[str, Any]:
         answers: What the model answered to tickets that it had not seen.
 
     Returns:
-        `organisation` (where it was trained), `shipped` (tickets left out because they came with the product), and by
-        target under `outcomes` one digit a review in the order of time: 0 where the model was right, 1 where not.
+        `organisation` (where it was trained), `own` and `shipped` (how many of the tickets set aside are the desk's
+        own, and how many came with the product), and by target under `outcomes` one digit a review in the order of
+        time: 0 where the model was right, 1 where not.
     """
     own = np.array([not is_shipped(row.ticket) for row in answers.rows], dtype=bool)
     order = _in_time_order(answers.rows)
@@ -40,7 +41,8 @@ def history_facts(answers: Predictions) -> dict[str, Any]:
         right = dict(zip(found.rows.tolist(), (found.named == found.true).tolist(), strict=True))
         digits = ["01"[not right[place]] for place in order if own[place] and counted.get(place, False)]
         outcomes[target] = "".join(digits[-MOST_REVIEWS:])
-    return {"organisation": organisation_id(), "shipped": int((~own).sum()), "outcomes": outcomes}
+    counts = {"own": int(own.sum()), "shipped": int((~own).sum())}
+    return {"organisation": organisation_id(), **counts, "outcomes": outcomes}
 
 
 def _in_time_order(rows: Sequence[LabelledTicket]) -> list[int]:

@@ -76,7 +76,7 @@ def test_clean_reviews_open_automation_and_say_why(store: Repository, decide: Ma
     store.adopt_model("m1", ELSEWHERE)
     first = store.autonomy_of("m1")["tier"]
     assert (first.state.mode, first.state.reviews_to_go) == (Mode.SUGGEST, CLEAN)
-    assert "not trained at this organisation" in first.because
+    assert "not trained on this organisation's tickets" in first.because
     for _ in range(CLEAN):
         assert store.autonomy_of("m1")["category"].state.mode is Mode.SUGGEST
         reviewed(store, decide)
@@ -220,19 +220,24 @@ def test_good_history_of_the_own_organisation_opens_at_once_and_another_s_does_n
     assert store.autonomy_changes()[0].because.startswith("model own is in use again")
 
 
-def test_a_model_retrained_here_takes_over_unless_its_history_speaks_against_it(
-    store: Repository, decide: Make
-) -> None:
-    open_tier(store, decide)
-    store.adopt_model("m2", {"tier": Beginning(0.10, 0.05, True), "category": Beginning(0.10, 0.05, True)})
+def test_a_model_retrained_here_takes_over_unless_its_history_speaks_against_it(store: Repository) -> None:
+    own = Beginning(0.10, 0.05, True)
+    store.adopt_model("m1", {"tier": Beginning(0.10, 0.05, True, (False,) * 80), "category": own})
+    store.adopt_model("m2", {"tier": own, "category": own})
     taken = store.autonomy_of("m2")
     assert (taken["tier"].state.mode, taken["category"].state.mode) == (Mode.AUTOMATIC, Mode.SUGGEST)
     assert "taken over from model m1" in taken["tier"].because
     store.adopt_model("m3", {"tier": Beginning(0.10, 0.05, True, (True,) * 30)})
     assert state(store, version="m3").mode is Mode.SUGGEST
-    store.adopt_model("m2", {"tier": Beginning(0.10, 0.05, True)})
+    store.adopt_model("m2", {"tier": own})
     store.adopt_model("m4", {"tier": Beginning(0.05, 0.05, True)})
     assert state(store, version="m4").mode is Mode.SUGGEST  # a stricter promise has to be earned
+
+
+def test_what_a_model_trained_elsewhere_has_earned_is_not_passed_on(store: Repository, decide: Make) -> None:
+    open_tier(store, decide)
+    store.adopt_model("m2", {"tier": Beginning(0.10, 0.05, True)})
+    assert state(store, version="m2").mode is Mode.SUGGEST
 
 
 def test_subscribers_are_owed_an_update_with_every_change(store: Repository, decide: Make) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from models.bundle.bundle import Bundle, load_bundle, save_bundle
+
 Run = Callable[..., AbstractContextManager[Any]]
 SHIPPED = Path(__file__).parents[3] / "datasets" / "tickets.jsonl"
 RISK = 0.3  # what the bundle of the tests was trained with
@@ -171,3 +173,34 @@ def test_the_setting_overrides_what_was_earned(start: Run, setting: str, mode: s
         assert (described["mode"], described["because"].split(":")[0]) == (mode, f"TRIAGE_AUTONOMY={setting}")
         verdict = desk.sure()["targets"]["tier"]
         assert (verdict["automation"], verdict["audit"]) == (automation, False)
+
+
+def with_history(bundle: Path, place: Path, organisation: str) -> Path:
+    """The bundle of the tests as if it had been trained on good tickets of an organisation's own."""
+    old = load_bundle(bundle)
+    assert old.manifest["history"]["own"] == 0 < old.manifest["history"]["shipped"]
+    outcomes = {"tier": "0" * 60, "category": "01" * 30}
+    history = {"organisation": organisation, "own": 60, "shipped": 0, "outcomes": outcomes}
+    facts = {"settings": old.manifest["settings"], "history": history}
+    save_bundle(
+        place, Bundle(old.model, old.encoder, old.gate, old.policy, old.rules), facts, encoder_files=bundle / "encoder"
+    )
+    return place
+
+
+def test_a_good_history_of_the_own_organisation_opens_at_once_and_elsewhere_it_does_not(
+    serve: Run, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundle = with_history(make_bundle(), tmp_path / "own", "Asterin")
+    for organisation, mode in (("Asterin", "automatic"), ("Velora", "suggest")):
+        home = tmp_path / organisation
+        home.mkdir()
+        with serve(
+            "--bundle", bundle, "--open-loopback", home=home, ready="/readyz",
+            TRIAGE_ORGANISATION=organisation, TRIAGE_AUDIT_SHARE="0",
+        ) as serving:  # fmt: skip
+            desk = Desk(serving.client)
+            found = desk.autonomy()
+            assert (found["tier"]["mode"], found["category"]["mode"]) == (mode, "suggest")
+            automation = "automatic" if mode == "automatic" else "suggested"
+            assert desk.sure()["targets"]["tier"]["automation"] == automation
