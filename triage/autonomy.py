@@ -20,8 +20,8 @@ _LOWER_WEIGHTS = (0.40, 0.15, 0.25, 0.20)
 """Error rates that the opening test bets on, as shares of the target, and what it stakes on each.
 
 Nearly half is staked on no errors at all, so that a spotless desk opens after 81 reviews at a target of 0.05 (59 is the
-least that any test can do); with the rest a desk at half the target needs 1.1 to 1.2 times, one at three quarters of it
-5 times the information limit of half (`bench/autonomy.py`)."""
+least that any test can do); with the rest a desk at half the target needs 1.2 times, one at three quarters of it
+5.5 times the information limit of half (`bench/autonomy.py`)."""
 
 _RESTART_SHARE = 0.1
 _RESTART_REVIEWS = 50
