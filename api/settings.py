@@ -33,9 +33,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     home: Path = Field(
-        default_factory=triage_home, description="directory of all state: shelf of models, store, logs of runs"
+        default_factory=triage_home, description="directory of all state: local models, store, logs of runs"
     )
-    model: str = Field("helpdesk-triage@champion", description="NAME@ALIAS on the shelf that is served and watched")
+    model: str = Field(
+        "helpdesk-triage@champion", description="NAME@ALIAS of the local models that is served and watched"
+    )
     bundle: Path | None = Field(None, description="bundle directory to serve instead of an alias")
     policy: Path | None = Field(None, description="policy file that overrides the bundle's")
     rules: Path | None = Field(None, description="rule file that overrides the bundle's")

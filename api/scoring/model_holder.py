@@ -59,19 +59,22 @@ class Source(Protocol):
 
 
 class AliasSource:
-    """An alias on the shelf; before the version it points to now it pointed to others, newest first."""
+    """An alias of the local model store; before the version it points to now it pointed to others, newest first."""
 
     def __init__(self, home: Path, reference: str) -> None:
         self.name = reference
         model, self._alias = parse_reference(reference)
-        self._shelf = LocalModelStore(home, model)
+        self._local_store = LocalModelStore(home, model)
 
     def pointers(self) -> list[Pointer]:
         """Read the alias file."""
         found: dict[str, AliasEntry] = {}
-        for entry in reversed(self._shelf.history(self._alias)):
+        for entry in reversed(self._local_store.history(self._alias)):
             found.setdefault(entry.version, entry)
-        return [Pointer(self._shelf.path(entry.version), entry.digest or None, entry.since) for entry in found.values()]
+        return [
+            Pointer(self._local_store.path(entry.version), entry.digest or None, entry.since)
+            for entry in found.values()
+        ]
 
 
 class DirectorySource:

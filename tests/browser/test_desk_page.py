@@ -97,6 +97,15 @@ def suggest(page: Any, body: str, subject: str = "") -> None:
     page.wait_for_selector(".decision")
 
 
+def try_predict(page: Any) -> str:
+    """Send the first example of `POST /v1/predict` from the documentation page, and return what it shows."""
+    operation = page.locator(".opblock", has=page.locator("[data-path='/v1/predict']")).first
+    operation.locator(".opblock-summary-control").click()
+    operation.locator("button.execute").click()
+    operation.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
+    return str(operation.locator(".live-responses-table").inner_text())
+
+
 def test_from_paste_to_correction_and_back(page: Any) -> None:
     suggest(page, VPN, "VPN drops")
     said = page.inner_text(".decision")
@@ -157,12 +166,7 @@ def test_the_documentation_is_complete_loads_nothing_from_elsewhere_and_tries_a_
     page.goto("/docs")
     for path in ("/v1/predict", "/v1/predict/batch", "/v1/decisions", "/v1/model", "/readyz"):
         page.wait_for_selector(f".opblock-summary-path[data-path='{path}']")
-    operation = page.locator(".opblock", has=page.locator("[data-path='/v1/predict']")).first
-    operation.locator(".opblock-summary-control").click()
-    operation.locator("button.execute").click()
-    answer = operation.locator(".live-responses-table .response-col_status", has_text="200")
-    answer.wait_for()
-    assert "decision_id" in operation.locator(".live-responses-table").inner_text() and page.noted == []
+    assert "decision_id" in try_predict(page) and page.noted == []
 
 
 def test_agents_sign_in_with_a_key_and_out_again(
@@ -196,6 +200,9 @@ def test_agents_sign_in_with_a_key_and_out_again(
         assert "Kim <b>" in page.inner_text(".feedback")
         forged = context.request.post("/", form={"body": "forged"})
         assert forged.status == 403
+        page.goto("/docs")
+        assert "decision_id" in try_predict(page)  # with the session and the page's token, without a key
+        page.goto("/")
         page.click("text=Sign out")
         assert page.url.endswith("/sign-in")
         page.goto("/")
