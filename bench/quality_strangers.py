@@ -1,4 +1,4 @@
-"""Requests that the history has nothing like: how well novelty tells them, and accuracy on the others.
+"""Requests that belong to no class: how many are decided all the same, and how many of the others.
 
 Run as `python bench/quality_strangers.py CLINC.parquet`, a file with the columns text, category, split (train or not)
 and out-of-scope rows of category `oos`, which are kept out of training.
@@ -15,8 +15,10 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from models.terminal import log, table
+from models.triager import Triager
 from training.pipeline import train
 from training.task import LEARN, TrainSettings
+from triage.decision import Reason
 from triage.ticket import Ticket
 
 
@@ -29,34 +31,32 @@ def main(file: Path) -> None:
         frame.loc[learned, ["text", "category"]].to_parquet(data)
         bundle = train(TrainSettings((data,), Path(folder) / "bundle", policy=LEARN), log=log).bundle
         rest = frame[~learned]
-        told = bundle.predict([Ticket(body=text) for text in rest["text"]])
+        told = bundle.predict([_ticket(text) for text in rest["text"]])
+    triager = Triager(bundle)
+    decided = np.array(
+        [
+            made.targets["category"].reason is Reason.CONFIDENT
+            for made in triager.decide([_ticket(text) for text in rest["text"]])
+        ]
+    )
     novelty = np.array([prediction.novelty for prediction in told])
     oos = strange[~learned].to_numpy()
     top = np.array([prediction.probabilities["category"][0].label for prediction in told])
     right = top == rest["category"].to_numpy()
-    limit = bundle.gate.max_novelty or np.inf
-    print(
-        table(
-            [
-                "in scope",
-                "accuracy",
-                "out of scope",
-                "AUROC of novelty",
-                "in scope held back",
-                "out of scope held back",
-            ],
-            [
-                [
-                    int((~oos).sum()),
-                    float(right[~oos].mean()),
-                    int(oos.sum()),
-                    float(roc_auc_score(oos, novelty)),
-                    float((novelty[~oos] > limit).mean()),
-                    float((novelty[oos] > limit).mean()),
-                ]
-            ],
-        )
-    )
+    figures = {
+        "in scope": int((~oos).sum()),
+        "accuracy": float(right[~oos].mean()),
+        "decided": float(decided[~oos].mean()),
+        "wrong of those": float((~right[~oos & decided]).mean()),
+        "out of scope": int(oos.sum()),
+        "decided all the same": float(decided[oos].mean()),
+        "AUROC of novelty": float(roc_auc_score(oos, novelty)),
+    }
+    print(table(list(figures), [list(figures.values())]))
+
+
+def _ticket(text: str) -> Ticket:
+    return Ticket(body=text)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from models.heads.consistency import LabelConsistency
 from models.heads.head import Head, Probabilities
 from models.language import detect_language
 from models.reference.index import NeighbourIndex
-from models.reference.novelty import excluded_share, novelty
+from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from triage.prediction import Explanation, Prediction, Score
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
@@ -40,6 +40,7 @@ class Model:
         sensitive_clearance: Clearance needed to see sensitive past tickets.
         rules: The written rules as they were in training; what they say of a ticket is one voice among the members.
         label_consistency: Makes what is believed of the category agree with the tier; None leaves both alone.
+        strangers: Says how likely a ticket belongs to no label; None takes every ticket for one of the desk's.
     """
 
     vectorizer: Vectorizer
@@ -51,6 +52,7 @@ class Model:
     sensitive_clearance: int = 2
     rules: RuleBook = NO_RULES
     label_consistency: LabelConsistency | None = None
+    strangers: StrangerCurve | None = None
 
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
         """Return what the heads see of tickets with these embeddings."""
@@ -92,6 +94,7 @@ class Model:
         features = self.features(tickets, vectors)
         probabilities = self.probabilities(features)
         strange = novelty(features.similarity, probabilities)
+        strangers = self.stranger_probability(features)
         rare = {
             target: excluded_share(features.near, features.similarity, label_ids)
             for target, label_ids in self.history.label_ids.items()
@@ -100,6 +103,7 @@ class Model:
             Prediction(
                 probabilities={target: self._ranked(target, values[row]) for target, values in probabilities.items()},
                 novelty=float(strange[row]),
+                stranger=float(strangers[row]),
                 language=ticket.language or detect_language(ticket.text),
                 excluded={target: float(values[row]) for target, values in rare.items()},
                 sets={target: self._likely(target, values[row]) for target, values in probabilities.items()},
@@ -113,6 +117,11 @@ class Model:
             )
             for row, ticket in enumerate(tickets)
         ]
+
+    def stranger_probability(self, features: Features) -> NDArray[np.float64]:
+        """Return how likely tickets belong to none of the labels, float64 of shape [n] in [0, 1]."""
+        distance = fifth_distance(features.similarity)
+        return np.zeros(len(distance)) if self.strangers is None else self.strangers.probability(distance)
 
     def _ranked(self, target: str, values: NDArray[np.float64]) -> tuple[Score, ...]:
         labels = self.heads[target].labels

@@ -46,7 +46,7 @@ class Triager:
 
     Args:
         bundle: A loaded bundle; None routes by rules alone, by the same path.
-        policy: Overrides the bundle's policy (folding, lists, groups); the default one without a bundle.
+        policy: Overrides the bundle's policy (folding, lists, groups, floors); the default one without a bundle.
         rules: Overrides the bundle's rules; the default ones without a bundle.
     """
 
@@ -56,7 +56,10 @@ class Triager:
         self.bundle = bundle
         self.policy = policy or (bundle.policy if bundle else default_policy())
         self.rules = rules or (bundle.rules if bundle else default_rules())
-        self.gate = bundle.gate if bundle else Gate()
+        if bundle is not None and rules is not None:
+            self.rules = rules.with_measurements_of(bundle.rules)
+        gate = bundle.gate if bundle else Gate()
+        self.gate = gate if policy is None else gate.under(policy.gate)
         check_labels(
             self.rules, {target: [e.label for e in self.policy.entries(target)] for target in ("tier", "category")}
         )

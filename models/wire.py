@@ -43,6 +43,12 @@ class TargetDocument(_Document):
     likely: tuple[str, ...] = Field(description="labels that hold the right one at the stated confidence")
     rule: str | None
     audit: bool = Field(default=False, description="true: it would be automatic, and was drawn for a person to check")
+    ticket_risk: float | None = Field(
+        default=None, ge=0, le=1, description="this ticket: probability that the model's first label is wrong"
+    )
+    certified_risk: float | None = Field(
+        default=None, ge=0, le=1, description="on average: error rate that automatic decisions of this target keep"
+    )
 
 
 class TermDocument(_Document):
@@ -211,6 +217,8 @@ def _target(target: TargetDecision, alternatives: int | None, decimals: int | No
         likely=target.likely,
         rule=target.rule,
         audit=target.audit,
+        ticket_risk=None if target.ticket_risk is None else _share(target.ticket_risk, decimals),
+        certified_risk=target.certified_risk,
     )
 
 

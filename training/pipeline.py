@@ -32,6 +32,7 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
+from training.gate.rule_precision import fallback_floors
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
@@ -206,10 +207,10 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     gate, floors, certificates = build_gate(
         evidence.scores, run.policy, languages_of(learned.rows, run.settings.seed),
         target_risk=run.settings.target_risk, confidence=run.settings.confidence, tuning_scores=evidence.tuning,
-        per_class=run.settings.per_class,
+        per_class=run.settings.per_class, grouped=learned.by_organisation,
     )  # fmt: skip
     measured = replay(run.rules, run.policy, learned.rows)
-    rules = run.rules.measured(precisions(measured))
+    rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate, run.policy, rules)
     return CertifiedModel(bundle, fitted, certificates, f"{evidence.kind}, {len(evidence.scores.rows)} rows")
 
@@ -235,7 +236,7 @@ def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
 def _scores(model: Model, held: Sample) -> CalibrationScores:
     """Return what a model says of tickets that it has not seen."""
     features = model.features([row.ticket for row in held.rows], held.vectors)
-    return calibration_scores_of(held.rows, model.probabilities(features), features, model.history)
+    return calibration_scores_of(held.rows, model.probabilities(features), features, model)
 
 
 def _out_of_fold_scores(fitted: FittedModel, seed: int, most: int | None = None) -> CalibrationScores:
@@ -245,7 +246,7 @@ def _out_of_fold_scores(fitted: FittedModel, seed: int, most: int | None = None)
         index = np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
     probabilities = {target: values[index] for target, values in fitted.probabilities.items()}
     rows = fitted.sample.take(index).rows
-    return calibration_scores_of(rows, probabilities, fitted.features.take(index), fitted.model.history)
+    return calibration_scores_of(rows, probabilities, fitted.features.take(index), fitted.model)
 
 
 def _with_fine_tuned_encoder(

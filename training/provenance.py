@@ -78,6 +78,7 @@ def facts_of(
         "gate": {
             "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
             "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
+            "max_ticket_risk_multiple": final.bundle.gate.max_ticket_risk_multiple,
         },
         "metrics": headline(measured),
         "ladder": stage_facts(FULL, final.bundle.policy, dataset.rows),

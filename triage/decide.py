@@ -38,7 +38,8 @@ def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: Rul
                 )
     if screened.attention and "tier" in verdicts:
         verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
-    return _decision(ticket, prediction, verdicts, policy, screened)
+    stated = {target: _with_risks(target, verdict, prediction, gate) for target, verdict in verdicts.items()}
+    return _decision(ticket, prediction, stated, policy, screened)
 
 
 def _held(screened: Screening) -> Reason | None:
@@ -63,6 +64,15 @@ def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> Tar
         confidence=None,
         rule=f"attention: {route.kind}",
     )
+
+
+def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | None, gate: Gate) -> TargetDecision:
+    """State what this very ticket risks beside what the certificate promises on average."""
+    top = prediction.top(target) if prediction else None
+    if verdict.source is not Source.MODEL or prediction is None or top is None:
+        return verdict
+    certified = gate.targets[target].certified_risk if target in gate.targets else None
+    return replace(verdict, ticket_risk=1.0 - prediction.sureness(top), certified_risk=certified)
 
 
 def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
@@ -111,11 +121,15 @@ def _verdict(
 def _suggest(
     target: str, reason: Reason, ticket: Ticket, prediction: Prediction | None, rules: RuleBook
 ) -> TargetDecision:
-    """Suggest by a specific rule, else by the model's best guess, else by the catch-all rule, else leave it blank."""
+    """Suggest by a rule that beats the model, else by the model's first label, else by the last rule.
+
+    A fallback rule speaks where the lower bound of its measured precision exceeds the probability of the model's first
+    label, or where there is no model: so the suggestion is right at least as often as that label.
+    """
     alternatives = prediction.probabilities.get(target, ()) if prediction else ()
     likely = prediction.sets.get(target, ()) if prediction else ()
     rule = rules.fallback(ticket, target)
-    if rule is not None:
+    if rule is not None and (not alternatives or rule.floor(target) > alternatives[0].probability):
         confidence = rule.precision.get(target)
         return TargetDecision(
             rule.names(target),

@@ -61,6 +61,9 @@ class TargetDecision:
         likely: Labels that hold the right one at the stated confidence; empty without a head.
         rule: Name of the rule that named the label, if one did.
         audit: Whether it would have been automatic, and was drawn at random for a person to check.
+        ticket_risk: This ticket's own probability that the model's label is wrong, in [0, 1]; None for another source.
+        certified_risk: Error rate that the automatic decisions of this target keep on average, as it was certified,
+            in [0, 1]; None where nothing was.
     """
 
     label: str | None
@@ -72,6 +75,8 @@ class TargetDecision:
     likely: tuple[str, ...] = ()
     rule: str | None = None
     audit: bool = False
+    ticket_risk: float | None = None
+    certified_risk: float | None = None
 
 
 @dataclass(frozen=True)

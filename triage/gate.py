@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from triage.decision import Reason
-from triage.prediction import Prediction
+from triage.policy import GatePolicy
+from triage.prediction import Prediction, Score
+
+
+class Promise(StrEnum):
+    """For whom the certified risk of a target holds."""
+
+    NEW_ROWS = "new_rows"
+    NEW_GROUP = "new_group"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -20,12 +30,14 @@ class TargetGate:
             not named uses `threshold`.
         certified_risk: The error rate among kept tickets that was certified, in [0, 1]; None where none was.
         confidence: Probability with which the certified risk holds, in [0, 1].
+        promise: For whom it holds: new tickets of those who wrote the calibration tickets, or a new group.
     """
 
     threshold: float | None = None
     per_class: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
     certified_risk: float | None = None
     confidence: float | None = None
+    promise: Promise = Promise.NONE
 
     def threshold_of(self, label: str) -> float | None:
         """Return the threshold that applies to a label, or None where the gate is shut for it."""
@@ -41,7 +53,9 @@ class Gate:
         max_novelty: Tickets stranger than this are out of distribution; None switches the check off.
         languages: Languages of the training data; empty switches the check off.
         min_words: Texts with fewer words are too short.
-        min_margin: Two labels closer than this are called ambiguous where the gate is not passed, in [0, 1].
+        min_margin: Two labels closer than this are ambiguous: neither is decided, in [0, 1].
+        max_ticket_risk_multiple: A single decision may be wrong with this many times the certified risk at most; the
+            average says nothing about the ticket at hand.
         max_excluded: Share of near tickets with an unlearnable label above which the model abstains, in [0, 1].
     """
 
@@ -49,14 +63,20 @@ class Gate:
     max_novelty: float | None = None
     languages: frozenset[str] = frozenset()
     min_words: int = 2
-    min_margin: float = 0.1
+    min_margin: float = GatePolicy.min_margin
     max_excluded: float = 0.5
+    max_ticket_risk_multiple: float = GatePolicy.max_ticket_risk_multiple
+
+    def under(self, policy: GatePolicy) -> Gate:
+        """Return this gate with the floors that a policy states."""
+        return replace(self, min_margin=policy.min_margin, max_ticket_risk_multiple=policy.max_ticket_risk_multiple)
 
     def reason(self, target: str, prediction: Prediction | None) -> Reason:
         """Say why the model may decide a target (`CONFIDENT`) or why it abstains.
 
         What the text is (too short, foreign, strange) is asked before how sure the model is: a confident answer
-        to a text the model cannot read is worth nothing.
+        to a text the model cannot read is worth nothing. Two floors lie under the threshold, which is right on average
+        only: the runner-up must not be close, and this very ticket must not be wrong with too high a probability.
 
         Args:
             target: ``tier`` or ``category``.
@@ -70,13 +90,23 @@ class Gate:
         unreadable = self._unreadable(target, prediction)
         if unreadable is not None:
             return unreadable
-        gate = self.targets.get(target, TargetGate())
-        threshold = gate.threshold_of(scores[0].label)
-        if threshold is not None and scores[0].probability >= threshold:
-            return Reason.CONFIDENT
-        if len(scores) > 1 and scores[0].probability - scores[1].probability < self.min_margin:
+        margin = scores[0].probability - scores[1].probability if len(scores) > 1 else 1.0
+        if margin < self.min_margin:
             return Reason.AMBIGUOUS
+        if self._sure_enough(target, scores[0], prediction.sureness(scores[0])):
+            return Reason.CONFIDENT
+        if self._sure_enough(target, scores[0], scores[0].probability):
+            return Reason.OUT_OF_DISTRIBUTION
         return Reason.LOW_CONFIDENCE
+
+    def max_ticket_risk(self, target: str) -> float:
+        """Return the probability of being wrong above which no single ticket is decided, in [0, 1]."""
+        certified = self.targets.get(target, TargetGate()).certified_risk
+        return 1.0 if certified is None else min(1.0, self.max_ticket_risk_multiple * certified)
+
+    def _sure_enough(self, target: str, score: Score, sureness: float) -> bool:
+        threshold = self.targets.get(target, TargetGate()).threshold_of(score.label)
+        return threshold is not None and sureness >= max(threshold, 1.0 - self.max_ticket_risk(target))
 
     def _unreadable(self, target: str, prediction: Prediction) -> Reason | None:
         if prediction.words < self.min_words:

@@ -52,6 +52,7 @@ class Prediction:
     Attributes:
         probabilities: Per target with a head, every label with its probability, most probable first.
         novelty: How strange the ticket is to the desk's history; grows with strangeness, typically in [0, 2].
+        stranger: Probability that the ticket belongs to none of the labels, in [0, 1]; 0 where it was not learned.
         language: Detected ISO 639-1 code; None where the text is too short to tell.
         excluded: Per target, the share of the nearest tickets whose label was too rare to learn, in [0, 1].
         sets: Per target, the smallest set of labels that holds the right one at the stated confidence.
@@ -62,6 +63,7 @@ class Prediction:
 
     probabilities: Mapping[str, tuple[Score, ...]]
     novelty: float = 0.0
+    stranger: float = 0.0
     language: str | None = None
     excluded: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -73,3 +75,7 @@ class Prediction:
         """Return the most probable label of a target, or None without a head for it."""
         scores = self.probabilities.get(target, ())
         return scores[0] if scores else None
+
+    def sureness(self, score: Score) -> float:
+        """Return the probability that the ticket belongs to one of the labels and that it is this one, in [0, 1]."""
+        return score.probability * (1.0 - self.stranger)

@@ -24,7 +24,7 @@ class Wording:
 REASONS: Mapping[str, Wording] = {
     Reason.CONFIDENT: Wording(
         "the model is sure enough to act on",
-        "Sure enough: at this confidence the promised error rate is kept.",
+        "Sure enough: the promised error rate is kept on average, and this ticket is no toss-up.",
     ),
     Reason.RULE: Wording(
         "a written rule decides",

@@ -49,6 +49,8 @@ DECISION_EXAMPLE: dict[str, Any] = {
             "alternatives": [{"label": "L2", "probability": 0.71}, {"label": "L1", "probability": 0.22}],
             "likely": ["L2", "L1"],
             "rule": None,
+            "ticket_risk": 0.29,
+            "certified_risk": 0.05,
         },
         "category": {
             "label": "network",
@@ -59,6 +61,8 @@ DECISION_EXAMPLE: dict[str, Any] = {
             "alternatives": [{"label": "network", "probability": 0.97}, {"label": "software", "probability": 0.02}],
             "likely": ["network"],
             "rule": None,
+            "ticket_risk": 0.03,
+            "certified_risk": 0.05,
         },
     },
     "rule": None,

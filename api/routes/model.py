@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Admin, Reader, ServiceDep
 from api.http.openapi import problems
@@ -24,6 +24,8 @@ class GateOut(BaseModel):
     per_class: dict[str, float | None]
     certified_risk: float | None
     confidence: float | None
+    promise: Literal["new_rows", "new_group", "none"] = Field(description="whom the certified risk holds for")
+    max_ticket_risk: float = Field(description="no ticket is decided whose own probability of being wrong is above it")
 
 
 class ModelOut(BaseModel):
@@ -72,6 +74,8 @@ def _described(model: ModelHolder) -> ModelOut:
                 per_class=dict(gate.per_class),
                 certified_risk=gate.certified_risk,
                 confidence=gate.confidence,
+                promise=gate.promise.value,
+                max_ticket_risk=triager.gate.max_ticket_risk(target),
             )
             for target, gate in triager.gate.targets.items()
         },

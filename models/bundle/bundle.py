@@ -16,7 +16,7 @@ from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformer
 from models.model import Model
 from models.toml_files import dump_policy, dump_rules
 from triage.errors import BundleMismatch, BundleTampered, TriageError
-from triage.gate import Gate, TargetGate
+from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Policy, parse_policy
 from triage.prediction import Prediction
 from triage.rules import RuleBook, parse_rules
@@ -192,6 +192,7 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
                 "per_class": dict(one.per_class),
                 "certified_risk": one.certified_risk,
                 "confidence": one.confidence,
+                "promise": one.promise.value,
             }
             for target, one in gate.targets.items()
         },
@@ -200,10 +201,13 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
         "min_words": gate.min_words,
         "min_margin": gate.min_margin,
         "max_excluded": gate.max_excluded,
+        "max_ticket_risk_multiple": gate.max_ticket_risk_multiple,
     }
 
 
 def _gate(facts: Mapping[str, Any]) -> Gate:
     values = {**facts, "languages": frozenset(facts["languages"])}
-    values["targets"] = {target: TargetGate(**one) for target, one in facts["targets"].items()}
+    values["targets"] = {
+        target: TargetGate(**{**one, "promise": Promise(one["promise"])}) for target, one in facts["targets"].items()
+    }
     return Gate(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from models.heads.base_estimators import RuleEstimator
 from models.heads.consistency import LabelConsistency
 from models.model import Model
 from models.reference.index import NeighbourIndex
+from models.reference.novelty import StrangerCurve
 from models.toml_files import dump_rules
 from triage.errors import BundleTampered, TriageError
 from triage.rules import NO_RULES, parse_rules
@@ -50,6 +52,7 @@ def pack_model(model: Model) -> Files:
                 "heads": {target: head_facts(head) for target, head in model.heads.items()},
                 "set_floors": dict(model.set_floors),
                 "sensitive_clearance": model.sensitive_clearance,
+                "strangers": None if model.strangers is None else asdict(model.strangers),
             }
         ),
     }
@@ -127,4 +130,5 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
         if label_consistency.shares.shape != tuple(built[target].learned for target in ("category", "tier")):
             raise ValueError("agreement of another shape")
     clearance = int(heads["sensitive_clearance"])
-    return Model(vectorizer, fields, topics, history, built, floors, clearance, rules, label_consistency)
+    strangers = None if heads["strangers"] is None else StrangerCurve(**heads["strangers"])
+    return Model(vectorizer, fields, topics, history, built, floors, clearance, rules, label_consistency, strangers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,45 @@ DOUBT = 0.25
 """What the doubt of the surest head counts beside the distance: being far from all is stranger."""
 
 
+@dataclass(frozen=True)
+class StrangerCurve:
+    """How likely a ticket belongs to no label, by its distance to the fifth nearest past ticket.
+
+    A logistic regression tells tickets from what they would be as strangers: the same tickets with all of their own
+    label taken out of the history.
+
+    Attributes:
+        slope: Log odds per unit of distance, not negative.
+        intercept: Log odds at distance 0, were strangers as frequent as others.
+        share: Share of traffic that is expected to belong to no label, in [0, 1).
+    """
+
+    slope: float
+    intercept: float
+    share: float
+
+    def probability(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by how much more tickets at these distances are strangers than any ticket is, in [0, 1].
+
+        The share expected among all tickets is taken for granted: a ticket as near as others gets 0.
+
+        Args:
+            distance: To the fifth nearest past ticket, of shape [n].
+        """
+        odds = np.exp(np.clip(self.intercept + self.slope * distance, -50.0, 50.0)) * self.share / (1.0 - self.share)
+        return np.asarray(1.0 - np.minimum(1.0, 1.0 / (1.0 + odds) / (1.0 - self.share)))
+
+
+def fifth_distance(similarity: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the distance to the fifth nearest past ticket, in [0, 2].
+
+    Args:
+        similarity: To the nearest tickets, most similar first, of shape [n, k].
+    """
+    place = min(NEIGHBOUR, similarity.shape[1]) - 1
+    return np.asarray(1.0 - similarity[:, place].astype(np.float64))
+
+
 def novelty(similarity: NDArray[np.float32], probabilities: Mapping[str, Probabilities]) -> NDArray[np.float64]:
     """Return how strange tickets are, growing with strangeness, in [0, 2.25].
 
@@ -26,8 +66,7 @@ def novelty(similarity: NDArray[np.float32], probabilities: Mapping[str, Probabi
         similarity: To the nearest tickets, most similar first, of shape [n, k].
         probabilities: Probabilities by target, of shape [n, classes].
     """
-    place = min(NEIGHBOUR, similarity.shape[1]) - 1
-    distance = 1.0 - similarity[:, place].astype(np.float64)
+    distance = fifth_distance(similarity)
     if not probabilities:
         return distance
     surest = np.max([values.max(axis=1) for values in probabilities.values()], axis=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import datetime
 from itertools import pairwise
@@ -22,6 +24,7 @@ from triage.defaults import default_policy, default_rules
 from triage.ticket import Ticket
 
 FILE = Path(__file__).parents[2] / "datasets" / "tickets.jsonl"
+FRESH = Path(__file__).parent / "fresh_tickets.jsonl"
 FIELDS = [
     "id", "organisation", "channel", "opened_at", "subject", "body", "language", "tier", "category", "resolver_group",
     "resolution", "sensitive",
@@ -151,7 +154,24 @@ def test_bypass_rules_are_right_nearly_every_time(rows: list[dict[str, Any]]) ->
     assert len(hits) >= 5 and sum(hits) / len(hits) >= 0.85
 
 
+def test_every_pattern_of_the_default_fallback_rules_is_found_in_five_tickets_of_two_organisations() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "rule_support.py"
+    found = subprocess.run([sys.executable, "-P", str(script)], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
 def test_organisations_are_dated_in_order(rows: list[dict[str, Any]]) -> None:
     for earlier, later in pairwise(rows):
         if earlier["organisation"] == later["organisation"]:
             assert earlier["opened_at"] <= later["opened_at"] and earlier["id"] < later["id"]
+
+
+def test_the_fresh_tickets_carry_labels_of_the_default_policy_and_repeat_no_shipped_one(
+    rows: list[dict[str, Any]],
+) -> None:
+    fresh = [json.loads(line) for line in FRESH.read_text("utf-8").splitlines()]
+    policy = default_policy()
+    assert len(fresh) >= 150 and len({row["id"] for row in fresh}) == len(fresh)
+    assert {row["tier"] for row in fresh} == set(policy.labels("tier"))
+    assert {row["category"] for row in fresh} == set(policy.labels("category"))
+    assert not {row["text"] for row in fresh} & {row["body"] for row in rows}

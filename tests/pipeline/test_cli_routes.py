@@ -31,6 +31,8 @@ def test_evaluate_reports_in_the_shape_that_was_promised(triage: Triage, bundle:
         assert all(row["right"] + row["wrong"] + row["none"] == 150 for row in values["thresholds"])
         assert sum(row["rows"] for row in values["per_class"]) == 150
         assert {"majority", "TF-IDF", "rules only"} <= set(values["baselines"])
+        assert values["promise"] in ("new_rows", "none") and "by_group" not in values
+        assert values["final_accuracy"] >= values["accuracy"]  # rules never make it worse
     assert set(found["route"]) == {"coverage", "risk", "accuracy"}
     assert set(found["abstained"]) == {"rows", "rule_accuracy", "model_accuracy", "default_accuracy"}
     assert sum(found["sources"].values()) == sum(found["reasons"].values()) == 150
@@ -40,6 +42,10 @@ def test_files_and_options_come_in_any_order(triage: Triage, bundle: Path, tmp_p
     one, two = (write_rows(tmp_path / name, shipped_rows(12)) for name in ("one.jsonl", "two.jsonl"))
     said = triage("evaluate", bundle, one, "--map", "group=organisation", two, "--json")
     assert said.document["rows"] == 24
+    groups = said.document["targets"]["tier"]["by_group"]
+    assert sum(one["rows"] for one in groups) == 24
+    assert {tuple(one) for one in groups} == {("group", "rows", "coverage", "selective_risk")}
+    assert len({one["group"] for one in groups}) == len(groups) > 1
 
 
 def test_evaluate_counts_unknown_labels_as_wrong_and_lists_them(triage: Triage, bundle: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from triage.decide import decide
 from triage.decision import Automation, Reason, Source
 from triage.gate import Gate, TargetGate
-from triage.policy import AttentionRoute, Category, Policy, ResolverGroup, Tier
+from triage.policy import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
 from triage.prediction import Prediction, Score
-from triage.rules import NO_RULES, parse_rules
+from triage.rules import NO_RULES, RuleBook, parse_rules
 from triage.ticket import Ticket
 
 POLICY = Policy(
@@ -37,7 +37,8 @@ tier = "L2"
 name = "wifi"
 kind = "fallback"
 any = ["wifi"]
-category = "net"
+category = "mail"
+precision_at_least = { category = 0.7 }
 [[rule]]
 name = "rest"
 kind = "fallback"
@@ -73,7 +74,7 @@ def test_a_bypass_rule_wins_over_a_confident_model_and_only_for_what_it_names() 
 def test_an_abstaining_model_leaves_it_to_a_rule_then_to_its_guess_then_to_the_catch_all() -> None:
     weak = predicted(tier=0.6, net=0.6)
     by_rule = decide(Ticket(body="wifi is slow"), weak, GATE, RULES, POLICY)
-    assert by_rule.targets["category"].source is Source.FALLBACK_RULE
+    assert (by_rule.targets["category"].source, by_rule.category) == (Source.FALLBACK_RULE, "mail")
     assert by_rule.targets["category"].reason is Reason.LOW_CONFIDENCE
     guess = decide(Ticket(body="it is slow"), weak, GATE, RULES, POLICY)
     assert (guess.targets["category"].source, guess.category) == (Source.MODEL, "net")
@@ -111,6 +112,56 @@ def test_an_illegal_pair_makes_the_model_abstain_on_both() -> None:
     ruled = decide(Ticket(body="breach"), predicted(), GATE, RULES, policy)
     assert ruled.targets["tier"].automation is Automation.AUTOMATIC
     assert ruled.targets["category"].reason is Reason.ILLEGAL_PAIR
+
+
+@pytest.mark.parametrize(
+    ("floor", "source"), [(None, Source.MODEL), (0.59, Source.MODEL), (0.61, Source.FALLBACK_RULE)]
+)
+def test_a_fallback_rule_speaks_only_where_its_measured_bound_beats_the_model(
+    floor: float | None, source: Source
+) -> None:
+    measured = {} if floor is None else {"category": floor}
+    rules = RuleBook(tuple(replace(rule, precision_at_least=measured) for rule in RULES.rules))
+    weak = predicted(tier=0.6, net=0.6)
+    assert decide(Ticket(body="wifi is slow"), weak, GATE, rules, POLICY).targets["category"].source is source
+    without_model = decide(Ticket(body="wifi is slow"), None, Gate(), rules, POLICY)
+    assert without_model.targets["category"].source is Source.FALLBACK_RULE
+
+
+CERTIFIED = Gate({"tier": TargetGate(0.05, certified_risk=0.1), "category": TargetGate(0.05, certified_risk=0.1)})
+
+
+@pytest.mark.parametrize(
+    ("tier", "multiple", "margin", "reason"),
+    [
+        (0.71, 3.0, 0.1, Reason.CONFIDENT),
+        (0.69, 3.0, 0.1, Reason.LOW_CONFIDENCE),
+        (0.69, 4.0, 0.1, Reason.CONFIDENT),
+        (0.52, 9.0, 0.1, Reason.AMBIGUOUS),
+        (0.52, 9.0, 0.01, Reason.CONFIDENT),
+        (0.80, 3.0, 0.7, Reason.AMBIGUOUS),
+    ],
+)
+def test_no_ticket_is_decided_below_the_floors_though_it_is_right_on_average(
+    tier: float, multiple: float, margin: float, reason: Reason
+) -> None:
+    gate = CERTIFIED.under(GatePolicy(max_ticket_risk_multiple=multiple, min_margin=margin))
+    assert gate.reason("tier", predicted(tier=tier)) is reason
+
+
+def test_a_likely_stranger_is_out_of_distribution_however_sure_its_label_is() -> None:
+    assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.1)) is Reason.CONFIDENT
+    assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.4)) is Reason.OUT_OF_DISTRIBUTION
+    assert CERTIFIED.reason("tier", predicted(tier=0.6, stranger=0.4)) is Reason.LOW_CONFIDENCE
+
+
+def test_a_decision_tells_right_on_average_from_this_ticket() -> None:
+    decision = decide(Ticket(body="slow"), predicted(tier=0.8, net=0.6, stranger=0.1), CERTIFIED, RULES, POLICY)
+    tier, category = decision.targets["tier"], decision.targets["category"]
+    assert tier.ticket_risk == pytest.approx(1 - 0.8 * 0.9) and tier.certified_risk == 0.1
+    assert category.automation is Automation.SUGGESTED and category.ticket_risk == pytest.approx(1 - 0.6 * 0.9)
+    by_rule = decide(Ticket(body="breach"), predicted(), CERTIFIED, RULES, POLICY).targets["tier"]
+    assert by_rule.ticket_risk is None and by_rule.certified_risk is None
 
 
 def test_a_policy_may_forbid_automation() -> None:

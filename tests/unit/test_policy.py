@@ -54,6 +54,10 @@ def test_the_default_policy_reads_back_and_names_a_group_for_every_route() -> No
         ("[policy]\ncost_under = -1\n[[tiers]]\nlabel = 'L1'", "negative"),
         ("[policy]\nordinal = 'yes'\n[[tiers]]\nlabel = 'L1'", "wrong type"),
         ("[[tiers]]\nlabel = 'L1'\n[typo]\nx = 1", "unknown tables typo"),
+        ("[gate]\nmax_ticket_risk_multiple = 0.5\n[[tiers]]\nlabel = 'L1'", "below 1"),
+        ("[gate]\nmin_margin = 2\n[[tiers]]\nlabel = 'L1'", "min_margin"),
+        ("[gate]\nmin_margin = 'wide'\n[[tiers]]\nlabel = 'L1'", "not a number"),
+        ("[gate]\nfloor = 0.5\n[[tiers]]\nlabel = 'L1'", "unknown keys floor"),
         ("not toml", "not TOML"),
     ],
 )

@@ -75,6 +75,8 @@ def test_rules_read_back_as_they_were_written() -> None:
         ("[[rule]]\nname = 'a'\nkind = 'bypass'\nany = ['(?=x)y']\n", "does not compile"),
         ("[[rule]]\nname = 'a'\nkind = 'maybe'\n", "kind 'maybe'"),
         ("[[rule]]\nkind = 'bypass'\n", "without a name"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = { tier = 2 }", "precision_at_least"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = 0.9", "write { tier = 0.9 }"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nwhen = 'x'", "unknown keys when"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nany = 'x'", "list of text"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\n[[rule]]\nname = 'a'\nkind = 'fallback'\n", "same name"),
@@ -117,3 +119,13 @@ def test_a_written_book_has_a_header_for_each_rule_so_that_rules_can_be_put_behi
     first = vip.replace("last", "vip").replace("fallback", "bypass") + 'any = ["x"]\n[rule.attributes]\nvip = "yes"\n\n'
     book = parse_rules(first + text)
     assert [rule.name for rule in book.rules] == ["vip", "rest"] and parse_rules(dump_rules(book)) == book
+
+
+def test_an_overriding_book_keeps_what_was_measured_of_rules_that_are_the_same_word_for_word() -> None:
+    book = parse_rules(BOOK)
+    measured = book.measured({"printer": {"category": 0.9}}, {"printer": {"category": 0.6}, "short": {"tier": 0.4}})
+    changed = parse_rules(BOOK.replace("max_words = 3", "max_words = 4")).with_measurements_of(measured)
+    rules = {rule.name: rule for rule in changed.rules}
+    assert rules["printer"].floor("category") == 0.6 and rules["printer"].precision == {"category": 0.9}
+    assert rules["short"].floor("tier") == 0.0 and rules["short"].max_words == 4
+    assert parse_rules(dump_rules(measured)) == measured

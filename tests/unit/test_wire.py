@@ -68,6 +68,8 @@ WRITTEN = {
             "likely": ["L2", "L1"],
             "rule": "vpn",
             "audit": False,
+            "ticket_risk": None,
+            "certified_risk": None,
         },
         "category": {
             "label": None,
@@ -79,6 +81,8 @@ WRITTEN = {
             "likely": [],
             "rule": None,
             "audit": False,
+            "ticket_risk": None,
+            "certified_risk": None,
         },
     },
     "rule": "vpn",

@@ -246,10 +246,10 @@ def _silenced(old: NeighbourIndex, rows: Sequence[LabelledTicket]) -> dict[str, 
 def _unmeasured(rules: RuleBook, new: Sequence[str]) -> RuleBook:
     """Forget the precision of rules that name a new label: where no ticket had it they were never right."""
     kept = {rule.name: dict(rule.precision) for rule in rules.rules}
-    for rule in rules.rules:
-        if rule.names(TARGET) in new:
-            kept[rule.name].pop(TARGET, None)
-    return rules.measured(kept)
+    naming = [rule.name for rule in rules.rules if rule.names(TARGET) in new]
+    for name in naming:
+        kept[name].pop(TARGET, None)
+    return rules.measured(kept, {name: {TARGET: 0.0} for name in naming})
 
 
 def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:

@@ -33,7 +33,7 @@ from training.ensemble.sample import Sample
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE
-from training.evaluation.rules_replay import precisions, replay
+from training.evaluation.rules_replay import lower_bounds, precisions, replay
 from training.gate.label_shift import prior_correction
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
@@ -117,7 +117,8 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log =
     chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
     log(f"going by the policy's descriptions and {len(rows)} tickets")
     made = prototypes(rows, policy, CachedEncoder(chosen))
-    rules = rules.measured(precisions(replay(rules, policy, rows)))
+    replayed = replay(rules, policy, rows)
+    rules = rules.measured(precisions(replayed), lower_bounds(replayed))
     bundle = Bundle(made.model, chosen, suggesting(made.model), policy, rules)
     measured, record = _asked(made, policy, rules, rows)
     saved = save_bundle(

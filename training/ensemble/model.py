@@ -25,6 +25,7 @@ from training.ensemble.estimators import HyperParameters, csr_matrix
 from training.ensemble.head import FittedHead, fit_head, refit_head
 from training.ensemble.sample import Sample, label_ids_of
 from training.gate.label_shift import prior_correction
+from training.gate.strangers import fit_strangers
 from triage.policy import Policy
 from triage.rules import NO_RULES, RuleBook
 
@@ -98,7 +99,9 @@ def fit_model(
     model = replace(
         model, heads={target: fitted.head for target, fitted in heads.items()}, label_consistency=consistency
     )
-    return FittedModel(model, heads, features, sample, np.flatnonzero(~sample.seen))
+    label_ids = {name: sample.label_ids(name) for name in heads}
+    strangers = fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed)
+    return FittedModel(replace(model, strangers=strangers), heads, features, sample, np.flatnonzero(~sample.seen))
 
 
 def refit_model(fitted: FittedModel, sample: Sample, policy: Policy) -> Model:

@@ -16,6 +16,7 @@ from training.evaluation.label_shift_effect import label_shift_effect
 from training.evaluation.predictions import Predictions, Progress, TargetPredictions, ask
 from triage.decision import Source
 from triage.errors import InvalidDataset
+from triage.gate import TargetGate
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -44,7 +45,9 @@ def evaluate(
         progress: Called with the number of tickets decided.
 
     Returns:
-        Plain numbers ready for JSON: ``rows``, ``targets``, ``route``, ``abstained``, ``sources``, ``reasons``.
+        Plain numbers ready for JSON: ``rows``, ``targets``, ``route``, ``abstained``, ``sources``, ``reasons``. Each
+        target says in ``promise`` for whom its certificate holds, and where rows have a group, ``by_group`` has the
+        share decided and the error rate among those of each group.
 
     Raises:
         InvalidDataset: If no row has a label of a target that the model has a head for.
@@ -67,6 +70,9 @@ def measure(triager: Triager, answers: Predictions, baselines: Baselines | None 
     for target, found in answers.targets.items():
         if (effect := label_shift_effect(triager, found)) is not None:
             targets[target]["label_shift"] = effect
+        targets[target]["promise"] = triager.gate.targets.get(target, TargetGate()).promise.value
+        if by_group := _by_group(found, answers):
+            targets[target]["by_group"] = by_group
     automatic, right = answers.automatic, answers.right
     return {
         "rows": len(answers.rows),
@@ -112,6 +118,21 @@ def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, S
     if found.target == "tier" and policy.ordinal:
         result["misses"] = metrics.misses(policy.labels("tier"), found.true.tolist(), found.top.tolist())
     return result
+
+
+def _by_group(found: TargetPredictions, answers: Predictions) -> list[dict[str, Any]]:
+    """Measure each group of the data alone, by name; empty where no row has one."""
+    groups = np.array([answers.rows[place].group or "" for place in found.rows], dtype=np.str_)
+    return [
+        {
+            "group": str(group),
+            "rows": int(mine.sum()),
+            "coverage": _share(found.kept[mine]),
+            "selective_risk": metrics.selective_risk(found.correct[mine], found.kept[mine]),
+        }
+        for group in np.unique(groups[groups != ""])
+        for mine in [groups == group]
+    ]
 
 
 def _guesses(

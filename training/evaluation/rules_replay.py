@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.data.dataset import LabelledTicket
+from training.gate.rule_precision import DELTA, lower_bound
 from triage.policy import Policy
 from triage.prediction import TARGETS
 from triage.rules import Rule, RuleBook
@@ -108,5 +109,21 @@ def precisions(lines: Sequence[dict[str, Any]], least: int = LEAST_ROWS) -> dict
     """
     return {
         line["name"]: {t: m["precision"] for t, m in line["targets"].items() if m["spoke"] >= max(1, least)}
+        for line in lines
+    }
+
+
+def lower_bounds(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return per rule name and target the lower bound of its precision over all tickets that it spoke on.
+
+    That is what a rule goes by where no model was fitted that it could be compared with on unseen tickets; elsewhere
+    see `training.gate.rule_precision.fallback_floors`.
+    """
+    return {
+        line["name"]: {
+            target: lower_bound(m["right"], m["spoke"], DELTA)
+            for target, m in line["targets"].items()
+            if m["spoke"] >= LEAST_ROWS
+        }
         for line in lines
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,13 @@ from models.features.features import Features
 from models.features.vectorizer import words_of
 from models.heads.head import Probabilities
 from models.language import detect_language
-from models.reference.index import NeighbourIndex
+from models.model import Model
 from models.reference.novelty import excluded_share, novelty
 from training.data.dataset import LabelledTicket
+from training.gate.group_risk import NO_GROUP, certify_new_group
 from training.gate.label_shift import resampled
 from training.gate.risk_control import Certificate, certify, set_floor
-from triage.gate import Gate, TargetGate
+from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Policy
 from triage.prediction import Score
 
@@ -42,6 +43,7 @@ class CalibrationScores:
         excluded: By target and row, the share of near tickets with an unlearnable label.
         languages: Detected language by row.
         words: Number of words by row.
+        stranger: By row, the probability that the ticket belongs to no label.
     """
 
     rows: Sequence[LabelledTicket]
@@ -51,15 +53,17 @@ class CalibrationScores:
     excluded: Mapping[str, NDArray[np.float64]]
     languages: Sequence[str | None]
     words: NDArray[np.int64]
+    stranger: NDArray[np.float64]
 
 
 def calibration_scores_of(
     rows: Sequence[LabelledTicket],
     probabilities: Mapping[str, Probabilities],
     features: Features,
-    history: NeighbourIndex,
+    model: Model,
 ) -> CalibrationScores:
     """Collect what the gate asks of tickets, as `Model.predict` does."""
+    history = model.history
     texts = [row.ticket.text for row in rows]
     detected = [detect_language(text) for text in texts]
     return CalibrationScores(
@@ -73,6 +77,7 @@ def calibration_scores_of(
         },
         languages=[row.ticket.language or found for row, found in zip(rows, detected, strict=True)],
         words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
+        stranger=model.stranger_probability(features),
     )
 
 
@@ -98,6 +103,7 @@ def build_gate(
     confidence: float,
     tuning_scores: CalibrationScores | None = None,
     per_class: bool = False,
+    grouped: bool = False,
 ) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
@@ -109,21 +115,25 @@ def build_gate(
         confidence: Probability with which that is to hold.
         tuning_scores: Evidence about other rows, which says where the sequence of tests starts and what is strange.
         per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
-            alone can be certified, and the gate is shut for the others.
+            alone can be certified, and the gate is shut for the others. That is for new rows only: one label of one
+            group has too few.
+        grouped: Whether rows come in groups, such as organisations: then what is certified holds for a new one.
 
     Returns:
         The gate, the floors of the prediction sets, and the certificates.
     """
     source = tuning_scores or calibration_scores
-    gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages)
+    gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages).under(
+        policy.gate
+    )
     targets, floors, certificates = {}, {}, {}
     for target in calibration_scores.probabilities:
-        here = routed(calibration_scores, target, policy, gate)
-        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate)
+        here = routed(calibration_scores, target, policy, gate, risk=target_risk)
+        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate, risk=target_risk)
         drawn = _as_expected(calibration_scores, target, policy)
         if drawn is not None:
             here = here.at(drawn)
-        found = certified(here, told, risk=target_risk, delta=1 - confidence)
+        found = certified(here, told, risk=target_risk, delta=1 - confidence, grouped=grouped)
         certificates[target] = found
         shown = found.by_label.values() if per_class else (found.whole,)
         proved = any(one.threshold is not None for one in shown)
@@ -132,9 +142,16 @@ def build_gate(
             {label: one.threshold for label, one in found.by_label.items()} if per_class else {},
             certified_risk=target_risk if proved else None,
             confidence=confidence if proved else None,
+            promise=_promise(proved, grouped and not per_class),
         )
         floors[target] = set_floor(_true_probability(calibration_scores, target), target_risk)
-    return _with_targets(gate, targets), floors, certificates
+    return replace(gate, targets=targets), floors, certificates
+
+
+def _promise(proved: bool, grouped: bool) -> Promise:
+    if not proved:
+        return Promise.NONE
+    return Promise.NEW_GROUP if grouped else Promise.NEW_ROWS
 
 
 class Routed(NamedTuple):
@@ -142,19 +159,28 @@ class Routed(NamedTuple):
 
     Attributes:
         label: The label, str of shape [n].
-        confidence: In it, of shape [n].
+        confidence: Probability that the ticket belongs to a label and this is the one, of shape [n].
         right: Whether it is right.
-        eligible: Whether nothing else than confidence keeps the ticket from being decided.
+        eligible: Whether nothing else than the threshold keeps the ticket from being decided.
+        group: Group number of each ticket, `NO_GROUP` for one of none; int64 of shape [n]. None where
+            groups do not count.
     """
 
     label: NDArray[np.str_]
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
     eligible: NDArray[np.bool_]
+    group: NDArray[np.int64] | None = None
 
     def at(self, places: NDArray[np.int64]) -> Routed:
         """Return some of the tickets."""
-        return Routed(self.label[places], self.confidence[places], self.right[places], self.eligible[places])
+        return Routed(
+            label=self.label[places],
+            confidence=self.confidence[places],
+            right=self.right[places],
+            eligible=self.eligible[places],
+            group=None if self.group is None else self.group[places],
+        )
 
 
 @dataclass(frozen=True)
@@ -171,8 +197,16 @@ class Certificates:
     by_label: Mapping[str, Certificate]
 
 
-def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -> Certificates:
-    """Certify a target on calibration tickets, guided by other tickets where there are some."""
+def certified(here: Routed, told: Routed | None, *, risk: float, delta: float, grouped: bool = False) -> Certificates:
+    """Certify a target on calibration tickets, guided by other tickets where there are some.
+
+    Args:
+        here: The calibration tickets.
+        told: Other tickets, which say where the sequence of tests starts.
+        risk: Highest error rate among automatic decisions.
+        delta: Probability with which it may be exceeded.
+        grouped: Whether the whole is certified for a new group instead of for new rows.
+    """
 
     def tuning_scores(chosen: NDArray[np.bool_] | slice) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         if told is None:
@@ -189,9 +223,12 @@ def certified(here: Routed, told: Routed | None, *, risk: float, delta: float) -
             risk=risk, delta=delta / len(labels),
             tuning_scores=tuning_scores(slice(None) if told is None else told.label == label),
         )  # fmt: skip
-    whole = certify(
-        here.confidence, here.right, here.eligible, risk=risk, delta=delta, tuning_scores=tuning_scores(slice(None))
-    )
+    if grouped and here.group is not None:
+        whole = certify_new_group(here.confidence, here.right, here.eligible, here.group, risk=risk, delta=delta)
+    else:
+        whole = certify(
+            here.confidence, here.right, here.eligible, risk=risk, delta=delta, tuning_scores=tuning_scores(slice(None))
+        )
     return Certificates(whole, alone)
 
 
@@ -206,27 +243,36 @@ def _as_expected(calibration_scores: CalibrationScores, target: str, policy: Pol
     return resampled(label_ids, np.array([stated[label] for label in labels]), seed=0)
 
 
-def _with_targets(gate: Gate, targets: Mapping[str, TargetGate]) -> Gate:
-    return Gate(targets, gate.max_novelty, gate.languages, gate.min_words, gate.min_margin, gate.max_excluded)
+def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, gate: Gate, *, risk: float) -> Routed:
+    """Return which label would be routed of each ticket that has one of the target, and how sure the model is.
 
-
-def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, gate: Gate) -> Routed:
-    """Return which label would be routed of each ticket that has one of the target, and how sure the model is."""
+    Args:
+        calibration_scores: About tickets that the model had not seen.
+        target: ``tier`` or ``category``.
+        policy: Folds and ranks labels.
+        gate: Says what keeps a ticket from being decided, thresholds left aside.
+        risk: Target risk, which the floor under single decisions is a multiple of.
+    """
     labels, probabilities = calibration_scores.labels[target], calibration_scores.probabilities[target]
     known = np.array([target in row.labels for row in calibration_scores.rows], dtype=bool)
     plain = not policy.decide_by_cost and not policy.folding
-    sure = np.zeros(len(probabilities))
+    sure, margin = np.zeros(len(probabilities)), np.ones(len(probabilities))
     right = np.zeros(len(probabilities), dtype=bool)
     chosen = [""] * len(probabilities)
     for row in np.flatnonzero(known):
         if plain or target != "tier":
-            place = int(probabilities[row].argmax())
-            top = Score(labels[place], float(probabilities[row, place]))
+            first, second = np.argsort(-probabilities[row], kind="stable")[:2]
+            top, margin[row] = (
+                Score(labels[first], float(probabilities[row, first])),
+                probabilities[row, first] - probabilities[row, second],
+            )
         else:
-            top = policy.rank(
+            ranked = policy.rank(
                 target, [Score(label, float(p)) for label, p in zip(labels, probabilities[row], strict=True)]
-            )[0]
-        sure[row], chosen[row] = top.probability, top.label
+            )
+            top = ranked[0]
+            margin[row] = top.probability - ranked[1].probability if len(ranked) > 1 else 1.0
+        sure[row], chosen[row] = top.probability * (1 - calibration_scores.stranger[row]), top.label
         right[row] = top.label == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
     rule_labels = np.array(
         [found is None or not gate.languages or found in gate.languages for found in calibration_scores.languages]
@@ -235,10 +281,25 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         (calibration_scores.words >= gate.min_words)
         & rule_labels
         & (calibration_scores.excluded[target] <= gate.max_excluded)
+        & (margin >= gate.min_margin)
+        & (sure >= 1 - gate.max_ticket_risk_multiple * risk)
     )
     if gate.max_novelty is not None:
         eligible &= calibration_scores.novelty <= gate.max_novelty
-    return Routed(np.array(chosen, dtype=np.str_)[known], sure[known], right[known], eligible[known])
+    group = _groups(calibration_scores.rows)
+    return Routed(np.array(chosen, dtype=np.str_)[known], *(values[known] for values in (sure, right, eligible, group)))
+
+
+def labelled_with(rows: Sequence[LabelledTicket], target: str) -> list[LabelledTicket]:
+    """Return the rows that have a label of the target: those that `routed` tells of, in its order."""
+    return [row for row in rows if target in row.labels]
+
+
+def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:
+    numbers: dict[str, int] = {}
+    return np.array(
+        [NO_GROUP if row.group is None else numbers.setdefault(row.group, len(numbers)) for row in rows], dtype=np.int64
+    )
 
 
 def _true_probability(calibration_scores: CalibrationScores, target: str) -> NDArray[np.float64]:

@@ -29,6 +29,9 @@ class Certificate:
         bound: Upper confidence bound of the error rate among kept tickets (Clopper and Pearson 1934); None without one.
         more_tickets: Labelled tickets that a certificate would take on top, if the error rates seen are the true ones;
             0 where there is one, None where no number is enough: the model itself is not good enough.
+        promise: Whom the certificate is for: ``new_rows`` like those it was made on, a ``new_group``, or ``none``.
+        groups: Groups it was made on; 0 where rows are the observations.
+        more_groups: Groups that it would take on top; None where rows are the observations or no number is known.
     """
 
     threshold: float | None
@@ -37,6 +40,16 @@ class Certificate:
     tickets: int
     bound: float | None
     more_tickets: int | None
+    promise: str = "new_rows"
+    groups: int = 0
+    more_groups: int | None = None
+
+
+def no_certificate(tickets: int, more_tickets: int | None) -> Certificate:
+    """Return what there is to say where no threshold keeps the risk: the gate stays shut."""
+    return Certificate(
+        threshold=None, kept=0, wrong=0, tickets=tickets, bound=None, more_tickets=more_tickets, promise="none"
+    )
 
 
 def certify(
@@ -69,9 +82,9 @@ def certify(
     n = len(confidence)
     seen = np.where(eligible, confidence, -1.0)
     expected = tuning_scores if tuning_scores is not None else (seen, 1.0 - confidence)
-    kept, wrong = _above(seen, (~correct).astype(np.float64))
+    kept, wrong = kept_and_wrong(seen, (~correct).astype(np.float64))
     scale = n / max(1, len(expected[0]))
-    kept_expected, wrong_expected = (scale * values for values in _above(*expected))
+    kept_expected, wrong_expected = (scale * values for values in kept_and_wrong(*expected))
     promise = _p_values(wrong_expected, kept_expected, risk)
     start = int(promise.argmin())
     chosen: int | None = None
@@ -81,13 +94,14 @@ def certify(
             break
         chosen = place
     if chosen is None:
-        return Certificate(None, 0, 0, n, None, _more_tickets(kept, wrong, n, risk, delta))
+        return no_certificate(n, _more_tickets(kept, wrong, n, risk, delta))
     errors, total = round(wrong[chosen]), round(kept[chosen])
-    return Certificate(float(GRID[chosen]), total, errors, n, upper_bound(errors, total, delta), 0)
+    bound = upper_bound(errors, total, delta)
+    return Certificate(float(GRID[chosen]), total, errors, n, bound=bound, more_tickets=0)
 
 
-def _above(confidence: Values, errors: Values) -> tuple[Values, Values]:
-    """Count tickets, and errors among them, at or above each threshold of the grid."""
+def kept_and_wrong(confidence: Values, errors: Values) -> tuple[Values, Values]:
+    """Count tickets, and errors among them, at or above each threshold of `GRID`; two arrays of its length."""
     order = np.argsort(confidence, kind="stable")
     first = np.searchsorted(confidence[order], GRID, side="left")
     tail = np.concatenate([np.cumsum(errors[order][::-1])[::-1], [0.0]])

@@ -63,7 +63,7 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield from _weaknesses(record)
     yield ""
     yield "## What is promised"
-    yield from _promise(stage, settings)
+    yield from _promise(stage, manifest)
     yield ""
     yield "## Not for"
     yield "Deciding about people; judging how urgent a ticket is; tickets in languages that the training data lacks."
@@ -84,17 +84,41 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _promise(stage: Stage, settings: Mapping[str, Any]) -> Iterator[str]:
+def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     if stage.name in STARTED:
         yield "Nothing: at this rung no label of the model is acted on without a person; only bypass rules decide."
         return
+    settings, gate = manifest.get("settings", {}), manifest.get("gate", {})
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
-    yield f"The error rate among automatic decisions of each target is at most {risk} with probability {confidence}, on"
-    yield "tickets that come like those of the calibration part. After a change of products, teams or habits, or at"
-    yield "another organisation, that is no promise: watch the realised rate and train again."
+    for target, served in gate.get("refitted", {}).items():
+        if isinstance(served, Mapping):
+            yield f"- {target}: {_served(served, risk, confidence)}"
+    if "max_ticket_risk_multiple" in gate and isinstance(risk, float):
+        floor = min(1.0, gate["max_ticket_risk_multiple"] * risk)
+        yield f"- That is right on average. No single ticket is decided whose own risk is above {floor:.2f}."
+    yield ""
+    yield "After a change of products, teams or habits that is no promise: watch the realised rate and train again."
     if stage.name == EXTENDED:
         yield "It was made before labels were added: those are never decided without a person; the thresholds of the"
         yield "others stand, and their confidence is scaled down where a new label is likely."
+
+
+def _served(gate: Mapping[str, Any], risk: object, confidence: object) -> str:
+    """Say in words what the gate that is served promises for one target."""
+    if gate["threshold"] is None:
+        more = (
+            f"about {gate['more_tickets']} more tickets"
+            if gate["more_tickets"]
+            else "no number of tickets is known that"
+        )
+        groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
+        return f"nothing is promised and nothing decided; {more}{groups} would change that"
+    for_whom = (
+        f"a group that was never seen (made on {gate['groups']})"
+        if gate.get("promise") == "new_group"
+        else "new tickets like those of the calibration part; another organisation is not promised anything"
+    )
+    return f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
 
 
 def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The desk's policy: tiers, categories, resolver groups and what goes with them, read from TOML."""
 
-from triage.policy.model import AttentionRoute, Category, Policy, ResolverGroup, Tier
+from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
 from triage.policy.toml_file import parse_policy, policy_document, read_policy
 
 __all__ = [
     "AttentionRoute",
     "Category",
+    "GatePolicy",
     "Policy",
     "ResolverGroup",
     "Tier",

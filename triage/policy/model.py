@@ -87,6 +87,25 @@ class AttentionRoute:
 
 
 @dataclass(frozen=True)
+class GatePolicy:
+    """Floors under single automatic decisions, whatever is right on average, and how many strangers to expect.
+
+    Attributes:
+        max_ticket_risk_multiple: A single decision is automatic only where its own probability of being wrong is at
+            most this many times the target risk. An average of r allows single tickets far above r; three times r
+            leaves out the coin tosses and costs a tenth of the decisions on the shipped tickets.
+        min_margin: Where the first two labels are closer than this, neither is decided, in [0, 1]. A calibrated
+            probability is hardly known to better than half of the default.
+        stranger_share: Share of traffic that belongs to no label at all, in [0, 1). What is decided about such a
+            ticket is always wrong; 0 expects none. One in thirty is what desks see of mail that is no ticket of theirs.
+    """
+
+    max_ticket_risk_multiple: float = 3.0
+    min_margin: float = 0.1
+    stranger_share: float = 0.03
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything about routing that a desk may decide for itself.
 
@@ -110,6 +129,7 @@ class Policy:
         ask_when_vague: What to ask somebody who does not say what is wrong.
         never_automatic: Pairs of (tier, category) that a person confirms, whatever the model's confidence.
         translations: By language, questions as they are asked in it.
+        gate: Floors under single automatic decisions.
     """
 
     version: str
@@ -131,6 +151,7 @@ class Policy:
     ask_when_vague: tuple[str, ...] = ()
     never_automatic: frozenset[tuple[str, str]] = frozenset()
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
+    gate: GatePolicy = field(default_factory=GatePolicy)
 
     @property
     def targets(self) -> tuple[str, ...]:

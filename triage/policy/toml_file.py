@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import re2
 
 from triage.errors import InvalidPolicy
-from triage.policy.model import AttentionRoute, Category, Policy, ResolverGroup, Tier
+from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
 from triage.prediction import TARGETS
 from triage.screening.cues import compile_cue
 from triage.screening.intake import KINDS
 
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
-    *("attention", "not_a_ticket", "never_automatic", "translations"),
+    *("attention", "not_a_ticket", "never_automatic", "translations", "gate"),
 }
 _ACTIONS = ("close", "merge", "none")
 """What may be done by itself with a message that is no ticket."""
@@ -106,8 +106,20 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         not_a_ticket={kind: str(action) for kind, action in data.get("not_a_ticket", {}).items()},
         never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
         translations={language: dict(table) for language, table in data.get("translations", {}).items()},
+        gate=_gate(data.get("gate", {})),
         **scalars,
     )
+
+
+def _gate(table: Mapping[str, Any]) -> GatePolicy:
+    known = [field.name for field in fields(GatePolicy)]
+    unknown = set(table) - set(known)
+    if unknown:
+        raise ValueError(f"[gate] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"[gate] {key} = {value!r} is not a number")
+    return GatePolicy(**{key: float(value) for key, value in table.items()})
 
 
 def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table: str) -> Iterable[Any]:
@@ -197,6 +209,10 @@ def _range_problems(policy: Policy) -> Iterable[str]:
             yield f"expected_share of {target} must lie in (0, 1] and add up to 1 at most"
     if policy.cost_under < 0 or policy.cost_over < 0:
         yield "costs must not be negative"
+    if policy.gate.max_ticket_risk_multiple < 1:
+        yield f"[gate] max_ticket_risk_multiple = {policy.gate.max_ticket_risk_multiple:g} is below 1"
+    if not 0 <= policy.gate.min_margin <= 1 or not 0 <= policy.gate.stranger_share < 1:
+        yield "[gate] min_margin and stranger_share must lie in [0, 1]"
     for tier in policy.tiers:
         if tier.time_budget_min is not None and tier.time_budget_min <= 0:
             yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
@@ -211,6 +227,7 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     scalars = {key: getattr(policy, key) for key in _SCALARS}
     document = {
         "policy": {"version": policy.version, **scalars, "suggest_only": sorted(policy.suggest_only)},
+        "gate": asdict(policy.gate),
         "folding": dict(policy.folding),
         "aliases": {target: dict(names) for target, names in policy.aliases.items()},
         "tiers": entries(policy.tiers),

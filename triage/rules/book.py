@@ -1,4 +1,4 @@
-"""Written rules: bypass rules always win, fallback rules speak when the model abstains, the last one catches all."""
+"""Written rules: bypass rules always win, fallback rules speak where they beat the model, the last one catches all."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class Rule:
         tier: The tier it names, if any.
         category: The category it names, if any.
         precision: Per target, the share of its matches that were right when it was measured, in [0, 1].
+        precision_at_least: Per target, the lower confidence bound of how often it is right where it may speak, in
+            [0, 1]; a target that is absent was not measured.
     """
 
     name: str
@@ -57,6 +59,16 @@ class Rule:
     tier: str | None = None
     category: str | None = None
     precision: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    precision_at_least: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def unmeasured(self) -> Rule:
+        """The same rule without what was measured of it."""
+        return replace(self, precision={}, precision_at_least={})
+
+    def floor(self, target: str) -> float:
+        """Return what a model's probability must stay below for this rule to speak; 0 where nothing was measured."""
+        return self.precision_at_least.get(target, 0.0)
 
     def names(self, target: str) -> str | None:
         """Return the label that this rule gives to a target, or None."""
@@ -139,9 +151,37 @@ class RuleBook:
         """The last rule, which speaks when nothing else does."""
         return self.rules[-1]
 
-    def measured(self, precision: Mapping[str, Mapping[str, float]]) -> RuleBook:
-        """Return the same rules with the precision measured per rule name and target."""
-        return RuleBook(tuple(replace(rule, precision=dict(precision.get(rule.name, {}))) for rule in self.rules))
+    def measured(
+        self,
+        precision: Mapping[str, Mapping[str, float]],
+        precision_at_least: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> RuleBook:
+        """Return the same rules with what was measured of them.
+
+        Args:
+            precision: By rule name and target.
+            precision_at_least: By rule name and target; what is absent stays as the rules say already.
+        """
+        return RuleBook(
+            tuple(
+                replace(
+                    rule,
+                    precision=dict(precision.get(rule.name, {})),
+                    precision_at_least={**rule.precision_at_least, **(precision_at_least or {}).get(rule.name, {})},
+                )
+                for rule in self.rules
+            )
+        )
+
+    def with_measurements_of(self, other: RuleBook) -> RuleBook:
+        """Return these rules with what was measured of those that another book has as well, word for word."""
+        known = {rule.name: rule for rule in other.rules}
+        return RuleBook(
+            tuple(
+                known[rule.name] if rule.name in known and rule.unmeasured == known[rule.name].unmeasured else rule
+                for rule in self.rules
+            )
+        )
 
     def without(self, target: str) -> RuleBook:
         """Return the same rules with one target's labels taken away."""

@@ -11,6 +11,7 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
+from triage.prediction import TARGETS
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
 _KEYS = {
@@ -26,6 +27,7 @@ _KEYS = {
     "tier",
     "category",
     "precision",
+    "precision_at_least",
 }
 
 
@@ -94,17 +96,33 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     values["attributes"] = {
         key: tuple(v if isinstance(v, list) else [v]) for key, v in table.get("attributes", {}).items()
     }
+    for key in ("precision", "precision_at_least"):
+        _check_shares(table.get(key, {}), where, name, key)
     for key in ("any", "all", "none"):
-        for pattern in _strings(values.get(key, ()), where, name, key):
-            try:
-                compile_pattern(pattern)
-            except re2.error as error:
-                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-                raise InvalidRules(
-                    f"{where}: rule {name!r} has a pattern that does not compile: {pattern!r}, {reason}; "
-                    "see the re2 syntax"
-                ) from error
+        _check_patterns(values.get(key, ()), where, name, key)
     return Rule(**values)
+
+
+def _check_patterns(value: object, where: str, name: str, key: str) -> None:
+    for pattern in _strings(value, where, name, key):
+        try:
+            compile_pattern(pattern)
+        except re2.error as error:
+            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+            raise InvalidRules(
+                f"{where}: rule {name!r} has a pattern that does not compile: {pattern!r}, {reason}; see the re2 syntax"
+            ) from error
+
+
+def _check_shares(value: object, where: str, name: str, key: str) -> None:
+    fine = isinstance(value, dict) and all(
+        target in TARGETS and isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+        for target, share in value.items()
+    )
+    if not fine:
+        raise InvalidRules(
+            f"{where}: rule {name!r} has {key} = {value!r}; write {{ tier = 0.9 }} or {{ category = 0.9 }}, in [0, 1]"
+        )
 
 
 def _strings(value: object, where: str, name: str, key: str) -> tuple[str, ...]:
@@ -121,6 +139,6 @@ def rules_document(rules: RuleBook) -> dict[str, Any]:
 def _table(rule: Rule) -> dict[str, Any]:
     values = {field.name: getattr(rule, field.name) for field in fields(rule)}
     values |= {"kind": str(rule.kind), "within": None if rule.within == "text" else rule.within}
-    for name in ("attributes", "precision"):
+    for name in ("attributes", "precision", "precision_at_least"):
         values[name] = dict(values[name])
     return {name: value for name, value in values.items() if value not in (None, (), {})}

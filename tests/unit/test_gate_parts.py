@@ -1,0 +1,136 @@
+"""What the gate is made of: strangers by distance, rules by what they add, floors, and whom the promise is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.reference.novelty import StrangerCurve
+from training.data.dataset import LabelledTicket
+from training.gate.gate import CalibrationScores, build_gate, certificate_facts
+from training.gate.rule_precision import fallback_floors, lower_bound
+from training.gate.strangers import fit_strangers
+from triage.gate import Gate, Promise, TargetGate
+from triage.policy import Category, Policy
+from triage.rules import parse_rules
+from triage.ticket import Ticket
+
+
+def clusters(spread: float, labels: int = 12, rows: int = 60) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Draw unit vectors around one direction for each label."""
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=(labels, 64))
+    vectors = np.repeat(centres, rows, axis=0) + spread * rng.normal(size=(labels * rows, 64))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit.astype(np.float32), np.repeat(np.arange(labels), rows)
+
+
+def test_a_ticket_far_from_all_labels_is_a_stranger_and_one_among_its_like_is_none() -> None:
+    vectors, labels = clusters(0.5)
+    found = fit_strangers(vectors, np.arange(len(labels)), {"category": labels}, 0.05)
+    assert found is not None
+    near, far = found.probability(np.array([0.15, 0.95]))
+    assert near < 0.01 and far > 0.9
+
+
+def test_where_labels_overlap_distance_says_nothing_about_strangers() -> None:
+    vectors, labels = clusters(30.0)
+    found = fit_strangers(vectors, np.arange(len(labels)), {"category": labels}, 0.05)
+    assert found is None or found.probability(np.array([0.3, 0.8])).max() < 0.15
+
+
+@pytest.mark.parametrize(("labels", "rows", "share"), [(4, 100, 0.05), (12, 10, 0.05), (12, 60, 0.0)])
+def test_too_few_labels_or_rows_or_no_share_learn_no_curve(labels: int, rows: int, share: float) -> None:
+    vectors, label_ids = clusters(0.5, labels, rows)
+    assert fit_strangers(vectors, np.arange(len(label_ids)), {"category": label_ids}, share) is None
+
+
+def test_a_ticket_as_near_as_others_is_no_stranger_whatever_share_is_expected() -> None:
+    assert StrangerCurve(10.0, -5.0, 0.2).probability(np.array([0.5, 0.4])).tolist() == [0.0, 0.0]
+
+
+BOOK = parse_rules(
+    """
+[[rule]]
+name = "agrees"
+kind = "fallback"
+any = ["print"]
+category = "a"
+[[rule]]
+name = "contradicts"
+kind = "fallback"
+any = ["mail"]
+category = "b"
+[[rule]]
+name = "rest"
+kind = "fallback"
+category = "a"
+"""
+)
+
+
+POLICY = Policy("p", categories=(Category("a"), Category("b")))
+
+
+def scores_of(rows: list[LabelledTicket], probabilities: list[list[float]]) -> CalibrationScores:
+    n = len(rows)
+    return CalibrationScores(
+        rows=rows,
+        probabilities={"category": np.array(probabilities)},
+        labels={"category": ("a", "b")},
+        novelty=np.zeros(n),
+        excluded={"category": np.zeros(n)},
+        languages=["en"] * n,
+        words=np.full(n, 5),
+        stranger=np.zeros(n),
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "grouped", "promise"),
+    [(20, True, Promise.NEW_GROUP), (10, True, Promise.NONE), (10, False, Promise.NEW_ROWS)],
+)
+def test_the_gate_says_whom_its_promise_is_for(groups: int, grouped: bool, promise: Promise) -> None:
+    rows = [
+        LabelledTicket(Ticket(f"{group}-{place}", body="the mail is slow today"), {"category": "a"}, group=f"g{group}")
+        for group in range(groups)
+        for place in range(30)
+    ]
+    gate, _, certificates = build_gate(
+        scores_of(rows, [[0.97, 0.03]] * len(rows)), POLICY, frozenset(), target_risk=0.05, confidence=0.95,
+        grouped=grouped,
+    )  # fmt: skip
+    assert gate.targets["category"].promise is promise
+    assert (gate.targets["category"].threshold is None) is (promise is Promise.NONE)
+    facts = certificate_facts(certificates)["category"]
+    assert facts["promise"] == promise.value
+    assert facts["more_groups"] == ((9 if groups == 10 else 0) if grouped else None)
+
+
+def test_tickets_below_the_floor_do_not_count_for_the_certificate() -> None:
+    """Half of the tickets are coin tosses that happen to be right: they would carry the average, and may not."""
+    rows = [LabelledTicket(Ticket(str(place), body="the mail is slow"), {"category": "a"}) for place in range(400)]
+    probabilities = [[0.97, 0.03]] * 200 + [[0.56, 0.44]] * 200
+    gate, _, certificates = build_gate(
+        scores_of(rows, probabilities), POLICY, frozenset(), target_risk=0.10, confidence=0.95
+    )
+    assert certificates["category"].whole.kept == 200
+    assert gate.max_ticket_risk("category") == pytest.approx(0.3)
+
+
+def test_a_rule_is_measured_only_where_it_contradicts_a_model_that_abstains() -> None:
+    """60 tickets where the rule and the model agree, 20 where they differ, 30 that the model decides."""
+    rows, probabilities = [], []
+    for place in range(110):
+        agree, decided = place < 60, place >= 80
+        right = place % 4 == 0  # the rule is right about one in four where it contradicts
+        label = "a" if agree or not right else "b"
+        text = "print" if agree else "mail"
+        rows.append(LabelledTicket(Ticket(str(place), body=f"the {text} is slow today"), {"category": label}))
+        probabilities.append([0.99, 0.01] if decided else [0.6, 0.4])
+    scores = scores_of(rows, probabilities)
+    gate = Gate({"category": TargetGate(0.9, certified_risk=0.1)})
+    floors = fallback_floors(BOOK, POLICY, scores, gate)
+    assert floors["agrees"]["category"] == 0.0
+    assert floors["contradicts"]["category"] == lower_bound(5, 20, 0.05) < 0.25

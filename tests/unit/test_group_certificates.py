@@ -1,0 +1,88 @@
+"""Certificates for new groups: the promise holds at organisations never seen, and is withheld where it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.gate.group_risk import MIN_GROUP_ROWS, NO_GROUP, certify_new_group, least_groups
+from training.gate.risk_control import certify
+
+Drawn = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]
+
+
+def draw(rng: np.random.Generator, groups: int, rows: int, spread: float = 0.8) -> Drawn:
+    """Draw confidence and correctness of rows in groups, each of which is over- or underconfident as a whole."""
+    shift = rng.normal(0, spread, groups)
+    logit = rng.normal(2.5, 1.5, (groups, rows))
+    confidence = 1 / (1 + np.exp(-logit))
+    correct = rng.random((groups, rows)) < 1 / (1 + np.exp(-(logit + shift[:, None])))
+    return confidence.ravel(), correct.ravel(), np.repeat(np.arange(groups), rows)
+
+
+def exceeded(threshold: float | None, confidence: NDArray[np.float64], correct: NDArray[np.bool_], risk: float) -> bool:
+    kept = confidence >= (2.0 if threshold is None else threshold)
+    return bool(kept.any() and (~correct[kept]).mean() > risk)
+
+
+def test_a_new_group_keeps_the_risk_as_often_as_promised_where_rows_as_observations_do_not() -> None:
+    rng, risk, broken, broken_by_rows, kept = np.random.default_rng(11), 0.10, 0, 0, []
+    draws = 400
+    for _ in range(draws):
+        confidence, correct, groups = draw(rng, 28, 120)
+        here, new = groups < 27, groups == 27
+        everyone = np.ones(int(here.sum()), dtype=bool)
+        found = certify_new_group(confidence[here], correct[here], everyone, groups[here], risk=risk, delta=0.05)
+        by_rows = certify(confidence[here], correct[here], everyone, risk=risk, delta=0.05)
+        broken += exceeded(found.threshold, confidence[new], correct[new], risk)
+        broken_by_rows += exceeded(by_rows.threshold, confidence[new], correct[new], risk)
+        kept.append(0.0 if found.threshold is None else float((confidence[new] >= found.threshold).mean()))
+    assert broken / draws <= 0.05 + 3 * (0.05 * 0.95 / draws) ** 0.5
+    assert broken_by_rows / draws > 0.2
+    assert np.mean(kept) > 0.2
+
+
+def test_many_small_groups_keep_the_risk_taken_together_as_often_as_promised() -> None:
+    rng, risk, broken, silent = np.random.default_rng(5), 0.10, 0, 0
+    draws = 100
+    for _ in range(draws):
+        confidence, correct, groups = draw(rng, 600, 4)
+        found = certify_new_group(confidence, correct, np.ones(2400, dtype=bool), groups, risk=risk, delta=0.05)
+        new_confidence, new_correct, _ = draw(rng, 3000, 4)
+        silent += found.threshold is None
+        broken += exceeded(found.threshold, new_confidence, new_correct, risk)
+    assert broken / draws <= 0.05 + 3 * (0.05 * 0.95 / draws) ** 0.5
+    assert silent < draws / 4
+
+
+@pytest.mark.parametrize(("groups", "promise"), [(18, "none"), (19, "new_group")])
+def test_nineteen_groups_without_an_error_are_the_least(groups: int, promise: str) -> None:
+    n = groups * MIN_GROUP_ROWS
+    numbers = np.repeat(np.arange(groups), MIN_GROUP_ROWS)
+    found = certify_new_group(np.full(n, 0.97), np.ones(n, bool), np.ones(n, bool), numbers, risk=0.05, delta=0.05)
+    assert found.promise == promise
+    assert (found.threshold is None) is (promise == "none")
+    assert found.groups == groups and found.more_groups == 19 - groups
+    assert found.more_tickets == (19 - groups) * MIN_GROUP_ROWS
+    assert least_groups(0.05) == 19
+
+
+def test_one_bad_group_of_twenty_shuts_the_gate_down_to_where_it_is_good() -> None:
+    confidence = np.tile(np.repeat([0.99, 0.9], 50), 20)
+    groups, correct = np.repeat(np.arange(20), 100), np.ones(2000, dtype=bool)
+    everyone = np.ones(2000, dtype=bool)
+    assert certify_new_group(confidence, correct, everyone, groups, risk=0.05, delta=0.05).kept == 2000
+    correct[(groups == 7) & (confidence < 0.95)] = False
+    found = certify_new_group(confidence, correct, everyone, groups, risk=0.05, delta=0.05)
+    assert found.threshold is not None and 0.9 < found.threshold <= 0.99
+    assert (found.kept, found.wrong, found.bound) == (1000, 0, 0.0)
+    correct[groups == 7] = False
+    assert certify_new_group(confidence, correct, everyone, groups, risk=0.05, delta=0.05).promise == "none"
+
+
+def test_rows_of_no_group_are_groups_of_one() -> None:
+    n = 400
+    alone = np.full(n, NO_GROUP)
+    found = certify_new_group(np.full(n, 0.97), np.ones(n, bool), np.ones(n, bool), alone, risk=0.05, delta=0.05)
+    assert (found.promise, found.groups) == ("new_group", n)
