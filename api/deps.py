@@ -71,4 +71,6 @@ async def idempotency_key(request: Request, principal: Principal, stated: str | 
     """Return the idempotency key of a request with what it asks, or None where it carries none."""
     if stated is None:
         return None
-    return IdempotencyKey.of(principal.key_id, stated, request.method, request.url.path, await request.body())
+    return IdempotencyKey.of(
+        principal.key_id, stated, method=request.method, path=request.url.path, body=await request.body()
+    )

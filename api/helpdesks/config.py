@@ -179,9 +179,9 @@ def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: l
     return HelpdeskConfig(
         name,
         tuple(found),
-        read.tolerance_s,
-        read.clearance,
-        read.headers,
+        tolerance_s=read.tolerance_s,
+        clearance=read.clearance,
+        headers=read.headers,
         ticket=read.ticket,
         feedback=read.feedback,
         update=read.update,

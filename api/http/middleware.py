@@ -51,14 +51,14 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Exchange(self._app, self._settings, self._metrics, scope, receive, send).run()
+        await _Exchange(self._app, self._settings, self._metrics, scope=scope, receive=receive, send=send).run()
 
 
 class _Exchange:
     """One request and its answer: what of it came, what was sent, and how long that took."""
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, metrics: Metrics, scope: Scope, receive: Receive, send: Send
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, *, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._app, self._metrics, self._scope, self._receive, self._send = app, metrics, scope, receive, send
         self._limit = settings.max_batch_body_bytes if scope["path"] == BATCH_PATH else settings.max_body_bytes

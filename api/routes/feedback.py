@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -27,7 +28,8 @@ async def feedback(
 ) -> FeedbackOut:
     """Keep what a person says about a decision; it is on disk when this answers."""
     key = await idempotency_key(request, reviewer, idempotency)
-    return await to_thread.run_sync(reviews.keep, decision_id, payload, reviewer, key)
+    keep = partial(reviews.keep, decision_id, payload, reviewer, idempotency_key=key)
+    return await to_thread.run_sync(keep)
 
 
 @router.delete("/decisions/{decision_id}/feedback/{feedback_id}", responses=problems(401, 403, 404, 422, 503, 507))

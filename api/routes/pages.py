@@ -158,7 +158,7 @@ async def feedback(
 @router.post("/decisions/{decision_id}/undo")
 async def undo(decision_id: str, parts: PartsDep, reviewer: Reviewer, feedback_id: Annotated[str, Form()]) -> Response:
     """Take back what was said."""
-    take_back = partial(parts.reviews.take_back, decision_id, feedback_id, _agent(reviewer), reviewer)
+    take_back = partial(parts.reviews.take_back, decision_id, feedback_id, agent=_agent(reviewer), reviewer=reviewer)
     return await _changed(parts, decision_id, reviewer, take_back)
 
 

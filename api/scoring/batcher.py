@@ -135,7 +135,7 @@ class Batcher:
         self._admit(queue, len(tickets), deadline_s)
         deadline = time.monotonic() + deadline_s
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(ticket, triager, clearance, deadline, loop.create_future()) for ticket in tickets]
+        waiting = [_Waiting(ticket, triager, clearance, deadline, decision=loop.create_future()) for ticket in tickets]
         queue.extend(waiting)
         self._arrived.set()
         try:

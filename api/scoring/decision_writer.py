@@ -118,7 +118,7 @@ class DecisionWriter:
         Raises:
             KeyReused: The idempotency key was used for another request.
         """
-        job = _Job(decisions, source, key_id, idempotency_key, asyncio.get_running_loop().create_future())
+        job = _Job(decisions, source, key_id, idempotency_key, done=asyncio.get_running_loop().create_future())
         self._enqueue(job)
         patience = wait_s if not self._failures else min(wait_s, 0.05)
         done, _ = await asyncio.wait([job.done], timeout=patience)

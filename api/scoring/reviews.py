@@ -85,7 +85,9 @@ class Reviews:
         """
         row = self.decision(decision_id)
         tier, category = labels_of(self._model.triager.policy, said.tier, said.category)
-        statement = Statement(said.verdict, reviewer.agent or said.agent, tier, category, said.reason, said.comment)
+        statement = Statement(
+            said.verdict, reviewer.agent or said.agent, tier, category, reason=said.reason, comment=said.comment
+        )
         kept = self._store.feedback(
             row.id, statement, key_id=reviewer.key_id, idempotency_key=idempotency_key, caps=self._caps
         )

@@ -144,7 +144,7 @@ class Service:
         deadline_s = self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s
         left_s = deadline_s - (time.monotonic() - began)
         try:
-            decisions = await self._score(triager, fresh, left_s, bulk, principal) if fresh else []
+            decisions = await self._score(triager, fresh, left_s, principal, bulk=bulk) if fresh else []
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
@@ -158,7 +158,7 @@ class Service:
         return [earlier if earlier is not None else next(made) for earlier in known]
 
     async def _score(
-        self, triager: Triager, tickets: Sequence[Ticket], left_s: float, bulk: bool, principal: Principal
+        self, triager: Triager, tickets: Sequence[Ticket], left_s: float, principal: Principal, *, bulk: bool
     ) -> list[Decision]:
         if left_s <= 0:
             raise TooBusy(

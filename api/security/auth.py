@@ -233,7 +233,7 @@ def _guards(dependant: Dependant) -> list[Guard]:
 
 
 def _principal(row: KeyRow, agent: str | None = None, csrf: str | None = None) -> Principal:
-    return Principal(row.id, row.name, row.scopes, row.clearance, agent, csrf)
+    return Principal(row.id, row.name, row.scopes, row.clearance, agent=agent, csrf=csrf)
 
 
 async def _key_of(request: Request) -> str | None:

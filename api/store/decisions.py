@@ -65,7 +65,8 @@ class Decisions(IdempotencyKeys):
             if earlier is not None:
                 return earlier
             rows = [
-                self._keep(session, new, ticket, source, key_id) for new, ticket in zip(decisions, kept, strict=True)
+                self._keep(session, new, ticket, source=source, key_id=key_id)
+                for new, ticket in zip(decisions, kept, strict=True)
             ]
             if idempotency_key:
                 self.drop(session, idempotency_key)
@@ -142,7 +143,9 @@ class Decisions(IdempotencyKeys):
         rows = _by_ids(session, refs) if refs is not None else []
         return None if refs is None or len(rows) < len(refs) else [decision_row(row) for row in rows]
 
-    def _keep(self, session: Session, new: NewDecision, ticket: Ticket, source: str, key_id: str | None) -> DecisionRow:
+    def _keep(
+        self, session: Session, new: NewDecision, ticket: Ticket, *, source: str, key_id: str | None
+    ) -> DecisionRow:
         digest, now = digest_of(ticket), datetime.now(UTC)
         stored = _same_text(session, source, ticket.id, digest) if ticket.id else None
         if stored is not None:
@@ -150,7 +153,7 @@ class Decisions(IdempotencyKeys):
             if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
                 return decision_row(earlier)
         else:
-            stored = _new_ticket(session, ticket, source, digest, now)
+            stored = _new_ticket(session, ticket, source=source, digest=digest, now=now)
         document = self.kept_document(new.document, ticket)
         if document.decision_id is None:
             document = document.model_copy(update={"decision_id": str(uuid4())})
@@ -220,7 +223,7 @@ def _decided(session: Session, source: str, ticket_id: str, digest: str) -> Stor
     return _latest_of(session, ticket.seq) if ticket is not None else None
 
 
-def _new_ticket(session: Session, ticket: Ticket, source: str, digest: str, now: datetime) -> StoredTicket:
+def _new_ticket(session: Session, ticket: Ticket, *, source: str, digest: str, now: datetime) -> StoredTicket:
     same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket.id)
     last = session.scalar(select(func.max(StoredTicket.revision)).where(*same)) if ticket.id else None
     stored = StoredTicket(

@@ -96,7 +96,7 @@ class Erasure(IdempotencyKeys):
             session.execute(delete(StoredUpdate).where(StoredUpdate.ticket_id == ticket_id))
             for ticket in tickets:
                 _blank(ticket)
-            done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts)
+            done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts=texts)
         self.scrub()
         return done
 

@@ -60,7 +60,7 @@ class Export(IdempotencyKeys):
         counted: Counter[tuple[str, str, str]] = Counter()
         left_out = Counter() if left_out is None else left_out
         for row, columns in self._decided():
-            exported = _exported(row, columns, rules, counted, left_out)
+            exported = _exported(row, columns, rules, counted=counted, left_out=left_out)
             if exported is not None:
                 yield exported
 
@@ -125,6 +125,7 @@ def _exported(
     row: DecisionRow,
     columns: dict[str, Any],
     rules: ExportRules,
+    *,
     counted: Counter[tuple[str, str, str]],
     left_out: Counter[str],
 ) -> dict[str, Any] | None:

@@ -85,7 +85,7 @@ class Feedback(AutonomyRecords):
             row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
-                row = _add(session, decision_id, said, labels, key_id)
+                row = _add(session, decision_id, said, labels, key_id=key_id)
                 self._count_evidence(session, decision)
             if idempotency_key:
                 self.drop(session, idempotency_key)
@@ -111,7 +111,7 @@ class Feedback(AutonomyRecords):
             earlier = next((row for row in rows if row.undoes == feedback_id), None)
             if earlier is not None:
                 return earlier
-            row = _add(session, decision_id, Statement(UNDONE, agent), (None, None), key_id, undoes=feedback_id)
+            row = _add(session, decision_id, Statement(UNDONE, agent), (None, None), key_id=key_id, undoes=feedback_id)
             self._count_evidence(session, decision)
             return row
 
@@ -198,6 +198,7 @@ def _add(
     decision_id: str,
     said: Statement,
     labels: tuple[str | None, str | None],
+    *,
     key_id: str | None,
     undoes: str | None = None,
 ) -> FeedbackRow:
