@@ -1,4 +1,4 @@
-"""Why a head believes what it does: how far each word, field and rule pushed the label, exact for the linear part."""
+"""Explanations: what each word, field and rule adds to the logit of a label, exact for the linear estimators."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SHOWN = 8
 def contribution(
     vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, label: int, rival: int | None = None
 ) -> dict[str, float]:
-    """Return how far each word, word pair and field pushed a label, in logits.
+    """Return what each word, word pair and field adds to a label, in logits.
 
-    The pushes add up to what the sparse features add to the label's logit, less what they add to the rival's (without a
-    rival: to the mean of all labels'). What pieces of words add is credited to the words that hold them.
+    The contributions sum to what the sparse features add to the label's logit, less what they add to the rival's
+    (without a rival: to the mean of all labels'). What character n-grams add is credited to the words that hold them.
 
     Args:
-        vectorizer: Of the bundle.
-        fields: Of the bundle.
+        vectorizer: Of the model.
+        fields: Of the model.
         head: Whose logits are explained.
         ticket: What was scored.
-        label: Place of the label in `head.labels`.
-        rival: Place of the label it is compared with; None compares with all.
+        label: Position of the label in `head.labels`.
+        rival: Position of the label it is compared with; None compares with all.
     """
     _, columns, values, _ = vectorizer.rows([ticket.text])
     weights = head.lexical_weights(columns)
@@ -45,42 +45,44 @@ def contribution(
         column = vectorizer.word_ngram_columns.get(term)
         if column is not None:
             total[term] += contributions[column]
-    _credit_pieces(vectorizer, ticket.text, contributions, total)
+    _credit_char_ngrams(vectorizer, ticket.text, contributions, total)
     present = fields.present(ticket)
     if present:
         rows = head.lexical_weights(np.array(present, dtype=np.int32) + vectorizer.size)
         margins = rows[:, label] - (rows.mean(axis=1) if rival is None else rows[:, rival])
-        for place, margin_of_field in zip(present, margins, strict=True):
-            total[fields.names[place]] += FIELD_WEIGHT * float(margin_of_field)
+        for column, margin_of_field in zip(present, margins, strict=True):
+            total[fields.names[column]] += FIELD_WEIGHT * float(margin_of_field)
     return dict(total)
 
 
 def rule_contribution(
     rules: RuleBook, head: Head, rule_matches: NDArray[np.bool_], label: int, rival: int | None = None
 ) -> dict[str, float]:
-    """Return how far the written rule that speaks for a head pushed a label, in logits; empty where none speaks.
+    """Return what the written rule that votes in a head adds to a label, in logits; empty where none votes.
 
     Args:
-        rules: Of the training.
+        rules: Those that the model was trained with.
         head: Whose logits are explained.
-        rule_matches: Which rules fit the ticket, of shape [rules].
+        rule_matches: Which rules match the ticket, bool of shape [rules].
         label: As for `contribution`.
         rival: As for `contribution`.
     """
-    for place, estimator in enumerate(head.estimators):
-        if (
-            isinstance(estimator, RuleEstimator)
-            and (speaking := np.flatnonzero(rule_matches & (estimator.label_ids >= 0))).size
-        ):
-            weights = head.combiner.weights[place * head.learned + estimator.label_ids[speaking[0]]].astype(np.float64)
+    for number, estimator in enumerate(head.estimators):
+        if not isinstance(estimator, RuleEstimator):
+            continue
+        voting = np.flatnonzero(rule_matches & (estimator.label_ids >= 0))
+        if len(voting):
+            weights = head.stacking.weights[number * head.learned + estimator.label_ids[voting[0]]].astype(np.float64)
             weights = np.pad(weights, (0, len(head.labels) - head.learned))
             against = weights.mean() if rival is None else weights[rival]
-            return {f"rule={rules.rules[int(speaking[0])].name}": float(weights[label] - against)}
+            return {f"rule={rules.rules[int(voting[0])].name}": float(weights[label] - against)}
     return {}
 
 
-def _credit_pieces(vectorizer: Vectorizer, text: str, contributions: dict[int, float], total: dict[str, float]) -> None:
-    """Share what each piece adds among the tokens that hold it, as often as they do."""
+def _credit_char_ngrams(
+    vectorizer: Vectorizer, text: str, contributions: dict[int, float], total: dict[str, float]
+) -> None:
+    """Share what each character n-gram adds among the tokens that hold it, in proportion to their occurrences."""
     tokens = text.lower().split()
     held = [vectorizer.char_ngram_columns_of(token) for token in tokens]
     if not held:
@@ -96,7 +98,7 @@ def _credit_pieces(vectorizer: Vectorizer, text: str, contributions: dict[int, f
 
 
 def strongest(contributions: dict[str, float], count: int = SHOWN) -> tuple[Term, ...]:
-    """Return the terms that pushed hardest, either way, the hardest first; what hardly counted is left out."""
+    """Return the terms that add or take most, the largest first; what hardly counts is left out."""
     ranked: Iterable[tuple[str, float]] = sorted(contributions.items(), key=lambda pair: (-abs(pair[1]), pair[0]))[
         :count
     ]

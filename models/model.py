@@ -1,4 +1,4 @@
-"""The learned part of a bundle: vocabulary, history and heads, from tickets and their vectors to predictions."""
+"""The learned part of a bundle: from tickets and their vectors to predictions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from models.explain import contribution, rule_contribution, strongest
 from models.features.features import Features, Fields, match_rules, sparse_features
 from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer, words_of
-from models.heads.consistency import LabelConsistency
 from models.heads.head import Head, Probabilities
 from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
-from triage.prediction import Explanation, Prediction, Score
+from triage.prediction import TARGETS, Explanation, Prediction, Score
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
 SIMILAR_SHOWN = 5
-_ORDER = ("category", "tier")
+"""Similar past tickets in an explanation, at most."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,15 @@ class Model:
     """Everything that was learned.
 
     Attributes:
-        vectorizer: Vocabulary of words and pieces.
-        fields: Structured fields that count.
-        topics: Projection of words for finding look-alikes.
-        history: Past tickets as vectors.
+        vectorizer: Vocabulary of word and character n-grams.
+        fields: Structured fields that are features.
+        topics: Projection of words to LSA components.
+        history: Index of past tickets.
         heads: One per target that could be learned.
         set_floors: Per target, the probability from which a label belongs to the prediction set.
         sensitive_clearance: Clearance needed to see sensitive past tickets.
-        rules: The written rules as they were in training; what they say of a ticket is one voice among the members.
-        label_consistency: Makes what is believed of the category agree with the tier; None leaves both alone.
-        strangers: Says how likely a ticket belongs to no label; None takes every ticket for one of the desk's.
+        rules: The written rules as they were in training; which of them match a ticket is a feature.
+        strangers: Says how likely a ticket belongs to no label; None takes every ticket for one of the helpdesk's.
     """
 
     vectorizer: Vectorizer
@@ -51,27 +49,18 @@ class Model:
     set_floors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sensitive_clearance: int = 2
     rules: RuleBook = NO_RULES
-    label_consistency: LabelConsistency | None = None
     strangers: StrangerCurve | None = None
 
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
-        """Return what the heads see of tickets with these embeddings."""
+        """Return the features of n tickets with these embeddings, float32 of shape [n, dim]."""
         sparse = sparse_features(self.vectorizer, self.fields, tickets)
         topics = self.topics.project(sparse)
         near = self.history.nearest(vectors, topics)
-        return Features(sparse, vectors, topics, *near, match_rules(self.rules, tickets))
+        return Features(sparse, vectors, topics, **near._asdict(), rule_matches=match_rules(self.rules, tickets))
 
     def probabilities(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""
-        found: dict[str, Probabilities] = {}
-        read = None
-        for target in _ORDER:
-            if target in self.heads:
-                found[target] = self.heads[target].probabilities(features, read)
-                read = self.heads[target].without_new_classes(found[target]) if target == "category" else read
-        if self.label_consistency is not None:
-            found["category"] = self.label_consistency.made_consistent(found["category"], found["tier"])
-        return {target: self.heads[target].in_traffic(values) for target, values in found.items()}
+        return {target: head.in_traffic(head.probabilities(features)) for target, head in self.heads.items()}
 
     def predict(
         self,
@@ -82,7 +71,7 @@ class Model:
         explain: bool = False,
         clearance: int = 0,
     ) -> list[Prediction]:
-        """Return what the model believes about each ticket.
+        """Predict each ticket.
 
         Args:
             tickets: Any number of them.
@@ -93,7 +82,7 @@ class Model:
         """
         features = self.features(tickets, vectors)
         probabilities = self.probabilities(features)
-        strange = novelty(features.similarity, probabilities)
+        distance = novelty(features.similarity, probabilities)
         strangers = self.stranger_probability(features)
         rare = {
             target: excluded_share(features.near, features.similarity, label_ids)
@@ -102,11 +91,11 @@ class Model:
         return [
             Prediction(
                 probabilities={target: self._ranked(target, values[row]) for target, values in probabilities.items()},
-                novelty=float(strange[row]),
+                novelty=float(distance[row]),
                 stranger=float(strangers[row]),
                 language=ticket.language or detect_language(ticket.text),
                 excluded={target: float(values[row]) for target, values in rare.items()},
-                sets={target: self._likely(target, values[row]) for target, values in probabilities.items()},
+                sets={target: self._prediction_set(target, values[row]) for target, values in probabilities.items()},
                 words=len(words_of(ticket.text)),
                 truncated=truncated[row],
                 explanation=self._explanation(
@@ -125,14 +114,14 @@ class Model:
 
     def _ranked(self, target: str, values: NDArray[np.float64]) -> tuple[Score, ...]:
         labels = self.heads[target].labels
-        return tuple(Score(labels[place], float(values[place])) for place in np.argsort(-values, kind="stable"))
+        return tuple(Score(labels[label], float(values[label])) for label in np.argsort(-values, kind="stable"))
 
-    def _likely(self, target: str, values: NDArray[np.float64]) -> tuple[str, ...]:
+    def _prediction_set(self, target: str, values: NDArray[np.float64]) -> tuple[str, ...]:
         """Return the labels probable enough to hold the right one at the stated confidence, at least one."""
         ranked = np.argsort(-values, kind="stable")
         floor = self.set_floors.get(target, 0.0)
         count = max(1, int((values >= floor).sum()))
-        return tuple(self.heads[target].labels[place] for place in ranked[:count])
+        return tuple(self.heads[target].labels[label] for label in ranked[:count])
 
     def _explanation(
         self,
@@ -144,7 +133,7 @@ class Model:
         clearance: int,
     ) -> Explanation:
         """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen."""
-        target = next(name for name in reversed(_ORDER) if name in self.heads)
+        target = next(name for name in TARGETS if name in self.heads)
         head, ranked = self.heads[target], np.argsort(-probabilities[target][row], kind="stable")
         top, rival = int(ranked[0]), int(ranked[1])
 

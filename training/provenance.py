@@ -81,7 +81,7 @@ def facts_of(
             "max_ticket_risk_multiple": final.bundle.gate.max_ticket_risk_multiple,
         },
         "metrics": headline(measured),
-        "ladder": stage_facts(FULL, final.bundle.policy, dataset.rows),
+        "stage": stage_facts(FULL, final.bundle.policy, dataset.rows),
     }
 
 

@@ -1,4 +1,4 @@
-"""The cold-start ladder: which rung a bundle stands on, and what the next one needs, label by label."""
+"""Stages of maturity: how much a bundle has learned from, and what the next stage needs, label by label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triage.prediction import TARGETS
 DESCRIPTIONS, EXAMPLES, FULL, EXTENDED = "descriptions", "examples", "full", "extended"
 
 STARTED = (DESCRIPTIONS, EXAMPLES)
-"""Rungs on which nothing was set aside and the model decides nothing."""
+"""Stages at which nothing was set aside and the model decides nothing."""
 
 HANDFUL = 8
 """Tickets of a label that make a handful."""
@@ -23,20 +23,20 @@ HANDFUL = 8
 _MEANS = {
     DESCRIPTIONS: "no ticket was learned from: the policy's descriptions suggest, written rules decide",
     EXAMPLES: "few tickets for a label: they and the policy's descriptions suggest, written rules decide",
-    FULL: "fitted and calibrated on the desk's own tickets",
-    EXTENDED: "fitted on the desk's own tickets; labels added since are suggested, never decided",
+    FULL: "fitted and calibrated on the helpdesk's own tickets",
+    EXTENDED: "fitted on the helpdesk's own tickets; labels added since are suggested, never decided",
 }
-_SHOWN = 12
+_SHOWN = 12  # labels named one by one; a desk with a hundred would print a page
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a bundle stands.
+    """How much a bundle has learned from.
 
     Attributes:
         name: ``descriptions``, ``examples``, ``full`` or ``extended``.
         means: What that is, in words.
-        needs: What the next rung, or the rest of this one, needs; one line each.
+        needs: What the next stage, or the rest of this one, needs; one line each.
     """
 
     name: str
@@ -45,28 +45,28 @@ class Stage:
 
 
 def stage_facts(stage: str, policy: Policy, rows: Sequence[LabelledTicket]) -> dict[str, Any]:
-    """Return what the manifest says of the ladder: the rung, and the tickets of each of the policy's labels."""
+    """Return what the manifest says of a stage: its name, and the tickets of each of the policy's labels."""
     tickets = {}
     for target in TARGETS:
         counts = Counter(row.labels[target] for row in rows if target in row.labels and row.weight > 0)
         listed = (*(entry.label for entry in policy.entries(target)), *sorted(counts))
         tickets[target] = {label: counts[label] for label in listed}
-    return {"rung": stage, "tickets": {target: counts for target, counts in tickets.items() if counts}}
+    return {"name": stage, "tickets": {target: counts for target, counts in tickets.items() if counts}}
 
 
 def stage_of(manifest: Mapping[str, Any]) -> Stage:
-    """Return the rung that a bundle stands on, by its manifest; one that does not say was trained in full."""
-    ladder = manifest.get("ladder", {})
-    name = ladder.get("rung", FULL)
-    return Stage(name, _MEANS.get(name, ""), tuple(_needs(name, ladder, manifest)))
+    """Return the stage of a bundle by its manifest; one that does not say was trained in full."""
+    facts = manifest.get("stage", {})
+    name = facts.get("name", FULL)
+    return Stage(name, _MEANS.get(name, ""), tuple(_needs(name, facts, manifest)))
 
 
-def _needs(name: str, ladder: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
-    tickets: Mapping[str, Mapping[str, int]] = ladder.get("tickets", {})
+def _needs(name: str, facts: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    tickets: Mapping[str, Mapping[str, int]] = facts.get("tickets", {})
     if name == DESCRIPTIONS:
         yield f"a handful of tickets of each label ({HANDFUL} are one): triage start DATA"
     if name == EXTENDED:
-        added = ladder.get("added", {})
+        added = facts.get("added", {})
         yield from _missing({target: {label: tickets[target][label] for label in added[target]} for target in added})
         listed = "; ".join(f"{target} {', '.join(labels)}" for target, labels in added.items())
         yield f"a training on the whole history, which alone can let these be decided: {listed}"

@@ -28,7 +28,7 @@ def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
         label_ids = bundle.model.history.label_ids[target]
         counts = np.bincount(label_ids[label_ids >= 0], minlength=len(head.labels))
         found[target] = {"majority": _always(head.labels[int(counts.argmax())])} if counts.any() else {}
-        for estimator in (*head.estimators, *head.beside):
+        for estimator in (*head.estimators, *head.baselines):
             if estimator.name in NAMES:
                 found[target][NAMES[estimator.name]] = reader.guesser(target, estimator)
     return found

@@ -15,7 +15,7 @@ from typing import Any
 from models.regular_file import read_regular_file
 from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
 
-FORMAT = 2
+FORMAT = 3
 """Version of the bundle's layout; another one is refused."""
 
 MANIFEST = "manifest.json"

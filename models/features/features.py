@@ -1,4 +1,4 @@
-"""What the heads see of a ticket: words and pieces of words, structured fields, the embedding, the rules that fit."""
+"""The features of tickets: word and character n-grams, structured fields, embedding, neighbours, matching rules."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Features(NamedTuple):
     Attributes:
         sparse: Lexical columns, then field columns.
         dense: Embeddings, float32 of shape [n, dim].
-        topics: Words as directions, float32 of shape [n, topics].
-        near: Rows of the nearest tickets of the history, int64 of shape [n, k], most similar first, -1 for none.
+        topics: LSA components of the words, float32 of shape [n, topics].
+        near: Positions of the nearest past tickets, int64 of shape [n, k], most similar first, -1 for none.
         similarity: Their cosine similarity, float32 of shape [n, k].
-        hybrid_near: As `near`, by meaning and words together.
-        hybrid_similarity: Their similarity by meaning and words together.
-        rule_matches: Which rules of the book fit each ticket, of shape [n, rules].
+        hybrid_near: As `near`, by embedding and LSA components together.
+        hybrid_similarity: Their mean similarity.
+        rule_matches: Which written rules match each ticket, bool of shape [n, rules].
     """
 
     sparse: SparseRows
@@ -125,10 +125,10 @@ def sparse_features(vectorizer: Vectorizer, fields: Fields, tickets: Sequence[Ti
 
 
 def match_rules(rules: RuleBook, tickets: Sequence[Ticket]) -> NDArray[np.bool_]:
-    """Say which rules fit each ticket, of shape [n, rules]; one that asks nothing of a ticket fits none."""
+    """Return which rules match each ticket, bool of shape [n, rules]; a catch-all counts as matching none."""
     asking = [rule for rule in enumerate(rules.rules) if not rule[1].is_catch_all]
     found = np.zeros((len(tickets), len(rules.rules)), dtype=bool)
     for row, ticket in enumerate(tickets):
-        for place, rule in asking:
-            found[row, place] = rule.matches(ticket)
+        for column, rule in asking:
+            found[row, column] = rule.matches(ticket)
     return found

@@ -1,4 +1,4 @@
-"""Words as a few hundred directions: latent semantic indexing, learned on the desk's own tickets."""
+"""Latent semantic analysis: words as some hundred directions, learned from the helpdesk's own tickets."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ class LsaProjection:
         return int(self.directions.shape[1])
 
     @cached_property
-    def _place(self) -> NDArray[np.int32]:
-        place = np.full(int(self.columns.max(initial=-1)) + 1, -1, dtype=np.int32)
-        place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
-        return place
+    def _positions(self) -> NDArray[np.int32]:
+        """Position in `columns` of each lexical column, -1 where it is not read; int32."""
+        positions = np.full(int(self.columns.max(initial=-1)) + 1, -1, dtype=np.int32)
+        positions[self.columns] = np.arange(len(self.columns), dtype=np.int32)
+        return positions
 
     def project(self, rows: SparseRows) -> NDArray[np.float32]:
         """Return unit vectors of shape [n, dim]; zero where no word is known."""
         starts, columns, values, _ = rows
         out = np.zeros((len(starts) - 1, self.dim), dtype=np.float32)
-        place = self._place
+        positions = self._positions
         for row in range(len(out)):
             span = slice(starts[row], starts[row + 1])
-            inside = columns[span] < len(place)
-            places = place[columns[span][inside]]
-            known = places >= 0
-            out[row] = values[span][inside][known] @ self.directions[places[known]]
+            inside = columns[span] < len(positions)
+            words = positions[columns[span][inside]]
+            known = words >= 0
+            out[row] = values[span][inside][known] @ self.directions[words[known]]
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         return np.asarray(np.where(lengths > 1e-9, out / np.maximum(lengths, 1e-9), 0.0), dtype=np.float32)

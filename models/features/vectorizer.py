@@ -1,4 +1,4 @@
-"""Words and pieces of words as TF-IDF rows: one code for training and serving, without a machine-learning library."""
+"""TF-IDF of word and character n-grams: the same code in training and serving, without a machine-learning library."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WORD = re.compile(r"\w{2,}")
-_PIECE_LENGTHS = (3, 4, 5)
-_MAX_TOKEN = 40
-_REMEMBERED = 200_000
+_NGRAM_LENGTHS = (3, 4, 5)
+_MAX_TOKEN = 40  # longer tokens are encoded files or keys, whose ends say nothing
+_CACHE_SIZE = 200_000  # tokens, about 100 MB; a desk's vocabulary fits
 
 
 class SparseRows(NamedTuple):
@@ -71,52 +71,55 @@ def words_of(text: str) -> list[str]:
 
 
 def word_ngrams_of(words: Sequence[str]) -> list[str]:
-    """Return single words and pairs of neighbours."""
+    """Return single words and pairs of adjacent words."""
     return [*words, *(f"{first} {second}" for first, second in pairwise(words))]
 
 
 def char_ngrams_of(token: str) -> list[str]:
-    """Return the pieces of one token between white space: 3 to 5 characters, its two ends marked by blanks.
+    """Return the n-grams of 3 to 5 characters of a token between white space, its two ends marked by blanks.
 
     Example:
         >>> char_ngrams_of("vpn")
         [' vp', 'vpn', 'pn ', ' vpn', 'vpn ', ' vpn ']
     """
     padded = f" {token[:_MAX_TOKEN]} "
-    return [padded[at : at + size] for size in _PIECE_LENGTHS for at in range(len(padded) - size + 1)]
+    return [padded[at : at + size] for size in _NGRAM_LENGTHS for at in range(len(padded) - size + 1)]
 
 
 @dataclass(frozen=True)
 class Vectorizer:
-    """A vocabulary of terms and pieces, with how much each counts.
+    """A fitted vocabulary with inverse document frequencies.
 
     Attributes:
-        terms: Words and word pairs; their columns come first, in this order.
-        char_ngrams: Pieces of words; their columns follow.
-        idf: Inverse document frequency by column, float32.
+        word_ngrams: Words and word pairs; their columns come first, in this order.
+        char_ngrams: Character n-grams; their columns follow.
+        idf: Inverse document frequency by column, float32 of shape [size].
     """
 
-    terms: tuple[str, ...]
+    word_ngrams: tuple[str, ...]
     char_ngrams: tuple[str, ...]
     idf: NDArray[np.float32]
-    _remembered: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Number of columns."""
-        return len(self.terms) + len(self.char_ngrams)
+        return len(self.word_ngrams) + len(self.char_ngrams)
 
     @cached_property
     def word_ngram_columns(self) -> Mapping[str, int]:
-        """Column by term."""
-        return {term: column for column, term in enumerate(self.terms)}
+        """Column by word n-gram."""
+        return {ngram: column for column, ngram in enumerate(self.word_ngrams)}
 
     @cached_property
-    def _piece_columns(self) -> Mapping[str, int]:
-        return {piece: column for column, piece in enumerate(self.char_ngrams, len(self.terms))}
+    def _char_ngram_columns(self) -> Mapping[str, int]:
+        return {ngram: column for column, ngram in enumerate(self.char_ngrams, len(self.word_ngrams))}
 
     def rows(self, texts: Sequence[str]) -> SparseRows:
-        """Turn texts into sparse rows: terms and pieces, each weighted (1 + ln count) * idf and scaled to length 1."""
+        """Turn n texts into sparse rows of shape [n, size].
+
+        A value is (1 + ln count) * idf; word n-grams and character n-grams are each scaled to length 1.
+        """
         parts = [self._row(text) for text in texts]
         starts = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(columns) for columns, _ in parts], out=starts[1:])
@@ -126,15 +129,15 @@ class Vectorizer:
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         known = self.word_ngram_columns
-        counts = Counter(known[term] for term in word_ngrams_of(words_of(text)) if term in known)
-        terms = np.fromiter(counts, dtype=np.int32, count=len(counts))
-        tally = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
+        counted = Counter(known[ngram] for ngram in word_ngrams_of(words_of(text)) if ngram in known)
+        words = np.fromiter(counted, dtype=np.int32, count=len(counted))
+        word_counts = np.fromiter(counted.values(), dtype=np.float32, count=len(counted))
         found = [self.char_ngram_columns_of(token) for token in text.lower().split()]
-        char_ngrams, piece_tally = (
+        char_ngrams, char_counts = (
             np.unique(np.concatenate(found), return_counts=True) if found else (np.zeros(0, np.int32), np.zeros(0))
         )
-        columns = np.concatenate([terms, char_ngrams.astype(np.int32)])
-        values = np.concatenate([self._weighted(terms, tally), self._weighted(char_ngrams, piece_tally)])
+        columns = np.concatenate([words, char_ngrams.astype(np.int32)])
+        values = np.concatenate([self._weighted(words, word_counts), self._weighted(char_ngrams, char_counts)])
         return columns, values
 
     def _weighted(self, columns: NDArray[np.int32], counts: NDArray[Any]) -> NDArray[np.float32]:
@@ -143,52 +146,56 @@ class Vectorizer:
         return np.asarray(values / length if length else values, dtype=np.float32)
 
     def char_ngram_columns_of(self, token: str) -> NDArray[np.int32]:
-        """Return the columns of the pieces of a lower-case token, with repetition; they are remembered."""
-        columns = self._remembered.get(token)
+        """Return the columns of the character n-grams of a lower-case token, with repetition; int32, cached."""
+        columns = self._cache.get(token)
         if columns is None:
-            known = self._piece_columns
-            columns = np.array([known[piece] for piece in char_ngrams_of(token) if piece in known], dtype=np.int32)
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[token] = columns
+            known = self._char_ngram_columns
+            columns = np.array([known[ngram] for ngram in char_ngrams_of(token) if ngram in known], dtype=np.int32)
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.clear()
+            self._cache[token] = columns
         return columns
 
 
 def fit_vectorizer(
     texts: Sequence[str],
     *,
-    min_texts_term: int = 2,
-    min_texts_piece: int = 3,
-    max_terms: int = 100_000,
-    max_pieces: int = 60_000,
+    min_word_texts: int = 2,
+    min_char_texts: int = 3,
+    max_word_ngrams: int = 100_000,
+    max_char_ngrams: int = 60_000,
 ) -> Vectorizer:
     """Choose a vocabulary: what occurs in enough texts, the most frequent first where there is too much.
 
     Args:
         texts: Training texts.
-        min_texts_term: Texts in which a term must occur.
-        min_texts_piece: Texts in which a piece must occur.
-        max_terms: Terms kept at most.
-        max_pieces: Pieces kept at most.
+        min_word_texts: Texts in which a word n-gram must occur.
+        min_char_texts: Texts in which a character n-gram must occur.
+        max_word_ngrams: Word n-grams kept at most.
+        max_char_ngrams: Character n-grams kept at most.
     """
-    term_texts: Counter[str] = Counter()
+    word_texts: Counter[str] = Counter()
     token_texts: Counter[frozenset[str]] = Counter()
     for text in texts:
-        term_texts.update(set(word_ngrams_of(words_of(text))))
+        word_texts.update(set(word_ngrams_of(words_of(text))))
         token_texts[frozenset(token[:_MAX_TOKEN] for token in text.lower().split())] += 1
-    piece_texts = _count_pieces(token_texts)
-    terms = _frequent(term_texts.items(), min_texts_term, max_terms)
-    char_ngrams = _frequent(piece_texts, min_texts_piece, max_pieces)
-    frequency = dict(piece_texts)
+    char_texts = _char_ngram_texts(token_texts)
+    word_ngrams = _frequent(word_texts.items(), min_word_texts, max_word_ngrams)
+    char_ngrams = _frequent(char_texts, min_char_texts, max_char_ngrams)
+    frequency = dict(char_texts)
     seen = np.array(
-        [*(term_texts[term] for term in terms), *(frequency[piece] for piece in char_ngrams)], dtype=np.float64
+        [*(word_texts[ngram] for ngram in word_ngrams), *(frequency[ngram] for ngram in char_ngrams)], dtype=np.float64
     )
     idf = np.log((1 + len(texts)) / (1 + seen)) + 1
-    return Vectorizer(tuple(terms), tuple(char_ngrams), idf.astype(np.float32))
+    return Vectorizer(tuple(word_ngrams), tuple(char_ngrams), idf.astype(np.float32))
 
 
-def _count_pieces(token_texts: Counter[frozenset[str]]) -> list[tuple[str, int]]:
-    """Count in how many texts each piece occurs."""
+def _char_ngram_texts(token_texts: Counter[frozenset[str]]) -> list[tuple[str, int]]:
+    """Count in how many texts each character n-gram occurs.
+
+    Args:
+        token_texts: Sets of tokens, with the number of texts that consist of them.
+    """
     number: dict[str, int] = {}
     of_token: dict[str, NDArray[np.int64]] = {}
     counts = np.zeros(1 << 16, dtype=np.int64)
@@ -196,16 +203,16 @@ def _count_pieces(token_texts: Counter[frozenset[str]]) -> list[tuple[str, int]]
         for token in tokens:
             if token not in of_token:
                 of_token[token] = np.array(
-                    sorted({number.setdefault(piece, len(number)) for piece in char_ngrams_of(token)}), dtype=np.int64
+                    sorted({number.setdefault(ngram, len(number)) for ngram in char_ngrams_of(token)}), dtype=np.int64
                 )
         while len(number) > len(counts):
             counts = np.concatenate([counts, np.zeros_like(counts)])
         if tokens:
             counts[np.unique(np.concatenate([of_token[token] for token in tokens]))] += times
-    return [(piece, int(counts[at])) for piece, at in number.items()]
+    return [(ngram, int(counts[at])) for ngram, at in number.items()]
 
 
 def _frequent(counts: Iterable[tuple[str, int]], least: int, most: int) -> list[str]:
-    enough = [(term, count) for term, count in counts if count >= least]
+    enough = [(ngram, count) for ngram, count in counts if count >= least]
     kept = sorted(enough, key=lambda pair: (-pair[1], pair[0]))[:most]
-    return sorted(term for term, _ in kept)
+    return sorted(ngram for ngram, _ in kept)

@@ -1,10 +1,11 @@
-"""The desk's history as vectors: similar tickets for people to see, and votes for the heads."""
+"""The index of past tickets: similar tickets for people to see, and votes for the heads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,42 @@ NEAR = 25
 """Neighbours that the heads and the novelty look at."""
 
 EXCLUDED = -1
-"""Code of a label too rare to learn."""
+"""Label id of a label too rare to learn."""
 
 UNLABELLED = -2
-"""Code of a row without a label for the target."""
+"""Label id of a ticket without a label for the target."""
 
 _BLOCK = 256
 
-SHUT = -4.0
-"""Score of a pair that must not meet."""
+MASKED = -4.0
+"""Score of a pair that must not count as neighbours; no cosine similarity is as low."""
 
-Near = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
-"""Rows and similarities by meaning, then by meaning and words together, each of shape [n, k], most similar first."""
+
+class Neighbours(NamedTuple):
+    """The past tickets nearest to each of n tickets, most similar first, by two measures.
+
+    Attributes:
+        near: Positions of the nearest by the embedding, int64 of shape [n, k], -1 for none.
+        similarity: Their cosine similarities, float32 of shape [n, k].
+        hybrid_near: As `near`, by the mean similarity of embedding and LSA components.
+        hybrid_similarity: Their mean similarities.
+    """
+
+    near: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    hybrid_near: NDArray[np.int64]
+    hybrid_similarity: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, dense: NDArray[np.float32], topics: NDArray[np.float32], count: int) -> Neighbours:
+        """Find the nearest by similarities of embeddings and of LSA components, each of shape [n, past tickets]."""
+        return cls(*top_k(dense, count), *top_k((dense + topics) * np.float32(0.5), count))
+
+    @classmethod
+    def joined(cls, blocks: Iterable[Neighbours]) -> Neighbours:
+        """Put the neighbours of blocks of tickets one below the other."""
+        near, similarity, hybrid_near, hybrid_similarity = map(np.concatenate, zip(*blocks, strict=True))
+        return cls(near, similarity, hybrid_near, hybrid_similarity)
 
 
 @dataclass(frozen=True)
@@ -35,11 +60,11 @@ class NeighbourIndex:
 
     Attributes:
         vectors: float32 of shape [n, dim], rows of length 1.
-        topics: What `LsaProjection` says of their words, float32 of shape [n, topics].
+        topics: LSA components of their words, float32 of shape [n, topics].
         ids: The helpdesk's identifiers.
         titles: Subject lines to show; empty for sensitive tickets.
         labels: Per target, the labels that `label_ids` counts in.
-        label_ids: Per target, int32 of shape [n]: a place in `labels`, `EXCLUDED` or `UNLABELLED`.
+        label_ids: Per target, int32 of shape [n]: a position in `labels`, `EXCLUDED` or `UNLABELLED`.
         sensitive: Rows that only a sufficient clearance may see; bool of shape [n].
         written: Per target and row, the label as it was written, rare ones included.
     """
@@ -53,19 +78,18 @@ class NeighbourIndex:
     sensitive: NDArray[np.bool_]
     written: Mapping[str, tuple[str | None, ...]]
 
-    def nearest(self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int = NEAR) -> Near:
-        """Return the nearest tickets by meaning, and by meaning and words together.
+    def nearest(self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int = NEAR) -> Neighbours:
+        """Return the past tickets nearest to each of n tickets.
 
-        Where the history is shorter than `count` the rest is -1, with a similarity of 0.
+        Args:
+            vectors: Unit vectors, float32 of shape [n, dim].
+            topics: LSA components, float32 of shape [n, topics].
+            count: Neighbours per ticket. Where the index is shorter the rest is -1, with a similarity of 0.
         """
-        found = []
-        for start in range(0, max(1, len(vectors)), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            by_meaning = vectors[part] @ self.vectors.T
-            together = (by_meaning + topics[part] @ self.topics.T) * np.float32(0.5)
-            found.append((*top_k(by_meaning, count), *top_k(together, count)))
-        near, similarity, hybrid_near, hybrid_similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return near, similarity, hybrid_near, hybrid_similarity
+        blocks = (slice(start, start + _BLOCK) for start in range(0, max(1, len(vectors)), _BLOCK))
+        return Neighbours.joined(
+            Neighbours.of(vectors[block] @ self.vectors.T, topics[block] @ self.topics.T, count) for block in blocks
+        )
 
     @cached_property
     def _open(self) -> NDArray[np.int64]:
@@ -80,9 +104,11 @@ class NeighbourIndex:
         rows, vectors = (
             (np.arange(len(self.ids)), self.vectors) if may_see_sensitive else (self._open, self._open_vectors)
         )
-        found, similarity = most_similar(vector[None, :], vectors, min(count, len(rows)))
+        found, similarity = top_k(vector[None, :] @ vectors.T, min(count, len(rows)))
         shown = [
-            (int(rows[place]), float(value)) for place, value in zip(found[0], similarity[0], strict=True) if place >= 0
+            (int(rows[position]), float(value))
+            for position, value in zip(found[0], similarity[0], strict=True)
+            if position >= 0
         ]
         return tuple(
             Neighbour(
@@ -95,28 +121,15 @@ class NeighbourIndex:
         )
 
 
-def most_similar(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the most similar rows of `vectors` for each query, as `top_k` returns them.
-
-    Args:
-        queries: Unit vectors of shape [n, dim].
-        vectors: Unit vectors of shape [m, dim].
-        count: How many.
-    """
-    return top_k(queries @ vectors.T, count)
-
-
 def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the highest scores of each row.
 
     Args:
-        scores: Of shape [n, m]; `SHUT` marks pairs that must not meet.
-        count: How many.
+        scores: Of shape [n, m]; `MASKED` marks pairs that must not count.
+        count: How many per row.
 
     Returns:
-        Columns, int64 of shape [n, count], highest first, -1 where there are too few; and the scores, 0 there.
+        Their columns, int64 of shape [n, count], highest first, -1 where there are too few; and the scores, 0 there.
     """
     near = np.full((len(scores), count), -1, dtype=np.int64)
     similarity = np.zeros((len(scores), count), dtype=np.float32)
@@ -129,6 +142,6 @@ def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], N
     order = np.lexsort((part, -values), axis=1)
     near[:, :taken] = np.take_along_axis(part, order, axis=1)
     similarity[:, :taken] = np.take_along_axis(values, order, axis=1)
-    near[similarity <= SHUT / 2] = -1
+    near[similarity <= MASKED / 2] = -1
     similarity[near < 0] = 0.0
     return near, similarity

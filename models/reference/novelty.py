@@ -1,4 +1,4 @@
-"""How strange a ticket is to the desk's history."""
+"""Out-of-distribution score: how far a ticket is from everything in the index of past tickets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from models.heads.head import Probabilities
 
 NEIGHBOUR = 5
-"""The neighbour whose similarity counts: one or two look-alikes may be chance."""
+"""The neighbour whose similarity counts: one or two near tickets may be chance."""
 
-DOUBT = 0.25
-"""What the doubt of the surest head counts beside the distance: being far from all is stranger."""
+UNCERTAINTY_WEIGHT = 0.25
+"""Weight of the uncertainty against that of the distance: being far from every past ticket is stranger."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +59,36 @@ def fifth_distance(similarity: NDArray[np.float32]) -> NDArray[np.float64]:
 def novelty(similarity: NDArray[np.float32], probabilities: Mapping[str, Probabilities]) -> NDArray[np.float64]:
     """Return how strange tickets are, growing with strangeness, in [0, 2.25].
 
-    The distance to the fifth neighbour (Sun et al. 2022) and the doubt of the surest head (Hendrycks and Gimpel 2017)
-    add up: what nobody wrote before and what no label fits.
+    The distance to the fifth neighbour (Sun et al. 2022) and the uncertainty of the most confident head (Hendrycks and
+    Gimpel 2017) add up: what nobody wrote before and what no label fits.
 
     Args:
-        similarity: To the nearest tickets, most similar first, of shape [n, k].
-        probabilities: Probabilities by target, of shape [n, classes].
+        similarity: To the nearest past tickets, most similar first, of shape [n, k].
+        probabilities: By target, each of shape [n, classes].
+
+    Returns:
+        float64 of shape [n].
     """
     distance = fifth_distance(similarity)
     if not probabilities:
         return distance
-    surest = np.max([values.max(axis=1) for values in probabilities.values()], axis=0)
-    return np.asarray(distance + DOUBT * (1.0 - surest))
+    highest = np.max([values.max(axis=1) for values in probabilities.values()], axis=0)
+    return np.asarray(distance + UNCERTAINTY_WEIGHT * (1.0 - highest))
 
 
 def excluded_share(
     near: NDArray[np.int64], similarity: NDArray[np.float32], label_ids: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """Return the share of the five nearest tickets, by similarity, whose label was too rare to learn; in [0, 1]."""
+    """Return the share of the five nearest tickets, weighted by similarity, whose label was too rare to learn.
+
+    Args:
+        near: Positions of the nearest past tickets, int64 of shape [n, k], -1 for none.
+        similarity: Their similarities, of shape [n, k].
+        label_ids: Label ids of the past tickets, of shape [m].
+
+    Returns:
+        Shares in [0, 1], float64 of shape [n].
+    """
     if not len(label_ids):
         return np.zeros(len(near))
     first = slice(0, NEIGHBOUR)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.diagnostics.extras import Extras
+from training.diagnostics.ablation import Extras
 from training.evaluation import metrics
 from training.evaluation.record import Fact, Outcome, Record, strings
 from training.reports.report import report

@@ -18,7 +18,7 @@ from models.features.vectorizer import SparseRows
 from training.encoders.finetune import adapt
 from training.encoders.schedule import TrainingBudget
 from training.encoders.selection import LEAST_ROWS, compare_encoders
-from training.ensemble.composition import ADAPTED, FITTED
+from training.ensemble.composition import FINE_TUNED, WITH_WEIGHTS
 from training.ensemble.cross_fit import TargetData, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.model import fit_model
@@ -189,7 +189,7 @@ def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
     assert not verdict.wins and verdict.rows == 300
 
 
-def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None:
+def test_estimators_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None:
     rng = np.random.default_rng(0)
     label_ids = rng.integers(0, 3, 200)
     halves = [rng.standard_normal((200, 6)), rng.standard_normal((200, 4)) + label_ids[:, None]]
@@ -202,17 +202,17 @@ def test_members_with_weights_read_the_plain_half_as_if_it_stood_alone() -> None
     alone = TargetData(features, label_ids, tuple("abc"), np.zeros(0, dtype=np.int32))
     beside = replace(alone, features=features._replace(dense=both), base_dim=6)
     folds, one_process = np.arange(200) % 2, HyperParameters(jobs=1)
-    names = tuple(name for name in FITTED if name != ADAPTED)
+    names = tuple(name for name in WITH_WEIGHTS if name != FINE_TUNED)
     one, other = (cross_fit(data, folds, names=names, hyper_parameters=one_process) for data in (alone, beside))
     for name in names:
         assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
     shuffled = np.hstack([rng.permutation(both[:, :6]), both[:, 6:]])
     elsewhere = replace(beside, features=features._replace(dense=shuffled))
     first, second = (
-        cross_fit(data, folds, names=(ADAPTED,), hyper_parameters=one_process).scores[ADAPTED]
+        cross_fit(data, folds, names=(FINE_TUNED,), hyper_parameters=one_process).scores[FINE_TUNED]
         for data in (beside, elsewhere)
     )
-    assert np.array_equal(first, second), "this member must not look at the plain half"
+    assert np.array_equal(first, second), "this estimator must not look at the plain half"
     assert (first.argmax(axis=1) == label_ids).mean() > 0.6
 
 

@@ -12,7 +12,6 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
 from models.explain import contribution, rule_contribution
-from models.heads.head import stacked
 from models.triager import Triager
 from training.pipeline import train
 from training.task import Trained, TrainSettings
@@ -64,7 +63,7 @@ def test_same_data_and_seed_give_the_same_digest(
     assert made[0] == made[1] != made[2]
 
 
-def test_pushes_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
+def test_contributions_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
     bundle: Bundle, tickets: list[Ticket]
 ) -> None:
     model = bundle.model
@@ -78,19 +77,18 @@ def test_pushes_of_words_and_fields_add_up_to_the_sparse_part_of_the_logit(
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 
 
-def test_the_rule_that_speaks_pushes_by_what_its_vote_adds_to_the_logits(bundle: Bundle, tickets: list[Ticket]) -> None:
+def test_the_rule_that_votes_is_credited_with_what_its_vote_adds_to_the_logits(
+    bundle: Bundle, tickets: list[Ticket]
+) -> None:
     model, seen = bundle.model, 0
     features = model.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
     nothing = features._replace(rule_matches=np.zeros_like(features.rule_matches))
-    flat = np.full((len(tickets), len(model.heads["category"].labels)), 0.1)
     for head in model.heads.values():
-        voiced, silent = (
-            head.combiner.logits(
-                stacked([estimator.scores(one) for estimator in head.estimators], flat if head.reads_category else None)
-            )
+        voting, silent = (
+            head.stacking.logits(np.concatenate([estimator.scores(one) for estimator in head.estimators], axis=1))
             for one in (features, nothing)
         )
-        for row, added in enumerate(voiced - silent):
+        for row, added in enumerate(voting - silent):
             pushed = rule_contribution(model.rules, head, features.rule_matches[row], 0, 1)
             seen += bool(pushed)
             assert sum(pushed.values()) == pytest.approx(added[0] - added[1], abs=1e-4)

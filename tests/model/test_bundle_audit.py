@@ -80,8 +80,8 @@ def edit_manifest(change: Callable[[dict[str, Any]], object], seal: bool = True)
 
 def linked(folder: Path) -> None:
     outside = folder.parent / "outside.json"
-    shutil.move(folder / "lexicon.json", outside)
-    (folder / "lexicon.json").symlink_to(outside)
+    shutil.move(folder / "vectorizer.json", outside)
+    (folder / "vectorizer.json").symlink_to(outside)
 
 
 def linked_folder(folder: Path) -> None:
@@ -90,22 +90,22 @@ def linked_folder(folder: Path) -> None:
 
 
 def piped(folder: Path) -> None:
-    (folder / "lexicon.json").unlink()
-    os.mkfifo(folder / "lexicon.json")
+    (folder / "vectorizer.json").unlink()
+    os.mkfifo(folder / "vectorizer.json")
 
 
 def truncated(folder: Path) -> None:
-    content = (folder / "history-vectors.npy").read_bytes()
-    (folder / "history-vectors.npy").write_bytes(content[: len(content) // 2])
+    content = (folder / "past-tickets-vectors.npy").read_bytes()
+    (folder / "past-tickets-vectors.npy").write_bytes(content[: len(content) // 2])
 
 
 def negated(folder: Path) -> None:
-    name = next(path.name for path in folder.glob("head-*-combiner.npy"))
+    name = next(path.name for path in folder.glob("head-*-stacking-weights.npy"))
     listed(folder, name, npy(-np.load(folder / name)))
 
 
 def shortened(folder: Path) -> None:
-    name = next(path.name for path in folder.glob("head-*-combiner.npy"))
+    name = next(path.name for path in folder.glob("head-*-stacking-weights.npy"))
     listed(folder, name, npy(np.load(folder / name)[..., :-1]))
 
 
@@ -114,15 +114,15 @@ EVIL: dict[str, Callable[[Path], object]] = {
     "pickle named pkl": lambda folder: listed(folder, "model.pkl", pickled(folder)),
     "pickle named joblib": lambda folder: listed(folder, "model.joblib", pickled(folder)),
     "torch weights": lambda folder: listed(folder, "encoder/pytorch_model.bin", pickled(folder)),
-    "pickle named npy": lambda folder: listed(folder, "lexicon-idf.npy", pickled(folder)),
-    "npy of objects": lambda folder: listed(folder, "lexicon-idf.npy", object_array(folder)),
+    "pickle named npy": lambda folder: listed(folder, "vectorizer-idf.npy", pickled(folder)),
+    "npy of objects": lambda folder: listed(folder, "vectorizer-idf.npy", object_array(folder)),
     "skops with its own trust": lambda folder: listed(folder, "head.skops", skops_archive()),
     "MLmodel that trusts posix.system": lambda folder: listed(
         folder, "MLmodel", b"flavors: {sklearn: {skops_trusted_types: [posix.system]}}"
     ),
     "code": lambda folder: listed(folder, "encoder/modeling.py", b"import os"),
     "one bit flipped in the manifest": lambda folder: (folder / MANIFEST).write_text(
-        (folder / MANIFEST).read_text().replace('"format": 2', '"format": 3')
+        (folder / MANIFEST).read_text().replace('"format": 3', '"format": 4')
     ),
     "file added": lambda folder: (folder / "extra.json").write_text("{}"),
     "file dropped": lambda folder: (folder / "gate.json").unlink(),
@@ -134,7 +134,7 @@ EVIL: dict[str, Callable[[Path], object]] = {
     "absolute path": edit_manifest(
         lambda m: m["files"].update({"/etc/hostname.txt": {"bytes": 1, "sha256": "0" * 64}})
     ),
-    "ten gigabytes claimed": edit_manifest(lambda m: m["files"]["lexicon.json"].update(bytes=10 << 30)),
+    "ten gigabytes claimed": edit_manifest(lambda m: m["files"]["vectorizer.json"].update(bytes=10 << 30)),
     "a thousand files claimed": edit_manifest(
         lambda m: m["files"].update({f"f{n}.json": {"bytes": 1, "sha256": "0" * 64} for n in range(1000)})
     ),
@@ -146,7 +146,7 @@ EVIL: dict[str, Callable[[Path], object]] = {
     "no encoder named": edit_manifest(lambda m: m.pop("encoder")),
     "weights negated and resealed": negated,
     "combination cut down and resealed": shortened,
-    "weights of another shape": lambda folder: listed(folder, "lexicon-idf.npy", npy(np.ones(3, np.float32))),
+    "weights of another shape": lambda folder: listed(folder, "vectorizer-idf.npy", npy(np.ones(3, np.float32))),
     "gate no gate": lambda folder: listed(folder, "gate.json", b"[]"),
     "rules that do not compile": lambda folder: listed(folder, "rules.toml", b"[[rule]]\nname = 1"),
 }

@@ -75,7 +75,7 @@ def _check_artifacts(home: Path, run_id: str) -> None:
     assert len(run.data.tags["triage.data_digest"]) == 64
 
 
-def test_bundles_off_the_lower_rungs_are_registered_promoted_and_served(
+def test_bundles_of_the_first_stages_are_registered_promoted_and_served(
     triage: Triage, bundle: Path, encoder: Path, fresh_home: Path, tmp_path: Path
 ) -> None:
     assert triage("start", "--encoder", encoder, "--out", tmp_path / "s", "--json").document["version"] == "1"
@@ -92,7 +92,7 @@ def test_bundles_off_the_lower_rungs_are_registered_promoted_and_served(
     assert triage("promote", "helpdesk-triage", "1").status == 1  # never the other way round
     assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["tier"]
     card = next((fresh_home / "artifacts").rglob("model-card.md")).read_text()
-    assert "rung of the cold-start ladder" in card
+    assert "- stage: **" in card
 
 
 def few(count: int = 200) -> list[dict[str, object]]:

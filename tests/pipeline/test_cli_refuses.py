@@ -133,9 +133,9 @@ def test_a_bundle_that_does_not_load_never_becomes_a_version(
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(bundle, broken)
-    (broken / "lexicon.json").write_text("{}")
+    (broken / "vectorizer.json").write_text("{}")
     manifest = json.loads((broken / MANIFEST).read_text())
-    manifest["files"]["lexicon.json"] = {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
+    manifest["files"]["vectorizer.json"] = {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
     manifest["digest"] = manifest_digest(manifest)
     (broken / MANIFEST).write_text(json.dumps(manifest))
     assert "does not fit together" in triage(verb, broken, "--name", "never").error

@@ -98,7 +98,7 @@ def test_a_handful_of_tickets_weighs_in_and_the_card_says_what_is_missing(
     assert "stands on examples" in triage("report", tmp_path / "one", data, "--full").error
 
 
-def test_nothing_at_these_rungs_is_decided_by_the_model(triage: Triage, encoder: Path, tmp_path: Path) -> None:
+def test_nothing_at_these_stages_is_decided_by_the_model(triage: Triage, encoder: Path, tmp_path: Path) -> None:
     data = write_rows(tmp_path / "few.jsonl", handful(9))
     assert triage("start", data, "--encoder", encoder, "--out", tmp_path / "b", "--no-register").status == 0
     for decision in Triager.load(tmp_path / "b").decide([Ticket(body=str(row["body"])) for row in handful(9)]):
@@ -151,8 +151,8 @@ def test_an_extended_bundle_says_so_and_is_measured_like_any_other(
     triage: Triage, bundle: Path, extended: Path, tmp_path: Path
 ) -> None:
     manifest = json.loads((extended / "manifest.json").read_text())
-    assert manifest["ladder"]["rung"] == "extended"
-    assert manifest["ladder"]["from"] == json.loads((bundle / "manifest.json").read_text())["digest"]
+    assert manifest["stage"]["name"] == "extended"
+    assert manifest["stage"]["from"] == json.loads((bundle / "manifest.json").read_text())["digest"]
     assert manifest["targets"]["category"]["added"]["parking"]["tickets"] == 8
     data = write_rows(tmp_path / "later.jsonl", PARKED)
     measured = triage("evaluate", extended, data, "--json").document["targets"]["category"]

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from models.features.features import Features
 from models.features.vectorizer import SparseRows
-from models.heads.head import softmax, stacked
-from training.data.folds import make_folds
-from training.ensemble.calibration import choose_calibrator, log_loss
-from training.ensemble.composition import MEMBERS
+from models.heads.head import softmax
+from training.data.folds import SEEN, make_folds
+from training.ensemble.calibration import fit_temperature, log_loss
+from training.ensemble.composition import USUAL
 from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters
-from training.ensemble.stacking import fit_stacking
+from training.ensemble.stacking import fit_stacking, out_of_fold_logits
 from training.gate.label_shift import estimate_shares, prior_correction
 from training.gate.risk_control import certify
 
@@ -60,39 +60,49 @@ def test_out_of_fold_scores_of_shuffled_labels_are_at_chance() -> None:
     shuffled = np.random.default_rng(1).permutation(data.label_ids)
     folds = make_folds(groups, shuffled, 5, 0)
     found = cross_fit(replace(data, label_ids=shuffled), folds, hyper_parameters=HyperParameters(jobs=1))
-    for name in MEMBERS:
+    for name in USUAL:
         assert abs((found.scores[name].argmax(axis=1) == shuffled).mean() - 1 / 3) < 0.08
-    logits = np.zeros((600, 3))
-    for fold in np.unique(folds):
-        seen, held = folds != fold, folds == fold
-        combiner = fit_stacking([found.scores[name][seen] for name in MEMBERS], None, shuffled[seen], freedom=0.03)
-        logits[held] = combiner.logits(stacked([found.scores[name][held] for name in MEMBERS], None))
-    probabilities = softmax(logits)
+    probabilities = softmax(out_of_fold_logits(list(found.scores.values()), shuffled, folds))
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == shuffled
     assert certify(sure, right, np.ones(600, bool), risk=0.05, delta=0.05).threshold is None
 
 
-def test_members_and_their_stack_learn_what_is_there() -> None:
+def test_base_estimators_and_their_stacking_learn_what_is_there() -> None:
     data, groups = _data()
     label_ids = data.label_ids
     folds = make_folds(groups, label_ids, 5, 0)
     found = cross_fit(data, folds, hyper_parameters=HyperParameters(jobs=1))
-    accuracy = {name: float((found.scores[name].argmax(axis=1) == label_ids).mean()) for name in MEMBERS}
+    accuracy = {name: float((found.scores[name].argmax(axis=1) == label_ids).mean()) for name in USUAL}
     assert min(accuracy.values()) > 0.7
-    combiner = fit_stacking([found.scores[name] for name in MEMBERS], None, label_ids, freedom=0.03)
-    logits = combiner.logits(stacked([found.scores[name] for name in MEMBERS], None))
+    scores = list(found.scores.values())
+    logits = fit_stacking(scores, label_ids).logits(np.concatenate(scores, axis=1))
     assert (logits.argmax(axis=1) == label_ids).mean() >= max(accuracy.values()) - 0.01
+
+
+def test_stacking_learns_which_estimator_confuses_what_and_leaves_unseen_rows_alone() -> None:
+    rng = np.random.default_rng(0)
+    label_ids = rng.integers(0, 3, 1500)
+    swapped = np.array([0, 2, 1])[label_ids]  # this estimator takes the second label for the third, and back
+    scores = [
+        (np.eye(3)[ids] + 0.5 * rng.standard_normal((1500, 3))).astype(np.float32) for ids in (label_ids, swapped)
+    ]
+    folds = np.where(np.arange(1500) < 300, SEEN, np.arange(1500) % 4)
+    logits = out_of_fold_logits(scores, label_ids, folds)
+    judged = folds != SEEN
+    assert not logits[~judged].any()
+    assert (logits.argmax(axis=1) == label_ids)[judged].mean() > (scores[0].argmax(axis=1) == label_ids).mean() + 0.03
+    stacking, inputs = fit_stacking(scores, label_ids), np.concatenate(scores, axis=1)
+    assert np.allclose(stacking.scaled(2.0).logits(inputs), 2 * stacking.logits(inputs), atol=1e-4)
 
 
 def test_calibration_mends_overconfidence_and_leaves_honesty_alone() -> None:
     rng = np.random.default_rng(0)
     honest = rng.standard_normal((3000, 3)) * 1.5
     label_ids = np.array([rng.choice(3, p=row) for row in softmax(honest)])
-    folds = np.arange(3000) % 5
-    assert choose_calibrator(honest, label_ids, folds)[0].kind == "none"
-    calibrator, probabilities, losses = choose_calibrator(honest * 4, label_ids, folds)
-    assert calibrator.kind != "none"
-    assert log_loss(probabilities, label_ids) < losses["none"]
+    assert 0.95 < fit_temperature(honest, label_ids) < 1.05
+    factor = fit_temperature(honest * 4, label_ids)
+    assert 0.23 < factor < 0.27
+    assert log_loss(softmax(honest * 4 * factor), label_ids) < log_loss(softmax(honest * 4), label_ids)
 
 
 def test_label_shift_is_found_and_undone() -> None:

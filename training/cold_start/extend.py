@@ -16,7 +16,7 @@ from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import sparse_features
 from models.heads.base_estimators import Estimator, LinearEstimator, NeighbourEstimator
-from models.heads.head import Head
+from models.heads.head import NEW_CLASSES, Head
 from models.model import Model
 from models.reference.index import UNLABELLED, NeighbourIndex
 from models.terminal import Log, log_step
@@ -36,7 +36,7 @@ from triage.rules import RuleBook
 
 TARGET = "category"
 _LEAST_PAST = 50
-_STORED = ("settings", "data", "targets", "gate", "metrics", "ladder")
+_STORED = ("settings", "data", "targets", "gate", "metrics", "stage")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def extend(
     found = _found(bundle, policy, new, rows, vectors, past_places, cached)
     history = _with_rows(bundle.model, rows, vectors, policy)
     heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
-    heads[TARGET] = _with_newcomers(heads[TARGET], found)
+    heads[TARGET] = _with_new_classes(heads[TARGET], found)
     model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
     made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, _unmeasured(rules, new))
     inside = bundle.manifest["encoder"].get("inside")
@@ -198,16 +198,16 @@ def _reading(head: Head, history: NeighbourIndex) -> Head:
             replace(one, label_ids=label_ids) if isinstance(one, NeighbourEstimator) else one for one in estimators
         )
 
-    return replace(head, estimators=read(head.estimators), beside=read(head.beside))
+    return replace(head, estimators=read(head.estimators), baselines=read(head.baselines))
 
 
-def _with_newcomers(head: Head, found: Mapping[str, NewClass]) -> Head:
+def _with_new_classes(head: Head, found: Mapping[str, NewClass]) -> Head:
     intercept = np.array([one.intercept for one in found.values()], dtype=np.float32)
     dense = np.stack([one.weights for one in found.values()], axis=1).astype(np.float32)
     if head.new_classes is not None and head.new_classes.dense is not None:
         intercept = np.concatenate([head.new_classes.intercept, intercept])
         dense = np.concatenate([head.new_classes.dense, dense], axis=1)
-    new_classes = LinearEstimator("newcomers", intercept, None, np.ascontiguousarray(dense))
+    new_classes = LinearEstimator(NEW_CLASSES, intercept, None, np.ascontiguousarray(dense))
     return replace(head, labels=(*head.labels, *found), new_classes=new_classes)
 
 
@@ -281,13 +281,13 @@ def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, NewClass], counts
             "added": {**own.get("added", {}), **added},
         },
     }
-    ladder = before.get("ladder", {"tickets": {}})
-    tickets = {**ladder["tickets"], TARGET: {**ladder["tickets"].get(TARGET, {}), **counts}}
-    past = ladder.get("added", {}).get(TARGET, [])
-    stage = {"rung": EXTENDED, "tickets": tickets, "added": {TARGET: [*past, *found]}, "from": bundle.digest}
+    stood = before.get("stage", {"tickets": {}})
+    tickets = {**stood["tickets"], TARGET: {**stood["tickets"].get(TARGET, {}), **counts}}
+    past = stood.get("added", {}).get(TARGET, [])
+    stage = {"name": EXTENDED, "tickets": tickets, "added": {TARGET: [*past, *found]}, "from": bundle.digest}
     return {
         **before,
         "settings": {**before["settings"], "policy": "file"},
         "targets": targets,
-        "ladder": stage,
+        "stage": stage,
     }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.heads.base_estimators import LinearEstimator
-from models.heads.head import Calibrator, Head, Probabilities, Stacking
+from models.heads.head import Head, Probabilities, Stacking, softmax
 from training.ensemble.calibration import fit_temperature
 from triage.policy import Category, Tier
 
@@ -36,8 +36,8 @@ def phrases_of(entry: Tier | Category) -> list[str]:
         >>> phrases_of(Category("net", "Network", "Wi-Fi, VPN; lines"))
         ['Network', 'Wi-Fi', 'VPN', 'lines']
     """
-    told = [part.strip() for part in re.split(r"[,;:]", entry.description)]
-    return [part for part in (entry.name.strip(), *told) if part] or [entry.label]
+    phrases = [part.strip() for part in re.split(r"[,;:]", entry.description)]
+    return [part for part in (entry.name.strip(), *phrases) if part] or [entry.label]
 
 
 @dataclass(frozen=True)
@@ -65,46 +65,47 @@ class PrototypeInputs:
     example_codes: NDArray[np.int64]
 
 
-def prototype_head(told: PrototypeInputs, odds: NDArray[np.float64] | None = None) -> tuple[Head, Probabilities]:
+def prototype_head(
+    inputs: PrototypeInputs, prior_correction: NDArray[np.float64] | None = None
+) -> tuple[Head, Probabilities]:
     """Build a head out of prototypes: unit vectors of meaning and of words, one per label.
 
     A label's prototype is the mean of its description, counted as `DESCRIPTION_WEIGHT` tickets, and of its tickets
     (nearest-mean classification; Snell, Swersky and Zemel 2017 for prototypes of a few examples).
 
     Args:
-        told: What is known.
-        odds: What corrects for the shares of labels that traffic is expected to have; None takes them as equal.
+        inputs: What is known.
+        prior_correction: Corrects for the shares of labels that traffic is expected to have; None takes equal ones.
 
     Returns:
-        The head, and what it believes about each example when it has not seen that one, of shape [n, labels].
+        The head, and its probabilities for each example when it has not seen that one, of shape [n, labels].
     """
-    label_ids, count = told.example_codes, len(told.labels)
-    phrase_share = np.array([DESCRIPTION_WEIGHT / (told.phrase_codes == code).sum() for code in told.phrase_codes])
-    described = unit(_sums(told.phrases, told.phrase_codes, phrase_share, count)) * DESCRIPTION_WEIGHT
+    label_ids, count = inputs.example_codes, len(inputs.labels)
+    phrase_share = np.array([DESCRIPTION_WEIGHT / (inputs.phrase_codes == code).sum() for code in inputs.phrase_codes])
+    described = unit(_sums(inputs.phrases, inputs.phrase_codes, phrase_share, count)) * DESCRIPTION_WEIGHT
     counted = (label_ids >= 0).astype(np.float64)
-    meaning = described + _sums(told.examples, label_ids, counted, count)
-    words = _sums(told.phrase_words, told.phrase_codes, phrase_share, count)
-    words += _sums(told.example_words, label_ids, counted, count)
+    meaning = described + _sums(inputs.examples, label_ids, counted, count)
+    words = _sums(inputs.phrase_words, inputs.phrase_codes, phrase_share, count)
+    words += _sums(inputs.example_words, label_ids, counted, count)
     unseen = SHARPNESS * (
-        _scores_unseen(meaning, told.examples, label_ids) + WORDS * _scores_unseen(words, told.example_words, label_ids)
+        _scores_unseen(meaning, inputs.examples, label_ids)
+        + WORDS * _scores_unseen(words, inputs.example_words, label_ids)
     )
-    calibrator = Calibrator("temperature", slope=np.array([1.0]))
-    known = label_ids >= 0
+    slope, known = 1.0, label_ids >= 0
     if known.sum() >= ENOUGH_EXAMPLES and len(np.unique(label_ids[known])) > 1:
-        calibrator = fit_temperature(unseen[known], label_ids[known])
+        slope = fit_temperature(unseen[known], label_ids[known])
     zero, same = np.zeros(count, dtype=np.float32), np.eye(count, dtype=np.float32)
     head = Head(
-        told.target,
-        told.labels,
+        inputs.target,
+        inputs.labels,
         (
             LinearEstimator("meaning", zero, None, np.ascontiguousarray(unit(meaning).T.astype(np.float32))),
             LinearEstimator("words", zero, np.ascontiguousarray(unit(words).T.astype(np.float32)), None),
         ),
-        Stacking(np.concatenate([same * SHARPNESS, same * (SHARPNESS * WORDS)]).astype(np.float32), zero),
-        calibrator,
-        odds=odds,
+        Stacking(np.concatenate([same * SHARPNESS, same * (SHARPNESS * WORDS)]), zero).scaled(slope),
+        prior_correction=prior_correction,
     )
-    return head, head.in_traffic(calibrator.probabilities(unseen))
+    return head, head.in_traffic(softmax(unseen * slope))
 
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

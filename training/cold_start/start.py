@@ -146,7 +146,7 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
     }
     tickets = [row.ticket for row in rows]
     texts = [phrase for told in phrases.values() for _, phrase in told]
-    vectorizer = fit_vectorizer([*texts, *(ticket.text for ticket in tickets)], min_texts_term=1, min_texts_piece=2)
+    vectorizer = fit_vectorizer([*texts, *(ticket.text for ticket in tickets)], min_word_texts=1, min_char_texts=2)
     fields, topics = Fields(()), LsaProjection(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
     sparse = sparse_features(vectorizer, fields, tickets)
     vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
@@ -169,7 +169,7 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
                 csr_matrix(sparse),
                 sample.label_ids(target),
             ),
-            _odds(policy, target),
+            _prior_correction(policy, target),
         )
     history = history_of(sample, topics.project(sparse), policy)
     return Prototypes(Model(vectorizer, fields, topics, history, heads, {}, policy.sensitive_clearance), unseen)
@@ -180,7 +180,7 @@ def suggesting(model: Model) -> Gate:
     return Gate({target: TargetGate() for target in model.heads})
 
 
-def _odds(policy: Policy, target: str) -> NDArray[np.float64] | None:
+def _prior_correction(policy: Policy, target: str) -> NDArray[np.float64] | None:
     """Return what turns equal shares of the labels into those that the policy expects; None where it states none."""
     stated = list(policy.expected_shares(target).values())
     return prior_correction(np.full(len(stated), 1 / len(stated)), np.array(stated)) if stated else None
@@ -280,5 +280,5 @@ def _facts(
             "ignored_columns": list(dataset.ignored_columns) if dataset else [],
         },
         "targets": {target: {"labels": list(head.labels), "excluded": {}} for target, head in model.heads.items()},
-        "ladder": stage_facts(EXAMPLES if rows else DESCRIPTIONS, policy, rows),
+        "stage": stage_facts(EXAMPLES if rows else DESCRIPTIONS, policy, rows),
     }

@@ -1,12 +1,11 @@
-"""What takes training again to find out: how accuracy grows with tickets, and what each part of a head adds."""
+"""What takes training again to find out: how accuracy grows with tickets, and what each estimator of a head adds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle.bundle import Bundle
 from models.terminal import Log, log_step
@@ -14,88 +13,87 @@ from models.triager import Triager
 from training.data.dataset import Dataset
 from training.data.folds import make_folds
 from training.data.split import Split
-from training.diagnostics.extras import Extras
-from training.diagnostics.faithfulness import deletion_test
-from training.ensemble.composition import members_for
+from training.diagnostics.faithfulness import Deletion, deletion_test
+from training.ensemble.composition import estimators_for
 from training.ensemble.cross_fit import cross_fit
 from training.ensemble.model import FittedModel, fit_model, target_data
 from training.ensemble.sample import Sample, labels_of
-from training.ensemble.stacking import fit_stacking
+from training.ensemble.stacking import out_of_fold_logits
 from training.evaluation.predictions import ask
 from triage.gate import Gate
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 """Shares of the training part that the learning curve is drawn through."""
 
-_FOLDS, _FREEDOM, _LEAST_ROWS = 4, 0.03, 100
-Vectors = NDArray[np.float32]
+_LEAST_ROWS = 100  # a smaller share says more about the draw than about learning
+_FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What takes training again to find out, for `--full`.
+
+    Attributes:
+        learning: Per target, pairs of training tickets and accuracy on the part set aside.
+        ablation: Per target, accuracy with all estimators (``nothing`` left out) and without each, by name.
+        deletion: What deleting the words that explanations name does; None where no ticket is long enough.
+    """
+
+    learning: Mapping[str, list[tuple[float, float]]]
+    ablation: Mapping[str, dict[str, float]]
+    deletion: Deletion | None = None
 
 
 def ablation_of(bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: Log = log_step) -> Extras:
-    """Learn again from growing parts of the training part, and from all of it without each member in turn.
+    """Fit again on growing shares of the training part, and stack again without each estimator in turn.
 
     Args:
         bundle: Gives encoder, policy and rules.
         dataset: In the policy's own labels.
-        split: Rows set aside are measured on, never learned from.
+        split: Its test part is measured on, never learned from.
         seed: Of everything that is drawn.
         log: Takes each step in a few words.
     """
     vectors = bundle.encoder.encode([row.ticket.text for row in dataset.rows])
     sample = Sample.of(dataset.rows, vectors, split.clusters)
+    test = sample.take(split.test)
     order = np.random.default_rng(seed).permutation(split.train)
     learning: dict[str, list[tuple[float, float]]] = {}
-    learned: FittedModel | None = None
+    fitted: FittedModel | None = None
     for share in SHARES:
-        places = np.sort(order[: round(share * len(order))])
-        if len(places) < _LEAST_ROWS:
+        part = sample.take(np.sort(order[: round(share * len(order))]))
+        if len(part) < _LEAST_ROWS:
             continue
-        log(f"learning from {len(places)} tickets")
-        part = sample.take(places)
-        part = replace(part, labels=labels_of(part.rows))
-        learned = fit_model(part, bundle.policy, rules=bundle.rules, seed=seed)
-        for target, accuracy in _measured(bundle, learned, dataset, split.test).items():
-            learning.setdefault(target, []).append((float(len(places)), accuracy))
-    if learned is None:
+        log(f"learning from {len(part)} tickets")
+        fitted = fit_model(replace(part, labels=labels_of(part.rows)), bundle.policy, rules=bundle.rules, seed=seed)
+        answers = ask(Triager(_ungated(fitted, bundle)), test.rows)
+        for target, found in answers.targets.items():
+            learning.setdefault(target, []).append((float(len(part)), float(np.mean(found.correct))))
+    if fitted is None:
         return Extras({}, {})
-    log("leaving out one part at a time")
-    ablation = {target: _ablation(learned, target, seed) for target in learned.heads}
+    log("leaving out one estimator at a time")
+    ablation = {target: _without_each(fitted, target, seed) for target in fitted.heads}
     log("deleting the words that explanations name")
-    candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
-    return Extras(
-        learning, ablation, deletion_test(candidate, [dataset.rows[place].ticket for place in split.test], seed=seed)
-    )
+    deletion = deletion_test(_ungated(fitted, bundle), [row.ticket for row in test.rows], seed=seed)
+    return Extras(learning, ablation, deletion)
 
 
-def _measured(bundle: Bundle, learned: FittedModel, dataset: Dataset, test: NDArray[np.int64]) -> dict[str, float]:
-    candidate = Bundle(learned.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
-    answers = ask(Triager(candidate), [dataset.rows[place] for place in test])
-    return {target: float(np.mean(found.correct)) for target, found in answers.targets.items()}
+def _ungated(fitted: FittedModel, bundle: Bundle) -> Bundle:
+    return Bundle(fitted.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
 
 
-def _ablation(learned: FittedModel, target: str, seed: int) -> dict[str, float]:
+def _without_each(fitted: FittedModel, target: str, seed: int) -> dict[str, float]:
     """Return cross-fitted accuracy with all estimators, and without each."""
-    data = target_data(learned.sample, target, learned.features, learned.model.rules)
-    label_ids = data.label_ids
-    folds = make_folds(learned.sample.groups, label_ids, _FOLDS, seed)
-    names = members_for(len(label_ids), data.rule_labels)[0]
-    hyper_parameters = learned.heads[target].hyper_parameters
+    data = target_data(fitted.sample, target, fitted.features, fitted.model.rules)
+    folds = make_folds(fitted.sample.groups, data.label_ids, _FOLDS, seed)
+    names, _ = estimators_for(len(fitted.sample), data.rule_labels)
+    hyper_parameters = fitted.heads[target].hyper_parameters
     scores = cross_fit(data, folds, names=names, baselines=(), hyper_parameters=hyper_parameters).scores
-    found = {"nothing": _stacked_accuracy(scores, names, label_ids, folds)}
-    for left_out in names:
-        kept = tuple(name for name in names if name != left_out)
-        found[left_out] = _stacked_accuracy(scores, kept, label_ids, folds)
-    return found
+    known = data.label_ids >= 0
 
+    def accuracy(left_out: str) -> float:
+        kept = [scores[name] for name in names if name != left_out]
+        logits = out_of_fold_logits(kept, data.label_ids, folds)
+        return float((logits.argmax(axis=1) == data.label_ids)[known].mean())
 
-def _stacked_accuracy(
-    scores: Mapping[str, Vectors], names: Sequence[str], label_ids: NDArray[np.int64], folds: NDArray[np.int64]
-) -> float:
-    known = np.flatnonzero(label_ids >= 0)
-    right = 0
-    for fold in np.unique(folds):
-        fitted, out_of_fold = known[folds[known] != fold], known[folds[known] == fold]
-        combiner = fit_stacking([scores[name][fitted] for name in names], None, label_ids[fitted], freedom=_FREEDOM)
-        logits = combiner.logits(np.concatenate([scores[name][out_of_fold] for name in names], axis=1))
-        right += int(np.sum(logits.argmax(axis=1) == label_ids[out_of_fold]))
-    return right / max(1, len(known))
+    return {left_out: accuracy(left_out) for left_out in ("nothing", *names)}

@@ -1,4 +1,4 @@
-"""Whether explanations tell the truth: the words that one names are deleted, then as many others, and both compared."""
+"""Faithfulness of explanations: the words that one names are deleted, then as many others, and both are compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TICKETS = 200
 
 @dataclass(frozen=True)
 class Deletion:
-    """What deleting words did to the belief in the label that was explained.
+    """What deleting words did to the probability of the label that was explained.
 
     Attributes:
         tickets: Tickets long enough to lose twice as many words.
@@ -39,7 +39,7 @@ class Deletion:
 
 
 def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, words: int = WORDS) -> Deletion | None:
-    """Measure faithfulness by deletion (the comprehensiveness of DeYoung et al. 2020), with a random control beside it.
+    """Measure comprehensiveness (DeYoung et al. 2020), with words drawn at random as a control.
 
     Args:
         bundle: Whose explanations are tested.
@@ -48,11 +48,11 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
         words: How many words are deleted.
 
     Returns:
-        The falls; None where no ticket is long enough.
+        What it did; None where no ticket is long enough.
     """
     rng = np.random.default_rng(seed)
     if len(tickets) > TICKETS:
-        tickets = [tickets[place] for place in np.sort(rng.choice(len(tickets), TICKETS, replace=False))]
+        tickets = [tickets[index] for index in np.sort(rng.choice(len(tickets), TICKETS, replace=False))]
     before, without_named, without_others = [], [], []
     for ticket, prediction in zip(tickets, bundle.predict(tickets, explain=True), strict=True):
         present = sorted(set(words_of(ticket.text)))
@@ -62,7 +62,7 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
             continue
         before.append(prediction)
         without_named.append(_without(ticket, named))
-        without_others.append(_without(ticket, {rest[place] for place in rng.choice(len(rest), words, replace=False)}))
+        without_others.append(_without(ticket, set(rng.choice(rest, words, replace=False))))
     if not before:
         return None
     named_fall, named_turned = _fall(before, bundle.predict(without_named))
@@ -71,7 +71,7 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
 
 
 def _named(prediction: Prediction, present: Sequence[str], count: int) -> set[str]:
-    """Return the words that speak loudest for the label; a pair of words stands for both."""
+    """Return the words that count most for the label; a pair of words stands for both."""
     found: list[str] = []
     for term in prediction.explanation.terms:
         if term.weight > 0 and "=" not in term.term:  # fields and rules stay: only words can be deleted

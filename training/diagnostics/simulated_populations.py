@@ -66,7 +66,7 @@ def _right(sure: NDArray[np.float64], tilt: float, shift: float) -> NDArray[np.f
 
 
 def fixed_sequence(sure: NDArray[np.float64], right: NDArray[np.bool_], risk: float, delta: float) -> float | None:
-    """Choose as training does, with no guide but the beliefs themselves."""
+    """Choose as training does, with no tuning scores but the calibration scores themselves."""
     return certify(sure, right, np.ones(len(sure), dtype=bool), risk=risk, delta=delta).threshold
 
 
@@ -80,9 +80,9 @@ def empirical(sure: NDArray[np.float64], right: NDArray[np.bool_], risk: float, 
 def bonferroni(sure: NDArray[np.float64], right: NDArray[np.bool_], risk: float, delta: float) -> float | None:
     """Test twenty thresholds, each at a twentieth of the level."""
     kept, wrong = _counts(sure, right)
-    places = np.linspace(0, len(GRID) - 1, 20).astype(int)
-    p = np.where(kept[places] > 0, binom.cdf(wrong[places], np.maximum(kept[places], 1), risk), 1.0)
-    good = places[p <= delta / len(places)]
+    tested = np.linspace(0, len(GRID) - 1, 20).astype(int)
+    p = np.where(kept[tested] > 0, binom.cdf(wrong[tested], np.maximum(kept[tested], 1), risk), 1.0)
+    good = tested[p <= delta / len(tested)]
     return float(GRID[good[0]]) if len(good) else None
 
 

@@ -1,4 +1,4 @@
-"""Which members a head has: by the number of rows, by whether rules speak and whether the encoder was adapted."""
+"""Which estimators a head combines, by the number of rows, and by whether there are rules and a fine-tuned encoder."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from numpy.typing import NDArray
 
 from triage.rules import RuleBook
 
-ADAPTED = "adapted"
-"""The member that reads an adapted encoder's half of the vectors, and nothing else."""
+FINE_TUNED = "fine-tuned"
+"""The estimator that reads the fine-tuned part of the vectors, and nothing else."""
 
-NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "neighbours", "look-alikes", "rules"
-MEMBERS = ("hybrid", "lexical", "network", "kernel", NEIGHBOURS, HYBRID_NEIGHBOURS)
-FITTED = (*MEMBERS[:4], ADAPTED)
-"""Members with weights, the slowest first; the others have none."""
+NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "neighbours", "hybrid-neighbours", "rules"
+USUAL = ("hybrid", "lexical", "network", NEIGHBOURS, HYBRID_NEIGHBOURS)
+WITH_WEIGHTS = (*USUAL[:3], FINE_TUNED)
+"""Estimators that are fitted, the slowest first; the others are votes."""
 
-BESIDE = ("embedding",)
-"""Fitted once and not combined: a baseline, no more."""
+BASELINES = ("embedding",)
+"""Fitted once and not combined: there to be beaten."""
 
 MANY_ROWS = 20_000
-"""From so many rows on the lexical member adds nothing to what hybrid and network know: it too is but a baseline. The
-kernel, which takes long there, is left out, and rare labels need no balance."""
+"""From so many rows on the lexical estimator adds nothing to what hybrid and network know, so that it too is but a
+baseline; and rare labels have rows enough to need no balance."""
 
 
-def members_for(
-    rows: int, rule_labels: NDArray[np.int32], *, adapted: bool = False
+def estimators_for(
+    rows: int, rule_labels: NDArray[np.int32], *, fine_tuned: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which members are combined where there are so many rows, and which stand beside as baselines.
+    """Return the names of the estimators that are combined, and of those that are baselines only.
 
     Args:
         rows: Number of rows to learn from.
-        rule_labels: Label code by rule: without any the rules are no member.
-        adapted: Whether a part of the vectors comes from an adapted encoder.
+        rule_labels: Label id that each rule names, -1 for none: where no rule names a label, none votes.
+        fine_tuned: Whether a part of the vectors comes from a fine-tuned encoder.
     """
-    names = (*MEMBERS, *([ADAPTED] if adapted else []), *([RULES] if (rule_labels >= 0).any() else []))
+    names = (*USUAL, *([FINE_TUNED] if fine_tuned else []), *([RULES] if (rule_labels >= 0).any() else []))
     if rows < MANY_ROWS:
-        return names, BESIDE
-    return tuple(name for name in names if name not in ("lexical", "kernel")), ("lexical", *BESIDE)
+        return names, BASELINES
+    return tuple(name for name in names if name != "lexical"), ("lexical", *BASELINES)
 
 
 def rule_label_ids(rules: RuleBook, target: str, labels: Sequence[str]) -> NDArray[np.int32]:
-    """Return the code of the label that each rule names, -1 for one that names none of these."""
-    place = {label: code for code, label in enumerate(labels)}
+    """Return the label id that each rule names, int32 of shape [rules], -1 for one that names none of these labels."""
+    label_ids = {label: number for number, label in enumerate(labels)}
     named = (rule.names(target) for rule in rules.rules)
-    return np.array([-1 if label is None else place.get(label, -1) for label in named], dtype=np.int32)
+    return np.array([-1 if label is None else label_ids.get(label, -1) for label in named], dtype=np.int32)

@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.features.features import Features
-from models.heads.base_estimators import (
-    Estimator,
-    KernelEstimator,
-    LinearEstimator,
-    MlpEstimator,
-    NeighbourEstimator,
-    RuleEstimator,
-)
-from models.reference.index import NEAR, SHUT, Near, top_k
+from models.heads.base_estimators import Estimator, LinearEstimator, MlpEstimator, NeighbourEstimator, RuleEstimator
+from models.reference.index import MASKED, NEAR, Neighbours
 from training.data.folds import left_out
-from training.ensemble.composition import ADAPTED, BESIDE, FITTED, HYBRID_NEIGHBOURS, MEMBERS, NEIGHBOURS, RULES
+from training.ensemble.composition import (
+    BASELINES,
+    FINE_TUNED,
+    HYBRID_NEIGHBOURS,
+    NEIGHBOURS,
+    RULES,
+    USUAL,
+    WITH_WEIGHTS,
+)
 from training.ensemble.estimators import DEFAULT_HYPER_PARAMETERS, HyperParameters, fit_estimator
 
-_BLOCK = 512
+_BLOCK = 512  # rows whose similarities to all others are held at once
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class TargetData:
         label_ids: int64 of shape [n], negative where there is nothing to learn.
         labels: What the label ids count in.
         rule_labels: Label id that each written rule names, int32 of shape [rules], -1 for none.
-        base_dim: Leading columns of `features.dense` that estimators with weights look at, but for `ADAPTED`; None
+        base_dim: Leading columns of `features.dense` that estimators with weights look at, but for `FINE_TUNED`; None
             means all. The others are of an encoder that was fine-tuned on some of the rows: an estimator fitted on both
             would trust it too far.
     """
@@ -52,7 +53,7 @@ class TargetData:
 
 def neighbours_across_groups(
     dense: NDArray[np.float32], topics: NDArray[np.float32], groups: NDArray[np.int64], count: int = NEAR
-) -> Near:
+) -> Neighbours:
     """Find each row's nearest rows among those of other groups, as `NeighbourIndex.nearest` does.
 
     Args:
@@ -62,17 +63,14 @@ def neighbours_across_groups(
         count: Neighbours per row.
     """
 
-    def block(start: int) -> Near:
-        mine = slice(start, start + _BLOCK)
-        by_meaning = dense[mine] @ dense.T
-        by_meaning[groups[mine, None] == groups[None, :]] = 2 * SHUT
-        together = (by_meaning + topics[mine] @ topics.T) * np.float32(0.5)
-        return (*top_k(by_meaning, count), *top_k(together, count))
+    def block(start: int) -> Neighbours:
+        rows = slice(start, start + _BLOCK)
+        similarity = dense[rows] @ dense.T
+        similarity[groups[rows, None] == groups[None, :]] = 2 * MASKED
+        return Neighbours.of(similarity, topics[rows] @ topics.T, count)
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(block, range(0, len(dense), _BLOCK)))
-    near, similarity, hybrid_near, hybrid_similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return near, similarity, hybrid_near, hybrid_similarity
+        return Neighbours.joined(pool.map(block, range(0, len(dense), _BLOCK)))
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ def cross_fit(
     data: TargetData,
     folds: NDArray[np.int64] | None,
     *,
-    names: Sequence[str] = MEMBERS,
-    baselines: Sequence[str] = BESIDE,
+    names: Sequence[str] = USUAL,
+    baselines: Sequence[str] = BASELINES,
     hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS,
 ) -> CrossFit:
     """Fit the estimators named on all rows, and on all folds but one in turn.
@@ -112,10 +110,10 @@ def cross_fit(
     tasks = [
         (name, fold)
         for name in (*names, *baselines)
-        if name in FITTED or name in BESIDE
+        if name in WITH_WEIGHTS or name in BASELINES
         for fold in (None, *(() if folds is None or name in baselines else left_out(folds)))
     ]
-    tasks.sort(key=lambda task: ((*FITTED, *BESIDE).index(task[0]), task[1] is not None))
+    tasks.sort(key=lambda task: ((*WITH_WEIGHTS, *BASELINES).index(task[0]), task[1] is not None))
     work = (
         delayed(_fit_and_score)(
             name,
@@ -130,7 +128,7 @@ def cross_fit(
     estimators: list[Estimator] = []
     scores: dict[str, NDArray[np.float32]] = {}
     for name in names:
-        if name not in FITTED:
+        if name not in WITH_WEIGHTS:
             estimators.append(_without_weights(name, data))
             if folds is not None:
                 scores[name] = estimators[-1].scores(data.features)
@@ -168,7 +166,7 @@ def _fit_and_score(
     rows = np.flatnonzero(fitted)
     features, label_ids, part = data.features.take(rows), data.label_ids[rows], None
     if data.base_dim is not None:
-        part = slice(data.base_dim, None) if name == ADAPTED else slice(0, data.base_dim)
+        part = slice(data.base_dim, None) if name == FINE_TUNED else slice(0, data.base_dim)
         scale = float(np.linalg.norm(features.dense[0, part]))
         features = features._replace(dense=features.dense[:, part] / np.float32(scale))
     estimator = fit_estimator(name, features, label_ids, len(data.labels), hyper_parameters)
@@ -185,13 +183,9 @@ def _widened(estimator: Estimator, part: slice, columns: int, scale: float) -> E
         return np.pad(weights / np.float32(scale), ((start, columns - stop), (0, 0)))
 
     if isinstance(estimator, MlpEstimator):
-        topics = len(estimator.inward) - (stop - start)
-        return replace(estimator, inward=np.concatenate([estimator.inward[:topics], wide(estimator.inward[topics:])]))
-    if isinstance(estimator, KernelEstimator):
-        topics = estimator.centres.shape[1] - (stop - start)
-        return replace(
-            estimator, centres=np.hstack([estimator.centres[:, :topics], wide(estimator.centres[:, topics:].T).T])
-        )
+        topics = len(estimator.hidden_weights) - (stop - start)
+        of_topics, of_dense = estimator.hidden_weights[:topics], estimator.hidden_weights[topics:]
+        return replace(estimator, hidden_weights=np.concatenate([of_topics, wide(of_dense)]))
     if isinstance(estimator, LinearEstimator) and estimator.dense is not None:
         return replace(estimator, dense=wide(estimator.dense))
     return estimator

@@ -35,7 +35,7 @@ def label_shift_effect(triager: Triager, found: TargetPredictions) -> dict[str, 
     """
     bundle = triager.bundle
     head = bundle.model.heads.get(found.target) if isinstance(bundle, Bundle) else None
-    if not isinstance(bundle, Bundle) or head is None or head.odds is None:
+    if not isinstance(bundle, Bundle) or head is None or head.prior_correction is None:
         return None
     expected: Counter[str] = Counter()
     for label, share in bundle.policy.expected_shares(found.target).items():
@@ -57,8 +57,8 @@ def label_shift_effect(triager: Triager, found: TargetPredictions) -> dict[str, 
 
 def _uncorrected(found: TargetPredictions, head: Head) -> NDArray[np.float64]:
     """Return the probabilities as they were learned, of shape [n, labels]: see `Head.in_traffic` for the way there."""
-    assert head.odds is not None
-    odds = dict(zip(head.labels[: head.learned], np.asarray(head.odds, dtype=np.float64).tolist(), strict=True))
+    assert head.prior_correction is not None
+    odds = dict(zip(head.labels[: head.learned], np.asarray(head.prior_correction, dtype=np.float64).tolist(), strict=True))
     known = np.array([label in odds for label in found.labels])
     divided: NDArray[np.float64] = found.probabilities / [odds.get(label, 1.0) for label in found.labels]
     mass = found.probabilities[:, known].sum(axis=1, keepdims=True)

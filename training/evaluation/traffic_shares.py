@@ -75,7 +75,9 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
             f"shares cannot be learned with a bundle that stands on {stage.name}: its probabilities go by no history; "
             "train one in full first"
         )
-    plain = replace(bundle.model, heads={t: replace(head, odds=None) for t, head in bundle.model.heads.items()})
+    plain = replace(
+        bundle.model, heads={t: replace(head, prior_correction=None) for t, head in bundle.model.heads.items()}
+    )
     probabilities = plain.probabilities(
         plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
     )

@@ -46,7 +46,7 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield f"- encoder `{manifest.get('encoder', {}).get('name', '?')}`, seed {settings.get('seed', '?')}"
     yield from _adaptation(manifest)
     yield f"- policy: {POLICIES.get(settings.get('policy'), 'a file of its own')}"
-    yield f"- rung of the cold-start ladder: **{stage.name}** ({stage.means}); what comes next needs"
+    yield f"- stage: **{stage.name}** ({stage.means}); what comes next needs"
     yield from (f"    - {need}" for need in stage.needs)
     for target, facts in manifest.get("targets", {}).items():
         excluded = facts.get("excluded") or {}
@@ -86,7 +86,7 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
 
 def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     if stage.name in STARTED:
-        yield "Nothing: at this rung no label of the model is acted on without a person; only bypass rules decide."
+        yield "Nothing: at this stage no label of the model is acted on without a person; only bypass rules decide."
         return
     settings, gate = manifest.get("settings", {}), manifest.get("gate", {})
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.diagnostics.extras import Extras
+from training.diagnostics.ablation import Extras
 from training.evaluation.record import Outcome, Record
 from training.evaluation.slices import confused_pairs, slices
 from training.reports import plots
@@ -75,7 +75,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "ticket_risk": min(1.0, multiple * risk) if risk is not None else None,
         "kept_rate": values["selective_risk"] <= risk if risk is not None else True,
         "bars": _bars(values),
-        "members": _members(facts),
+        "estimators": _estimators(facts),
         "classes": classes[:_MOST_CLASSES],
         "classes_left_out": max(0, len(classes) - _MOST_CLASSES),
         "slices": slices(record, target)[:_MOST_SLICES],
@@ -101,9 +101,9 @@ def _bars(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["accuracy"], row["own"]))
 
 
-def _members(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the cross-fitted accuracy of each part alone and of all together."""
-    alone = sorted(facts.get("members", {}).items(), key=lambda item: item[1])
+def _estimators(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the cross-fitted accuracy of each estimator alone and of all together."""
+    alone = sorted(facts.get("estimators", {}).items(), key=lambda item: item[1])
     whole = facts.get("cross_fitted_accuracy")
     return [*alone, ("all together", whole)] if alone and whole is not None else []
 

@@ -114,7 +114,7 @@ def reseal(folder: Path, **changes: object) -> None:
 
 
 def bit_flipped(folder: Path) -> None:
-    path = folder / "history-vectors.npy"
+    path = folder / "past-tickets-vectors.npy"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
@@ -146,14 +146,14 @@ EVIL: dict[str, Callable[[Path], object]] = {
     "bit flipped": bit_flipped,
     "file dropped": lambda folder: (folder / "gate.json").unlink(),
     "file added": lambda folder: (folder / "extra.json").write_text("{}"),
-    "file truncated": lambda folder: os.truncate(folder / "lexicon.json", 100),
+    "file truncated": lambda folder: os.truncate(folder / "vectorizer.json", 100),
     "link to outside": linked,
-    "pickle named npy": with_file("lexicon-idf.npy", PICKLE),
+    "pickle named npy": with_file("vectorizer-idf.npy", PICKLE),
     "pickle named pkl": with_file("model.pkl", PICKLE),
     "pickle named skops": with_file("model.skops", PICKLE),
     "pickle named joblib": with_file("model.joblib", PICKLE),
     "torch weights": with_file("encoder/pytorch_model.bin", PICKLE),
-    "array of objects": with_file("lexicon-idf.npy", object_array()),
+    "array of objects": with_file("vectorizer-idf.npy", object_array()),
     "model that names its own trust": with_file("MLmodel", b"skops_trusted_types: [posix.system]"),
     "encoder with code": with_file("encoder/modeling.py", b"import os; os.mkdir('mark')"),
     "encoder that is none": with_file("encoder/encoder.onnx", b"\x08\x07" * 50),
