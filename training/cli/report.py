@@ -14,8 +14,7 @@ from training.cli.evaluate import open_for_measuring, warn_of_training_tickets
 from training.cli.options import BundleOption, SomeDataOptions, bundle_path, read_data
 from training.data.labels import in_words_of, resolve_labels
 from training.data.split import split
-from training.diagnostics.ablation import ablation_of
-from training.diagnostics.extras import Extras
+from training.diagnostics.ablation import Extras, ablation_of
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import Record, read_record

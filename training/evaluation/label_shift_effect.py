@@ -58,7 +58,9 @@ def label_shift_effect(triager: Triager, found: TargetPredictions) -> dict[str, 
 def _uncorrected(found: TargetPredictions, head: Head) -> NDArray[np.float64]:
     """Return the probabilities as they were learned, of shape [n, labels]: see `Head.in_traffic` for the way there."""
     assert head.prior_correction is not None
-    odds = dict(zip(head.labels[: head.learned], np.asarray(head.prior_correction, dtype=np.float64).tolist(), strict=True))
+    odds = dict(
+        zip(head.labels[: head.learned], np.asarray(head.prior_correction, dtype=np.float64).tolist(), strict=True)
+    )
     known = np.array([label in odds for label in found.labels])
     divided: NDArray[np.float64] = found.probabilities / [odds.get(label, 1.0) for label in found.labels]
     mass = found.probabilities[:, known].sum(axis=1, keepdims=True)
