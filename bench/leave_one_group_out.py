@@ -1,4 +1,4 @@
-"""Leave one group out: how a model fares at organisations that it has never seen, with baselines beside it.
+"""Leave one group out: how a model fares at organisations that it has never seen, and baselines.
 
 Run as `python -m bench.leave_one_group_out DATA --group COLUMN`.
 """
@@ -63,7 +63,7 @@ def leave_one_out(
 
     Args:
         rows: With the policy's own labels and a group each.
-        policy: Of the desk.
+        policy: Of the helpdesk.
         encoder: Remembers what it has encoded.
         options: What is measured.
         only: Groups to leave out; empty for all.

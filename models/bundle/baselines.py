@@ -1,4 +1,4 @@
-"""Plain models to be beaten: what the commonest label, words, meaning or neighbours alone would have said."""
+"""Baselines: what the commonest label, words, embedding or neighbours alone would have predicted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from models.heads.base_estimators import Estimator
 from triage.ticket import Ticket
 
 NAMES = {"lexical": "TF-IDF", "embedding": "embedding", "neighbours": "neighbours"}
-"""Members of a head that stand for a baseline, and what reports call them."""
+"""Estimators of a head that serve as baselines, and what reports call them."""
 
 Guesser = Callable[[Sequence[Ticket]], Sequence[str]]
 
 
 def baselines_of(bundle: Bundle) -> dict[str, dict[str, Guesser]]:
-    """Return the baselines of each target by name; they were fitted beside the model and travel in its bundle.
+    """Return the baselines of each target by name; they were fitted with the model and travel in its bundle.
 
     Each takes tickets and gives one label each. Nothing here is read while serving.
     """
@@ -43,19 +43,19 @@ class _Reader:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._last: tuple[tuple[int, ...], Features] | None = None
+        self._last: tuple[tuple[Ticket, ...], Features] | None = None
 
     def guesser(self, target: str, estimator: Estimator) -> Guesser:
         head = self._bundle.model.heads[target]
 
         def guess(tickets: Sequence[Ticket]) -> list[str]:
             scores = estimator.scores(self._features(tickets))
-            return [head.labels[code] for code in scores.argmax(axis=1)]
+            return [head.labels[label] for label in scores.argmax(axis=1)]
 
         return guess
 
     def _features(self, tickets: Sequence[Ticket]) -> Features:
-        key = tuple(map(id, tickets))
+        key = tuple(tickets)
         if self._last is None or self._last[0] != key:
             vectors = self._bundle.encoder.encode([ticket.text for ticket in tickets])
             self._last = key, self._bundle.model.features(tickets, vectors)

@@ -24,8 +24,8 @@ from triage.ticket import Ticket
 
 ENCODER_FOLDER = "encoder"
 _BATCH = 256
-_TOLERANCE = 1e-3
-_MIN_COSINE = 0.97
+_TOLERANCE = 1e-3  # probabilities that another processor's float32 sums may move by
+_MIN_COSINE = 0.97  # quantised encoders differ by up to 0.02 between instruction sets; another encoder by far more
 _PROBES = (
     Ticket(subject="Printer", body="The printer on the third floor prints nothing since this morning."),
     Ticket(body="I forgot my password, how do I set a new one?", channel="portal"),
@@ -40,8 +40,8 @@ class Bundle:
         model: What was learned.
         encoder: Turns texts into vectors.
         gate: When the model may decide.
-        policy: Of the desk.
-        rules: Of the desk, with the precision measured in training.
+        policy: Of the helpdesk.
+        rules: Of the helpdesk, with the precision measured in training.
         manifest: What the directory says of itself; empty for a bundle that was never saved.
     """
 
@@ -72,7 +72,7 @@ class Bundle:
         return str(self.manifest.get("digest", ""))
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
-        """Return what the model believes about each ticket; none influences another."""
+        """Predict each ticket; none influences another."""
         found: list[Prediction] = []
         for start in range(0, len(tickets), _BATCH):
             part = tickets[start : start + _BATCH]

@@ -1,4 +1,4 @@
-"""The gate's promise is for rows that nothing was fitted on: no member, no combination, no calibration."""
+"""The gate's promise is for rows that nothing was fitted on: no estimator, no stacking, no calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing leaks: units stay whole across folds, and members score only rows that they have not seen."""
+"""Nothing leaks: groups stay whole across folds, and estimators score only rows that they have not seen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.gate.risk_control import certify
 
 @settings(max_examples=50)
 @given(st.integers(2, 200), st.integers(2, 8), st.integers(0, 5))
-def test_folds_never_split_a_unit_and_none_is_empty(groups: int, count: int, seed: int) -> None:
+def test_folds_never_split_a_group_and_none_is_empty(groups: int, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     unit = np.concatenate([np.arange(groups), rng.integers(0, groups, 2 * groups)])
     folds = make_folds(unit, rng.integers(0, 3, len(unit)), count, seed)
