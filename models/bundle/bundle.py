@@ -24,8 +24,8 @@ from triage.ticket import Ticket
 
 ENCODER_FOLDER = "encoder"
 _BATCH = 256
-_TOLERANCE = 1e-3  # probabilities that another processor's float32 sums may move by
-_MIN_COSINE = 0.97  # quantised encoders differ by up to 0.02 between instruction sets; another encoder by far more
+_TOLERANCE = 1e-3  # of a probability: sums in float32 come out differently on another processor
+_MIN_COSINE = 0.97  # a quantised encoder differs between processors by less than this; another encoder by more
 _PROBES = (
     Ticket(subject="Printer", body="The printer on the third floor prints nothing since this morning."),
     Ticket(body="I forgot my password, how do I set a new one?", channel="portal"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _WORD = re.compile(r"\w{2,}")
 _NGRAM_LENGTHS = (3, 4, 5)
 _MAX_TOKEN = 40  # longer tokens are encoded files or keys, whose ends say nothing
-_CACHE_SIZE = 200_000  # tokens, about 100 MB; a desk's vocabulary fits
+_CACHE_SIZE = 200_000  # tokens; a bound on memory that a helpdesk's vocabulary stays below
 
 
 class SparseRows(NamedTuple):
