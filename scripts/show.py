@@ -41,8 +41,11 @@ def show(title: str, ticket: dict[str, str], decision: dict[str, object]) -> Non
 
 
 decided = [(ticket, predict(ticket)) for ticket in TICKETS]
-by_model = next((pair for pair in decided if pair[1]["reason"] == "confident"), decided[0])
+by_model = next(
+    (pair for pair in decided if (pair[1]["automation"], pair[1]["source"]) == ("automatic", "model")), None
+)
+sure = next((pair for pair in decided if pair[1]["reason"] in ("confident", "not_earned")), decided[0])
 held = next((pair for pair in reversed(decided) if pair[1]["automation"] != "automatic"), decided[-1])
 print(f"\nagent page   {URL}/\nAPI docs     {URL}/docs\nmake stop    ends the service")
-show("A ticket that the model decides:", *by_model)
+show(*(("A ticket that the model decides:", *by_model) if by_model else ("A ticket that the model is sure of:", *sure)))
 show("A ticket that falls back to rules and people:", *held)
