@@ -10,7 +10,7 @@ from triage.screening import find_attention, no_ticket, screen
 from triage.screening.cues import Frame
 from triage.ticket import Ticket
 
-anything = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=300)
+anything = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=300)
 
 
 def kinds(body: str, subject: str = "") -> list[str]:
