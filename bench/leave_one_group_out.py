@@ -84,7 +84,7 @@ def leave_one_out(
     sample = Sample.of(rows, vectors, numbers, by_organisation=True)
     figures = {}
     for name in only or names:
-        figures[name] = _without(name, sample, policy, encoder, options)
+        figures[name] = _without(name, sample, policy, encoder=encoder, options=options)
         sys.stderr.write(f"· {name}: {_brief(figures[name])}\n")
     return {"groups": figures, "targets": _means(figures, options.target_risk)}
 
@@ -105,7 +105,7 @@ def _without(name: str, sample: Sample, policy: Policy, encoder: Encoder, option
     )
     rules = default_rules()
     rules = rules.measured({}, fallback_floors(rules, policy, calibration_scores, gate))
-    bundle = Bundle(fitted.model, encoder, gate, policy, rules)
+    bundle = Bundle(fitted.model, encoder, gate=gate, policy=policy, rules=rules)
     triager = Triager(bundle)
     measured = measure(triager, ask(triager, sample.take(np.flatnonzero(held)).rows), baselines_of(bundle))
     targets: dict[str, Any] = measured["targets"]

@@ -99,7 +99,12 @@ class Model:
                 words=len(words_of(ticket.text)),
                 truncated=truncated[row],
                 explanation=self._explanation(
-                    ticket, vectors[row], row, probabilities, features.rule_matches[row], clearance
+                    ticket,
+                    vectors[row],
+                    row=row,
+                    probabilities=probabilities,
+                    rule_matches=features.rule_matches[row],
+                    clearance=clearance,
                 )
                 if explain
                 else Explanation(),
@@ -138,8 +143,8 @@ class Model:
         top, rival = int(ranked[0]), int(ranked[1])
 
         def contributions(label: int, over: int | None) -> dict[str, float]:
-            by_words = contribution(self.vectorizer, self.fields, head, ticket, label, over)
-            return by_words | rule_contribution(self.rules, head, rule_matches, label, over)
+            by_words = contribution(self.vectorizer, self.fields, head=head, ticket=ticket, label=label, rival=over)
+            return by_words | rule_contribution(self.rules, head, rule_matches=rule_matches, label=label, rival=over)
 
         return Explanation(
             terms=strongest(contributions(top, None)),

@@ -69,7 +69,7 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log =
     with tempfile.TemporaryDirectory(prefix="triage-") as scratch:
         policy, dataset = _read_and_check(settings, log)
         parts = split(dataset, settings.seed)
-        run = _Run.opened(settings, policy, Path(scratch), encoder, log)
+        run = _Run.opened(settings, policy, scratch=Path(scratch), encoder=encoder, log=log)
         everything = run.embed(dataset, parts)
         log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
         first = fit(run, everything.take(parts.train))
@@ -78,14 +78,14 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log =
         replayed = _replay(first.bundle, everything.take(parts.test))
         log("learning from all tickets")
         final = refit(run, first.fitted, everything)
-        facts = facts_of(settings, dataset, parts, first, final, replayed.measured) | adaptation
-        facts["history"] = replayed.history
+        facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
+        facts |= {**adaptation, "history": replayed.history}
         bundle = with_encoder(final.bundle, run.encoder)
         saved = save_bundle(
             settings.out, bundle, facts, encoder_files=run.encoder_files, extras={FILE: json_bytes(replayed.record)}
         )
         log(f"saved {settings.out}")
-    return Trained(saved, settings.out, dataset, parts, replayed.measured)
+    return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
 
 
 def _read_and_check(settings: TrainSettings, log: Log) -> tuple[Policy, Dataset]:
@@ -130,7 +130,7 @@ class _Run:
         """Read the rules and open the encoder."""
         rules = rules_for(policy, settings.rules, NO_RULES if settings.policy == LEARN else default_rules())
         chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
-        return cls(settings, policy, rules, scratch, log, encoder=chosen, encoder_files=files,
+        return cls(settings, policy, rules=rules, scratch=scratch, log=log, encoder=chosen, encoder_files=files,
                    cached=CachedEncoder(chosen))  # fmt: skip
 
     def embed(self, dataset: Dataset, parts: Split) -> Sample:
@@ -163,7 +163,7 @@ def fit(run: _Run, sample: Sample) -> CertifiedModel:
         evidence = _Evidence("set aside", _scores(fitted.model, held), tuning)
     else:
         evidence = _Evidence("cross-fitted", _out_of_fold_scores(fitted, run.settings.seed))
-    return calibrate(run, fitted, fitted.model, learned, evidence)
+    return calibrate(run, fitted, model=fitted.model, learned=learned, evidence=evidence)
 
 
 def refit(run: _Run, fitted: FittedModel, sample: Sample) -> CertifiedModel:
@@ -177,7 +177,7 @@ def refit(run: _Run, fitted: FittedModel, sample: Sample) -> CertifiedModel:
     if not len(held):
         return fit(run, sample)
     model = refit_model(fitted, learned, run.policy)
-    return calibrate(run, fitted, model, learned, _Evidence("set aside", _scores(model, held)))
+    return calibrate(run, fitted, model=model, learned=learned, evidence=_Evidence("set aside", _scores(model, held)))
 
 
 class _Evidence(NamedTuple):
@@ -211,7 +211,7 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     )  # fmt: skip
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
-    bundle = Bundle(replace(model, set_floors=floors), run.cached, gate, run.policy, rules)
+    bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
     return CertifiedModel(bundle, fitted, certificates, f"{evidence.kind}, {len(evidence.scores.rows)} rows")
 
 
@@ -302,4 +302,6 @@ def _replay(bundle: Bundle, sample: Sample) -> _Replayed:
 
 def with_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
     """Return the bundle with another encoder in it."""
-    return Bundle(bundle.model, encoder, bundle.gate, bundle.policy, bundle.rules, bundle.manifest)
+    return Bundle(
+        bundle.model, encoder, gate=bundle.gate, policy=bundle.policy, rules=bundle.rules, manifest=bundle.manifest
+    )

@@ -147,7 +147,9 @@ def load_bundle(
         raise BundleTampered(
             f"bundle {directory.name!r} is refused: {type(error).__name__} in gate, policy or rules; pull it again"
         ) from error
-    bundle = Bundle(model, encoder or _encoder(files, manifest, threads), gate, policy, rules, manifest)
+    bundle = Bundle(
+        model, encoder or _encoder(files, manifest, threads), gate=gate, policy=policy, rules=rules, manifest=manifest
+    )
     try:
         _check_answers(bundle, golden, directory.name)
     except (ValueError, IndexError) as error:  # parts of other shapes than the rest

@@ -98,9 +98,9 @@ class _HeadFiles:
             return MlpEstimator(
                 name,
                 self.table(f"{name}-hidden-weights", self.widths.topics + self.widths.dim, len(hidden)),
-                hidden,
-                self.table(f"{name}-weights", len(hidden), classes),
-                self.vector(f"{name}-intercept", classes),
+                hidden_intercept=hidden,
+                weights=self.table(f"{name}-weights", len(hidden), classes),
+                intercept=self.vector(f"{name}-intercept", classes),
             )
         if kind != "linear":
             raise ValueError(f"estimator of kind {kind!r}")

@@ -91,7 +91,7 @@ def _unpack(files: Mapping[str, bytes]) -> Model:
     history = _past_tickets(files)
     widths = Widths(vectorizer.size + len(fields.names), topics.dim, history.vectors.shape[1])
     built = {
-        target: head_of(target, facts, files, history.label_ids[target], widths)
+        target: head_of(target, facts, files=files, label_ids=history.label_ids[target], widths=widths)
         for target, facts in heads["heads"].items()
     }
     rules = parse_rules(files[RULES_FILE].decode()) if RULES_FILE in files else NO_RULES

@@ -50,12 +50,12 @@ class Features(NamedTuple):
         return Features(
             self.sparse.take(index),
             self.dense[index],
-            self.topics[index],
-            self.near[index],
-            self.similarity[index],
-            self.hybrid_near[index],
-            self.hybrid_similarity[index],
-            self.rule_matches[index],
+            topics=self.topics[index],
+            near=self.near[index],
+            similarity=self.similarity[index],
+            hybrid_near=self.hybrid_near[index],
+            hybrid_similarity=self.hybrid_similarity[index],
+            rule_matches=self.rule_matches[index],
         )
 
 

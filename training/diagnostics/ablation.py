@@ -79,7 +79,7 @@ def ablation_of(bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: 
 
 
 def _ungated(fitted: FittedModel, bundle: Bundle) -> Bundle:
-    return Bundle(fitted.model, bundle.encoder, Gate(), bundle.policy, bundle.rules)
+    return Bundle(fitted.model, bundle.encoder, gate=Gate(), policy=bundle.policy, rules=bundle.rules)
 
 
 def _without_each(fitted: FittedModel, target: str, seed: int) -> dict[str, float]:

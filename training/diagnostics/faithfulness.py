@@ -67,7 +67,7 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
         return None
     named_fall, named_turned = _fall(before, bundle.predict(without_named))
     others_fall, others_turned = _fall(before, bundle.predict(without_others))
-    return Deletion(len(before), named_fall, others_fall, named_turned, others_turned)
+    return Deletion(len(before), named_fall, others=others_fall, named_turned=named_turned, others_turned=others_turned)
 
 
 def _named(prediction: Prediction, present: Sequence[str], count: int) -> set[str]:

@@ -147,8 +147,8 @@ def fine_tune_encoder(
         tuned.model,
         [row.ticket.text for row in chosen.rows],
         {target: chosen.label_ids(target) for target in chosen.labels},
-        chosen.vectors,
-        training_budget,
+        vectors=chosen.vectors,
+        training_budget=training_budget,
         seed=seed,
     )
     folder.mkdir(parents=True)

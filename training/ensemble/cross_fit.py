@@ -118,9 +118,9 @@ def cross_fit(
         delayed(_fit_and_score)(
             name,
             data,
-            learnable if fold is None else learnable & (folds != fold),
-            None if fold is None else folds == fold,
-            hyper_parameters,
+            fitted=learnable if fold is None else learnable & (folds != fold),
+            scored=None if fold is None else folds == fold,
+            hyper_parameters=hyper_parameters,
         )
         for name, fold in tasks
     )
@@ -169,7 +169,9 @@ def _fit_and_score(
         part = slice(data.base_dim, None) if name == FINE_TUNED else slice(0, data.base_dim)
         scale = float(np.linalg.norm(features.dense[0, part]))
         features = features._replace(dense=features.dense[:, part] / np.float32(scale))
-    estimator = fit_estimator(name, features, label_ids, len(data.labels), hyper_parameters)
+    estimator = fit_estimator(
+        name, features, label_ids=label_ids, classes=len(data.labels), hyper_parameters=hyper_parameters
+    )
     if part is not None:
         estimator = _widened(estimator, part, data.features.dense.shape[1], scale)
     return estimator, None if scored is None else estimator.scores(data.features.take(np.flatnonzero(scored)))

@@ -84,7 +84,9 @@ def fit_estimator(
             model = LogisticRegression(C=_FINE_TUNED_C, max_iter=_FINE_TUNED_STEPS).fit(features.dense, label_ids)
             weights, intercept = _for_all_labels(model.coef_, model.intercept_, model.classes_, classes)
             return LinearEstimator(name, intercept, None, weights)
-        return _support_vector_machine(name, features, label_ids, classes, hyper_parameters)
+        return _support_vector_machine(
+            name, features, label_ids=label_ids, classes=classes, hyper_parameters=hyper_parameters
+        )
 
 
 def csr_matrix(rows: SparseRows) -> sp.csr_matrix:
@@ -144,9 +146,9 @@ def _network(features: Features, label_ids: NDArray[np.int64], classes: int, see
     return MlpEstimator(
         "network",
         hidden_weights.astype(np.float32),
-        (model.intercepts_[0] - mean @ hidden_weights).astype(np.float32),
-        weights,
-        np.where(np.isin(np.arange(classes), model.classes_), intercept, FLOOR).astype(np.float32),
+        hidden_intercept=(model.intercepts_[0] - mean @ hidden_weights).astype(np.float32),
+        weights=weights,
+        intercept=np.where(np.isin(np.arange(classes), model.classes_), intercept, FLOOR).astype(np.float32),
     )
 
 

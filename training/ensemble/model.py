@@ -83,7 +83,15 @@ def fit_model(
     sparse = sparse_features(vectorizer, fields, tickets)
     topics = _topics(vectorizer, sparse, seed)
     history = history_of(sample, topics.project(sparse), policy)
-    model = Model(vectorizer, fields, topics, history, {}, {}, policy.sensitive_clearance, rules)
+    model = Model(
+        vectorizer,
+        fields,
+        topics=topics,
+        history=history,
+        heads={},
+        sensitive_clearance=policy.sensitive_clearance,
+        rules=rules,
+    )
     near = neighbours_across_groups(sample.vectors, history.topics, sample.groups)
     rule_matches = match_rules(rules, tickets)
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=rule_matches)
@@ -97,7 +105,13 @@ def fit_model(
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
     label_ids = {name: sample.label_ids(name) for name in heads}
     strangers = fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed)
-    return FittedModel(replace(model, strangers=strangers), heads, features, sample, np.flatnonzero(~sample.seen))
+    return FittedModel(
+        replace(model, strangers=strangers),
+        heads,
+        features=features,
+        sample=sample,
+        out_of_fold=np.flatnonzero(~sample.seen),
+    )
 
 
 def refit_model(fitted: FittedModel, sample: Sample, policy: Policy) -> Model:
@@ -132,7 +146,9 @@ def target_data(sample: Sample, target: str, features: Features, rules: RuleBook
     """Return what a head of one target is fitted to."""
     labels = sample.labels[target]
     rule_labels = rule_label_ids(rules, target, labels)
-    return TargetData(features, sample.label_ids(target), labels, rule_labels, sample.base_dim)
+    return TargetData(
+        features, sample.label_ids(target), labels=labels, rule_labels=rule_labels, base_dim=sample.base_dim
+    )
 
 
 def _features_again(fitted: FittedModel, sample: Sample) -> tuple[SparseRows, NDArray[np.float32]]:

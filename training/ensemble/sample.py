@@ -66,7 +66,14 @@ class Sample:
             groups: int64 of shape [n].
             by_organisation: Whether `groups` are groups of the data.
         """
-        return cls(rows, vectors, groups, np.arange(len(rows)), labels_of(rows), by_organisation)
+        return cls(
+            rows,
+            vectors,
+            groups=groups,
+            index=np.arange(len(rows)),
+            labels=labels_of(rows),
+            by_organisation=by_organisation,
+        )
 
     def __len__(self) -> int:
         """Return the number of tickets."""
