@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.defaults import default_rules
-from triage.normalise import fold
-from triage.rules import Rule, RuleBook, RuleKind
+from triage.rules import RuleBook, RuleKind
 from triage.rules.book import compile_pattern
 from triage.ticket import Ticket
 
@@ -112,16 +111,12 @@ def supports(rules: RuleBook, tickets: Sequence[tuple[Ticket, str]], *, whole: b
     for rule in rules.rules:
         if rule.kind is RuleKind.BYPASS or rule.is_catch_all:
             continue
-        texts = [_text(rule, ticket) for ticket, _ in tickets]
+        texts = [rule.read(ticket) for ticket, _ in tickets]
         for pattern in (*rule.any, *rule.all):
             for alternative in [pattern] if whole else split_alternatives(pattern):
                 search = compile_pattern(alternative).search
                 found = [group for text, (_, group) in zip(texts, tickets, strict=True) if search(text)]
                 yield Support(rule.name, pattern, alternative, len(found), len(set(found)))
-
-
-def _text(rule: Rule, ticket: Ticket) -> str:
-    return ticket.folded if rule.within == "text" else fold(getattr(ticket, rule.within))
 
 
 def shipped() -> list[tuple[Ticket, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 from typing import NamedTuple
 
 import re2
+
+from triage.disguise import unmask
 
 _BLOCK_TAGS = frozenset(
     (
@@ -17,18 +18,13 @@ _BLOCK_TAGS = frozenset(
     )
 )
 _SILENT_TAGS = frozenset(["script", "style", "head", "title"])
-
-# Letters of other scripts that readers (and attackers) take for Latin ones: from the confusables of Unicode TR 39,
-# those that stand in for ASCII letters.
-_CONFUSABLES = str.maketrans(
-    dict(
-        zip(
-            "аеорсухіјѕԁԛԝһӏьАВЕКМНОРСТУХІЈЅԚԜҺαβγεηικνορτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧɑɡɩʟօոսցհքІ",
-            "aeopcyxijsdqwhlbABEKMHOPCTYXIJSQWHaByenikvoptuxwABEZHIKMNOPTYXagilonughqI",
-            strict=True,
-        )
-    )
-)
+_UNPARSED = {name: re.compile(rf"(?i)</{name}(?=[\s/>])") for name in ("script", "style")}
+_TAG_NAME = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][^\s/>]*+)")
+_REST_OF_TAG = re.compile(r"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
+_MISQUOTED_TAGS = 3
+"""Tags with open quotes, each read to the end of the text in vain, after which quotes count no more."""
+_HUGE_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
+"""Character references beyond the last character (U+10FFFF): Python refuses to read a number of 4,300 digits."""
 
 _TAG = re2.compile(r"(?i)<(?:html|body|div|p|br|span|table|a|b|i|img|font|ul|ol|li|h[1-6]|pre|style|script)\b[^<>]*>")
 _QUOTE_HEADER = re2.compile(
@@ -76,27 +72,67 @@ _MAX_FORWARDS = 5
 _FOLDINGS = 4
 
 
-class _Stripper(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
+class _Html:
+    """Reads the text out of HTML, however malformed, in time linear to its length.
+
+    `html.parser` takes time with the square of the length where tags are left open, and fails on long character
+    references. Here what is not closed is text, as it is there.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._last_end, self._last_comment_end = text.rfind(">"), text.rfind("-->")
+        self._misquoted = 0
+        self._parts: list[str] = []
         self._silent = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SILENT_TAGS:
-            self._silent += 1
-        elif tag in _BLOCK_TAGS:
-            self.parts.append("\n")
+    def read(self) -> str:
+        """Return the text between the tags, a new line for each tag that begins or ends a block."""
+        place = 0
+        while (start := self._text.find("<", place)) >= 0:
+            self._add(self._text[place:start])
+            place = self._markup(start)
+            if place == start:
+                self._add("<")
+                place += 1
+        self._add(self._text[place:])
+        return "".join(self._parts)
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _SILENT_TAGS:
-            self._silent = max(0, self._silent - 1)
-        elif tag in _BLOCK_TAGS:
-            self.parts.append("\n")
+    def _add(self, data: str) -> None:
+        if data and not self._silent:
+            self._parts.append(unescape(_HUGE_REFERENCE.sub("\ufffd", data)))
 
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.parts.append(data)
+    def _markup(self, start: int) -> int:
+        """Take in what begins at an angle bracket; returns where it ends, or its start where it is only text."""
+        if self._text.startswith("<!--", start) and start < self._last_comment_end - 1:
+            return max(self._text.find("-->", start + 2), start) + 3
+        tag = _TAG_NAME.match(self._text, start)
+        if start > self._last_end or not (tag or self._text.startswith(("<!", "<?", "</"), start)):
+            return start
+        if tag is None:
+            return self._text.find(">", start) + 1
+        end = self._end_of_tag(tag.end())
+        self_closing = self._text[end - 2] == "/"
+        return self._tag(tag["name"].lower(), bool(tag["end"]), self_closing, end)
+
+    def _end_of_tag(self, place: int) -> int:
+        """Find the end of a tag outside of quotes; where quotes stay open, its first closing bracket."""
+        if self._misquoted < _MISQUOTED_TAGS:
+            if rest := _REST_OF_TAG.match(self._text, place):
+                return rest.end()
+            self._misquoted += 1
+        return self._text.find(">", place) + 1
+
+    def _tag(self, name: str, closes: bool, self_closing: bool, end: int) -> int:
+        if name in _BLOCK_TAGS:
+            self._parts.append("\n\n" if self_closing and not closes else "\n")
+        if name not in _SILENT_TAGS or self_closing:
+            return end
+        self._silent = max(0, self._silent - 1) if closes else self._silent + 1
+        if closes or name not in _UNPARSED:
+            return end
+        closing = _UNPARSED[name].search(self._text, end)
+        return closing.start() if closing else len(self._text)
 
 
 def strip_html(text: str) -> str:
@@ -108,30 +144,7 @@ def strip_html(text: str) -> str:
     """
     if not _TAG.search(text):
         return text
-    stripper = _Stripper()
-    stripper.feed(text)
-    stripper.close()
-    return "".join(stripper.parts)
-
-
-def unmask(text: str) -> str:
-    r"""Undo disguises: compatibility forms, invisible characters, foreign letters that look Latin.
-
-    Look-alikes are replaced only in a text that is mostly Latin, so that real Cyrillic or Greek stays readable.
-
-    Example:
-        >>> unmask("p\u0430ssw\u200bord \uff32\uff25\uff33\uff25\uff34")
-        'password RESET'
-    """
-    if text.isascii():
-        return text
-    text = unicodedata.normalize("NFKC", text)
-    text = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cf", "Cc", "Co"))
-    if text.isascii():
-        return text
-    letters = [char for char in text if char.isalpha()]
-    latin = sum(1 for char in letters if char < "\u0250")
-    return text.translate(_CONFUSABLES) if letters and latin * 2 > len(letters) else text
+    return _Html(text).read()
 
 
 def fold(text: str) -> str:
@@ -143,8 +156,9 @@ def fold(text: str) -> str:
     """
     text = strip_html(text)
     for _ in range(_FOLDINGS):  # lower case can bring new look-alikes: a combining iota becomes a Greek letter
-        before, text = text, unmask(text).casefold()
-        if text == before:
+        before, unmasked = text, unmask(text)
+        text = unmasked.casefold()
+        if text in (before, unmasked):
             break
     return " ".join(text.replace("\u2019", "'").split())
 
@@ -257,10 +271,14 @@ def read(text: str, *, answer: bool = False) -> Cleaned:
         >>> read("It is broken\n-- \nA. Person").left_out
         (LeftOut(what='signature', chars=13),)
     """
+    return read_plain(plain_text(text), answer=answer)
+
+
+def read_plain(text: str, *, answer: bool = False) -> Cleaned:
+    """Do what `read` does for what `plain_text` returned."""
     if not text:
         return Cleaned("")
     left_out: list[LeftOut] = []
-    text = _plain_text(text)
     text = _read(text, left_out, answer=answer)
     shorter = _shorten_logs(text)
     if len(shorter) < len(text):
@@ -275,14 +293,19 @@ def own_part(text: str) -> str:
         >>> own_part("Thanks!\n\nOn Monday, 3 August, A. Person wrote:\n> Is it fixed?")
         'Thanks!'
     """
-    text = _plain_text(text)
+    return own_part_plain(plain_text(text))
+
+
+def own_part_plain(text: str) -> str:
+    """Do what `own_part` does for what `plain_text` returned."""
     banner = _BANNER.match(text)
     kept, rest, _ = _cut_off(text[banner.end() :] if banner else text, whole=True)
     own = str(_SENT_FROM.sub("", _QUOTED_LINE.sub("", kept))).strip()
     return own or _forwarded(rest).strip()
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Return a text without HTML and disguises: the costly part of reading it, done once for each ticket."""
     return unmask(strip_html(text)).replace("\r\n", "\n").replace("\r", "\n")
 
 

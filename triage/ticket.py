@@ -10,7 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from triage.errors import InvalidTicket
-from triage.normalise import Cleaned, LeftOut, clean, fold, read
+from triage.normalise import Cleaned, LeftOut, clean, fold, own_part_plain, plain_text, read_plain
 
 CHANNELS = ("email", "phone", "chat", "portal", "social", "sms", "walk-in")
 """Channels that every helpdesk knows; any other short string is taken as it is."""
@@ -74,7 +74,16 @@ class Ticket:
 
     @cached_property
     def _read(self) -> Cleaned:
-        return read(self.body, answer=bool(_ANSWER.match(self.subject)))
+        return read_plain(self._plain_body, answer=bool(_ANSWER.match(self.subject)))
+
+    @cached_property
+    def _plain_body(self) -> str:
+        return plain_text(self.body)
+
+    @cached_property
+    def own_part(self) -> str:
+        """What the sender wrote in the body, above signature and thread; what it forwards where that is nothing."""
+        return own_part_plain(self._plain_body)
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -93,6 +102,16 @@ class Ticket:
     def folded(self) -> str:
         """The text that rules are matched against: everything written, lower case, look-alikes folded."""
         return fold(f"{self.subject}\n{self.body}")
+
+    @cached_property
+    def folded_subject(self) -> str:
+        """The subject alone, as rules are matched against it."""
+        return fold(self.subject)
+
+    @cached_property
+    def folded_body(self) -> str:
+        """The body alone, as rules are matched against it."""
+        return fold(self.body)
 
 
 def _check_text(name: str, value: object) -> None:

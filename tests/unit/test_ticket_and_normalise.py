@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triage.disguise import unmask
 from triage.errors import InvalidTicket
-from triage.normalise import clean, fold, strip_html, unmask
+from triage.normalise import clean, fold, strip_html
 from triage.ticket import Ticket
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)

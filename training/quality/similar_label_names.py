@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from triage.normalise import unmask
+from triage.disguise import unmask
 
 _NEAR = 0.85
 _SHORTEST = 5

@@ -12,7 +12,6 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
-from triage.normalise import fold
 from triage.prediction import TARGETS
 from triage.ticket import Ticket
 
@@ -83,13 +82,19 @@ class Rule:
     def _compiled(self) -> tuple[Any, tuple[Any, ...], Any]:
         return _one_of(self.any), tuple(compile_pattern(pattern) for pattern in self.all), _one_of(self.none)
 
+    def read(self, ticket: Ticket) -> str:
+        """Return the folded text of a ticket that this rule is matched against."""
+        if self.within == "text":
+            return ticket.folded
+        return ticket.folded_subject if self.within == "subject" else ticket.folded_body
+
     def matches(self, ticket: Ticket) -> bool:
         """Say whether every condition holds for the ticket."""
         if self.channels and ticket.channel not in self.channels:
             return False
         if _any_differs(ticket.attributes, self.attributes):
             return False
-        text = ticket.folded if self.within == "text" else fold(getattr(ticket, self.within))
+        text = self.read(ticket)
         if self.max_words is not None and len(text.split()) > self.max_words:
             return False
         one, every, none = self._compiled

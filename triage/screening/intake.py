@@ -10,7 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from triage.normalise import own_part
+import re2
+
 from triage.screening.cues import compile_cue, one_of
 from triage.screening.reading import plain
 from triage.ticket import Ticket
@@ -34,9 +35,11 @@ _REASON_WORDS = 22
 _NAME_WORDS = 3
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NO_SUBJECT = re.compile(
-    r"(?i)^\W*(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*"
-    r"(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?\W*$"
+# What is read with re2 could take `re` time with the square of a text's length, or far more.
+_NO_LETTERS = r"[^\p{L}\p{N}_]*"
+_NO_SUBJECT = re2.compile(
+    rf"(?i)^{_NO_LETTERS}(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*"
+    rf"(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?{_NO_LETTERS}$"
 )
 _CLAUSE = re.compile(r"[.!;:,\n]+|\s[-–—]\s")
 _PREFIX = re.compile(r"(?i)^\W*(?:(?:re|aw|sv|rv|tr)\s*:\s*)+")
@@ -44,10 +47,10 @@ _KEYBOARD = re.compile(
     r"(?:asd|sdf|dfg|fgh|ghj|hjk|jkl|lkj|kjh|qwe|wer|ert|rtz|rty|tzu|uio|iop|yxc|zxc|xcv|cvb|vbn|bnm|qqq|wertz)"
 )
 _VOWELS = frozenset("aeiouyáàâäéèêëíìîïóòôöúùûüæøå")
-_TEST = re.compile(
+_TEST = re2.compile(
     r"(?:(?:this is (?:just |only )?a |just a |please ignore|only |ein |un |una )*"
     r"(?:test(?:ing)?s?|tests?mail|prueba|essai|probe|hello world|foo|bar|lorem ipsum|123|ignore)"
-    r"(?: (?:of the web ?form|mail|message|email|ticket|please|only|bitte ignorieren|ignore|\d+))*\W*)+"
+    rf"(?: (?:of the web ?form|mail|message|email|ticket|please|only|bitte ignorieren|ignore|\d+))*{_NO_LETTERS})+"
 )
 _SHORT_WORDS = 30
 _JUNK_SHARE = 0.5
@@ -129,7 +132,7 @@ class _Message:
 
     @classmethod
     def of(cls, ticket: Ticket) -> _Message:
-        return cls(ticket.subject, own_part(ticket.body)[:_READ_CHARS])
+        return cls(ticket.subject, ticket.own_part[:_READ_CHARS])
 
     @property
     def evidence(self) -> str:

@@ -6,7 +6,6 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from triage.normalise import own_part
 from triage.screening.reading import plain
 from triage.ticket import Ticket
 
@@ -16,7 +15,6 @@ MOST_WORDS = 40
 _PHONE = re.compile(
     r"(?:(?:\+|\b00)\d[\d ()/.-]{6,}\d|\b0\d[\d /-]{5,}\d|\b\d{3}[ -]\d{4}\b|\b(?:ext|tel|x)\.? ?\d{3,5}\b)"
 )
-_ADDRESS = re.compile(r"\S+@\S+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _SIGN_OFF = re.compile(
     r"(?:thanks?|thank you|thx|cheers|regards|best|sincerely|yours|greetings|love|gruss|grusse|gruessen?|mfg|lg|danke"
@@ -30,8 +28,8 @@ def is_vague(ticket: Ticket) -> bool:
 
     A subject or text of one real word ("printer", "VPN?") names something and is not vague.
     """
-    subject, body = plain(ticket.subject), plain(_signed_off(own_part(ticket.body)))
-    text = _ADDRESS.sub(" ", _PHONE.sub(" ", f"{subject} {body}"))
+    subject, body = plain(ticket.subject), plain(_signed_off(ticket.own_part))
+    text = " ".join(part for part in _PHONE.sub(" ", f"{subject} {body}").split() if "@" not in part[1:-1])
     words = [word.replace("’", "'") for word in _WORD.findall(text)]
     return 0 < len(words) <= MOST_WORDS and all(word in _empty_words() for word in words)
 
