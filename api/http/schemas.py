@@ -144,24 +144,28 @@ class BatchOut(BaseModel):
 
 
 def _say_what_belongs_together(schema: dict[str, Any]) -> None:
-    """Say in the schema what the store asks: a correction names a label, an acceptance need not."""
+    """Say in the schema what the store asks: a correction names what is right, an acceptance need not."""
     stated = {"type": "string"}
     corrected = {"properties": {"verdict": {"const": "corrected"}}}
     schema["anyOf"] = [
         {"properties": {"verdict": {"enum": ["accepted", "unsure"]}}},
         {"required": ["tier"], "properties": {**corrected["properties"], "tier": stated}},
         {"required": ["category"], "properties": {**corrected["properties"], "category": stated}},
+        {"required": ["resolver_group"], "properties": {**corrected["properties"], "resolver_group": stated}},
     ]
 
 
 class FeedbackIn(BaseModel):
-    """What a person says about a decision; `corrected` names the right tier, the right category or both."""
+    """What a person says about a decision; `corrected` names what is right: tier, category, resolver group, or all."""
 
     model_config = ConfigDict(extra="forbid", title="Feedback", json_schema_extra=_say_what_belongs_together)
 
     verdict: Literal["accepted", "corrected", "unsure"]
     tier: Name | None = Field(None, description="the right tier; as in the policy")
     category: Name | None = Field(None, description="the right category; as in the policy")
+    resolver_group: Name | None = Field(
+        None, description="the group that should take it; as in the policy; left out, the policy names it"
+    )
     agent: Annotated[Name, Field(min_length=1, description="who says it, as the helpdesk names its people")]
     reason: Name | None = Field(None, description="why, in a word or two")
     comment: Annotated[Text, Field(max_length=MAX_COMMENT_CHARS)] | None = Field(None, description="why, at length")
@@ -175,6 +179,7 @@ class FeedbackOut(BaseModel):
     verdict: Literal["accepted", "corrected", "unsure", "undone"]
     tier: str | None
     category: str | None
+    resolver_group: str | None = Field(description="the group that takes the ticket after this")
     agent: str
     reason: str | None
     comment: str | None
@@ -191,7 +196,10 @@ class TicketOut(BaseModel):
 
 
 class DecisionDetail(DecisionDocument):
-    """A decision as it stands in the store."""
+    """A decision as it stands in the store: `tier`, `category` and `resolver_group` follow a correction.
+
+    What was decided at first stays in `targets`.
+    """
 
     model_config = ConfigDict(title="KeptDecision", json_schema_extra=None)
 

@@ -58,6 +58,16 @@ class Draft(BaseModel):
         return to_ticket(payload, max_text_chars)
 
 
+class Opinion(BaseModel):
+    """What an agent says of a decision on the page; what is empty counts as not stated."""
+
+    verdict: str
+    tier: str = ""
+    category: str = ""
+    resolver_group: str = ""
+    reason: str = ""
+
+
 EMPTY = Draft()
 
 
@@ -139,15 +149,12 @@ async def feedback(
     decision_id: str,
     parts: PartsDep,
     reviewer: Reviewer,
-    verdict: Annotated[str, Form()],
-    tier: Annotated[str, Form()] = "",
-    category: Annotated[str, Form()] = "",
+    opinion: Annotated[Opinion, Form()],
 ) -> Response:
     """Keep what the agent says about a decision."""
     try:
-        said = FeedbackIn.model_validate(
-            {"verdict": verdict, "tier": tier or None, "category": category or None, "agent": _agent(reviewer)}
-        )
+        stated = {name: value.strip() for name, value in opinion if value.strip()}
+        said = FeedbackIn.model_validate({**stated, "agent": _agent(reviewer)})
     except ValidationError as error:
         raise NotFound(
             "no-such-verdict", "the page sent a verdict that is not known: reload it and try again"
@@ -200,6 +207,7 @@ async def _page(
         problem=problem,
         latest=await to_thread.run_sync(_latest, parts, reader),
         names=names,
+        groups=[group.name for group in policy.groups],
         autonomy=await to_thread.run_sync(_autonomy, parts),
         blind=shown is not None and _is_blind(parts, shown),
         channels=CHANNELS,
@@ -257,14 +265,11 @@ def _line(shown: DecisionDetail, blind: bool) -> Line:
             attention=attention,
         )
     outcome, look = _OUTCOMES[shown.standing.verdict if shown.standing else shown.automation]
-    said = shown.standing
-    tier = (said.tier if said else None) or shown.tier
-    category = (said.category if said else None) or shown.category
     return Line(
         decision_id=shown.decision_id or "",
         title=shown.title,
-        tier=tier,
-        category=category,
+        tier=shown.tier,
+        category=shown.category,
         resolver_group=shown.resolver_group,
         outcome=outcome,
         outcome_class=look,

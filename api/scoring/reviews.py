@@ -11,6 +11,7 @@ from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
 from api.telemetry import Metrics
+from models.wire import DecisionDocument
 from triage.errors import UnknownLabel
 from triage.policy import Policy
 
@@ -50,12 +51,12 @@ class Reviews:
         return row
 
     def shown(self, row: DecisionRow, reader: Principal) -> DecisionDetail:
-        """Return a decision without what the reader's clearance does not cover."""
+        """Return a decision as people corrected it, without what the reader's clearance does not cover."""
         withheld = row.sensitive and reader.clearance < self._model.triager.policy.sensitive_clearance
         document = row.document.without_explanation() if withheld else row.document_for(reader.clearance)
         hidden = withheld or row.forgotten
         return DecisionDetail(
-            **dict(document),
+            **dict(_corrected(document, row.correction, self._model.triager.policy)),
             created_at=row.created_at,
             desk=row.source,
             revision=row.revision,
@@ -77,16 +78,26 @@ class Reviews:
 
         Raises:
             NotFound: There is no such decision.
-            NotAcceptable: The policy lacks a label, or the labels never go together.
+            NotAcceptable: The policy lacks a label or the group, or the labels never go together.
             Contradiction: What is accepted is not what was decided.
             TooMuch: A cap is reached.
             KeyReused: The idempotency key was used for another request.
             StoreUnavailable: Nothing was kept.
         """
         row = self.decision(decision_id)
-        tier, category = labels_of(self._model.triager.policy, said.tier, said.category)
+        policy = self._model.triager.policy
+        tier, category = labels_of(policy, said.tier, said.category)
+        group = said.resolver_group and _known_group(policy, said.resolver_group)
+        if said.verdict == "corrected" and (tier, category) != (None, None):
+            group = group or group_after(policy, row.document, tier, category)
         statement = Statement(
-            said.verdict, reviewer.agent or said.agent, tier, category, reason=said.reason, comment=said.comment
+            said.verdict,
+            reviewer.agent or said.agent,
+            tier,
+            category,
+            reason=said.reason,
+            comment=said.comment,
+            resolver_group=group,
         )
         kept = self._store.feedback(
             row.id, statement, key_id=reviewer.key_id, idempotency_key=idempotency_key, caps=self._caps
@@ -120,10 +131,13 @@ class Reviews:
         rows = self._store.latest(1, ticket_id=ticket_id, source=source)
         if not rows:
             raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
-        labels = labels_of(self._model.triager.policy, *labels)
+        policy = self._model.triager.policy
+        labels = labels_of(policy, *labels)
         decided = (rows[0].document.tier, rows[0].document.category)
         verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
-        self._store.feedback(rows[0].id, Statement(verdict, agent, *stated, comment=comment))
+        group = group_after(policy, rows[0].document, *stated) if verdict == "corrected" else None
+        statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group)
+        self._store.feedback(rows[0].id, statement)
         self._told(verdict)
         return rows[0].id
 
@@ -147,6 +161,45 @@ class Reviews:
 def feedback_out(row: FeedbackRow) -> FeedbackOut:
     """Return a row of feedback as it is answered."""
     return FeedbackOut.model_validate(row.document())
+
+
+def group_after(policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None) -> str | None:
+    """Return the group that takes a ticket whose tier or category was corrected.
+
+    What must not wait stays with the group that the policy names for it.
+
+    Args:
+        policy: Of the helpdesk.
+        decided: What was decided; its label stands where none was corrected.
+        tier: The right tier, where it was corrected.
+        category: The right category, where it was corrected.
+    """
+    route = policy.attention_route(one.kind for one in decided.attention)
+    return (route and route.group) or policy.resolver_group(tier or decided.tier, category or decided.category)
+
+
+def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Policy) -> DecisionDocument:
+    """Return a decision with the route that people say is right; what was decided of each target stays in it."""
+    if said is None:
+        return decided
+    tier, category = said.tier or decided.tier, said.category or decided.category
+    group = said.resolver_group or group_after(policy, decided, tier, category)
+    changed: dict[str, object] = {"tier": tier, "category": category, "resolver_group": group}
+    if (tier, category) != (decided.tier, decided.category) and decided.kind is None:
+        questions = policy.in_language(policy.questions(tier, category), decided.language)
+        changed |= {"questions": questions, "hand_over": policy.hand_over(tier, category)}
+    return decided.model_copy(update=changed)
+
+
+def _known_group(policy: Policy, group: str) -> str:
+    known = [one.name for one in policy.groups]
+    if group not in known:
+        raise NotAcceptable(
+            "unknown-group",
+            f"unknown resolver group: the policy lists {', '.join(known) or 'none'}; use one of them",
+            "resolver_group",
+        )
+    return group
 
 
 def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:

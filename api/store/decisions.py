@@ -199,6 +199,7 @@ def feedback_row(row: StoredFeedback) -> FeedbackRow:
         "comment",
         "undoes",
         "created_at",
+        "resolver_group",
     )
     return FeedbackRow(**{name: getattr(row, name) for name in names})
 

@@ -51,7 +51,7 @@ class Export(IdempotencyKeys):
 
         Labels are those of the feedback that stands; without any, those of the decision, and `label_source` says
         ``machine``: such rows teach nothing. A correction of one label says nothing about the other, so that one is
-        null.
+        null; the resolver group is the one that takes the ticket after the correction, null where the tier is.
 
         Args:
             rules: What is exported.
@@ -136,6 +136,9 @@ def _exported(
     if refusal:
         left_out[refusal] += 1
         return None
+    group = said.resolver_group if said else row.document.resolver_group
+    if said is not None and (said.tier, said.category) == (None, None):
+        said = None  # only the group was corrected: of the labels people said nothing
     labels = (said.tier, said.category) if said else (row.document.tier, row.document.category)
     if labels == (None, None) or (said is None and rules.people_only):
         return None
@@ -147,6 +150,7 @@ def _exported(
         **columns,
         "tier": labels[0],
         "category": labels[1],
+        "resolver_group": group if labels[0] is not None else None,  # else training would take its tier for a label
         "label_source": PERSON if said else MACHINE,
         "sensitive": row.sensitive,
         "decision_id": row.id,

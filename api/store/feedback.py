@@ -30,6 +30,7 @@ class Statement:
         category: The right category, where it was corrected.
         reason: Why, in a word or two.
         comment: Why, at length.
+        resolver_group: The group that takes the ticket then, where something was corrected.
     """
 
     verdict: str
@@ -38,6 +39,16 @@ class Statement:
     category: str | None = None
     reason: str | None = None
     comment: str | None = None
+    resolver_group: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What feedback says is right of a route; None where it says nothing."""
+
+    tier: str | None = None
+    category: str | None = None
+    resolver_group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Feedback(AutonomyRecords):
     ) -> FeedbackRow:
         """Commit what a person says about a decision, and return the row; saying the same again adds nothing.
 
-        `accepted` confirms both labels of the decision; `corrected` states at least one.
+        `accepted` confirms the whole route of the decision; `corrected` states at least one part of it.
 
         Raises:
             NotFound: There is no such decision.
@@ -111,7 +122,7 @@ class Feedback(AutonomyRecords):
             earlier = next((row for row in rows if row.undoes == feedback_id), None)
             if earlier is not None:
                 return earlier
-            row = _add(session, decision_id, Statement(UNDONE, agent), (None, None), key_id=key_id, undoes=feedback_id)
+            row = _add(session, decision_id, Statement(UNDONE, agent), Labels(), key_id=key_id, undoes=feedback_id)
             self._count_evidence(session, decision)
             return row
 
@@ -141,35 +152,37 @@ class Feedback(AutonomyRecords):
         return decision
 
 
-def _labels(said: Statement, decision: StoredDecision) -> tuple[str | None, str | None]:
-    decided, stated = (decision.tier, decision.category), (said.tier, said.category)
+def _labels(said: Statement, decision: StoredDecision) -> Labels:
+    decided = Labels(decision.tier, decision.category, json.loads(decision.document)["resolver_group"])
+    stated = Labels(said.tier, said.category, said.resolver_group)
     if said.verdict not in VERDICTS:
         raise NotAcceptable(
             "unknown-verdict", f"unknown verdict: it must be one of {', '.join(VERDICTS)}; choose one", "verdict"
         )
-    if said.verdict == "corrected":
-        if stated == (None, None):
-            raise NotAcceptable(
-                "nothing-corrected",
-                "corrected names no label: state the right tier, the right category or both",
-                "tier",
-            )
+    if said.verdict == "corrected" and stated == Labels():
+        raise NotAcceptable(
+            "nothing-corrected",
+            "corrected names nothing: state the right tier, category or resolver group",
+            "tier",
+        )
+    if said.verdict != "accepted":
         return stated
-    for target, mine, its in zip(("tier", "category"), stated, decided, strict=True):
-        if said.verdict == "accepted" and mine not in (None, its):
-            message = f"accepted names another {target} than the decision: use corrected to change it"
+    for part, its in vars(decided).items():
+        if getattr(stated, part) not in (None, its):
+            message = f"accepted names another {part.replace('_', ' ')} than the decision: use corrected to change it"
             raise Contradiction("accepted-another", message)
-    return decided if said.verdict == "accepted" else stated
+    return decided
 
 
-def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: tuple[str | None, str | None]) -> FeedbackRow | None:
+def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> FeedbackRow | None:
     """Return the row that says the same, if it is the last word on the decision."""
     undone = {row.undoes for row in rows if row.undoes}
     last = next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
     if last is None:
         return None
-    mine = (said.verdict, said.agent, *labels, said.reason, said.comment)
-    return last if (last.verdict, last.agent, last.tier, last.category, last.reason, last.comment) == mine else None
+    its = Labels(last.tier, last.category, last.resolver_group)
+    mine = (said.verdict, said.agent, labels, said.reason, said.comment)
+    return last if (last.verdict, last.agent, its, last.reason, last.comment) == mine else None
 
 
 def _check_caps(session: Session, caps: Caps, key_id: str | None, agent: str) -> None:
@@ -197,7 +210,7 @@ def _add(
     session: Session,
     decision_id: str,
     said: Statement,
-    labels: tuple[str | None, str | None],
+    labels: Labels,
     *,
     key_id: str | None,
     undoes: str | None = None,
@@ -206,8 +219,9 @@ def _add(
         id=str(uuid4()),
         decision_id=decision_id,
         verdict=said.verdict,
-        tier=labels[0],
-        category=labels[1],
+        tier=labels.tier,
+        category=labels.category,
+        resolver_group=labels.resolver_group,
         agent=said.agent,
         key_id=key_id,
         reason=said.reason,

@@ -82,6 +82,7 @@ class FeedbackRow:
     comment: str | None
     undoes: str | None
     created_at: datetime
+    resolver_group: str | None = None
 
     def document(self) -> dict[str, str | None]:
         """Return it as a JSON document, as the API describes feedback; who asked is left out."""
@@ -141,6 +142,12 @@ class DecisionRow:
         """The feedback that counts: the last one that was not taken back."""
         undone = {row.undoes for row in self.feedback if row.undoes}
         return next((row for row in reversed(self.feedback) if row.verdict != UNDONE and row.id not in undone), None)
+
+    @property
+    def correction(self) -> FeedbackRow | None:
+        """The feedback that counts, where it corrects the decision."""
+        said = self.standing
+        return said if said is not None and said.verdict == "corrected" else None
 
 
 @dataclass(frozen=True)

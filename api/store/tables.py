@@ -101,6 +101,7 @@ class StoredFeedback(Base):
     verdict: Mapped[str] = mapped_column(String(16))
     tier: Mapped[str | None] = mapped_column(Text)
     category: Mapped[str | None] = mapped_column(Text)
+    resolver_group: Mapped[str | None] = mapped_column(Text)
     agent: Mapped[str] = mapped_column(Text)
     key_id: Mapped[str | None] = mapped_column(String(36))
     reason: Mapped[str | None] = mapped_column(Text)

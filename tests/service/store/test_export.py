@@ -41,6 +41,21 @@ def test_every_text_is_one_row_that_says_who_labelled_it(repository: Repository,
     assert set(rows(repository, people_only=True)) == {"a", "c"}
 
 
+def test_the_group_follows_a_correction_and_teaches_no_tier_on_its_own(repository: Repository, decide: Make) -> None:
+    routed, category, group, confirmed = (decide(repository, name) for name in ("r", "c", "g", "a"))
+    repository.feedback(routed, Statement("corrected", "kim", "L3", "network", resolver_group="networks"))
+    repository.feedback(category, Statement("corrected", "kim", None, "network", resolver_group="networks"))
+    repository.feedback(group, Statement("corrected", "kim", resolver_group="networks"))
+    repository.feedback(confirmed, Statement("accepted", "kim"))
+    found = {name: (row["tier"], row["resolver_group"], row["label_source"]) for name, row in rows(repository).items()}
+    assert found == {
+        "r": ("L3", "networks", "person"),
+        "c": (None, None, "person"),
+        "g": ("L1", "networks", "machine"),
+        "a": ("L1", "service-desk", "person"),
+    }
+
+
 def test_a_row_has_what_training_reads(repository: Repository, decide: Make) -> None:
     decide(repository)
     row = rows(repository)["T-1"]

@@ -33,6 +33,7 @@ def test_a_correction_says_nothing_about_the_other_label(repository: Repository,
     [
         Statement("corrected", "kim"),
         Statement("accepted", "kim", tier="L3"),
+        Statement("accepted", "kim", resolver_group="networks"),
         Statement("wrong", "kim"),
         Statement("undone", "kim"),
     ],
@@ -42,6 +43,20 @@ def test_what_contradicts_itself_is_refused(repository: Repository, decide: Make
     with pytest.raises((Contradiction, NotAcceptable)):
         repository.feedback(decision, said)
     assert repository.history(decision) == ()
+
+
+def test_the_group_alone_can_be_corrected_with_a_reason(repository: Repository, decide: Make) -> None:
+    said = Statement("corrected", "kim", resolver_group="networks", reason="they run the line")
+    decision = decide(repository)
+    row = repository.feedback(decision, said)
+    assert (row.tier, row.category, row.resolver_group, row.reason) == (None, None, "networks", "they run the line")
+    kept = repository.decision(decision)
+    assert kept is not None and kept.correction == row
+    assert repository.feedback(decision, said) == row
+
+
+def test_accepting_confirms_the_group(repository: Repository, decide: Make) -> None:
+    assert repository.feedback(decide(repository), ACCEPTED).resolver_group == "service-desk"
 
 
 def test_feedback_on_nothing_is_refused(repository: Repository) -> None:

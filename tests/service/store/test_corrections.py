@@ -1,0 +1,93 @@
+"""A correction is the truth: page, lists and group follow it, on each database, until it is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import load_settings
+from triage.defaults import default_policy
+
+POLICY = default_policy()
+
+
+@pytest.fixture
+def client(store_url: str, tmp_path: Path) -> Iterator[TestClient]:
+    settings = load_settings(home=tmp_path, store_url=store_url, open_loopback=True, rules_only=True)
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def decide(client: TestClient, text: str = "The printer on the third floor is jammed again") -> dict[str, Any]:
+    decided: dict[str, Any] = client.post("/v1/predict", json={"text": text}).json()
+    return decided
+
+
+def say(client: TestClient, decision: dict[str, Any], **said: Any) -> dict[str, Any]:
+    path = f"/v1/decisions/{decision['decision_id']}/feedback"
+    answer = client.post(path, json={"verdict": "corrected", "agent": "kim", **said})
+    assert answer.status_code == 200, answer.text
+    kept: dict[str, Any] = answer.json()
+    return kept
+
+
+def shown(client: TestClient, decision: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = client.get(f"/v1/decisions/{decision['decision_id']}").json()
+    assert client.get("/v1/decisions").json()["decisions"][0]["resolver_group"] == kept["resolver_group"]
+    return kept
+
+
+def test_the_route_follows_the_corrected_labels_and_comes_back(client: TestClient) -> None:
+    decision = decide(client)
+    said = say(client, decision, tier="L2", category="network")
+    kept = shown(client, decision)
+    assert (kept["tier"], kept["category"]) == ("L2", "network")
+    assert kept["resolver_group"] == said["resolver_group"] == POLICY.resolver_group("L2", "network")
+    assert kept["resolver_group"] != decision["resolver_group"]
+    assert kept["hand_over"] == list(POLICY.hand_over("L2", "network"))
+    assert kept["targets"] == decision["targets"]
+    path = f"/v1/decisions/{decision['decision_id']}/feedback/{said['feedback_id']}"
+    client.delete(path, params={"agent": "kim"})
+    back = shown(client, decision)
+    assert {name: back[name] for name in decision} == decision
+
+
+def test_a_group_of_the_policy_may_take_it_instead_with_a_reason(client: TestClient) -> None:
+    decision = decide(client)
+    other = next(group.name for group in POLICY.groups if group.name != decision["resolver_group"])
+    say(client, decision, resolver_group=other, reason="they hold the spare parts")
+    kept = shown(client, decision)
+    assert (kept["resolver_group"], kept["standing"]["reason"]) == (other, "they hold the spare parts")
+    assert (kept["tier"], kept["category"]) == (decision["tier"], decision["category"])
+    page = client.get(f"/decisions/{decision['decision_id']}").text
+    assert f"Goes to <strong>{other}</strong>" in page and "they hold the spare parts" in page
+
+
+def test_a_group_that_the_policy_lacks_is_refused_by_name(client: TestClient) -> None:
+    path = f"/v1/decisions/{decide(client)['decision_id']}/feedback"
+    answer = client.post(path, json={"verdict": "corrected", "agent": "kim", "resolver_group": "nobody"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown-group")
+    assert POLICY.groups[0].name in answer.text
+
+
+def test_what_must_not_wait_stays_with_its_group(client: TestClient) -> None:
+    decision = decide(client, "Smoke comes out of the server cabinet and it smells of fire, people are in the room")
+    assert decision["attention"]
+    say(client, decision, category="software")
+    kept = shown(client, decision)
+    assert (kept["category"], kept["resolver_group"]) == ("software", decision["resolver_group"])
+
+
+def test_the_page_corrects_the_group(client: TestClient) -> None:
+    decision = decide(client)
+    other = next(group.name for group in POLICY.groups if group.name != decision["resolver_group"])
+    form = {"verdict": "corrected", "tier": decision["tier"], "category": decision["category"]}
+    path = f"/decisions/{decision['decision_id']}/feedback"
+    answer = client.post(path, data={**form, "resolver_group": other, "reason": "theirs"})
+    assert answer.status_code == 200 and f"Goes to <strong>{other}</strong>" in answer.text
+    assert shown(client, decision)["resolver_group"] == other
