@@ -78,7 +78,7 @@ def facts_of(
         "gate": {
             "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
             "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
-            "max_ticket_risk_multiple": final.bundle.gate.max_ticket_risk_multiple,
+            "max_ticket_risk": final.bundle.gate.ticket_risk_limit(settings.target_risk),
         },
         "metrics": headline(measured),
         "stage": stage_facts(FULL, final.bundle.policy, dataset.rows),

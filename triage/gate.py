@@ -56,6 +56,7 @@ class Gate:
         min_margin: Two labels closer than this are ambiguous: neither is decided, in [0, 1].
         max_ticket_risk_multiple: A single decision may be wrong with this many times the certified risk at most; the
             average says nothing about the ticket at hand.
+        tolerated_ticket_risk: But up to this it may, in [0, 1].
         max_excluded: Share of near tickets with an unlearnable label above which the model abstains, in [0, 1].
     """
 
@@ -66,10 +67,16 @@ class Gate:
     min_margin: float = GatePolicy.min_margin
     max_excluded: float = 0.5
     max_ticket_risk_multiple: float = GatePolicy.max_ticket_risk_multiple
+    tolerated_ticket_risk: float = GatePolicy.tolerated_ticket_risk
 
     def under(self, policy: GatePolicy) -> Gate:
         """Return this gate with the floors that a policy states."""
-        return replace(self, min_margin=policy.min_margin, max_ticket_risk_multiple=policy.max_ticket_risk_multiple)
+        return replace(
+            self,
+            min_margin=policy.min_margin,
+            max_ticket_risk_multiple=policy.max_ticket_risk_multiple,
+            tolerated_ticket_risk=policy.tolerated_ticket_risk,
+        )
 
     def reason(self, target: str, prediction: Prediction | None) -> Reason:
         """Say why the model may decide a target (`CONFIDENT`) or why it abstains.
@@ -102,7 +109,11 @@ class Gate:
     def max_ticket_risk(self, target: str) -> float:
         """Return the probability of being wrong above which no single ticket is decided, in [0, 1]."""
         certified = self.targets.get(target, TargetGate()).certified_risk
-        return 1.0 if certified is None else min(1.0, self.max_ticket_risk_multiple * certified)
+        return 1.0 if certified is None else self.ticket_risk_limit(certified)
+
+    def ticket_risk_limit(self, target_risk: float) -> float:
+        """Return what a single decision may risk where this is the target on average, both in [0, 1]."""
+        return min(1.0, max(self.max_ticket_risk_multiple * target_risk, self.tolerated_ticket_risk))
 
     def _sure_enough(self, target: str, score: Score, sureness: float) -> bool:
         threshold = self.targets.get(target, TargetGate()).threshold_of(score.label)

@@ -204,6 +204,7 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
         "min_margin": gate.min_margin,
         "max_excluded": gate.max_excluded,
         "max_ticket_risk_multiple": gate.max_ticket_risk_multiple,
+        "tolerated_ticket_risk": gate.tolerated_ticket_risk,
     }
 
 

@@ -149,6 +149,15 @@ def test_no_ticket_is_decided_below_the_floors_though_it_is_right_on_average(
     assert gate.reason("tier", predicted(tier=tier)) is reason
 
 
+def test_up_to_a_stated_risk_a_ticket_is_decided_however_low_the_target() -> None:
+    gate = Gate({"tier": TargetGate(0.05, certified_risk=0.02)})
+    assert gate.max_ticket_risk("tier") == 0.25
+    assert gate.reason("tier", predicted(tier=0.76)) is Reason.CONFIDENT
+    strict = gate.under(GatePolicy(tolerated_ticket_risk=0.0))
+    assert strict.max_ticket_risk("tier") == pytest.approx(0.06)
+    assert strict.reason("tier", predicted(tier=0.76)) is Reason.LOW_CONFIDENCE
+
+
 def test_a_likely_stranger_is_out_of_distribution_however_sure_its_label_is() -> None:
     assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.1)) is Reason.CONFIDENT
     assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.4)) is Reason.OUT_OF_DISTRIBUTION

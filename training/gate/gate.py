@@ -282,7 +282,7 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         & rule_labels
         & (calibration_scores.excluded[target] <= gate.max_excluded)
         & (margin >= gate.min_margin)
-        & (sure >= 1 - gate.max_ticket_risk_multiple * risk)
+        & (sure >= 1 - gate.ticket_risk_limit(risk))
     )
     if gate.max_novelty is not None:
         eligible &= calibration_scores.novelty <= gate.max_novelty

@@ -93,8 +93,8 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     for target, served in gate.get("refitted", {}).items():
         if isinstance(served, Mapping):
             yield f"- {target}: {_served(served, risk, confidence)}"
-    if "max_ticket_risk_multiple" in gate and isinstance(risk, float):
-        floor = min(1.0, gate["max_ticket_risk_multiple"] * risk)
+    floor = gate.get("max_ticket_risk")
+    if floor is not None:
         yield f"- That is right on average. No single ticket is decided whose own risk is above {floor:.2f}."
     yield ""
     yield "After a change of products, teams or habits that is no promise: watch the realised rate and train again."

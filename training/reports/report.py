@@ -13,7 +13,6 @@ from training.evaluation.slices import confused_pairs, slices
 from training.reports import plots
 from training.reports.model_card import POLICIES, SPLITS
 from training.stages import stage_of
-from triage.policy import GatePolicy
 from triage.wording import phrase_of
 
 _MOST_SLICES, _MOST_CLASSES = 18, 40
@@ -62,7 +61,6 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
     risk = manifest["settings"].get("target_risk")
     gate = manifest.get("gate", {}).get("refitted", {}).get(target, {})
     alone = gate.get("by_label", {})
-    multiple = manifest.get("gate", {}).get("max_ticket_risk_multiple", GatePolicy.max_ticket_risk_multiple)
     classes = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])
     return {
         "name": target,
@@ -72,7 +70,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "alone": sorted(alone.items(), key=lambda item: -item[1]["tickets"]),
         "certified_alone": sum(one["threshold"] is not None for one in alone.values()),
         "risk": risk,
-        "ticket_risk": min(1.0, multiple * risk) if risk is not None else None,
+        "ticket_risk": manifest.get("gate", {}).get("max_ticket_risk"),
         "kept_rate": values["selective_risk"] <= risk if risk is not None else True,
         "bars": _bars(values),
         "estimators": _estimators(facts),
