@@ -72,5 +72,5 @@ async def idempotency_key(request: Request, principal: Principal, stated: str | 
     if stated is None:
         return None
     return IdempotencyKey.of(
-        principal.key_id, stated, method=request.method, path=request.url.path, body=await request.body()
+        principal.key_id, stated, method=request.method, path=request.scope["path"], body=await request.body()
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import struct
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.privacy.redact import Redactor
@@ -22,6 +25,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _SIZES = (1, 2, 4, 8, 16, 32)
+_COLLECTIONS = 5
+_DEAD = "0"
+"""In the place of a process id, in the names of files that hold what dead workers counted."""
 _MADE_UP = frozenset({"timestamp", "level", "logger", "request_id", "method", "route", "version"})
 
 
@@ -77,6 +83,12 @@ class Metrics:
         self.autonomy_changes = Counter(
             "triage_autonomy_changes", "Openings and closings of automation", ["target", "mode"], registry=registry
         )
+        self.store_ready = _gauge("triage_store_ready", "1 where the store answers, 0 where it fails", registry)
+        self.dead_letters = Counter(
+            "triage_dead_letters",
+            "Decisions that the store can never take; see triage store dead-letters",
+            registry=registry,
+        )
         self.dropped = Counter("triage_dropped_tickets", "Decisions answered but not kept", registry=registry)
 
     def observe_decision(self, decision: Decision) -> None:
@@ -98,9 +110,49 @@ class Metrics:
         """Write the metrics of all processes in the Prometheus text format."""
         if not os.environ.get(MULTIPROCESS_VARIABLE):
             return generate_latest(self.registry)
-        shared = CollectorRegistry()
-        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared)
+        for _ in range(_COLLECTIONS):
+            shared = CollectorRegistry()
+            MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+            try:
+                return generate_latest(shared)
+            except FileNotFoundError:  # a worker died meanwhile, and its share was added to that of the dead
+                continue
+        return generate_latest(self.registry)
+
+
+def absorb_metrics(folder: Path, pid: int) -> None:
+    """Add what a dead worker counted to the share of all dead ones, and remove its files.
+
+    Otherwise a worker that dies again and again leaves files behind each time, and all of them are read for each
+    collection. Gauges of what goes on in a process end with it.
+
+    Args:
+        folder: Where the workers keep their counts.
+        pid: The dead worker's.
+    """
+    for file in folder.glob(f"*_{pid}.db"):
+        if not file.name.startswith("gauge"):
+            try:
+                _add_up(file, folder / f"{file.name.removesuffix(f'_{pid}.db')}_{_DEAD}.db")
+            except (OSError, ValueError, RuntimeError, struct.error) as error:  # it died in the middle of a write
+                logging.getLogger(__name__).warning("counts of a dead worker lost: %s", type(error).__name__)
+        file.unlink(missing_ok=True)
+
+
+def _add_up(file: Path, total: Path) -> None:
+    """Add the values of one file of metrics to another, which appears with all of them or stays as it was."""
+    draft = total.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    if total.exists():
+        shutil.copyfile(total, draft)
+    sums = MmapedDict(str(draft))  # type: ignore[no-untyped-call]
+    try:
+        for key, value, at, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+            sums.write_value(key, sums.read_value(key)[0] + value, at)  # type: ignore[no-untyped-call]
+        os.replace(draft, total)
+    finally:
+        sums.close()  # type: ignore[no-untyped-call]
+        draft.unlink(missing_ok=True)
 
 
 def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:

@@ -57,7 +57,7 @@ class LocalModelStore:
         found = (path.parent for path in self.root.glob("*/manifest.json"))
         return sorted(
             (path.name for path in found),
-            key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name),
+            key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name),
         )
 
     def add(self, bundle: Path, version: str) -> Path:

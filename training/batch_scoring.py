@@ -212,7 +212,22 @@ def _to_csv(rows: Iterable[dict[str, Any]], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
+
+
+_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with in a spreadsheet, in full width too."""
+
+
+def inert(cell: object) -> object:
+    """Return a cell that a spreadsheet reads as text: one that begins like a formula gets an apostrophe before it.
+
+    Example:
+        >>> [inert(cell) for cell in ("=1+1", "-cmd", "T-4711", -0.5)]
+        ["'=1+1", "'-cmd", 'T-4711', -0.5]
+    """
+    begins = isinstance(cell, str) and cell.lstrip(" \n").startswith(_FORMULA_MARKS)
+    return f"'{cell}" if begins else cell
 
 
 def _to_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:

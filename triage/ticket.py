@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 
@@ -16,6 +16,8 @@ CHANNELS = ("email", "phone", "chat", "portal", "social", "sms", "walk-in")
 """Channels that every helpdesk knows; any other short string is taken as it is."""
 
 MAX_CHANNEL_CHARS = 64
+FIRST_YEAR, LAST_YEAR = 2, 9998
+"""The calendar of Python and of the stores without its first and last year."""
 _ANSWER = re.compile(r"(?i)\s*(?:re|aw|antw|sv|rép|resp)\s*(?:\[\d+\])?\s*:")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -51,6 +53,8 @@ class Ticket:
     def __post_init__(self) -> None:
         for name in ("id", "subject", "body", "channel", "language", "requester"):
             _check_text(name, getattr(self, name))
+        if self.opened_at is not None:
+            check_moment("opened_at", self.opened_at)
         if self.channel is not None and len(self.channel) > MAX_CHANNEL_CHARS:
             raise InvalidTicket(
                 "channel",
@@ -112,6 +116,26 @@ class Ticket:
     def folded_body(self) -> str:
         """The body alone, as rules are matched against it."""
         return fold(self.body)
+
+
+def check_moment(name: str, moment: datetime) -> None:
+    """Refuse a moment at the edge of the calendar: in another time zone it would be no date, and no store takes it.
+
+    Args:
+        name: Name of the field.
+        moment: Its value; without a time zone it is read as UTC.
+
+    Raises:
+        InvalidTicket: If its year in UTC is not between `FIRST_YEAR` and `LAST_YEAR`.
+    """
+    try:
+        year = (moment.astimezone(UTC) if moment.tzinfo else moment).year
+    except OverflowError:
+        year = 0
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise InvalidTicket(
+            name, "out-of-range", f"{name} is not between the years {FIRST_YEAR} and {LAST_YEAR}: leave it out"
+        )
 
 
 def _check_text(name: str, value: object) -> None:

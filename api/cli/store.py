@@ -8,13 +8,14 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from api.cli.options import opened_store
 from api.maintenance.backup import back_up, check, is_empty, restore
+from api.maintenance.dead_letters import DeadLetters
 from api.settings import load_settings
 from api.store.database import Database
 from api.store.migrations.migrate import migrate, newest_revision, revision_of
@@ -176,6 +177,38 @@ def check_store(options: JsonOption) -> int:
     )
     print_result(document, text, as_json=options.json)
     return 0 if ok else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLettersOptions(JsonOption):
+    """The options of `triage store dead-letters`."""
+
+    clear: bool = option("remove them, once they are looked after", False)
+
+
+@store.verb("dead-letters")
+def dead_letters(options: DeadLettersOptions) -> None:
+    """List decisions that were answered and that the store could never take.
+
+    Examples:
+        triage store dead-letters
+        triage store dead-letters --clear
+    """
+    letters = DeadLetters(load_settings().home)
+    if options.clear:
+        count = letters.clear()
+        print_result({"removed": count}, f"{count} dead letters removed", as_json=options.json)
+        return
+    found = letters.read()
+    if options.json:
+        print_json({"dead_letters": [asdict(one) for one in found]})
+    elif not found:
+        print("every decision that was answered is in the store, or waits for it")
+    else:
+        print_table(
+            ("at", "helpdesk", "ticket", "decision", "tier", "category", "error"),
+            [(one.at, one.source, one.ticket_id, one.decision_id, one.tier, one.category, one.error) for one in found],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

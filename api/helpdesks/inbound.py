@@ -191,7 +191,7 @@ def _moment(timestamp: str) -> float | None:
             if timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 13
             else datetime.fromisoformat(timestamp).timestamp()
         )
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter at the edge of the calendar
         return None
 
 

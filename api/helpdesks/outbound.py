@@ -178,4 +178,4 @@ def _has_values(template: Any, values: Mapping[str, Any]) -> bool:
 
 def _retry_after(answer: httpx.Response) -> float:
     stated = answer.headers.get("retry-after", "")
-    return min(LONGEST_PAUSE_S, float(stated)) if stated.isdigit() else 0.0
+    return min(LONGEST_PAUSE_S, float(stated)) if stated.isdecimal() else 0.0

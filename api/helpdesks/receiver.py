@@ -82,7 +82,7 @@ class WebhookReceiver:
         helpdesk = delivery.helpdesk
         caller = Principal(None, f"webhook {helpdesk.name}", frozenset(), helpdesk.clearance, source=helpdesk.name)
         [document] = await self._service.decide([ticket], caller)
-        if not document.stored:
+        if not document.stored and not self._service.is_given_up(document.decision_id):
             raise StoreUnavailable("locked", "the decision is not kept yet: send the webhook again")
         await self._acknowledge(delivery, pending_update_for(helpdesk, document))
         self._sender.wake()

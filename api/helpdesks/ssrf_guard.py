@@ -13,6 +13,11 @@ import httpx
 
 from api.http.exceptions import NotAllowed
 
+_HOLD_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""NAT64 and IPv4-compatible addresses: the last 32 bits are an IPv4 address."""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""NAT64 of one's own network (RFC 8215): where in it the IPv4 address stands, only that network knows."""
+
 
 @dataclass(frozen=True)
 class GuardedClient:
@@ -78,9 +83,9 @@ class GuardedClient:
 
     def _check(self, addresses: Iterable[str], plain: bool) -> None:
         for address in addresses:
-            ip = ipaddress.ip_address(address.split("%")[0])
-            if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-                ip = ip.ipv4_mapped
+            ip = reached(address)
+            if isinstance(ip, ipaddress.IPv6Address) and (ip in _LOCAL_NAT64 or ip.is_site_local):
+                raise _refused("the host is on a network that calls must not reach")
             if ip.is_loopback and self.loopback:
                 continue
             if plain:
@@ -89,6 +94,29 @@ class GuardedClient:
                 continue
             if not (self.private and ip.is_private and not _is_special(ip)):
                 raise _refused("the host is on a network that calls must not reach")
+
+
+def reached(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that packets end up at: IPv6 addresses that stand for an IPv4 one lead to that.
+
+    Mapped (RFC 4291), IPv4-compatible (RFC 4291, given up), NAT64 (RFC 6052), 6to4 (RFC 3056) and Teredo
+    (RFC 4380) addresses hold an IPv4 address that a gateway on the way may take out of them.
+
+    Example:
+        >>> [str(reached(one)) for one in ("64:ff9b::7f00:1", "2002:a9fe:a9fe::1", "::10.0.0.1", "2606:4700::1")]
+        ['127.0.0.1', '169.254.169.254', '10.0.0.1', '2606:4700::1']
+    """
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    if ip.sixtofour is not None:
+        return ip.sixtofour
+    if ip.teredo is not None:
+        return ip.teredo[1]
+    holds_ipv4 = any(ip in network for network in _HOLD_IPV4) and not (ip.is_loopback or ip.is_unspecified)
+    return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if holds_ipv4 else ip
 
 
 def _is_special(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

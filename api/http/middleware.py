@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -32,10 +33,27 @@ SECURITY_HEADERS = {
     "cache-control": "no-store",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _QUIET = ("/livez", "/readyz", "/metrics")
 _DRAIN_S = 2.0
 """How long the rest of a body that is too large is read and thrown away, in seconds."""
 log = structlog.get_logger("api.access")
+
+
+def is_host(host: str) -> bool:
+    """Say whether a Host header is one: what is none is answered with 400 (RFC 9112, section 3.2).
+
+    Example:
+        >>> [is_host(host) for host in ("desk.example:8000", "[::1]", "", "[", "a b", "host:port")]
+        [True, True, True, False, False, False]
+    """
+    if not _HOST.fullmatch(host):
+        return False
+    try:
+        urlsplit(f"//{host}").port  # noqa: B018 - reading it is the check
+    except ValueError:
+        return False
+    return True
 
 
 class RequestContextMiddleware:
@@ -66,7 +84,7 @@ class _Exchange:
         sent_id = headers.get("x-request-id", "")
         self.request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
         length = headers.get("content-length", "0")
-        self._announced = int(length) if length.isdigit() else 0
+        self._announced = int(length) if length.isascii() and length.isdigit() else 0
         self._received = 0
         self._arrived = self._announced == 0 and "transfer-encoding" not in headers
         self._status = 0
@@ -81,6 +99,10 @@ class _Exchange:
         try:
             if self._announced > self._limit:
                 await self._refuse(413)
+            elif not is_host(Headers(scope=self._scope).get("host", "")):
+                await self._refuse(400)
+            elif "\x00" in self._scope["path"]:  # no store has such a name, and PostgreSQL fails on being asked
+                await self._refuse(404)
             else:
                 await self._app(self._scope, self._limited_receive, self._headed_send)
         except ClientDisconnect:

@@ -36,6 +36,7 @@ from triage.errors import (
     StoreUnavailable,
     TriageError,
 )
+from triage.ticket import FIRST_YEAR, LAST_YEAR
 
 MEDIA_TYPE = "application/problem+json"
 _STORE_RETRY_S = 2
@@ -88,6 +89,7 @@ _MESSAGES = {
     "dict-type": "is not a JSON object",
     "datetime-type": "is not an RFC 3339 date and time",
     "datetime-parsing": "is not an RFC 3339 date and time",
+    "out-of-range": f"is not between the years {FIRST_YEAR} and {LAST_YEAR}",
     "greater-than-equal": "is too small",
     "less-than-equal": "is too large",
     "string-unicode": "is not valid Unicode: it holds a lone surrogate",

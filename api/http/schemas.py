@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
-from triage.ticket import MAX_CHANNEL_CHARS, Ticket
+from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, Ticket, check_moment
 
 MAX_NAME_CHARS = 255
 MAX_ATTRIBUTES = 50
@@ -44,7 +44,12 @@ def _moment(value: object) -> object:
         moment = datetime.fromisoformat(re.sub(r":60(?=[.Zz+-]|$)", ":59", value.strip().upper()))
     except ValueError as error:
         raise PydanticCustomError("datetime_parsing", "is not an RFC 3339 date and time") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        check_moment("opened_at", moment)
+    except InvalidTicket as error:
+        raise PydanticCustomError("out_of_range", "is at the edge of the calendar") from error
+    return moment
 
 
 def _attribute(value: object) -> object:
@@ -73,7 +78,12 @@ AttributeValue = Annotated[
         }
     ),
 ]
-Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+_NO_EDGE = rf"^(?!{FIRST_YEAR - 1:04}|{LAST_YEAR + 1:04})"
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _NO_EDGE}),
+]
 
 
 def _stated(name: str) -> dict[str, Any]:

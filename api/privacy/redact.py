@@ -99,7 +99,7 @@ def _compiled(expression: str) -> Any:
 
 
 def _luhn(found: str) -> bool:
-    digits = [int(character) for character in found if character.isdigit()]
+    digits = [int(character) for character in found if character.isdecimal()]
     if len(set(digits)) < 2:
         return False
     doubled = [digit if place % 2 == 0 else sum(divmod(digit * 2, 10)) for place, digit in enumerate(reversed(digits))]

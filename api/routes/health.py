@@ -30,15 +30,20 @@ async def livez() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readyz(request: Request, service: ServiceDep) -> Response:
-    """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping."""
+    """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping.
+
+    A store that fails does not change that: tickets are decided, and kept in memory until it is back. All instances
+    share it, so that none could take over; the status is `degraded` then, and `because` says why.
+    """
     why = service.unready
     if why is not None:
         problem = Problem(503, why, _WHY[why], headers={"Retry-After": "5"})
         return problem.response(request_id_of(request))
     model = service.model
-    return JSONResponse(
-        {"status": "ready" if model.is_loaded else "rules-only", "model_version": model.triager.model_version}
-    )
+    document = {"status": "ready" if model.is_loaded else "rules-only", "model_version": model.triager.model_version}
+    if service.degraded is not None:
+        document |= {"status": "degraded", "because": service.degraded}
+    return JSONResponse(document)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems(401, 403)})

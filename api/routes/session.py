@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.deps import AccessDep, Reader, ServiceDep
 from api.http.exceptions import NotSignedIn
+from api.http.schemas import Text
 from api.pages import render
 from api.security.api_keys import sha256
 from api.security.auth import COOKIE, GuardedRoute, check_same_origin
@@ -35,8 +36,8 @@ async def sign_in(
     request: Request,
     service: ServiceDep,
     access: AccessDep,
-    agent: Annotated[str, Form(min_length=1, max_length=100)],
-    key: Annotated[str, Form(min_length=1, max_length=200)],
+    agent: Annotated[Text, Form(min_length=1, max_length=100)],
+    key: Annotated[Text, Form(min_length=1, max_length=200)],
 ) -> Response:
     """Open a session with a key."""
     check_same_origin(request)
@@ -52,7 +53,7 @@ async def sign_in(
     except NotSignedIn as error:
         return HTMLResponse(render("sign_in.html", here="sign-in", problem=_problem(error)))
     answer = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
+    secure = request.scope["scheme"] == "https"
     answer.set_cookie(
         COOKIE, token, max_age=int(LIFETIME.total_seconds()), httponly=True, samesite="strict", secure=secure
     )

@@ -45,13 +45,13 @@ class Store(Protocol):
 
 @dataclass(eq=False)
 class _Job:
-    """The decisions of one request that wait to be committed; they go together or not at all."""
+    """The decisions of one request that wait to be committed; they go together, but for those that no store takes."""
 
     decisions: Sequence[NewDecision]
     source: str
     key_id: str | None
     idempotency_key: IdempotencyKey | None
-    done: asyncio.Future[list[DecisionRow]]
+    done: asyncio.Future[list[DecisionRow | None]]
 
 
 class DecisionWriter:
@@ -62,6 +62,7 @@ class DecisionWriter:
         backlog_size: Most tickets kept in memory; beyond, the newest are dropped and counted.
         on_backlog: Called with the number of tickets kept in memory, after each change.
         on_drop: Called with the number of tickets dropped.
+        on_dead: Called, on a thread, with each decision that the store can never take, its source and the error.
     """
 
     def __init__(
@@ -71,16 +72,22 @@ class DecisionWriter:
         *,
         on_backlog: Callable[[int], object] = lambda size: None,
         on_drop: Callable[[int], object] = lambda lost: None,
+        on_dead: Callable[[NewDecision, str, Exception], object] = lambda new, source, error: None,
     ) -> None:
         self._store = store
         self._backlog_size = backlog_size
-        self._on_backlog, self._on_drop = on_backlog, on_drop
+        self._on_backlog, self._on_drop, self._on_dead = on_backlog, on_drop, on_dead
         self._jobs: deque[_Job] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="record")
         self._task: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._failures, self._problem = 0, ""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last decisions could not be committed: a machine-readable code, or None where they could."""
+        return self._problem if self._failures else None
 
     def start(self) -> None:
         """Begin to commit; needs a running event loop."""
@@ -109,11 +116,12 @@ class DecisionWriter:
         key_id: str | None,
         idempotency_key: IdempotencyKey | None = None,
         wait_s: float,
-    ) -> list[DecisionRow] | None:
+    ) -> list[DecisionRow | None] | None:
         """Commit decisions, waiting for a while.
 
         Returns:
-            The decisions as they stand in the store, or None if that is not known yet.
+            The decisions as they stand in the store, None for each that it can never take; or None if that is not
+            known yet.
 
         Raises:
             KeyReused: The idempotency key was used for another request.
@@ -183,19 +191,45 @@ class DecisionWriter:
             if len(group) > 1:
                 for job in group:
                     await self._commit([job])
-                return
-            log.error("decision_not_stored", kind=type(error).__name__)
-            self._finish(
-                group,
-                StoreUnavailable(
-                    "unreachable", "the store refused the decision: it is answered but not kept; see the log"
-                ),
-            )
+            else:
+                await self._commit_apart(first, error)
             return
+        self._answers()
+        self._share(group, recorded)
+
+    async def _commit_apart(self, job: _Job, error: Exception) -> None:
+        """Commit the decisions of a job one by one, and give up those that the store can never take.
+
+        An idempotency key is not kept then: it would stand for fewer decisions than were asked for.
+        """
+        loop, rows = asyncio.get_running_loop(), list[DecisionRow | None]()
+        while len(rows) < len(job.decisions):
+            new = job.decisions[len(rows)]
+            if len(job.decisions) > 1 or job.idempotency_key is not None:
+                commit = partial(
+                    self._store.record, [new], source=job.source, key_id=job.key_id, patience_s=_PATIENCE_S
+                )
+                try:
+                    rows.extend(await loop.run_in_executor(self._executor, commit))
+                    continue
+                except StoreUnavailable as busy:
+                    await self._back_off(busy)
+                    continue
+                except Exception as own:  # this one is to blame
+                    error = own
+            log.error("decision_not_stored", kind=type(error).__name__, decision_id=new.document.decision_id)
+            await loop.run_in_executor(self._executor, self._on_dead, new, job.source, error)
+            rows.append(None)
+        self._answers()
+        self._remove(job)
+        if not job.done.done():
+            job.done.set_result(rows)
+
+    def _answers(self) -> None:
+        """Note that the store answers."""
         if self._failures:
             log.info("store_is_back", backlog=self._size)
         self._failures = 0
-        self._share(group, recorded)
 
     def _share(self, group: list[_Job], recorded: list[DecisionRow]) -> None:
         start = 0
@@ -204,7 +238,7 @@ class DecisionWriter:
             part, start = (recorded, start) if job.idempotency_key else (recorded[start : start + count], start + count)
             self._remove(job)
             if not job.done.done():
-                job.done.set_result(part)
+                job.done.set_result(list(part))
 
     def _finish(self, group: list[_Job], error: Exception) -> None:
         for job in group:
@@ -219,12 +253,13 @@ class DecisionWriter:
     async def _back_off(self, error: StoreUnavailable) -> None:
         if not self._failures:
             log.warning("store_unavailable", code=error.code)
+        self._problem = f"store-{error.code}"
         pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
         self._failures += 1
         await asyncio.sleep(pause)
 
 
-def _read_outcome(future: asyncio.Future[list[DecisionRow]]) -> None:
+def _read_outcome(future: asyncio.Future[list[DecisionRow | None]]) -> None:
     """Read the outcome that nobody waits for any more, so that asyncio does not warn about it."""
     if not future.cancelled():
         future.exception()

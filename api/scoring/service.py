@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,7 @@ from uuid import uuid4
 import structlog
 
 from api.http.exceptions import TooBusy
+from api.maintenance.dead_letters import DeadLetter, DeadLetters
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.batcher import Batcher, Load
@@ -41,6 +43,8 @@ _BATCH_WAIT_S = 0.002
 """How long an idle batcher waits for company, in seconds: a tenth of the 23 ms that one ticket takes."""
 _BACKLOG_TICKETS = 1000
 """Decisions kept in memory while the store does not answer: 50 seconds at the 20 tickets a second that are promised."""
+_GIVEN_UP = 1000
+"""Dead letters that are remembered, so that who sent one learns that sending it again is of no use."""
 _ALTERNATIVES = 5
 """Labels per target that are answered at most: more would only help to guess what the model was trained on."""
 log = structlog.get_logger(__name__)
@@ -74,12 +78,19 @@ class Service:
             self._on_refused,
         )
         self.decision_writer = DecisionWriter(
-            store, _BACKLOG_TICKETS, on_backlog=metrics.spooled.set, on_drop=metrics.dropped.inc
+            store,
+            _BACKLOG_TICKETS,
+            on_backlog=metrics.spooled.set,
+            on_drop=metrics.dropped.inc,
+            on_dead=self._on_dead,
         )
+        self._dead_letters = DeadLetters(settings.home)
+        self._given_up: deque[str] = deque(maxlen=_GIVEN_UP)
+        self.store_problem: str | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self.autonomy = AutonomyKeeper(settings, store, metrics)
         self._watch: asyncio.Task[None] | None = None
-        self._autonomy_watch: asyncio.Task[None] | None = None
+        self._store_watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load and warm up the model, and begin to decide and to record."""
@@ -88,11 +99,11 @@ class Service:
         self.batcher.start()
         self.decision_writer.start()
         self._watch = asyncio.create_task(self.model.watch(), name="watch")
-        self._autonomy_watch = asyncio.create_task(self._watch_autonomy(), name="autonomy")
+        self._store_watch = asyncio.create_task(self._watch_store(), name="store")
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
-        for task in (self._watch, self._autonomy_watch):
+        for task in (self._watch, self._store_watch):
             if task is not None:
                 task.cancel()
         await self.batcher.stop()
@@ -110,6 +121,11 @@ class Service:
         if not self.model.is_loaded and not self.settings.rules_only:
             return "model-unavailable"
         return None
+
+    @property
+    def degraded(self) -> str | None:
+        """What does not work while tickets are still decided: a machine-readable code, or None."""
+        return self.decision_writer.problem or self.store_problem
 
     async def decide(
         self,
@@ -194,7 +210,7 @@ class Service:
     async def _record(
         self, new: Sequence[NewDecision], principal: Principal, idempotency_key: IdempotencyKey | None, wait_s: float
     ) -> list[DecisionDocument]:
-        rows: Sequence[DecisionRow] | None = None
+        rows: Sequence[DecisionRow | None] | None = None
         try:
             rows = await self.decision_writer.record(
                 new,
@@ -205,9 +221,23 @@ class Service:
             )
         except StoreUnavailable as error:
             log.warning("decision_not_stored", code=error.code)
-        if rows is None:
-            return [one.document.model_copy(update={"stored": False}) for one in new]
-        return [row.document_for(principal.clearance) for row in rows]
+        return [
+            row.document_for(principal.clearance) if row else one.document.model_copy(update={"stored": False})
+            for one, row in zip(new, rows or [None] * len(new), strict=True)
+        ]
+
+    def is_given_up(self, decision_id: str | None) -> bool:
+        """Say whether a decision was lately found to be one that the store can never take."""
+        return decision_id in self._given_up
+
+    def _on_dead(self, new: NewDecision, source: str, error: Exception) -> None:
+        letter = DeadLetter.of(new, source, error)
+        self._given_up.append(letter.decision_id)
+        self.metrics.dead_letters.inc()
+        try:
+            self._dead_letters.add(letter)
+        except OSError as failure:
+            log.error("dead_letter_not_written", kind=type(failure).__name__)
 
     def _new(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> NewDecision:
         document = DecisionDocument.from_decision(decision, str(uuid4()), alternatives=_ALTERNATIVES, decimals=DECIMALS)
@@ -224,11 +254,21 @@ class Service:
         if load.fallback:
             self.metrics.fallbacks.labels(load.fallback).inc()
 
-    async def _watch_autonomy(self) -> None:
-        """Look every few seconds at what reviews taken by other processes allow."""
+    async def _watch_store(self) -> None:
+        """Look every few seconds whether the store answers, and what reviews taken by other processes allow."""
         while True:
             await asyncio.sleep(self.settings.poll_s)
-            await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
+            self.store_problem = await asyncio.get_running_loop().run_in_executor(self._readers, self._ask_store)
+            self.metrics.store_ready.set(int(self.degraded is None))
+            if self.store_problem is None:
+                await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
+
+    def _ask_store(self) -> str | None:
+        try:
+            self.store.ping()
+        except StoreUnavailable as error:
+            return f"store-{error.code}"
+        return None
 
     def _on_swap(self, version: str) -> None:
         self.autonomy.adopt(self.model.triager)

@@ -215,11 +215,19 @@ def check_same_origin(request: Request) -> None:
         NotAllowed: Its `Origin` is not this host.
     """
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _place_of(origin) != request.headers.get("host"):
         raise NotAllowed(
             "foreign-origin",
             "another site's page sent this: changes are taken from this service's own pages, or with a key",
         )
+
+
+def _place_of(origin: str) -> str | None:
+    """Return host and port of an origin; None where it is no origin at all."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def csrf_token(session_token: str) -> str:

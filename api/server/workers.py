@@ -17,7 +17,7 @@ from types import FrameType
 import structlog
 
 from api.settings import Settings, load_settings
-from api.telemetry import MULTIPROCESS_VARIABLE
+from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
 from triage.errors import TriageError
 
 _TICK_S = 0.1
@@ -86,8 +86,7 @@ class Supervisor:
             slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
             slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
             log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
-            for left in self._metrics.glob(f"gauge_live*_{slot.process.pid}.db"):
-                left.unlink(missing_ok=True)
+            absorb_metrics(self._metrics, slot.process.pid)
             self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
             self._stopping = self._stopping or self._cannot_start
             slot.process = None

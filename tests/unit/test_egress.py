@@ -83,6 +83,24 @@ def test_nothing_is_called_that_must_not_be(url: str, listener: tuple[int, list[
     assert seen == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "64:ff9b:1:7f00:0:100:808:808"),
+        *("2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:c0a8:101::1", "::127.0.0.1", "::169.254.169.254"),
+        *("::ffff:10.0.0.1", "2001:0:4136:e378:8000:63bf:80ff:fffe", "fec0::1"),
+    ],
+)
+def test_an_address_that_stands_for_one_inside_is_not_called(address: str) -> None:
+    with pytest.raises(NotAllowed):
+        GuardedClient(frozenset({f"[{address}]"})).resolve(f"https://[{address}]/")
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::808:808", "2002:808:808::1", "2606:4700::1111"])
+def test_an_address_that_stands_for_one_outside_is_called(address: str) -> None:
+    assert GuardedClient(frozenset({f"[{address}]"})).resolve(f"https://[{address}]/") == address
+
+
 def test_a_private_network_may_be_allowed_but_never_the_special_addresses() -> None:
     addresses = {"10.0.0.1": True, "192.168.1.1": True, "[fd00::1]": True}
     addresses |= {"127.0.0.1": False, "169.254.169.254": False, "[fe80::1]": False, "0.0.0.0": False, "[::1]": False}
