@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from models.bundle.bundle import load_bundle
+from models.screening import shipped_classifier
 from triage.decide import decide
 from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
@@ -86,11 +87,12 @@ class Triager:
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
         """
+        opinions = shipped_classifier().opinions(tickets) if tickets else []
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
         decided = (
-            decide(ticket, prediction, self.gate, self.rules, self.policy)
-            for ticket, prediction in zip(tickets, probabilities, strict=True)
+            decide(ticket, prediction, self.gate, self.rules, self.policy, opinion)
+            for ticket, prediction, opinion in zip(tickets, probabilities, opinions, strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]

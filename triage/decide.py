@@ -10,11 +10,18 @@ from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
 from triage.rules import RuleBook
-from triage.screening import Screening, screen
+from triage.screening import Opinion, Screening, screen
 from triage.ticket import Ticket
 
 
-def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: RuleBook, policy: Policy) -> Decision:
+def decide(
+    ticket: Ticket,
+    prediction: Prediction | None,
+    gate: Gate,
+    rules: RuleBook,
+    policy: Policy,
+    opinion: Opinion | None = None,
+) -> Decision:
     """Decide tier and category of a ticket, each by the first of: bypass rule, confident model, suggestion.
 
     Args:
@@ -23,8 +30,9 @@ def decide(ticket: Ticket, prediction: Prediction | None, gate: Gate, rules: Rul
         gate: When the belief is good enough to act on.
         rules: Bypass and fallback rules, the last of them catching all.
         policy: Which labels there are, how they fold, and what may be automatic.
+        opinion: What a classifier thinks must not wait or is no ticket; None leaves that to written cues.
     """
-    screened = screen(ticket, policy.own_cues)
+    screened = screen(ticket, policy.own_cues, opinion)
     prediction = prediction and _in_terms_of(policy, prediction)
     reasons = {target: _held(screened) or gate.reason(target, prediction) for target in policy.targets}
     verdicts = {

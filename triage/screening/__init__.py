@@ -3,6 +3,16 @@
 from triage.screening.attention import Attention, find_attention
 from triage.screening.cues import Frame, compile_cue
 from triage.screening.intake import NoTicket, no_ticket
-from triage.screening.screen import Screening, screen
+from triage.screening.screen import Opinion, Screening, screen
 
-__all__ = ["Attention", "Frame", "NoTicket", "Screening", "compile_cue", "find_attention", "no_ticket", "screen"]
+__all__ = [
+    "Attention",
+    "Frame",
+    "NoTicket",
+    "Opinion",
+    "Screening",
+    "compile_cue",
+    "find_attention",
+    "no_ticket",
+    "screen",
+]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import re2
 
+from triage.normalise import read
 from triage.screening.cues import compile_cue, one_of
 from triage.screening.reading import plain
 from triage.ticket import Ticket
@@ -39,7 +40,17 @@ _WORD = re.compile(r"[^\W\d_]+")
 _NO_LETTERS = r"[^\p{L}\p{N}_]*"
 _NO_SUBJECT = re2.compile(
     rf"(?i)^{_NO_LETTERS}(?:(?:re|aw|fw|fwd|wg|sv|tr)\s*:\s*)*"
-    rf"(?:\(?(?:no subject|kein betreff|ohne betreff|sans objet|sin asunto)\)?)?{_NO_LETTERS}$"
+    r"(?:[(\[]?(?:no subject|blank|empty|kein betreff|ohne betreff|sans objet|sin asunto)[)\]]?)?"
+    rf"{_NO_LETTERS}$"
+)
+# What a mail program puts where nobody wrote anything.
+_PLACEHOLDER = re2.compile(
+    r"(?i)\[(?:image|cid|bild|inline)[^\]]*\]|get outlook for \w+|outlook (?:für|pour|para) \w+ (?:holen|télécharger)"
+)
+_SIGN_OFF = re2.compile(
+    rf"(?i)^{_NO_LETTERS}(?:(?:kind|best|warm|many)?\s*(?:regards|wishes|greetings)|yours (?:sincerely|truly)|sincerely"
+    r"|cheers|mit freundlichen grüßen|freundliche grüße|viele grüße|mfg|cordialement|bien à vous"
+    rf"|saludos(?: cordiales)?|atentamente){_NO_LETTERS}$"
 )
 _CLAUSE = re.compile(r"[.!;:,\n]+|\s[-–—]\s")
 _PREFIX = re.compile(r"(?i)^\W*(?:(?:re|aw|sv|rv|tr)\s*:\s*)+")
@@ -52,6 +63,16 @@ _TEST = re2.compile(
     r"(?:test(?:ing)?s?|tests?mail|prueba|essai|probe|hello world|foo|bar|lorem ipsum|123|ignore)"
     rf"(?: (?:of the web ?form|mail|message|email|ticket|please|only|bitte ignorieren|ignore|\d+))*{_NO_LETTERS})+"
 )
+_BABBLE = frozenset(
+    (
+        *("la", "bla", "blah", "blub", "lol", "haha", "hihi", "poo", "hi", "hello", "hey", "test", "tst", "tests"),
+        *("ok", "testing", "one", "two", "three", "un", "deux", "uno", "dos", "eins", "zwei", "lorem", "ipsum"),
+        *("dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "is", "this", "on", "mum"),
+    )
+)
+"""Words of people who try a form out; a message of nothing else says nothing."""
+
+_MOST_SIGNATURE_LINES = 5
 _SHORT_WORDS = 30
 _JUNK_SHARE = 0.5
 """Share of words that no language has, from which a text is nonsense."""
@@ -59,10 +80,11 @@ _JUNK_SHARE = 0.5
 
 @dataclass(frozen=True)
 class NoTicket:
-    """Why a message is no ticket: its kind, and the words or the header that say so."""
+    """Why a message is no ticket: its kind, the words or the header that say so, and whether that leaves no doubt."""
 
     kind: str
     evidence: str
+    certain: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,12 +114,12 @@ def no_ticket(ticket: Ticket) -> NoTicket | None:
     """
     message = _Message.of(ticket)
     if not message.says_something:
-        return NoTicket("empty", message.subject.strip())
+        return NoTicket("empty", message.subject.strip(), certain=True)
     if message.is_nonsense:
         return NoTicket("gibberish", message.evidence)
     header = _by_header(ticket.attributes)
     if header is not None and header.kind in ("bounce", "auto_reply"):
-        return message.speaks_for("bounce", header) or header
+        return replace(message.speaks_for("bounce", header) or header, certain=True)
     if message.wants_something and not message.is_machine_made:
         return None
     return next((found for kind in KINDS[2:] if (found := message.speaks_for(kind, header))), None)
@@ -132,7 +154,10 @@ class _Message:
 
     @classmethod
     def of(cls, ticket: Ticket) -> _Message:
-        return cls(ticket.subject, ticket.own_part[:_READ_CHARS])
+        own = str(_PLACEHOLDER.sub("", ticket.own_part[:_READ_CHARS]))
+        lines = [line for line in own.splitlines() if line.strip()]
+        signed = bool(lines) and len(lines) <= _MOST_SIGNATURE_LINES and bool(_SIGN_OFF.match(lines[0]))
+        return cls(ticket.subject, "" if signed or _is_disclaimer(own) else own)
 
     @property
     def evidence(self) -> str:
@@ -155,10 +180,12 @@ class _Message:
             return True
         words = _WORD.findall(text)
         if not words:
-            return not any(char.isdigit() for char in text) or bool(re.fullmatch(r"[\W\d_]{0,3}", text))
+            return not subject.strip() or not any(char.isdigit() for char in text)
         if len(words) > _SHORT_WORDS or _is_code(f"{subject} {self.body}"):
             return False
         junk = sum(map(_is_junk, words))
+        if junk + sum(word in _BABBLE for word in words) == len(words):
+            return True
         return junk >= 1 and junk >= _JUNK_SHARE * len(words)
 
     @property
@@ -222,6 +249,11 @@ def _beside(clauses: Sequence[str], cues: _Cues, *, starting: bool = False) -> i
 
     words = (len(clause.split()) for clause in map(str.strip, clauses) if not closes(clause))
     return sum(count for count in words if count > _NAME_WORDS)
+
+
+def _is_disclaimer(text: str) -> bool:
+    """Say whether a text is nothing but the lines that a mail server adds below every mail."""
+    return bool(text.strip()) and read(f"x\n{text}").text == "x"
 
 
 def _is_code(text: str) -> bool:

