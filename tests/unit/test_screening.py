@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage.screening import find_attention, no_ticket, screen
+from triage.screening import Attention, NoTicket, Opinion, find_attention, no_ticket, screen
 from triage.screening.cues import Frame
 from triage.ticket import Ticket
 
@@ -194,3 +194,35 @@ def test_an_absence_note_that_names_the_emergency_number_is_no_alarm() -> None:
     note = Ticket(subject="Automatic reply: INC-1", body="I am on leave until Monday. In case of fire call 112.")
     screened = screen(note)
     assert screened.attention == () and screened.no_ticket is not None
+
+
+def opinion(**probabilities: float) -> Opinion:
+    return Opinion({"none": 1.0 - sum(probabilities.values()), **probabilities}, "The charger went soft.")
+
+
+def test_a_classifier_flags_what_no_cue_knows_and_quotes_the_sentence() -> None:
+    ticket = Ticket(body="Hello. The charger went soft. Bye")
+    assert screen(ticket).attention == ()
+    assert screen(ticket, (), opinion(safety=0.9)).attention == (Attention("safety", "The charger went soft."),)
+    assert screen(ticket, (), opinion(safety=0.2)).attention == ()
+
+
+def test_a_cue_counts_where_the_classifier_does_not_think_it_absurd() -> None:
+    ticket = Ticket(body="There is smoke coming out of the cabinet.")
+    assert screen(ticket, (), opinion(safety=0.2)).attention
+    assert not screen(ticket, (), opinion(safety=0.001)).attention
+
+
+def test_a_cue_of_the_desk_itself_counts_whatever_the_classifier_thinks() -> None:
+    own = (Frame("spill", "of the policy", ("formalin",)),)
+    found = screen(Ticket(body="Formalin on the floor"), own, opinion(safety=0.001)).attention
+    assert [one.kind for one in found] == ["spill"]
+
+
+def test_a_header_leaves_no_doubt_and_words_do() -> None:
+    header = Ticket(subject="Order", body="Your order is on its way", attributes={"Auto-Submitted": "auto-replied"})
+    assert screen(header, (), opinion()).no_ticket is not None
+    thanks = Ticket(body="Thank you so much!")
+    assert screen(thanks, (), opinion(thanks=0.9)).no_ticket is not None
+    assert screen(thanks, (), opinion()).no_ticket is None
+    assert screen(Ticket(body="beers on me"), (), opinion(thanks=0.95)).no_ticket == NoTicket("thanks", "")
