@@ -16,6 +16,7 @@ from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Prediction
 from triage.rules import RuleBook, check_labels
+from triage.screening import Opinion
 from triage.ticket import Ticket
 
 
@@ -87,7 +88,7 @@ class Triager:
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
         """
-        opinions = shipped_classifier().opinions(tickets) if tickets else []
+        opinions = _opinions(tickets)
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
@@ -96,3 +97,11 @@ class Triager:
             for ticket, prediction, opinion in zip(tickets, probabilities, opinions, strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]
+
+
+def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
+    """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
+    try:
+        return shipped_classifier().opinions(tickets) if tickets else []
+    except Exception:  # whatever it is, the runtime's own errors included: written cues still screen, and rules route
+        return [None] * len(tickets)
