@@ -25,6 +25,9 @@ _SURE_NO_TICKET = 0.8
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
 _SECONDED_NO_TICKET = 0.15
 
+_READABLE_WORDS = 4
+"""Words from which a classifier takes a message for none on its own: "printer again" is little, and a ticket."""
+
 _BY_MAIL_PROGRAMS = frozenset(["auto_reply", "bounce", "newsletter"])
 """Kinds whose words are not the sender's own: "in an emergency call 112" stands below many an absence note."""
 
@@ -104,4 +107,5 @@ def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
     likely = opinion.of(KINDS)
     if found is not None:
         return found if likely >= _SECONDED_NO_TICKET else None
-    return NoTicket(opinion.likeliest(KINDS), "") if likely >= _SURE_NO_TICKET else None
+    alone = likely >= _SURE_NO_TICKET and len(ticket.text.split()) >= _READABLE_WORDS
+    return NoTicket(opinion.likeliest(KINDS), "") if alone else None
