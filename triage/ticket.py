@@ -76,6 +76,11 @@ class Ticket:
         """What of the body the model does not read."""
         return self._read.left_out
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether the subject says that the message answers another one."""
+        return bool(_ANSWER.match(self.subject))
+
     @cached_property
     def _read(self) -> Cleaned:
         return read_plain(self._plain_body, answer=bool(_ANSWER.match(self.subject)))

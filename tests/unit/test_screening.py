@@ -225,5 +225,6 @@ def test_a_header_leaves_no_doubt_and_words_do() -> None:
     thanks = Ticket(body="Thank you so much!")
     assert screen(thanks, (), opinion(thanks=0.9)).no_ticket is not None
     assert screen(thanks, (), opinion()).no_ticket is None
-    assert screen(Ticket(body="the beers are on me"), (), opinion(thanks=0.95)).no_ticket == NoTicket("thanks", "")
+    answer = Ticket(subject="Re: plotter", body="the beers are on me")
+    assert screen(answer, (), opinion(thanks=0.95)).no_ticket == NoTicket("thanks", "")
     assert screen(Ticket(body="printer again"), (), opinion(gibberish=0.95)).no_ticket is None

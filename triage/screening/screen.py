@@ -21,12 +21,17 @@ _ALARMED = 0.45
 """Probability from which a classifier flags a ticket on its own."""
 _SECONDED = 0.06
 """Probability from which it seconds a written cue; below, the cue was a play of words."""
-_SURE_NO_TICKET = 0.8
+_SURE_NO_TICKET = 0.88
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
 _SECONDED_NO_TICKET = 0.15
 
-_READABLE_WORDS = 4
-"""Words from which a classifier takes a message for none on its own: "printer again" is little, and a ticket."""
+_READABLE_WORDS = 10
+_FEW_WORDS = 3
+"""Words from which a classifier takes a message for none on its own, and an answer to another message for thanks:
+"stop this song" is no ticket of a helpdesk, and yet a request. Of fewer words only cues judge."""
+
+_ANSWERS = frozenset(["thanks", "close_request"])
+_TOLD_BY_MEANING = tuple(kind for kind in KINDS if kind != "empty")
 
 _BY_MAIL_PROGRAMS = frozenset(["auto_reply", "bounce", "newsletter"])
 """Kinds whose words are not the sender's own: "in an emergency call 112" stands below many an absence note."""
@@ -107,5 +112,7 @@ def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
     likely = opinion.of(KINDS)
     if found is not None:
         return found if likely >= _SECONDED_NO_TICKET else None
-    alone = likely >= _SURE_NO_TICKET and len(ticket.text.split()) >= _READABLE_WORDS
-    return NoTicket(opinion.likeliest(KINDS), "") if alone else None
+    kind = opinion.likeliest(_TOLD_BY_MEANING)
+    words = len(ticket.text.split())
+    enough = words >= (_FEW_WORDS if ticket.is_answer and kind in _ANSWERS else _READABLE_WORDS)
+    return NoTicket(kind, "") if likely >= _SURE_NO_TICKET and enough else None

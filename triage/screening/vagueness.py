@@ -21,6 +21,14 @@ _SIGN_OFF = re.compile(
     r"|dank|cordialement|merci|bien a vous|saludos|gracias|atentamente|ta)\W*$"
 )
 _NAME_WORDS = 4
+# One of them at least: what names neither a thing nor trouble ("what day is it tomorrow") is no report of a fault.
+_TROUBLE = (
+    *("work", "stop", "fix", "help", "problem", "prob", "issue", "trouble", "broke", "fail", "error", "wrong", "crash"),
+    *("down", "urgent", "asap", "same", "again", "fault", "bug", "weird", "repair", "support"),
+    *("funktion", "geht", "hilf", "helf", "fehler", "storung", "kaputt", "dringend", "klappt", "wieder", "gleiche"),
+    *("marche", "fonctionn", "aide", "panne", "souci", "erreur", "encore", "meme"),
+    *("funcion", "ayud", "fallo", "averia", "sigue", "mismo", "otra", "arregl"),
+)
 
 
 def is_vague(ticket: Ticket) -> bool:
@@ -31,7 +39,8 @@ def is_vague(ticket: Ticket) -> bool:
     subject, body = plain(ticket.subject), plain(_signed_off(ticket.own_part))
     text = " ".join(part for part in _PHONE.sub(" ", f"{subject} {body}").split() if "@" not in part[1:-1])
     words = [word.replace("’", "'") for word in _WORD.findall(text)]
-    return 0 < len(words) <= MOST_WORDS and all(word in _empty_words() for word in words)
+    troubled = any(word.startswith(_TROUBLE) for word in words)
+    return troubled and len(words) <= MOST_WORDS and all(word in _empty_words() for word in words)
 
 
 def _signed_off(text: str) -> str:
