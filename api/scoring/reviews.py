@@ -7,6 +7,7 @@ from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
+from api.security.clearance import document_for, may_read, sensitive_after_undo, sensitive_categories
 from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
@@ -52,18 +53,19 @@ class Reviews:
 
     def shown(self, row: DecisionRow, reader: Principal) -> DecisionDetail:
         """Return a decision as people corrected it, without what the reader's clearance does not cover."""
-        withheld = row.sensitive and reader.clearance < self._model.triager.policy.sensitive_clearance
-        document = row.document.without_explanation() if withheld else row.document_for(reader.clearance)
+        policy = self._model.triager.policy
+        withheld = not may_read(policy, row, reader.clearance)
+        document = document_for(policy, row, reader.clearance)
         hidden = withheld or row.forgotten
         return DecisionDetail(
-            **dict(_corrected(document, row.correction, self._model.triager.policy)),
+            **dict(_corrected(document, row.correction, policy)),
             created_at=row.created_at,
             desk=row.source,
             revision=row.revision,
             ticket=None if hidden else TicketOut(subject=row.subject, body=row.body, channel=row.channel),
             withheld=withheld,
-            standing=feedback_out(row.standing) if row.standing else None,
-            feedback=[feedback_out(said) for said in row.feedback],
+            standing=feedback_out(row.standing, without_words=withheld) if row.standing else None,
+            feedback=[feedback_out(said, without_words=withheld) for said in row.feedback],
             revisions=list(row.revisions),
         )
 
@@ -100,7 +102,12 @@ class Reviews:
             resolver_group=group,
         )
         kept = self._store.feedback(
-            row.id, statement, key_id=reviewer.key_id, idempotency_key=idempotency_key, caps=self._caps
+            row.id,
+            statement,
+            key_id=reviewer.key_id,
+            idempotency_key=idempotency_key,
+            caps=self._caps,
+            sensitive=category in sensitive_categories(policy),
         )
         self._told(said.verdict)
         return feedback_out(kept)
@@ -137,7 +144,7 @@ class Reviews:
         verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
         group = group_after(policy, rows[0].document, *stated) if verdict == "corrected" else None
         statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group)
-        self._store.feedback(rows[0].id, statement)
+        self._store.feedback(rows[0].id, statement, sensitive=stated[1] in sensitive_categories(policy))
         self._told(verdict)
         return rows[0].id
 
@@ -146,10 +153,14 @@ class Reviews:
 
         Raises:
             NotFound: There is no such decision, or no such feedback on it.
+            NotAllowed: The reviewer may not read the ticket.
             StoreUnavailable: Nothing was kept.
         """
-        row = self.decision(decision_id)
-        undone = self._store.undo(row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id)
+        row, policy = self.decision(decision_id), self._model.triager.policy
+        sensitive = sensitive_after_undo(policy, row, feedback_id, reviewer.clearance)
+        undone = self._store.undo(
+            row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id, sensitive=sensitive
+        )
         self._told(UNDONE)
         return feedback_out(undone)
 
@@ -158,9 +169,10 @@ class Reviews:
         self._autonomy.refresh()
 
 
-def feedback_out(row: FeedbackRow) -> FeedbackOut:
-    """Return a row of feedback as it is answered."""
-    return FeedbackOut.model_validate(row.document())
+def feedback_out(row: FeedbackRow, *, without_words: bool = False) -> FeedbackOut:
+    """Return a row of feedback as it is answered; without what its author wrote where the ticket is withheld."""
+    words = {"reason": None, "comment": None} if without_words else {}
+    return FeedbackOut.model_validate(row.document() | words)
 
 
 def group_after(policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None) -> str | None:

@@ -22,6 +22,7 @@ from api.scoring.batcher import Batcher, Load
 from api.scoring.decision_writer import DecisionWriter
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
+from api.security.clearance import is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
@@ -241,7 +242,7 @@ class Service:
 
     def _new(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> NewDecision:
         document = DecisionDocument.from_decision(decision, str(uuid4()), alternatives=_ALTERNATIVES, decimals=DECIMALS)
-        return NewDecision(ticket, document, is_sensitive(policy, decision), principal.clearance)
+        return NewDecision(ticket, document, is_suspected(policy, document), principal.clearance)
 
     def _on_refused(self, error: TooBusy) -> None:
         self.metrics.shed.labels(error.code).inc()
@@ -279,14 +280,3 @@ class Service:
 def with_id(ticket: Ticket) -> Ticket:
     """Give a ticket that came without an id one of its own, so that it can be found, corrected and forgotten."""
     return ticket if ticket.id else replace(ticket, id=uuid4().hex)
-
-
-def is_sensitive(policy: Policy, decision: Decision) -> bool:
-    """Say whether a decision may belong to a category that the policy keeps from most eyes.
-
-    What is only suspected counts: a category that was named, or that the model holds for likely.
-    """
-    sensitive = {entry.label for entry in policy.categories if entry.sensitive}
-    verdict = decision.targets.get("category")
-    named = {verdict.label, *verdict.likely, *(score.label for score in verdict.alternatives[:1])} if verdict else set()
-    return bool(sensitive & named)

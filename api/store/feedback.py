@@ -70,10 +70,19 @@ class Feedback(AutonomyRecords):
         key_id: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
         caps: Caps = Caps(),
+        sensitive: bool = False,
     ) -> FeedbackRow:
         """Commit what a person says about a decision, and return the row; saying the same again adds nothing.
 
         `accepted` confirms the whole route of the decision; `corrected` states at least one part of it.
+
+        Args:
+            decision_id: The decision.
+            said: What is said of it.
+            key_id: Who asked.
+            idempotency_key: The request's.
+            caps: How much is taken from one key or agent a day.
+            sensitive: Whether the ticket is one for few eyes then.
 
         Raises:
             NotFound: There is no such decision.
@@ -97,14 +106,30 @@ class Feedback(AutonomyRecords):
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id=key_id)
+                decision.sensitive = decision.sensitive or sensitive
                 self._count_evidence(session, decision)
             if idempotency_key:
                 self.drop(session, idempotency_key)
                 self.remember(session, idempotency_key, "feedback", [row.id])
             return row
 
-    def undo(self, decision_id: str, feedback_id: str, agent: str, *, key_id: str | None = None) -> FeedbackRow:
+    def undo(
+        self,
+        decision_id: str,
+        feedback_id: str,
+        agent: str,
+        *,
+        key_id: str | None = None,
+        sensitive: bool | None = None,
+    ) -> FeedbackRow:
         """Take feedback back by adding a row that says so; taking it back twice adds nothing.
+
+        Args:
+            decision_id: The decision.
+            feedback_id: What is taken back.
+            agent: Who takes it back.
+            key_id: Who asked.
+            sensitive: Whether the ticket is sensitive without that feedback; None leaves it as it is.
 
         Raises:
             NotFound: There is no such feedback on this decision.
@@ -123,6 +148,7 @@ class Feedback(AutonomyRecords):
             if earlier is not None:
                 return earlier
             row = _add(session, decision_id, Statement(UNDONE, agent), Labels(), key_id=key_id, undoes=feedback_id)
+            decision.sensitive = decision.sensitive if sensitive is None else sensitive
             self._count_evidence(session, decision)
             return row
 
