@@ -120,6 +120,7 @@ class ModelHolder:
         self.pointer: Pointer | None = None
         self.loaded_at: str | None = None
         self.last_error: str | None = None
+        self._astray: str | None = None
         self.triager = Triager(policy=self._policy, rules=self._rules)
 
     @property
@@ -178,13 +179,34 @@ class ModelHolder:
 
     def _pointers(self) -> list[Pointer]:
         try:
-            return self.source.pointers()
-        except (TriageError, OSError, ValueError, TypeError) as error:
-            self.last_error = str(error)
+            return self._where()
+        except TriageError:
             return []
 
+    def _where(self) -> list[Pointer]:
+        """Look where the bundles lie; what stands in the way is logged and counted once for each change of it.
+
+        Raises:
+            BundleError: That cannot be told.
+        """
+        try:
+            pointers = self.source.pointers()
+        except (TriageError, OSError, ValueError, TypeError) as error:
+            known = error if isinstance(error, TriageError) else _unreadable(self.source.name, error)
+            self.last_error = str(known)
+            if self._astray != self.last_error:
+                self._astray = self.last_error
+                log.error("alias_unreadable", source=self.source.name, message=self.last_error)
+                self._on_failure()
+            raise known from error
+        if self._astray is not None:
+            log.info("alias_readable_again", source=self.source.name)
+            self.last_error = None if self.last_error == self._astray else self.last_error
+            self._astray = None
+        return pointers
+
     def _reload(self) -> None:
-        pointers = self.source.pointers()
+        pointers = self._where()
         if not pointers:
             raise BundleNotFound(
                 f"nothing to load: {self.source.name!r} points to no bundle; triage promote sets an alias"
@@ -227,3 +249,8 @@ class ModelHolder:
                 f"bundle {pointer.path.name!r} cannot be used: {type(error).__name__} while it warmed up; pull it again"
             ) from error
         return triager
+
+
+def _unreadable(source: str, error: Exception) -> BundleError:
+    kind = type(error).__name__
+    return BundleError(f"where {source!r} points cannot be told: {kind} on reading it; see who may read TRIAGE_HOME")

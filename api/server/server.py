@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 from types import FrameType
 
@@ -21,6 +22,10 @@ from triage.errors import InvalidRequest
 _BACKLOG = 512
 _SWITCH_S = 0.0005
 """The event loop gives the interpreter's lock away with every read and write, and waits this long to have it back."""
+_LEFT_S = 4.0
+"""Time after the last answer in which a process ends by itself, in seconds: a second less than its supervisor waits."""
+_LEFT_BEHIND = 1
+"""Exit status of a process that had to leave a thread behind."""
 log = structlog.get_logger(__name__)
 
 
@@ -77,6 +82,7 @@ class Server(uvicorn.Server):
 
     def _begin_to_leave(self) -> None:
         if self._leave_at is None:
+            leave_within(self._drain_s + (self.config.timeout_graceful_shutdown or 0) + _LEFT_S)
             self._service.draining = True
             self._leave_at = time.monotonic() + self._drain_s
 
@@ -86,6 +92,21 @@ class Server(uvicorn.Server):
         if self._parent is not None and os.getppid() != self._parent:
             self._begin_to_leave()
         return self._leave_at is not None and time.monotonic() >= self._leave_at
+
+
+def leave_within(seconds: float) -> None:
+    """End this process in a time, whatever its threads wait for: Python joins them first, and a disk may never answer.
+
+    Args:
+        seconds: Time that is left to end as usual.
+    """
+
+    def leave() -> None:
+        time.sleep(seconds)
+        log.error("left_behind", threads=[thread.name for thread in threading.enumerate() if not thread.daemon])
+        os._exit(_LEFT_BEHIND)
+
+    threading.Thread(target=leave, name="leave", daemon=True).start()
 
 
 def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
@@ -120,3 +141,4 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         timeout_graceful_shutdown=round(settings.grace_s),
     )
     Server(config, service, settings.drain_s, parent).run(sockets=[sock])
+    leave_within(_LEFT_S)
