@@ -34,7 +34,7 @@ def decide(
     """
     screened = screen(ticket, policy.own_cues, opinion)
     prediction = prediction and _in_terms_of(policy, prediction)
-    reasons = {target: _held(screened, prediction) or gate.reason(target, prediction) for target in policy.targets}
+    reasons = {target: _held(screened, gate.reason(target, prediction)) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
     }
@@ -50,11 +50,12 @@ def decide(
     return _decision(ticket, prediction, stated, policy, screened)
 
 
-def _held(screened: Screening, prediction: Prediction | None) -> Reason | None:
-    """Say why nothing but a bypass rule may decide; None where a model may, or where there is none to hold back."""
+def _held(screened: Screening, reason: Reason) -> Reason:
+    """Return the reason of the screening where it holds the model back, else that of the gate."""
     if screened.no_ticket is not None:
         return Reason.NOT_A_TICKET
-    return Reason.TOO_VAGUE if screened.vague and prediction is not None else None
+    untold = reason not in (Reason.TOO_SHORT, Reason.MODEL_UNAVAILABLE)
+    return Reason.TOO_VAGUE if screened.vague and untold else reason
 
 
 def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> TargetDecision:

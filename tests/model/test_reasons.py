@@ -29,7 +29,7 @@ def test_the_text_alone_is_reason_enough(bundle: Bundle) -> None:
         Reason.TOO_SHORT: Ticket(body="help"),
         Reason.UNSUPPORTED_LANGUAGE: Ticket(body="Tulostin ei toimi kolmannessa kerroksessa enää, voisitteko auttaa"),
         Reason.OUT_OF_DISTRIBUTION: Ticket(
-            language="en", body="qwe rty uio asd fgh jkl zxc vbn mnb qaz wsx edc rfv tgb yhn"
+            language="en", body="velmora trindak opelu sastiv kerolin dapu murzen gotali fesk nuvar holbi werstan"
         ),
     }
     assert _reasons(bundle, list(said.values())) == [str(reason) for reason in said]

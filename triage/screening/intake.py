@@ -184,7 +184,7 @@ class _Message:
         if len(words) > _SHORT_WORDS or _is_code(f"{subject} {self.body}"):
             return False
         junk = sum(map(_is_junk, words))
-        if junk + sum(word in _BABBLE for word in words) == len(words):
+        if len(words) > 1 and junk + sum(word in _BABBLE for word in words) == len(words):
             return True
         return junk >= 1 and junk >= _JUNK_SHARE * len(words)
 
