@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.problems import MEDIA_TYPE, Problem, framework_problem, problem_of
 from api.scoring.admission import ARRIVED, AdmissionControl
+from api.server.unfinished import UnfinishedBodies
 from api.settings import Settings
 
 PREDICT_PATH = "/v1/predict"
@@ -20,6 +23,16 @@ MAX_URL_BYTES = 8 * 1024
 """Longest request target, in bytes: as nginx has it by default."""
 MAX_HEADER_BYTES = 32 * 1024
 """Largest block of request headers, in bytes: as nginx has it by default (four buffers of 8 KiB)."""
+
+
+_CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
+
+
+@dataclass
+class _Arrival:
+    """When the last byte of a request came, on the monotonic clock; None while it is still to come."""
+
+    at: float | None = None
 
 
 class _Refused(Exception):
@@ -35,6 +48,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     header_timeout_s: float
     body_timeout_s: float
     admission: AdmissionControl
+    unfinished: UnfinishedBodies
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,6 +57,8 @@ class SlowClientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._pending_bytes = 0
         self._refusal = 400
+        self._arrival: _Arrival | None = None
+        self._waiting: tuple[RequestResponseCycle, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection the time of one head; one that stays silent is closed without a word."""
@@ -52,6 +68,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all clocks."""
         self._stop()
+        self.unfinished.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,26 +107,55 @@ class SlowClientProtocol(HttpToolsProtocol):
         """Start the clock of the body."""
         self._reading_head = False
         self._start(self.body_timeout_s, self._too_slow)
+        self._arrival = self._waiting = None
+        self.unfinished.add(self, self._owners(), self._too_slow)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Stop the clock: everything has arrived."""
         self._stop()
+        self.unfinished.remove(self)
+        if self._arrival is not None:
+            self._arrival.at = time.monotonic()
         super().on_message_complete()
+        if self._waiting is not None:
+            (cycle, app), self._waiting = self._waiting, None
+            self._start_asgi_task(cycle, app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Turn a request for one ticket away here, where that costs next to nothing, if there is too much to do."""
+        """Wait for a small body before anything is done; turn a request for one ticket away if there is too much to do.
+
+        Both cost next to nothing here. Larger bodies are read by the application, which may refuse them unread.
+        """
+        if cycle.more_body and self._has_small_body():
+            self._waiting = cycle, app
+            return
         if cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST":
             error = self.admission.refusal()
             if error is not None:
                 self._turn_away(cycle, problem_of(error))
                 return
-            app = _admitted(self.admission, app, time.monotonic())
+            arrival = _Arrival(None if cycle.more_body else time.monotonic())
+            if cycle.more_body:  # so it is the one that is being read now
+                self._arrival = arrival
+            app = _admitted(self.admission, app, arrival)
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed, or was refused while it was, with a problem."""
         self._refuse(self._refusal)
+
+    def _has_small_body(self) -> bool:
+        """Say whether all of the body, as announced, is kept until it is asked for, and is sent without being asked."""
+        stated = dict(self.headers)
+        length = stated.get(b"content-length", b"0")
+        small = length.isdigit() and int(length) <= HIGH_WATER_LIMIT
+        return small and b"transfer-encoding" not in stated and not self.expect_100_continue
+
+    def _owners(self) -> list[Hashable]:
+        """Return whom an unfinished body counts for: the address, and whatever the sender says who it is by."""
+        stated = [hash(header) for header in self.headers if header[0] in _CREDENTIALS]
+        return [self.client[0] if self.client else None, *stated[: len(_CREDENTIALS)]]
 
     def _begin_head(self) -> None:
         self._reading_head = True
@@ -134,6 +180,7 @@ class SlowClientProtocol(HttpToolsProtocol):
         elif self.cycle is None or self.cycle.response_complete:
             self._close()
         else:
+            self._waiting = None
             self.cycle.disconnected = True  # the application waits for the body: tell it that none will come
             self.cycle.message_event.set()
             self._refuse(408)
@@ -165,14 +212,30 @@ class SlowClientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def _admitted(admission: AdmissionControl, app: ASGIApp, arrived: float) -> ASGIApp:
+def _admitted(admission: AdmissionControl, app: ASGIApp, arrival: _Arrival) -> ASGIApp:
+    """Give a request its place, and its deadline a beginning, once all of it has come: a half-sent one has neither."""
+
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-        ARRIVED.set(arrived)
-        admission.enter()
+        entered = False
+
+        def enter() -> None:
+            nonlocal entered
+            if not entered and arrival.at is not None:
+                entered = True
+                ARRIVED.set(arrival.at)
+                admission.enter()
+
+        async def receive_and_enter() -> Message:
+            message = await receive()
+            enter()
+            return message
+
+        enter()
         try:
-            await app(scope, receive, send)
+            await app(scope, receive_and_enter, send)
         finally:
-            admission.leave()
+            if entered:
+                admission.leave()
 
     return inside
 
@@ -180,4 +243,5 @@ def _admitted(admission: AdmissionControl, app: ASGIApp, arrived: float) -> ASGI
 def slow_client_protocol(settings: Settings, admission: AdmissionControl) -> type[SlowClientProtocol]:
     """Return the protocol with the limits of the settings, and the admission control of requests for one ticket."""
     stated = {"header_timeout_s": settings.header_timeout_s, "body_timeout_s": settings.body_timeout_s}
-    return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, "admission": admission})
+    shared = {"admission": admission, "unfinished": UnfinishedBodies()}
+    return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, **shared})
