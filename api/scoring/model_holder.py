@@ -151,7 +151,10 @@ class ModelHolder:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._poll_s)
-            await loop.run_in_executor(self._executor, self._look)
+            try:
+                await loop.run_in_executor(self._executor, self._look)
+            except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
+                log.error("alias_not_watched", kind=type(error).__name__)
 
     async def reload(self) -> None:
         """Load the bundle that is wanted now, even if it is the one in use.

@@ -259,10 +259,13 @@ class Service:
         """Look every few seconds whether the store answers, and what reviews taken by other processes allow."""
         while True:
             await asyncio.sleep(self.settings.poll_s)
-            self.store_problem = await asyncio.get_running_loop().run_in_executor(self._readers, self._ask_store)
+            try:
+                self.store_problem = await asyncio.get_running_loop().run_in_executor(self._readers, self._ask_store)
+                if self.store_problem is None:
+                    await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
+            except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
+                log.error("store_not_watched", kind=type(error).__name__)
             self.metrics.store_ready.set(int(self.degraded is None))
-            if self.store_problem is None:
-                await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
 
     def _ask_store(self) -> str | None:
         try:

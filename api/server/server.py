@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 import threading
@@ -24,6 +25,8 @@ _SWITCH_S = 0.0005
 """The event loop gives the interpreter's lock away with every read and write, and waits this long to have it back."""
 _LEFT_S = 4.0
 """Time after the last answer in which a process ends by itself, in seconds: a second less than its supervisor waits."""
+_ADDRESS_SPACE_MB = {False: 768, True: 1536}
+"""Address space of a process by rules alone and with a bundle: 660 and 1,220 MB at most when measured, and a margin."""
 _LEFT_BEHIND = 1
 """Exit status of a process that had to leave a thread behind."""
 log = structlog.get_logger(__name__)
@@ -109,6 +112,21 @@ def leave_within(seconds: float) -> None:
     threading.Thread(target=leave, name="leave", daemon=True).start()
 
 
+def memory_shortage(with_model: bool, limit: int) -> dict[str, int] | None:
+    """Return how much address space this process may have and how much it takes, in MB; None where it has enough.
+
+    Below that, a library that cannot get memory ends the whole process, in the middle of a request.
+
+    Args:
+        with_model: Whether it serves a bundle, not the rules alone.
+        limit: The limit in bytes, as `resource.getrlimit` has it.
+    """
+    needed = _ADDRESS_SPACE_MB[with_model]
+    if limit == resource.RLIM_INFINITY or limit >= needed << 20:
+        return None
+    return {"limit_mb": limit >> 20, "needed_mb": needed}
+
+
 def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
     """Serve on a bound socket until told to stop.
 
@@ -125,6 +143,9 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
     configure_logs(settings.log_level)
     service: Service = app.state.parts.service
     service.model.start()
+    shortage = memory_shortage(service.model.is_loaded, resource.getrlimit(resource.RLIMIT_AS)[0])
+    if shortage is not None:
+        log.warning("memory_limit_low", **shortage, cure="raise ulimit -v, or serve by rules alone")
     if parent is None:
         announce(sock)
     config = uvicorn.Config(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.server.server import memory_shortage
 from api.settings import load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -80,3 +82,25 @@ def test_sigterm_ends_a_process_whose_watcher_waits_for_the_disk(tmp_path: Path)
         process.wait(15)
         assert time.monotonic() - began < 8
         assert "left_behind" in process.stderr.read()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("with_model", "limit_mb", "short"),
+    [(False, 700, True), (False, 800, False), (True, 1200, True), (True, 2000, False)],
+)
+def test_a_limit_of_address_space_that_is_too_low_is_told(with_model: bool, limit_mb: int, short: bool) -> None:
+    assert (memory_shortage(with_model, limit_mb << 20) is not None) is short
+    assert memory_shortage(with_model, resource.RLIM_INFINITY) is None
+
+
+def test_a_service_with_little_memory_says_so_at_its_start(tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))\n" + STUCK
+    command = [sys.executable, "-P", "-c", limited, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and "serves on" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+        assert '"memory_limit_low"' in process.stderr.read()  # type: ignore[union-attr]
