@@ -228,3 +228,17 @@ def test_a_header_leaves_no_doubt_and_words_do() -> None:
     answer = Ticket(subject="Re: plotter", body="the beers are on me")
     assert screen(answer, (), opinion(thanks=0.95)).no_ticket == NoTicket("thanks", "")
     assert screen(Ticket(body="printer again"), (), opinion(gibberish=0.95)).no_ticket is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Принтер на третьем этаже не печатает уже второй день, помогите пожалуйста",
+        "プリンターが動きません。助けてください。",
+        "الطابعة لا تعمل منذ الصباح",
+        "Ο εκτυπωτής δεν λειτουργεί",
+        "打印机坏了,无法打印文件",
+    ],
+)
+def test_words_in_another_script_are_no_gibberish(text: str) -> None:
+    assert no_ticket(Ticket(body=text)) is None

@@ -35,6 +35,9 @@ _REASON_WORDS = 22
 
 _NAME_WORDS = 3
 
+_LAST_LATIN = "\u024f"
+"""Last letter of the block Latin Extended-B; what comes later is of another script."""
+
 _WORD = re.compile(r"[^\W\d_]+")
 # What is read with re2 could take `re` time with the square of a text's length, or far more.
 _NO_LETTERS = r"[^\p{L}\p{N}_]*"
@@ -171,7 +174,12 @@ class _Message:
 
     @property
     def is_nonsense(self) -> bool:
-        """Whether nothing in it is a word of any language, or it calls itself a test and no more."""
+        """Whether nothing in it is a word of any language, or it calls itself a test and no more.
+
+        Of words in other scripts than the Latin one nothing is said: whether the model reads them is for the gate.
+        """
+        if any(char > _LAST_LATIN and char.isalpha() for char in f"{self.subject}{self.body}"):
+            return False
         subject = _PREFIX.sub("", self.subject)
         text = plain(f"{subject} {self.body}").strip()
         if _TEST.fullmatch(" ".join(text.replace("-", " ").split())):
