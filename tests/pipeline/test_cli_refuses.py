@@ -59,7 +59,9 @@ def test_a_disk_that_is_full_is_one_line_and_nothing_half_written(
         capture_output=True,
         text=True,
         check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},  # it writes files too
+        env={
+            name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")
+        },  # it writes files too
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
