@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from triage.decision import Reason
 from triage.policy import GatePolicy
-from triage.prediction import Prediction, Score
+from triage.prediction import Prediction
 
 
 class Promise(StrEnum):
@@ -57,6 +57,7 @@ class Gate:
         max_ticket_risk_multiple: A single decision may be wrong with this many times the certified risk at most; the
             average says nothing about the ticket at hand.
         tolerated_ticket_risk: But up to this it may, in [0, 1].
+        max_stranger: Tickets that belong to no label with more than this probability are out of distribution.
         max_excluded: Share of near tickets with an unlearnable label above which the model abstains, in [0, 1].
     """
 
@@ -68,6 +69,7 @@ class Gate:
     max_excluded: float = 0.5
     max_ticket_risk_multiple: float = GatePolicy.max_ticket_risk_multiple
     tolerated_ticket_risk: float = GatePolicy.tolerated_ticket_risk
+    max_stranger: float = GatePolicy.max_stranger
 
     def under(self, policy: GatePolicy) -> Gate:
         """Return this gate with the floors that a policy states."""
@@ -76,6 +78,7 @@ class Gate:
             min_margin=policy.min_margin,
             max_ticket_risk_multiple=policy.max_ticket_risk_multiple,
             tolerated_ticket_risk=policy.tolerated_ticket_risk,
+            max_stranger=policy.max_stranger,
         )
 
     def reason(self, target: str, prediction: Prediction | None) -> Reason:
@@ -100,11 +103,11 @@ class Gate:
         margin = scores[0].probability - scores[1].probability if len(scores) > 1 else 1.0
         if margin < self.min_margin:
             return Reason.AMBIGUOUS
-        if self._sure_enough(target, scores[0], prediction.sureness(scores[0])):
-            return Reason.CONFIDENT
-        if self._sure_enough(target, scores[0], scores[0].probability):
-            return Reason.OUT_OF_DISTRIBUTION
-        return Reason.LOW_CONFIDENCE
+        threshold = self.targets.get(target, TargetGate()).threshold_of(scores[0].label)
+        floor = 1.0 - self.max_ticket_risk(target)
+        if threshold is None or scores[0].probability < max(threshold, floor):
+            return Reason.LOW_CONFIDENCE
+        return Reason.CONFIDENT if prediction.sureness(scores[0]) >= floor else Reason.OUT_OF_DISTRIBUTION
 
     def max_ticket_risk(self, target: str) -> float:
         """Return the probability of being wrong above which no single ticket is decided, in [0, 1]."""
@@ -115,16 +118,13 @@ class Gate:
         """Return what a single decision may risk where this is the target on average, both in [0, 1]."""
         return min(1.0, max(self.max_ticket_risk_multiple * target_risk, self.tolerated_ticket_risk))
 
-    def _sure_enough(self, target: str, score: Score, sureness: float) -> bool:
-        threshold = self.targets.get(target, TargetGate()).threshold_of(score.label)
-        return threshold is not None and sureness >= max(threshold, 1.0 - self.max_ticket_risk(target))
-
     def _unreadable(self, target: str, prediction: Prediction) -> Reason | None:
         if prediction.words < self.min_words:
             return Reason.TOO_SHORT
         if self.languages and prediction.language is not None and prediction.language not in self.languages:
             return Reason.UNSUPPORTED_LANGUAGE
-        if self.max_novelty is not None and prediction.novelty > self.max_novelty:
+        strange = self.max_novelty is not None and prediction.novelty > self.max_novelty
+        if strange or prediction.stranger > self.max_stranger:
             return Reason.OUT_OF_DISTRIBUTION
         if prediction.excluded.get(target, 0.0) > self.max_excluded:
             return Reason.CLASS_EXCLUDED

@@ -205,6 +205,7 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
         "max_excluded": gate.max_excluded,
         "max_ticket_risk_multiple": gate.max_ticket_risk_multiple,
         "tolerated_ticket_risk": gate.tolerated_ticket_risk,
+        "max_stranger": gate.max_stranger,
     }
 
 

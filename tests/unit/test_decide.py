@@ -161,7 +161,9 @@ def test_up_to_a_stated_risk_a_ticket_is_decided_however_low_the_target() -> Non
 def test_a_likely_stranger_is_out_of_distribution_however_sure_its_label_is() -> None:
     assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.1)) is Reason.CONFIDENT
     assert CERTIFIED.reason("tier", predicted(tier=0.95, stranger=0.4)) is Reason.OUT_OF_DISTRIBUTION
-    assert CERTIFIED.reason("tier", predicted(tier=0.6, stranger=0.4)) is Reason.LOW_CONFIDENCE
+    tolerant = CERTIFIED.under(GatePolicy(max_stranger=1.0))
+    assert tolerant.reason("tier", predicted(tier=0.75, stranger=0.2)) is Reason.OUT_OF_DISTRIBUTION
+    assert tolerant.reason("tier", predicted(tier=0.6, stranger=0.4)) is Reason.LOW_CONFIDENCE
 
 
 def test_a_decision_tells_right_on_average_from_this_ticket() -> None:

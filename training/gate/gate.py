@@ -159,7 +159,7 @@ class Routed(NamedTuple):
 
     Attributes:
         label: The label, str of shape [n].
-        confidence: Probability that the ticket belongs to a label and this is the one, of shape [n].
+        confidence: In it, of shape [n].
         right: Whether it is right.
         eligible: Whether nothing else than the threshold keeps the ticket from being decided.
         group: Group number of each ticket, `NO_GROUP` for one of none; int64 of shape [n]. None where
@@ -272,7 +272,7 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
             )
             top = ranked[0]
             margin[row] = top.probability - ranked[1].probability if len(ranked) > 1 else 1.0
-        sure[row], chosen[row] = top.probability * (1 - calibration_scores.stranger[row]), top.label
+        sure[row], chosen[row] = top.probability, top.label
         right[row] = top.label == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
     rule_labels = np.array(
         [found is None or not gate.languages or found in gate.languages for found in calibration_scores.languages]
@@ -281,8 +281,9 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         (calibration_scores.words >= gate.min_words)
         & rule_labels
         & (calibration_scores.excluded[target] <= gate.max_excluded)
+        & (calibration_scores.stranger <= gate.max_stranger)
         & (margin >= gate.min_margin)
-        & (sure >= 1 - gate.ticket_risk_limit(risk))
+        & (sure * (1 - calibration_scores.stranger) >= 1 - gate.ticket_risk_limit(risk))
     )
     if gate.max_novelty is not None:
         eligible &= calibration_scores.novelty <= gate.max_novelty

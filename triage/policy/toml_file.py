@@ -211,9 +211,9 @@ def _range_problems(policy: Policy) -> Iterable[str]:
         yield "costs must not be negative"
     if policy.gate.max_ticket_risk_multiple < 1:
         yield f"[gate] max_ticket_risk_multiple = {policy.gate.max_ticket_risk_multiple:g} is below 1"
-    floors = (policy.gate.min_margin, policy.gate.tolerated_ticket_risk, policy.gate.stranger_share)
-    if not all(0 <= floor <= 1 for floor in floors) or policy.gate.stranger_share == 1:
-        yield "[gate] min_margin, tolerated_ticket_risk and stranger_share must lie in [0, 1]"
+    floors = [getattr(policy.gate, name) for name in ("min_margin", "tolerated_ticket_risk", "max_stranger")]
+    if not all(0 <= floor <= 1 for floor in floors) or not 0 <= policy.gate.stranger_share < 1:
+        yield "[gate] min_margin, tolerated_ticket_risk, max_stranger and stranger_share must lie in [0, 1]"
     for tier in policy.tiers:
         if tier.time_budget_min is not None and tier.time_budget_min <= 0:
             yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
