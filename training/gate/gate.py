@@ -159,7 +159,7 @@ class Routed(NamedTuple):
 
     Attributes:
         label: The label, str of shape [n].
-        confidence: In it, of shape [n].
+        confidence: Probability of that label, of shape [n].
         right: Whether it is right.
         eligible: Whether nothing else than the threshold keeps the ticket from being decided.
         group: Group number of each ticket, `NO_GROUP` for one of none; int64 of shape [n]. None where
