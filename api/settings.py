@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     autonomy_reviewers: int = Field(
         1, ge=1, le=100, description="how many different people must have reviewed before automation opens"
     )
+    learn_from_reviews: bool = Field(
+        True, description="1: what people said of tickets corrects the model's probabilities for the next ones at once"
+    )
     organisation: str = Field(
         "", description="name of the organisation whose tickets these are; empty: an id kept under TRIAGE_HOME"
     )

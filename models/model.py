@@ -17,6 +17,7 @@ from models.heads.head import Head, Probabilities
 from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
+from models.reference.reviews import ReviewMemory
 from triage.prediction import TARGETS, Explanation, Prediction, Score
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
@@ -39,6 +40,7 @@ class Model:
         sensitive_clearance: Clearance needed to see sensitive past tickets.
         rules: The written rules as they were in training; which of them match a ticket is a feature.
         strangers: Says how likely a ticket belongs to no label; None takes every ticket for one of the helpdesk's.
+        reviews: What the desk's own reviews changed since training; never part of a bundle on disk.
     """
 
     vectorizer: Vectorizer
@@ -50,6 +52,7 @@ class Model:
     sensitive_clearance: int = 2
     rules: RuleBook = NO_RULES
     strangers: StrangerCurve | None = None
+    reviews: ReviewMemory | None = None
 
     def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
         """Return the features of n tickets with these embeddings, float32 of shape [n, dim]."""
@@ -83,6 +86,8 @@ class Model:
         features = self.features(tickets, vectors)
         probabilities = self.probabilities(features)
         distance = novelty(features.similarity, probabilities)
+        if self.reviews is not None:
+            probabilities = self.reviews.corrected(vectors, probabilities)
         strangers = self.stranger_probability(features)
         rare = {
             target: excluded_share(features.near, features.similarity, label_ids)
@@ -146,8 +151,12 @@ class Model:
             by_words = contribution(self.vectorizer, self.fields, head=head, ticket=ticket, label=label, rival=over)
             return by_words | rule_contribution(self.rules, head, rule_matches=rule_matches, label=label, rival=over)
 
+        may_see_sensitive = clearance >= self.sensitive_clearance
+        tops = {name: int(values[row].argmax()) for name, values in probabilities.items()}
+        labels = {name: one.labels for name, one in self.heads.items()}
         return Explanation(
             terms=strongest(contributions(top, None)),
             against=strongest({term: weight for term, weight in contributions(rival, top).items() if weight > 0}),
-            similar=self.history.similar(vector, SIMILAR_SHOWN, clearance >= self.sensitive_clearance),
+            similar=self.history.similar(vector, SIMILAR_SHOWN, may_see_sensitive),
+            reviews=self.reviews.votes(labels, vector, tops, may_see_sensitive) if self.reviews is not None else (),
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from models.bundle.bundle import load_bundle
+from models.bundle.bundle import Bundle, load_bundle
+from models.reference.reviews import ReviewMemory
 from models.screening import shipped_classifier
 from triage.decide import decide
 from triage.decision import Decision
@@ -74,6 +76,18 @@ class Triager:
             BundleError: If it is absent, altered, or made for other code.
         """
         return cls(load_bundle(path), policy=policy, rules=rules)
+
+    def with_reviews(self, reviews: ReviewMemory | None) -> Triager:
+        """Return the same triager with a desk's own reviews beside its bundle; gate, policy and rules stay.
+
+        Args:
+            reviews: What they changed; None takes them away.
+        """
+        if not isinstance(self.bundle, Bundle):
+            return self
+        changed = copy(self)
+        changed.bundle = self.bundle.with_reviews(reviews)
+        return changed
 
     @property
     def model_version(self) -> str | None:

@@ -67,6 +67,15 @@ class SimilarTicketDocument(_Document):
     labels: dict[str, str]
 
 
+class ReviewVoteDocument(_Document):
+    """What people of this helpdesk said of similar tickets."""
+
+    target: str
+    label: str = Field(description="the label with the highest probability")
+    agree: int = Field(ge=0, description="reviews of similar tickets that name this label")
+    reviews: int = Field(ge=0, description="reviews of similar tickets")
+
+
 class ExplanationDocument(_Document):
     """Why: the words that counted, and what the ticket resembles."""
 
@@ -76,6 +85,9 @@ class ExplanationDocument(_Document):
     against: tuple[TermDocument, ...] = Field(description="words that spoke for the runner-up instead")
     similar: tuple[SimilarTicketDocument, ...] = Field(
         description="nearest past tickets that the key's clearance covers"
+    )
+    reviews: tuple[ReviewVoteDocument, ...] = Field(
+        default=(), description="what people of this helpdesk said of similar tickets since the model was trained"
     )
 
 
@@ -190,7 +202,9 @@ class DecisionDocument(_Document):
 
     def without_similar(self) -> Self:
         """Return the document without the similar tickets, for a reader whose clearance does not cover them."""
-        return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": ()})})
+        return self.model_copy(
+            update={"explanation": self.explanation.model_copy(update={"similar": (), "reviews": ()})}
+        )
 
     def without_similar_ticket(self, ticket_id: str) -> Self:
         """Return the document without one of the similar tickets, wherever that was shown."""
@@ -235,6 +249,7 @@ def _explanation(explanation: Explanation, decimals: int | None) -> ExplanationD
             )
             for near in explanation.similar
         ),
+        reviews=tuple(ReviewVoteDocument.model_validate(vars(vote)) for vote in explanation.reviews),
     )
 
 

@@ -37,12 +37,23 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class ReviewVote:
+    """What people of this desk said of similar tickets: how many of so many name this label for this target."""
+
+    target: str
+    label: str
+    agree: int
+    reviews: int
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """Why the model believes what it does: words that counted, and what it resembles."""
+    """Why the model believes what it does: words that counted, what it resembles, and what the desk's reviews say."""
 
     terms: tuple[Term, ...] = ()
     against: tuple[Term, ...] = ()
     similar: tuple[Neighbour, ...] = ()
+    reviews: tuple[ReviewVote, ...] = ()
 
 
 @dataclass(frozen=True)

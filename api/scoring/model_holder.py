@@ -18,6 +18,7 @@ from api.settings import Settings
 from models.bundle.bundle import load_bundle
 from models.bundle.manifest import fingerprint
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
+from models.reference.reviews import ReviewMemory
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
 from triage.policy import read_policy
@@ -121,6 +122,7 @@ class ModelHolder:
         self.loaded_at: str | None = None
         self.last_error: str | None = None
         self._astray: str | None = None
+        self.loads = 0
         self.triager = Triager(policy=self._policy, rules=self._rules)
 
     @property
@@ -145,6 +147,19 @@ class ModelHolder:
                 if number:
                     log.warning("serving_earlier_bundle", version=self.triager.model_version)
                 return
+
+    def learn(self, reviews: ReviewMemory | None, loads: int) -> bool:
+        """Put the desk's own reviews beside the model in use, and say whether that was done.
+
+        Args:
+            reviews: What they changed; None takes them away.
+            loads: The number of `loads` when they were learned from; nothing is done where another model came since.
+        """
+        with self._turn:
+            if loads != self.loads:
+                return False
+            self.triager = self.triager.with_reviews(reviews)
+            return True
 
     async def watch(self) -> None:
         """Look for another bundle until cancelled."""
@@ -234,7 +249,7 @@ class ModelHolder:
                 self._refused = (pointer, time.monotonic())
                 self._on_failure()
                 raise
-            self.triager, self.pointer = triager, pointer
+            self.triager, self.pointer, self.loads = triager, pointer, self.loads + 1
             self.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
             self.last_error = self._refused = None
         log.info("bundle_loaded", version=triager.model_version, threads=self._threads)

@@ -20,6 +20,7 @@ from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.batcher import Batcher, Load
 from api.scoring.decision_writer import DecisionWriter
+from api.scoring.learning import ReviewLearner
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
 from api.security.clearance import is_suspected
@@ -90,8 +91,11 @@ class Service:
         self.store_problem: str | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self.autonomy = AutonomyKeeper(settings, store, metrics)
+        self.learner = ReviewLearner(store, self.model) if settings.learn_from_reviews else None
+        self._learning = ThreadPoolExecutor(1, thread_name_prefix="learn")
         self._watch: asyncio.Task[None] | None = None
         self._store_watch: asyncio.Task[None] | None = None
+        self._learner_watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load and warm up the model, and begin to decide and to record."""
@@ -101,16 +105,19 @@ class Service:
         self.decision_writer.start()
         self._watch = asyncio.create_task(self.model.watch(), name="watch")
         self._store_watch = asyncio.create_task(self._watch_store(), name="store")
+        if self.learner is not None:
+            self._learner_watch = asyncio.create_task(self._watch_reviews(self.learner), name="reviews")
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
-        for task in (self._watch, self._store_watch):
+        for task in (self._watch, self._store_watch, self._learner_watch):
             if task is not None:
                 task.cancel()
         await self.batcher.stop()
         await self.decision_writer.stop(within_s=5.0)
         self.model.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self._learning.shutdown(wait=False, cancel_futures=True)
 
     @property
     def unready(self) -> str | None:
@@ -273,6 +280,15 @@ class Service:
         except StoreUnavailable as error:
             return f"store-{error.code}"
         return None
+
+    async def _watch_reviews(self, learner: ReviewLearner) -> None:
+        """Look every few seconds at what people said since; what is learned applies to the tickets that come then."""
+        while True:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._learning, learner.refresh)
+            except Exception as error:  # whatever a review breaks, tickets are decided as before
+                log.error("reviews_not_learned", problem=type(error).__name__)
+            await asyncio.sleep(self.settings.poll_s)
 
     def _on_swap(self, version: str) -> None:
         self.autonomy.adopt(self.model.triager)

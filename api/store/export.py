@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow
-from api.store.tables import StoredDecision, StoredTicket
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow, ReviewedTicket
+from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from triage.ticket import Ticket
 
 PERSON, MACHINE = "person", "machine"
 _CHUNK = 500
@@ -68,6 +69,42 @@ class Export(IdempotencyKeys):
         """Return the decisions on which agents disagree, oldest first."""
         return [row for row, _ in self._decided() if is_disputed(row)]
 
+    def reviews_state(self) -> tuple[int, int, int]:
+        """Return numbers of which one changes whenever what people said, or a text that it may be about, changes."""
+        forgotten = select(func.count()).select_from(StoredTicket).where(StoredTicket.forgotten_at.is_not(None))
+        said = select(func.coalesce(func.max(StoredFeedback.seq), 0), func.count()).select_from(StoredFeedback)
+        with self.database.reading() as session:
+            last, count = session.execute(said).one()
+            return int(last), int(count), int(session.scalar(forgotten) or 0)
+
+    def reviewed(self, limit: int, rules: ExportRules = ExportRules()) -> list[ReviewedTicket]:
+        """Return the tickets that people judged last, oldest first, with the feedback that stands.
+
+        Args:
+            limit: Most of them.
+            rules: How many of one agent and one key count a day, and whether disputed ones do.
+        """
+        spoken = (
+            select(StoredFeedback.decision_id, func.max(StoredFeedback.seq).label("last"))
+            .group_by(StoredFeedback.decision_id)
+            .order_by(func.max(StoredFeedback.seq).desc())
+            .limit(limit)
+            .subquery()
+        )
+        query = select(StoredDecision).join(spoken, StoredDecision.id == spoken.c.decision_id).order_by(spoken.c.last)
+        counted: Counter[tuple[str, str, str]] = Counter()
+        with self.database.reading() as session:
+            decisions = [row for row in session.scalars(query) if row.ticket.forgotten_at is None]
+            said = feedback_by_decision(session, [row.id for row in decisions])
+            judged = [(row, decision_row(row, said.get(row.id, ()))) for row in decisions]
+            return [
+                _reviewed(stored.ticket, row, row.standing)
+                for stored, row in judged
+                if row.standing is not None
+                and _teaches(row.standing)
+                and not _refusal(row, row.standing, rules, counted)
+            ]
+
     def _decided(self) -> Iterator[tuple[DecisionRow, dict[str, Any]]]:
         """Yield every decision that counts, oldest first: the last about a text, and all that people spoke about."""
         after = 0
@@ -85,6 +122,22 @@ class Export(IdempotencyKeys):
             if not decisions:
                 return
             after = decisions[-1].seq
+
+
+def _teaches(said: FeedbackRow) -> bool:
+    return said.verdict != "unsure" and (said.tier, said.category) != (None, None)
+
+
+def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> ReviewedTicket:
+    ticket = Ticket(
+        id=stored.ticket_id or "",
+        subject=stored.subject,
+        body=stored.body,
+        channel=stored.channel,
+        language=stored.language,
+        attributes=json.loads(stored.attributes),
+    )
+    return ReviewedTicket(row.id, ticket, said.tier, said.category, row.sensitive)
 
 
 def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[int]:

@@ -91,6 +91,17 @@ class FeedbackRow:
 
 
 @dataclass(frozen=True)
+class ReviewedTicket:
+    """A ticket that people judged, and what they say is right; None for a label that they said nothing about."""
+
+    decision_id: str
+    ticket: Ticket
+    tier: str | None
+    category: str | None
+    sensitive: bool
+
+
+@dataclass(frozen=True)
 class DecisionRow:
     """A decision as it stands in the store.
 

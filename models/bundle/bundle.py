@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.bundle.codecs import json_bytes, npy_array, npy_bytes
 from models.bundle.manifest import Manifest, audit, read_manifest, write_directory
 from models.bundle.serialisation import pack_model, unpack_model
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.heads.head import Probabilities
 from models.model import Model
+from models.reference.reviews import ReviewMemory
 from models.toml_files import dump_policy, dump_rules
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, Promise, TargetGate
@@ -80,6 +84,16 @@ class Bundle:
             vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
             found += self.model.predict(part, vectors, cut, explain=explain, clearance=clearance)
         return found
+
+    def beliefs(self, tickets: Sequence[Ticket]) -> tuple[NDArray[np.float32], dict[str, Probabilities]]:
+        """Return the embeddings of n tickets, and the model's own probabilities by target, without any review."""
+        vectors = self.encoder.encode([ticket.text for ticket in tickets])
+        return vectors, self.model.probabilities(self.model.features(tickets, vectors))
+
+    def with_reviews(self, reviews: ReviewMemory | None) -> Bundle:
+        """Return the same bundle with a desk's own reviews beside it; None takes them away."""
+        model = replace(self.model, reviews=reviews)
+        return Bundle(model, self.encoder, self.gate, self.policy, self.rules, manifest=self.manifest)
 
 
 def save_bundle(

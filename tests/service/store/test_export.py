@@ -119,3 +119,24 @@ def test_of_two_decisions_about_one_text_the_last_counts(repository: Repository,
     decide(repository, tier="L2")
     found = list(repository.training_rows(ExportRules()))
     assert [row["tier"] for row in found] == ["L2"]
+
+
+def test_what_people_judged_last_is_given_for_learning_and_nothing_else(repository: Repository, decide: Make) -> None:
+    names = ("accepted", "corrected", "undone", "doubted", "group", "forgotten", "silent")
+    made = {name: decide(repository, name) for name in names}
+    repository.feedback(made["accepted"], Statement("accepted", "kim"))
+    repository.feedback(made["corrected"], Statement("corrected", "kim", category="network"))
+    said = repository.feedback(made["undone"], Statement("accepted", "kim"))
+    repository.feedback(made["doubted"], Statement("unsure", "kim"))
+    repository.feedback(made["group"], Statement("corrected", "kim", resolver_group="networks"))
+    repository.feedback(made["forgotten"], Statement("accepted", "kim"))
+    before = repository.reviews_state()
+    repository.undo(made["undone"], said.id, "kim")
+    assert repository.reviews_state() != before
+    before = repository.reviews_state()
+    repository.forget("forgotten")
+    assert repository.reviews_state() != before
+    found = [(one.ticket.id, one.tier, one.category) for one in repository.reviewed(10)]
+    assert found == [("accepted", "L1", "access"), ("corrected", None, "network")]
+    assert [one.ticket.id for one in repository.reviewed(10, ExportRules(cap_per_agent=1))] == ["accepted"]
+    assert repository.reviewed(1) == []

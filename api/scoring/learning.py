@@ -1,0 +1,106 @@
+"""What people say of decisions corrects the model in use at once: learned from the store, taken back with an undo."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from api.scoring.model_holder import ModelHolder
+from api.store.repository import Repository
+from api.store.rows import ReviewedTicket
+from models.bundle.bundle import Bundle
+from models.reference.reviews import MAX_REVIEWS, Reviewed, ReviewMemory
+from triage.errors import StoreUnavailable
+
+_PORTION = 16
+"""Tickets that are scored together: between portions the encoder is free for tickets that somebody waits for."""
+log = structlog.get_logger(__name__)
+
+
+class _Belief(NamedTuple):
+    """What the model says of one reviewed ticket: its embedding, and probabilities by target."""
+
+    vector: NDArray[np.float32]
+    probabilities: Mapping[str, NDArray[np.float64]]
+
+
+class ReviewLearner:
+    """Keeps the model in use corrected by what stands in the store; one per process.
+
+    Everything it knows follows from the feedback that stands, so that a restart, another worker and an undo come to
+    the same. Its method asks the store and scores tickets, and so blocks: call it from worker threads.
+
+    Args:
+        store: Where feedback is kept.
+        model: Holds the model in use.
+    """
+
+    def __init__(self, store: Repository, model: ModelHolder) -> None:
+        self._store, self._model = store, model
+        self._turn = threading.Lock()
+        self._learned: tuple[object, ...] | None = None
+        self._beliefs: dict[str, _Belief] = {}
+        self._digest = ""
+
+    def refresh(self) -> None:
+        """Learn anew where people said something since, or another model is in use; where nothing changed, do nothing.
+
+        A store that does not answer leaves everything as it is.
+        """
+        with self._turn:
+            triager = self._model.triager
+            if not isinstance(triager.bundle, Bundle):
+                return
+            try:
+                state = (self._store.reviews_state(), self._model.loads)
+                if state == self._learned:
+                    return
+                reviewed = self._store.reviewed(MAX_REVIEWS)
+            except StoreUnavailable:
+                return
+            secret = {entry.label for entry in triager.policy.categories if entry.sensitive}
+            reviewed = [replace(one, sensitive=one.sensitive or one.category in secret) for one in reviewed]
+            memory = self._memory(triager.bundle, reviewed)
+            if self._model.learn(memory, state[1]):
+                self._learned = state
+                log.info("reviews_learned", reviews=len(reviewed), version=triager.model_version)
+
+    def _memory(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> ReviewMemory | None:
+        """Learn from reviewed tickets; each is scored once."""
+        if self._digest != bundle.digest:
+            self._beliefs, self._digest = {}, bundle.digest
+        fresh = [one for one in reviewed if one.decision_id not in self._beliefs]
+        for start in range(0, len(fresh), _PORTION):
+            self._score(bundle, fresh[start : start + _PORTION])
+        self._beliefs = {one.decision_id: self._beliefs[one.decision_id] for one in reviewed}
+        if not reviewed:
+            return None
+        beliefs = list(self._beliefs.values())
+        heads = bundle.model.heads
+        labels = {"tier": [one.tier for one in reviewed], "category": [one.category for one in reviewed]}
+        return ReviewMemory.of(
+            Reviewed(
+                np.stack([belief.vector for belief in beliefs]),
+                {name: np.stack([belief.probabilities[name] for belief in beliefs]) for name in heads},
+                {name: _ids(labels[name], head.labels) for name, head in heads.items() if name in labels},
+                np.array([one.sensitive for one in reviewed], dtype=bool),
+            )
+        )
+
+    def _score(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> None:
+        vectors, probabilities = bundle.beliefs([one.ticket for one in reviewed])
+        for row, one in enumerate(reviewed):
+            believed = {name: values[row] for name, values in probabilities.items()}
+            self._beliefs[one.decision_id] = _Belief(vectors[row], believed)
+
+
+def _ids(stated: Sequence[str | None], labels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the position of each label, -1 for one that is not stated or that the model does not know."""
+    known = {label: number for number, label in enumerate(labels)}
+    return np.array([known.get(label, -1) if label is not None else -1 for label in stated], dtype=np.int64)
