@@ -137,7 +137,7 @@ def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> Revi
         language=stored.language,
         attributes=json.loads(stored.attributes),
     )
-    return ReviewedTicket(row.id, ticket, said.tier, said.category, row.sensitive)
+    return ReviewedTicket(row.id, ticket, said.tier, said.category, sensitive=row.sensitive)
 
 
 def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[int]:

@@ -93,7 +93,7 @@ class Bundle:
     def with_reviews(self, reviews: ReviewMemory | None) -> Bundle:
         """Return the same bundle with a desk's own reviews beside it; None takes them away."""
         model = replace(self.model, reviews=reviews)
-        return Bundle(model, self.encoder, self.gate, self.policy, self.rules, manifest=self.manifest)
+        return Bundle(model, self.encoder, self.gate, self.policy, rules=self.rules, manifest=self.manifest)
 
 
 def save_bundle(

@@ -151,7 +151,7 @@ def _learned(
         losses = [_held_out_loss(one * kernel, offset, label_ids) for one in _STRENGTHS]
         strength = _STRENGTHS[int(np.argmin(losses))]
     weights = _fitted(strength * kernel, offset, label_ids)
-    return Correction(vectors, probabilities, weights, label_ids, sensitive, strength)
+    return Correction(vectors, probabilities, weights, label_ids=label_ids, sensitive=sensitive, strength=strength)
 
 
 def _held_out_loss(kernel: NDArray[np.float64], offset: NDArray[np.float64], label_ids: NDArray[np.int64]) -> float:
