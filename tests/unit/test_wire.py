@@ -93,6 +93,7 @@ WRITTEN = {
         "terms": [{"term": "vpn", "weight": 1.84}, {"term": "mail", "weight": 0.0}],
         "against": [{"term": "update", "weight": 0.222}],
         "similar": [{"ticket_id": "INC-1", "similarity": 0.835, "title": "VPN drops", "labels": {"tier": "L2"}}],
+        "reviews": [],
     },
     "questions": ["Since when?"],
     "hand_over": ["logs"],
@@ -130,7 +131,12 @@ def test_without_a_service_everything_is_exact_and_there_is_no_id() -> None:
 def test_a_document_may_be_shown_without_similar_tickets_or_without_any_word() -> None:
     explanation = document().without_similar().explanation
     assert explanation.similar == () and explanation.terms
-    assert document().without_explanation().explanation.model_dump() == {"terms": (), "against": (), "similar": ()}
+    assert document().without_explanation().explanation.model_dump() == {
+        "terms": (),
+        "against": (),
+        "similar": (),
+        "reviews": (),
+    }
     assert document().explanation.similar  # the document itself did not change
 
 

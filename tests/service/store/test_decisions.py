@@ -95,7 +95,7 @@ def test_similar_tickets_are_not_told_to_less_clearance(repository: Repository, 
     found = repository.known(new().ticket)
     assert found is not None
     assert [near.model_dump() for near in found.document_for(3).explanation.similar] == similar
-    assert found.document_for(2).explanation.model_dump() == {"terms": (), "against": (), "similar": ()}
+    assert found.document_for(2).explanation.model_dump() == {"terms": (), "against": (), "similar": (), "reviews": ()}
     assert NewDecision(new().ticket, explained).clearance == MOST_CLEARANCE
 
 
