@@ -30,7 +30,7 @@ from triage.defaults import default_policy, default_rules
 
 REVIEWS = (0, 50, 100)
 SURE = 0.8
-"""Confidence from which an answer counts as one that might be automatic."""
+"""Confidence from which an answer counts as one that might be automatic, where the model alone says the same."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def figures(answers: Answers, reviews: int, after: int) -> dict[str, float]:
         believed = _believed(answers, first, later)
         labels = answers.label_ids[later]
         hit = believed.argmax(axis=1) == labels
-        is_sure = believed.max(axis=1) >= SURE
+        own = answers.probabilities[later]
+        same = believed.argmax(axis=1) == own.argmax(axis=1)
+        is_sure = same & (believed.max(axis=1) >= SURE) & (own.max(axis=1) >= SURE)
         right.append(float(hit.mean()))
         losses.append(float(-np.log(believed[np.arange(len(labels)), labels] + 1e-6).mean()))
         sure.append(is_sure)

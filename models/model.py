@@ -84,10 +84,10 @@ class Model:
             clearance: What the reader may see.
         """
         features = self.features(tickets, vectors)
-        probabilities = self.probabilities(features)
-        distance = novelty(features.similarity, probabilities)
-        if self.reviews is not None:
-            probabilities = self.reviews.corrected(vectors, probabilities)
+        own = self.probabilities(features)
+        distance = novelty(features.similarity, own)
+        probabilities = own if self.reviews is None else self.reviews.corrected(vectors, own)
+        unreviewed = {} if self.reviews is None else own
         strangers = self.stranger_probability(features)
         rare = {
             target: excluded_share(features.near, features.similarity, label_ids)
@@ -113,6 +113,7 @@ class Model:
                 )
                 if explain
                 else Explanation(),
+                unreviewed={target: self._ranked(target, values[row]) for target, values in unreviewed.items()},
             )
             for row, ticket in enumerate(tickets)
         ]

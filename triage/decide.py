@@ -87,11 +87,12 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
 def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
     """Fold and rank the beliefs as this desk's policy has it."""
     probabilities = {target: policy.rank(target, scores) for target, scores in prediction.probabilities.items()}
+    unreviewed = {target: policy.rank(target, scores) for target, scores in prediction.unreviewed.items()}
     sets = {
         target: tuple(dict.fromkeys(policy.fold(target, label) for label in labels))
         for target, labels in prediction.sets.items()
     }
-    return replace(prediction, probabilities=probabilities, sets=sets)
+    return replace(prediction, probabilities=probabilities, sets=sets, unreviewed=unreviewed)
 
 
 def _verdict(

@@ -88,12 +88,24 @@ class Gate:
         to a text the model cannot read is worth nothing. Two floors lie under the threshold, which is right on average
         only: the runner-up must not be close, and this very ticket must not be wrong with too high a probability.
 
+        The gate was certified for the model alone. Where reviews corrected it, both must pass with the same label: so
+        reviews withdraw automatic decisions, and never add one or change its label.
+
         Args:
             target: ``tier`` or ``category``.
             prediction: The model's belief; None without a model.
         """
         if prediction is None:
             return Reason.MODEL_UNAVAILABLE
+        found, alone = self._reason(target, prediction), prediction.without_reviews
+        if found is not Reason.CONFIDENT or alone is prediction:
+            return found
+        corrected, own = prediction.top(target), alone.top(target)
+        if corrected is None or own is None or corrected.label != own.label:
+            return Reason.LOW_CONFIDENCE
+        return self._reason(target, alone)
+
+    def _reason(self, target: str, prediction: Prediction) -> Reason:
         scores = prediction.probabilities.get(target, ())
         if not scores:
             return Reason.NO_HEAD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 TARGETS = ("tier", "category")
@@ -70,6 +70,7 @@ class Prediction:
         words: Number of words the model could read.
         truncated: Whether the encoder saw only the beginning of the text.
         explanation: Empty unless it was asked for.
+        unreviewed: As `probabilities`, before this desk's reviews corrected them; empty where none did.
     """
 
     probabilities: Mapping[str, tuple[Score, ...]]
@@ -81,6 +82,12 @@ class Prediction:
     words: int = 0
     truncated: bool = False
     explanation: Explanation = field(default_factory=Explanation)
+    unreviewed: Mapping[str, tuple[Score, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def without_reviews(self) -> Prediction:
+        """What the model believes on its own, which is what its gate was certified for."""
+        return replace(self, probabilities=self.unreviewed, unreviewed={}) if self.unreviewed else self
 
     def top(self, target: str) -> Score | None:
         """Return the most probable label of a target, or None without a head for it."""

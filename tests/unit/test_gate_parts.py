@@ -11,8 +11,10 @@ from training.data.dataset import LabelledTicket
 from training.gate.gate import CalibrationScores, build_gate, certificate_facts
 from training.gate.rule_precision import fallback_floors, lower_bound
 from training.gate.strangers import fit_strangers
+from triage.decision import Reason
 from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Category, Policy
+from triage.prediction import Prediction, Score
 from triage.rules import parse_rules
 from triage.ticket import Ticket
 
@@ -134,3 +136,26 @@ def test_a_rule_is_measured_only_where_it_contradicts_a_model_that_abstains() ->
     floors = fallback_floors(BOOK, POLICY, scores, gate)
     assert floors["agrees"]["category"] == 0.0
     assert floors["contradicts"]["category"] == lower_bound(5, 20, 0.05) < 0.25
+
+
+def believing(own: float, corrected: float, label: str = "a") -> Prediction:
+    """A belief of two labels, and what reviews made of it."""
+
+    def scores(first: str, probability: float) -> tuple[Score, ...]:
+        return Score(first, probability), Score("b" if first == "a" else "a", 1.0 - probability)
+
+    return Prediction({"tier": scores(label, corrected)}, words=9, unreviewed={"tier": scores("a", own)})
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reason"),
+    [
+        (believing(0.95, 0.99), Reason.CONFIDENT),
+        (believing(0.85, 0.99), Reason.LOW_CONFIDENCE),
+        (believing(0.95, 0.85), Reason.LOW_CONFIDENCE),
+        (believing(0.95, 0.95, "b"), Reason.LOW_CONFIDENCE),
+    ],
+    ids=["both are sure", "the model alone is not", "the reviews are not", "another label"],
+)
+def test_reviews_withdraw_automatic_decisions_and_never_add_one(prediction: Prediction, reason: Reason) -> None:
+    assert Gate({"tier": TargetGate(0.9)}).reason("tier", prediction) is reason
