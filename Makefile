@@ -68,7 +68,7 @@ docs: $(STAMP)  ## Build the documentation in site/; a broken link is an error
 	@! grep -rlE '(src|data-src)="https?://|<link[^>]+stylesheet[^>]+https?://' site --include=*.html || { echo "make: these pages load something from elsewhere" >&2; exit 1; }
 
 bench: $(STAMP)  ## Measure quality and load (long)
-	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python -P $$driver; done
+	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python $$driver; done
 
 clean: stop  ## Remove everything that make has made
 	@rm -rf $(VENV) .triage site build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

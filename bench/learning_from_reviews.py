@@ -61,14 +61,14 @@ def figures(answers: Answers, reviews: int, after: int) -> dict[str, float]:
     for organisation in answers.places:
         known = organisation[answers.label_ids[organisation] >= 0]
         first, later = known[:reviews], known[after:]
-        believed = _believed(answers, first, later)
+        predicted = _probabilities(answers, first, later)
         labels = answers.label_ids[later]
-        hit = believed.argmax(axis=1) == labels
+        hit = predicted.argmax(axis=1) == labels
         own = answers.probabilities[later]
-        same = believed.argmax(axis=1) == own.argmax(axis=1)
-        is_sure = same & (believed.max(axis=1) >= SURE) & (own.max(axis=1) >= SURE)
+        same = predicted.argmax(axis=1) == own.argmax(axis=1)
+        is_sure = same & (predicted.max(axis=1) >= SURE) & (own.max(axis=1) >= SURE)
         right.append(float(hit.mean()))
-        losses.append(float(-np.log(believed[np.arange(len(labels)), labels] + 1e-6).mean()))
+        losses.append(float(-np.log(predicted[np.arange(len(labels)), labels] + 1e-6).mean()))
         sure.append(is_sure)
         wrong += int((is_sure & ~hit).sum())
     decided = np.concatenate(sure)
@@ -91,7 +91,7 @@ def _plain(answers: Answers, after: int) -> list[float]:
     return found
 
 
-def _believed(answers: Answers, first: NDArray[np.int64], later: NDArray[np.int64]) -> Probabilities:
+def _probabilities(answers: Answers, first: NDArray[np.int64], later: NDArray[np.int64]) -> Probabilities:
     reviewed = Reviewed(
         answers.vectors[first],
         {"it": answers.probabilities[first]},

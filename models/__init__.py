@@ -1,1 +1,1 @@
-"""From text to calibrated belief: encoders, features, heads, novelty, neighbours, the bundle, and the one door."""
+"""From text to calibrated probabilities: encoders, features, heads, novelty, neighbours, the bundle, and `Triager`."""

@@ -23,7 +23,7 @@ from triage.ticket import Ticket
 
 
 class Predictor(Protocol):
-    """What the door needs of a bundle: beliefs about tickets, and the gate, policy and rules certified with them."""
+    """What the triager needs of a bundle: predictions, and the gate, policy and rules certified with them."""
 
     @property
     def version(self) -> str:
@@ -31,7 +31,7 @@ class Predictor(Protocol):
 
     @property
     def gate(self) -> Gate:
-        """When its belief is good enough to act on."""
+        """When its prediction is good enough to act on."""
 
     @property
     def policy(self) -> Policy:
@@ -42,7 +42,7 @@ class Predictor(Protocol):
         """The rules it was trained beside, with their measured precision."""
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool, clearance: int) -> list[Prediction]:
-        """Believe something about each ticket, in order."""
+        """Predict for each ticket, in order."""
 
 
 class Triager:

@@ -1,4 +1,4 @@
-"""The heart: a ticket, the model's belief, the gate, the rules and the policy become a decision."""
+"""The heart: a ticket, the model's prediction, the gate, the rules and the policy become a decision."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def decide(
 
     Args:
         ticket: What came in.
-        prediction: The model's belief; None routes by rules alone.
-        gate: When the belief is good enough to act on.
+        prediction: The model's prediction; None routes by rules alone.
+        gate: When the prediction is good enough to act on.
         rules: Bypass and fallback rules, the last of them catching all.
         policy: Which labels there are, how they fold, and what may be automatic.
         opinion: What a classifier thinks must not wait or is no ticket; None leaves that to written cues.
@@ -85,7 +85,7 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
 
 
 def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
-    """Fold and rank the beliefs as this desk's policy has it."""
+    """Fold and rank the probabilities as this desk's policy has it."""
     probabilities = {target: policy.rank(target, scores) for target, scores in prediction.probabilities.items()}
     unreviewed = {target: policy.rank(target, scores) for target, scores in prediction.unreviewed.items()}
     sets = {

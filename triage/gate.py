@@ -1,4 +1,4 @@
-"""The gate: where the model's belief is good enough to act on, and why it is not elsewhere."""
+"""The gate: where the model's prediction is good enough to act on, and why it is not elsewhere."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Gate:
 
         Args:
             target: ``tier`` or ``category``.
-            prediction: The model's belief; None without a model.
+            prediction: The model's prediction; None without a model.
         """
         if prediction is None:
             return Reason.MODEL_UNAVAILABLE

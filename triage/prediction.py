@@ -1,4 +1,4 @@
-"""What the model believes about a ticket; no verdict in it."""
+"""What the model predicts for a ticket; no verdict in it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReviewVote:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why the model believes what it does: words that counted, what it resembles, and what the desk's reviews say."""
+    """Why the model predicts what it does: words that counted, what it resembles, and what the desk's reviews say."""
 
     terms: tuple[Term, ...] = ()
     against: tuple[Term, ...] = ()
@@ -58,7 +58,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The model's belief about one ticket.
+    """The model's prediction for one ticket.
 
     Attributes:
         probabilities: Per target with a head, every label with its probability, most probable first.
@@ -86,7 +86,7 @@ class Prediction:
 
     @property
     def without_reviews(self) -> Prediction:
-        """What the model believes on its own, which is what its gate was certified for."""
+        """What the model predicts on its own, which is what its gate was certified for."""
         return replace(self, probabilities=self.unreviewed, unreviewed={}) if self.unreviewed else self
 
     def top(self, target: str) -> Score | None:

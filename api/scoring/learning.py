@@ -23,7 +23,7 @@ _PORTION = 16
 log = structlog.get_logger(__name__)
 
 
-class _Belief(NamedTuple):
+class _Predicted(NamedTuple):
     """What the model says of one reviewed ticket: its embedding, and probabilities by target."""
 
     vector: NDArray[np.float32]
@@ -45,7 +45,7 @@ class ReviewLearner:
         self._store, self._model = store, model
         self._turn = threading.Lock()
         self._learned: tuple[object, ...] | None = None
-        self._beliefs: dict[str, _Belief] = {}
+        self._predictions: dict[str, _Predicted] = {}
         self._digest = ""
 
     def refresh(self) -> None:
@@ -74,30 +74,30 @@ class ReviewLearner:
     def _memory(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> ReviewMemory | None:
         """Learn from reviewed tickets; each is scored once."""
         if self._digest != bundle.digest:
-            self._beliefs, self._digest = {}, bundle.digest
-        fresh = [one for one in reviewed if one.decision_id not in self._beliefs]
+            self._predictions, self._digest = {}, bundle.digest
+        fresh = [one for one in reviewed if one.decision_id not in self._predictions]
         for start in range(0, len(fresh), _PORTION):
             self._score(bundle, fresh[start : start + _PORTION])
-        self._beliefs = {one.decision_id: self._beliefs[one.decision_id] for one in reviewed}
+        self._predictions = {one.decision_id: self._predictions[one.decision_id] for one in reviewed}
         if not reviewed:
             return None
-        beliefs = list(self._beliefs.values())
+        predictions = list(self._predictions.values())
         heads = bundle.model.heads
         labels = {"tier": [one.tier for one in reviewed], "category": [one.category for one in reviewed]}
         return ReviewMemory.of(
             Reviewed(
-                np.stack([belief.vector for belief in beliefs]),
-                {name: np.stack([belief.probabilities[name] for belief in beliefs]) for name in heads},
+                np.stack([prediction.vector for prediction in predictions]),
+                {name: np.stack([prediction.probabilities[name] for prediction in predictions]) for name in heads},
                 {name: _ids(labels[name], head.labels) for name, head in heads.items() if name in labels},
                 np.array([one.sensitive for one in reviewed], dtype=bool),
             )
         )
 
     def _score(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> None:
-        vectors, probabilities = bundle.beliefs([one.ticket for one in reviewed])
+        vectors, probabilities = bundle.probabilities_of([one.ticket for one in reviewed])
         for row, one in enumerate(reviewed):
-            believed = {name: values[row] for name, values in probabilities.items()}
-            self._beliefs[one.decision_id] = _Belief(vectors[row], believed)
+            by_target = {name: values[row] for name, values in probabilities.items()}
+            self._predictions[one.decision_id] = _Predicted(vectors[row], by_target)
 
 
 def _ids(stated: Sequence[str | None], labels: tuple[str, ...]) -> NDArray[np.int64]:

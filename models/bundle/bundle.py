@@ -85,7 +85,7 @@ class Bundle:
             found += self.model.predict(part, vectors, cut, explain=explain, clearance=clearance)
         return found
 
-    def beliefs(self, tickets: Sequence[Ticket]) -> tuple[NDArray[np.float32], dict[str, Probabilities]]:
+    def probabilities_of(self, tickets: Sequence[Ticket]) -> tuple[NDArray[np.float32], dict[str, Probabilities]]:
         """Return the embeddings of n tickets, and the model's own probabilities by target, without any review."""
         vectors = self.encoder.encode([ticket.text for ticket in tickets])
         return vectors, self.model.probabilities(self.model.features(tickets, vectors))

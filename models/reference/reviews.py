@@ -2,7 +2,7 @@
 
 The correction is a logistic regression with the model's log probabilities as offset and a Gaussian process prior on
 what is added to them (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, section 3.5): a shift of
-each label for the whole desk, a shift by what the model believes, and one that tickets near a reviewed one share. The
+each label for the whole desk, a shift by what the model predicts, and one that tickets near a reviewed one share. The
 prior's mean is no correction at all, so that without reviews, and far from them, the model's word stands.
 """
 
@@ -21,7 +21,7 @@ MAX_REVIEWS = 500
 """Reviews that are learned from, the newest: fitting takes a few seconds of one core then, for 1,000 it took 19 on a
 busy machine; and with more there is enough to train on."""
 
-_DESK, _BELIEF, _NEAR = 0.1, 0.3, 10.0
+_DESK, _PREDICTION, _NEAR = 0.1, 0.3, 10.0
 """Variance of the three shifts, in logits squared; bench/learning_from_reviews.py measures them."""
 
 _REACH = 4.0
@@ -160,8 +160,8 @@ def _held_out_loss(kernel: NDArray[np.float64], offset: NDArray[np.float64], lab
     for held in range(_FOLDS):
         inside, outside = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
         weights = _fitted(kernel[np.ix_(inside, inside)], offset[inside], label_ids[inside])
-        believed = softmax(offset[outside] + kernel[np.ix_(outside, inside)] @ weights)
-        total -= float(np.log(believed[np.arange(len(outside)), label_ids[outside]] + _FLOOR).sum())
+        predicted = softmax(offset[outside] + kernel[np.ix_(outside, inside)] @ weights)
+        total -= float(np.log(predicted[np.arange(len(outside)), label_ids[outside]] + _FLOOR).sum())
     return total
 
 
@@ -191,4 +191,4 @@ def _kernel(
 ) -> NDArray[np.float64]:
     """Return the prior covariance of the corrections of m tickets with those of n others, float64 of shape [m, n]."""
     similarity = (vectors @ others.T).astype(np.float64)
-    return _DESK + _BELIEF * probabilities @ other_probabilities.T + _NEAR * np.exp(_REACH * (similarity - 1.0))
+    return _DESK + _PREDICTION * probabilities @ other_probabilities.T + _NEAR * np.exp(_REACH * (similarity - 1.0))

@@ -162,7 +162,7 @@ def test_the_budget_is_kept_and_three_passes_are_the_most(toy: Toy) -> None:
 
 
 def test_what_an_encoder_saw_is_no_evidence(toy: Toy) -> None:
-    """Vectors of seen rows give the label away, those of others hardly: beliefs must be sized by the others."""
+    """Vectors of seen rows give the label away, those of others hardly: probabilities must be sized by the others."""
     from training.data.dataset import LabelledTicket
     from triage.ticket import Ticket
 

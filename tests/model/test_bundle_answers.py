@@ -38,7 +38,9 @@ def test_a_ticket_has_the_same_answer_alone_and_in_any_company(bundle: Bundle, t
         assert abs(alone.novelty - expected.novelty) < 1e-5
 
 
-def test_beliefs_are_probabilities_ranked_and_sets_hold_the_top_label(bundle: Bundle, tickets: list[Ticket]) -> None:
+def test_predictions_are_probabilities_ranked_and_sets_hold_the_top_label(
+    bundle: Bundle, tickets: list[Ticket]
+) -> None:
     for prediction in bundle.predict(tickets):
         for target, scores in prediction.probabilities.items():
             values = [score.probability for score in scores]

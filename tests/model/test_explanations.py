@@ -1,4 +1,4 @@
-"""Explanations name the words that carry the label: without them belief falls, without others much less."""
+"""Explanations name the words that carry the label: without them the probability falls, without others much less."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.task import Trained
 from triage.ticket import Ticket
 
 
-def test_deleting_the_words_named_costs_more_belief_than_deleting_others(trained: Trained, bundle: Bundle) -> None:
+def test_deleting_the_words_named_costs_more_probability_than_deleting_others(trained: Trained, bundle: Bundle) -> None:
     tickets = [trained.dataset.rows[place].ticket for place in trained.split.test]
     found = deletion_test(bundle, tickets)
     assert found is not None

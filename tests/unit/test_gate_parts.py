@@ -138,8 +138,8 @@ def test_a_rule_is_measured_only_where_it_contradicts_a_model_that_abstains() ->
     assert floors["contradicts"]["category"] == lower_bound(5, 20, 0.05) < 0.25
 
 
-def believing(own: float, corrected: float, label: str = "a") -> Prediction:
-    """A belief of two labels, and what reviews made of it."""
+def predicting(own: float, corrected: float, label: str = "a") -> Prediction:
+    """A prediction of two labels, and what reviews made of it."""
 
     def scores(first: str, probability: float) -> tuple[Score, ...]:
         return Score(first, probability), Score("b" if first == "a" else "a", 1.0 - probability)
@@ -150,10 +150,10 @@ def believing(own: float, corrected: float, label: str = "a") -> Prediction:
 @pytest.mark.parametrize(
     ("prediction", "reason"),
     [
-        (believing(0.95, 0.99), Reason.CONFIDENT),
-        (believing(0.85, 0.99), Reason.LOW_CONFIDENCE),
-        (believing(0.95, 0.85), Reason.LOW_CONFIDENCE),
-        (believing(0.95, 0.95, "b"), Reason.LOW_CONFIDENCE),
+        (predicting(0.95, 0.99), Reason.CONFIDENT),
+        (predicting(0.85, 0.99), Reason.LOW_CONFIDENCE),
+        (predicting(0.95, 0.85), Reason.LOW_CONFIDENCE),
+        (predicting(0.95, 0.95, "b"), Reason.LOW_CONFIDENCE),
     ],
     ids=["both are sure", "the model alone is not", "the reviews are not", "another label"],
 )

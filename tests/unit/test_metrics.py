@@ -73,7 +73,7 @@ def test_misses_tell_small_from_severe_and_low_from_high() -> None:
     assert found == {"off_by_one": 0.25, "severe": 0.5, "too_low": 0.25, "too_high": 0.25}
 
 
-def test_brier_counts_an_unknown_label_as_an_outcome_nobody_believed_in() -> None:
+def test_brier_counts_an_unknown_label_as_an_outcome_nobody_predicted() -> None:
     probabilities = np.array([[1.0, 0.0], [1.0, 0.0]])
     assert metrics.brier(["a", "z"], ["a", "b"], probabilities) == pytest.approx(1.0)
     assert metrics.brier(["a", "b"], ["a", "b"], probabilities) == pytest.approx(1.0)

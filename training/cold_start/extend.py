@@ -60,7 +60,7 @@ def extend(
 ) -> Extended:
     """Add to a bundle the categories that a policy has and its head lacks.
 
-    Beliefs in the labels known before are scaled by the probability that it is none of the new ones; their gate stays,
+    Probabilities of the labels known before are scaled by that of it being none of the new ones; their gate stays,
     and the new labels are suggested only, until a training on the whole history.
 
     Args:

@@ -91,7 +91,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Prototypes:
-    """A model made of prototypes, and what it believes about each example when it has not seen that one."""
+    """A model made of prototypes, and what it predicts for each example when it has not seen that one."""
 
     model: Model
     unseen: Mapping[str, Probabilities]

@@ -82,10 +82,10 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
         plain.features(tickets, bundle.encoder.encode([ticket.text for ticket in tickets]))
     )
     found = {}
-    for target, believed in probabilities.items():
+    for target, table in probabilities.items():
         head, label_ids = plain.heads[target], plain.history.label_ids[target]
         prior = np.bincount(label_ids[label_ids >= 0], minlength=len(head.labels)) / max(1, int((label_ids >= 0).sum()))
-        now = estimate_shares(believed, prior)
+        now = estimate_shares(table, prior)
         found[target] = Shares(
             dict(zip(head.labels, prior.tolist(), strict=True)), dict(zip(head.labels, now.tolist(), strict=True))
         )

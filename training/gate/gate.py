@@ -33,7 +33,7 @@ _LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
 
 @dataclass(frozen=True)
 class CalibrationScores:
-    """What a model believed about labelled rows that it had not seen.
+    """What a model predicted for labelled rows that it had not seen.
 
     Attributes:
         rows: The rows.

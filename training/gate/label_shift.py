@@ -11,9 +11,9 @@ _STEPS, _STILL = 500, 1e-7
 
 
 def prior_correction(prior: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factor by label that turns beliefs learned under one share of labels into beliefs under another.
+    """Return the factor by label that turns probabilities learned under one share of labels into those under another.
 
-    Beliefs are multiplied by it and normalised again (Saerens, Latinne and Decaestecker 2002, equation 2.4).
+    Probabilities are multiplied by it and normalised again (Saerens, Latinne and Decaestecker 2002, equation 2.4).
 
     Args:
         prior: Share of each label in training.
@@ -23,9 +23,9 @@ def prior_correction(prior: NDArray[np.float64], expected: NDArray[np.float64]) 
 
 
 def estimate_shares(probabilities: Probabilities, prior: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Learn the share of each label in unlabelled traffic from the beliefs about it.
+    """Learn the share of each label in unlabelled traffic from the probabilities given to it.
 
-    Expectation maximisation of the likelihood (Saerens, Latinne and Decaestecker 2002); it takes calibrated beliefs.
+    Expectation maximisation (Saerens, Latinne and Decaestecker 2002); the probabilities are calibrated.
 
     Args:
         probabilities: About recent tickets, of shape [n, labels].

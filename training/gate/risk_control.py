@@ -77,7 +77,7 @@ def certify(
         risk: Highest error rate among kept tickets, in (0, 1).
         delta: Probability with which it may be exceeded, in (0, 1).
         tuning_scores: Confidence (-1 for tickets not eligible) and expected error of other tickets, or of these as the
-            model believes; None takes the model's own confidence.
+            model predicts; None takes the model's own confidence.
     """
     n = len(confidence)
     seen = np.where(eligible, confidence, -1.0)

@@ -20,7 +20,7 @@ from triage.ticket import Ticket
 
 
 class Standin:
-    """A bundle that believes whatever it is told to, slowly, or fails at it."""
+    """A bundle that predicts whatever it is told to, slowly, or fails at it."""
 
     def __init__(self, seconds: float = 0.0, error: type[BaseException] | None = None, poison: str = "") -> None:
         self.version, self.policy, self.rules = "stand-in", default_policy(), default_rules()
