@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import stat
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,20 +110,27 @@ def test_a_cache_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) 
     assert "\n" not in str(caught.value) and "TRIAGE_HOME" in str(caught.value)
 
 
-def _fill(path: Path, first: int) -> None:
-    cache, encoder = EmbeddingCache(path), CountingEncoder()
-    for number in range(first, first + 150):
-        cache.encode(encoder, [f"text {number}"])
+FILL = """
+import pathlib, sys
+import numpy as np
+from models.embedding_cache import EmbeddingCache
+
+class Counting:
+    name, dim = "counting", 2
+    def encode(self, texts, progress=None):
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+cache, first = EmbeddingCache(pathlib.Path(sys.argv[1])), int(sys.argv[2])
+for number in range(first, first + 150):
+    cache.encode(Counting(), [f"text {number}"])
+"""
+"""A process of its own cannot import a test module, so what it does is written out."""
 
 
 def test_several_processes_fill_one_file_at_once(tmp_path: Path) -> None:
-    path, spawn = tmp_path / "a.sqlite", multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_fill, args=(path, first)) for first in (0, 100, 200)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    path = tmp_path / "a.sqlite"
+    workers = [subprocess.Popen([sys.executable, "-c", FILL, str(path), str(first)]) for first in (0, 100, 200)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     encoder, texts = CountingEncoder(), [f"text {number}" for number in range(350)]
     assert EmbeddingCache(path).encode(encoder, texts)[:, 0].tolist() == [len(text) for text in texts]
     assert encoder.asked == []
