@@ -149,6 +149,9 @@ class DecisionDocument(_Document):
     left_out: tuple[LeftOutDocument, ...] = Field(default=(), description="what of the text was not read")
     model_version: str | None
     policy_version: str
+    restricted: bool = Field(
+        default=False, description="only tiers and people of the policy's sensitive clearance may see the ticket"
+    )
     stored: bool = Field(
         default=True, description="false: the store did not take it in time; it is kept in memory and tried again"
     )
@@ -193,6 +196,7 @@ class DecisionDocument(_Document):
             left_out=tuple(LeftOutDocument(what=part.what, chars=part.chars) for part in decision.left_out),
             model_version=decision.model_version,
             policy_version=decision.policy_version,
+            restricted=decision.restricted,
         )
 
     @property

@@ -9,6 +9,7 @@ from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
+from triage.restriction import is_suspected
 from triage.rules import RuleBook
 from triage.screening import Opinion, Screening, screen
 from triage.ticket import Ticket
@@ -46,8 +47,11 @@ def decide(
                 )
     if screened.attention and "tier" in verdicts:
         verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
+    restricted = ticket.is_marked_sensitive or is_suspected(policy, verdicts.get("category"))
+    if "tier" in verdicts and not policy.may_see(verdicts["tier"].label, restricted):
+        verdicts["tier"] = _handed_to_cleared(verdicts["tier"], policy)
     stated = {target: _with_risks(target, verdict, prediction, gate) for target, verdict in verdicts.items()}
-    return _decision(ticket, prediction, stated, policy, screened)
+    return replace(_decision(ticket, prediction, stated, policy, screened), restricted=restricted)
 
 
 def _held(screened: Screening, reason: Reason) -> Reason:
@@ -72,6 +76,20 @@ def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> Tar
         reason=Reason.RULE,
         confidence=None,
         rule=f"attention: {route.kind}",
+    )
+
+
+def _handed_to_cleared(verdict: TargetDecision, policy: Policy) -> TargetDecision:
+    """Put a restricted ticket before the nearest tier that may see it, whatever is known of the one it needs."""
+    label = policy.cleared_tier(verdict.label)
+    return replace(
+        verdict,
+        label=label,
+        automation=Automation.SUGGESTED if label else Automation.BLANK,
+        source=Source.BYPASS_RULE,
+        reason=Reason.ILLEGAL_PAIR,
+        confidence=None,
+        rule="access",
     )
 
 

@@ -66,6 +66,11 @@ class Ticket:
             _check_text(f"attributes.{name}", value)
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
+    @property
+    def is_marked_sensitive(self) -> bool:
+        """Whether the helpdesk marked it, by an attribute ``sensitive`` that is ``true``, ``yes`` or ``1``."""
+        return self.attributes.get("sensitive", "").strip().lower() in ("true", "yes", "1")
+
     @cached_property
     def text(self) -> str:
         """The text that the model reads: subject and body, cleaned of mail furniture."""

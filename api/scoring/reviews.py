@@ -7,7 +7,7 @@ from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
-from api.security.clearance import document_for, may_read, sensitive_after_undo, sensitive_categories
+from api.security.clearance import check_may_judge, document_for, may_read, sensitive_after_undo
 from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
@@ -80,7 +80,9 @@ class Reviews:
 
         Raises:
             NotFound: There is no such decision.
-            NotAcceptable: The policy lacks a label or the group, or the labels never go together.
+            NotAllowed: The reviewer may not read the ticket.
+            NotAcceptable: The policy lacks a label or the group, the labels never go together, or a tier may not see
+                the ticket.
             Contradiction: What is accepted is not what was decided.
             TooMuch: A cap is reached.
             KeyReused: The idempotency key was used for another request.
@@ -88,7 +90,9 @@ class Reviews:
         """
         row = self.decision(decision_id)
         policy = self._model.triager.policy
+        check_may_judge(policy, row, reviewer.clearance)
         tier, category = labels_of(policy, said.tier, said.category)
+        _check_tier_may_see(policy, row, tier, category)
         group = said.resolver_group and _known_group(policy, said.resolver_group)
         if said.verdict == "corrected" and (tier, category) != (None, None):
             group = group or group_after(policy, row.document, tier, category)
@@ -107,7 +111,7 @@ class Reviews:
             key_id=reviewer.key_id,
             idempotency_key=idempotency_key,
             caps=self._caps,
-            sensitive=category in sensitive_categories(policy),
+            sensitive=category in policy.sensitive_categories,
         )
         self._told(said.verdict)
         return feedback_out(kept)
@@ -144,7 +148,7 @@ class Reviews:
         verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
         group = group_after(policy, rows[0].document, *stated) if verdict == "corrected" else None
         statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group)
-        self._store.feedback(rows[0].id, statement, sensitive=stated[1] in sensitive_categories(policy))
+        self._store.feedback(rows[0].id, statement, sensitive=stated[1] in policy.sensitive_categories)
         self._told(verdict)
         return rows[0].id
 
@@ -157,7 +161,8 @@ class Reviews:
             StoreUnavailable: Nothing was kept.
         """
         row, policy = self.decision(decision_id), self._model.triager.policy
-        sensitive = sensitive_after_undo(policy, row, feedback_id, reviewer.clearance)
+        check_may_judge(policy, row, reviewer.clearance)
+        sensitive = sensitive_after_undo(policy, row, feedback_id)
         undone = self._store.undo(
             row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id, sensitive=sensitive
         )
@@ -187,14 +192,24 @@ def group_after(policy: Policy, decided: DecisionDocument, tier: str | None, cat
         category: The right category, where it was corrected.
     """
     route = policy.attention_route(one.kind for one in decided.attention)
-    return (route and route.group) or policy.resolver_group(tier or decided.tier, category or decided.category)
+    return (route and route.group) or policy.resolver_group(*_route_after(policy, decided, tier, category))
+
+
+def _route_after(
+    policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None
+) -> tuple[str | None, str | None]:
+    """Return tier and category after a correction: a tier that nobody named gives way to one that may see them."""
+    category = category or decided.category
+    if tier is None and not policy.is_legal(decided.tier, category) and policy.is_legal(decided.tier, decided.category):
+        return policy.cleared_tier(decided.tier), category
+    return tier or decided.tier, category
 
 
 def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Policy) -> DecisionDocument:
     """Return a decision with the route that people say is right; what was decided of each target stays in it."""
     if said is None:
         return decided
-    tier, category = said.tier or decided.tier, said.category or decided.category
+    tier, category = _route_after(policy, decided, said.tier, said.category)
     group = said.resolver_group or group_after(policy, decided, tier, category)
     changed: dict[str, object] = {"tier": tier, "category": category, "resolver_group": group}
     if (tier, category) != (decided.tier, decided.category) and decided.kind is None:
@@ -228,6 +243,22 @@ def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[s
             "category",
         )
     return tier, category
+
+
+def _check_tier_may_see(policy: Policy, row: DecisionRow, tier: str | None, category: str | None) -> None:
+    """Refuse a tier that may not see the ticket, unless a category is stated that is open to all.
+
+    Raises:
+        NotAcceptable: A restricted ticket would reach a tier without the clearance for it.
+    """
+    restricted = row.sensitive if category is None else category in policy.sensitive_categories
+    if not policy.may_see(tier, restricted):
+        raise NotAcceptable(
+            "uncleared-tier",
+            f"this ticket is sensitive and tier {tier} may not see it: name a tier of clearance "
+            f"{policy.sensitive_clearance} or more, or the right category with it",
+            "tier",
+        )
 
 
 def _label(policy: Policy, target: str, label: str | None) -> str | None:

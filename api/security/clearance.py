@@ -2,7 +2,8 @@
 
 A ticket is sensitive where its category may be one that the policy keeps from most eyes: the one that was decided, the
 one that the model holds for likely, or one that a person corrected it to. Another correction does not open it again,
-so that nobody opens a ticket by relabelling it; taking the first one back does, and asks for the clearance.
+so that nobody opens a ticket by relabelling it; taking the first one back does, and asks for the clearance. Nobody
+judges a ticket that they may not read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from api.http.exceptions import NotAllowed
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
 from models.wire import DecisionDocument
+from triage import restriction
 from triage.policy import Policy
 
 
@@ -20,19 +22,22 @@ def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     return clearance >= policy.sensitive_clearance or not (row.sensitive or is_said_sensitive(policy, row.feedback))
 
 
-def sensitive_after_undo(policy: Policy, row: DecisionRow, feedback_id: str, clearance: int) -> bool:
-    """Say whether a ticket is still sensitive once some feedback is taken back by somebody with that clearance.
+def sensitive_after_undo(policy: Policy, row: DecisionRow, feedback_id: str) -> bool:
+    """Say whether a ticket is still sensitive once some feedback is taken back."""
+    return is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback, without=feedback_id)
+
+
+def check_may_judge(policy: Policy, row: DecisionRow, clearance: int) -> None:
+    """Refuse somebody who may not read a ticket to judge it.
 
     Raises:
-        NotAllowed: It would open the ticket to somebody who may not read it.
+        NotAllowed: The ticket is withheld from that clearance.
     """
-    sensitive = is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback, without=feedback_id)
-    if not sensitive and not may_read(policy, row, clearance):
+    if not may_read(policy, row, clearance):
         raise NotAllowed(
             "withheld",
-            "the ticket is sensitive and this key's clearance too low: ask somebody who may read it to take that back",
+            "the ticket is sensitive and this key's clearance too low: nobody judges what they may not read",
         )
-    return sensitive
 
 
 def document_for(policy: Policy, row: DecisionRow, clearance: int) -> DecisionDocument:
@@ -43,12 +48,8 @@ def document_for(policy: Policy, row: DecisionRow, clearance: int) -> DecisionDo
 
 
 def is_suspected(policy: Policy, document: DecisionDocument) -> bool:
-    """Say whether a decision may belong to a sensitive category: it was named, or the model thinks it likely."""
-    verdict = document.targets.get("category")
-    if verdict is None:
-        return False
-    named = {verdict.label, *verdict.likely, *(one.label for one in verdict.alternatives[:1])}
-    return bool(sensitive_categories(policy) & named)
+    """Say whether a decision is restricted, or may belong to a category that is sensitive under the policy in use."""
+    return document.restricted or restriction.is_suspected(policy, document.targets.get("category"))
 
 
 def is_said_sensitive(policy: Policy, feedback: Iterable[FeedbackRow], without: str | None = None) -> bool:
@@ -61,10 +62,6 @@ def is_said_sensitive(policy: Policy, feedback: Iterable[FeedbackRow], without: 
     """
     said = list(feedback)
     undone = {one.undoes for one in said if one.undoes} | {without}
-    sensitive = sensitive_categories(policy)
-    return any(one.category in sensitive and one.verdict != UNDONE and one.id not in undone for one in said)
-
-
-def sensitive_categories(policy: Policy) -> frozenset[str | None]:
-    """Return the categories that the policy keeps from most eyes."""
-    return frozenset(entry.label for entry in policy.categories if entry.sensitive)
+    return any(
+        one.category in policy.sensitive_categories and one.verdict != UNDONE and one.id not in undone for one in said
+    )

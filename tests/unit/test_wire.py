@@ -103,6 +103,7 @@ WRITTEN = {
     "left_out": [{"what": "signature", "chars": 12}],
     "model_version": "3",
     "policy_version": "2026-11",
+    "restricted": False,
     "stored": True,
 }
 

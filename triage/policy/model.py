@@ -272,8 +272,36 @@ class Policy:
         return resolved
 
     def is_legal(self, tier: str | None, category: str | None) -> bool:
-        """Say whether the pair can be; an unknown half makes every pair possible."""
-        return tier is None or category is None or (tier, category) not in self.illegal
+        """Say whether the pair can be, and the tier may see it; an unknown half makes every pair possible."""
+        if tier is None or category is None:
+            return True
+        return (tier, category) not in self.illegal and self.may_see(tier, category in self.sensitive_categories)
+
+    @cached_property
+    def sensitive_categories(self) -> frozenset[str]:
+        """The categories that are kept from tiers and people below `sensitive_clearance`."""
+        return frozenset(entry.label for entry in self.categories if isinstance(entry, Category) and entry.sensitive)
+
+    def may_see(self, tier: str | None, restricted: bool) -> bool:
+        """Say whether a tier may see a ticket; every tier may where the policy states no tier's clearance."""
+        entry = self.entry("tier", tier) if tier and restricted else None
+        stated = any(one.clearance for one in self.tiers)
+        return not (isinstance(entry, Tier) and stated) or entry.clearance >= self.sensitive_clearance
+
+    def cleared_tier(self, tier: str | None) -> str | None:
+        """Return the tier that takes a restricted ticket in place of another: the next one up that may see it.
+
+        Where none above may, it is the next one down; None where no tier may see it.
+
+        Example:
+            >>> policy = Policy("1", tiers=(Tier("L1", clearance=1), Tier("L2", clearance=2), Tier("L4", clearance=1)))
+            >>> policy.cleared_tier("L1"), policy.cleared_tier("L4")
+            ('L2', 'L2')
+        """
+        order = self.labels("tier")
+        place = order.index(tier) if tier in order else 0
+        by_nearness = (*order[place:], *reversed(order[:place]))
+        return next((label for label in by_nearness if self.may_see(label, restricted=True)), None)
 
     def may_automate_pair(self, tier: str | None, category: str | None) -> bool:
         """Say whether tier and category may both be acted on without a person."""

@@ -145,7 +145,12 @@ def _check(policy: Policy, where: str) -> None:
         raise InvalidPolicy(
             f"{where} lists neither tiers nor categories: state at least one [[tiers]] or [[categories]]"
         )
-    problems = [*_label_problems(policy, known), *_range_problems(policy), *_screening_problems(policy)]
+    problems = [
+        *_label_problems(policy, known),
+        *_range_problems(policy),
+        *_screening_problems(policy),
+        *_access_problems(policy),
+    ]
     if problems:
         raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
 
@@ -200,6 +205,14 @@ def _screening_problems(policy: Policy) -> Iterable[str]:
     for kind, action in policy.not_a_ticket.items():
         if kind not in KINDS or action not in _ACTIONS:
             yield f"[not_a_ticket] {kind} = {action!r}: kinds are {', '.join(KINDS)}, actions {', '.join(_ACTIONS)}"
+
+
+def _access_problems(policy: Policy) -> Iterable[str]:
+    if policy.tiers and policy.sensitive_categories and policy.cleared_tier(None) is None:
+        yield (
+            f"category {min(policy.sensitive_categories)!r} is sensitive, but no tier has the clearance "
+            f"{policy.sensitive_clearance} that it takes to see it"
+        )
 
 
 def _range_problems(policy: Policy) -> Iterable[str]:

@@ -46,6 +46,12 @@ class Desk:
         answer = self.call(clearance, "POST", f"/v1/decisions/{self.id}/feedback", json=said)
         return str(answer.json()["feedback_id"])  # type: ignore[attr-defined]
 
+    def refused(self, clearance: int, category: str) -> bool:
+        """Say whether somebody is refused to judge the ticket that they may not read."""
+        said = {"verdict": "corrected", "category": category, "agent": "kim"}
+        answer = self.call(clearance, "POST", f"/v1/decisions/{self.id}/feedback", json=said)
+        return (answer.status_code, answer.json()["code"]) == (403, "withheld")  # type: ignore[attr-defined]
+
     def undone(self, clearance: int, feedback_id: str) -> int:
         """Have somebody take it back; returns the status of the answer."""
         answer = self.call(clearance, "DELETE", f"/v1/decisions/{self.id}/feedback/{feedback_id}?agent=kim")
@@ -83,7 +89,7 @@ def corrected(desk: Desk) -> None:
 
 def suspected(desk: Desk) -> None:
     desk.decided(SUSPECT)
-    desk.said(0, "security")
+    desk.said(NEEDED, "security")
 
 
 def corrected_to_sensitive(desk: Desk) -> None:
@@ -91,14 +97,16 @@ def corrected_to_sensitive(desk: Desk) -> None:
     desk.said(0, "security")
 
 
-def corrected_to_and_away_by_the_low(desk: Desk) -> None:
+def corrected_to_sensitive_and_away(desk: Desk) -> None:
     corrected_to_sensitive(desk)
-    desk.said(0, "hardware")
+    assert desk.refused(0, "hardware")
+    desk.said(NEEDED, "hardware")
 
 
 def suspected_and_corrected_away(desk: Desk) -> None:
     desk.decided(SUSPECT)
-    desk.said(0, "hardware")
+    assert desk.refused(0, "hardware")
+    desk.said(NEEDED, "hardware")
 
 
 def taken_back_by_the_low(desk: Desk) -> None:
@@ -116,7 +124,7 @@ STATES: dict[Callable[[Desk], None], bool] = {
     corrected: True,
     suspected: False,
     corrected_to_sensitive: False,
-    corrected_to_and_away_by_the_low: False,
+    corrected_to_sensitive_and_away: False,
     suspected_and_corrected_away: False,
     taken_back_by_the_low: False,
     taken_back_by_the_high: True,

@@ -1,0 +1,104 @@
+"""A ticket reaches only tiers that may see it, however sure the model is; twins of another clearance stay unseen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.reference.index import NeighbourIndex
+from triage.decide import decide
+from triage.decision import Automation, Reason
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidPolicy
+from triage.gate import Gate, TargetGate
+from triage.policy import Policy, parse_policy
+from triage.prediction import Prediction, Score
+from triage.ticket import Ticket
+
+GATE = Gate({"tier": TargetGate(0.8), "category": TargetGate(0.8)})
+TWINS, TRIES, NEEDED = 500, 1000, 2
+
+
+def sure(tier: str, category: str, probability: float = 0.99) -> Prediction:
+    policy = default_policy()
+    rest = (1 - probability) / 20
+    return Prediction(
+        {
+            target: (Score(label, probability), *(Score(one, rest) for one in policy.labels(target) if one != label))
+            for target, label in (("tier", tier), ("category", category))
+        },
+        words=20,
+    )
+
+
+@pytest.mark.parametrize(("tier", "lands"), [("L0", "L2"), ("L1", "L2"), ("L2", "L2"), ("L3", "L3"), ("L4", "L3")])
+def test_a_sensitive_ticket_lands_at_the_nearest_tier_that_may_see_it(tier: str, lands: str) -> None:
+    decision = decide(
+        Ticket("T", body="please look at this folder"), sure(tier, "security"), GATE, default_rules(), default_policy()
+    )
+    assert decision.tier == lands and decision.restricted
+    assert decision.targets["tier"].automation is (Automation.AUTOMATIC if lands == tier else Automation.SUGGESTED)
+    assert lands == tier or decision.targets["tier"].reason is Reason.ILLEGAL_PAIR
+    assert decision.resolver_group == default_policy().resolver_group(lands, "security")
+
+
+@given(
+    st.sampled_from(default_policy().labels("tier")),
+    st.sampled_from(default_policy().labels("category")),
+    st.floats(0.3, 1.0),
+    st.booleans(),
+)
+def test_whatever_is_predicted_the_tier_may_see_the_ticket(
+    tier: str, category: str, probability: float, marked: bool
+) -> None:
+    policy = default_policy()
+    ticket = Ticket("T", body="it does not work", attributes={"sensitive": "true"} if marked else {})
+    decision = decide(ticket, sure(tier, category, probability), GATE, default_rules(), policy)
+    assert policy.may_see(decision.tier, decision.restricted)
+    assert decision.restricted or not (marked or decision.category in policy.sensitive_categories)
+
+
+def test_a_bypass_rule_sends_no_sensitive_ticket_below_its_clearance() -> None:
+    ticket = Ticket("T", body="it does not work", attributes={"sensitive": "yes"})
+    assert decide(ticket, None, GATE, default_rules(), default_policy()).tier == "L2"
+
+
+def test_a_policy_without_clearances_keeps_nothing_from_anybody() -> None:
+    policy = parse_policy('[[tiers]]\nlabel = "A"\n[[categories]]\nlabel = "x"\nsensitive = true')
+    assert policy.is_legal("A", "x")
+
+
+def test_a_policy_in_which_nobody_may_see_a_category_is_refused() -> None:
+    with pytest.raises(InvalidPolicy, match="no tier has the clearance 2"):
+        parse_policy('[[tiers]]\nlabel = "A"\nclearance = 1\n[[categories]]\nlabel = "x"\nsensitive = true')
+
+
+def test_restricted_twins_are_not_even_searched() -> None:
+    """Each open ticket has a restricted twin with nearly the same vector: 1,000 tries show none to the uncleared."""
+    random = np.random.default_rng(0)
+    half = random.standard_normal((TWINS, 16)).astype(np.float32)
+    vectors = np.concatenate([half, half + random.normal(0, 1e-3, half.shape).astype(np.float32)])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = NeighbourIndex(
+        vectors=vectors,
+        topics=np.zeros((2 * TWINS, 1), np.float32),
+        ids=tuple([f"open-{n}" for n in range(TWINS)] + [f"secret-{n}" for n in range(TWINS)]),
+        titles=("",) * (2 * TWINS),
+        labels={},
+        label_ids={},
+        sensitive=np.arange(2 * TWINS) >= TWINS,
+        written={},
+    )
+    for number in range(TRIES):
+        vector = vectors[TWINS + number % TWINS]
+        shown = index.similar(vector, 5, may_see_sensitive=False)
+        assert len(shown) == 5 and all(one.ticket_id.startswith("open-") for one in shown)
+    assert index.similar(vectors[TWINS], 1, may_see_sensitive=True)[0].ticket_id == "secret-0"
+
+
+def test_the_tiers_of_the_default_policy_know_what_they_may_see() -> None:
+    policy: Policy = default_policy()
+    assert [tier for tier in policy.labels("tier") if policy.is_legal(tier, "security")] == ["L2", "L3"]
+    assert policy.sensitive_clearance == NEEDED
