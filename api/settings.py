@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     )
 
     queue_size: int = Field(
-        64, ge=1, le=10_000, description="tickets waiting for a score, per process; more are refused with 503"
+        512, ge=1, le=10_000, description="tickets waiting for a score, per process, at most; the deadline allows fewer"
     )
     score_batch: int = Field(32, ge=1, le=32, description="most tickets scored at once")
     request_deadline_s: Seconds = Field(

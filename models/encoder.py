@@ -20,6 +20,9 @@ ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
 """Files of an ONNX encoder directory."""
 
 _BATCH = 32
+_SPECIAL_TOKENS = 2
+"""Tokens that mark beginning and end of a text."""
+
 Progress = Callable[[int], object]
 """Called with the number of texts done since the last call."""
 
@@ -113,7 +116,12 @@ class OnnxEncoder:
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether it has more tokens than the encoder reads."""
-        return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(list(texts))]
+        return [self._truncates(text) for text in texts]
+
+    def _truncates(self, text: str) -> bool:
+        if text.isascii() and len(text) <= self.max_tokens - _SPECIAL_TOKENS:  # a token has one character at least
+            return False
+        return bool(self._tokenizer.encode(text).overflowing)
 
 
 class SentenceTransformerEncoder:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.features import FIELD_WEIGHT, Fields
-from models.features.vectorizer import Vectorizer, word_ngrams_of, words_of
+from models.features.features import Fields, sparse_features
+from models.features.vectorizer import SparseRows, Vectorizer, word_ngrams_of, words_of
 from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head
 from triage.prediction import Term
@@ -20,39 +20,93 @@ SHOWN = 8
 """Terms shown for the label, and against the runner-up, at most."""
 
 
+@dataclass(frozen=True)
+class Attribution:
+    """Which words, word pairs and fields of a ticket own its sparse columns; the same for every label.
+
+    Attributes:
+        terms: The words, word pairs and fields that the vocabulary knows.
+        columns: The ticket's sparse columns, int32 of shape [entries].
+        values: Their values, float32 of shape [entries].
+        owners: Position in `terms` of who owns a share, int64 of shape [shares].
+        places: Position in `columns` of what is owned, int64 of shape [shares].
+        shares: How much of it, in (0, 1], float64 of shape [shares].
+    """
+
+    terms: tuple[str, ...]
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+    owners: NDArray[np.int64]
+    places: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectorizer: Vectorizer, fields: Fields, ticket: Ticket, row: SparseRows) -> Attribution:
+        """Find the owners of a ticket's columns. What character n-grams add is credited to the words that hold them.
+
+        Args:
+            vectorizer: Of the model.
+            fields: Of the model.
+            ticket: What was scored.
+            row: Its sparse features, one row.
+        """
+        number: dict[str, int] = {}
+        place = {column: at for at, column in enumerate(row.columns.tolist())}
+        whole = [
+            (number.setdefault(term, len(number)), place[column])
+            for term in set(word_ngrams_of(words_of(ticket.text)))
+            if (column := vectorizer.word_ngram_columns.get(term)) is not None
+        ]
+        whole += [
+            (number.setdefault(fields.names[column], len(number)), place[column + vectorizer.size])
+            for column in fields.present(ticket)
+        ]
+        tokens = ticket.text.lower().split()
+        held = [vectorizer.char_ngram_columns_of(token) for token in tokens]
+        owners = [number.setdefault(_name_of(token), len(number)) for token, own in zip(tokens, held, strict=True)
+                  if len(own)]  # fmt: skip
+        ngrams = np.concatenate(held) if held else np.zeros(0, np.int32)
+        _, which, counts = np.unique(ngrams, return_inverse=True, return_counts=True)
+        first, second = (np.array([pair[side] for pair in whole], dtype=np.int64) for side in (0, 1))
+        places = np.fromiter((place[column] for column in ngrams.tolist()), dtype=np.int64, count=len(ngrams))
+        lengths = [len(own) for own in held if len(own)]
+        return cls(
+            tuple(number),
+            row.columns,
+            values=row.values,
+            owners=np.concatenate([first, np.repeat(np.array(owners, dtype=np.int64), lengths)]),
+            places=np.concatenate([second, places]),
+            shares=np.concatenate([np.ones(len(whole)), 1.0 / counts[which]]),
+        )
+
+    def contributions(self, head: Head, label: int, rival: int | None = None) -> dict[str, float]:
+        """Return what each word, word pair and field adds to a label, in logits.
+
+        The contributions sum to what the sparse features add to the label's logit, less what they add to the rival's
+        (without a rival: to the mean of all labels').
+
+        Args:
+            head: Whose logits are explained.
+            label: Position of the label in `head.labels`.
+            rival: Position of the label it is compared with; None compares with all.
+        """
+        direction = np.zeros(len(head.labels))
+        direction[label] = 1.0
+        if rival is None:
+            direction -= 1.0 / len(direction)
+        else:
+            direction[rival] -= 1.0
+        added = self.values * head.lexical_margin(self.columns, direction)
+        total = np.bincount(self.owners, self.shares * added[self.places], minlength=len(self.terms))
+        return dict(zip(self.terms, total.tolist(), strict=True))
+
+
 def contribution(
     vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, label: int, rival: int | None = None
 ) -> dict[str, float]:
-    """Return what each word, word pair and field adds to a label, in logits.
-
-    The contributions sum to what the sparse features add to the label's logit, less what they add to the rival's
-    (without a rival: to the mean of all labels'). What character n-grams add is credited to the words that hold them.
-
-    Args:
-        vectorizer: Of the model.
-        fields: Of the model.
-        head: Whose logits are explained.
-        ticket: What was scored.
-        label: Position of the label in `head.labels`.
-        rival: Position of the label it is compared with; None compares with all.
-    """
-    _, columns, values, _ = vectorizer.rows([ticket.text])
-    weights = head.lexical_weights(columns)
-    margin = weights[:, label] - (weights.mean(axis=1) if rival is None else weights[:, rival])
-    contributions = dict(zip(columns.tolist(), (values * margin).tolist(), strict=True))
-    total: dict[str, float] = defaultdict(float)
-    for term in set(word_ngrams_of(words_of(ticket.text))):
-        column = vectorizer.word_ngram_columns.get(term)
-        if column is not None:
-            total[term] += contributions[column]
-    _credit_char_ngrams(vectorizer, ticket.text, contributions, total)
-    present = fields.present(ticket)
-    if present:
-        rows = head.lexical_weights(np.array(present, dtype=np.int32) + vectorizer.size)
-        margins = rows[:, label] - (rows.mean(axis=1) if rival is None else rows[:, rival])
-        for column, margin_of_field in zip(present, margins, strict=True):
-            total[fields.names[column]] += FIELD_WEIGHT * float(margin_of_field)
-    return dict(total)
+    """Return what each word, word pair and field of a ticket adds to a label; see `Attribution.contributions`."""
+    row = sparse_features(vectorizer, fields, [ticket])
+    return Attribution.of(vectorizer, fields, ticket, row).contributions(head, label, rival)
 
 
 def rule_contribution(
@@ -79,22 +133,9 @@ def rule_contribution(
     return {}
 
 
-def _credit_char_ngrams(
-    vectorizer: Vectorizer, text: str, contributions: dict[int, float], total: dict[str, float]
-) -> None:
-    """Share what each character n-gram adds among the tokens that hold it, in proportion to their occurrences."""
-    tokens = text.lower().split()
-    held = [vectorizer.char_ngram_columns_of(token) for token in tokens]
-    if not held:
-        return
-    columns, counts = np.unique(np.concatenate(held), return_counts=True)
-    share = {
-        int(column): contributions[int(column)] / int(count) for column, count in zip(columns, counts, strict=True)
-    }
-    for token, own in zip(tokens, held, strict=True):
-        if len(own):
-            words = words_of(token)
-            total[" ".join(words) if words else token[:40]] += sum(share[int(column)] for column in own)
+def _name_of(token: str) -> str:
+    """Return what a token between white space is called in an explanation: its words, or else its beginning."""
+    return " ".join(words_of(token)) or token[:40]
 
 
 def strongest(contributions: dict[str, float], count: int = SHOWN) -> tuple[Term, ...]:

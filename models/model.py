@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explain import contribution, rule_contribution, strongest
+from models.explain import Attribution, rule_contribution, strongest
 from models.features.features import Features, Fields, match_rules, sparse_features
 from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer, words_of
@@ -105,10 +105,8 @@ class Model:
                 truncated=truncated[row],
                 explanation=self._explanation(
                     ticket,
-                    vectors[row],
-                    row=row,
-                    probabilities=probabilities,
-                    rule_matches=features.rule_matches[row],
+                    features.take(np.array([row])),
+                    {target: values[row] for target, values in probabilities.items()},
                     clearance=clearance,
                 )
                 if explain
@@ -135,25 +133,29 @@ class Model:
         return tuple(self.heads[target].labels[label] for label in ranked[:count])
 
     def _explanation(
-        self,
-        ticket: Ticket,
-        vector: NDArray[np.float32],
-        row: int,
-        probabilities: Mapping[str, Probabilities],
-        rule_matches: NDArray[np.bool_],
-        clearance: int,
+        self, ticket: Ticket, features: Features, probabilities: Mapping[str, NDArray[np.float64]], *, clearance: int
     ) -> Explanation:
-        """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen."""
+        """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen.
+
+        Args:
+            ticket: What was scored.
+            features: Its own, one row.
+            probabilities: By target, of shape [classes].
+            clearance: What the reader may see.
+        """
         target = next(name for name in TARGETS if name in self.heads)
-        head, ranked = self.heads[target], np.argsort(-probabilities[target][row], kind="stable")
-        top, rival = int(ranked[0]), int(ranked[1])
+        head, ranked = self.heads[target], np.argsort(-probabilities[target], kind="stable")
+        top, rival, vector = int(ranked[0]), int(ranked[1]), features.dense[0]
+        owned = Attribution.of(self.vectorizer, self.fields, ticket, features.sparse)
 
         def contributions(label: int, over: int | None) -> dict[str, float]:
-            by_words = contribution(self.vectorizer, self.fields, head=head, ticket=ticket, label=label, rival=over)
-            return by_words | rule_contribution(self.rules, head, rule_matches=rule_matches, label=label, rival=over)
+            by_rules = rule_contribution(
+                self.rules, head, rule_matches=features.rule_matches[0], label=label, rival=over
+            )
+            return owned.contributions(head, label, over) | by_rules
 
         may_see_sensitive = clearance >= self.sensitive_clearance
-        tops = {name: int(values[row].argmax()) for name, values in probabilities.items()}
+        tops = {name: int(values.argmax()) for name, values in probabilities.items()}
         labels = {name: one.labels for name, one in self.heads.items()}
         return Explanation(
             terms=strongest(contributions(top, None)),

@@ -31,13 +31,30 @@ _SHARE = 0.8
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class View:
+    """What an answer is to show.
+
+    Attributes:
+        clearance: What the reader may see of similar tickets.
+        explain: Whether to say why: which words counted, and what is similar.
+    """
+
+    clearance: int = 0
+    explain: bool = True
+
+
+PLAIN_VIEW = View()
+"""With an explanation, for a reader who may see what everybody may."""
+
+
 @dataclass(eq=False)
 class _Waiting:
     """One ticket that waits, with the model that was current when it came."""
 
     ticket: Ticket
     triager: Triager
-    clearance: int
+    view: View
     deadline: float
     decision: asyncio.Future[Decision]
 
@@ -117,7 +134,13 @@ class Batcher:
         self._executor.shutdown(wait=False)
 
     async def decide(
-        self, triager: Triager, tickets: Sequence[Ticket], *, deadline_s: float, bulk: bool = False, clearance: int = 0
+        self,
+        triager: Triager,
+        tickets: Sequence[Ticket],
+        *,
+        deadline_s: float,
+        bulk: bool = False,
+        view: View = PLAIN_VIEW,
     ) -> list[Decision]:
         """Decide tickets within a deadline, all of them by the same model.
 
@@ -126,7 +149,7 @@ class Batcher:
             tickets: What to decide; the order is kept.
             deadline_s: Seconds from now.
             bulk: Whether single requests go first.
-            clearance: What the reader may see of similar tickets.
+            view: What the answer is to show.
 
         Raises:
             TooBusy: If the queue is full or the deadline passes.
@@ -135,7 +158,7 @@ class Batcher:
         self._admit(queue, len(tickets), deadline_s)
         deadline = time.monotonic() + deadline_s
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(ticket, triager, clearance, deadline, decision=loop.create_future()) for ticket in tickets]
+        waiting = [_Waiting(ticket, triager, view, deadline, decision=loop.create_future()) for ticket in tickets]
         queue.extend(waiting)
         self._arrived.set()
         try:
@@ -180,7 +203,7 @@ class Batcher:
                 await self._decide(batch)
 
     def _take(self) -> list[_Waiting]:
-        """Take what is decided next: of one model and clearance, not yet given up, single requests first.
+        """Take what is decided next: of one model and view, not yet given up, single requests first.
 
         No more than is decided in a moment, however slow the model: who comes next need not wait for a long round.
         """
@@ -192,7 +215,7 @@ class Batcher:
             until = min(most, len(batch) + room)
             while queue and len(batch) < until:
                 one = queue[0]
-                if batch and (one.triager is not batch[0].triager or one.clearance != batch[0].clearance):
+                if batch and (one.triager is not batch[0].triager or one.view != batch[0].view):
                     break
                 queue.popleft()
                 if not one.decision.done() and one.deadline > time.monotonic():
@@ -202,12 +225,12 @@ class Batcher:
         return batch
 
     async def _decide(self, batch: list[_Waiting]) -> None:
-        triager, clearance = batch[0].triager, batch[0].clearance
+        triager, view = batch[0].triager, batch[0].view
         self._scoring_since = began = time.monotonic()
         self._scoring = len(batch)
         try:
             job = asyncio.get_running_loop().run_in_executor(
-                self._executor, decide_or_fall_back, triager, [e.ticket for e in batch], clearance
+                self._executor, decide_or_fall_back, triager, [e.ticket for e in batch], view
             )
             decisions, fallback = await job
         except asyncio.CancelledError:
@@ -235,7 +258,7 @@ def _turn_away(waiting: Sequence[_Waiting]) -> None:
 
 
 def decide_or_fall_back(
-    triager: Triager, tickets: Sequence[Ticket], clearance: int = 0
+    triager: Triager, tickets: Sequence[Ticket], view: View = PLAIN_VIEW
 ) -> tuple[list[Decision], str | None]:
     """Decide tickets by the model, or by its rules alone where the model fails on them.
 
@@ -245,9 +268,9 @@ def decide_or_fall_back(
         The decisions, and what made any of them fall back: ``memory``, ``encoder`` or None.
     """
     if triager.bundle is None:
-        return triager.decide(tickets, explain=True, clearance=clearance), None
+        return triager.decide(tickets, explain=view.explain, clearance=view.clearance), None
     try:
-        return triager.decide(tickets, explain=True, clearance=clearance), None
+        return triager.decide(tickets, explain=view.explain, clearance=view.clearance), None
     except MemoryError:
         log.error("out_of_memory", tickets=len(tickets))
         return _by_rules(triager, tickets), "memory"
@@ -257,7 +280,7 @@ def decide_or_fall_back(
         log.error("encoder_failed", kind=type(error).__name__, tickets=len(tickets))
         if len(tickets) == 1:
             return _by_rules(triager, tickets), "encoder"
-    outcomes = [decide_or_fall_back(triager, [ticket], clearance) for ticket in tickets]
+    outcomes = [decide_or_fall_back(triager, [ticket], view) for ticket in tickets]
     return [decision for decided, _ in outcomes for decision in decided], next(
         (cause for _, cause in outcomes if cause), None
     )

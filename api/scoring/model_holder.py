@@ -19,6 +19,7 @@ from models.bundle.bundle import load_bundle
 from models.bundle.manifest import fingerprint
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
 from models.reference.reviews import ReviewMemory
+from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
 from triage.policy import read_policy
@@ -139,6 +140,7 @@ class ModelHolder:
         if self._started:
             return
         self._started = True
+        limit_blas_threads()
         if isinstance(self.source, DirectorySource):
             self._load(self.source.pointers()[0])
             return

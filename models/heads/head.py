@@ -100,11 +100,16 @@ class Head:
             return shifted
         return np.concatenate([shifted * known.sum(axis=1, keepdims=True), probabilities[:, self.learned :]], axis=1)
 
-    def lexical_weights(self, columns: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return what a unit of each sparse column adds to each logit, of shape [len(columns), classes]."""
-        total, count = np.zeros((len(columns), len(self.labels))), self.learned
+    def lexical_margin(self, columns: NDArray[np.int32], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a unit of each sparse column adds to a combination of the logits, of shape [len(columns)].
+
+        Args:
+            columns: Sparse columns.
+            direction: What each logit counts in the combination, of shape [classes].
+        """
+        total, count = np.zeros(len(columns)), self.learned
         for number, estimator in enumerate(self.estimators):
             if isinstance(estimator, LinearEstimator) and estimator.sparse is not None:
                 block = self.stacking.weights[number * count : (number + 1) * count]
-                total[:, :count] += estimator.sparse[columns].astype(np.float64) @ block
+                total += estimator.sparse[columns] @ (block @ direction[:count])
         return total

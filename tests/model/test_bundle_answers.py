@@ -73,8 +73,9 @@ def test_contributions_of_words_and_fields_add_up_to_the_sparse_part_of_the_logi
         vectors = bundle.encoder.encode([ticket.text])
         rows = model.features([ticket], vectors).sparse
         for head in model.heads.values():
-            weights = head.lexical_weights(np.arange(model.vectorizer.size + len(model.fields.names), dtype=np.int32))
-            logits = rows.dot(weights.astype(np.float32))[0]
+            columns = np.arange(model.vectorizer.size + len(model.fields.names), dtype=np.int32)
+            each = [head.lexical_margin(columns, direction) for direction in np.eye(len(head.labels))]
+            logits = rows.dot(np.stack(each, axis=1).astype(np.float32))[0]
             pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, 0).values())
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 

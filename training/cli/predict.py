@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.serving.threads import limit_blas_threads
 from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
 from models.wire import DecisionDocument
@@ -76,6 +77,7 @@ def score(options: ScoreOptions) -> None:
     """
     mapping = parse_mapping(options.map)
     batch_scoring.check_output(options.out, options.data)
+    limit_blas_threads()
     triager = Triager.load(bundle_path(options.bundle))
     with ExitStack() as stack:
 

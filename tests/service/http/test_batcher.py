@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.http.exceptions import TooBusy
+from api.scoring.admission import AdmissionControl
 from api.scoring.batcher import Batcher, Load
 from models.triager import Triager
 from triage.decision import Reason
@@ -22,15 +23,23 @@ from triage.ticket import Ticket
 class Standin:
     """A bundle that predicts whatever it is told to, slowly, or fails at it."""
 
-    def __init__(self, seconds: float = 0.0, error: type[BaseException] | None = None, poison: str = "") -> None:
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        error: type[BaseException] | None = None,
+        poison: str = "",
+        *,
+        each: bool = False,
+    ) -> None:
         self.version, self.policy, self.rules = "stand-in", default_policy(), default_rules()
         self.gate = Gate({"tier": TargetGate(0.5)}, min_words=0)
         self.seconds, self.error, self.poison = seconds, error, poison
+        self.each = each
         self.batches: list[int] = []
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool, clearance: int) -> list[Prediction]:
         self.batches.append(len(tickets))
-        time.sleep(self.seconds)
+        time.sleep(self.seconds * (len(tickets) if self.each else 1))
         if self.error and (not self.poison or any(self.poison in ticket.body for ticket in tickets)):
             raise self.error("as asked")
         return [Prediction({"tier": (Score("L2", 0.9), Score("L1", 0.1))}, words=9) for _ in tickets]
@@ -54,6 +63,36 @@ def test_concurrent_requests_are_decided_together_and_each_gets_its_own() -> Non
     answers = run(decide_all(Batcher(queue_size=64, score_batch=16, wait_s=0.01), Triager(bundle), 40))
     assert [answer[0].ticket_id for answer in answers] == [str(number) for number in range(40)]
     assert max(bundle.batches) == 16 and len(bundle.batches) < 10
+
+
+def test_patient_clients_are_all_answered() -> None:
+    """Each of 64 asks one ticket after another, at 15 ms a ticket and with two seconds of patience."""
+
+    async def job() -> list[str]:
+        bundle = Standin(0.015, each=True)
+        batcher, triager = Batcher(queue_size=512, score_batch=32, wait_s=0), Triager(bundle)
+        admission, outcomes = AdmissionControl(544, 2.0, lambda: batcher.queue_s), list[str]()
+        batcher.start()
+
+        async def client(name: int) -> None:
+            for number in range(3):
+                if admission.refusal() is not None:
+                    outcomes.append("refused")
+                    continue
+                admission.enter()
+                try:
+                    await batcher.decide(triager, [Ticket(body=f"text {name} {number}")], deadline_s=2.0)
+                    outcomes.append("answered")
+                except TooBusy as error:
+                    outcomes.append(error.code)
+                finally:
+                    admission.leave()
+
+        await asyncio.gather(*(client(name) for name in range(64)))
+        await batcher.stop()
+        return outcomes
+
+    assert run(job()) == ["answered"] * 192
 
 
 def test_a_full_queue_refuses_at_once() -> None:

@@ -192,6 +192,13 @@ def test_every_answer_carries_the_security_headers(client: TestClient) -> None:
         assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_why_is_left_out_on_request(client: TestClient) -> None:
+    asked = client.post("/v1/predict?explain=false", json={"text": "the printer jams"})
+    assert asked.status_code == 200
+    assert asked.json()["explanation"] == {"terms": [], "against": [], "similar": [], "reviews": []}
+    problem_of(client.post("/v1/predict?explain=perhaps", json={"text": "the printer jams"}), 422)
+
+
 def test_model_and_policy_are_described(client: TestClient) -> None:
     assert client.get("/v1/model").json()["status"] == "rules-only"
     policy = client.get("/v1/policy").json()
