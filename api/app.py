@@ -62,6 +62,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     caps = Caps(settings.feedback_cap_key or None, settings.feedback_cap_agent or None)
     reviews = Reviews(opened, service.model, service.metrics, caps, autonomy=service.autonomy)
     helpdesks = load_helpdesks(settings.helpdesks)
+    opened.told = frozenset(name for name, helpdesk in helpdesks.items() if helpdesk.update)
     opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)
     sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
     retention = RetentionJob(opened, settings)

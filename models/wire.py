@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from triage.decision import Decision, TargetDecision
+from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.prediction import Explanation
 
 DECIMALS = 3
 """Decimals of every number that the service answers: more would only help to guess what the model was trained on."""
 
 AutomationName = Literal["automatic", "suggested", "blank"]
-SourceName = Literal["model", "bypass_rule", "fallback_rule", "default"]
+SourceName = Literal["model", "bypass_rule", "fallback_rule", "default", "person"]
 DecisionId = Annotated[str | None, WithJsonSchema({"type": "string"})]
 """Always stated by a service; null only where no store keeps the decision, as on the command line."""
 
@@ -49,6 +49,13 @@ class TargetDocument(_Document):
     certified_risk: float | None = Field(
         default=None, ge=0, le=1, description="on average: error rate that automatic decisions of this target keep"
     )
+
+    def held(self, reason: Reason, **changed: str | None) -> Self:
+        """Return the verdict as one that is not acted on, for that reason, with these fields changed."""
+        label = changed.get("label", self.label)
+        automation = Automation.BLANK if label is None else Automation.SUGGESTED
+        by_person = {"confidence": None, "rule": None, "audit": False} if "source" in changed else {}
+        return self.model_copy(update={**by_person, **changed, "automation": automation.value, "reason": reason.value})
 
 
 class TermDocument(_Document):
@@ -108,6 +115,14 @@ class LeftOutDocument(_Document):
     chars: int = Field(ge=0)
 
 
+class RouteDocument(_Document):
+    """Where a ticket goes."""
+
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+
+
 class DecisionDocument(_Document):
     """Everything decided about one ticket.
 
@@ -151,6 +166,9 @@ class DecisionDocument(_Document):
     policy_version: str
     restricted: bool = Field(
         default=False, description="only tiers and people of the policy's sensitive clearance may see the ticket"
+    )
+    proposed: RouteDocument | None = Field(
+        default=None, description="where a person has set the route: what the machine would say now"
     )
     stored: bool = Field(
         default=True, description="false: the store did not take it in time; it is kept in memory and tried again"
@@ -203,6 +221,49 @@ class DecisionDocument(_Document):
     def is_audit(self) -> bool:
         """Whether some target would be automatic, and the ticket was drawn for a person to check."""
         return any(target.audit for target in self.targets.values())
+
+    @property
+    def route(self) -> RouteDocument:
+        """Where the ticket goes."""
+        return RouteDocument(tier=self.tier, category=self.category, resolver_group=self.resolver_group)
+
+    def under(self, route: RouteDocument) -> Self:
+        """Return the document with the route that a person set: it stands, and what the machine says is a proposal.
+
+        Where both say the same, nothing changes.
+        """
+        if route == self.route:
+            return self
+        stated = dict(route)
+        targets = {
+            name: target.held(Reason.SET_BY_PERSON, label=stated[name], source=Source.PERSON.value)
+            if name in stated
+            else target.held(Reason.SET_BY_PERSON)
+            for name, target in self.targets.items()
+        }
+        changed = {
+            **stated,
+            "automation": Automation.SUGGESTED.value,
+            "source": Source.PERSON.value,
+            "reason": Reason.SET_BY_PERSON.value,
+            "targets": targets,
+            "rule": None,
+            "action": None,
+            "proposed": self.route,
+        }
+        return self.model_copy(update=changed)
+
+    def unconfirmed(self) -> Self:
+        """Return the document as a suggestion: nobody could look whether a person has set the ticket's route."""
+        held = {
+            name: target.held(Reason.STORE_UNAVAILABLE)
+            for name, target in self.targets.items()
+            if target.automation == Automation.AUTOMATIC.value
+        }
+        changed: dict[str, object] = {"action": None}
+        if self.automation == Automation.AUTOMATIC.value:
+            changed |= {"automation": Automation.SUGGESTED.value, "reason": Reason.STORE_UNAVAILABLE.value}
+        return self.model_copy(update={**changed, "targets": {**self.targets, **held}})
 
     def without_similar(self) -> Self:
         """Return the document without the similar tickets, for a reader whose clearance does not cover them."""

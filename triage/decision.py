@@ -26,6 +26,7 @@ class Source(StrEnum):
     BYPASS_RULE = "bypass_rule"
     FALLBACK_RULE = "fallback_rule"
     DEFAULT = "default"
+    PERSON = "person"
 
 
 class Reason(StrEnum):
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     NOT_EARNED = "not_earned"
     NOT_A_TICKET = "not_a_ticket"
     TOO_VAGUE = "too_vague"
+    SET_BY_PERSON = "set_by_person"
+    STORE_UNAVAILABLE = "store_unavailable"
 
 
 @dataclass(frozen=True)

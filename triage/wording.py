@@ -78,6 +78,14 @@ REASONS: Mapping[str, Wording] = {
         "the model is sure, but has not earned autonomy here yet",
         "Sure enough, but autonomy has to be earned first: reviews like yours open it.",
     ),
+    Reason.SET_BY_PERSON: Wording(
+        "a person has set the route",
+        "Somebody has set the route of this ticket. That stands; what the machine would say now is only a proposal.",
+    ),
+    Reason.STORE_UNAVAILABLE: Wording(
+        "the store could not say whether somebody has set the route",
+        "The store did not answer, so that nobody could look whether somebody has set the route of this ticket.",
+    ),
 }
 
 SOURCES: Mapping[str, str] = {
@@ -85,6 +93,7 @@ SOURCES: Mapping[str, str] = {
     Source.BYPASS_RULE: "Written rule",
     Source.FALLBACK_RULE: "Written rule",
     Source.DEFAULT: "Default route",
+    Source.PERSON: "Set by a person",
 }
 
 AUTOMATION: Mapping[str, str] = {

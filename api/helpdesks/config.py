@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from api.helpdesks.signatures import PRESETS, Signature, is_base64
 from triage.errors import InvalidRequest
 
 MIN_SECRET_CHARS = 16
@@ -24,20 +25,11 @@ _EVENT_PLACEHOLDERS = frozenset(
 _PLACEHOLDERS = frozenset(
     ("ticket_id", "decision_id", "tier", "category", "resolver_group", "automation", "reason", "model_version")
 )
+_NOTE_PLACEHOLDERS = _PLACEHOLDERS | {"note", "attention"}
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Headers(_Table):
-    """The headers that carry a webhook's signature."""
-
-    signature: str = Field("X-Triage-Signature", min_length=1)
-    timestamp: str = Field("X-Triage-Timestamp", min_length=1)
-    delivery: str = Field("X-Triage-Delivery", min_length=1)
-    encoding: str = Field("hex", pattern="^(hex|base64)$")
-    prefix: str = "sha256="
 
 
 class TicketMap(_Table):
@@ -92,15 +84,56 @@ class Update(_Table):
     timeout_s: float = Field(10.0, gt=0, le=60)
 
 
+class Current(_Table):
+    """Where the labels that a ticket has at its helpdesk now are read, so that what a person set there stands.
+
+    Attributes:
+        url: Where from, with the host and the login of `update`; may hold ``{ticket_id}``.
+        tier: Dotted path of the tier in the answer.
+        category: Dotted path of the category.
+        unset: Labels that count as none, such as the default of a field.
+        match: Whether the answer's ``ETag`` goes back as ``If-Match``, so that a change made meanwhile is noticed.
+    """
+
+    url: str
+    tier: str | None = None
+    category: str | None = None
+    unset: tuple[str, ...] = ()
+    match: bool = False
+
+
 class _HelpdeskTable(_Table):
     secrets: tuple[str, ...] = Field((), max_length=2)
-    tolerance_s: float = Field(300.0, gt=0, le=3600)
     clearance: int = 0
-    headers: Headers = Headers()  # type: ignore[call-arg]
+    signature: Signature = PRESETS["triage"]
     ticket: TicketMap | None = None
     feedback: FeedbackMap | None = None
     update: Update | None = None
+    current: Current | None = None
+    note: Update | None = None
     events: Update | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _signature_of_preset(cls, stated: Any) -> Any:
+        """Fill in what the preset of a signature says; `headers` is what the first version called the table."""
+        if not isinstance(stated, dict):
+            return stated
+        table = {**stated}
+        own = table.pop("headers", None)
+        own = table.pop("signature", own)
+        own = {"preset": own} if isinstance(own, str) else own
+        if isinstance(own, dict):
+            preset = str(own.get("preset", "triage"))
+            if preset not in PRESETS:
+                raise ValueError(f"signature: there is no such preset; presets: {', '.join(sorted(PRESETS))}")
+            changed = {name: value for name, value in own.items() if name != "preset"}
+            if "tolerance_s" in table:
+                changed["tolerance_s"] = table.pop("tolerance_s")
+            own = {**PRESETS[preset].model_dump(), **changed}
+        elif own is None and "tolerance_s" in table:
+            own = {"tolerance_s": table.pop("tolerance_s")}
+        return table if own is None else {**table, "signature": own}
 
 
 @dataclass(frozen=True)
@@ -110,26 +143,30 @@ class HelpdeskConfig:
     Attributes:
         name: Part of its webhook's address, and the source of its tickets in the store.
         secrets: Live secrets; two of them while one replaces the other.
-        tolerance_s: How far its clock may be off.
         clearance: Clearance that its requests have.
-        headers: Names of the headers that carry the signature.
+        signature: How it signs its webhooks.
         ticket: How a ticket is read; None where it sends none.
         feedback: How a correction is read; None where it sends none.
         update: How it is told; None where it is not.
         authorization: Value of the ``Authorization`` header of updates.
+        current: How the labels that a ticket has there now are read; None where they cannot be.
+        note: How it is given a note on a ticket; None where it takes none.
+        note_authorization: Value of the ``Authorization`` header of notes.
         events: How it is told that automation has opened or closed; None where it is not.
         events_authorization: Value of the ``Authorization`` header of that.
     """
 
     name: str
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    tolerance_s: float = 300.0
     clearance: int = 0
-    headers: Headers = field(default_factory=lambda: Headers())  # type: ignore[call-arg]
+    signature: Signature = PRESETS["triage"]
     ticket: TicketMap | None = None
     feedback: FeedbackMap | None = None
     update: Update | None = None
     authorization: str | None = field(default=None, repr=False)
+    current: Current | None = None
+    note: Update | None = None
+    note_authorization: str | None = field(default=None, repr=False)
     events: Update | None = None
     events_authorization: str | None = field(default=None, repr=False)
 
@@ -175,17 +212,22 @@ def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: l
     if (read.ticket or read.feedback) and not read.secrets:
         problems.append(f"{name}.secrets: webhooks need a secret; name the environment variable that holds it")
     _check_update(f"{name}.update", read.update, _PLACEHOLDERS, problems)
+    _check_update(f"{name}.note", read.note, _NOTE_PLACEHOLDERS, problems)
+    _check_signature(name, read.signature, found, problems)
+    _check_current(name, read, problems)
     _check_update(f"{name}.events", read.events, _EVENT_PLACEHOLDERS, problems)
     return HelpdeskConfig(
         name,
         tuple(found),
-        tolerance_s=read.tolerance_s,
         clearance=read.clearance,
-        headers=read.headers,
+        signature=read.signature,
         ticket=read.ticket,
         feedback=read.feedback,
         update=read.update,
         authorization=_authorization(f"{name}.update", read.update, environment, problems),
+        current=read.current,
+        note=read.note,
+        note_authorization=_authorization(f"{name}.note", read.note, environment, problems),
         events=read.events,
         events_authorization=_authorization(f"{name}.events", read.events, environment, problems),
     )
@@ -201,12 +243,28 @@ def _authorization(
 
 
 def _secret(name: str, variable: str, environment: Mapping[str, str], problems: list[str]) -> bytes:
-    secret = environment.get(variable, "")
+    secret = environment.get(variable, "").strip()
     if len(secret) < MIN_SECRET_CHARS:
         problems.append(
             f"{name}.secrets: the environment variable {variable} must hold at least {MIN_SECRET_CHARS} characters"
         )
     return secret.encode()
+
+
+def _check_signature(name: str, signature: Signature, secrets: Sequence[bytes], problems: list[str]) -> None:
+    if (fault := signature.fault()) is not None:
+        problems.append(f"{name}.signature.{fault}")
+    if signature.secret_encoding == "base64" and not all(map(is_base64, secrets)):
+        problems.append(f"{name}.secrets: this signature's secrets are base64, behind whsec_ or not")
+
+
+def _check_current(name: str, read: _HelpdeskTable, problems: list[str]) -> None:
+    if read.current is None:
+        return
+    if read.update is None or urlsplit(read.current.url).netloc not in read.update.hosts:
+        problems.append(f"{name}.current.url: its host must be one of {name}.update.hosts")
+    if not placeholders_of(read.current.url) <= {"ticket_id"}:
+        problems.append(f"{name}.current.url: the only placeholder is {{ticket_id}}")
 
 
 def _check_update(place: str, update: Update | None, known: frozenset[str], problems: list[str]) -> None:

@@ -1,21 +1,18 @@
-"""Webhooks of helpdesks: is it theirs, is it fresh, and what does it say."""
+"""Webhooks of helpdesks: is it theirs, and what does it say."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from api.helpdesks.config import HelpdeskConfig
-from api.http.exceptions import NotAcceptable, NotSignedIn
+from api.helpdesks.paths import text_at
+from api.helpdesks.signatures import unsigned
+from api.http.exceptions import NotAcceptable
 from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS, TicketIn, to_ticket
 from triage.ticket import MAX_CHANNEL_CHARS, Ticket
 
@@ -46,17 +43,6 @@ class Correction:
     comment: str | None
 
 
-def sign(secret: bytes, timestamp: str, body: bytes, encoding: str = "hex") -> str:
-    """Return the HMAC-SHA256 over a timestamp and a body, directly after one another.
-
-    Example:
-        >>> sign(b"0123456789abcdef", "1700000000", b"{}")[:16]
-        '8c3d1970ebe94083'
-    """
-    digest = hmac.new(secret, timestamp.encode() + body, hashlib.sha256)
-    return base64.b64encode(digest.digest()).decode() if encoding == "base64" else digest.hexdigest()
-
-
 def accept(
     helpdesk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes, now: float | None = None
 ) -> Delivery:
@@ -74,29 +60,10 @@ def accept(
         NotSignedIn: It is not signed by this helpdesk, or too old or too new.
         NotAcceptable: It is no JSON object.
     """
-    names = helpdesk.headers if helpdesk else None
-    signature = headers.get(names.signature.lower(), "") if names else ""
-    timestamp = headers.get(names.timestamp.lower(), "") if names else ""
-    if helpdesk is None or names is None or not helpdesk.secrets or not signature or not timestamp:
-        raise NotSignedIn(
-            "no-signature",
-            "the webhook carries no signature of a known helpdesk: sign timestamp and body, see docs/integration.md",
-        )
-    expected = [names.prefix + sign(secret, timestamp, body, names.encoding) for secret in helpdesk.secrets]
-    if not any(hmac.compare_digest(signature.encode(), one.encode()) for one in expected):
-        raise NotSignedIn(
-            "bad-signature",
-            "the webhook's signature is not that of this helpdesk: see that both sides have the same secret",
-        )
-    moment = _moment(timestamp)
-    if moment is None or abs((time.time() if now is None else now) - moment) > helpdesk.tolerance_s:
-        raise NotSignedIn(
-            "stale-timestamp",
-            f"the webhook's timestamp is more than {helpdesk.tolerance_s:g} s off: set the clocks, see the Date header",
-        )
-    own = headers.get(names.delivery.lower(), "")[:200]
-    signed = "sig:" + hashlib.sha256(timestamp.encode() + body).hexdigest()
-    return Delivery(helpdesk, (signed, *([f"id:{own}"] if own else [])), _document(body))
+    if helpdesk is None:
+        raise unsigned()
+    ids = helpdesk.signature.verify(helpdesk.secrets, headers, body, now)
+    return Delivery(helpdesk, tuple(ids), _document(body))
 
 
 def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
@@ -120,11 +87,11 @@ def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_ch
     fields: dict[str, Any] = {}
     for name in ("id", "subject", "body", "channel", "requester", "opened_at", "language"):
         path = getattr(mapping, name)
-        value = _text(document, path)[: limits.get(name, 100)] if path else ""
+        value = text_at(document, path)[: limits.get(name, 100)] if path else ""
         if value.strip():
             fields[name] = value
     fields["attributes"] = {
-        name: _text(document, path)[:MAX_ATTRIBUTE_CHARS] for name, path in mapping.attributes.items()
+        name: text_at(document, path)[:MAX_ATTRIBUTE_CHARS] for name, path in mapping.attributes.items()
     }
     if "id" not in fields:
         raise NotAcceptable(
@@ -152,7 +119,7 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
     mapping = helpdesk.feedback
     if mapping is None or not _applies(mapping.when, document):
         return None
-    ticket_id, agent = _text(document, mapping.id)[:MAX_NAME_CHARS], _text(document, mapping.agent)[:MAX_NAME_CHARS]
+    ticket_id, agent = text_at(document, mapping.id)[:MAX_NAME_CHARS], text_at(document, mapping.agent)[:MAX_NAME_CHARS]
     if not ticket_id.strip() or not agent.strip():
         raise NotAcceptable(
             "no-agent",
@@ -161,7 +128,7 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
     if agent in mapping.not_people:
         return None
     said = [
-        (_text(document, path)[:4000].strip() or None) if path else None
+        (text_at(document, path)[:4000].strip() or None) if path else None
         for path in (mapping.tier, mapping.category, mapping.comment)
     ]
     return Correction(ticket_id, agent, *said)
@@ -183,35 +150,5 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _moment(timestamp: str) -> float | None:
-    """Read seconds since 1970, or an ISO 8601 date and time."""
-    try:
-        return (
-            float(int(timestamp))
-            if timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 13
-            else datetime.fromisoformat(timestamp).timestamp()
-        )
-    except (ValueError, OverflowError):  # the latter at the edge of the calendar
-        return None
-
-
 def _applies(when: Mapping[str, str], document: Mapping[str, Any]) -> bool:
-    return all(_text(document, path) == value for path, value in when.items())
-
-
-def _text(document: Any, path: str) -> str:
-    """Look up a dotted path; what is not there, or is no plain value, is empty."""
-    if path.startswith("="):
-        return path[1:]
-    found = document
-    for step in path.split("."):
-        if isinstance(found, dict):
-            found = found.get(step)
-        elif isinstance(found, list) and step.isdigit() and len(step) < 6 and int(step) < len(found):
-            found = found[int(step)]
-        else:
-            return ""
-    if isinstance(found, bool):
-        return str(found).lower()
-    text = str(found) if isinstance(found, (str, int, float)) else ""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+    return all(text_at(document, path) == value for path, value in when.items())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -13,13 +14,15 @@ import httpx
 import structlog
 
 from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
+from api.helpdesks.paths import text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
-from api.store.outbox import PendingUpdate, UpdateRow
+from api.store.outbox import NOTE, ROUTE, PendingUpdate, UpdateRow
 from api.store.repository import Repository
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
+from triage.wording import ATTENTION
 
 MAX_ATTEMPTS = 12
 """With pauses that double from 2 seconds this takes more than an hour: a helpdesk that was restarted is back."""
@@ -27,8 +30,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
 _POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
 """How often the outbox is looked at without being woken, how long claimed updates are this process's, and how many of
 them are claimed at once: ten with the usual timeout of 10 s end before the hold does."""
-_TRY_AGAIN = (408, 425, 429)
-"""Statuses below 500 that ask to try again: timeout, too early, too many requests (RFC 9110, 8470, 6585)."""
+_TRY_AGAIN = (408, 409, 412, 425, 429)
+"""Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
+(RFC 9110, 8470, 6585)."""
 log = structlog.get_logger(__name__)
 
 
@@ -38,7 +42,8 @@ class UpdateSender:
     Args:
         repository: The store with the queue.
         helpdesks: The helpdesks by name.
-        on_outcome: Called with a helpdesk's name and ``sent``, ``retry`` or ``dead``.
+        on_outcome: Called with a helpdesk's name and ``sent``, ``retry``, ``dead``, or ``kept`` where a person's
+            route stands there.
         first_pause_s: Pause after the first failure; it doubles with each.
     """
 
@@ -58,7 +63,7 @@ class UpdateSender:
 
     def start(self) -> None:
         """Begin to send, where there is a helpdesk that wants to be told."""
-        if any(helpdesk.update or helpdesk.events for helpdesk in self._helpdesks.values()):
+        if any(helpdesk.update or helpdesk.note or helpdesk.events for helpdesk in self._helpdesks.values()):
             self._thread = threading.Thread(target=self._run, name="update-sender", daemon=True)
             self._thread.start()
 
@@ -97,24 +102,42 @@ class UpdateSender:
 
     def _send(self, row: UpdateRow) -> None:
         helpdesk = self._helpdesks.get(row.target)
-        update = _way_of(helpdesk, row) if helpdesk else None
-        if helpdesk is None or update is None:
+        if helpdesk is None or _way_of(helpdesk, row) is None:
             self._acknowledge(row, "no such helpdesk in the file of helpdesks", final=True)
             return
+        if not self._repository.is_pending(row.seq):
+            return  # what a person said has taken its place since it was claimed
         try:
-            answer = deliver(helpdesk, update, row)
+            there = current_labels(helpdesk, row)
+            if there is not None and _is_set_by_person(there, row, self._known(row), helpdesk):
+                self._keep_back(helpdesk, row)
+                return
+            answer = deliver(helpdesk, row, there)
         except NotAllowed as error:
             self._acknowledge(row, error.code, final=True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnreadableAnswer) as error:
             self._acknowledge(row, type(error).__name__, final=False)
         else:
-            status = answer.status_code
-            if 200 <= status < 300:
-                self._acknowledge(row, None, final=True)
-            else:
-                self._acknowledge(
-                    row, f"HTTP {status}", final=status < 500 and status not in _TRY_AGAIN, pause_s=_retry_after(answer)
-                )
+            self._note_answer(row, answer)
+
+    def _note_answer(self, row: UpdateRow, answer: httpx.Response) -> None:
+        status = answer.status_code
+        if 200 <= status < 300:
+            self._acknowledge(row, None, final=True)
+        else:
+            self._acknowledge(
+                row, f"HTTP {status}", final=status < 500 and status not in _TRY_AGAIN, pause_s=_retry_after(answer)
+            )
+
+    def _known(self, row: UpdateRow) -> Mapping[str, set[str]]:
+        return self._repository.known_labels(row.target, row.ticket_id)
+
+    def _keep_back(self, helpdesk: HelpdeskConfig, row: UpdateRow) -> None:
+        """Leave the route that a person has set at the helpdesk, and say in a note what is thought here."""
+        note = pending_note(helpdesk, row.ticket_id, row.decision_id, row.payload, note=proposal_text(row.payload))
+        self._repository.keep_back(row.seq, note)
+        log.info("update_tried", helpdesk=row.target, update=row.seq, outcome="kept", attempts=row.attempts + 1)
+        self._on_outcome(row.target, "kept")
 
     def _acknowledge(self, row: UpdateRow, error: str | None, *, final: bool, pause_s: float = 0.0) -> None:
         attempts = row.attempts + 1
@@ -125,19 +148,51 @@ class UpdateSender:
                 pause_s, min(LONGEST_PAUSE_S, self._first_pause_s * 2**row.attempts) * random.uniform(0.75, 1.25)
             )
             retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
-        self._repository.acknowledge_update(row.seq, error=error, retry_at=retry_at)
+        if not self._repository.acknowledge_update(row.seq, error=error, retry_at=retry_at) and row.kind == ROUTE:
+            self._repository.restate_route(row.target, row.ticket_id)  # the helpdesk may have been told an old route
         outcome = "sent" if error is None else "dead" if dead else "retry"
         log.info("update_tried", helpdesk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
         self._on_outcome(row.target, outcome)
 
 
-def pending_update_for(helpdesk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
-    """Return what a helpdesk is to be told about a decision; nothing where it does not want to know."""
-    if helpdesk.update is None or document.automation not in helpdesk.update.automation:
-        return []
+def pending_updates_for(helpdesk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
+    """Return what a helpdesk is to be told about a decision; nothing where it does not want to know.
+
+    Where a person has set the route, that stands there: the helpdesk is given a note of what would be said now.
+    """
     names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
     payload = {name: getattr(document, name) for name in names}
-    return [PendingUpdate(helpdesk.name, document.ticket_id, document.decision_id or "", payload)]
+    ticket, decision = document.ticket_id, document.decision_id or ""
+    pending: list[PendingUpdate] = []
+    if helpdesk.update is not None and document.proposed is None and document.automation in helpdesk.update.automation:
+        pending.append(PendingUpdate(helpdesk.name, ticket, decision, payload))
+    kinds = [ATTENTION.get(one.kind, one.kind) for one in document.attention]
+    proposed = dict(document.proposed) if document.proposed else None
+    sentences = [proposal_text(proposed)] if proposed else []
+    sentences += [f"This must not wait: {', '.join(kinds)}."] if kinds else []
+    values = {**payload, **(proposed or {}), "attention": ", ".join(kinds) or None}
+    note = pending_note(helpdesk, ticket, decision, values, note=" ".join(sentences)) if sentences else None
+    return [*pending, *([note] if note else [])]
+
+
+def pending_note(
+    helpdesk: HelpdeskConfig, ticket_id: str, decision_id: str, values: Mapping[str, Any], *, note: str
+) -> PendingUpdate | None:
+    """Return a note for a ticket, or None where the helpdesk takes none."""
+    if helpdesk.note is None:
+        return None
+    return PendingUpdate(helpdesk.name, ticket_id, decision_id, {**values, "note": note}, kind=NOTE)
+
+
+def proposal_text(route: Mapping[str, Any]) -> str:
+    """Say in a sentence what would be decided of a ticket whose route a person has set.
+
+    Example:
+        >>> proposal_text({"tier": "L2", "category": "network", "resolver_group": None})
+        'Triage would say L2, network now; the route that a person set stands.'
+    """
+    named = [str(route[name]) for name in ("tier", "category", "resolver_group") if route.get(name)]
+    return f"Triage would say {', '.join(named) or 'nothing'} now; the route that a person set stands."
 
 
 def is_event(row: UpdateRow) -> bool:
@@ -145,20 +200,102 @@ def is_event(row: UpdateRow) -> bool:
     return row.payload.get("event") == EVENT
 
 
-def _way_of(helpdesk: HelpdeskConfig, row: UpdateRow) -> Update | None:
-    return helpdesk.events if is_event(row) else helpdesk.update
+def _way_of(helpdesk: HelpdeskConfig, row: UpdateRow) -> tuple[Update, str | None] | None:
+    """Return how a helpdesk is told something, with the login for it; None where it is not."""
+    ways = {
+        "event": (helpdesk.events, helpdesk.events_authorization),
+        NOTE: (helpdesk.note, helpdesk.note_authorization or helpdesk.authorization),
+        ROUTE: (helpdesk.update, helpdesk.authorization),
+    }
+    update, authorization = ways["event" if is_event(row) else row.kind]
+    return None if update is None else (update, authorization)
 
 
-def deliver(helpdesk: HelpdeskConfig, update: Update, row: UpdateRow) -> httpx.Response:
+@dataclass(frozen=True)
+class CurrentLabels:
+    """The labels that a ticket has at its helpdesk now; None where a label is not set there.
+
+    Attributes:
+        tier: The tier.
+        category: The category.
+        etag: What the helpdesk names this state of the ticket, where it does and it is to be sent back.
+    """
+
+    tier: str | None
+    category: str | None
+    etag: str | None = None
+
+
+class UnreadableAnswer(Exception):
+    """A helpdesk was asked for the labels of a ticket, and did not say."""
+
+
+def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | None:
+    """Ask a helpdesk which labels a ticket has now; None where that cannot be asked, or does not matter.
+
+    Raises:
+        UnreadableAnswer: It does not say.
+        NotAllowed: The address is none that may be called.
+        httpx.HTTPError: The call failed.
+    """
+    current, update = helpdesk.current, helpdesk.update
+    if current is None or update is None or row.kind != ROUTE or is_event(row):
+        return None
+    url = str(_filled(current.url, {"ticket_id": quote(row.ticket_id, safe="")}))
+    headers = {"Accept": "application/json"} | _login(helpdesk.authorization)
+    client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
+    answer = client.call("GET", url, timeout_s=update.timeout_s, headers=headers, json=None)
+    if answer.status_code != 200:
+        raise UnreadableAnswer(f"HTTP {answer.status_code}")
+    try:
+        document = answer.json()
+    except ValueError as error:
+        raise UnreadableAnswer("no JSON") from error
+    labels = {name: _label(document, path, current.unset) for name, path in _paths(helpdesk).items()}
+    etag = answer.headers.get("etag") if current.match else None
+    return CurrentLabels(labels.get("tier"), labels.get("category"), etag)
+
+
+def _paths(helpdesk: HelpdeskConfig) -> dict[str, str]:
+    current = helpdesk.current
+    paths = {"tier": current.tier, "category": current.category} if current else {}
+    return {name: path for name, path in paths.items() if path}
+
+
+def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
+    label = text_at(document, path).strip()
+    return label if label and label not in unset else None
+
+
+def _is_set_by_person(
+    there: CurrentLabels, row: UpdateRow, known: Mapping[str, set[str]], helpdesk: HelpdeskConfig
+) -> bool:
+    """Say whether the helpdesk has a label that it was not told, and that nobody is known to have said."""
+    for name in _paths(helpdesk):
+        label = getattr(there, name)
+        if label is not None and label != row.payload.get(name) and label not in known[name]:
+            return True
+    return False
+
+
+def deliver(helpdesk: HelpdeskConfig, row: UpdateRow, there: CurrentLabels | None = None) -> httpx.Response:
     """Send one update, and return the helpdesk's answer; errors are those of `GuardedClient.call`."""
+    way = _way_of(helpdesk, row)
+    assert way is not None
+    update, authorization = way
     values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
     url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
-    authorization = helpdesk.events_authorization if is_event(row) else helpdesk.authorization
-    headers = {"Authorization": authorization} if authorization else {}
+    headers = _login(authorization)
+    if there is not None and there.etag:
+        headers["If-Match"] = there.etag
     client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
     return client.call(
         update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
     )
+
+
+def _login(authorization: str | None) -> dict[str, str]:
+    return {"Authorization": authorization} if authorization else {}
 
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -9,8 +10,8 @@ from anyio import to_thread
 
 from api.helpdesks.config import HelpdeskConfig
 from api.helpdesks.inbound import Correction, Delivery, accept, correction_of, ticket_of
-from api.helpdesks.outbound import UpdateSender, pending_update_for
-from api.http.exceptions import Refused, Replayed
+from api.helpdesks.outbound import UpdateSender, pending_updates_for
+from api.http.exceptions import Refused
 from api.http.schemas import WebhookOut
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
@@ -18,6 +19,9 @@ from api.security.auth import Principal
 from api.store.outbox import PendingUpdate
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
+
+_REPLAYED = "replayed-delivery"
+"""How a delivery is counted that was taken before: it gets the first answer, for a sender takes 409 for a failure."""
 
 
 class WebhookReceiver:
@@ -36,7 +40,7 @@ class WebhookReceiver:
         self._service, self._reviews, self._helpdesks, self._sender = service, reviews, helpdesks, sender
 
     async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookOut:
-        """Check a webhook, do what it asks, and count how that went.
+        """Check a webhook, do what it asks, and count how that went; one that was taken before gets the first answer.
 
         Args:
             name: The helpdesk that the address names.
@@ -45,15 +49,13 @@ class WebhookReceiver:
 
         Raises:
             NotSignedIn: It is not signed by the helpdesk, or not fresh.
-            Replayed: It was taken before.
             NotAcceptable: It cannot be read, or names labels that the policy lacks.
             NotFound: It corrects a ticket that was never decided.
             StoreUnavailable: It was not taken; the sender should try again.
         """
         outcome = "internal-error"
         try:
-            received = await self._receive(name, headers, body)
-            outcome = received.outcome
+            received, outcome = await self._receive(name, headers, body)
             return received
         except Refused as error:
             outcome = error.code
@@ -65,28 +67,30 @@ class WebhookReceiver:
             known = name if name in self._helpdesks else "unknown"
             self._service.metrics.webhooks.labels(known, outcome).inc()
 
-    async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookOut:
+    async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[WebhookOut, str]:
         delivery = accept(self._helpdesks.get(name), headers, body)
         helpdesk = delivery.helpdesk
-        await self._refuse_replay(delivery)
+        earlier = await self._answered(delivery)
+        if earlier is not None:
+            return earlier, _REPLAYED
         ticket = ticket_of(helpdesk, delivery.document, self._service.settings.max_text_chars)
+        correction = correction_of(helpdesk, delivery.document) if ticket is None else None
         if ticket is not None:
-            return await self._decide(delivery, ticket)
-        correction = correction_of(helpdesk, delivery.document)
-        if correction is not None:
-            return await self._correct(delivery, correction)
-        await self._acknowledge(delivery)
-        return WebhookOut(outcome="ignored")
+            answer, pending = await self._decide(delivery, ticket)
+        elif correction is not None:
+            answer, pending = await self._correct(delivery, correction), []
+        else:
+            answer, pending = WebhookOut(outcome="ignored"), []
+        return await self._acknowledge(delivery, answer, pending)
 
-    async def _decide(self, delivery: Delivery, ticket: Ticket) -> WebhookOut:
+    async def _decide(self, delivery: Delivery, ticket: Ticket) -> tuple[WebhookOut, list[PendingUpdate]]:
         helpdesk = delivery.helpdesk
         caller = Principal(None, f"webhook {helpdesk.name}", frozenset(), helpdesk.clearance, source=helpdesk.name)
         [document] = await self._service.decide([ticket], caller)
         if not document.stored and not self._service.is_given_up(document.decision_id):
             raise StoreUnavailable("locked", "the decision is not kept yet: send the webhook again")
-        await self._acknowledge(delivery, pending_update_for(helpdesk, document))
-        self._sender.wake()
-        return WebhookOut(outcome="decided", decision_id=document.decision_id, ticket_id=ticket.id)
+        answer = WebhookOut(outcome="decided", decision_id=document.decision_id, ticket_id=ticket.id)
+        return answer, pending_updates_for(helpdesk, document)
 
     async def _correct(self, delivery: Delivery, correction: Correction) -> WebhookOut:
         keep = partial(
@@ -98,22 +102,25 @@ class WebhookReceiver:
             comment=correction.comment,
         )
         decision_id = await to_thread.run_sync(keep)
-        await self._acknowledge(delivery)
         return WebhookOut(outcome="feedback", decision_id=decision_id, ticket_id=correction.ticket_id)
 
-    async def _refuse_replay(self, delivery: Delivery) -> None:
-        def seen() -> bool:
-            return any(self._service.store.has_delivery(delivery.helpdesk.name, one) for one in delivery.ids)
+    async def _answered(self, delivery: Delivery) -> WebhookOut | None:
+        """Return what the delivery was answered when it was taken before, or None where it is new."""
+        kept = await to_thread.run_sync(self._service.store.answered, delivery.helpdesk.name, delivery.ids)
+        return None if kept is None else WebhookOut.model_validate({"outcome": "ignored"} | json.loads(kept))
 
-        if await to_thread.run_sync(seen):
-            raise _replayed()
-
-    async def _acknowledge(self, delivery: Delivery, pending: Sequence[PendingUpdate] = ()) -> None:
-        """Note that the delivery was taken, together with the updates that it caused."""
-        store = self._service.store
-        if not await to_thread.run_sync(store.take_delivery, delivery.helpdesk.name, delivery.ids, pending):
-            raise _replayed()
-
-
-def _replayed() -> Replayed:
-    return Replayed("replayed-delivery", "this webhook was taken before: nothing was done again")
+    async def _acknowledge(
+        self, delivery: Delivery, answer: WebhookOut, pending: Sequence[PendingUpdate]
+    ) -> tuple[WebhookOut, str]:
+        """Note that the delivery was taken, together with its answer and the updates that it caused."""
+        take = partial(
+            self._service.store.take_delivery,
+            delivery.helpdesk.name,
+            delivery.ids,
+            pending,
+            answer=answer.model_dump_json(),
+        )
+        if await to_thread.run_sync(take):
+            self._sender.wake()
+            return answer, answer.outcome
+        return await self._answered(delivery) or answer, _REPLAYED

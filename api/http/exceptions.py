@@ -9,7 +9,6 @@ The tree:
     ├── KeyReused            an idempotency key came again with another request
     ├── Contradiction        feedback that accepts another label than the decision's
     ├── NotAcceptable        feedback or a delivery that contradicts the policy or itself
-    ├── Replayed             a webhook that was taken before
     └── TooMuch              a cap is reached; carries `retry_after_s`
 """
 
@@ -60,10 +59,6 @@ class NotAcceptable(Refused):
 
 class Contradiction(Refused):
     """The request contradicts what the store has."""
-
-
-class Replayed(Refused):
-    """A webhook that was taken before; nothing was done again."""
 
 
 class TooMuch(Refused):

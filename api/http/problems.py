@@ -23,7 +23,6 @@ from api.http.exceptions import (
     NotFound,
     NotSignedIn,
     Refused,
-    Replayed,
     TooBusy,
     TooMuch,
 )
@@ -49,7 +48,6 @@ STATUS_OF: tuple[tuple[type[TriageError], int, str], ...] = (
     (KeyReused, 422, "idempotency-key-reused"),
     (NotAcceptable, 422, "not-acceptable"),
     (Contradiction, 409, "contradiction"),
-    (Replayed, 409, "replayed-delivery"),
     (TooMuch, 429, "too-many-requests"),
     (TooBusy, 503, "busy"),
     (Refused, 400, "refused"),

@@ -147,7 +147,7 @@ class Reviews:
         decided = (rows[0].document.tier, rows[0].document.category)
         verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
         group = group_after(policy, rows[0].document, *stated) if verdict == "corrected" else None
-        statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group)
+        statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group, by_helpdesk=True)
         self._store.feedback(rows[0].id, statement, sensitive=stated[1] in policy.sensitive_categories)
         self._told(verdict)
         return rows[0].id

@@ -166,6 +166,7 @@ class Service:
             if replayed:
                 return [row.document_for(principal.clearance) for row in replayed]
         known = await self._known(tickets, principal) if idempotency_key is None else [None] * len(tickets)
+        named = frozenset(ticket.id for ticket in tickets if ticket.id)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, earlier in zip(tickets, known, strict=True) if earlier is None]
         deadline_s = self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s
@@ -186,7 +187,8 @@ class Service:
             for ticket, decision in zip(fresh, decisions, strict=True)
         ]
         made = iter(await self._record(new, principal, idempotency_key, wait_s) if new else [])
-        return [earlier if earlier is not None else next(made) for earlier in known]
+        answered = [earlier if earlier is not None else next(made) for earlier in known]
+        return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in answered]
 
     async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, digest_of, dump
+from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
@@ -22,6 +23,8 @@ class Decisions(IdempotencyKeys):
     def known(self, ticket: Ticket, source: str = "api") -> DecisionRow | None:
         """Return the decision made earlier for the same ticket id with the same text, or None.
 
+        The route that a person set on the ticket stands in it.
+
         Raises:
             StoreUnavailable: The store does not answer.
         """
@@ -30,7 +33,7 @@ class Decisions(IdempotencyKeys):
         kept = self.kept_ticket(ticket)
         with self.database.reading() as session:
             found = _decided(session, source, ticket.id, digest_of(kept))
-            return decision_row(found) if found is not None else None
+            return _answers(session, [decision_row(found)])[0] if found is not None else None
 
     def record(
         self,
@@ -45,6 +48,7 @@ class Decisions(IdempotencyKeys):
 
         The same ticket id with the same text keeps its first decision, whatever the new one says; with another text it
         becomes a new revision. A decision that was made without a model gives way to one that a model took part in.
+        The route that a person set on a ticket stands in whatever is returned about it.
 
         Args:
             decisions: Tickets and what was decided about them.
@@ -71,7 +75,7 @@ class Decisions(IdempotencyKeys):
             if idempotency_key:
                 self.drop(session, idempotency_key)
                 self.remember(session, idempotency_key, "decisions", [row.id for row in rows])
-            return rows
+            return _answers(session, rows)
 
     def replay(self, idempotency_key: IdempotencyKey) -> list[DecisionRow] | None:
         """Return the decisions that a request with this idempotency key was answered with before, or None.
@@ -97,7 +101,8 @@ class Decisions(IdempotencyKeys):
                         select(StoredDecision.id).join(StoredTicket).where(*same).order_by(StoredDecision.seq)
                     )
                 )
-            return decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
+            found = decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
+            return shown_rows(session, [found])[0]
 
     def latest(
         self,
@@ -135,13 +140,15 @@ class Decisions(IdempotencyKeys):
         with self.database.reading() as session:
             rows = list(session.scalars(query))
             said = feedback_by_decision(session, [row.id for row in rows])
-            return [decision_row(row, said.get(row.id, ())) for row in rows]
+            return shown_rows(session, [decision_row(row, said.get(row.id, ())) for row in rows])
 
     def _answered(self, session: Session, key: IdempotencyKey) -> list[DecisionRow] | None:
         """Return what a request was answered with; None where it is new, or its decisions are past their retention."""
         refs = self.refs_of(session, key)
         rows = _by_ids(session, refs) if refs is not None else []
-        return None if refs is None or len(rows) < len(refs) else [decision_row(row) for row in rows]
+        if refs is None or len(rows) < len(refs):
+            return None
+        return _answers(session, [decision_row(row) for row in rows])
 
     def _keep(
         self, session: Session, new: NewDecision, ticket: Ticket, *, source: str, key_id: str | None
@@ -183,6 +190,54 @@ def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tupl
     for row in session.scalars(query) if ids else ():
         said.setdefault(row.decision_id, []).append(feedback_row(row))
     return {decision: tuple(rows) for decision, rows in said.items()}
+
+
+def words_on(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], Words]:
+    """Return what people said of some tickets, by source and ticket id; tickets without a word are left out."""
+    query = (
+        select(StoredFeedback, StoredDecision)
+        .join(StoredDecision, StoredFeedback.decision_id == StoredDecision.id)
+        .join(StoredTicket, StoredDecision.ticket_seq == StoredTicket.seq)
+        .where(tuple_(StoredTicket.source, StoredTicket.ticket_id).in_(list(tickets)))
+        .order_by(StoredFeedback.seq)
+    )
+    said: dict[tuple[str, str], list[FeedbackRow]] = {}
+    decided: dict[str, DecisionDocument] = {}
+    for feedback, decision in session.execute(query) if tickets else ():
+        place = (decision.ticket.source, decision.ticket.ticket_id or "")
+        said.setdefault(place, []).append(feedback_row(feedback))
+        if decision.id not in decided:
+            decided[decision.id] = DecisionDocument.model_validate_json(decision.document)
+    return {place: Words.of(rows, decided) for place, rows in said.items()}
+
+
+def last_decision(session: Session, source: str, ticket_id: str) -> StoredDecision:
+    """Return the last decision about a ticket that has one."""
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+    query = select(StoredDecision).join(StoredTicket).where(*same).order_by(StoredDecision.seq.desc()).limit(1)
+    return session.scalars(query).one()
+
+
+def _places(rows: Sequence[DecisionRow]) -> set[tuple[str, str]]:
+    return {(row.source, row.ticket_id) for row in rows if row.ticket_id}
+
+
+def _answers(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
+    """Return decisions as they are answered now: the route that a person set on a ticket stands in them."""
+    words = words_on(session, _places([row for row in rows if not (row.created and row.revision == 1)]))
+    return [_under(row, words, said=None) for row in rows]
+
+
+def shown_rows(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
+    """Return decisions as they are shown: a route that a person set before, on another text of the ticket, stands."""
+    words = words_on(session, _places(rows))
+    return [_under(row, words, said=row.id) for row in rows]
+
+
+def _under(row: DecisionRow, words: dict[tuple[str, str], Words], said: str | None) -> DecisionRow:
+    spoken = words.get((row.source, row.ticket_id or ""))
+    route = spoken.before(said) if spoken and said else spoken.route if spoken else None
+    return row if route is None else replace(row, document=row.document.under(route))
 
 
 def feedback_row(row: StoredFeedback) -> FeedbackRow:

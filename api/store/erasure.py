@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select, text, update
+from sqlalchemy import CursorResult, Delete, and_, delete, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
+from api.store.outbox import KEPT, SENT, UNDATED
 from api.store.rows import dump
 from api.store.tables import (
     StoredDecision,
@@ -29,6 +30,9 @@ from triage.ticket import Ticket
 IDEMPOTENCY_AGE = timedelta(hours=24)
 """How long an `Idempotency-Key` is remembered: as long as Stripe promises, and longer than clients try again."""
 _DELIVERY_AGE = timedelta(days=2)
+_UNDATED_DELIVERY_AGE = timedelta(days=400)
+"""A webhook whose signature states no moment could be sent again at any time, and an old correction undo a newer one:
+more than a year's are remembered."""
 _UPDATE_AGE = timedelta(days=30)
 _SCRUBS = 20
 
@@ -126,13 +130,8 @@ class Erasure(IdempotencyKeys):
                     session,
                     delete(StoredIdempotencyKey).where(StoredIdempotencyKey.created_at < now - keys_older_than),
                 ),
-                deliveries=_removed(
-                    session, delete(StoredDelivery).where(StoredDelivery.received_at < now - _DELIVERY_AGE)
-                ),
-                updates=_removed(
-                    session,
-                    delete(StoredUpdate).where(StoredUpdate.state == "sent", StoredUpdate.sent_at < now - _UPDATE_AGE),
-                ),
+                deliveries=_removed(session, _old_deliveries(now)),
+                updates=_removed(session, _old_updates(now)),
                 sessions=_removed(session, delete(StoredSession).where(StoredSession.expires_at <= now)),
             )
         if tickets:
@@ -185,6 +184,23 @@ def _strip_mentions(session: Session, ticket_id: str) -> int:
         if left != document:
             row.document, count = left.model_dump_json(), count + 1
     return count
+
+
+def _old_deliveries(now: datetime) -> Delete:
+    undated = StoredDelivery.id.startswith(UNDATED)
+    gone = or_(
+        and_(~undated, StoredDelivery.received_at < now - _DELIVERY_AGE),
+        StoredDelivery.received_at < now - _UNDATED_DELIVERY_AGE,
+    )
+    return delete(StoredDelivery).where(gone)
+
+
+def _old_updates(now: datetime) -> Delete:
+    done = or_(
+        and_(StoredUpdate.state == SENT, StoredUpdate.sent_at < now - _UPDATE_AGE),
+        and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - _UPDATE_AGE),
+    )
+    return delete(StoredUpdate).where(done)
 
 
 def _removed(session: Session, statement: object) -> int:

@@ -12,9 +12,19 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound, TooMuch
 from api.store.autonomy import AutonomyRecords
-from api.store.decisions import feedback_by_decision, feedback_row
+from api.store.decisions import (
+    decision_row,
+    feedback_by_decision,
+    feedback_row,
+    last_decision,
+    shown_rows,
+    words_on,
+)
+from api.store.outbox import PendingUpdate, queue_updates, was_told, withdraw_updates
 from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey
 from api.store.tables import StoredDecision, StoredFeedback
+from models.wire import RouteDocument
+from triage.decision import Reason
 
 _DAY = timedelta(days=1)
 
@@ -31,6 +41,7 @@ class Statement:
         reason: Why, in a word or two.
         comment: Why, at length.
         resolver_group: The group that takes the ticket then, where something was corrected.
+        by_helpdesk: Whether it was said in the helpdesk itself, which then knows it.
     """
 
     verdict: str
@@ -40,6 +51,7 @@ class Statement:
     reason: str | None = None
     comment: str | None = None
     resolver_group: str | None = None
+    by_helpdesk: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,16 @@ class Caps:
 
 
 class Feedback(AutonomyRecords):
-    """The part of the repository that keeps feedback."""
+    """The part of the repository that keeps feedback.
+
+    A route that a person sets takes the place of whatever a helpdesk was still to be told of the ticket, in the same
+    transaction.
+
+    Attributes:
+        told: Helpdesks that are told of routes.
+    """
+
+    told: frozenset[str] = frozenset()
 
     def feedback(
         self,
@@ -101,13 +122,15 @@ class Feedback(AutonomyRecords):
                 return feedback_row(earlier)
             said = self._kept_words(said)
             decision = self._of(session, decision_id)
-            labels = _labels(said, decision)
+            labels = _labels(said, shown_rows(session, [decision_row(decision)])[0].document.route)
             row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id=key_id)
                 decision.sensitive = decision.sensitive or sensitive
                 self._count_evidence(session, decision)
+                if said.verdict != "unsure":
+                    self._tell_route(session, decision, known=said.by_helpdesk)
             if idempotency_key:
                 self.drop(session, idempotency_key)
                 self.remember(session, idempotency_key, "feedback", [row.id])
@@ -150,7 +173,48 @@ class Feedback(AutonomyRecords):
             row = _add(session, decision_id, Statement(UNDONE, agent), Labels(), key_id=key_id, undoes=feedback_id)
             decision.sensitive = decision.sensitive if sensitive is None else sensitive
             self._count_evidence(session, decision)
+            if any(one.id == feedback_id and one.verdict != "unsure" for one in rows):
+                self._tell_route(session, decision, known=False)
             return row
+
+    def restate_route(self, source: str, ticket_id: str) -> bool:
+        """Queue the route that a person set on a ticket, for a helpdesk that was told another one meanwhile.
+
+        Returns:
+            Whether there is such a route.
+
+        Raises:
+            StoreUnavailable: Nothing was queued.
+        """
+        with self.database.writing() as session:
+            self.database.serialise(session, f"ticket {source} {ticket_id}")
+            spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
+            if spoken is None or spoken.route is None:
+                return False
+            pending = _update_of(source, ticket_id, spoken.said[-1].decision_id, dict(spoken.route))
+            queue_updates(session, [pending])
+            return True
+
+    def _tell_route(self, session: Session, decision: StoredDecision, *, known: bool) -> None:
+        """Withdraw what a helpdesk was to be told of the ticket, and tell it the route that stands now.
+
+        Args:
+            session: Of the transaction that keeps what was said.
+            decision: What it was said about.
+            known: Whether the helpdesk knows that route already.
+        """
+        source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
+        if source not in self.told or not ticket_id:
+            return
+        self.database.serialise(session, f"ticket {source} {ticket_id}")
+        withdrawn = withdraw_updates(session, source, ticket_id)
+        spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
+        route = (spoken.route if spoken else None) or decision_row(
+            last_decision(session, source, ticket_id)
+        ).document.route
+        is_news = withdrawn or not was_told(session, source, ticket_id, dict(route))
+        if is_news and not known:
+            queue_updates(session, [_update_of(source, ticket_id, decision.id, dict(route))])
 
     def history(self, decision_id: str) -> tuple[FeedbackRow, ...]:
         """Return everything said about a decision, oldest first; nothing for an unknown one."""
@@ -178,8 +242,14 @@ class Feedback(AutonomyRecords):
         return decision
 
 
-def _labels(said: Statement, decision: StoredDecision) -> Labels:
-    decided = Labels(decision.tier, decision.category, json.loads(decision.document)["resolver_group"])
+def _update_of(source: str, ticket_id: str, decision_id: str, route: dict[str, str | None]) -> PendingUpdate:
+    payload = {**route, "automation": "person", "reason": Reason.SET_BY_PERSON.value, "model_version": None}
+    return PendingUpdate(source, ticket_id, decision_id, payload)
+
+
+def _labels(said: Statement, route: RouteDocument) -> Labels:
+    """Return what a statement says is right of a decision that was shown with this route."""
+    decided = Labels(route.tier, route.category, route.resolver_group)
     stated = Labels(said.tier, said.category, said.resolver_group)
     if said.verdict not in VERDICTS:
         raise NotAcceptable(

@@ -12,21 +12,36 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
+from api.store.decisions import words_on
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
-from api.store.tables import StoredDelivery, StoredUpdate
+from api.store.tables import StoredDelivery, StoredPosition, StoredUpdate
 
-PENDING, SENT, DEAD = "pending", "sent", "dead"
+PENDING, SENT, DEAD, KEPT = "pending", "sent", "dead", "kept"
+"""States of an update; one is kept back where a person has set another route at the helpdesk."""
+ROUTE, NOTE = "route", "note"
+UNDATED = "body:"
+"""What the id of a delivery begins with whose signature states no moment."""
+_LABELS = ("tier", "category", "resolver_group")
 
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """An update that is to be sent: to which helpdesk, about which ticket, and what it says."""
+    """An update that is to be sent.
+
+    Attributes:
+        target: The helpdesk.
+        ticket_id: The ticket, in the helpdesk's words.
+        decision_id: The decision that it comes from.
+        payload: What it says.
+        kind: ``route``, of which the newest takes the place of older ones, or ``note``, of which a decision has one.
+    """
 
     target: str
     ticket_id: str
     decision_id: str
     payload: Mapping[str, Any]
+    kind: str = ROUTE
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class UpdateRow:
     target: str
     ticket_id: str
     decision_id: str
+    kind: str
     payload: dict[str, Any]
     state: str
     attempts: int
@@ -52,8 +68,18 @@ class UpdateRow:
 class Outbox(IdempotencyKeys):
     """The part of the repository that keeps deliveries from helpdesks and updates to them."""
 
-    def take_delivery(self, source: str, ids: Sequence[str], pending: Sequence[PendingUpdate] = ()) -> bool:
+    def take_delivery(
+        self, source: str, ids: Sequence[str], pending: Sequence[PendingUpdate] = (), answer: str | None = None
+    ) -> bool:
         """Note under all its ids that a delivery was taken, together with the updates that it caused.
+
+        A route that a person set on the ticket meanwhile stands: another one is not queued.
+
+        Args:
+            source: Who sent it.
+            ids: What it is known by.
+            pending: The updates.
+            answer: What it is answered.
 
         Returns:
             False where the delivery was taken before; nothing is queued then.
@@ -62,14 +88,41 @@ class Outbox(IdempotencyKeys):
             self.database.serialise(session, *(f"delivery {source} {one}" for one in ids))
             if any(session.get(StoredDelivery, (source, one)) is not None for one in ids):
                 return False
-            session.add_all(StoredDelivery(source=source, id=one, received_at=datetime.now(UTC)) for one in ids)
-            queue_updates(session, pending)
+            now = datetime.now(UTC)
+            session.add_all(StoredDelivery(source=source, id=one, answer=answer, received_at=now) for one in ids)
+            self.database.serialise(session, *(f"ticket {one.target} {one.ticket_id}" for one in pending))
+            queue_updates(session, [one for one in pending if not _is_overruled(session, one)])
             return True
 
     def has_delivery(self, source: str, delivery_id: str) -> bool:
         """Say whether a delivery was taken before."""
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
+
+    def answered(self, source: str, ids: Sequence[str]) -> str | None:
+        """Return what a delivery was answered when it was taken, or None where it is new.
+
+        Args:
+            source: Who sent it.
+            ids: What it is known by; one of them is enough.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            found = (session.get(StoredDelivery, (source, one)) for one in ids)
+            return next((row.answer or "{}" for row in found if row is not None), None)
+
+    def position(self, source: str, name: str) -> str | None:
+        """Return how far a channel was read, or None where it never was."""
+        with self.database.reading() as session:
+            row = session.get(StoredPosition, (source, name))
+            return row.value if row is not None else None
+
+    def move_position(self, source: str, name: str, value: str) -> None:
+        """Note how far a channel was read."""
+        with self.database.writing() as session:
+            session.merge(StoredPosition(source=source, name=name, value=value, updated_at=datetime.now(UTC)))
 
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
@@ -99,8 +152,37 @@ class Outbox(IdempotencyKeys):
             )
             return session.scalar(query)
 
-    def acknowledge_update(self, seq: int, *, error: str | None = None, retry_at: datetime | None = None) -> None:
-        """Note how an update went: sent, to be tried again at a time, or dead."""
+    def is_pending(self, seq: int) -> bool:
+        """Say whether an update still waits to be sent: what a person said may have taken its place."""
+        with self.database.reading() as session:
+            row = session.get(StoredUpdate, seq)
+            return row is not None and row.state == PENDING
+
+    def known_labels(self, target: str, ticket_id: str) -> dict[str, set[str]]:
+        """Return the labels of a ticket that are no news here, by ``tier`` and ``category``.
+
+        They are those that the helpdesk was told last, and those that people are known to have said.
+        """
+        with self.database.reading() as session:
+            told = _last_told(session, target, ticket_id) or {}
+            spoken = words_on(session, [(target, ticket_id)]).get((target, ticket_id))
+            said = spoken.ever if spoken else ()
+        known = {name: {told.get(name), *(getattr(row, name) for row in said)} for name in ("tier", "category")}
+        return {name: {label for label in labels if label} for name, labels in known.items()}
+
+    def keep_back(self, seq: int, note: PendingUpdate | None) -> None:
+        """Note that an update is not sent, as a person has set another route there, and queue a note instead."""
+        with self.database.writing() as session:
+            mine = update(StoredUpdate).where(StoredUpdate.seq == seq, StoredUpdate.state == PENDING)
+            session.execute(mine.values(state=KEPT, attempts=StoredUpdate.attempts + 1, last_error="set-by-person"))
+            queue_updates(session, [note] if note else [])
+
+    def acknowledge_update(self, seq: int, *, error: str | None = None, retry_at: datetime | None = None) -> bool:
+        """Note how an update went: sent, to be tried again at a time, or dead.
+
+        Returns:
+            False where the update was withdrawn while it was under way.
+        """
         values: dict[str, Any] = {"attempts": StoredUpdate.attempts + 1, "last_error": error}
         if error is None:
             values |= {"state": SENT, "sent_at": datetime.now(UTC)}
@@ -109,13 +191,13 @@ class Outbox(IdempotencyKeys):
         else:
             values |= {"due_at": retry_at}
         with self.database.writing() as session:
-            session.execute(
-                update(StoredUpdate).where(StoredUpdate.seq == seq, StoredUpdate.state == PENDING).values(**values)
-            )
+            mine = update(StoredUpdate).where(StoredUpdate.seq == seq, StoredUpdate.state == PENDING)
+            found = session.execute(mine.values(**values).returning(StoredUpdate.seq)).first()
+            return found is not None
 
     def updates(self, state: str | None = None, limit: int = 1000) -> list[UpdateRow]:
         """Return updates, oldest first; those in one state, or all that are not sent yet."""
-        wanted = StoredUpdate.state == state if state else StoredUpdate.state != SENT
+        wanted = StoredUpdate.state == state if state else StoredUpdate.state.in_((PENDING, DEAD))
         with self.database.reading() as session:
             return [
                 _update_row(row)
@@ -142,15 +224,21 @@ class Outbox(IdempotencyKeys):
 
 
 def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:
-    """Queue updates in a transaction that is open; one that is newer replaces those about the same ticket."""
+    """Queue updates in a transaction that is open.
+
+    A newer route replaces one of the same ticket that is not sent yet; of one decision only one note is queued.
+    """
     now = datetime.now(UTC)
     for one in pending:
-        older = StoredUpdate.target == one.target, StoredUpdate.ticket_id == one.ticket_id, StoredUpdate.state != SENT
-        session.execute(delete(StoredUpdate).where(*older))  # what is newer says it all; an old one must not come last
+        if one.kind == ROUTE:
+            withdraw_updates(session, one.target, one.ticket_id)  # what is newer says it all; an old one must not win
+        elif _has_note(session, one):
+            continue
         row = StoredUpdate(
             target=one.target,
             ticket_id=one.ticket_id,
             decision_id=one.decision_id,
+            kind=one.kind,
             payload=dump(dict(one.payload)),
             state=PENDING,
             attempts=0,
@@ -161,6 +249,53 @@ def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:
     session.flush()
 
 
+def withdraw_updates(session: Session, target: str, ticket_id: str) -> bool:
+    """Take back the routes of a ticket that a helpdesk was not told yet, and say whether there was one."""
+    waiting = (
+        StoredUpdate.target == target,
+        StoredUpdate.ticket_id == ticket_id,
+        StoredUpdate.kind == ROUTE,
+        StoredUpdate.state.in_((PENDING, DEAD)),
+    )
+    return session.execute(delete(StoredUpdate).where(*waiting).returning(StoredUpdate.seq)).first() is not None
+
+
+def was_told(session: Session, target: str, ticket_id: str, route: Mapping[str, Any]) -> bool:
+    """Say whether this route is the last one of a ticket that a helpdesk was told."""
+    told = _last_told(session, target, ticket_id)
+    return told is not None and all(told.get(name) == route.get(name) for name in _LABELS)
+
+
+def _last_told(session: Session, target: str, ticket_id: str) -> dict[str, Any] | None:
+    told = (
+        StoredUpdate.target == target,
+        StoredUpdate.ticket_id == ticket_id,
+        StoredUpdate.kind == ROUTE,
+        StoredUpdate.state == SENT,
+    )
+    query = select(StoredUpdate.payload).where(*told).order_by(StoredUpdate.sent_at.desc()).limit(1)
+    payload = session.scalar(query)
+    return None if payload is None else dict(json.loads(payload))
+
+
+def _has_note(session: Session, one: PendingUpdate) -> bool:
+    same = (
+        StoredUpdate.target == one.target, StoredUpdate.decision_id == one.decision_id, StoredUpdate.kind == NOTE
+    )  # fmt: skip
+    return session.scalar(select(StoredUpdate.seq).where(*same).limit(1)) is not None
+
+
+def _is_overruled(session: Session, one: PendingUpdate) -> bool:
+    """Say whether a person has set another route on the ticket than the update tells."""
+    place = (one.target, one.ticket_id)
+    spoken = words_on(session, [place]).get(place) if one.kind == ROUTE else None
+    route = spoken.route if spoken else None
+    return route is not None and any(one.payload.get(name) != label for name, label in dict(route).items())
+
+
 def _update_row(row: StoredUpdate) -> UpdateRow:
-    names = ("seq", "target", "ticket_id", "decision_id", "state", "attempts", "last_error", "due_at", "created_at")
+    names = (
+        *("seq", "target", "ticket_id", "decision_id", "kind"),
+        *("state", "attempts", "last_error", "due_at", "created_at"),
+    )
     return UpdateRow(payload=json.loads(row.payload), **{name: getattr(row, name) for name in names})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.wire import DecisionDocument
+from models.wire import DecisionDocument, RouteDocument
 from triage.ticket import Ticket
 
 SCOPES = ("predict", "feedback", "read", "admin")
@@ -88,6 +89,57 @@ class FeedbackRow:
         """Return it as a JSON document, as the API describes feedback; who asked is left out."""
         document = {"feedback_id": self.id, **vars(self), "created_at": self.created_at.isoformat()}
         return {name: value for name, value in document.items() if name not in ("id", "key_id")}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What people said of one ticket, over all its texts, and the routes that they set by that.
+
+    Attributes:
+        said: What accepts or corrects a route and was not taken back, oldest first.
+        routes: The route that each of them set.
+        ever: All that was ever said, taken back or not.
+    """
+
+    said: tuple[FeedbackRow, ...]
+    routes: tuple[RouteDocument, ...]
+    ever: tuple[FeedbackRow, ...]
+
+    @classmethod
+    def of(cls, feedback: Sequence[FeedbackRow], decided: Mapping[str, DecisionDocument]) -> Words:
+        """Read everything that was said of a ticket.
+
+        A word that names one label leaves the others as they stood: as a person set them on an earlier text of the
+        ticket, else as they were decided.
+
+        Args:
+            feedback: All of it, oldest first.
+            decided: What was decided, by the id of the decision.
+        """
+        undone = {row.undoes for row in feedback if row.undoes}
+        said = [row for row in feedback if row.verdict in ("accepted", "corrected") and row.id not in undone]
+        routes: list[RouteDocument] = []
+        for row in said:
+            earlier = [route for one, route in zip(said, routes, strict=False) if one.decision_id != row.decision_id]
+            before = earlier[-1] if earlier else decided[row.decision_id].route
+            stated = {name: getattr(row, name) for name in ("tier", "category", "resolver_group")}
+            routes.append(before.model_copy(update={name: label for name, label in stated.items() if label}))
+        return cls(tuple(said), tuple(routes), tuple(feedback))
+
+    @property
+    def route(self) -> RouteDocument | None:
+        """The route that stands; None where nobody has set one."""
+        return self.routes[-1] if self.routes else None
+
+    def before(self, decision_id: str) -> RouteDocument | None:
+        """Return the route that stood on other texts of the ticket before a person spoke of this decision, or None."""
+        own = [place for place, row in enumerate(self.said) if row.decision_id == decision_id]
+        others = [
+            route
+            for place, (row, route) in enumerate(zip(self.said, self.routes, strict=True))
+            if row.decision_id != decision_id and (not own or place < own[-1])
+        ]
+        return others[-1] if others else None
 
 
 @dataclass(frozen=True)

@@ -153,14 +153,26 @@ class StoredSession(Base):
 
 
 class StoredDelivery(Base):
-    """A webhook delivery that was taken: the same id is never taken twice."""
+    """A webhook delivery that was taken, and what it was answered: the same id is never taken twice."""
 
     __tablename__ = "deliveries"
     __table_args__ = (Index("ix_deliveries_received", "received_at"),)
 
     source: Mapped[str] = mapped_column(String(64), primary_key=True)
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    answer: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredPosition(Base):
+    """How far a channel was read, such as a mailbox: what lies before it was taken."""
+
+    __tablename__ = "positions"
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(Utc)
 
 
 class StoredUpdate(Base):
@@ -173,6 +185,7 @@ class StoredUpdate(Base):
     target: Mapped[str] = mapped_column(String(64))
     ticket_id: Mapped[str] = mapped_column(Text)
     decision_id: Mapped[str] = mapped_column(String(36))
+    kind: Mapped[str] = mapped_column(String(8))
     payload: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(8))
     attempts: Mapped[int] = mapped_column(Integer)

@@ -9,8 +9,9 @@ import json
 
 import pytest
 
-from api.helpdesks.config import FeedbackMap, Headers, HelpdeskConfig, TicketMap
-from api.helpdesks.inbound import accept, correction_of, sign, ticket_of
+from api.helpdesks.config import FeedbackMap, HelpdeskConfig, TicketMap
+from api.helpdesks.inbound import accept, correction_of, ticket_of
+from api.helpdesks.signatures import PRESETS, Signature
 from api.http.exceptions import NotAcceptable, NotSignedIn
 
 SECRET, OLD = b"a secret of sixteen or more", b"the secret before that one"
@@ -87,14 +88,13 @@ def test_a_replay_under_another_delivery_id_is_known_by_what_was_signed() -> Non
 
 
 def test_a_desk_may_sign_in_base64_under_other_names() -> None:
-    names = Headers(
+    names = Signature(
         signature="X-Desk-Signature", timestamp="X-Desk-Time", encoding="base64", prefix="", delivery="X-Desk-Delivery"
     )
     moment = "2027-01-15T08:00:00Z"
     digest = base64.b64encode(hmac.new(SECRET, moment.encode() + BODY, hashlib.sha256).digest()).decode()
     sent = {"x-desk-signature": digest, "x-desk-time": moment}
-    assert accept(HelpdeskConfig("z", (SECRET,), headers=names), sent, BODY, NOW).document["ticket"]["id"] == 7
-    assert sign(SECRET, moment, BODY, "base64") == digest
+    assert accept(HelpdeskConfig("z", (SECRET,), signature=names), sent, BODY, NOW).document["ticket"]["id"] == 7
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"a": NaN}', b"\xff{}", b"[" * 5000, b'{"a":' * 5000])
@@ -138,4 +138,4 @@ def test_a_correction_is_read_by_the_map_but_not_the_machines_own() -> None:
 
 def test_the_signature_is_the_hmac_that_others_compute() -> None:
     published = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    assert sign(b"It's a Secret to Everybody", "Hello,", b" World!") == published
+    assert PRESETS["github"].of(b"It's a Secret to Everybody", b"Hello, World!") == f"sha256={published}"

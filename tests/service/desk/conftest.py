@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ class RecordingHelpdesk:
     Attributes:
         answers: Statuses of the next answers; 200 when there are none left.
         retry_after: Value of the Retry-After header of answers that are no success.
+        before_answer: Called once, before the next answer is given.
     """
 
     port: int
     requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     retry_after: str = ""
+    before_answer: Callable[[], object] | None = None
 
     def desk(self, **changes: Any) -> HelpdeskConfig:
         wanted: dict[str, Any] = {
@@ -47,6 +49,9 @@ def told() -> Iterator[RecordingHelpdesk]:
         def do_PUT(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             helpdesk.requests.append((self.command, self.path, body, dict(self.headers)))
+            call, helpdesk.before_answer = helpdesk.before_answer, None
+            if call is not None:
+                call()
             status = helpdesk.answers.pop(0) if helpdesk.answers else 200
             self.send_response(status)
             if status != 200 and helpdesk.retry_after:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.helpdesks.inbound import sign
+from api.helpdesks.signatures import PRESETS
 from api.settings import load_settings
 
 SECRET = "a secret of sixteen or more"
@@ -47,7 +47,7 @@ def test_webhooks_updates_and_feedback_are_counted(told: Any, tmp_path: Path, mo
 
         def send(document: object, desk: str = "rt", secret: str = SECRET, age_s: int = 0) -> Any:
             body, stamp = json.dumps(document).encode(), str(now - age_s)
-            signature = "sha256=" + sign(secret.encode(), stamp, body)
+            signature = PRESETS["triage"].of(secret.encode(), body, stamp)
             headers = {"X-Triage-Timestamp": stamp, "X-Triage-Signature": signature}
             return client.post(f"/v1/webhooks/{desk}", content=body, headers=headers)
 
@@ -65,13 +65,16 @@ def test_webhooks_updates_and_feedback_are_counted(told: Any, tmp_path: Path, mo
         client.delete(f"{path}/{said}", params={"agent": "kim"})
         client.post(f"/decisions/{decision}/feedback", data={"verdict": "accepted"})
         deadline = time.monotonic() + 10
-        while not counted(client, "triage_desk_updates") and time.monotonic() < deadline:
+        while len(counted(client, "triage_desk_updates")) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
 
         outcomes = ("decided", "replayed-delivery", "ignored", "feedback", "bad-signature", "stale-timestamp")
         expected = {f'desk="rt",outcome="{outcome}"': 1.0 for outcome in (*outcomes, "malformed-json")}
         assert counted(client, "triage_webhooks") == expected | {'desk="unknown",outcome="no-signature"': 1.0}
-        assert counted(client, "triage_desk_updates") == {'desk="rt",outcome="dead"': 1.0}
+        assert counted(client, "triage_desk_updates") == {
+            'desk="rt",outcome="dead"': 1.0,
+            'desk="rt",outcome="sent"': 1.0,
+        }
         verdicts = {f'verdict="{verdict}"': 1.0 for verdict in ("corrected", "unsure", "undone", "accepted")}
         assert counted(client, "triage_feedback") == verdicts
         assert "somebody" not in client.get("/metrics").text

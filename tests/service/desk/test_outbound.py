@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from api.helpdesks.outbound import MAX_ATTEMPTS, UpdateSender, pending_update_for
+from api.helpdesks.outbound import MAX_ATTEMPTS, UpdateSender, pending_updates_for
 from api.http.examples import DECISION_EXAMPLE
 from api.http.exceptions import NotFound
 from api.store.outbox import DEAD, PENDING, SENT, PendingUpdate
@@ -168,5 +168,5 @@ def test_only_what_the_desk_wants_to_know_is_owed(told: Any) -> None:
     answer = DecisionDocument.model_validate(
         DECISION_EXAMPLE | {"ticket_id": "7", "automation": "suggested", "tier": "L2", "category": None}
     )
-    assert [pending.ticket_id for pending in pending_update_for(told.desk(), answer)] == ["7"]
-    assert pending_update_for(told.desk(automation=("automatic",)), answer) == []
+    assert [pending.ticket_id for pending in pending_updates_for(told.desk(), answer)] == ["7"]
+    assert pending_updates_for(told.desk(automation=("automatic",)), answer) == []

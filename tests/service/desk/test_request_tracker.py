@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from api.helpdesks.signatures import PRESETS
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "request_tracker"
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
@@ -123,13 +126,14 @@ def fields(desk: httpx.Client, ticket: str) -> dict[str, str]:
     return {field["name"]: field["values"][0] for field in found if field["values"]}
 
 
-def file(desk: httpx.Client, subject: str, text: str) -> str:
-    wanted = {
+def file(desk: httpx.Client, subject: str, text: str, **labels: str) -> str:
+    wanted: dict[str, Any] = {
         "Queue": "General",
         "Subject": subject,
         "Content": text,
         "ContentType": "text/plain",
         "Requestor": "kim@example.org",
+        **({"CustomFields": labels} if labels else {}),
     }
     answer = desk.post("/ticket", json=wanted)
     assert answer.status_code == 201, answer.text
@@ -162,3 +166,59 @@ def test_a_correction_made_there_comes_back_as_feedback(both: tuple[httpx.Client
     assert (said["tier"], said["category"]) == ("L3", decided["category"])
     history = service.get(f"/decisions/{decided['decision_id']}").json()["feedback"]
     assert [row["agent"] for row in history] == ["root"]
+
+
+def comments(desk: httpx.Client, ticket: str) -> list[str]:
+    """Return the texts of a ticket's comments."""
+    found = desk.get(f"/ticket/{ticket}/history", params={"fields": "Type", "per_page": 100}).json()["items"]
+    ids = [row["id"] for row in found if row.get("Type") == "Comment"]
+    parts = [desk.get(f"/transaction/{one}/attachments").json()["items"] for one in ids]
+    texts = [desk.get(f"/attachment/{part['id']}").json().get("Content") or "" for items in parts for part in items]
+    return [base64.b64decode(text).decode("utf-8", "replace") for text in texts]
+
+
+def send_again(service: httpx.Client, ticket: str, text: str) -> dict[str, Any]:
+    """Send what the scrip sends when a ticket comes in, with another text."""
+    document = {"event": "created", "ticket": {"id": ticket, "subject": "Printer", "text": text}}
+    body, now = json.dumps(document).encode(), str(int(time.time()))
+    signature = PRESETS["triage"].of(SECRET.encode(), body, now)
+    headers = {"X-Triage-Timestamp": now, "X-Triage-Signature": signature, "Content-Type": "application/json"}
+    answer = service.post("/webhooks/rt", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    decided: dict[str, Any] = service.get(f"/decisions/{answer.json()['decision_id']}").json()
+    return decided
+
+
+def test_a_second_message_undoes_no_correction_and_is_a_note(both: tuple[httpx.Client, httpx.Client]) -> None:
+    desk, service = both
+    ticket = file(desk, "Printer", "the printer on floor 5 jams")
+    wait_for(lambda: fields(desk, ticket))
+    desk.put(f"/ticket/{ticket}", json={"CustomFields": {"Tier": "L3", "Category": "network"}})
+    wait_for(lambda: service.get("/decisions", params={"ticket_id": ticket}).json()["decisions"][0]["standing"])
+    again = send_again(service, ticket, "now smoke comes out of the printer, it is on fire and people are in the room")
+    assert (again["tier"], again["category"], again["source"]) == ("L3", "network", "person")
+    assert again["automation"] == "suggested" and again["proposed"] is not None
+    [comment] = wait_for(lambda: comments(desk, ticket))
+    assert "the route that a person set stands" in comment and "This must not wait" in comment
+    assert fields(desk, ticket) == {"Tier": "L3", "Category": "network"}
+
+
+def test_what_an_agent_set_when_filing_the_ticket_stands(both: tuple[httpx.Client, httpx.Client]) -> None:
+    desk, service = both
+    ticket = file(desk, "Locked out", "my password is expired and I cannot sign in", Tier="L3", Category="hardware")
+    wait_for(lambda: service.get("/decisions", params={"ticket_id": ticket}).json()["decisions"])
+    [comment] = wait_for(lambda: comments(desk, ticket))
+    assert "the route that a person set stands" in comment
+    assert fields(desk, ticket) == {"Tier": "L3", "Category": "hardware"}
+
+
+def test_a_correction_on_the_page_is_written_there(both: tuple[httpx.Client, httpx.Client]) -> None:
+    desk, service = both
+    ticket = file(desk, "Screen", "my screen stays black")
+    wait_for(lambda: fields(desk, ticket))
+    decided = service.get("/decisions", params={"ticket_id": ticket}).json()["decisions"][0]
+    said = {"verdict": "corrected", "tier": "L3", "category": "network", "agent": "lee"}
+    assert service.post(f"/decisions/{decided['decision_id']}/feedback", json=said).status_code == 200
+    wait_for(lambda: fields(desk, ticket) == {"Tier": "L3", "Category": "network"})
+    history = service.get(f"/decisions/{decided['decision_id']}").json()["feedback"]
+    assert [row["agent"] for row in history] == ["lee"]  # the write-back is not taken for a word of a person
