@@ -23,8 +23,8 @@ from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
 from triage.ticket import Ticket
 
 _BATCH = 128
-"""Rows that are decided at once. A resumed run begins at a multiple of it: the last digits of a confidence depend on what
-a ticket is scored with, and a file that was written in two runs should be the same to the byte."""
+"""Rows that are decided at once. A resumed run begins at a multiple of it: the last digits of a confidence depend on
+what a ticket is scored with, and a file that was written in two runs should be the same to the byte."""
 _LABEL_ROLES = ("tier", "category", "resolver_group", "resolution", "group", "sensitive")
 Progress = Callable[[int], object]
 
@@ -164,7 +164,7 @@ def _fingerprint(triager: Triager, data: Path, roles: Mapping[str, str]) -> str:
 
 
 def _resume(partial: Path, fingerprint: str) -> int:
-    """Count the rows of whole batches that an interrupted run left behind; anything else in that file is overwritten."""
+    """Count the rows of whole batches that an interrupted run left behind; the rest of the file is overwritten."""
     if partial.is_file():
         with partial.open("rb+") as file:
             if file.readline().decode("utf-8", "replace").rstrip("\n") == fingerprint:
