@@ -19,9 +19,23 @@ from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.maintenance.retention_job import RetentionJob
-from api.routes import autonomy, decisions, docs, feedback, health, model, pages, policy, predict, session, webhooks
+from api.routes import (
+    autonomy,
+    decisions,
+    docs,
+    feedback,
+    health,
+    model,
+    pages,
+    policy,
+    predict,
+    session,
+    tickets,
+    webhooks,
+)
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
+from api.scoring.threads import TicketThreads
 from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter
 from api.settings import Settings
@@ -34,6 +48,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     predict.redirects,
     decisions.router,
     feedback.router,
+    tickets.router,
     webhooks.router,
     model.router,
     autonomy.router,
@@ -83,7 +98,9 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
             opened.close()
 
     app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.parts = Parts(service, reviews, WebhookReceiver(service, reviews, helpdesks, sender))
+    app.state.parts = Parts(
+        service, reviews, WebhookReceiver(service, reviews, helpdesks, sender), TicketThreads(service)
+    )
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     add_error_handlers(app)

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 from api.helpdesks.receiver import WebhookReceiver
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
+from api.scoring.threads import TicketThreads
 from api.security.auth import Access, Principal, access_of, require
 from api.store.rows import IdempotencyKey
 
@@ -21,6 +22,7 @@ class Parts:
     service: Service
     reviews: Reviews
     webhooks: WebhookReceiver
+    threads: TicketThreads
 
 
 def parts_of(request: Request) -> Parts:
@@ -41,6 +43,10 @@ async def _webhooks(request: Request) -> WebhookReceiver:
     return parts_of(request).webhooks
 
 
+async def _threads(request: Request) -> TicketThreads:
+    return parts_of(request).threads
+
+
 async def _access(request: Request) -> Access:
     return access_of(request)
 
@@ -48,6 +54,7 @@ async def _access(request: Request) -> Access:
 ServiceDep = Annotated[Service, Depends(_service)]
 ReviewsDep = Annotated[Reviews, Depends(_reviews)]
 WebhooksDep = Annotated[WebhookReceiver, Depends(_webhooks)]
+ThreadsDep = Annotated[TicketThreads, Depends(_threads)]
 AccessDep = Annotated[Access, Depends(_access)]
 
 Reader = Annotated[Principal, Depends(require("read"))]

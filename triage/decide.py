@@ -82,12 +82,13 @@ def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> Tar
 def _handed_to_cleared(verdict: TargetDecision, policy: Policy) -> TargetDecision:
     """Put a restricted ticket before the nearest tier that may see it, whatever is known of the one it needs."""
     label = policy.cleared_tier(verdict.label)
+    automatic = verdict.automation is Automation.AUTOMATIC  # else the reason of the abstention stays on it
     return replace(
         verdict,
         label=label,
         automation=Automation.SUGGESTED if label else Automation.BLANK,
         source=Source.BYPASS_RULE,
-        reason=Reason.ILLEGAL_PAIR,
+        reason=Reason.ILLEGAL_PAIR if automatic else verdict.reason,
         confidence=None,
         rule="access",
     )

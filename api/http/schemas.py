@@ -22,7 +22,7 @@ MAX_BATCH_TICKETS = 64
 _TITLE_CHARS = 90
 NO_NUL = r"^[^\u0000]*$"
 _BLANK = r"\s\u0000-\u001f\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
-_READABLE = rf"^[^\u0000]*[^{_BLANK}][^\u0000]*$"
+READABLE = rf"^[^\u0000]*[^{_BLANK}][^\u0000]*$"
 _LANGUAGE = r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,3}$"
 
 
@@ -87,7 +87,7 @@ Moment = Annotated[
 
 
 def _stated(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": "string", "pattern": _READABLE}}}
+    return {"required": [name], "properties": {name: {"type": "string", "pattern": READABLE}}}
 
 
 def _ticket_schema(schema: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ class TicketIn(BaseModel):
             raise PydanticCustomError("text_beside_subject", "text stands beside subject or body")
         if self.text is None and self.subject is None and self.body is None:
             raise PydanticCustomError("no_text", "text, or subject or body, is needed")
-        if not any(re.match(_READABLE, part, re.DOTALL) for part in (self.text, self.subject, self.body) if part):
+        if not any(re.match(READABLE, part, re.DOTALL) for part in (self.text, self.subject, self.body) if part):
             raise PydanticCustomError("empty", "nothing to read")
         return self
 

@@ -22,8 +22,8 @@ from models.reference.reviews import ReviewMemory
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
-from triage.policy import read_policy
-from triage.rules import read_rules
+from triage.policy import Policy, read_policy
+from triage.rules import RuleBook, read_rules
 from triage.ticket import Ticket
 
 _RETRY_S = 30.0
@@ -107,8 +107,8 @@ class ModelHolder:
         on_swap: Callable[[str], object] = lambda version: None,
         on_failure: Callable[[], object] = lambda: None,
     ) -> None:
-        self._policy = read_policy(settings.policy) if settings.policy else None
-        self._rules = read_rules(settings.rules) if settings.rules else None
+        self._files = (settings.policy, settings.rules)
+        self._policy, self._rules = self._read_files()
         self._threads = settings.threads
         self._poll_s = settings.poll_s
         self.source: Source = (
@@ -173,11 +173,17 @@ class ModelHolder:
             except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
                 log.error("alias_not_watched", kind=type(error).__name__)
 
+    def _read_files(self) -> tuple[Policy | None, RuleBook | None]:
+        policy, rules = self._files
+        return (read_policy(policy) if policy else None), (read_rules(rules) if rules else None)
+
     async def reload(self) -> None:
-        """Load the bundle that is wanted now, even if it is the one in use.
+        """Load the bundle, the policy and the rules that are wanted now, even if they are those in use.
 
         Raises:
-            BundleError: If it is refused; the model in use stays.
+            InvalidPolicy: If the policy contradicts itself; what is in use stays.
+            InvalidRules: If the rules do; what is in use stays.
+            BundleError: If the bundle is refused; what is in use stays.
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._reload)
 
@@ -226,6 +232,14 @@ class ModelHolder:
         return pointers
 
     def _reload(self) -> None:
+        before, (self._policy, self._rules) = (self._policy, self._rules), self._read_files()
+        try:
+            self._load_wanted()
+        except TriageError:
+            self._policy, self._rules = before
+            raise
+
+    def _load_wanted(self) -> None:
         pointers = self._where()
         if not pointers:
             raise BundleNotFound(

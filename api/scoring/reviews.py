@@ -92,8 +92,8 @@ class Reviews:
         policy = self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
         tier, category = labels_of(policy, said.tier, said.category)
-        _check_tier_may_see(policy, row, tier, category)
-        group = said.resolver_group and _known_group(policy, said.resolver_group)
+        check_tier_may_see(policy, row, tier, category)
+        group = said.resolver_group and known_group(policy, said.resolver_group)
         if said.verdict == "corrected" and (tier, category) != (None, None):
             group = group or group_after(policy, row.document, tier, category)
         statement = Statement(
@@ -218,7 +218,12 @@ def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Poli
     return decided.model_copy(update=changed)
 
 
-def _known_group(policy: Policy, group: str) -> str:
+def known_group(policy: Policy, group: str) -> str:
+    """Return a group of the policy.
+
+    Raises:
+        NotAcceptable: The policy does not list it.
+    """
     known = [one.name for one in policy.groups]
     if group not in known:
         raise NotAcceptable(
@@ -245,7 +250,7 @@ def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[s
     return tier, category
 
 
-def _check_tier_may_see(policy: Policy, row: DecisionRow, tier: str | None, category: str | None) -> None:
+def check_tier_may_see(policy: Policy, row: DecisionRow, tier: str | None, category: str | None) -> None:
     """Refuse a tier that may not see the ticket, unless a category is stated that is open to all.
 
     Raises:

@@ -190,6 +190,24 @@ class Service:
         answered = [earlier if earlier is not None else next(made) for earlier in known]
         return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in answered]
 
+    async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
+        """Decide a ticket that grew; nothing is recorded.
+
+        Args:
+            triager: The model to use.
+            ticket: With everything that was written since.
+            principal: Who asks.
+
+        Raises:
+            TooBusy: The service cannot answer in time.
+        """
+        left_s = self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
+        try:
+            return (await self._score(triager, [ticket], left_s, principal, bulk=False))[0]
+        except TooBusy as error:
+            self.metrics.shed.labels(error.code).inc()
+            raise
+
     async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool
     ) -> list[Decision]:

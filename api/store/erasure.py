@@ -18,12 +18,14 @@ from api.store.rows import dump
 from api.store.tables import (
     StoredDecision,
     StoredDelivery,
+    StoredEvent,
     StoredFeedback,
     StoredIdempotencyKey,
     StoredSession,
     StoredTicket,
     StoredUpdate,
 )
+from api.store.threads.events import without_words
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
@@ -98,6 +100,7 @@ class Erasure(IdempotencyKeys):
             remarks = _strip_remarks(session, decisions)
             mentions = _strip_mentions(session, ticket_id)
             session.execute(delete(StoredUpdate).where(StoredUpdate.ticket_id == ticket_id))
+            _strip_events(session, [ticket.seq for ticket in tickets])
             for ticket in tickets:
                 _blank(ticket)
             done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts=texts)
@@ -149,7 +152,7 @@ class Erasure(IdempotencyKeys):
                     time.sleep(0.1)  # somebody still reads an older state
                 return
             quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
-            for table in ("tickets", "decisions", "feedback", "updates"):
+            for table in ("tickets", "decisions", "feedback", "updates", "ticket_events"):
                 quiet.execute(text(f"VACUUM {table}"))
 
 
@@ -165,6 +168,11 @@ def _strip_decisions(session: Session, tickets: list[int]) -> list[str]:
     for row in decisions:
         row.document = DecisionDocument.model_validate_json(row.document).without_explanation().model_dump_json()
     return [row.id for row in decisions]
+
+
+def _strip_events(session: Session, tickets: list[int]) -> None:
+    for row in session.scalars(select(StoredEvent).where(StoredEvent.ticket_seq.in_(tickets))):
+        row.event = without_words(row.event)
 
 
 def _strip_remarks(session: Session, decisions: list[str]) -> int:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from api.privacy.redact import Redactor
 from api.store.database import PATIENCE_S, Database
-from api.store.decisions import Decisions
 from api.store.erasure import Erasure
 from api.store.export import Export
 from api.store.feedback import Feedback
 from api.store.keys import Keys
 from api.store.migrations.migrate import migrate
 from api.store.outbox import Outbox
+from api.store.threads.events import Threads
 
 
-class Repository(Decisions, Feedback, Keys, Outbox, Export, Erasure):
+class Repository(Threads, Feedback, Keys, Outbox, Export, Erasure):
     """Everything that the store can do; every method is one transaction, safe to call from any thread.
 
     What a method returned has been committed: it survives the process being killed. Methods block; call them from

@@ -242,3 +242,24 @@ class StoredAutonomyChange(Base):
     reviews: Mapped[int]
     errors: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredEvent(Base):
+    """Something that happened to a ticket, and the route that it led to, as JSON text; rows are only ever added."""
+
+    __tablename__ = "ticket_events"
+    __table_args__ = (
+        UniqueConstraint("source", "ticket_id", "event_id", name="uq_ticket_events_id"),
+        Index("ix_ticket_events_ticket", "ticket_seq"),
+    )
+
+    seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
+    ticket_seq: Mapped[int] = mapped_column(ForeignKey("tickets.seq", ondelete="CASCADE"))
+    source: Mapped[str] = mapped_column(String(64))
+    ticket_id: Mapped[str] = mapped_column(Text)
+    event_id: Mapped[str] = mapped_column(String(255))
+    event: Mapped[str] = mapped_column(Text)
+    route: Mapped[str | None] = mapped_column(Text)
+    key_id: Mapped[str | None] = mapped_column(String(36))
+    at: Mapped[datetime] = mapped_column(Utc)
+    created_at: Mapped[datetime] = mapped_column(Utc)

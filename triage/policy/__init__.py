@@ -1,14 +1,18 @@
 """The desk's policy: tiers, categories, resolver groups and what goes with them, read from TOML."""
 
+from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
 from triage.policy.toml_file import parse_policy, policy_document, read_policy
 
 __all__ = [
     "AttentionRoute",
     "Category",
+    "EscalationPolicy",
     "GatePolicy",
     "Policy",
     "ResolverGroup",
+    "Scope",
+    "Skill",
     "Tier",
     "parse_policy",
     "policy_document",

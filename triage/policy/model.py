@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from triage.errors import UnknownLabel
+from triage.policy.escalation import EscalationPolicy
 from triage.prediction import TARGETS, Score
 from triage.screening.cues import Frame
 
@@ -30,6 +31,8 @@ class Tier:
         expected_share: Share of traffic expected here, in (0, 1); None if not stated.
         questions: What to ask the requester when the tier is in doubt or the ticket starts here.
         hand_over: What this tier must hand over when it passes a ticket up.
+        staffed: Whether people work there; what nobody works at has nothing to hand over to the tiers above the next.
+        external: Whether it is an outside party: it gets no personal data, and nothing for lack of time alone.
     """
 
     label: str
@@ -42,6 +45,8 @@ class Tier:
     expected_share: float | None = None
     questions: tuple[str, ...] = ()
     hand_over: tuple[str, ...] = ()
+    staffed: bool = True
+    external: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class Policy:
         never_automatic: Pairs of (tier, category) that a person confirms, whatever the model's confidence.
         translations: By language, questions as they are asked in it.
         gate: Floors under single automatic decisions.
+        escalation: When a ticket changes its tier.
     """
 
     version: str
@@ -160,6 +166,7 @@ class Policy:
     never_automatic: frozenset[tuple[str, str]] = frozenset()
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -250,8 +257,20 @@ class Policy:
         return self.ordinal and tier in order and floor in order and order.index(tier) < order.index(floor)
 
     def hand_over(self, tier: str | None, category: str | None) -> tuple[str, ...]:
-        """Return what must be known when the ticket is handed up from this tier."""
-        return tuple(dict.fromkeys(self._lists("hand_over", tier, category)))
+        """Return what must be known of a ticket that is handed up to this tier.
+
+        That is what each staffed tier below it must hand over, from the lowest on, and what the category asks for.
+
+        Example:
+            >>> tiers = (Tier("L1", hand_over=("user",)), Tier("L2", hand_over=("logs",)), Tier("L3"))
+            >>> Policy("1", tiers=tiers).hand_over("L3", None)
+            ('user', 'logs')
+        """
+        order = self.labels("tier")
+        below = [self.entry("tier", one) for one in order[: order.index(tier)]] if tier in order else []
+        staffed = [one for one in below if isinstance(one, Tier) and one.staffed]
+        given = [item for one in staffed or below if one is not None for item in one.hand_over]
+        return tuple(dict.fromkeys((*given, *self._lists("hand_over", None, category))))
 
     def _lists(self, name: str, tier: str | None, category: str | None) -> list[str]:
         found = (self.entry(target, label) for target, label in (("tier", tier), ("category", category)) if label)

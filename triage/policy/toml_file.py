@@ -12,6 +12,8 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidPolicy
+from triage.policy.escalation import EscalationPolicy, Scope, Skill
+from triage.policy.faults import escalation_problems
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
 from triage.prediction import TARGETS
 from triage.screening.cues import compile_cue
@@ -19,7 +21,7 @@ from triage.screening.intake import KINDS
 
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
-    *("attention", "not_a_ticket", "never_automatic", "translations", "gate"),
+    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation"),
 }
 _ACTIONS = ("close", "merge", "none")
 """What may be done by itself with a message that is no ticket."""
@@ -107,6 +109,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
         translations={language: dict(table) for language, table in data.get("translations", {}).items()},
         gate=_gate(data.get("gate", {})),
+        escalation=_escalation(data.get("escalation", {})),
         **scalars,
     )
 
@@ -122,6 +125,21 @@ def _gate(table: Mapping[str, Any]) -> GatePolicy:
     return GatePolicy(**{key: float(value) for key, value in table.items()})
 
 
+def _escalation(table: Mapping[str, Any]) -> EscalationPolicy:
+    known = [field.name for field in fields(EscalationPolicy)]
+    unknown = set(table) - set(known)
+    if unknown:
+        raise ValueError(f"[escalation] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for key, default in vars(EscalationPolicy()).items():
+        value = values.get(key, default)
+        if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"[escalation] {key} = {value!r} is not a number")
+    values["skills"] = tuple(_entries(Skill, table.get("skills", []), "escalation.skills"))
+    values["scopes"] = tuple(_entries(Scope, table.get("scopes", []), "escalation.scopes"))
+    return EscalationPolicy(**values)
+
+
 def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table: str) -> Iterable[Any]:
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for number, row in enumerate(rows, 1):
@@ -129,7 +147,9 @@ def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table:
         if unknown:
             raise ValueError(f"[[{table}]] number {number} has unknown keys {', '.join(sorted(unknown))}")
         missing = [
-            name for name, field in known.items() if field.default is MISSING and name not in row and name != "tier"
+            name
+            for name, field in known.items()
+            if field.default is MISSING and name not in row and not (name == "tier" and kind is ResolverGroup)
         ]
         if missing:
             raise ValueError(f"[[{table}]] number {number} lacks {', '.join(missing)}")
@@ -150,6 +170,7 @@ def _check(policy: Policy, where: str) -> None:
         *_range_problems(policy),
         *_screening_problems(policy),
         *_access_problems(policy),
+        *escalation_problems(policy),
     ]
     if problems:
         raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
@@ -235,13 +256,21 @@ def _range_problems(policy: Policy) -> Iterable[str]:
 def policy_document(policy: Policy) -> dict[str, Any]:
     """Return a policy as the tables of its file, without what is empty."""
 
-    def entries(values: Iterable[Tier | Category | ResolverGroup | AttentionRoute]) -> list[dict[str, Any]]:
+    def entries(
+        values: Iterable[Tier | Category | ResolverGroup | AttentionRoute | Skill | Scope],
+    ) -> list[dict[str, Any]]:
         return [{name: value for name, value in vars(entry).items() if value not in (None, (), "")} for entry in values]
 
     scalars = {key: getattr(policy, key) for key in _SCALARS}
     document = {
         "policy": {"version": policy.version, **scalars, "suggest_only": sorted(policy.suggest_only)},
         "gate": asdict(policy.gate),
+        "escalation": {
+            **{name: value for name, value in vars(policy.escalation).items() if value not in ((), "")},
+            "priority": dict(policy.escalation.priority),
+            "skills": entries(policy.escalation.skills),
+            "scopes": entries(policy.escalation.scopes),
+        },
         "folding": dict(policy.folding),
         "aliases": {target: dict(names) for target, names in policy.aliases.items()},
         "tiers": entries(policy.tiers),

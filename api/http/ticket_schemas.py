@@ -1,0 +1,144 @@
+"""What requests about a ticket over time look like, and what they are answered with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.http.schemas import READABLE, Moment, Name, Text
+from models.wire import DecisionDocument
+
+MAX_EVENT_CHARS = 20_000
+MAX_NEEDS = 20
+
+
+def _of_one_kind(schema: dict[str, Any]) -> None:
+    """Say in the schema which fields belong to which kind of event."""
+    nothing = {"type": "null"}
+    route = dict.fromkeys(("tier", "category", "resolver_group", "status"), nothing)
+    schema["anyOf"] = [
+        {
+            "properties": {
+                "kind": {"enum": ["comment", "answer"]},
+                "outcome": nothing,
+                **route,
+                "text": {"type": "string", "pattern": READABLE},
+            },
+            "required": ["text"],
+        },
+        {"properties": {"kind": {"const": "attempt"}, "outcome": {"type": "string"}, **route}, "required": ["outcome"]},
+        {"properties": {"kind": {"const": "status"}, "outcome": nothing}},
+    ]
+
+
+class EventIn(BaseModel):
+    """Something that happened to a ticket: a comment, an attempt and its outcome, an answer, or a status."""
+
+    model_config = ConfigDict(extra="forbid", title="TicketEvent", json_schema_extra=_of_one_kind)
+
+    id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
+    kind: Literal["comment", "attempt", "answer", "status"]
+    at: Moment = Field(description="when it happened, RFC 3339; not before the last event")
+    text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(None, description="what was written")
+    outcome: Literal["worked", "failed", "partly"] | None = Field(None, description="of an attempt")
+    status: Name | None = Field(None, description="of a status: as the helpdesk calls it")
+    priority: Name | None = Field(None, description="the priority class from then on, as the policy names it")
+    tier: Name | None = Field(None, description="of a status: the tier that a person put it at")
+    category: Name | None = Field(None, description="of a status: the category that a person named")
+    resolver_group: Name | None = Field(None, description="of a status: the group that a person assigned it to")
+    needs: Annotated[list[Name], Field(max_length=MAX_NEEDS)] = Field(
+        default_factory=list, description="names of the policy's skills that somebody said are needed"
+    )
+
+
+class RouteOut(BaseModel):
+    """Where a ticket was from some moment on."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+    at: datetime
+    by: Literal["machine", "person"]
+    automatic: bool = Field(description="whether it was set without a person")
+    because: str
+    event_id: str | None = Field(description="the event that led to it")
+
+
+class EventOut(BaseModel):
+    """What became of an event."""
+
+    ticket_id: str
+    event_id: str
+    duplicate: bool = Field(description="true: it was taken before; nothing was changed")
+    moved: bool = Field(description="whether the route changed")
+    route: RouteOut = Field(description="where the ticket is now")
+    decision: DecisionDocument | None = Field(
+        description="what would be decided about the whole thread; null for a duplicate"
+    )
+
+
+class CriterionOut(BaseModel):
+    """One criterion and how it stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    score: float = Field(description="in its own unit: a probability, a share, a count")
+    bar: float = Field(description="from which score on it is met")
+    met: bool
+    tier: str | None = Field(description="the tier that it asks for")
+    because: str
+    quote: str = Field(description="the words of the ticket that say so")
+
+
+class EscalationIn(BaseModel):
+    """When to judge; now, where nothing is stated."""
+
+    model_config = ConfigDict(extra="forbid", title="EscalationQuestion")
+
+    at: Moment | None = Field(None, description="the moment to judge at, RFC 3339")
+
+
+class EscalationOut(BaseModel):
+    """Whether a ticket stays at its tier or moves, and by which criterion."""
+
+    ticket_id: str
+    verdict: Literal["stay", "move"]
+    tier: str | None = Field(description="where it should be now")
+    resolver_group: str | None = Field(description="who should have it now")
+    by: str | None = Field(description="the criterion that decides")
+    because: str
+    criteria: list[CriterionOut]
+    next_check_at: datetime | None = Field(description="when to ask again; null where the tier keeps no clock")
+    held: bool = Field(description="true: it stays because a person put it there")
+    advised: str | None = Field(description="the tier that the criteria ask for where it is held")
+    owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")
+    bounces: int = Field(ge=0, description="how often it returned to a group that had it before")
+
+
+class TimelineOut(BaseModel):
+    """One entry of a ticket's timeline."""
+
+    at: datetime
+    what: Literal["decision", "feedback", "comment", "attempt", "answer", "status", "route"]
+    by: str = Field(description="machine, person, or the agent who spoke")
+    words: str = Field(description="what was said or done; empty where the ticket is withheld")
+    tier: str | None = None
+    category: str | None = None
+    resolver_group: str | None = None
+
+
+class TicketViewOut(BaseModel):
+    """A ticket with its routes and everything that happened to it."""
+
+    ticket_id: str
+    withheld: bool = Field(description="its words are kept from this key")
+    route: RouteOut
+    bounces: int = Field(ge=0)
+    owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")
+    routes: list[RouteOut]
+    timeline: list[TimelineOut]

@@ -1,0 +1,44 @@
+"""`/v1/tickets/{id}`: what happens to a ticket after its decision, whether it moves, and its history."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api.deps import Caller, Reader, ThreadsDep
+from api.http.openapi import PROBLEMS, problems
+from api.http.schemas import MAX_NAME_CHARS, NO_NUL
+from api.http.ticket_schemas import EscalationIn, EscalationOut, EventIn, EventOut, TicketViewOut
+from api.security.auth import GuardedRoute
+
+router = APIRouter(prefix="/v1", tags=["tickets"], route_class=GuardedRoute)
+
+TicketId = Annotated[
+    str,
+    Path(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL, description="the helpdesk's own id"),
+]
+
+
+@router.get("/tickets/{ticket_id}", responses=problems(401, 403, 404, 422, 503))
+def ticket(ticket_id: TicketId, threads: ThreadsDep, reader: Reader) -> TicketViewOut:
+    """Return a ticket's routes and everything that happened to it, oldest first."""
+    return threads.view(ticket_id, reader)
+
+
+@router.post("/tickets/{ticket_id}/events", responses={**PROBLEMS, **problems(404, 409, 507)})
+async def events(ticket_id: TicketId, payload: EventIn, threads: ThreadsDep, sender: Caller) -> EventOut:
+    """Take a comment, an attempt, an answer or a status: the whole thread is decided anew.
+
+    The route changes where that is surer than a first decision need be, and never against what a person chose. An event
+    that came before changes nothing; one that is older than the last is refused.
+    """
+    return await threads.take(ticket_id, payload, sender)
+
+
+@router.post("/tickets/{ticket_id}/escalation", responses={**PROBLEMS, **problems(404)})
+async def escalation(
+    ticket_id: TicketId, threads: ThreadsDep, asker: Caller, payload: EscalationIn | None = None
+) -> EscalationOut:
+    """Say whether the ticket stays at its tier or moves, by which criterion, and when to ask again."""
+    return await threads.escalation(ticket_id, asker, payload.at if payload else None)

@@ -1,0 +1,289 @@
+"""A ticket after its decision: events are taken, its route is judged anew, and its history is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from anyio import to_thread
+
+from api.http.exceptions import Contradiction, NotAcceptable
+from api.http.ticket_schemas import (
+    CriterionOut,
+    EscalationOut,
+    EventIn,
+    EventOut,
+    RouteOut,
+    TicketViewOut,
+    TimelineOut,
+)
+from api.scoring.reviews import check_tier_may_see, known_group, labels_of
+from api.scoring.service import Service
+from api.security.auth import Principal
+from api.security.clearance import check_may_judge, may_read
+from api.store.rows import UNDONE, DecisionRow
+from api.store.threads.events import StoredThread, check_order
+from models.triager import Triager
+from models.wire import DECIMALS, DecisionDocument
+from triage.decision import Decision
+from triage.escalation.criteria import Verdict, assess
+from triage.escalation.retriage import rerouted, route_by_person
+from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
+from triage.policy import Policy
+
+_ALTERNATIVES = 5
+
+
+class TicketThreads:
+    """Takes events of tickets, says whether they stay or move, and shows their history.
+
+    Args:
+        service: Decides threads, and has the store and the policy in use.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._store = service, service.store
+
+    async def take(self, ticket_id: str, payload: EventIn, sender: Principal) -> EventOut:
+        """Take an event: the whole thread is decided anew, and the route changes where that is sure enough.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            NotAllowed: The event says where a ticket goes that the sender may not read.
+            NotAcceptable: The policy lacks a label, a group or a skill, or a tier may not see the ticket.
+            Contradiction: The event is older than the last one, came before with another content, or the ticket was
+                forgotten.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        event = _event_of(payload)
+        stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
+        event = _checked(triager.policy, stored.latest, event, sender)
+        thread = thread_of(stored)
+        if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
+            return _told(ticket_id, event, thread, moved=False)
+        check_order(stored.events[-1][0].at if stored.events else stored.opened_at, event)
+        thread = replace(thread, events=(*thread.events, event))
+        decision = await self._service.decide_again(triager, thread.whole, sender)
+        route = route_by_person(thread, event, triager.policy) if event.moves else None
+        route = route or rerouted(thread, decision, triager.gate, triager.policy, event)
+
+        def add() -> bool:
+            return self._store.add_event(
+                ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=decision.restricted
+            )
+
+        if not await to_thread.run_sync(add):
+            return _told(ticket_id, event, thread, moved=False)
+        after = replace(thread, routes=(*thread.routes, route)) if route else thread
+        document = _document(decision, triager.policy, stored.latest, sender)
+        return _told(ticket_id, event, after, moved=route is not None, decision=document)
+
+    async def escalation(self, ticket_id: str, asker: Principal, at: datetime | None = None) -> EscalationOut:
+        """Say whether a ticket stays at its tier or moves, by which criterion, and when to ask again.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        stored, decision = await self._judged(triager, ticket_id, asker)
+        verdict = assess(thread_of(stored), decision, triager.policy, at or datetime.now(UTC))
+        readable = may_read(triager.policy, stored.latest, asker.clearance) and _covers(triager.policy, decision, asker)
+        return _escalation(ticket_id, verdict, with_words=readable)
+
+    async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> tuple[StoredThread, Decision]:
+        stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
+        return stored, await self._service.decide_again(triager, thread_of(stored).whole, asker)
+
+    def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
+        """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            StoreUnavailable: The store does not answer.
+        """
+        stored, policy = self._store.thread(ticket_id, reader.source), self._service.model.triager.policy
+        thread, readable = thread_of(stored), may_read(policy, stored.latest, reader.clearance)
+        limit = policy.escalation.max_bounces
+        owner = policy.escalation.owner if limit and thread.bounces >= limit else None
+        entries = sorted(_timeline(stored, with_words=readable), key=lambda entry: entry.at)
+        return TicketViewOut(
+            ticket_id=ticket_id,
+            withheld=not readable,
+            route=_route_out(thread.route, readable),
+            bounces=thread.bounces,
+            owner=owner or None,
+            routes=[_route_out(route, readable) for route in thread.routes],
+            timeline=entries,
+        )
+
+
+def thread_of(stored: StoredThread) -> Thread:
+    """Return a ticket's thread: decisions, what people said of them, and events, each with the route it led to.
+
+    Once a person chose, a later decision about another text of the ticket is no route of it.
+    """
+    first = stored.decisions[0].created_at
+    if stored.events:
+        first = min(first, stored.events[0][0].at)
+    start = stored.opened_at or first
+    routes: list[Route] = []
+    for row in stored.decisions:
+        made = _decided(row, at=start if not routes else row.created_at)
+        if not routes or routes[-1].by is Mover.MACHINE:
+            routes.append(made)
+        chosen = _chosen(row, routes[-1])
+        routes += [chosen] if chosen else []
+    events = [event for event, _ in stored.events]
+    led = [route for _, route in stored.events if route is not None]
+    routes = [routes[0], *sorted((*routes[1:], *led), key=lambda route: route.at)]
+    return Thread(stored.ticket, tuple(routes), tuple(events))
+
+
+def _decided(row: DecisionRow, at: datetime) -> Route:
+    document = row.document
+    verdict = document.targets.get("tier")
+    automatic = verdict is not None and verdict.automation == "automatic"
+    return Route(
+        document.tier, document.category, document.resolver_group, at, automatic=automatic, because=document.reason
+    )
+
+
+def _chosen(row: DecisionRow, now: Route) -> Route | None:
+    said = row.standing
+    if said is None or said.verdict not in ("accepted", "corrected"):
+        return None
+    return Route(
+        said.tier or now.tier,
+        said.category or now.category,
+        said.resolver_group or now.resolver_group,
+        said.created_at,
+        Mover.PERSON,
+        because=said.verdict,
+    )
+
+
+def _event_of(payload: EventIn) -> Event:
+    values = payload.model_dump()
+    return Event(
+        **{**values, "kind": EventKind(payload.kind), "text": payload.text or "", "needs": tuple(payload.needs)}
+    )
+
+
+def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) -> Event:
+    """Return an event in the policy's own labels, or refuse it."""
+    if row.forgotten:
+        raise Contradiction("forgotten", "the text of this ticket was forgotten: no more is kept about it")
+    _check_kind(event)
+    skills = {skill.name for skill in policy.escalation.skills}
+    if not skills >= set(event.needs):
+        known = ", ".join(sorted(skills)) or "none"
+        raise NotAcceptable("unknown-skill", f"unknown skill: the policy lists {known}; use one of them", "needs")
+    if not event.moves:
+        return event
+    check_may_judge(policy, row, sender.clearance)
+    tier, category = labels_of(policy, event.tier, event.category)
+    group = event.resolver_group and known_group(policy, event.resolver_group)
+    implied = tier or (policy.tier_of_group(group) if group else None)
+    check_tier_may_see(policy, row, implied and policy.fold("tier", implied), category)
+    return replace(event, tier=tier, category=category, resolver_group=group)
+
+
+def _check_kind(event: Event) -> None:
+    """Refuse an event with fields of another kind."""
+    if (event.outcome is None) == (event.kind is EventKind.ATTEMPT):
+        raise NotAcceptable("outcome", "outcome belongs to an attempt, and every attempt has one: state it", "outcome")
+    if event.kind is not EventKind.STATUS and (event.moves or event.status):
+        raise NotAcceptable(
+            "not-a-status", "status, tier, category and resolver_group belong to a status: send one", "kind"
+        )
+    if event.kind in (EventKind.COMMENT, EventKind.ANSWER) and not event.text.strip():
+        raise NotAcceptable("no-text", "a comment or an answer says something: state its text", "text")
+
+
+def _covers(policy: Policy, decision: Decision, principal: Principal) -> bool:
+    return not decision.restricted or principal.clearance >= policy.sensitive_clearance
+
+
+def _document(decision: Decision, policy: Policy, row: DecisionRow, reader: Principal) -> DecisionDocument:
+    document = DecisionDocument.from_decision(decision, row.id, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+    readable = may_read(policy, row, reader.clearance) and _covers(policy, decision, reader)
+    return document if readable else document.without_explanation()
+
+
+def _told(
+    ticket_id: str, event: Event, thread: Thread, *, moved: bool, decision: DecisionDocument | None = None
+) -> EventOut:
+    return EventOut(
+        ticket_id=ticket_id,
+        event_id=event.id,
+        duplicate=decision is None,
+        moved=moved,
+        route=RouteOut.model_validate(thread.route),
+        decision=decision,
+    )
+
+
+def _escalation(ticket_id: str, verdict: Verdict, *, with_words: bool) -> EscalationOut:
+    criteria = [CriterionOut.model_validate(one) for one in verdict.criteria]
+    if not with_words:
+        criteria = [one.model_copy(update={"quote": ""}) for one in criteria]
+    return EscalationOut(
+        ticket_id=ticket_id,
+        verdict="move" if verdict.move else "stay",
+        tier=verdict.tier,
+        resolver_group=verdict.resolver_group,
+        by=verdict.by,
+        because=verdict.because,
+        criteria=criteria,
+        next_check_at=verdict.next_check_at,
+        held=verdict.held,
+        advised=verdict.advised,
+        owner=verdict.owner,
+        bounces=verdict.bounces,
+    )
+
+
+def _route_out(route: Route, readable: bool) -> RouteOut:
+    found = RouteOut.model_validate(route)
+    return found if readable else found.model_copy(update={"because": ""})
+
+
+def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut]:
+    for row in stored.decisions:
+        yield TimelineOut(
+            at=row.created_at,
+            what="decision",
+            by="machine",
+            words=f"{row.document.automation}: {row.document.reason}",
+            tier=row.document.tier,
+            category=row.document.category,
+            resolver_group=row.document.resolver_group,
+        )
+        for said in row.feedback:
+            yield TimelineOut(
+                at=said.created_at,
+                what="feedback",
+                by=said.agent,
+                words=" ".join(filter(None, ("taken back" if said.verdict == UNDONE else said.verdict, said.reason)))
+                if with_words
+                else "",
+                tier=said.tier,
+                category=said.category,
+                resolver_group=said.resolver_group,
+            )
+    for event, route in stored.events:
+        words = ": ".join(filter(None, (event.outcome or event.status, event.text)))
+        yield TimelineOut(at=event.at, what=event.kind.value, by="person", words=words if with_words else "")
+        if route is not None:
+            yield TimelineOut(
+                at=route.at,
+                what="route",
+                by=route.by.value,
+                words=route.because if with_words else "",
+                tier=route.tier,
+                category=route.category,
+                resolver_group=route.resolver_group,
+            )

@@ -1,0 +1,1 @@
+"""Tickets over time in the store: what happened to each, once each, in order."""

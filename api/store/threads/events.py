@@ -1,0 +1,218 @@
+"""Events of tickets in the store: each taken once and in order, with the route that it led to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.http.exceptions import Contradiction, NotFound
+from api.store.decisions import Decisions, decision_row, feedback_by_decision
+from api.store.rows import DecisionRow, dump
+from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from triage.escalation.thread import Event, EventKind, Mover, Route
+from triage.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class StoredThread:
+    """A ticket as the store has it.
+
+    Attributes:
+        ticket: Its newest text.
+        opened_at: When it was opened, as its helpdesk said; None if it did not.
+        decisions: Everything decided about it, oldest first, with all feedback.
+        events: What happened, oldest first, each with the route that it led to.
+    """
+
+    ticket: Ticket
+    opened_at: datetime | None
+    decisions: tuple[DecisionRow, ...]
+    events: tuple[tuple[Event, Route | None], ...]
+
+    @property
+    def latest(self) -> DecisionRow:
+        """The newest decision."""
+        return self.decisions[-1]
+
+
+class Threads(Decisions):
+    """The part of the repository that keeps what happens to tickets."""
+
+    def thread(self, ticket_id: str, source: str = "api") -> StoredThread:
+        """Return a ticket with everything that happened to it.
+
+        Raises:
+            NotFound: Nothing was decided about it.
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            query = (
+                select(StoredDecision)
+                .join(StoredTicket)
+                .where(StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+                .order_by(StoredDecision.seq)
+            )
+            rows = list(session.scalars(query))
+            if not rows:
+                raise NotFound(
+                    "no-such-ticket", "nothing was decided about that ticket: send it to POST /v1/predict first"
+                )
+            said = feedback_by_decision(session, [row.id for row in rows])
+            newest = rows[-1].ticket
+            return StoredThread(
+                _ticket(newest),
+                newest.opened_at,
+                tuple(decision_row(row, said.get(row.id, ())) for row in rows),
+                tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
+            )
+
+    def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
+        """Say whether an event was taken before, with the same content.
+
+        Raises:
+            Contradiction: The id came before with another content.
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            return _is_repeated(_events(session, source, ticket_id), self._kept_event(event))
+
+    def add_event(
+        self,
+        ticket_id: str,
+        event: Event,
+        route: Route | None,
+        *,
+        source: str = "api",
+        key_id: str | None = None,
+        sensitive: bool = False,
+    ) -> bool:
+        """Commit an event with the route that it led to, and say whether it is new; the same one adds nothing.
+
+        Args:
+            ticket_id: The ticket.
+            event: What happened.
+            route: Where the ticket went because of it; None where it stayed.
+            source: The helpdesk that the ticket id belongs to.
+            key_id: Who sent it.
+            sensitive: Whether the whole thread is for few eyes.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            Contradiction: The id came before with another content, or the event is older than the last one.
+            StoreUnavailable: Nothing was recorded.
+        """
+        event = self._kept_event(event)
+        with self.database.writing() as session:
+            self.database.serialise(session, f"ticket {source} {ticket_id}")
+            decision = _latest(session, source, ticket_id)
+            events = _events(session, source, ticket_id)
+            if _is_repeated(events, event):
+                return False
+            check_order(events[-1].at if events else None, event)
+            session.add(
+                StoredEvent(
+                    ticket_seq=decision.ticket_seq,
+                    source=source,
+                    ticket_id=ticket_id,
+                    event_id=event.id,
+                    event=event_document(event),
+                    route=None if route is None else dump(_plain(asdict(route))),
+                    key_id=key_id,
+                    at=event.at,
+                    created_at=datetime.now(UTC),
+                )
+            )
+            decision.sensitive = decision.sensitive or sensitive
+            return True
+
+    def _kept_event(self, event: Event) -> Event:
+        """Return an event as it is kept: in UTC, redacted where the store is told to."""
+        text = event.text if self.redactor is None else self.redactor.redact(event.text)
+        return replace(event, text=text, at=event.at.astimezone(UTC))
+
+
+def check_order(last: datetime | None, event: Event) -> None:
+    """Refuse an event that is older than the last one.
+
+    Raises:
+        Contradiction: It is.
+    """
+    if last is not None and event.at < last:
+        raise Contradiction(
+            "out-of-order",
+            "the event is older than the last one of this ticket: events are taken in order; nothing was changed",
+        )
+
+
+def event_document(event: Event) -> str:
+    """Write an event down as JSON text."""
+    return dump(_plain(asdict(event)))
+
+
+def without_words(document: str) -> str:
+    """Return the document of an event without what was written in it."""
+    return dump({**json.loads(document), "text": ""})
+
+
+def _is_repeated(events: list[StoredEvent], event: Event) -> bool:
+    same = next((row for row in events if row.event_id == event.id), None)
+    if same is None:
+        return False
+    if json.loads(same.event) != json.loads(event_document(event)):
+        raise Contradiction(
+            "event-changed", "an event with this id came before with another content; nothing was changed"
+        )
+    return True
+
+
+def _events(session: Session, source: str, ticket_id: str) -> list[StoredEvent]:
+    query = select(StoredEvent).where(StoredEvent.source == source, StoredEvent.ticket_id == ticket_id)
+    return list(session.scalars(query.order_by(StoredEvent.seq)))
+
+
+def _latest(session: Session, source: str, ticket_id: str) -> StoredDecision:
+    query = (
+        select(StoredDecision)
+        .join(StoredTicket)
+        .where(StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+        .order_by(StoredDecision.seq.desc())
+        .limit(1)
+    )
+    row = session.scalar(query)
+    if row is None:
+        raise NotFound("no-such-ticket", "nothing was decided about that ticket: send it to POST /v1/predict first")
+    return row
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _event(row: StoredEvent) -> Event:
+    values = json.loads(row.event)
+    return Event(**{**values, "kind": EventKind(values["kind"]), "at": row.at, "needs": tuple(values["needs"])})
+
+
+def _route(row: StoredEvent) -> Route | None:
+    if row.route is None:
+        return None
+    values = json.loads(row.route)
+    return Route(**{**values, "at": datetime.fromisoformat(values["at"]), "by": Mover(values["by"])})
+
+
+def _ticket(stored: StoredTicket) -> Ticket:
+    return Ticket(
+        id=stored.ticket_id or "",
+        subject=stored.subject,
+        body=stored.body,
+        channel=stored.channel,
+        opened_at=stored.opened_at,
+        language=stored.language,
+        requester=stored.requester,
+        attributes=json.loads(stored.attributes),
+    )

@@ -1,0 +1,179 @@
+"""A ticket over time: events are taken once and in order, people are never undone, and secrets stay with the cleared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.security.api_keys import create_key
+from api.settings import load_settings
+from api.store.repository import Repository, open_repository
+from triage.defaults import default_policy
+from triage.errors import InvalidPolicy
+
+TEXT = "The printer on the second floor does not print."
+SECRET = "zanzibar"
+TRIES = 1000
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[tuple[TestClient, Repository]]:
+    store = open_repository(tmp_path)
+    with TestClient(create_app(load_settings(home=tmp_path, rules_only=True), store)) as client:
+        key = create_key(store, "all", ["predict", "feedback", "read", "admin"], clearance=2)[0]
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client, store
+    store.close()
+
+
+def opened(client: TestClient, ticket_id: str = "T-1", text: str = TEXT, **more: Any) -> dict[str, Any]:
+    body = {"id": ticket_id, "body": text, "opened_at": "2026-11-27T09:00:00Z", **more}
+    answer = client.post("/v1/predict", json=body)
+    assert answer.status_code == 200 and answer.json()["stored"], answer.text
+    return dict(answer.json())
+
+
+def happened(client: TestClient, number: int, ticket_id: str = "T-1", **event: Any) -> Any:
+    body = {"id": f"e{number}", "kind": "comment", "at": f"2026-11-27T09:{number:02}:00Z", "text": "hm", **event}
+    return client.post(f"/v1/tickets/{ticket_id}/events", json={k: v for k, v in body.items() if v is not None})
+
+
+def view(client: TestClient, ticket_id: str = "T-1") -> dict[str, Any]:
+    return dict(client.get(f"/v1/tickets/{ticket_id}").json())
+
+
+def test_an_event_is_kept_and_shown(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    first = opened(client)
+    answer = happened(client, 1, kind="attempt", outcome="failed", text="new toner").json()
+    assert not answer["duplicate"] and answer["decision"]["ticket_id"] == "T-1"
+    seen = view(client)
+    assert [one["what"] for one in seen["timeline"]] in (["attempt", "decision"], ["decision", "attempt"])
+    assert any(one["words"] == "failed: new toner" for one in seen["timeline"])
+    assert seen["route"]["tier"] == first["tier"] and seen["bounces"] == 0
+
+
+def test_twice_older_changed_and_unknown_events_change_nothing(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    assert happened(client, 5).status_code == 200
+    before = view(client)
+    again = happened(client, 5)
+    assert (again.status_code, again.json()["duplicate"]) == (200, True)
+    refused = {
+        "event-changed": (happened(client, 5, text="another"), 409),
+        "out-of-order": (happened(client, 4), 409),
+        "no-such-ticket": (happened(client, 6, "T-9"), 404),
+        "unknown-label": (happened(client, 6, kind="status", text=None, tier="L9"), 422),
+        "unknown-group": (happened(client, 6, kind="status", text=None, resolver_group="nobody"), 422),
+        "unknown-skill": (happened(client, 6, needs=["magic"]), 422),
+        "outcome": (happened(client, 6, outcome="failed"), 422),
+        "not-a-status": (happened(client, 6, tier="L2"), 422),
+        "no-text": (happened(client, 6, text=" "), 422),
+    }
+    assert {code: (answer.status_code, answer.json()["code"]) for code, (answer, _) in refused.items()} == {
+        code: (status, code) for code, (_, status) in refused.items()
+    }
+    assert view(client) == before
+
+
+def test_what_a_person_chose_stays_whatever_is_said_later(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    moved = happened(client, 1, kind="status", text=None, tier="L0", status="assigned").json()
+    assert moved["moved"] and moved["route"]["by"] == "person" and moved["route"]["resolver_group"] == "self-service"
+    later = happened(client, 2, text="The whole company cannot print, production is down, nobody can work.").json()
+    assert not later["moved"] and later["route"]["tier"] == "L0"
+    verdict = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:03:00Z"}).json()
+    assert (verdict["verdict"], verdict["held"], verdict["advised"]) == ("stay", True, "L3")
+
+
+def test_escalation_names_tier_group_criterion_quote_and_next_check(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client, text=f"{TEXT} We would have to see the server logs.")
+    verdict = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
+    assert (verdict["verdict"], verdict["tier"], verdict["by"]) == ("move", "L2", "expertise")
+    assert verdict["resolver_group"] == "workplace-support" and verdict["next_check_at"] is not None
+    [met] = [one for one in verdict["criteria"] if one["met"]]
+    assert met["quote"] == "We would have to see the server logs."
+    assert client.post("/v1/tickets/T-1/escalation").status_code == 200
+    assert client.post("/v1/tickets/nobody/escalation").json()["code"] == "no-such-ticket"
+
+
+def test_going_to_and_fro_ends_with_an_owner(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    groups = ["service-desk", "workplace-support"] * 3
+    for number, group in enumerate(groups, 1):
+        assert happened(client, number, kind="status", text=None, resolver_group=group).status_code == 200
+    seen = view(client)
+    assert seen["bounces"] >= 3 and seen["owner"] == default_policy().escalation.owner
+    assert client.post("/v1/tickets/T-1/escalation").json()["owner"] == seen["owner"]
+
+
+def test_a_forgotten_ticket_keeps_no_word_of_its_events(desk: tuple[TestClient, Repository]) -> None:
+    client, store = desk
+    opened(client)
+    happened(client, 1, text=f"it is about {SECRET}")
+    store.forget("T-1")
+    assert SECRET not in client.get("/v1/tickets/T-1").text
+    assert happened(client, 2).json()["code"] == "forgotten"
+
+
+def test_a_policy_that_cannot_work_neither_starts_nor_replaces_the_one_in_use(tmp_path: Path) -> None:
+    good = (Path(__file__).parents[3] / "triage" / "defaults" / "policy.toml").read_text("utf-8")
+    file = tmp_path / "policy.toml"
+    file.write_text(good, "utf-8")
+    settings = load_settings(home=tmp_path, rules_only=True, open_loopback=True, policy=file)
+    with TestClient(create_app(settings)) as client:
+        before = client.get("/v1/policy").json()
+        file.write_text(good.replace('name = "admin logs"\ntier = "L2"', 'name = "admin logs"\ntier = "L9"'), "utf-8")
+        answer = client.post("/v1/model/reload")
+        assert (answer.status_code, answer.json()["code"]) == (409, "policy-refused")
+        assert "L9" in answer.json()["detail"]
+        assert client.get("/v1/policy").json() == before
+        assert opened(client)["tier"] is not None
+    with pytest.raises(InvalidPolicy, match="L9"):
+        create_app(settings)
+
+
+def test_a_thousand_tries_show_no_restricted_word_to_an_uncleared_key(desk: tuple[TestClient, Repository]) -> None:
+    """Each open ticket has a restricted twin of the same words; whatever is asked with which key, no secret comes."""
+    client, store = desk
+    ids = {}
+    for number in range(20):
+        text = f"{TEXT} It shows code {number}."
+        opened(client, f"open-{number}", text)
+        twin = f"{text} The name is {SECRET}{number}."
+        decision = opened(client, f"secret-{number}", twin, attributes={"sensitive": "true"})
+        assert decision["restricted"] and default_policy().may_see(decision["tier"], True)
+        assert happened(client, 1, f"secret-{number}", text=f"They asked for {SECRET}{number} again").status_code == 200
+        ids[number] = decision["decision_id"]
+    low = create_key(store, "low", ["predict", "feedback", "read"], clearance=1)[0]
+    client.headers["Authorization"] = f"Bearer {low}"
+    draw, leaks, judged = random.Random(0), 0, 0
+    said = {"verdict": "corrected", "category": "hardware", "agent": "kim"}
+    for _ in range(TRIES):
+        number = draw.randrange(20)
+        secret, decision_id = f"secret-{number}", ids[number]
+        method, path, body = draw.choice(
+            [
+                ("GET", f"/v1/decisions/{decision_id}", None),
+                ("GET", f"/v1/decisions?ticket_id={secret}", None),
+                ("GET", "/v1/decisions?limit=20", None),
+                ("GET", f"/v1/tickets/{secret}", None),
+                ("POST", f"/v1/tickets/{secret}/escalation", {"at": "2026-11-27T11:00:00Z"}),
+                ("POST", f"/v1/decisions/{decision_id}/feedback", said),
+                ("POST", "/v1/predict", {"text": f"{TEXT} It shows code {number}."}),
+            ]
+        )
+        answer = client.request(method, path, json=body)
+        leaks += SECRET in answer.text
+        judged += path.endswith("feedback") and answer.status_code != 403
+    assert (leaks, judged) == (0, 0)

@@ -1,0 +1,189 @@
+"""Whether a ticket stays or moves: each criterion by itself, clocks, bounces, and what a person chose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from triage.decide import decide
+from triage.decision import Decision
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidPolicy
+from triage.escalation.criteria import Name, Verdict, assess
+from triage.escalation.hours import Hours
+from triage.escalation.retriage import change_bar, rerouted
+from triage.escalation.thread import Event, EventKind, Mover, Route, Thread, bounces
+from triage.gate import Gate, TargetGate
+from triage.policy import parse_policy
+from triage.prediction import Prediction, Score
+from triage.ticket import Ticket
+
+FRIDAY = datetime(2026, 11, 27, 9, tzinfo=UTC)
+POLICY = default_policy()
+GATE = Gate({"tier": TargetGate(0.9), "category": TargetGate(0.8)})
+
+
+def decided(ticket: Ticket, tier: str = "L1", probability: float = 0.6, category: str = "software") -> Decision:
+    rest = (1 - probability) / 4
+    scores = {
+        "tier": (Score(tier, probability), *(Score(one, rest) for one in POLICY.labels("tier") if one != tier)),
+        "category": (Score(category, 0.99), Score("request", 0.01)),
+    }
+    return decide(ticket, Prediction(scores, words=20), GATE, default_rules(), POLICY)
+
+
+def thread(text: str = "It is slow", *events: Event, tier: str = "L1", by: Mover = Mover.MACHINE) -> Thread:
+    group = POLICY.resolver_group(tier, "software")
+    return Thread(Ticket("T", body=text), (Route(tier, "software", group, FRIDAY, by),), events)
+
+
+def asked(it: Thread, minutes: float = 5, decision: Decision | None = None) -> Verdict:
+    return assess(it, decision or decided(it.whole), POLICY, FRIDAY + timedelta(minutes=minutes))
+
+
+def tried(number: int, outcome: str = "failed") -> Event:
+    return Event(f"e{number}", EventKind.ATTEMPT, FRIDAY + timedelta(minutes=number), "cleared the cache", outcome)
+
+
+def test_nothing_met_stays_and_says_when_to_ask_again() -> None:
+    verdict = asked(thread())
+    assert not verdict.move and verdict.tier == "L1"
+    assert {one.name for one in verdict.criteria} == set(Name) - {Name.PING_PONG}
+    assert verdict.next_check_at == FRIDAY + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("it", "minutes", "by", "tier"),
+    [
+        (thread("Please look at the server logs"), 5, Name.EXPERTISE, "L2"),
+        (thread("A stack trace shows up"), 5, Name.EXPERTISE, "L3"),
+        (thread("Five colleagues see it"), 5, Name.SCOPE, "L2"),
+        (thread("The whole company cannot print"), 5, Name.SCOPE, "L3"),
+        (thread("There is no written procedure for it"), 5, Name.NO_PROCEDURE, "L2"),
+        (thread("It is slow", tried(1), tried(2)), 5, Name.ATTEMPTS, "L2"),
+        (thread(), 30, Name.TIME, "L2"),
+        (
+            thread("It is slow", Event("e", EventKind.STATUS, FRIDAY, priority="critical")),
+            8,
+            Name.PRIORITY,
+            "L2",
+        ),
+        (
+            thread("It is slow", Event("e", EventKind.COMMENT, FRIDAY, "hm", needs=("forensics",))),
+            5,
+            Name.EXPERTISE,
+            "L3",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_each_criterion_moves_a_ticket_and_is_named(it: Thread, minutes: float, by: Name, tier: str) -> None:
+    verdict = asked(it, minutes)
+    assert (verdict.move, verdict.by, verdict.tier) == (True, by, tier)
+    assert verdict.because.startswith(f"{tier}: ")
+    assert verdict.resolver_group == POLICY.resolver_group(tier, "software")
+    met = next(one for one in verdict.criteria if one.name is by)
+    assert met.met and met.score >= met.bar
+    assert by not in (Name.SCOPE, Name.NO_PROCEDURE) or met.quote
+
+
+def test_it_says_why_not_the_tier_above() -> None:
+    assert "not L3: nothing says that it needs code change" in asked(thread("Please pull the event logs")).because
+
+
+def test_complexity_moves_up_and_down_at_a_higher_bar_than_the_first_choice() -> None:
+    for now, tier in (("L1", "L3"), ("L3", "L1")):
+        it = thread(tier=now)
+        assert not asked(it, decision=decided(it.whole, tier, 0.4)).move
+        verdict = asked(it, decision=decided(it.whole, tier, 0.9))
+        assert (verdict.move, verdict.by, verdict.tier) == (True, Name.COMPLEXITY, tier)
+
+
+def test_a_sensitive_ticket_leaves_an_uncleared_tier_even_against_a_person() -> None:
+    it = thread(by=Mover.PERSON)
+    verdict = asked(it, decision=replace(decided(it.whole), restricted=True))
+    assert (verdict.move, verdict.by, verdict.tier) == (True, Name.ACCESS, "L2")
+
+
+def test_what_a_person_chose_is_held_until_time_or_attempts_speak() -> None:
+    it = thread("A stack trace shows up", by=Mover.PERSON)
+    verdict = asked(it)
+    assert (verdict.move, verdict.held, verdict.tier, verdict.advised) == (False, True, "L1", "L3")
+    assert asked(thread(by=Mover.PERSON), 30).by is Name.TIME
+
+
+def test_time_alone_sends_nothing_to_an_outside_party() -> None:
+    it = thread(tier="L3")
+    assert asked(it, 100_000, decided(it.whole, "L3", 0.9)).tier == "L3"
+
+
+def test_only_attempts_since_the_last_move_count() -> None:
+    it = thread("It is slow", tried(1), tried(2))
+    moved = replace(
+        it, routes=(*it.routes, Route("L2", "software", "workplace-support", FRIDAY + timedelta(minutes=3)))
+    )
+    assert asked(moved, decision=decided(it.whole, "L2")).tier == "L2" and not moved.failed_attempts
+
+
+def test_who_went_to_and_fro_too_often_gets_an_owner() -> None:
+    groups = ["service-desk", "workplace-support", "service-desk", "workplace-support", "service-desk"]
+    routes = tuple(
+        Route("L1" if group == "service-desk" else "L2", "software", group, FRIDAY + timedelta(minutes=place))
+        for place, group in enumerate(groups)
+    )
+    it = replace(thread("A stack trace shows up"), routes=routes)
+    verdict = asked(it, 6)
+    assert bounces(routes) == verdict.bounces == 3
+    assert (verdict.move, verdict.by, verdict.owner) == (False, Name.PING_PONG, POLICY.escalation.owner)
+    assert asked(replace(it, routes=routes[:4]), 6).owner is None
+
+
+def test_the_bar_to_change_is_above_the_bar_to_set() -> None:
+    suggested, automatic = thread().route, replace(thread().route, automatic=True)
+    assert change_bar(suggested, GATE, POLICY) == POLICY.escalation.change
+    assert change_bar(automatic, GATE, POLICY) == pytest.approx(0.95)
+    event = Event("e", EventKind.COMMENT, FRIDAY, "more")
+    it = replace(thread(), routes=(automatic,))
+    assert rerouted(it, decided(it.whole, "L3", 0.94), GATE, POLICY, event) is None
+    assert rerouted(it, decided(it.whole, "L3", 0.96), GATE, POLICY, event) is not None
+    assert rerouted(thread(by=Mover.PERSON), decided(it.whole, "L3", 0.99), GATE, POLICY, event) is None
+
+
+def test_clocks_stand_still_outside_of_hours() -> None:
+    hours = Hours.parse("mon-fri 08:00-18:00, sat 08:00-12:00", "Europe/Vienna", ("2026-11-30",))
+    assert hours is not None
+    friday = datetime(2026, 11, 27, 16, 30, tzinfo=UTC)  # 17:30 in Vienna
+    tuesday = datetime(2026, 12, 1, 7, 30, tzinfo=UTC)
+    assert hours.minutes_between(friday, tuesday) == 30 + 4 * 60 + 30
+    assert hours.minutes_between(tuesday, friday) == 0
+    assert hours.after(friday, 30 + 4 * 60 + 30) == tuesday
+    assert Hours.parse("as contracted") is None
+
+
+FAULTS = {
+    '[[escalation.skills]]\nname = "x"\ntier = "L9"': "tier 'L9', which is not listed",
+    '[[escalation.skills]]\nname = "x"\ntier = "A"': "can never fire: no tier is below",
+    '[[escalation.skills]]\nname = "x"\ntier = "B"\nany = ["("]': "does not compile",
+    '[[escalation.scopes]]\nname = "all"\ntier = "B"': "can never fire: it has no patterns",
+    '[[escalation.scopes]]\nname = "one"\ntier = "B"\nany = ["x"]\n[[escalation.scopes]]\nname = "all"\ntier = "A"\n'
+    'any = ["y"]': "contradicts a narrower scope",
+    "[escalation]\nchange = 0.4": "must lie in",
+    "[escalation]\nbar = 1": "unknown keys bar",
+    '[escalation]\nattempts = "two"': "is not a number",
+    '[escalation]\nowner = "lead"\n[escalation.priority]\nhigh = 0.5': "can never fire: no tier has a time budget",
+    "[escalation]\nattempts = 3": "names no owner",
+    '[escalation]\nowner = "lead"\ntimezone = "Mars/North"': "is unknown",
+    '[folding]\nA = "B"\nB = "A"': "is a loop",
+    '[[groups]]\nname = "g"\n[escalation]\nowner = "lead"\n[[escalation.skills]]\nname = "x"\ntier = "B"': "has no tier",
+    '[[groups]]\nname = "g"\ntier = "A"\n[escalation]\nowner = "lead"\n[[escalation.skills]]\nname = "x"\ntier = "B"': (
+        "the last tier 'B' has no group"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[:40])
+def test_a_policy_that_cannot_work_is_refused_by_name(fault: str) -> None:
+    with pytest.raises(InvalidPolicy, match=FAULTS[fault]):
+        parse_policy('[[tiers]]\nlabel = "A"\n[[tiers]]\nlabel = "B"\n' + fault)

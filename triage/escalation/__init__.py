@@ -1,0 +1,1 @@
+"""Tickets between tiers: when one moves, what goes with it, and which question settles where it belongs."""

@@ -1,0 +1,78 @@
+"""Whether new words about a ticket change its route: a higher bar than for the first, never against a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from triage.decision import Automation, Decision
+from triage.escalation.thread import Event, Mover, Route, Thread
+from triage.gate import Gate, TargetGate
+from triage.policy import Policy
+
+
+def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
+    """Return the route that a person set by an event; what was not named stays, and the group follows the policy."""
+    now = thread.route
+    tier = event.tier or (event.resolver_group and policy.tier_of_group(event.resolver_group)) or now.tier
+    category = event.category or now.category
+    group = event.resolver_group
+    if group is None:
+        same = (tier, category) == (now.tier, now.category)
+        group = now.resolver_group if same else policy.resolver_group(tier, category)
+    return Route(tier, category, group, event.at, Mover.PERSON, because=event.status or "", event_id=event.id)
+
+
+def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, event: Event) -> Route | None:
+    """Return the route that the whole thread changes to, or None where it stays.
+
+    Args:
+        thread: The ticket with everything that happened, this event included.
+        decision: What is decided about the whole thread.
+        gate: When the model may act.
+        policy: States how much surer a change must be.
+        event: What just happened.
+    """
+    now, verdict = thread.route, decision.targets.get("tier")
+    if now.by is Mover.PERSON or verdict is None or verdict.label in (None, now.tier):
+        return None
+    because = _because(now, decision, gate, policy)
+    if because is None:
+        return None
+    return _route(decision, event.at, event.id, because)
+
+
+def _route(decision: Decision, at: datetime, event_id: str, because: str) -> Route:
+    automatic = decision.targets["tier"].automation is Automation.AUTOMATIC
+    return Route(
+        decision.tier,
+        decision.category,
+        decision.resolver_group,
+        at,
+        automatic=automatic,
+        because=because,
+        event_id=event_id,
+    )
+
+
+def _because(now: Route, decision: Decision, gate: Gate, policy: Policy) -> str | None:
+    verdict = decision.targets["tier"]
+    if not policy.may_see(now.tier, decision.restricted):
+        return f"access: {now.tier} may not see it"
+    if verdict.rule is not None and verdict.automation is Automation.AUTOMATIC:
+        return f"rule: {verdict.rule}"
+    sure = next((one.probability for one in verdict.alternatives if one.label == verdict.label), 0.0)
+    bar = change_bar(now, gate, policy)
+    return f"complexity: {sure:.2f} for {verdict.label}, at least {bar:.2f} is needed" if sure >= bar else None
+
+
+def change_bar(now: Route, gate: Gate, policy: Policy) -> float:
+    """Return the probability that another tier needs to take the place of this one, in [0, 1].
+
+    A suggestion gives way at the policy's bar. What was done without a person gives way only where the risk is a share
+    of what the gate allows: so the bar to change a tier is always above that to set it.
+    """
+    bar = policy.escalation.change
+    if not now.automatic:
+        return bar
+    threshold = gate.targets.get("tier", TargetGate()).threshold
+    return bar if threshold is None else max(bar, 1.0 - (1.0 - threshold) * policy.escalation.change_risk)

@@ -1,0 +1,168 @@
+"""A ticket's thread: what happened to it, where it was, how often it was tried, how often it went to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from triage.ticket import Ticket
+
+
+class EventKind(StrEnum):
+    """What can happen to a ticket."""
+
+    COMMENT = "comment"
+    ATTEMPT = "attempt"
+    ANSWER = "answer"
+    STATUS = "status"
+
+
+class Mover(StrEnum):
+    """Who set a route."""
+
+    MACHINE = "machine"
+    PERSON = "person"
+
+
+FAILED = "failed"
+OUTCOMES = ("worked", FAILED, "partly")
+"""What an attempt may come to; what only helped in part counts as no failure."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a ticket.
+
+    Attributes:
+        id: The helpdesk's identifier; the same one is taken once.
+        kind: What happened.
+        at: When, with a time zone.
+        text: What was written.
+        outcome: Of an attempt: one of `OUTCOMES`.
+        status: Of a status: what the helpdesk calls it.
+        priority: The priority class that the ticket has from then on.
+        tier: Of a status: the tier that a person put the ticket at.
+        category: Of a status: the category that a person named.
+        resolver_group: Of a status: the group that a person assigned it to.
+        needs: Names of skills that somebody said are needed.
+    """
+
+    id: str
+    kind: EventKind
+    at: datetime
+    text: str = ""
+    outcome: str | None = None
+    status: str | None = None
+    priority: str | None = None
+    tier: str | None = None
+    category: str | None = None
+    resolver_group: str | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Whether a person said where the ticket goes."""
+        return any((self.tier, self.category, self.resolver_group))
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a ticket was from some moment on.
+
+    Attributes:
+        tier: The tier.
+        category: The category.
+        resolver_group: The group.
+        at: From when on.
+        by: Who put it there.
+        automatic: Whether that was done without a person.
+        because: Why, in a few words.
+        event_id: The event that led to it; None for the first.
+    """
+
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+    at: datetime
+    by: Mover = Mover.MACHINE
+    automatic: bool = False
+    because: str = ""
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A ticket with everything that happened to it.
+
+    Attributes:
+        ticket: As it came in.
+        routes: Where it was, oldest first; at least one.
+        events: What happened, oldest first.
+    """
+
+    ticket: Ticket
+    routes: tuple[Route, ...]
+    events: tuple[Event, ...] = ()
+
+    @property
+    def route(self) -> Route:
+        """Where the ticket is now."""
+        return self.routes[-1]
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Since when the ticket has been at the tier where it is now."""
+        since = self.route.at
+        for route in reversed(self.routes):
+            if route.tier != self.route.tier:
+                break
+            since = route.at
+        return since
+
+    @property
+    def failed_attempts(self) -> tuple[Event, ...]:
+        """Attempts at the present tier that did not help."""
+        return tuple(
+            event
+            for event in self.events
+            if event.kind is EventKind.ATTEMPT and event.outcome == FAILED and event.at >= self.arrived_at
+        )
+
+    @property
+    def priority(self) -> str | None:
+        """The ticket's priority class, as it was stated last."""
+        stated = [event.priority for event in self.events if event.priority]
+        return stated[-1] if stated else self.ticket.attributes.get("priority")
+
+    @property
+    def bounces(self) -> int:
+        """How often the ticket returned to a group that had it before."""
+        return bounces(self.routes)
+
+    @property
+    def whole(self) -> Ticket:
+        """The ticket as the model reads it now: its own text, and under it what was written since."""
+        written = [self.ticket.body, *(event.text for event in self.events if event.text)]
+        return replace(self.ticket, body="\n\n".join(part for part in written if part))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Everything written, oldest first."""
+        own = f"{self.ticket.subject}\n{self.ticket.body}".strip()
+        return (own, *(event.text for event in self.events if event.text))
+
+
+def bounces(routes: Sequence[Route]) -> int:
+    """Count how often a ticket returned to a group, or where none is named a tier, that had it before.
+
+    Example:
+        >>> from datetime import UTC
+        >>> at = datetime(2026, 1, 1, tzinfo=UTC)
+        >>> bounces([Route(None, None, group, at) for group in ("desk", "network", "desk", "desk", "network")])
+        2
+    """
+    places = [route.resolver_group or route.tier for route in routes]
+    moves = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
+    return sum(place in moves[:number] for number, place in enumerate(moves))

@@ -1,0 +1,135 @@
+"""What cannot work in a policy's escalation: unknown tiers, criteria that never fire, and hours that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import re2
+
+from triage.policy.escalation import EscalationPolicy
+from triage.policy.model import Policy
+from triage.screening.cues import compile_cue
+
+
+def escalation_problems(policy: Policy) -> Iterable[str]:
+    """Name each fault in the escalation of a policy, with its place."""
+    yield from _bars(policy)
+    yield from _clock(policy)
+    yield from _names(policy)
+    yield from _patterns(policy)
+    yield from _structure(policy)
+
+
+def _structure(policy: Policy) -> Iterable[str]:
+    """Name what leaves tickets nowhere to go: loops of folding, no last tier, groups outside of the tiers."""
+    yield from _loops(policy)
+    order = policy.labels("tier")
+    if policy.tiers and not order:
+        yield "[folding] leaves no tier: the last one has nobody to take its tickets"
+    if order and all(getattr(policy.entry("tier", label), "external", False) for label in order):
+        yield "there is no last tier inside the organisation: every tier is external"
+    if not (policy.escalation.skills and policy.groups and order):
+        return
+    for group in policy.groups:
+        if group.tier is None:
+            yield f"group {group.name!r} has no tier: a ticket that moves could never be told to be there"
+    if order[-1] not in {policy.fold("tier", group.tier) for group in policy.groups if group.tier}:
+        yield f"the last tier {order[-1]!r} has no group: a ticket that moves there reaches nobody"
+
+
+def _loops(policy: Policy) -> Iterable[str]:
+    for start in policy.folding:
+        chain = [start]
+        while policy.folding.get(chain[-1], start) not in chain:
+            chain.append(policy.folding[chain[-1]])
+        if policy.folding.get(chain[-1]) == start:
+            yield f"[folding] is a loop: {' to '.join((*chain, start))}"
+
+
+def _bars(policy: Policy) -> Iterable[str]:
+    rules = policy.escalation
+    if not 0.5 < rules.change <= 1:
+        yield f"[escalation] change = {rules.change:g} must lie in (0.5, 1]: below, its own tier is as likely"
+    if not 0 < rules.change_risk < 1:
+        yield f"[escalation] change_risk = {rules.change_risk:g} must lie in (0, 1): a change needs a higher bar"
+    for name in ("time", "attempts", "max_bounces", "bounce_cost", "check_min"):
+        if getattr(rules, name) < 0:
+            yield f"[escalation] {name} = {getattr(rules, name):g} is negative"
+    if rules.owner == "" and rules != EscalationPolicy() and rules.max_bounces:
+        yield "[escalation] sets max_bounces, but names no owner who decides then"
+    yield from _priorities(policy)
+
+
+def _priorities(policy: Policy) -> Iterable[str]:
+    rules, budgets = policy.escalation, any(tier.time_budget_min for tier in policy.tiers)
+    for name, share in rules.priority.items():
+        place = f"[escalation.priority] {name}"
+        if isinstance(share, bool) or not isinstance(share, int | float) or share <= 0:
+            yield f"{place} = {share!r} is not a share of the time budget above 0"
+        elif rules.time and share > rules.time:
+            yield f"{place} = {share:g} can never fire: [escalation] time = {rules.time:g} comes first"
+        elif not budgets:
+            yield f"{place} can never fire: no tier has a time budget"
+
+
+def _clock(policy: Policy) -> Iterable[str]:
+    try:
+        ZoneInfo(policy.escalation.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield f"[escalation] timezone {policy.escalation.timezone!r} is unknown: use a name such as Europe/Vienna"
+    for day in policy.escalation.holidays:
+        try:
+            date.fromisoformat(day)
+        except (TypeError, ValueError):
+            yield f"[escalation] holiday {day!r} is not a date such as 2026-12-25"
+
+
+def _names(policy: Policy) -> Iterable[str]:
+    yield from _skills(policy)
+    yield from _scopes(policy)
+    if (policy.escalation.skills or policy.escalation.scopes) and not policy.ordinal:
+        yield "[escalation] skills and scopes can never fire: [policy] ordinal = false gives the tiers no order"
+
+
+def _skills(policy: Policy) -> Iterable[str]:
+    tiers, categories = {tier.label for tier in policy.tiers}, {entry.label for entry in policy.categories}
+    order = policy.labels("tier")
+    for skill in policy.escalation.skills:
+        place = f"[[escalation.skills]] {skill.name!r}"
+        if skill.tier not in tiers:
+            yield f"{place} names tier {skill.tier!r}, which is not listed"
+        elif order and policy.fold("tier", skill.tier) == order[0]:
+            yield f"{place} can never fire: no tier is below {skill.tier!r}"
+        for unknown in sorted({*skill.categories} - categories):
+            yield f"{place} names category {unknown!r}, which is not listed"
+
+
+def _scopes(policy: Policy) -> Iterable[str]:
+    order, floor = policy.labels("tier"), -1
+    for scope in policy.escalation.scopes:
+        place, tier = f"[[escalation.scopes]] {scope.name!r}", scope.tier and policy.fold("tier", scope.tier)
+        if not scope.any:
+            yield f"{place} can never fire: it has no patterns"
+        if tier is not None and tier not in order:
+            yield f"{place} names tier {scope.tier!r}, which is not listed"
+        elif tier is not None and order.index(tier) < floor:
+            yield f"{place} contradicts a narrower scope, which asks for a higher tier: list them from narrow to wide"
+        elif tier is not None:
+            floor = order.index(tier)
+
+
+def _patterns(policy: Policy) -> Iterable[str]:
+    rules = policy.escalation
+    groups = (
+        ("no_procedure", rules.no_procedure),
+        *((f"skill {one.name!r}", one.any) for one in rules.skills),
+        *((f"scope {one.name!r}", one.any) for one in rules.scopes),
+    )
+    for place, patterns in groups:
+        for pattern in patterns:
+            try:
+                compile_cue(pattern)
+            except (re2.error, TypeError):
+                yield f"[escalation] {place} has a pattern that does not compile: {pattern!r}; see the re2 syntax"
