@@ -20,7 +20,7 @@ TicketId = Annotated[
 ]
 
 
-@router.get("/tickets/{ticket_id}", responses=problems(401, 403, 404, 422, 503))
+@router.get("/tickets/{ticket_id}", responses={**problems(401, 403, 404), **problems(422, 503)})
 def ticket(ticket_id: TicketId, threads: ThreadsDep, reader: Reader) -> TicketViewOut:
     """Return a ticket's routes and everything that happened to it, oldest first."""
     return threads.view(ticket_id, reader)

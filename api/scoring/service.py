@@ -203,7 +203,7 @@ class Service:
         """
         left_s = self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
         try:
-            return (await self._score(triager, [ticket], left_s, principal, bulk=False))[0]
+            return (await self._score(triager, [ticket], left_s, View(principal.clearance), bulk=False))[0]
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise

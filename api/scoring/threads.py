@@ -67,7 +67,7 @@ class TicketThreads:
         thread = replace(thread, events=(*thread.events, event))
         decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
-        route = route or rerouted(thread, decision, triager.gate, triager.policy, event)
+        route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
 
         def add() -> bool:
             return self._store.add_event(
@@ -158,9 +158,9 @@ def _chosen(row: DecisionRow, now: Route) -> Route | None:
     return Route(
         said.tier or now.tier,
         said.category or now.category,
-        said.resolver_group or now.resolver_group,
-        said.created_at,
-        Mover.PERSON,
+        resolver_group=said.resolver_group or now.resolver_group,
+        at=said.created_at,
+        by=Mover.PERSON,
         because=said.verdict,
     )
 

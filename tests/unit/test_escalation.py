@@ -176,7 +176,9 @@ FAULTS = {
     "[escalation]\nattempts = 3": "names no owner",
     '[escalation]\nowner = "lead"\ntimezone = "Mars/North"': "is unknown",
     '[folding]\nA = "B"\nB = "A"': "is a loop",
-    '[[groups]]\nname = "g"\n[escalation]\nowner = "lead"\n[[escalation.skills]]\nname = "x"\ntier = "B"': "has no tier",
+    '[[groups]]\nname = "g"\n[escalation]\nowner = "lead"\n[[escalation.skills]]\nname = "x"\ntier = "B"': (
+        "has no tier"
+    ),
     '[[groups]]\nname = "g"\ntier = "A"\n[escalation]\nowner = "lead"\n[[escalation.skills]]\nname = "x"\ntier = "B"': (
         "the last tier 'B' has no group"
     ),

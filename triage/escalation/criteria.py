@@ -115,7 +115,7 @@ def assess(thread: Thread, decision: Decision, policy: Policy, at: datetime) -> 
         chosen.name,
         _explained(wanted, chosen, criteria, policy),
         criteria,
-        _next_check(policy, wanted, 0.0, at, thread.priority),
+        _next_check(policy, wanted, spent=0.0, at=at, priority=thread.priority),
         bounces=thread.bounces,
     )
 
@@ -147,7 +147,7 @@ def _stays(
         by,  # type: ignore[arg-type]
         because,
         criteria,
-        _next_check(policy, now.tier, spent, at, thread.priority),
+        _next_check(policy, now.tier, spent=spent, at=at, priority=thread.priority),
         bounces=thread.bounces,
         **told,  # type: ignore[arg-type]
     )
@@ -169,7 +169,7 @@ def _access(thread: Thread, decision: Decision, policy: Policy) -> Criterion:
     met = not policy.may_see(now, decision.restricted)
     tier = policy.cleared_tier(now) if met else None
     because = f"{now} may not see what is sensitive" if met else ""
-    return Criterion(Name.ACCESS, float(met), 1.0, met, tier, because)
+    return Criterion(Name.ACCESS, score=float(met), bar=1.0, met=met, tier=tier, because=because)
 
 
 def _expertise(thread: Thread, decision: Decision, policy: Policy, readings: Sequence[Reading]) -> Criterion:
@@ -182,7 +182,11 @@ def _expertise(thread: Thread, decision: Decision, policy: Policy, readings: Seq
             continue
         tier = policy.fold("tier", skill.tier)
         met = policy.is_below(thread.route.tier, tier)
-        found.append(Criterion(Name.EXPERTISE, 1.0, 1.0, met, tier, f"needs {skill.name}", quote or ""))
+        found.append(
+            Criterion(
+                Name.EXPERTISE, score=1.0, bar=1.0, met=met, tier=tier, because=f"needs {skill.name}", quote=quote or ""
+            )
+        )
     return _highest(found, policy) or Criterion(Name.EXPERTISE, 0.0, 1.0)
 
 
@@ -194,7 +198,15 @@ def _scope(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Crite
         if quote is not None:
             tier = scope.tier and policy.fold("tier", scope.tier)
             met = policy.is_below(thread.route.tier, tier)
-            return Criterion(Name.SCOPE, float(place), bar, met, tier, f"scope is {scope.name}", quote)
+            return Criterion(
+                Name.SCOPE,
+                score=float(place),
+                bar=bar,
+                met=met,
+                tier=tier,
+                because=f"scope is {scope.name}",
+                quote=quote,
+            )
     return Criterion(Name.SCOPE, 0.0, bar)
 
 
@@ -210,14 +222,29 @@ def _complexity(thread: Thread, decision: Decision, policy: Policy) -> Criterion
     met = best is not None and score >= bar
     where = "above" if side is above else "below"
     because = f"{score:.2f} that it belongs {where} {now}" if met else ""
-    return Criterion(Name.COMPLEXITY, round(score, 3), bar, met, best.label if met and best else None, because)
+    return Criterion(
+        Name.COMPLEXITY,
+        score=round(score, 3),
+        bar=bar,
+        met=met,
+        tier=best.label if met and best else None,
+        because=because,
+    )
 
 
 def _no_procedure(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Criterion:
     quote = _quoted(policy.escalation.no_procedure, readings)
     tier = _next_up(policy, thread.route.tier) if quote is not None else None
     because = "no written procedure covers it" if quote is not None else ""
-    return Criterion(Name.NO_PROCEDURE, float(quote is not None), 1.0, tier is not None, tier, because, quote or "")
+    return Criterion(
+        Name.NO_PROCEDURE,
+        score=float(quote is not None),
+        bar=1.0,
+        met=tier is not None,
+        tier=tier,
+        because=because,
+        quote=quote or "",
+    )
 
 
 def _attempts(thread: Thread, policy: Policy) -> Criterion:
@@ -226,7 +253,15 @@ def _attempts(thread: Thread, policy: Policy) -> Criterion:
     tier = _next_up(policy, thread.route.tier) if met else None
     quote = next((event.text[:_QUOTE_CHARS] for event in reversed(failed) if event.text), "")
     because = f"{len(failed)} attempts did not help" if met else ""
-    return Criterion(Name.ATTEMPTS, float(len(failed)), float(bar), tier is not None, tier, because, quote)
+    return Criterion(
+        Name.ATTEMPTS,
+        score=float(len(failed)),
+        bar=float(bar),
+        met=tier is not None,
+        tier=tier,
+        because=because,
+        quote=quote,
+    )
 
 
 def _time(thread: Thread, policy: Policy, at: datetime) -> Iterable[Criterion]:
@@ -243,7 +278,9 @@ def _time(thread: Thread, policy: Policy, at: datetime) -> Iterable[Criterion]:
     for name, bar, because in bars:
         met = bool(bar) and bar is not None and share >= bar
         up = _next_up(policy, thread.route.tier) if met else None
-        yield Criterion(name, round(share, 3), bar or 0.0, up is not None, up, because if met else "")
+        yield Criterion(
+            name, score=round(share, 3), bar=bar or 0.0, met=up is not None, tier=up, because=because if met else ""
+        )
 
 
 def _spent(thread: Thread, policy: Policy, at: datetime) -> float | None:

@@ -19,7 +19,15 @@ def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
     if group is None:
         same = (tier, category) == (now.tier, now.category)
         group = now.resolver_group if same else policy.resolver_group(tier, category)
-    return Route(tier, category, group, event.at, Mover.PERSON, because=event.status or "", event_id=event.id)
+    return Route(
+        tier,
+        category,
+        resolver_group=group,
+        at=event.at,
+        by=Mover.PERSON,
+        because=event.status or "",
+        event_id=event.id,
+    )
 
 
 def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, event: Event) -> Route | None:

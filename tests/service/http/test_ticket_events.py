@@ -1,4 +1,4 @@
-"""A ticket over time: events are taken once and in order, people are never undone, and secrets stay with the cleared."""
+"""A ticket over time: events are taken once and in order, people are never undone, secrets stay with the cleared."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "ticket_events",
         sa.Column("seq", Sequence, primary_key=True, autoincrement=True),
-        sa.Column("ticket_seq", sa.BigInteger, sa.ForeignKey("tickets.seq", ondelete="CASCADE"), nullable=False),
+        sa.Column("ticket_seq", Sequence, sa.ForeignKey("tickets.seq", ondelete="CASCADE"), nullable=False),
         sa.Column("source", sa.String(64), nullable=False),
         sa.Column("ticket_id", sa.Text, nullable=False),
         sa.Column("event_id", sa.String(255), nullable=False),
