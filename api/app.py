@@ -75,7 +75,9 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     opened = store or open_repository(settings.home, settings.store_url, redact=settings.redact_stored)
     service = Service(settings, opened, Metrics())
     caps = Caps(settings.feedback_cap_key or None, settings.feedback_cap_agent or None)
-    reviews = Reviews(opened, service.model, service.metrics, caps, autonomy=service.autonomy)
+    reviews = Reviews(
+        opened, service.model, service.metrics, caps, autonomy=service.autonomy, is_awaited=service.is_awaited
+    )
     helpdesks = load_helpdesks(settings.helpdesks)
     opened.told = frozenset(name for name, helpdesk in helpdesks.items() if helpdesk.update)
     opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)

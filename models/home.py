@@ -12,16 +12,21 @@ from platformdirs import user_data_path
 from triage.errors import InvalidRequest
 
 DEFAULT_MODEL = "helpdesk-triage"
+CHECKOUT_HOME = ".triage"
+"""Where `make run` keeps its state, in the checkout."""
 
 
 def triage_home() -> Path:
-    """Return the directory of all state: `TRIAGE_HOME`, else the user's data directory; made where absent.
+    """Return the directory of all state, made where absent.
+
+    It is `TRIAGE_HOME`, else `.triage` in the working directory where `make run` has made that, else the user's data
+    directory.
 
     Raises:
         InvalidRequest: If it cannot be made, or a file is in its place.
     """
     stated = os.environ.get("TRIAGE_HOME")
-    home = Path(stated).expanduser() if stated else user_data_path("helpdesk-triage", appauthor=False)
+    home = Path(stated).expanduser() if stated else _default_home()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -29,6 +34,13 @@ def triage_home() -> Path:
             f"no directory for state at {str(home)!r}: {error.strerror}; set TRIAGE_HOME to one that can be written"
         ) from error
     return home.resolve()
+
+
+def _default_home() -> Path:
+    """Return where state lives without `TRIAGE_HOME`: a fresh shell in a checkout finds what `make run` left there."""
+    here = Path.cwd() / CHECKOUT_HOME
+    is_checkout = here.is_dir() and (here.parent / "Makefile").is_file() and (here.parent / "triage").is_dir()
+    return here if is_checkout else user_data_path("helpdesk-triage", appauthor=False)
 
 
 def organisation_id(home: Path | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -111,7 +112,7 @@ class AttentionDocument(_Document):
 class LeftOutDocument(_Document):
     """A part of the text that was not read."""
 
-    what: str = Field(description="quoted_history, signature, disclaimer, banner or log")
+    what: str = Field(description="quoted_history, signature, disclaimer, banner, log, inline_image or over_long")
     chars: int = Field(ge=0)
 
 
@@ -121,6 +122,13 @@ class RouteDocument(_Document):
     tier: str | None
     category: str | None
     resolver_group: str | None
+
+
+class IgnoredDocument(_Document):
+    """An optional field of a ticket that could not be read, and was left out."""
+
+    field: str
+    code: str
 
 
 class DecisionDocument(_Document):
@@ -166,6 +174,9 @@ class DecisionDocument(_Document):
     policy_version: str
     restricted: bool = Field(
         default=False, description="only tiers and people of the policy's sensitive clearance may see the ticket"
+    )
+    ignored: tuple[IgnoredDocument, ...] = Field(
+        default=(), description="optional fields of the ticket that could not be read, and were left out"
     )
     proposed: RouteDocument | None = Field(
         default=None, description="where a person has set the route: what the machine would say now"
@@ -221,6 +232,20 @@ class DecisionDocument(_Document):
     def is_audit(self) -> bool:
         """Whether some target would be automatic, and the ticket was drawn for a person to check."""
         return any(target.audit for target in self.targets.values())
+
+    def as_received(self, ignored: Iterable[tuple[str, str]], cut: Iterable[tuple[str, int]]) -> Self:
+        """Return the document with what of the ticket was left out before it was decided.
+
+        Args:
+            ignored: Optional fields that could not be read, each with a machine-readable reason.
+            cut: Parts of the text that were taken out, each with its length in characters.
+        """
+        fields = tuple(IgnoredDocument(field=field, code=code) for field, code in ignored)
+        parts = tuple(LeftOutDocument(what=what, chars=chars) for what, chars in cut)
+        if not fields and not parts:
+            return self
+        truncated = self.truncated or any(part.what == "over_long" for part in parts)
+        return self.model_copy(update={"ignored": fields, "left_out": (*parts, *self.left_out), "truncated": truncated})
 
     @property
     def route(self) -> RouteDocument:

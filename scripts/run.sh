@@ -5,11 +5,14 @@ set -euo pipefail
 SAMPLE=${SAMPLE:-1}
 url="http://127.0.0.1:$PORT"
 pid_file="$TRIAGE_HOME/serve.pid"
+url_file="$TRIAGE_HOME/serve.url"
 log="$TRIAGE_HOME/serve.log"
 mkdir -p "$TRIAGE_HOME"
 
 if [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; then
-  echo "· already running (process $(cat "$pid_file")): $url; make stop ends it"
+  running=$(cat "$url_file" 2>/dev/null || echo "$url")
+  echo "· already running (process $(cat "$pid_file")): $running; make stop ends it"
+  [ "$running" = "$url" ] || echo "  for another port: make stop, then make run PORT=$PORT"
   exit 0
 fi
 if [ ! -f "$TRIAGE_HOME/models/helpdesk-triage/champion.alias" ]; then
@@ -28,6 +31,7 @@ echo "· starting the service"
 "$BIN/triage" serve --port "$PORT" --open-loopback >"$log" 2>&1 &
 pid=$!
 echo "$pid" >"$pid_file"
+echo "$url" >"$url_file"
 for _ in $(seq 1 300); do
   if "$BIN/python" -P scripts/ready.py "$url"; then break; fi
   if ! kill -0 "$pid" 2>/dev/null; then
@@ -42,3 +46,4 @@ if [ "$SAMPLE" = 1 ] && [ -f "$day" ]; then
   "$BIN/python" -P scripts/sample_day.py replay "$url" "$day" && rm "$day"
 fi
 "$BIN/python" -P scripts/show.py "$url"
+echo "· its state is in $TRIAGE_HOME: triage finds it in this directory; elsewhere: export TRIAGE_HOME=$TRIAGE_HOME"

@@ -16,7 +16,7 @@ ORGANISATION = "asterin"
 SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
 HISTORY, DAY = "history.jsonl", "sample-day.jsonl"
 AGENTS = ("ana", "ben", "chris")
-REQUESTER = "sample"
+REQUESTER = "triage-sample-day"
 """Who has opened the tickets of the day: by this they are told from the tickets of people."""
 
 

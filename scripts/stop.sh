@@ -9,5 +9,5 @@ for _ in $(seq 1 300); do
   kill -0 "$pid" 2>/dev/null || break
   sleep 0.1
 done
-rm -f "$pid_file"
+rm -f "$pid_file" "${pid_file%.pid}.url"
 echo "· stopped"

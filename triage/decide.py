@@ -45,6 +45,8 @@ def decide(
                 verdicts[target] = _folded(
                     _suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy
                 )
+    if screened.no_ticket is not None and screened.no_ticket.kind == "empty":
+        verdicts = {target: _of_nothing(verdict) for target, verdict in verdicts.items()}
     if screened.attention and "tier" in verdicts:
         verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
     restricted = ticket.is_marked_sensitive or is_suspected(policy, verdicts.get("category"))
@@ -60,6 +62,13 @@ def _held(screened: Screening, reason: Reason) -> Reason:
         return Reason.NOT_A_TICKET
     untold = reason not in (Reason.TOO_SHORT, Reason.MODEL_UNAVAILABLE)
     return Reason.TOO_VAGUE if screened.vague and untold else reason
+
+
+def _of_nothing(verdict: TargetDecision) -> TargetDecision:
+    """Name no label for a ticket that says nothing, unless a bypass rule does, as by its channel or an attribute."""
+    if verdict.source is Source.BYPASS_RULE:
+        return verdict
+    return TargetDecision(None, Automation.BLANK, Source.DEFAULT, verdict.reason)
 
 
 def _lifted(verdict: TargetDecision, screened: Screening, policy: Policy) -> TargetDecision:

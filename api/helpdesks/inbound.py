@@ -10,11 +10,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.helpdesks.config import HelpdeskConfig
-from api.helpdesks.paths import text_at
+from api.helpdesks.paths import text_at, value_at
 from api.helpdesks.signatures import unsigned
 from api.http.exceptions import NotAcceptable
-from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS, TicketIn, to_ticket
-from triage.ticket import MAX_CHANNEL_CHARS, Ticket
+from api.http.problems import problem_of_faults
+from api.http.reception import Received, to_ticket
+from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS, TicketIn
+from triage.ticket import MAX_CHANNEL_CHARS
+
+_LIMITS = {
+    "id": MAX_NAME_CHARS,
+    "requester": MAX_NAME_CHARS,
+    "channel": MAX_CHANNEL_CHARS,
+    "opened_at": 100,
+    "language": 100,
+}
+_TEXTS = ("subject", "body")
 
 
 @dataclass(frozen=True)
@@ -66,29 +77,23 @@ def accept(
     return Delivery(helpdesk, tuple(ids), _document(body))
 
 
-def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Ticket | None:
+def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_chars: int) -> Received | None:
     """Read a ticket out of a webhook, or None where it is about something else.
 
-    What a helpdesk cannot mend is mended here: NUL characters and broken Unicode go, and what is too long is cut.
+    What a helpdesk cannot mend is mended here: NUL characters and broken Unicode go, what is too long is cut, and a
+    date or a language that cannot be read is left out. A ticket whose text is there and empty is one that says nothing.
 
     Raises:
-        NotAcceptable: The ticket has no id or no text.
+        NotAcceptable: The ticket has no id, or nothing stands where its text is looked for.
     """
     mapping = helpdesk.ticket
     if mapping is None or not _applies(mapping.when, document):
         return None
-    limits = {
-        "id": MAX_NAME_CHARS,
-        "requester": MAX_NAME_CHARS,
-        "channel": MAX_CHANNEL_CHARS,
-        "subject": max_text_chars,
-        "body": max_text_chars,
-    }
+    paths = {name: getattr(mapping, name) for name in (*_LIMITS, *_TEXTS)}
     fields: dict[str, Any] = {}
-    for name in ("id", "subject", "body", "channel", "requester", "opened_at", "language"):
-        path = getattr(mapping, name)
-        value = text_at(document, path)[: limits.get(name, 100)] if path else ""
-        if value.strip():
+    for name, path in paths.items():
+        value = text_at(document, path)[: _LIMITS.get(name)] if path else ""
+        if value.strip() or (name in _TEXTS and path and value_at(document, path) is not None):
             fields[name] = value
     fields["attributes"] = {
         name: text_at(document, path)[:MAX_ATTRIBUTE_CHARS] for name, path in mapping.attributes.items()
@@ -102,11 +107,9 @@ def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_ch
     try:
         return to_ticket(TicketIn.model_validate(fields), max_text_chars)
     except ValidationError as error:
-        place = str(error.errors(include_input=False)[0]["loc"][:1] or "body")
+        faults = problem_of_faults(error.errors(include_input=False)).detail
         raise NotAcceptable(
-            "invalid-ticket",
-            "the webhook's ticket cannot be read: a field is not what it should be, or there is no text",
-            place,
+            "invalid-ticket", f"the webhook's ticket cannot be read: {faults}; see [helpdesks.NAME.ticket]", "body"
         ) from None
 
 

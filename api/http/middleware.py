@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import framework_problem
+from api.http.reception import InlineImages
 from api.settings import Settings
 from api.telemetry import Metrics, described
 
@@ -32,6 +33,8 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+_MAY_HOLD_IMAGES = ("/v1/predict", "/v1/webhooks/")
+"""Paths of tickets: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _QUIET = ("/livez", "/readyz", "/metrics")
@@ -80,12 +83,14 @@ class _Exchange:
     ) -> None:
         self._app, self._metrics, self._scope, self._receive, self._send = app, metrics, scope, receive, send
         self._limit = settings.max_batch_body_bytes if scope["path"] == BATCH_PATH else settings.max_body_bytes
+        self._images = InlineImages() if scope["path"].startswith(_MAY_HOLD_IMAGES) else None
+        self._most = settings.max_batch_body_bytes if self._images else self._limit
         headers = Headers(scope=scope)
         sent_id = headers.get("x-request-id", "")
         self.request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
         length = headers.get("content-length", "0")
         self._announced = int(length) if length.isascii() and length.isdigit() else 0
-        self._received = 0
+        self._received, self._counted = 0, 0
         self._arrived = self._announced == 0 and "transfer-encoding" not in headers
         self._status = 0
 
@@ -97,7 +102,7 @@ class _Exchange:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         try:
-            if self._announced > self._limit:
+            if self._announced > self._most:
                 await self._refuse(413)
             elif not is_host(Headers(scope=self._scope).get("host", "")):
                 await self._refuse(400)
@@ -118,9 +123,11 @@ class _Exchange:
     async def _limited_receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
-            self._received += len(message.get("body", b""))
+            part = message.get("body", b"")
+            self._received += len(part)
+            self._counted += self._images.counted(part) if self._images else len(part)
             self._arrived = not message.get("more_body", False)
-            if self._received > self._limit:
+            if self._counted > self._limit or self._received > self._most:
                 raise HTTPException(413)
         else:
             self._arrived = True

@@ -88,7 +88,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         document["info"]["x-policy-version"] = policy.version
-        _state_limits(schemas, settings)
+        _state_names(schemas)
         _state_labels(schemas, policy)
         if settings.open_loopback:
             _open(document)
@@ -96,11 +96,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _state_limits(schemas: dict[str, Any], settings: Settings) -> None:
-    for name in ("text", "subject", "body"):
-        for option in schemas["TicketIn"]["properties"][name]["anyOf"]:
-            if option["type"] == "string":
-                option["maxLength"] = settings.max_text_chars
+def _state_names(schemas: dict[str, Any]) -> None:
     schemas["TicketIn"]["properties"]["attributes"]["anyOf"][0]["additionalProperties"] = False  # names without NUL
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -119,18 +120,22 @@ class Problem:
     errors: Sequence[Mapping[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def body(self, request_id: str) -> bytes:
-        """Write the problem as JSON."""
+    def document(self) -> dict[str, Any]:
+        """Return the problem as a JSON document."""
         document: dict[str, Any] = {
             "type": f"urn:triage:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            "request_id": request_id,
         }
         if self.errors:
             document["errors"] = [dict(error) for error in self.errors]
+        return document
+
+    def body(self, request_id: str) -> bytes:
+        """Write the problem as JSON."""
+        document = {**self.document(), "request_id": request_id}
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def response(self, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -151,7 +156,7 @@ def problem_of(error: Exception) -> Problem:
 
 def _domain_problem(error: TriageError, status: int, code: str) -> Problem:
     if isinstance(error, InvalidTicket):
-        return validation_problem([(tuple(error.field.split(".")), error.code)])
+        return validation_problem([Fault(tuple(error.field.split(".")), error.code)])
     if isinstance(error, NotSignedIn):
         return Problem(status, code, str(error), headers={"WWW-Authenticate": 'Bearer realm="triage"'})
     if isinstance(error, (TooMuch, TooBusy)):
@@ -174,20 +179,60 @@ def framework_problem(status: int, headers: Mapping[str, str] | None = None) -> 
     return Problem(status, code, detail, headers=headers or {})
 
 
-def validation_problem(faults: Sequence[tuple[tuple[int | str, ...], str]]) -> Problem:
-    """Return a 422 that names each field at fault by path and code, and never what was in it."""
-    errors = [{"field": _path(place), "code": code} for place, code in faults]
-    details = [
-        f"{error['field'] or 'the request'} {_MESSAGES.get(error['code'], 'is not valid')}" for error in errors[:3]
-    ]
+class Fault(NamedTuple):
+    """A field at fault: its place, a machine-readable kind, and what is allowed there, in words."""
+
+    place: tuple[int | str, ...]
+    code: str
+    allowed: str = ""
+
+
+def validation_problem(faults: Sequence[Fault]) -> Problem:
+    """Return a 422 that names each field at fault and what is allowed there, and never what was in it."""
+    errors = [{"field": _path(fault.place), "code": fault.code} for fault in faults]
+    details = [_sentence(error["field"], fault) for error, fault in zip(errors[:3], faults, strict=False)]
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
     codes = {error["code"] for error in errors}
-    code = (
-        codes.pop()
-        if len(codes) == 1 and codes <= {"invalid-unicode", "nul", "empty", "not-finite"}
-        else "invalid-request"
-    )
+    code = codes.pop() if len(codes) == 1 and codes <= {"invalid-unicode", "nul", "not-finite"} else "invalid-request"
     return Problem(422, code, f"{'; '.join(details)}{more}; see /docs for the form", errors)
+
+
+def problem_of_faults(
+    faults: Sequence[Mapping[str, Any]], place: tuple[int | str, ...] = (), fields: Sequence[str] = ()
+) -> Problem:
+    """Return the problem of what pydantic found at fault.
+
+    Args:
+        faults: As pydantic tells them.
+        place: Where the value stands that they are about.
+        fields: Names of the fields that there are.
+    """
+    return validation_problem(
+        [Fault((*place, *fault["loc"]), _code(fault["type"]), _allowed(fault, fields)) for fault in faults]
+    )
+
+
+def _sentence(field: str, fault: Fault) -> str:
+    if fault.code == "extra-forbidden":
+        name = str(fault.place[-1])
+        shown = name if _PLAIN_NAME.fullmatch(name) else "a name that was sent"
+        return f"{shown} is not a field{fault.allowed}"
+    if fault.code in ("literal-error", "enum") and fault.allowed:
+        return f"{field}: {fault.allowed}"
+    return f"{field or 'the request'} {_MESSAGES.get(fault.code, 'is not valid')}{fault.allowed}"
+
+
+def _allowed(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """Say what is allowed, from what pydantic knows of the field; never from what was sent."""
+    context = fault.get("ctx", {})
+    if fault["type"] in ("literal_error", "enum"):
+        return "one of " + ", ".join(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
+    if fault["type"] == "extra_forbidden":
+        return f"; fields: {', '.join(fields)}" if fields else ""
+    for name, words in _BOUNDS.items():
+        if isinstance(context.get(name), int | float):
+            return f": {words} {context[name]:g}"
+    return ""
 
 
 def _path(place: Sequence[int | str]) -> str:
@@ -202,8 +247,20 @@ def _path(place: Sequence[int | str]) -> str:
     return path
 
 
-_FIELDS_OF_TICKETS = ("id", "text", "subject", "body", "channel", "requester", "opened_at", "language", "attributes")
-_FIELDS_OF_FEEDBACK = ("verdict", "tier", "category", "agent", "reason", "comment")
+TICKET_FIELDS = ("id", "text", "subject", "body", "channel", "requester", "opened_at", "language", "attributes")
+_FIELDS_OF_FEEDBACK = ("verdict", "tier", "category", "resolver_group", "agent", "reason", "comment")
+_BOUNDS = {
+    "le": "at most",
+    "ge": "at least",
+    "lt": "below",
+    "gt": "above",
+    "max_length": "at most",
+    "min_length": "at least",
+}
+"""What pydantic calls a bound, in words."""
+_PLAIN_NAME = re.compile(r"[a-z][a-z_]{0,23}")
+"""A field's name that may be told though the caller made it up: too short and plain to hold anything."""
+_FIELDS_AT = (("/feedback", _FIELDS_OF_FEEDBACK), ("/predict/batch", ("tickets",)), ("/predict", TICKET_FIELDS))
 _PARAMETERS = (
     "limit",
     "before",
@@ -214,7 +271,7 @@ _PARAMETERS = (
     "Idempotency-Key",
     "idempotency-key",
 )
-KNOWN_FIELDS = frozenset((*_FIELDS_OF_TICKETS, "tickets", *_FIELDS_OF_FEEDBACK, *_PARAMETERS))
+KNOWN_FIELDS = frozenset((*TICKET_FIELDS, "tickets", *_FIELDS_OF_FEEDBACK, *_PARAMETERS))
 """Names that may stand in a problem's field path; all others are replaced by an asterisk."""
 
 
@@ -266,8 +323,9 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         and await _is_foreign(request)
     ):
         return framework_problem(415).response(request_id_of(request))
-    places = [(tuple(fault["loc"][1:]), _code(fault["type"])) for fault in faults]
-    return validation_problem(places).response(request_id_of(request))
+    inside = [{**fault, "loc": tuple(fault["loc"][1:])} for fault in faults]
+    fields = next((known for end, known in _FIELDS_AT if request.url.path.endswith(end)), ())
+    return problem_of_faults(inside, fields=fields).response(request_id_of(request))
 
 
 def _code(kind: str) -> str:

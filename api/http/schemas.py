@@ -1,4 +1,4 @@
-"""What requests look like, and how a ticket in one becomes a ticket of the domain; answers are in `models/wire.py`."""
+"""What requests look like, and answers but for decisions, which are in `models/wire.py`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
-from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, Ticket, check_moment
+from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, check_moment
 
 MAX_NAME_CHARS = 255
 MAX_ATTRIBUTES = 50
@@ -79,6 +91,7 @@ AttributeValue = Annotated[
     ),
 ]
 _NO_EDGE = rf"^(?!{FIRST_YEAR - 1:04}|{LAST_YEAR + 1:04})"
+Language = Annotated[str, Field(pattern=_LANGUAGE)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
@@ -87,11 +100,11 @@ Moment = Annotated[
 
 
 def _stated(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": "string", "pattern": READABLE}}}
+    return {"required": [name], "properties": {name: {"type": "string", "pattern": NO_NUL}}}
 
 
 def _ticket_schema(schema: dict[str, Any]) -> None:
-    """Say in the schema what the validator below asks: a text, or subject and body, and something to read in it."""
+    """Say in the schema what the validator below asks: a text, or subject and body."""
     nothing = {"properties": {"subject": {"type": "null"}, "body": {"type": "null"}}}
     apart = {"properties": {"text": {"type": "null"}}}
     schema["anyOf"] = [
@@ -118,13 +131,33 @@ class TicketIn(BaseModel):
         None, description="email, phone, chat, portal, social, sms, walk-in or any other short word"
     )
     requester: Name | None = Field(None, description="opaque id of who asks; never used to decide")
-    opened_at: Moment | None = Field(None, description="RFC 3339; without an offset it is UTC")
-    language: Annotated[str, Field(pattern=_LANGUAGE)] | None = Field(
-        None, description="such as en; detected where absent"
+    opened_at: Annotated[Moment | None, WithJsonSchema({})] = Field(
+        None, description="RFC 3339; without an offset it is UTC; left out, and said so, where it cannot be read"
+    )
+    language: Annotated[Language | None, WithJsonSchema({})] = Field(
+        None, description="such as en; detected where absent, or where it cannot be read, which is said"
     )
     attributes: (
         Annotated[dict[Annotated[Text, Field(max_length=100)], AttributeValue], Field(max_length=MAX_ATTRIBUTES)] | None
     ) = Field(None, description="further fields by name, such as site or vip")
+
+    _ignored: tuple[tuple[str, str], ...] = PrivateAttr(())
+
+    @property
+    def ignored(self) -> tuple[tuple[str, str], ...]:
+        """Optional fields that could not be read, each with a machine-readable reason."""
+        return self._ignored
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_what_cannot_be_read(cls, stated: object, handler: ModelWrapValidatorHandler[TicketIn]) -> TicketIn:
+        """Leave out a date or a language that cannot be read: it is no reason not to decide the ticket."""
+        if not isinstance(stated, dict):
+            return handler(stated)
+        faults = {name: _fault(form, stated.get(name)) for name, form in _MAY_BE_MISSING.items()}
+        ticket = handler({name: value for name, value in stated.items() if not faults.get(name)})
+        ticket._ignored = tuple((name, code) for name, code in faults.items() if code)
+        return ticket
 
     @model_validator(mode="after")
     def _something_to_read(self) -> TicketIn:
@@ -132,9 +165,21 @@ class TicketIn(BaseModel):
             raise PydanticCustomError("text_beside_subject", "text stands beside subject or body")
         if self.text is None and self.subject is None and self.body is None:
             raise PydanticCustomError("no_text", "text, or subject or body, is needed")
-        if not any(re.match(READABLE, part, re.DOTALL) for part in (self.text, self.subject, self.body) if part):
-            raise PydanticCustomError("empty", "nothing to read")
         return self
+
+
+def _fault(form: TypeAdapter[Any], value: object) -> str | None:
+    try:
+        form.validate_python(value)
+    except ValidationError as error:
+        return str(error.errors(include_input=False)[0]["type"]).replace("_", "-")
+    return None
+
+
+_MAY_BE_MISSING: dict[str, TypeAdapter[Any]] = {
+    "opened_at": TypeAdapter(Moment | None),
+    "language": TypeAdapter(Language | None),
+}
 
 
 class BatchIn(BaseModel):
@@ -142,15 +187,36 @@ class BatchIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Batch")
 
-    tickets: Annotated[list[TicketIn], Field(min_length=1, max_length=MAX_BATCH_TICKETS)] = Field(
-        description="decided each on its own; the order is kept"
-    )
+    tickets: Annotated[
+        list[Annotated[Any, WithJsonSchema({"description": "a ticket as `POST /v1/predict` takes it"})]],
+        Field(min_length=1, max_length=MAX_BATCH_TICKETS),
+    ] = Field(description="decided each on its own; the order is kept; one that is none has a problem in its place")
+
+
+class FaultOut(BaseModel):
+    """A field at fault."""
+
+    field: str
+    code: str
+
+
+class ProblemOut(BaseModel):
+    """Why a ticket of a batch was not decided; the others were."""
+
+    model_config = ConfigDict(title="ProblemOfTicket")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FaultOut]
 
 
 class BatchOut(BaseModel):
-    """The decisions of a batch, in the order of its tickets."""
+    """The decisions of a batch, in the order of its tickets; a problem where a ticket is none."""
 
-    decisions: list[DecisionDocument]
+    decisions: list[DecisionDocument | ProblemOut]
 
 
 def _say_what_belongs_together(schema: dict[str, Any]) -> None:
@@ -245,27 +311,3 @@ class WebhookOut(BaseModel):
     outcome: Literal["decided", "feedback", "ignored"]
     decision_id: str | None = None
     ticket_id: str | None = None
-
-
-def to_ticket(payload: TicketIn, max_text_chars: int) -> Ticket:
-    """Turn the ticket of a request into one of the domain.
-
-    Raises:
-        InvalidTicket: If a text is longer than the service takes.
-    """
-    for field in ("text", "subject", "body"):
-        if len(getattr(payload, field) or "") > max_text_chars:
-            raise InvalidTicket(
-                field, "too-long", f"{field} is too long: at most {max_text_chars} characters are taken; shorten it"
-            )
-    language = re.split("[_-]", payload.language)[0].lower() if payload.language else None
-    return Ticket(
-        id=payload.id or "",
-        subject=payload.subject or "",
-        body=payload.text or payload.body or "",
-        channel=payload.channel or None,
-        opened_at=payload.opened_at,
-        language=language,
-        requester=payload.requester,
-        attributes=payload.attributes or {},
-    )

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from api.deps import Caller, Parts, Reader, Reviewer, parts_of
 from api.http.exceptions import NotFound, Refused, TooBusy
-from api.http.schemas import DecisionDetail, FeedbackIn, TicketIn, TicketOut, to_ticket
+from api.http.reception import to_ticket
+from api.http.schemas import DecisionDetail, FeedbackIn, TicketIn, TicketOut
 from api.pages import render, static
 from api.scoring.autonomy import TargetAutonomy
 from api.security.auth import Principal
@@ -230,7 +231,7 @@ def _latest(parts: Parts, reader: Principal) -> list[Line] | None:
     What must not wait and nobody has confirmed stands first.
     """
     try:
-        rows = parts.service.store.latest(_LATEST)
+        rows = parts.service.store.latest(_LATEST, samples=False)
     except StoreUnavailable:
         return None
     shown = (parts.reviews.shown(row, reader) for row in rows)

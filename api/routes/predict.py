@@ -8,13 +8,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
 
 from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
 from api.http.openapi import PROBLEMS
-from api.http.schemas import BatchIn, BatchOut, TicketIn, to_ticket
+from api.http.problems import TICKET_FIELDS, Fault, problem_of_faults, validation_problem
+from api.http.reception import Received, to_ticket
+from api.http.schemas import BatchIn, BatchOut, ProblemOut, TicketIn
 from api.security.auth import GuardedRoute
 from models.wire import DecisionDocument
+from triage.errors import InvalidTicket
 
 router = APIRouter(prefix="/v1", tags=["predict"], route_class=GuardedRoute)
 
@@ -61,12 +65,32 @@ async def predict_batch(
     caller: Caller,
     wishes: WishesDep,
 ) -> BatchOut:
-    """Decide several tickets, each on its own; the order is kept, and all are decided by the same model."""
-    tickets = [to_ticket(one, service.settings.max_text_chars) for one in payload.tickets]
+    """Decide several tickets, each on its own; the order is kept, and all are decided by the same model.
+
+    One that cannot be read has a problem in its place.
+    """
+    read = [_read(one, place, service.settings.max_text_chars) for place, one in enumerate(payload.tickets)]
+    tickets = [one for one in read if isinstance(one, Received)]
     key = await idempotency_key(request, caller, wishes.idempotency)
-    documents = await service.decide(tickets, caller, idempotency_key=key, bulk=True, explain=wishes.explain)
+    documents: list[DecisionDocument] = []
+    if tickets:
+        documents = await service.decide(tickets, caller, idempotency_key=key, bulk=True, explain=wishes.explain)
     _say_whether_stored(response, documents)
-    return BatchOut(decisions=documents)
+    made = iter(documents)
+    return BatchOut(decisions=[next(made) if isinstance(one, Received) else one for one in read])
+
+
+def _read(stated: object, place: int, max_text_chars: int) -> Received | ProblemOut:
+    """Read one ticket of a batch, or say why it cannot be read."""
+    try:
+        return to_ticket(TicketIn.model_validate(stated), max_text_chars)
+    except ValidationError as error:
+        problem = problem_of_faults(
+            error.errors(include_input=False, include_url=False), ("tickets", place), TICKET_FIELDS
+        )
+    except InvalidTicket as error:
+        problem = validation_problem([Fault(("tickets", place, *error.field.split(".")), error.code)])
+    return ProblemOut.model_validate(problem.document())
 
 
 def _say_whether_stored(response: Response, documents: Sequence[DecisionDocument]) -> None:

@@ -89,6 +89,10 @@ class DecisionWriter:
         """Why the last decisions could not be committed: a machine-readable code, or None where they could."""
         return self._problem if self._failures else None
 
+    def holds(self, decision_id: str) -> bool:
+        """Say whether a decision waits here to be committed."""
+        return any(new.document.decision_id == decision_id for job in list(self._jobs) for new in job.decisions)
+
     def start(self) -> None:
         """Begin to commit; needs a running event loop."""
         self._task = asyncio.create_task(self._run(), name="decision-writer")

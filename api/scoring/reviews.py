@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
 from api.scoring.autonomy import AutonomyKeeper
@@ -13,7 +15,7 @@ from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
 from api.telemetry import Metrics
 from models.wire import DecisionDocument
-from triage.errors import UnknownLabel
+from triage.errors import StoreUnavailable, UnknownLabel
 from triage.policy import Policy
 
 
@@ -28,21 +30,31 @@ class Reviews:
         metrics: Where to count.
         caps: How much feedback is taken from one key or agent a day.
         autonomy: Told when something was said: it may open or close automation.
+        is_awaited: Says whether a decision that the store lacks was answered, and will be there.
     """
 
     def __init__(
-        self, store: Repository, model: ModelHolder, metrics: Metrics, caps: Caps, autonomy: AutonomyKeeper
+        self,
+        store: Repository,
+        model: ModelHolder,
+        metrics: Metrics,
+        caps: Caps,
+        autonomy: AutonomyKeeper,
+        is_awaited: Callable[[str], bool] = lambda decision_id: False,
     ) -> None:
         self._store, self._model, self._metrics, self._caps = store, model, metrics, caps
-        self._autonomy = autonomy
+        self._autonomy, self._is_awaited = autonomy, is_awaited
 
     def decision(self, decision_id: str) -> DecisionRow:
         """Return a decision of the store.
 
         Raises:
             NotFound: There is none with that id.
+            StoreUnavailable: It was answered lately, and is not there yet.
         """
         row = self._store.decision(decision_id) if "\x00" not in decision_id else None
+        if row is None and self._is_awaited(decision_id):
+            raise StoreUnavailable("locked", "the decision is on its way to the store: try again")
         if row is None:
             raise NotFound(
                 "no-such-decision",

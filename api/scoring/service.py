@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 
 from api.http.exceptions import TooBusy
+from api.http.reception import Received
 from api.maintenance.dead_letters import DeadLetter, DeadLetters
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.autonomy import AutonomyKeeper
@@ -26,7 +27,7 @@ from api.security.auth import Principal
 from api.security.clearance import is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
-from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
+from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
@@ -48,6 +49,8 @@ _BACKLOG_TICKETS = 1000
 """Decisions kept in memory while the store does not answer: 50 seconds at the 20 tickets a second that are promised."""
 _GIVEN_UP = 1000
 """Dead letters that are remembered, so that who sent one learns that sending it again is of no use."""
+_NEW_S = 300.0
+"""Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
 _ALTERNATIVES = 5
 """Labels per target that are answered at most: more would only help to guess what the model was trained on."""
 log = structlog.get_logger(__name__)
@@ -264,6 +267,16 @@ class Service:
         """Say whether a decision was lately found to be one that the store can never take."""
         return decision_id in self._given_up
 
+    def is_awaited(self, decision_id: str) -> bool:
+        """Say whether a decision that the store lacks was answered, and will be there: it waits here, or is quite new.
+
+        When a decision was made is part of its id, so that this holds for one that another worker has answered.
+        """
+        if self.is_given_up(decision_id):
+            return False
+        moment = made_at(decision_id)
+        return self.decision_writer.holds(decision_id) or (moment is not None and 0 <= time.time() - moment < _NEW_S)
+
     def _on_dead(self, new: NewDecision, source: str, error: Exception) -> None:
         letter = DeadLetter.of(new, source, error)
         self._given_up.append(letter.decision_id)
@@ -274,7 +287,9 @@ class Service:
             log.error("dead_letter_not_written", kind=type(failure).__name__)
 
     def _new(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> NewDecision:
-        document = DecisionDocument.from_decision(decision, str(uuid4()), alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        document = DecisionDocument.from_decision(decision, new_id(), alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        if isinstance(ticket, Received):
+            document = document.as_received(ticket.ignored, ticket.cut)
         return NewDecision(ticket, document, is_suspected(policy, document), principal.clearance)
 
     def _on_refused(self, error: TooBusy) -> None:

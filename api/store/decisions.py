@@ -16,6 +16,9 @@ from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
+SAMPLE_REQUESTER = "triage-sample-day"
+"""Who has opened the tickets of the sample day that `make run` replays (`scripts/sample_day.py`)."""
+
 
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
@@ -112,6 +115,7 @@ class Decisions(IdempotencyKeys):
         ticket_id: str | None = None,
         source: str | None = None,
         open_only: bool = False,
+        samples: bool = True,
     ) -> list[DecisionRow]:
         """Return the newest decisions, newest first.
 
@@ -121,14 +125,16 @@ class Decisions(IdempotencyKeys):
             ticket_id: Only the decisions about this ticket.
             source: Only the decisions about tickets of this helpdesk.
             open_only: Only decisions that nobody has said anything about.
+            samples: Whether tickets of the sample day of `make run` are among them.
         """
         query = select(StoredDecision).order_by(StoredDecision.seq.desc()).limit(limit)
         if before is not None:
             query = query.where(
                 StoredDecision.seq < select(StoredDecision.seq).where(StoredDecision.id == before).scalar_subquery()
             )
-        if ticket_id is not None or source is not None:
-            query = query.join(StoredTicket)
+        query = query.join(StoredTicket)
+        if not samples:
+            query = query.where(func.coalesce(StoredTicket.requester, "") != SAMPLE_REQUESTER)
         if ticket_id is not None:
             query = query.where(StoredTicket.ticket_id == ticket_id)
         if source is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -51,7 +51,7 @@ class Statement:
     reason: str | None = None
     comment: str | None = None
     resolver_group: str | None = None
-    by_helpdesk: bool = False
+    by_helpdesk: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,12 @@ class Feedback(AutonomyRecords):
         """Return a statement as it is kept: redacted where the store is told to."""
         if self.redactor is None:
             return said
-        words = {name: self.redactor.redact(value) for name in ("reason", "comment") if (value := getattr(said, name))}
-        return replace(said, **words)
+        redact = self.redactor.redact
+        return replace(
+            said,
+            reason=redact(said.reason) if said.reason else said.reason,
+            comment=redact(said.comment) if said.comment else said.comment,
+        )
 
     def _of(self, session: Session, decision_id: str) -> StoredDecision:
         decision = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id))

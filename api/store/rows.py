@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from models.wire import DecisionDocument, RouteDocument
 from triage.ticket import Ticket
@@ -225,6 +228,27 @@ class KeyRow:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+
+
+def new_id() -> str:
+    """Return a fresh id that holds the moment at which it was made: a UUID of version 7 (RFC 9562)."""
+    random = secrets.randbits(74)
+    value = (int(time.time() * 1000) << 80) | (7 << 76) | ((random >> 62) << 64) | (2 << 62) | (random & (2**62 - 1))
+    return str(UUID(int=value))
+
+
+def made_at(decision_id: str) -> float | None:
+    """Return when an id was made, in seconds since 1970; None where that does not stand in it.
+
+    Example:
+        >>> made_at("01890a5d-ac96-774b-bcce-b302099a8057"), made_at("T-1")
+        (1688096058.518, None)
+    """
+    try:
+        found = UUID(decision_id)
+    except ValueError:
+        return None
+    return (found.int >> 80) / 1000 if found.version == 7 else None
 
 
 def digest_of(ticket: Ticket) -> str:

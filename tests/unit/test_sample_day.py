@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import subprocess
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
+from api.settings import load_settings
+from models.home import triage_home
 from triage.defaults import default_policy
 
 ROOT = Path(__file__).parents[2]
@@ -36,3 +42,40 @@ def test_the_service_takes_what_the_people_of_the_day_say(parts: dict[str, list[
         assert row["tier"] in policy.labels("tier") and row["category"] in policy.labels("category"), row["id"]
         assert policy.is_legal(row["tier"], row["category"]), row["id"]
         assert row["opened_at"]
+
+
+def test_the_tickets_of_the_day_are_kept_from_the_agents_list(tmp_path: Path) -> None:
+    day = runpy.run_path(str(ROOT / "scripts" / "sample_day.py"))
+    settings = load_settings(home=tmp_path, rules_only=True, open_loopback=True)
+    with TestClient(create_app(settings)) as client:
+        for number in range(25):
+            body = {"id": f"SAMPLE-{number}", "requester": day["REQUESTER"], "text": "sample words only"}
+            client.post("/v1/predict", json=body)
+        client.post("/v1/predict", json={"id": "T-1", "text": "the printer of a person jams"})
+        page = client.get("/").text
+        assert "the printer of a person jams" in page and "sample words only" not in page
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 26
+
+
+def test_a_second_run_says_where_the_first_one_is(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "30"]) as running:
+        (tmp_path / "serve.pid").write_text(f"{running.pid}\n")
+        (tmp_path / "serve.url").write_text("http://127.0.0.1:8123\n")
+        environment = {**os.environ, "BIN": ".venv/bin", "PORT": "8090", "TRIAGE_HOME": str(tmp_path)}
+        done = subprocess.run(
+            ["bash", str(ROOT / "scripts" / "run.sh")], env=environment, cwd=ROOT, capture_output=True, text=True
+        )
+        running.kill()
+    assert done.returncode == 0 and "http://127.0.0.1:8123;" in done.stdout
+    assert "make run PORT=8090" in done.stdout
+
+
+def test_a_fresh_shell_in_a_checkout_finds_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIAGE_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".triage").mkdir()
+    assert triage_home() == (tmp_path / "data" / "helpdesk-triage").resolve()
+    (tmp_path / "triage").mkdir()
+    (tmp_path / "Makefile").touch()
+    assert triage_home() == (tmp_path / ".triage").resolve()

@@ -104,6 +104,7 @@ WRITTEN = {
     "model_version": "3",
     "policy_version": "2026-11",
     "restricted": False,
+    "ignored": [],
     "proposed": None,
     "stored": True,
 }

@@ -55,8 +55,8 @@ def test_a_batch_keeps_its_order(client: TestClient) -> None:
 
 
 def test_a_bad_ticket_of_a_batch_is_named(client: TestClient) -> None:
-    answer = client.post("/v1/predict/batch", json={"tickets": [{"text": "a b"}, {"text": "x", "opened_at": CANARY}]})
-    assert problem_of(answer, 422)["errors"] == [{"field": "tickets[1].opened_at", "code": "datetime-parsing"}]
+    answer = client.post("/v1/predict/batch", json={"tickets": [{"text": "a b"}, {"text": "x", "channel": CANARY * 9}]})
+    assert answer.json()["decisions"][1]["errors"] == [{"field": "tickets[1].channel", "code": "too-long"}]
     assert CANARY not in answer.text
 
 
@@ -77,19 +77,11 @@ def test_the_examples_work(client: TestClient, examples: dict[str, Any]) -> None
     ("ticket", "field", "code"),
     [
         ({}, "", "no-text"),
-        ({"text": ""}, "", "empty"),
-        ({"text": " \n\t\u200b\ufeff"}, "", "empty"),
-        ({"subject": "", "body": "  "}, "", "empty"),
         ({"text": "a", "body": "b"}, "", "text-beside-subject"),
         ({"text": 5}, "text", "string-type"),
         ({"text": "a\u0000b"}, "text", "nul"),
-        ({"text": "x" * 20_001}, "text", "too-long"),
-        ({"body": "x" * 20_001}, "body", "too-long"),
         ({"text": "a", "channel": "c" * 65}, "channel", "too-long"),
         ({"text": "a", "id": "i" * 256}, "id", "too-long"),
-        ({"text": "a", "opened_at": "yesterday"}, "opened_at", "datetime-parsing"),
-        ({"text": "a", "opened_at": 12}, "opened_at", "datetime-type"),
-        ({"text": "a", "language": "klingon!"}, "language", "string-pattern-mismatch"),
         ({"text": "a", "attributes": {CANARY: ["list"]}}, "attributes.*", "string-type"),
         ({"text": "a", CANARY: 1}, "*", "extra-forbidden"),
     ],

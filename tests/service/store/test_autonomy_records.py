@@ -36,7 +36,7 @@ def reviewed(
     agent: str = "kim",
     *,
     version: str = "m1",
-    **labels: str,
+    **labels: Any,
 ) -> tuple[str, str]:
     """A ticket that the model was sure of, and what a person says about it: its id and that of the feedback."""
     targets = {"tier": verdict("L1"), "category": verdict("access")}
@@ -44,7 +44,7 @@ def reviewed(
     return decision, store.feedback(decision, Statement(said, agent, **labels)).id
 
 
-def audited(store: Repository, decide: Make, said: str = "accepted", **labels: str) -> None:
+def audited(store: Repository, decide: Make, said: str = "accepted", **labels: Any) -> None:
     """A ticket that was drawn for an audit, and what a person says about it."""
     targets = {
         "tier": verdict("L1", "confident", audit=True),

@@ -1,0 +1,111 @@
+"""How a ticket in a request becomes one of the domain: what cannot be read is left out and said, the rest decided."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from api.http.schemas import TicketIn
+from triage.normalise import LeftOut
+from triage.ticket import Ticket
+
+_IMAGE = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80})*;base64,[A-Za-z0-9+/=\s]*")
+"""An image that stands in the text itself, as mail programs and editors write it (RFC 2397)."""
+_RUN = re.compile(rb"[A-Za-z0-9+/=\\rn\s]*")
+_MARK = b";base64,"
+_HEAD_SHARE = 0.75
+"""Of an over-long text three quarters are its beginning: there people say what is wrong; below stand logs."""
+_GAP = "\n[…]\n"
+
+
+class Ignored(NamedTuple):
+    """An optional field that could not be read: its name, and a machine-readable reason."""
+
+    field: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Received(Ticket):
+    """A ticket as it was received.
+
+    Attributes:
+        ignored: Optional fields that could not be read.
+        cut: Parts of the text that were taken out before anything was read.
+    """
+
+    ignored: tuple[Ignored, ...] = ()
+    cut: tuple[LeftOut, ...] = ()
+
+
+class InlineImages:
+    """Counts the bytes of a body that are no image written into the text; fed with one part after the other."""
+
+    def __init__(self) -> None:
+        self._tail, self._inside = b"", False
+
+    def counted(self, part: bytes) -> int:
+        """Return how many bytes of a part count.
+
+        Example:
+            >>> images = InlineImages()
+            >>> [images.counted(one) for one in (b"<img src='data:image/png;ba", b"se64,QUJD", b"REVG'>")]
+            [27, 5, 2]
+        """
+        text, size, place = self._tail + part, 0, len(self._tail)
+        if self._inside:
+            place = _end_of_run(text, place)
+        while place < len(text):
+            found = text.find(_MARK, max(0, place - len(_MARK) + 1))
+            end = len(text) if found < 0 else found + len(_MARK)
+            size += end - place
+            place = len(text) if found < 0 else _end_of_run(text, end)
+            self._inside = found >= 0 and place == len(text)
+        self._tail = b"" if self._inside else text[1 - len(_MARK) :]
+        return size
+
+
+def _end_of_run(text: bytes, start: int) -> int:
+    run = _RUN.match(text, start)
+    return run.end() if run else start
+
+
+def to_ticket(payload: TicketIn, max_text_chars: int) -> Received:
+    """Turn the ticket of a request into one of the domain.
+
+    Images written into the text are taken out. What is longer than the service takes then is cut to its head and tail.
+    """
+    subject, of_subject = readable(payload.subject or "", max_text_chars)
+    body, of_body = readable(payload.text or payload.body or "", max_text_chars)
+    return Received(
+        id=payload.id or "",
+        subject=subject,
+        body=body,
+        channel=payload.channel or None,
+        opened_at=payload.opened_at,
+        language=re.split("[_-]", payload.language)[0].lower() if payload.language else None,
+        requester=payload.requester,
+        attributes=payload.attributes or {},
+        ignored=tuple(Ignored(field, code) for field, code in payload.ignored),
+        cut=(*of_subject, *of_body),
+    )
+
+
+def readable(text: str, max_chars: int) -> tuple[str, list[LeftOut]]:
+    """Return what of a text is read, and what was taken out.
+
+    Example:
+        >>> readable("see <img src='data:image/png;base64,QUJDRA=='> there", 100)
+        ("see <img src=''> there", [LeftOut(what='inline_image', chars=30)])
+        >>> readable("a" * 60 + "b" * 60, 100)[1]
+        [LeftOut(what='over_long', chars=25)]
+    """
+    without = _IMAGE.sub("", text) if ";base64," in text else text
+    left_out = [LeftOut("inline_image", len(text) - len(without))] if without != text else []
+    if len(without) <= max_chars:
+        return without, left_out
+    room = max_chars - len(_GAP)
+    head = int(room * _HEAD_SHARE)
+    left_out.append(LeftOut("over_long", len(without) - room))
+    return without[:head] + _GAP + without[head - room :], left_out

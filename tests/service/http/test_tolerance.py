@@ -1,0 +1,143 @@
+"""Odd tickets are decided as far as they can be read, and what could not be is said; problems say what is allowed."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.http.reception import InlineImages
+from api.settings import Settings
+from api.store.rows import made_at, new_id
+
+IMAGE = f"<img src='data:image/png;base64,{base64.b64encode(bytes(range(256)) * 1200).decode()}'>"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("opened_at", "yesterday", "datetime-parsing"),
+        ("opened_at", 12, "datetime-type"),
+        ("opened_at", "0001-01-01T00:00:00Z", "out-of-range"),
+        ("language", "klingon!", "string-pattern-mismatch"),
+        ("language", ["en"], "string-type"),
+    ],
+)
+def test_an_optional_field_that_cannot_be_read_is_left_out_and_said(
+    client: TestClient, field: str, value: Any, code: str
+) -> None:
+    answer = client.post("/v1/predict", json={"text": "the printer jams", field: value})
+    assert (answer.status_code, answer.json()["ignored"]) == (200, [{"field": field, "code": code}])
+    assert answer.json()["tier"] == client.post("/v1/predict", json={"text": "the printer jams"}).json()["tier"]
+
+
+def test_a_text_that_is_too_long_is_cut_to_its_head_and_tail_and_said(client: TestClient) -> None:
+    text = "the printer jams. " + "x" * 30_000 + " kind regards, Kim"
+    decided = client.post("/v1/predict", json={"id": "L-1", "text": text}).json()
+    kept = client.get(f"/v1/decisions/{decided['decision_id']}").json()["ticket"]["body"]
+    assert len(kept) == 20_000 and kept.startswith("the printer jams.") and kept.endswith("Kim")
+    [cut] = [one for one in decided["left_out"] if one["what"] == "over_long"]
+    assert decided["truncated"] and cut["chars"] == len(text) - (20_000 - len("\n[…]\n"))
+
+
+def test_images_in_the_text_count_for_nothing(client: TestClient) -> None:
+    body = f"<p>the printer jams</p>{IMAGE}<p>please help</p>"
+    assert len(body) > 256 * 1024
+    answer = client.post("/v1/predict", json={"id": "I-1", "body": body})
+    assert answer.status_code == 200 and answer.json()["left_out"][0]["what"] == "inline_image"
+    kept = client.get(f"/v1/decisions/{answer.json()['decision_id']}").json()["ticket"]["body"]
+    assert kept == "<p>the printer jams</p><img src=''><p>please help</p>"
+    long = "no image " * 40_000
+    assert client.post("/v1/predict", json={"body": IMAGE + long}).status_code == 413
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 4096])
+def test_images_are_counted_alike_in_parts_of_any_size(size: int) -> None:
+    body = f'{{"a": "{IMAGE}", "b": "text", "c": "{IMAGE}"}}'.encode()
+    images = InlineImages()
+    counted = sum(images.counted(body[at : at + size]) for at in range(0, len(body), size))
+    assert counted == InlineImages().counted(body) < 200
+
+
+def test_one_bad_ticket_of_a_batch_is_one_problem_in_its_place(client: TestClient) -> None:
+    tickets = [
+        {"text": "the printer jams"},
+        {"title": "VPN"},
+        7,
+        {"text": "VPN drops", "channel": "c" * 65},
+        {"text": "x"},
+    ]
+    answer = client.post("/v1/predict/batch", json={"tickets": tickets})
+    assert answer.status_code == 200
+    first, second, third, fourth, last = answer.json()["decisions"]
+    assert first["decision_id"] and last["decision_id"] and first["tier"]
+    assert [one["status"] for one in (second, third, fourth)] == [422] * 3
+    assert second["detail"].startswith("title is not a field; fields: id, text, subject, body,")
+    assert fourth["errors"] == [{"field": "tickets[3].channel", "code": "too-long"}]
+
+
+def test_an_empty_mail_is_blank(client: TestClient) -> None:
+    for ticket in ({"subject": "", "body": ""}, {"text": " \n\u200b"}, {"subject": "(no subject)", "body": ""}):
+        decided = client.post("/v1/predict", json=ticket).json()
+        assert (decided["automation"], decided["kind"]) == ("blank", "empty")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("POST", "/v1/predict", {"title": "VPN"}, "title is not a field; fields: id, text, subject, body, channel"),
+        ("GET", "/v1/decisions?limit=9999", None, "limit is too large: at most 200"),
+        (
+            "POST",
+            "/v1/decisions/x/feedback",
+            {"verdict": "yes", "agent": "kim"},
+            "verdict: one of accepted, corrected, unsure",
+        ),
+        ("POST", "/v1/predict/batch", {"tickets": []}, "tickets is empty: at least 1"),
+        ("POST", "/v1/predict", {"text": "a", "channel": "c" * 65}, "channel is too long: at most 64"),
+    ],
+)
+def test_a_problem_names_the_field_and_what_is_allowed(
+    client: TestClient, method: str, path: str, body: Any, said: str
+) -> None:
+    answer = client.request(method, path, json=body)
+    assert answer.status_code == 422 and said in answer.json()["detail"]
+    assert "'" not in answer.json()["detail"]
+
+
+def test_a_decision_that_waits_for_the_store_is_no_missing_one(
+    client: TestClient, settings: Settings, until: Callable[..., float]
+) -> None:
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    release, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store.database.writing():
+            held.set()
+            release.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    decided = client.post("/v1/predict", json={"text": "the printer jams"}).json()
+    path = f"/v1/decisions/{decided['decision_id']}"
+    said = {"verdict": "accepted", "agent": "kim"}
+    for answer in (client.get(path), client.post(f"{path}/feedback", json=said)):
+        assert (decided["stored"], answer.status_code) == (False, 503)
+        assert answer.headers["retry-after"]
+    release.set()
+    thread.join()
+    until(lambda: client.get(path).status_code == 200, 20)
+    assert client.post(f"{path}/feedback", json=said).status_code == 200
+    assert client.get("/v1/decisions/11111111-1111-4111-8111-111111111111").status_code == 404
+
+
+def test_an_id_tells_when_it_was_made_so_that_another_worker_knows_it(client: TestClient) -> None:
+    fresh = new_id()
+    assert client.get(f"/v1/decisions/{fresh}").status_code == 503
+    old = f"018{fresh[3:]}"
+    assert made_at(old) is not None and client.get(f"/v1/decisions/{old}").status_code == 404
