@@ -17,6 +17,8 @@ from models.regular_file import read_regular_file
 from triage.errors import AliasUnreadable, BundleNotFound, InvalidRequest
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""The alias of a version that was compared with the champion, held up, and waits to be promoted."""
 MAX_ALIAS_BYTES = 4 << 20
 """A history of some 30,000 promotions; what is larger is no alias file."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

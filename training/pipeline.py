@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from models.encoder import Encoder
 from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
-from training.data.dataset import Dataset, read_dataset
+from training.data.dataset import Dataset, LabelledTicket, read_dataset
 from training.data.labels import learn_policy, refuse_unlearnable, resolve_labels, rules_for
 from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
@@ -26,11 +27,14 @@ from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
 from training.ensemble.model import FittedModel, fit_model, refit_model
 from training.ensemble.sample import Sample
+from training.evaluation.champion import Champion
 from training.evaluation.evaluate import measure
 from training.evaluation.own_history import history_facts
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
+from training.evaluation.seen import FILE as SEEN
+from training.evaluation.seen import Seen, with_newest
 from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
 from training.gate.rule_precision import fallback_floors
 from training.provenance import CertifiedModel, facts_of
@@ -49,7 +53,9 @@ TUNING_ROWS = 4000
 """Cross-fitted rows that say where the sequence of tests starts."""
 
 
-def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log = log_step) -> Trained:
+def train(
+    settings: TrainSettings, *, dataset: Dataset | None = None, encoder: Encoder | None = None, log: Log = log_step
+) -> Trained:
     """Train a bundle.
 
     What is reported was measured on tickets that the model had not seen; the bundle saved is then fitted on all
@@ -57,6 +63,7 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log =
 
     Args:
         settings: What to do.
+        dataset: Labelled tickets, where they were read already; None reads `settings.data`.
         encoder: Used instead of `settings.encoder`; its name alone goes into the bundle.
         log: Takes each step in a few words.
 
@@ -67,8 +74,9 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log =
     if settings.adapt is not None:
         refuse_not_tunable(settings.encoder, given=encoder is not None)
     with tempfile.TemporaryDirectory(prefix="triage-") as scratch:
-        policy, dataset = _read_and_check(settings, log)
-        parts = split(dataset, settings.seed)
+        policy, dataset = _read_and_check(settings, dataset, log)
+        champion, seen = Champion.of(settings.champion, log), Seen.of(dataset.rows)
+        parts = split(dataset, settings.seed, new=champion.seen.lacks(dataset.rows) if champion else None)
         run = _Run.opened(settings, policy, scratch=Path(scratch), encoder=encoder, log=log)
         everything = run.embed(dataset, parts)
         log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
@@ -76,20 +84,31 @@ def train(settings: TrainSettings, *, encoder: Encoder | None = None, log: Log =
         run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
         log("replaying the part set aside")
         replayed = _replay(first.bundle, everything.take(parts.test))
+        answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
         log("learning from all tickets")
         final = refit(run, first.fitted, everything)
         facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
-        facts |= {**adaptation, "history": replayed.history}
+        facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder)
-        saved = save_bundle(
-            settings.out, bundle, facts, encoder_files=run.encoder_files, extras={FILE: json_bytes(replayed.record)}
-        )
+        extras = {FILE: json_bytes(replayed.record), SEEN: seen.to_bytes(), **answers}
+        saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
     return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
 
 
-def _read_and_check(settings: TrainSettings, log: Log) -> tuple[Policy, Dataset]:
-    dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
+def _asked(
+    champion: Champion | None, rows: Sequence[LabelledTicket], log: Log
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Let the champion answer what was set aside, as far as it is new to it: what `promote` compares."""
+    if champion is None:
+        return {}, {}
+    log("asking the champion about the tickets set aside that are new to it")
+    return champion.answers(rows)
+
+
+def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:
+    if dataset is None:
+        dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
     log(f"read {len(dataset)} tickets")
     policy = learn_policy(dataset, settings.tier_order) if settings.policy == LEARN else _policy(settings)
     dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)

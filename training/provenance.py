@@ -59,6 +59,9 @@ def facts_of(
             "seed": settings.seed,
             "encoder": settings.encoder,
             "policy": "learn" if settings.policy == LEARN else "default" if settings.policy is None else "file",
+            "rules": "default" if settings.rules is None else "file",
+            "tier_order": list(settings.tier_order),
+            "adapt": settings.adapt is not None,
         },
         "data": {
             "digest": dataset.digest,

@@ -35,6 +35,7 @@ class TrainSettings:
         seed: Of everything that is drawn.
         skip_bad_rows: Leave unusable rows out instead of stopping.
         adapt: How much is done to adapt the encoder to the labels; None leaves it as it is.
+        champion: Folder of the version that serves, which answers what is set aside as well; None where none does.
     """
 
     data: tuple[Path, ...]
@@ -50,6 +51,7 @@ class TrainSettings:
     seed: int = 0
     skip_bad_rows: bool = False
     adapt: TrainingBudget | None = None
+    champion: Path | None = None
 
 
 @dataclass(frozen=True)

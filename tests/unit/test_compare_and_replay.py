@@ -61,7 +61,7 @@ def test_severe_errors_count_even_where_accuracy_is_equal() -> None:
 def test_calibration_and_latency_are_compared() -> None:
     found = compare(record(0.85, sure=0.87), record(0.85, sure=0.6), latencies_ms=(10, 100))
     failed = {check.what for check in found.checks if not check.passed}
-    assert {"tier ECE", "milliseconds for one ticket"} <= failed
+    assert {"tier ECE", "milliseconds of processor time for one ticket"} <= failed
     assert compare(record(0.8), record(0.8), latencies_ms=(10, 25)).passed
 
 
@@ -74,7 +74,7 @@ def test_only_tickets_that_both_were_asked_are_compared() -> None:
 
 def test_a_challenger_without_a_head_of_the_champion_is_refused() -> None:
     found = compare(record(0.8), Record({}, (), {}))
-    assert not found.passed and "no head" in found.obstacles[0]
+    assert not found.passed and "the champion decides tier and the challenger does not" in found.obstacles[0]
     json.dumps(found.to_document(), allow_nan=False)
 
 

@@ -73,8 +73,8 @@ class PromoteOptions(MapOption, JsonOption):
 def promote(options: PromoteOptions) -> int:
     """Let a version take over as champion if it holds up against the present one; exit status 1 if it does not.
 
-    Both are compared on the tickets that were set aside in the training of both, by the answers given before they were
-    seen, or on tickets given with --data.
+    They are compared on tickets that neither had seen: those set aside when the challenger was trained, which the
+    champion answered there as well, or tickets given with --data.
 
     Examples:
         triage promote
@@ -131,7 +131,20 @@ def _print_promotion(result: promotion.Promotion, name: str, alias: str) -> None
         was = "it already was" if result.before == result.version else f"{first}: nothing to compare with"
         print(f"{name} {alias} is version {result.version} ({was})")
         return
+    print_comparison(result, alias)
+    if result.promoted:
+        forced = "" if result.comparison.passed else " (forced)"
+        print(f"\n{name} {alias} is version {result.version} now{forced}; triage rollback goes back to {result.before}")
+    else:
+        print(f"\nrefused: {alias} stays version {result.before}")
+        print("--data FILE compares on other tickets, --force promotes all the same")
+
+
+def print_comparison(result: promotion.Promotion, alias: str) -> None:
+    """Print how a challenger compares with the version that has an alias, check by check."""
     comparison = result.comparison
+    if comparison is None:
+        return
     print(f"version {result.version} against {alias} {result.before}, on {comparison.common} tickets new to both\n")
     rows = [
         [one.what, one.champion, one.challenger, _interval(one), "ok" if one.passed else "no", one.rule]
@@ -139,14 +152,10 @@ def _print_promotion(result: promotion.Promotion, name: str, alias: str) -> None
     ]
     if rows:
         print_table(["", alias, "challenger", "95 % of the difference", "", "asked"], rows)
+    for note in comparison.notes:
+        print(f"note: {note}")
     for obstacle in comparison.obstacles:
         print(f"no: {obstacle}")
-    if result.promoted:
-        forced = "" if comparison.passed else " (forced)"
-        print(f"\n{name} {alias} is version {result.version} now{forced}; triage rollback goes back to {result.before}")
-    else:
-        print(f"\nrefused: {alias} stays version {result.before}")
-        print("--data FILE compares on other tickets, --force promotes all the same")
 
 
 def _interval(check: Check) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.local_store import LocalModelStore
+from models.local_store import CHAMPION, LocalModelStore
 from models.terminal import log, log_step, number, option, print_json, seed, share, verb
 from training import pipeline
 from training.cli.evaluate import print_measured
@@ -13,10 +13,11 @@ from training.cli.options import DataOptions, NewBundleOptions, log_left_out, ne
 from training.data.columns import parse_mapping
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
+from training.registry import promote as promotion
 from training.registry import publish
 from training.registry.tracker import Tracker
 from training.task import LEARN, TrainSettings
-from triage.errors import InvalidRequest, TrackingUnavailable
+from triage.errors import BundleError, InvalidRequest, TrackingUnavailable
 
 _LABELS, _ENCODER, _PROMISE = "labels", "encoder", "promised error rate"
 
@@ -74,6 +75,7 @@ def train(options: TrainOptions) -> None:
     """
     settings = _settings_of(options)
     tracker = tracker_for(options)
+    settings = replace(settings, champion=champion_path(tracker, options.name))
     trained = pipeline.train(settings, log=log_step)
     log_left_out(trained.dataset)
     run_id, version = register_bundle(tracker, trained.path, options.name, "train")
@@ -137,6 +139,19 @@ def tracker_for(options: NewBundleOptions) -> Tracker | None:
     """
     LocalModelStore.of(options.name)
     return None if options.no_register else Tracker()
+
+
+def champion_path(tracker: Tracker | None, name: str) -> Path | None:
+    """Return the folder of the version that serves, fetched where only the registry has it; None where none does."""
+    local_store = LocalModelStore.of(name)
+    try:
+        if tracker is not None:
+            version = promotion.present(tracker, local_store)
+            return local_store.path(version) if version is not None else None
+        return local_store.resolve(CHAMPION) if local_store.history(CHAMPION) else None
+    except BundleError as error:  # what is wrong with the present version is no reason to go without a new one
+        log(f"the champion is not asked: {error}")
+        return None
 
 
 def register_bundle(tracker: Tracker | None, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:

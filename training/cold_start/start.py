@@ -34,6 +34,8 @@ from training.evaluation.evaluate import measure
 from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import lower_bounds, precisions, replay
+from training.evaluation.seen import FILE as SEEN
+from training.evaluation.seen import Seen, with_newest
 from training.gate.label_shift import prior_correction
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
 from training.task import LEARN
@@ -121,12 +123,13 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log =
     rules = rules.measured(precisions(replayed), lower_bounds(replayed))
     bundle = Bundle(made.model, chosen, suggesting(made.model), policy, rules)
     measured, record = _asked(made, policy, rules, rows)
+    seen = Seen.of(dataset.rows if dataset else [])
     saved = save_bundle(
         settings.out,
         bundle,
-        _facts(settings, policy, made.model, rows, dataset),
+        with_newest(_facts(settings, policy, made.model, rows, dataset), seen),
         encoder_files=files,
-        extras={FILE: json_bytes(record)},
+        extras={FILE: json_bytes(record), SEEN: seen.to_bytes()},
     )
     log(f"saved {settings.out}")
     return Started(saved, settings.out, dataset, measured)

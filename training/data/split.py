@@ -19,7 +19,10 @@ TEST_SHARE = 0.15
 DATED = 0.95
 """Share of rows with a date from which a split goes by time."""
 
-Kind = Literal["time", "group", "random"]
+LEAST_NEW, ENOUGH_NEW = 50, 300
+"""New tickets below which no comparison means anything, and from which they alone measure a model well enough."""
+
+Kind = Literal["time", "group", "random", "new"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Split:
     Attributes:
         train: Row numbers to learn from, ascending; int64.
         test: Row numbers set aside, ascending; int64.
-        kind: ``time`` (the latest rows are set aside), ``group`` (whole groups are), ``random`` (stratified by label).
+        kind: ``time`` (the latest rows are set aside), ``group`` (whole groups are), ``random`` (stratified by label),
+            ``new`` (rows that the present champion was never given).
         clusters: Cluster of near-duplicates of each row; rows of one cluster are on one side.
     """
 
@@ -40,18 +44,26 @@ class Split:
 
 
 def split(
-    dataset: Dataset, seed: int, *, share: float = TEST_SHARE, clusters: NDArray[np.int64] | None = None
+    dataset: Dataset,
+    seed: int,
+    *,
+    share: float = TEST_SHARE,
+    clusters: NDArray[np.int64] | None = None,
+    new: NDArray[np.bool_] | None = None,
 ) -> Split:
     """Set a part of the rows aside.
 
-    By group where a column plays that role, else by time where nearly all rows are dated, else at random. Rows whose
-    labels came from a machine alone are never set aside: nothing could be measured on them.
+    By group where a column plays that role, else by time where nearly all rows are dated, else at random. Where some
+    rows are new to the champion, and enough but not too many, they are what is set aside instead: the champion was
+    given all others, so that a challenger measured on them lacks nothing that the champion had. Rows whose labels came
+    from a machine alone are never set aside: nothing could be measured on them.
 
     Args:
         dataset: What was read.
         seed: Equal seeds give equal splits.
         share: Share of the rows to set aside, in (0, 1).
         clusters: Near-duplicate clusters, where they are known already.
+        new: Which rows the present champion was never given, bool of shape [n]; None where nothing serves yet.
 
     Raises:
         InvalidDataset: If the rows cannot be split into two sides.
@@ -66,6 +78,8 @@ def split(
         kind = "time"
     chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
     usable = np.array([row.weight > 0 for row in rows])
+    if new is not None and kind != "group":
+        kind, chosen = _with_new(kind, chosen, _wholly(new, groups), usable)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~chosen)
     if not len(test) or not len(train):
@@ -74,6 +88,26 @@ def split(
             "together (near-duplicates, or one group); add other tickets"
         )
     return Split(train, test, kind, found)
+
+
+def _with_new(
+    kind: Kind, chosen: NDArray[np.bool_], later: NDArray[np.bool_], usable: NDArray[np.bool_]
+) -> tuple[Kind, NDArray[np.bool_]]:
+    """Set aside what is new to the champion: alone where that is about as much as usual, else beside a random part."""
+    count, usual = (int(np.count_nonzero(rows & usable)) for rows in (later, chosen))
+    if max(LEAST_NEW, min(ENOUGH_NEW, usual)) <= count <= 2 * usual:
+        return "new", later
+    if kind == "random" and LEAST_NEW <= count <= usual:
+        return kind, chosen | later
+    return kind, chosen
+
+
+def _wholly(rows: NDArray[np.bool_], groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the rows among those given whose whole group is among them, bool of shape [n]."""
+    _, group_of = np.unique(groups, return_inverse=True)
+    others = np.bincount(group_of, ~rows)
+    whole: NDArray[np.bool_] = others[group_of] == 0
+    return whole
 
 
 def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:

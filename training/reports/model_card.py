@@ -13,6 +13,7 @@ SPLITS = {
     "time": "the latest ones",
     "group": "whole groups",
     "random": "at random, every label in proportion",
+    "new": "those that the version before it had never seen",
     "each": "each in turn, asked of a model made without it",
     "none": "there were none",
 }

@@ -1,0 +1,174 @@
+"""A history that grows month by month: every new version is compared with the one that serves, on tickets new to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
+from models.triager import Triager
+from training.data.dataset import read_dataset
+from training.evaluation.seen import Seen, fingerprint
+from training.registry.promote import processor_times_ms
+from training.retrain import gather
+
+from .conftest import Triage, shipped_rows, write_rows
+
+pytestmark = pytest.mark.slow
+FIRST, MONTHLY, MONTHS = 240, 70, 12
+
+
+def history(months: int) -> list[dict[str, object]]:
+    """The tickets that a desk has after some months, oldest first."""
+    rows = sorted(shipped_rows(FIRST + MONTHLY * MONTHS), key=lambda row: str(row["opened_at"]))
+    rows = [{key: row[key] for key in ("id", "subject", "body", "tier", "opened_at")} for row in rows]
+    return rows[: FIRST + MONTHLY * months]
+
+
+def as_exported(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The same tickets under the column names of a helpdesk."""
+    names = {"id": "Number", "subject": "Short description", "body": "Description", "tier": "Level", "opened_at": "At"}
+    return [{names[key]: value for key, value in row.items()} for row in rows]
+
+
+MAP = [
+    word
+    for pair in ("id=Number", "subject=Short description", "body=Description", "tier=Level", "opened_at=At")
+    for word in ("--map", pair)
+]
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def champion(triage: Triage, encoder: Path, own_home: Path, tmp_path: Path) -> Path:
+    """The first version serves, trained on an export with columns of its own."""
+    data = write_rows(tmp_path / "month-0.jsonl", as_exported(history(0)))
+    trained = triage("train", data, *MAP, "--encoder", encoder, "--out", tmp_path / "first", "--target-risk", 0.2)
+    assert trained.status == 0, trained.err
+    assert triage("promote").status == 0
+    return tmp_path / "first"
+
+
+def test_twelve_months_are_compared_and_nothing_is_forced(triage: Triage, champion: Path, tmp_path: Path) -> None:
+    compared = 0
+    for month in range(1, MONTHS + 1):
+        data = write_rows(tmp_path / f"month-{month}.jsonl", as_exported(history(month)))
+        retrained = triage("retrain", data, *MAP, "--json").document
+        assert retrained["new"] >= 0.9 * MONTHLY and retrained["before"] == str(champion_number(triage))
+        comparison = retrained["comparison"]
+        assert comparison["obstacles"] == [] and comparison["common"] >= 50
+        assert {check["what"] for check in comparison["checks"]} >= {"tier accuracy", "tier ECE"}
+        compared += 1
+        assert triage("promote", retrained["version"]).status == (0 if comparison["passed"] else 1)
+    assert compared == MONTHS
+
+
+def champion_number(triage: Triage) -> str:
+    versions = triage("models", "--json").document["versions"]
+    return str(next(one["version"] for one in versions if CHAMPION in one["aliases"]))
+
+
+def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
+    triage: Triage, champion: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.cli import retrain as verb
+
+    same = triage("retrain", tmp_path / "month-0.jsonl", *MAP, "--if-new", "1", "--json").document
+    assert (same["trained"], same["new"]) == (False, 0)
+    data = write_rows(tmp_path / "month-1.jsonl", as_exported(history(1)))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "publish", interrupted)
+        assert triage("retrain", tmp_path / "month-0.jsonl", data, *MAP).status == 2
+    again = triage("retrain", tmp_path / "month-0.jsonl", data, *MAP, "--json")
+    assert "going on with the bundle" in again.err and again.document["trained"]
+    third = triage("retrain", tmp_path / "month-0.jsonl", data, *MAP, "--json")
+    assert "was trained on these tickets already" in third.err
+    assert third.document["version"] == again.document["version"]
+    if again.document["staged"]:
+        assert LocalModelStore.of().history(CHALLENGER)[-1].version == again.document["version"]
+    assert champion_number(triage) == "1"
+
+
+def test_feedback_alone_and_beside_files_with_other_columns(triage: Triage, champion: Path, tmp_path: Path) -> None:
+    rows = history(1)
+    said = [{**row, "label_source": "person", "decision_id": str(n), "verdict": "accepted", "category": None}
+            for n, row in enumerate(rows)]  # fmt: skip
+    said[0] |= {"tier": "L3", "verdict": "corrected"}
+    labels = write_rows(tmp_path / "labels.jsonl", said)
+    few = write_rows(tmp_path / "few.jsonl", said[:100])
+    alone = triage("retrain", "--feedback", labels, "--json")
+    assert alone.status in (0, 1) and alone.document["version"] == "2", alone.err
+    beside = triage("retrain", tmp_path / "month-0.jsonl", *MAP, "--feedback", few, "--json")
+    assert "100 of the files judged by people" in beside.err and beside.document["version"] == "3"
+    nothing = triage("retrain", "--no-feedback")
+    assert "nothing to train on" in nothing.error
+
+
+def test_a_judged_ticket_keeps_its_first_text_and_its_last_labels(tmp_path: Path) -> None:
+    exported = [{"id": "7", "body": "VPN drops. Solved: new certificate", "tier": "L1", "category": "network"}]
+    said = [
+        {"id": "7", "body": "VPN drops", "tier": "L2", "label_source": "person"},
+        {"id": "7", "body": "VPN drops, twice", "category": "access", "label_source": "person"},
+        {"id": "8", "body": "printer jams", "tier": "L1", "label_source": "machine"},
+    ]
+    exports = read_dataset([write_rows(tmp_path / "exported.jsonl", exported * 2)])
+    joined = gather(exports, read_dataset([write_rows(tmp_path / "said.jsonl", said)]))
+    (row,) = joined.dataset.rows
+    assert (row.ticket.body, dict(row.labels)) == ("VPN drops", {"tier": "L2", "category": "access"})
+    assert (joined.repeated, joined.confirmed, joined.added) == (1, 1, 0)
+
+
+def test_without_a_champion_one_line_says_what_to_do(triage: Triage, own_home: Path, tickets: Path) -> None:
+    assert "triage train makes the first version" in triage("retrain", tickets).error
+
+
+def test_a_ticket_is_known_by_its_text_and_not_by_its_id(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "body": f"the disk of srv-{n} is full", "tier": "L1"} for n in range(3)]
+    seen = Seen.of(read_dataset([write_rows(tmp_path / "seen.jsonl", rows)]).rows)
+    others = [{"id": "0", "body": "my mouse is dead", "tier": "L1"}, {"id": "x", "body": "Disk of SRV-9 is full!"}]
+    others[1]["body"] = "The disk of SRV-9 is full!"
+    others[1]["tier"] = "L1"
+    asked = read_dataset([write_rows(tmp_path / "asked.jsonl", others)]).rows
+    assert seen.lacks(asked).tolist() == [True, False]
+    assert fingerprint("a b") != fingerprint("b a")
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """Every core has more to do than it can."""
+    context = multiprocessing.get_context("fork")
+    busy = [context.Process(target=_spin, daemon=True) for _ in range(2 * (os.cpu_count() or 1))]
+    for process in busy:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.join()
+
+
+def test_a_busy_machine_makes_no_version_slower(bundle: Path) -> None:
+    one, other = Triager.load(bundle), Triager.load(bundle)
+    with busy_machine():
+        before, after = processor_times_ms(one, other)
+    assert 0 < after <= max(2 * before, before + 20)

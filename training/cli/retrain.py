@@ -1,0 +1,222 @@
+"""`triage retrain`: history, a new export and what people said since become a version that waits to be promoted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from models.atomic_write import write_text
+from models.home import triage_home
+from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
+from models.terminal import JsonOption, log, log_step, number, option, print_json, verb
+from training import pipeline
+from training.cli.options import NameOption, SomeDataOptions, read_data
+from training.cli.registry import print_comparison
+from training.data.dataset import Dataset, read_dataset
+from training.evaluation.seen import Seen
+from training.registry import promote as promotion
+from training.registry.publish import publish
+from training.registry.tracker import Tracker, Version
+from training.retrain import Gathered, finished, gather, settings_of, task_digest
+from training.task import LEARN, TrainSettings
+from triage.__main__ import GROUP
+from triage.errors import BundleNotFound, InvalidRequest
+
+_WHEN, _FEEDBACK = "when, and what then", "feedback"
+
+
+def _count(text: str) -> int:
+    return number(text, int, lambda value: 0 <= value < 10**9, "a whole number, 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainOptions(SomeDataOptions, NameOption, JsonOption):
+    """The options of `triage retrain`."""
+
+    feedback: Path | None = option(
+        "what triage feedback export wrote (default: it is taken from the service's store)", None, "FILE.jsonl",
+        group=_FEEDBACK,
+    )  # fmt: skip
+    no_feedback: bool = option("learn from the files alone", False, group=_FEEDBACK)
+    policy: str | None = option("policy file, or 'learn' (default: as the champion was trained)", None, "FILE|learn")
+    rules: Path | None = option("rule file (default: the champion's rules)", None, "FILE")
+    if_new: int = option(
+        "do nothing while fewer tickets than this are new to the champion", 0, "N", read=_count, group=_WHEN
+    )
+    promote: bool = option("promote the version at once where it holds up", False, group=_WHEN)
+
+
+@verb
+def retrain(options: RetrainOptions) -> int:
+    """Train again as the champion was trained, compare, and leave what holds up as the version to be promoted.
+
+    Name the history and the new export; what people said in the service is added by itself. Exit status 1 if the new
+    version does not hold up against the champion. A run that was interrupted goes on where it was.
+
+    Examples:
+        triage retrain history.csv october.csv --map subject="Short description" --map category=Category
+        triage retrain history.csv october.csv --if-new 500 --promote
+        triage retrain --feedback labels.jsonl
+    """
+    tracker, local_store = Tracker(), LocalModelStore.of(options.name)
+    with _alone(options.name):
+        champion = promotion.present(tracker, local_store)
+        if champion is None:
+            raise BundleNotFound(
+                f"{options.name} has no champion to train anew: triage train makes the first version, triage promote "
+                "lets it serve"
+            )
+        path = local_store.path(champion)
+        gathered = _gathered(options)
+        new = _new(path, gathered.dataset)
+        if new < options.if_new:
+            return _waits(options, new)
+        settings = _settings(options, path)
+        version = _version(options, tracker, gathered.dataset, settings)
+        return _compared(options, tracker, local_store, version=version, new=new)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep a second run for the same model out: one that cron starts while another one is at work.
+
+    Raises:
+        InvalidRequest: If there is another one.
+    """
+    try:
+        with FileLock(_folder(name) / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise InvalidRequest(f"another triage retrain of {name} is at work: wait until it has ended") from error
+
+
+def _folder(name: str) -> Path:
+    folder = triage_home() / "retrain" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _gathered(options: RetrainOptions) -> Gathered:
+    exports = read_data(options) if options.data else None
+    with tempfile.TemporaryDirectory(prefix="triage-") as folder:
+        said = _feedback(options, Path(folder))
+        gathered = gather(exports, said)
+    log_step(
+        f"{len(gathered.dataset)} tickets: {gathered.confirmed} of the files judged by people in the service, "
+        f"{gathered.added} that only the service had, {gathered.repeated} repeated rows left out"
+    )
+    return gathered
+
+
+def _feedback(options: RetrainOptions, folder: Path) -> Dataset | None:
+    """Return what people said, each ticket as it was filed; None where there is nothing."""
+    file = options.feedback
+    if file is None and not options.no_feedback:
+        file = _exported(folder / "feedback.jsonl")
+    if file is None or (file.is_file() and not file.stat().st_size):
+        return None
+    return read_dataset([file], skip_bad_rows=True)
+
+
+def _exported(file: Path) -> Path | None:
+    """Let the service's own verb write what people said; None where this machine has no store of decisions.
+
+    The verb is found as the command line finds it: training does not import the service.
+    """
+    stated = any(os.environ.get(name) for name in ("TRIAGE_STORE_URL", "TRIAGE_STORE_URL_FILE"))
+    export = next((entry for entry in entry_points(group=GROUP) if entry.name == "feedback"), None)
+    if export is None or not (stated or (triage_home() / "store.sqlite").is_file()):
+        return None
+    with redirect_stdout(io.StringIO()):
+        status = export.load()(["export", "--out", str(file), "--people-only", "--raw"])
+    return file if status == 0 else None
+
+
+def _new(champion: Path, dataset: Dataset) -> int:
+    """Count the tickets that the champion was not given, those that people labelled."""
+    seen = Seen.by(champion)
+    usable = np.array([row.weight > 0 for row in dataset.rows])
+    return int(np.count_nonzero(usable if seen is None else usable & seen.new(dataset.rows)))
+
+
+def _settings(options: RetrainOptions, champion: Path) -> TrainSettings:
+    settings = settings_of(champion, out=champion)
+    if options.policy is not None:
+        settings = replace(settings, policy=LEARN if options.policy == LEARN else Path(options.policy))
+    if options.rules is not None:
+        settings = replace(settings, rules=options.rules)
+    return replace(settings, skip_bad_rows=options.skip_bad_rows)
+
+
+def _version(options: RetrainOptions, tracker: Tracker, dataset: Dataset, settings: TrainSettings) -> Version:
+    """Train and register, unless an earlier run has done one or both for the same tickets and settings."""
+    task = task_digest(dataset, settings)
+    done = _folder(options.name) / f"{task[:16]}.json"
+    if done.is_file():
+        kept = Version(**json.loads(done.read_text("utf-8")))
+        if any(one.version == kept.version and one.digest == kept.digest for one in tracker.versions(options.name)):
+            log_step(f"version {kept.version} was trained on these tickets already")
+            return kept
+    bundle = done.with_suffix("")
+    if finished(bundle):
+        log_step(f"going on with the bundle that an earlier run left in {bundle}")
+    else:
+        pipeline.train(replace(settings, out=bundle), dataset=dataset, log=log_step)
+    _, number = publish(tracker, bundle, options.name)
+    version = tracker.version(options.name, number)
+    write_text(done, json.dumps(asdict(version)))
+    return version
+
+
+def _waits(options: RetrainOptions, new: int) -> int:
+    document = {"name": options.name, "trained": False, "new": new, "asked": options.if_new}
+    if options.json:
+        print_json(document)
+    else:
+        print(f"{new} tickets are new to the champion, {options.if_new} are asked for: nothing to do yet")
+    return 0
+
+
+def _compared(
+    options: RetrainOptions, tracker: Tracker, local_store: LocalModelStore, *, version: Version, new: int
+) -> int:
+    challenge = promotion.Challenge(version, CHAMPION)
+    result = promotion.judge(tracker, local_store, challenge, log_step)
+    holds = result.comparison is None or result.comparison.passed
+    if holds:
+        alias = CHAMPION if options.promote else CHALLENGER
+        promotion.point(tracker, local_store, alias, version.version)
+    document = {
+        "name": options.name,
+        "trained": True,
+        "new": new,
+        "run_id": version.run_id,
+        "version": version.version,
+        "before": result.before,
+        "staged": holds,
+        "promoted": holds and options.promote,
+        "comparison": result.comparison.to_document() if result.comparison else None,
+    }
+    if options.json:
+        print_json(document)
+        return 0 if holds else 1
+    print_comparison(result, CHAMPION)
+    if not holds:
+        print(f"\nversion {version.version} does not hold up: {CHAMPION} stays version {result.before}")
+        log(f"triage promote {options.name} {version.version} --force would let it serve all the same")
+        return 1
+    if options.promote:
+        print(f"\n{options.name} {CHAMPION} is version {version.version} now; triage rollback goes back")
+    else:
+        print(f"\nversion {version.version} waits as {options.name}@{CHALLENGER}: triage promote lets it serve")
+    return 0

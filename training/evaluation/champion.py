@@ -1,0 +1,105 @@
+"""The champion in a challenger's training: it answers the tickets set aside there that it had never seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle.bundle import Bundle, load_bundle
+from models.bundle.codecs import json_bytes
+from models.bundle.manifest import audit, read_manifest
+from models.terminal import Log
+from models.triager import Triager
+from training.data.dataset import LabelledTicket
+from training.evaluation.evaluate import measure
+from training.evaluation.predictions import ask, record_of
+from training.evaluation.record import Record
+from training.evaluation.seen import Seen
+from triage.errors import BundleError
+
+FILE = "champion.json"
+"""Name of the champion's answers in the bundle of the challenger."""
+
+FACTS = "champion"
+"""Where the manifest of the challenger says which champion was asked, and how many tickets."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves while another one is trained.
+
+    Attributes:
+        triager: It, and nothing of this machine beside it.
+        digest: Of its bundle.
+        seen: What it was given to learn from.
+    """
+
+    triager: Triager
+    digest: str
+    seen: Seen
+
+    @classmethod
+    def of(cls, path: Path | None, log: Log) -> Champion | None:
+        """Load the champion from its folder; None where there is none, or none that can be asked, which is told."""
+        if path is None:
+            return None
+        try:
+            seen = Seen.by(path)
+            if seen is None:
+                log("the champion is not asked: an older version made it, and it cannot tell what it has seen")
+                return None
+            bundle = load_bundle(path)
+        except BundleError as error:
+            log(f"the champion is not asked: {error}")
+            return None
+        return cls(Triager(bundle), bundle.digest, seen)
+
+    def answers(self, rows: Sequence[LabelledTicket]) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Put tickets to the champion, those left out that are like some it was given.
+
+        Args:
+            rows: What was set aside in the training of the challenger.
+
+        Returns:
+            Files for the challenger's bundle, and facts for its manifest.
+        """
+        unseen = [row for row, new in zip(rows, self.seen.lacks(rows), strict=True) if new and row.weight > 0]
+        facts = {FACTS: {"digest": self.digest, "asked": len(unseen)}}
+        if not unseen:
+            return {}, facts
+        found = ask(self.triager, unseen)
+        if not found.targets:
+            return {}, {FACTS: {"digest": self.digest, "asked": 0}}
+        record = record_of(self.triager, found, measure(self.triager, found))
+        return {FILE: json_bytes(record.to_document())}, facts
+
+
+def answers_kept(challenger: Path, champion: Path) -> Record | None:
+    """Return what a champion answered in the training of a challenger; None where that one was not asked there.
+
+    Raises:
+        BundleError: If either bundle is absent or altered.
+    """
+    manifest = read_manifest(challenger)
+    if manifest.get(FACTS, {}).get("digest") != read_manifest(champion)["digest"] or FILE not in manifest["files"]:
+        return None
+    return Record.from_document(json.loads(audit(challenger, manifest)[FILE]))
+
+
+def unseen_by(rows: Sequence[LabelledTicket], paths: Sequence[Path], triagers: Sequence[Triager]) -> NDArray[np.bool_]:
+    """Say which tickets none of some bundles was given, by their texts; by their ids for bundles of older versions."""
+    unseen = np.ones(len(rows), dtype=bool)
+    for path, triager in zip(paths, triagers, strict=True):
+        seen = Seen.by(path)
+        if seen is not None:
+            unseen &= seen.lacks(rows)
+        elif isinstance(triager.bundle, Bundle):
+            learned = set(triager.bundle.model.history.ids) - {""}
+            unseen &= np.array([row.ticket.id not in learned for row in rows], dtype=bool)
+    return unseen
