@@ -1,16 +1,23 @@
-"""Which tickets are kept from most eyes: those whose category may be a sensitive one."""
+"""Which tickets are kept from most eyes: those whose category is probably a sensitive one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from triage.policy import Policy
+
+SUSPICION = 0.25
+"""Probability of the sensitive categories, together, from which a ticket is restricted. On shipped tickets of unseen
+organisations the whole set of likely categories moved as many ordinary tickets as sensitive ones to a scarcer tier."""
 
 
 class _Score(Protocol):
     @property
     def label(self) -> str: ...
+
+    @property
+    def probability(self) -> float: ...
 
 
 class CategoryVerdict(Protocol):
@@ -21,16 +28,12 @@ class CategoryVerdict(Protocol):
         """The category named."""
 
     @property
-    def likely(self) -> Iterable[str]:
-        """The categories that hold the right one at the stated confidence."""
-
-    @property
     def alternatives(self) -> Sequence[_Score]:
         """The model's own ranking, most probable first."""
 
 
 def is_suspected(policy: Policy, verdict: CategoryVerdict | None) -> bool:
-    """Say whether a ticket may belong to a sensitive category: it was named, or the model thinks it likely.
+    """Say whether a ticket may belong to a sensitive category: it was named, or has a probability of `SUSPICION`.
 
     Args:
         policy: Names the sensitive categories.
@@ -38,5 +41,6 @@ def is_suspected(policy: Policy, verdict: CategoryVerdict | None) -> bool:
     """
     if verdict is None:
         return False
-    named = {verdict.label, *verdict.likely, *(score.label for score in verdict.alternatives[:1])}
-    return bool(policy.sensitive_categories & named)
+    sensitive = policy.sensitive_categories
+    probability = sum(score.probability for score in verdict.alternatives if score.label in sensitive)
+    return verdict.label in sensitive or probability >= SUSPICION
