@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI
 from api.deps import Parts
 from api.helpdesks.config import load_helpdesks
 from api.helpdesks.outbound import UpdateSender
+from api.helpdesks.poller import Poller
 from api.helpdesks.receiver import WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
@@ -82,6 +83,8 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     opened.told = frozenset(name for name, helpdesk in helpdesks.items() if helpdesk.update)
     opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)
     sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
+    receiver = WebhookReceiver(service, reviews, helpdesks, sender)
+    poller = Poller(helpdesks, receiver, opened)
     retention = RetentionJob(opened, settings)
     access = Access(opened, settings.open_loopback, _limiter(settings))
 
@@ -89,9 +92,11 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         sender.start()
+        poller.start()
         retention.start()
         yield
         retention.stop()
+        await poller.stop()
         sender.stop()
         await service.stop()
         if access.limiter is not None:
@@ -100,9 +105,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
             opened.close()
 
     app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.parts = Parts(
-        service, reviews, WebhookReceiver(service, reviews, helpdesks, sender), TicketThreads(service)
-    )
+    app.state.parts = Parts(service, reviews, receiver, TicketThreads(service))
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     add_error_handlers(app)

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from api.helpdesks.signatures import PRESETS, Signature, is_base64
+from api.helpdesks.vendors import VENDORS
+from api.helpdesks.vendors.helpdesk import Site, tables_of
 from triage.errors import InvalidRequest
 
 MIN_SECRET_CHARS = 16
@@ -47,11 +49,23 @@ class TicketMap(_Table):
 
 
 class FeedbackMap(_Table):
-    """Where a correction stands in what the helpdesk sends; `not_people` are agents whose changes are no feedback."""
+    """Where a correction stands in what the helpdesk sends.
+
+    Attributes:
+        when: Texts that must stand at some paths.
+        id: The ticket.
+        agent: Who has changed something.
+        changed: Paths of which one must be there, such as entries of a list of changes.
+        not_people: Agents whose changes are no feedback, as the service itself.
+        tier: The tier that the ticket has now.
+        category: The category that it has now.
+        comment: What the agent wrote.
+    """
 
     when: dict[str, str] = {}
     id: str
     agent: str
+    changed: tuple[str, ...] = ()
     not_people: tuple[str, ...] = ()
     tier: str | None = None
     category: str | None = None
@@ -102,6 +116,18 @@ class Current(_Table):
     match: bool = False
 
 
+class Poll(_Table):
+    """How often a helpdesk that sends no webhooks is asked what is new, with the host and the login of `update`.
+
+    Attributes:
+        url: Address of the helpdesk.
+        every_s: Seconds between two questions.
+    """
+
+    url: str
+    every_s: float = Field(15.0, ge=0.2, le=3600)
+
+
 class _HelpdeskTable(_Table):
     secrets: tuple[str, ...] = Field((), max_length=2)
     clearance: int = 0
@@ -112,6 +138,8 @@ class _HelpdeskTable(_Table):
     current: Current | None = None
     note: Update | None = None
     events: Update | None = None
+
+    poll: Poll | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +163,25 @@ class _HelpdeskTable(_Table):
             own = {"tolerance_s": table.pop("tolerance_s")}
         return table if own is None else {**table, "signature": own}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_vendor(cls, stated: Any) -> Any:
+        """Fill in what is known of a vendor's helpdesk, before all else; what the file says itself stands."""
+        if not isinstance(stated, dict) or "vendor" not in stated:
+            return stated
+        if stated["vendor"] not in VENDORS:
+            raise ValueError(f"vendor: there is no such vendor; vendors: {', '.join(VENDORS)}")
+        site = Site.model_validate(stated)
+        reach = {name: stated[name] for name in ("loopback", "private") if name in stated}
+        tables = tables_of(VENDORS[site.vendor], site)
+        for name in ("update", "note"):
+            tables[name] |= reach
+        known = {*Site.model_fields, "loopback", "private"}
+        own = {name: value for name, value in stated.items() if name not in known}
+        if "poll" in tables and isinstance(own.get("poll"), dict):
+            own["poll"] = {**tables["poll"], **own["poll"]}
+        return {**tables, **own}
+
 
 @dataclass(frozen=True)
 class HelpdeskConfig:
@@ -152,6 +199,7 @@ class HelpdeskConfig:
         current: How the labels that a ticket has there now are read; None where they cannot be.
         note: How it is given a note on a ticket; None where it takes none.
         note_authorization: Value of the ``Authorization`` header of notes.
+        poll: How it is asked what is new, where it sends no webhooks.
         events: How it is told that automation has opened or closed; None where it is not.
         events_authorization: Value of the ``Authorization`` header of that.
     """
@@ -167,6 +215,7 @@ class HelpdeskConfig:
     current: Current | None = None
     note: Update | None = None
     note_authorization: str | None = field(default=None, repr=False)
+    poll: Poll | None = None
     events: Update | None = None
     events_authorization: str | None = field(default=None, repr=False)
 
@@ -209,7 +258,7 @@ def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: l
         problems += [f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}" for fault in faults]
         return None
     found = [_secret(name, variable, environment, problems) for variable in read.secrets]
-    if (read.ticket or read.feedback) and not read.secrets:
+    if (read.ticket or read.feedback) and not read.secrets and not read.poll:
         problems.append(f"{name}.secrets: webhooks need a secret; name the environment variable that holds it")
     _check_update(f"{name}.update", read.update, _PLACEHOLDERS, problems)
     _check_update(f"{name}.note", read.note, _NOTE_PLACEHOLDERS, problems)
@@ -228,6 +277,7 @@ def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: l
         current=read.current,
         note=read.note,
         note_authorization=_authorization(f"{name}.note", read.note, environment, problems),
+        poll=read.poll,
         events=read.events,
         events_authorization=_authorization(f"{name}.events", read.events, environment, problems),
     )

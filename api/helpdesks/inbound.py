@@ -122,6 +122,8 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
     mapping = helpdesk.feedback
     if mapping is None or not _applies(mapping.when, document):
         return None
+    if mapping.changed and all(value_at(document, path) is None for path in mapping.changed):
+        return None
     ticket_id, agent = text_at(document, mapping.id)[:MAX_NAME_CHARS], text_at(document, mapping.agent)[:MAX_NAME_CHARS]
     if not ticket_id.strip() or not agent.strip():
         raise NotAcceptable(

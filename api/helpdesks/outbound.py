@@ -303,10 +303,15 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(template, dict):
         return {name: _filled(part, values) for name, part in template.items() if _has_values(part, values)}
     if isinstance(template, list):
-        return [_filled(part, values) for part in template if _has_values(part, values)]
+        return [_filled(part, values) for part in template if _is_whole(part, values)]
     if isinstance(template, str):
         return PLACE.sub(lambda place: str(values[place[1]]), template)
     return template
+
+
+def _is_whole(template: Any, values: Mapping[str, Any]) -> bool:
+    """Say whether everything in an entry of a list has a value: a field without one is left out as a whole."""
+    return all(values.get(name) is not None for name in placeholders_of(template))
 
 
 def _has_values(template: Any, values: Mapping[str, Any]) -> bool:

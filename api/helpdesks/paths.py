@@ -9,6 +9,9 @@ _STEP = re.compile(r"(?:[^.\[]|\[[^\]]*\])+")
 _CHOSEN = re.compile(r"(.*?)\[([^=\]]+)=([^\]]*)\]")
 """A step that chooses, out of a list of objects, the one with this value in that member."""
 
+_BLOCKS = ("paragraph", "heading", "listItem", "codeBlock", "blockquote", "tableRow")
+"""Nodes of an Atlassian document that end a line."""
+
 
 def value_at(document: object, path: str) -> object:
     """Return what stands at a path; None where nothing does.
@@ -42,6 +45,8 @@ def text_at(document: object, path: str) -> str:
     found = value_at(document, path)
     if isinstance(found, bool):
         return str(found).lower()
+    if isinstance(found, dict) and found.get("type") == "doc":
+        found = _document_text(found)
     text = str(found) if isinstance(found, (str, int, float)) else ""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
@@ -57,3 +62,14 @@ def _member(found: Any, name: str) -> Any:
 def _chosen(found: Any, name: str, value: str) -> Any:
     entries = found if isinstance(found, list) else []
     return next((one for one in entries if isinstance(one, dict) and str(one.get(name)) == value), None)
+
+
+def _document_text(node: Any) -> str:
+    """Return the text of an Atlassian document: blocks on lines of their own."""
+    if not isinstance(node, dict):
+        return ""
+    if node.get("type") == "hardBreak":
+        return "\n"
+    parts = node.get("content")
+    inner = "".join(map(_document_text, parts)) if isinstance(parts, list) else str(node.get("text", ""))
+    return f"{inner}\n" if node.get("type") in _BLOCKS else inner

@@ -68,7 +68,10 @@ class WebhookReceiver:
             self._service.metrics.webhooks.labels(known, outcome).inc()
 
     async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[WebhookOut, str]:
-        delivery = accept(self._helpdesks.get(name), headers, body)
+        return await self.take(accept(self._helpdesks.get(name), headers, body))
+
+    async def take(self, delivery: Delivery) -> tuple[WebhookOut, str]:
+        """Do what a delivery asks, once, and return the answer and how it is counted; errors are those of `receive`."""
         helpdesk = delivery.helpdesk
         earlier = await self._answered(delivery)
         if earlier is not None:

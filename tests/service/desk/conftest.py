@@ -20,6 +20,8 @@ class RecordingHelpdesk:
 
     Attributes:
         answers: Statuses of the next answers; 200 when there are none left.
+        asked: Paths that were read.
+        current: What a ticket looks like that is read.
         retry_after: Value of the Retry-After header of answers that are no success.
         before_answer: Called once, before the next answer is given.
     """
@@ -27,6 +29,8 @@ class RecordingHelpdesk:
     port: int
     requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    current: dict[str, Any] = field(default_factory=dict)
     retry_after: str = ""
     before_answer: Callable[[], object] | None = None
 
@@ -58,6 +62,16 @@ def told() -> Iterator[RecordingHelpdesk]:
                 self.send_header("Retry-After", helpdesk.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        do_POST = do_PATCH = do_PUT
+
+        def do_GET(self) -> None:
+            helpdesk.asked.append(self.path)
+            body = json.dumps(helpdesk.current).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *arguments: object) -> None:
             """Keep quiet."""

@@ -1,0 +1,118 @@
+"""Helpdesks that send no webhooks are asked what is new: each issue and each change is taken once, as a webhook is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import httpx
+import structlog
+from anyio import to_thread
+
+from api.helpdesks.config import HelpdeskConfig
+from api.helpdesks.inbound import Delivery
+from api.helpdesks.receiver import WebhookReceiver
+from api.helpdesks.ssrf_guard import GuardedClient
+from api.http.exceptions import Refused, TooBusy
+from api.store.repository import Repository
+from triage.errors import StoreUnavailable
+
+_POSITION = "updated_on"
+_PAGE = 100
+"""Issues of one answer: the most that Redmine gives."""
+_PAUSE_S = 5.0
+"""Pause after a helpdesk or the store did not answer."""
+log = structlog.get_logger(__name__)
+
+
+class Poller:
+    """Asks helpdesks what is new, as long as the service runs; several processes may run one each.
+
+    Args:
+        helpdesks: The helpdesks by name.
+        receiver: Takes what they say.
+        store: Keeps how far each was read.
+    """
+
+    def __init__(self, helpdesks: Mapping[str, HelpdeskConfig], receiver: WebhookReceiver, store: Repository) -> None:
+        self._helpdesks = [one for one in helpdesks.values() if one.poll is not None]
+        self._receiver, self._store = receiver, store
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to ask; needs a running event loop."""
+        self._tasks = [asyncio.create_task(self._run(one), name=f"poll {one.name}") for one in self._helpdesks]
+
+    async def stop(self) -> None:
+        """Stop; what was not taken yet is asked for again at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, helpdesk: HelpdeskConfig) -> None:
+        assert helpdesk.poll is not None
+        while True:
+            pause_s = helpdesk.poll.every_s
+            try:
+                await self._take_news(helpdesk)
+            except (httpx.HTTPError, OSError, ValueError, StoreUnavailable, TooBusy) as error:
+                log.warning("helpdesk_not_asked", helpdesk=helpdesk.name, problem=type(error).__name__)
+                pause_s = max(pause_s, _PAUSE_S)
+            await asyncio.sleep(pause_s)
+
+    async def _take_news(self, helpdesk: HelpdeskConfig) -> None:
+        since = await to_thread.run_sync(self._store.position, helpdesk.name, _POSITION)
+        if since is None:  # what was there before the service is not decided anew
+            since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            await to_thread.run_sync(self._store.move_position, helpdesk.name, _POSITION, since)
+        offset = 0
+        while True:
+            issues = await to_thread.run_sync(_changed_issues, helpdesk, since, offset)
+            for issue in issues:
+                for delivery in _deliveries(helpdesk, issue, since):
+                    await self._take(delivery)
+            if len(issues) < _PAGE:
+                break
+            offset += _PAGE
+        if issues:
+            move = partial(self._store.move_position, helpdesk.name, _POSITION, str(issues[-1]["updated_on"]))
+            await to_thread.run_sync(move)
+
+    async def _take(self, delivery: Delivery) -> None:
+        try:
+            await self._receiver.take(delivery)
+        except TooBusy:
+            raise
+        except Refused as error:
+            log.warning("news_refused", helpdesk=delivery.helpdesk.name, code=error.code)
+
+
+def _changed_issues(helpdesk: HelpdeskConfig, since: str, offset: int) -> list[dict[str, Any]]:
+    """Return a page of the issues that were changed since a moment, each with its journal, oldest change first."""
+    query = f"status_id=*&sort=updated_on&limit={_PAGE}&offset={offset}&updated_on=%3E%3D{since}"
+    listed = _asked(helpdesk, f"/issues.json?{query}")["issues"]
+    return [_asked(helpdesk, f"/issues/{int(one['id'])}.json?include=journals")["issue"] for one in listed]
+
+
+def _asked(helpdesk: HelpdeskConfig, path: str) -> dict[str, Any]:
+    update, poll = helpdesk.update, helpdesk.poll
+    assert update is not None and poll is not None
+    client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
+    headers = {"Authorization": helpdesk.authorization or "", "Accept": "application/json"}
+    answer = client.call("GET", poll.url.rstrip("/") + path, timeout_s=update.timeout_s, headers=headers, json=None)
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
+def _deliveries(helpdesk: HelpdeskConfig, issue: dict[str, Any], since: str) -> Iterator[Delivery]:
+    """Yield what an issue says: that it came in, where it did since a moment, and each change of its labels."""
+    if str(issue["created_on"]) >= since:
+        yield Delivery(helpdesk, (f"issue:{issue['id']}",), {"event": "created", "issue": issue})
+    journals: Sequence[dict[str, Any]] = issue.get("journals", ())
+    for journal in journals:
+        if str(journal["created_on"]) >= since:
+            document = {"event": "corrected", "issue": issue, "journal": journal}
+            yield Delivery(helpdesk, (f"journal:{journal['id']}",), document)

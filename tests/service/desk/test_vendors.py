@@ -1,0 +1,266 @@
+"""Two hundred payloads in the shapes of eight vendors: decided, taken as feedback, ignored or refused as they should."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.helpdesks.config import load_helpdesks
+from api.helpdesks.signatures import PRESETS
+from api.helpdesks.vendors import VENDORS
+from api.settings import load_settings
+from triage.errors import InvalidRequest
+
+SECRET = "a secret of sixteen or more"
+FIELDS = {
+    "freshdesk": ("cf_tier", "cf_category"),
+    "glpi": ("tier", "category"),
+    "jira": ("customfield_1", "customfield_2"),
+    "redmine": ("1", "2"),
+    "request-tracker": ("Tier", "Category"),
+    "servicenow": ("u_tier", "u_category"),
+    "zammad": ("tier", "category"),
+    "zendesk": ("360001", "360002"),
+}
+Shape = dict[str, Any]
+
+
+def created(vendor: str, id: object, subject: object, text: object, at: object = "2026-11-28T09:00:00Z") -> Shape:
+    """A new ticket as the vendor sends it."""
+    number = 7 if id is None else id
+    shapes: dict[str, Callable[[], Shape]] = {
+        "freshdesk": lambda: {
+            "freshdesk_webhook": {
+                "triggered_event": "{ticket_action:created}", "ticket_id": id, "ticket_subject": subject,
+                "ticket_description": text, "ticket_source": "Email", "ticket_requester_email": "kim@example.org",
+            }
+        },
+        "glpi": lambda: {
+            "event": "new", "itemtype": "Ticket",
+            "item": {"id": id, "name": subject, "content": text, "date_creation": at, "entity": {"name": "Root"}},
+        },
+        "jira": lambda: {
+            "webhookEvent": "jira:issue_created", "timestamp": 1, "user": {"displayName": "Kim"},
+            "issue": {
+                "id": f"1{number}", "key": id, "fields": {
+                    "summary": subject, "description": text, "created": at, "reporter": {"accountId": "5b"},
+                    "project": {"key": "DESK"},
+                },
+            },
+        },
+        "redmine": lambda: {
+            "event": "created", "issue": {
+                "id": id, "subject": subject, "description": text, "created_on": at, "author": {"id": 5, "name": "Kim"},
+                "project": {"id": 1, "name": "Desk"}, "tracker": {"id": 1, "name": "Support"},
+            },
+        },
+        "request-tracker": lambda: {
+            "event": "created", "ticket": {"id": id, "subject": subject, "text": text, "queue": "General"}
+        },
+        "servicenow": lambda: {
+            "event": "created", "record": {
+                "sys_id": id, "number": "INC0010001", "short_description": subject, "description": text,
+                "contact_type": "email", "caller_id": {"value": "abc", "link": "https://…"}, "opened_at": at,
+            },
+        },
+        "zammad": lambda: {
+            "ticket": {
+                "id": id, "number": "31001", "title": subject, "created_at": at,
+                "customer": {"id": 4}, "group": {"name": "Users"},
+            },
+            "article": {"body": text, "content_type": "text/html", "sender": "Customer", "type": "email"},
+        },
+        "zendesk": lambda: {
+            "type": "zen:event-type:ticket.created", "account_id": 1, "id": "e-1", "event": {},
+            "detail": {
+                "id": id, "subject": subject, "description": text, "created_at": at, "requester_id": "8",
+                "via": {"channel": "email"},
+            },
+        },
+    }  # fmt: skip
+    return shapes[vendor]()
+
+
+def corrected(vendor: str, id: object, tier: str, agent: str) -> Shape:
+    """A correction of the tier as the vendor sends it."""
+    tier_field, _ = FIELDS[vendor]
+    shapes: dict[str, Callable[[], Shape]] = {
+        "glpi": lambda: {"event": "update", "item": {"id": id, "tier": tier, "user_editor": {"name": agent}}},
+        "jira": lambda: {
+            "webhookEvent": "jira:issue_updated", "user": {"displayName": agent},
+            "changelog": {"items": [{"field": "Tier", "fieldId": tier_field, "toString": tier}]},
+            "issue": {"key": id, "fields": {tier_field: {"value": tier}}},
+        },
+        "redmine": lambda: {
+            "event": "corrected",
+            "journal": {"id": 9, "user": {"name": agent}, "details": [{"property": "cf", "name": tier_field}]},
+            "issue": {"id": id, "custom_fields": [{"id": int(tier_field), "name": "Tier", "value": tier}]},
+        },
+        "servicenow": lambda: {
+            "event": "corrected", "record": {"sys_id": id, tier_field: tier, "sys_updated_by": agent}
+        },
+    }  # fmt: skip
+    own_body = {"event": "corrected", "agent": agent, "ticket": {"id": id, "tier": tier}}
+    return shapes.get(vendor, lambda: own_body)()
+
+
+def other(vendor: str) -> Shape:
+    """Something else that the vendor tells."""
+    shapes: dict[str, Shape] = {
+        "glpi": {"event": "delete", "item": {"id": 7}},
+        "jira": {
+            "webhookEvent": "jira:issue_updated", "user": {"displayName": "Kim"},
+            "changelog": {"items": [{"field": "status", "fieldId": "status"}]}, "issue": {"key": "D-7", "fields": {}},
+        },
+        "zammad": {"ticket": {"id": 7}, "article": {"body": "we look at it", "sender": "Agent"}},
+        "zendesk": {"type": "zen:event-type:ticket.status_changed", "detail": {"id": "7"}, "event": {}},
+    }  # fmt: skip
+    return shapes.get(vendor, {"event": "closed", "ticket": {"id": 7}})
+
+
+IMAGE = "<img src='data:image/png;base64," + base64.b64encode(bytes(range(256)) * 1500).decode() + "'>"
+TEXTS: list[tuple[object, object, object]] = [
+    ("VPN", "the vpn drops every ten minutes", "2026-11-28T09:00:00Z"),
+    ("Drucker", "Der Drucker im 3. Stock klemmt – bitte helfen 🖨", "2026-11-28T09:00:00+01:00"),
+    ("Passwort", "<p>Mein <b>Passwort</b> geht nicht &amp; nun?</p>", "2026-11-28 09:00:00"),
+    ("VPN", "the vpn drops", "28/11/2026 9:00"),
+    ("VPN", "the vpn drops", 1_800_000_000),
+    ("VPN", "the vpn drops", None),
+    ("no text", "", "2026-11-28T09:00:00Z"),
+    ("no text", None, "2026-11-28T09:00:00Z"),
+    ("", "", "2026-11-28T09:00:00Z"),
+    (None, "only a text: the printer jams", "2026-11-28T09:00:00Z"),
+    ("long", "the printer jams. " + "word " * 20_000, "2026-11-28T09:00:00Z"),
+    ("image", f"<p>see</p>{IMAGE}<p>the printer jams</p>", "2026-11-28T09:00:00Z"),
+    ("x" * 3_000, "the printer jams", "2026-11-28T09:00:00Z"),
+    ("nul", "the printer\x00 jams \ud800", "2026-11-28T09:00:00Z"),
+    ("日本語", "プリンターが動きません", "2026-11-28T09:00:00Z"),
+]
+"""Fifteen tickets as they come: each is decided."""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    room = tmp_path_factory.mktemp("vendors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET", SECRET)
+        patch.setenv("LOGIN", "Basic abc")
+        (room / "desks.toml").write_text("".join(desk(vendor, "https://desk.example") for vendor in FIELDS))
+        settings = load_settings(home=room / "home", rules_only=True, helpdesks=room / "desks.toml")
+        with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            yield client
+
+
+def desk(vendor: str, url: str, **site: str) -> str:
+    tier, category = FIELDS[vendor]
+    more = "".join(f"{name} = {value}\n" for name, value in site.items())
+    return f"""
+[helpdesks.{vendor}]
+vendor = "{vendor}"
+url = "{url}"
+authorization = "LOGIN"
+secrets = ["SECRET"]
+user = "Triage"
+fields = {{ tier = "{tier}", category = "{category}" }}
+poll = {{ url = "{url}", every_s = 3600 }}
+{more}"""
+
+
+def send(client: TestClient, vendor: str, document: Shape) -> Any:
+    """Send a payload as the vendor signs it."""
+    signature = PRESETS[VENDORS[vendor].signature]
+    body, now = json.dumps(document).encode(), f"{time.time_ns() // 1_000_000_000}"
+    headers = {signature.signature: signature.of(SECRET.encode(), body, now), "Content-Type": "application/json"}
+    if signature.timestamp:
+        headers[signature.timestamp] = now
+    return client.post(f"/v1/webhooks/{vendor}", content=body, headers=headers)
+
+
+@pytest.mark.parametrize("vendor", FIELDS)
+def test_twenty_five_payloads_of_a_vendor(client: TestClient, vendor: str) -> None:
+    outcomes: list[tuple[int, str]] = []
+
+    def note(answer: Any) -> dict[str, Any]:
+        said: dict[str, Any] = answer.json()
+        outcomes.append((answer.status_code, said.get("outcome") or said["code"]))
+        return said
+
+    for number, (subject, text, at) in enumerate(TEXTS):
+        taken = note(send(client, vendor, created(vendor, f"T-{number}", subject, text, at)))
+        assert outcomes[-1] == (200, "decided"), (number, taken)
+        assert taken["ticket_id"] == f"T-{number}"
+    assert note(send(client, vendor, created(vendor, "T-0", "VPN", TEXTS[0][1])))["ticket_id"] == "T-0"
+    for tier, agent in (("L3", "Kim"), ("L2", "Kim"), ("L9", "Kim"), ("L2", "Triage")):
+        note(send(client, vendor, corrected(vendor, "T-0", tier, agent)))
+    note(send(client, vendor, corrected(vendor, "unheard-of", "L2", "Kim")))
+    note(send(client, vendor, other(vendor)))
+    note(send(client, vendor, created(vendor, None, "VPN", "the vpn drops")))
+    note(send(client, vendor, created(vendor, {"a": 1}, "VPN", "the vpn drops")))
+    assert outcomes[15:] == [
+        (200, "decided"), (200, "feedback"), (200, "feedback"), (422, "unknown-label"), (200, "ignored"),
+        (404, "no-such-decision"), (200, "ignored"), (422, "no-ticket-id"), (422, "no-ticket-id"),
+    ]  # fmt: skip
+    assert client.post(f"/v1/webhooks/{vendor}", json=created(vendor, "T-1", "VPN", "x")).status_code == 401
+    assert len(outcomes) + 1 == 25
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    [kept] = store.latest(1, ticket_id="T-11", source=vendor)
+    assert "base64" not in kept.body and "the printer jams" in kept.body
+    assert store.latest(1, ticket_id="T-8", source=vendor)[0].document.automation == "blank"
+
+
+def test_a_description_as_an_atlassian_document_is_read(client: TestClient) -> None:
+    words = [
+        {"type": "paragraph", "content": [{"type": "text", "text": one}]} for one in ("the vpn drops", "since noon")
+    ]
+    document = {"type": "doc", "version": 1, "content": words}
+    answer = send(client, "jira", created("jira", "ADF-1", "VPN", document))
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    assert store.decision(answer.json()["decision_id"]).body == "the vpn drops\nsince noon\n"
+
+
+@pytest.mark.parametrize("vendor", FIELDS)
+def test_a_route_and_a_note_are_written_as_the_vendor_takes_them(
+    vendor: str, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[..., float]
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.setenv("LOGIN", "Basic abc")
+    (tmp_path / "desks.toml").write_text(desk(vendor, f"http://127.0.0.1:{told.port}", loopback="true"))
+    settings = load_settings(home=tmp_path / "home", rules_only=True, helpdesks=tmp_path / "desks.toml")
+    with TestClient(create_app(settings)) as client:
+        fire = "Smoke comes out of the server cabinet, it is on fire and people are in the room"
+        assert send(client, vendor, created(vendor, "7", "Fire", fire)).json()["outcome"] == "decided"
+        until(lambda: len(told.requests) == 2, 15)
+    written = json.dumps([[method, path, body] for method, path, body, _ in told.requests])
+    assert any(path.split("?")[0].rstrip(".json").endswith("7") for path in told.asked)
+    assert all(headers["Authorization"] == "Basic abc" for *_, headers in told.requests)
+    assert "This must not wait" in written and "{" not in written.replace('{"', "")
+    for field in FIELDS[vendor]:
+        assert field in written
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({'vendor = "zammad"': 'vendor = "zamad"'}, "no such vendor; vendors: freshdesk, glpi, jira"),
+        ({"https://": "ftp://"}, "zammad"),
+        ({"LOGIN": "NOT_SET"}, "environment variable NOT_SET is not set"),
+        ({"https://": "http://"}, "it must be https"),
+    ],
+)
+def test_a_vendor_that_makes_no_sense_is_refused_before_the_start(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    text = desk("zammad", "https://desk.example")
+    for old, new in change.items():
+        text = text.replace(old, new)
+    (tmp_path / "desks.toml").write_text(text)
+    with pytest.raises(InvalidRequest, match=message):
+        load_helpdesks(tmp_path / "desks.toml", {"SECRET": SECRET, "LOGIN": "Basic abc"})
