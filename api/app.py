@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 
 from api.deps import Parts
@@ -19,6 +22,7 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
+from api.mail.config import load_mailboxes
 from api.maintenance.retention_job import RetentionJob
 from api.routes import (
     autonomy,
@@ -43,6 +47,7 @@ from api.settings import Settings
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
+from triage.errors import InvalidRequest
 
 _ROUTERS: tuple[APIRouter, ...] = (
     predict.router,
@@ -61,6 +66,10 @@ _ROUTERS: tuple[APIRouter, ...] = (
     session.pages,
     docs.router,
 )
+
+
+if TYPE_CHECKING:
+    from api.mail.reader import MailReader
 
 
 def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
@@ -85,6 +94,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
     receiver = WebhookReceiver(service, reviews, helpdesks, sender)
     poller = Poller(helpdesks, receiver, opened)
+    readers = mail_readers(service, settings)
     retention = RetentionJob(opened, settings)
     access = Access(opened, settings.open_loopback, _limiter(settings))
 
@@ -93,9 +103,13 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         await service.start()
         sender.start()
         poller.start()
+        for reader in readers:
+            reader.start()
         retention.start()
         yield
         retention.stop()
+        for reader in readers:
+            await to_thread.run_sync(reader.stop)
         await poller.stop()
         sender.stop()
         await service.stop()
@@ -116,6 +130,27 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     deny_by_default(app)
     app.openapi = partial(describe, app, settings)  # type: ignore[method-assign]
     return app
+
+
+def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
+    """Return the readers of the mailboxes that the settings name; the extra ``mail`` is needed for one.
+
+    Raises:
+        InvalidRequest: The file of mailboxes makes no sense, or a package is not installed.
+    """
+    if settings.mailboxes is None:
+        return []
+    try:
+        reader = importlib.import_module("api.mail.reader")
+    except ModuleNotFoundError as error:
+        raise InvalidRequest(
+            f"{error.name} is not installed: mailboxes need it; pip install 'helpdesk-triage[mail]'"
+        ) from error
+    found = load_mailboxes(settings.mailboxes)
+    return [
+        reader.MailReader(name, mailbox, password, service=service, home=settings.home)
+        for name, (mailbox, password) in found.items()
+    ]
 
 
 def _limiter(settings: Settings) -> Limiter | None:

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
         None, description="file of helpdesks whose webhooks are taken and that are told what was decided"
     )
 
+    mailboxes: Path | None = Field(None, description="file of mailboxes that are read, decided and answered")
+
     max_body_bytes: int = Field(
         256 * KIB, ge=KIB, le=64 * KIB * KIB, description="largest request body; a batch may be 16 times as large"
     )

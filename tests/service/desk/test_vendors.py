@@ -1,4 +1,4 @@
-"""Two hundred payloads in the shapes of eight vendors: decided, taken as feedback, ignored or refused as they should."""
+"""Two hundred payloads in the shapes of eight vendors: decided, taken as feedback, ignored, or refused."""
 
 from __future__ import annotations
 

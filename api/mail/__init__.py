@@ -1,0 +1,1 @@
+"""Mail as a channel: mailboxes read by IMAP, decided, and answered with headers, a forward to the group, or both."""

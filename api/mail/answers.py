@@ -1,0 +1,83 @@
+"""What becomes of a decided mail: a copy with the headers of its decision, and a forward to the resolver group."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from urllib.parse import unquote
+
+from api.mail.config import Mailbox, is_here
+from api.mail.message import DECISION_HEADER
+from models.wire import DecisionDocument
+
+_TIMEOUT_S = 30.0
+
+
+def headers_of(document: DecisionDocument) -> dict[str, str]:
+    """Return the headers that say what was decided about a mail."""
+    stated = {
+        DECISION_HEADER: document.decision_id,
+        "X-Triage-Tier": document.tier,
+        "X-Triage-Category": document.category,
+        "X-Triage-Group": document.resolver_group,
+        "X-Triage-Automation": document.automation,
+        "X-Triage-Reason": document.reason,
+        "X-Triage-Kind": document.kind,
+        "X-Triage-Attention": ", ".join(one.kind for one in document.attention),
+    }
+    return {name: _one_line(value) for name, value in stated.items() if value}
+
+
+def with_headers(raw: bytes, headers: dict[str, str]) -> bytes:
+    """Return a mail with headers put before its own; nothing else in it is changed, so that signatures hold."""
+    added = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return added.encode("utf-8") + raw
+
+
+def is_forwarded(mailbox: Mailbox, document: DecisionDocument) -> bool:
+    """Say whether a mail goes on to its group: never one that is no ticket, which could go round in circles."""
+    return (
+        document.kind is None
+        and document.automation in mailbox.forward
+        and (document.resolver_group or "") in mailbox.groups
+    )
+
+
+def forward(mailbox: Mailbox, raw: bytes, document: DecisionDocument, password: str) -> None:
+    """Send a mail on to the address of its group (RFC 5322, section 3.6.6).
+
+    Its ``Resent-Message-ID`` is the same at every try, so that a server can tell a second one.
+
+    Raises:
+        OSError: The server does not take it.
+    """
+    assert mailbox.sender is not None
+    address = mailbox.groups[document.resolver_group or ""]
+    resent = {
+        "Resent-From": mailbox.sender,
+        "Resent-To": address,
+        "Resent-Message-ID": f"<{document.decision_id}@triage>",
+    }
+    with _connection(mailbox, password) as server:
+        server.sendmail(mailbox.sender, [address], with_headers(raw, headers_of(document) | resent))
+
+
+def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:
+    parts = mailbox.smtp_server
+    assert parts is not None
+    host = parts.hostname or ""
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, parts.port or 465, timeout=_TIMEOUT_S, context=ssl.create_default_context()
+        )
+    else:
+        server = smtplib.SMTP(host, parts.port or 587, timeout=_TIMEOUT_S)
+        if not is_here(host):
+            server.starttls(context=ssl.create_default_context())
+    if parts.username:
+        server.login(unquote(parts.username), unquote(parts.password or password))
+    return server
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())[:200]

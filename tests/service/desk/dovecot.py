@@ -1,0 +1,120 @@
+"""A real Dovecot on loopback with one mailbox, and a mail server that keeps what it gets."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from imapclient import IMAPClient
+
+DOVECOT = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+IMAP = Path("/usr/lib/dovecot/imap")
+CAN_RUN = bool(DOVECOT) and IMAP.exists() and os.geteuid() == 0
+USER, PASSWORD = "support", "a password of mail"
+CONFIG = """
+protocols = imap
+listen = 127.0.0.1
+base_dir = {room}/run
+state_dir = {room}/state
+log_path = {room}/dovecot.log
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:{room}/mail/%u
+mail_fsync = never
+first_valid_uid = 1
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={room}/mail/%u
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def dovecot() -> Iterator[int]:
+    """Run Dovecot until the block is left, and give its port."""
+    room = Path(tempfile.mkdtemp(prefix="dovecot-"))
+    room.chmod(0o755)
+    user, port = pwd.getpwnam("mail"), free_port()
+    (room / "mail").mkdir()
+    os.chown(room / "mail", user.pw_uid, user.pw_gid)
+    config = room / "dovecot.conf"
+    config.write_text(
+        CONFIG.format(room=room, uid=user.pw_uid, gid=user.pw_gid, port=port, password=PASSWORD.replace(" ", "_"))
+    )
+    process = subprocess.Popen([str(DOVECOT), "-F", "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (room / "dovecot.log").read_text()
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(room, ignore_errors=True)
+
+
+@contextmanager
+def mailbox_of(port: int) -> Iterator[IMAPClient]:
+    """Log in to the mailbox, as a mail server that delivers or a person who reads."""
+    with IMAPClient("127.0.0.1", port, ssl=False) as client:
+        client.login(USER, PASSWORD.replace(" ", "_"))
+        yield client
+
+
+@dataclass
+class Sink:
+    """A mail server that keeps what it gets: the recipients of each mail, and the mail."""
+
+    taken: list[tuple[list[str], Message, bytes]] = field(default_factory=list)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.taken.append((list(envelope.rcpt_tos), message_from_bytes(envelope.content), envelope.content))
+        return "250 OK"
+
+
+@contextmanager
+def mail_server() -> Iterator[tuple[Sink, int]]:
+    """Run a mail server until the block is left, and give what it takes and its port."""
+    sink, port = Sink(), free_port()
+    controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024)
+    controller.start()
+    try:
+        yield sink, port
+    finally:
+        controller.stop()
