@@ -112,7 +112,9 @@ class AttentionDocument(_Document):
 class LeftOutDocument(_Document):
     """A part of the text that was not read."""
 
-    what: str = Field(description="quoted_history, signature, disclaimer, banner, log, inline_image or over_long")
+    what: str = Field(
+        description="quoted_history, signature, disclaimer, banner, log, inline_image, inline_data or over_long"
+    )
     chars: int = Field(ge=0)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from models.atomic_write import atomic
 from models.triager import Triager
-from training.data.columns import assign
-from training.data.dataset import parse_row
-from training.data.readers import RawRow, Source, open_source
-from training.data.values import InvalidValue, parse_text
+from training.data.dataset import parse_row, ticket_id_of
+from training.data.formats import RawRow
+from training.data.presets.roles import LEVEL_OF
+from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_file
+from training.data.values import InvalidValue
 from training.reports.decision_text import COLUMNS, as_row
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
@@ -52,6 +53,7 @@ def score(
     out: Path,
     *,
     mapping: Mapping[str, str | None] | None = None,
+    options: ReadOptions = READ_PLAINLY,
     progress: Callable[[int | None, int], Progress] | None = None,
 ) -> Scored:
     """Decide every row of a data file and write one decision a row, in the order of the input.
@@ -62,9 +64,10 @@ def score(
 
     Args:
         triager: Decides.
-        data: CSV, JSONL or Parquet.
+        data: Any file that `training.data.formats` reads.
         out: Ends in ``.jsonl``, ``.csv`` or ``.parquet``.
         mapping: Roles with their columns.
+        options: How the file is to be read.
         progress: Called with the number of rows (None if unknown) and those done already; returns what to tell of
             more.
 
@@ -73,17 +76,18 @@ def score(
         InvalidDataset: If the file cannot be read, or has no row.
     """
     check_output(out, data)
-    source = open_source(data)
-    roles = {r: c for r, c in assign(source.columns, mapping or {}, str(data)).items() if r not in _LABEL_ROLES}
+    opened = open_file(data, mapping or {}, options)
+    roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not LEVEL_OF.fullmatch(r)}
+    opened, source = replace(opened, roles=roles), opened.source
     partial = out.with_name(out.name + ".partial")
     try:
         done = _resume(partial, _fingerprint(triager, data, roles))
         scored = Scored(rows=done, resumed=done)
         log = progress(source.rows, done) if progress is not None else None
-        rows = islice(source.read(list(roles.values())), done, None)
+        rows = islice(source.read(opened.wanted()), done, None)
         with partial.open("a", encoding="utf-8") as file:
             while batch := list(islice(rows, _BATCH)):
-                for decision in _decide(triager, source, roles, batch, scored):
+                for decision in _decide(triager, opened, batch, scored):
                     file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
                 file.flush()
                 if log is not None:
@@ -102,19 +106,17 @@ def score(
     return scored
 
 
-def _decide(
-    triager: Triager, source: Source, roles: Mapping[str, str], batch: Sequence[RawRow], scored: Scored
-) -> list[Decision]:
+def _decide(triager: Triager, opened: OpenFile, batch: Sequence[RawRow], scored: Scored) -> list[Decision]:
     tickets: list[Ticket | None] = []
     for raw in batch:
         try:
-            tickets.append(_ticket(raw, roles))
+            tickets.append(_ticket(raw, opened))
         except (InvalidValue, InvalidTicket) as error:
-            scored.unscorable.append(BadRow(str(source.path), raw.line, str(error)))
+            scored.unscorable.append(BadRow(str(opened.source.path), raw.line, str(error), ticket_id_of(raw, opened)))
             tickets.append(None)
     decided = iter(triager.decide([ticket for ticket in tickets if ticket is not None]))
     decisions = [
-        next(decided) if ticket is not None else unscorable(triager, _id_of(raw, roles))
+        next(decided) if ticket is not None else unscorable(triager, ticket_id_of(raw, opened))
         for ticket, raw in zip(tickets, batch, strict=True)
     ]
     scored.rows += len(decisions)
@@ -122,7 +124,7 @@ def _decide(
     return decisions
 
 
-def _ticket(raw: RawRow, roles: Mapping[str, str]) -> Ticket:
+def _ticket(raw: RawRow, opened: OpenFile) -> Ticket:
     """Read a row; where a field beside the text is at fault, such as a date, the text alone is scored.
 
     Raises:
@@ -132,10 +134,10 @@ def _ticket(raw: RawRow, roles: Mapping[str, str]) -> Ticket:
     if raw.fault is not None:
         raise InvalidValue(raw.fault)
     try:
-        return parse_row(raw, roles, "", labelled=False).ticket
+        return parse_row(raw, opened, "", labelled=False).ticket
     except (InvalidValue, InvalidTicket):
-        needed = {role: column for role, column in roles.items() if role in ("id", "text", "subject", "body")}
-        return parse_row(raw, needed, "", labelled=False).ticket
+        needed = {role: column for role, column in opened.roles.items() if role in ("id", "text", "subject", "body")}
+        return parse_row(raw, replace(opened, roles=needed, dates=None), "", labelled=False).ticket
 
 
 def unscorable(triager: Triager, ticket_id: str) -> Decision:
@@ -143,13 +145,6 @@ def unscorable(triager: Triager, ticket_id: str) -> Decision:
     decision = Triager(policy=triager.policy, rules=triager.rules).decide([Ticket(id=ticket_id)])[0]
     verdicts = {target: replace(verdict, reason=Reason.TOO_SHORT) for target, verdict in decision.targets.items()}
     return replace(decision, targets=verdicts, reason=Reason.TOO_SHORT, model_version=triager.model_version)
-
-
-def _id_of(raw: RawRow, roles: Mapping[str, str]) -> str:
-    try:
-        return (parse_text(raw.cells.get(roles.get("id", "")), "id") or "").strip()
-    except InvalidValue:
-        return ""
 
 
 # ── The partial file ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -108,7 +108,9 @@ def _asked(
 
 def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:
     if dataset is None:
-        dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
+        dataset = read_dataset(
+            settings.data, settings.mapping, options=settings.reading, skip_bad_rows=settings.skip_bad_rows
+        )
     log(f"read {len(dataset)} tickets")
     policy = learn_policy(dataset, settings.tier_order) if settings.policy == LEARN else _policy(settings)
     dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)

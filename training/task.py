@@ -9,6 +9,7 @@ from typing import Any
 
 from models.bundle.bundle import Bundle
 from training.data.dataset import Dataset
+from training.data.reading import READ_PLAINLY, ReadOptions
 from training.data.split import Split
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
@@ -22,9 +23,10 @@ class TrainSettings:
     """What a training run is asked to do.
 
     Attributes:
-        data: CSV, JSONL or Parquet files.
+        data: Files of tickets, of any kind that `training.data.formats` reads.
         out: Where the bundle goes; must be absent or empty.
         mapping: Roles with the column that plays them, None switching a role off.
+        reading: How the files are to be read.
         policy: A policy file, ``learn``, or None for the default policy.
         rules: A rule file; None takes the default rules, or with a learned policy none.
         tier_order: All tiers from lowest to highest, for a learned policy.
@@ -41,6 +43,7 @@ class TrainSettings:
     data: tuple[Path, ...]
     out: Path
     mapping: Mapping[str, str | None] = field(default_factory=dict)
+    reading: ReadOptions = READ_PLAINLY
     policy: Path | str | None = None
     rules: Path | None = None
     tier_order: tuple[str, ...] = ()

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 
-from triage.errors import InvalidDataset, TriageError
+from triage.errors import InvalidDataset, TriageError, grouped
 
 GROUP = "triage.commands"
-_BAD_ROWS_SHOWN = 200
+_FAULTS_SHOWN = 200
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,10 +49,11 @@ def _run(entry: EntryPoint, arguments: list[str]) -> int:
         command: Callable[[list[str]], int] = entry.load()
         return command(arguments)
     except InvalidDataset as error:
-        for row in error.rows[:_BAD_ROWS_SHOWN]:
-            print(row, file=sys.stderr)
-        if len(error.rows) > _BAD_ROWS_SHOWN:
-            print(f"… and {len(error.rows) - _BAD_ROWS_SHOWN} more bad rows", file=sys.stderr)
+        faults = grouped(error.rows)
+        for line in faults[:_FAULTS_SHOWN]:
+            print(line, file=sys.stderr)
+        if len(faults) > _FAULTS_SHOWN:
+            print(f"… and {len(faults) - _FAULTS_SHOWN} more faults", file=sys.stderr)
         return _fail(entry.name, error)
     except TriageError as error:
         return _fail(entry.name, error)

@@ -71,14 +71,33 @@ class UnknownLabel(TriageError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """One unusable row of a data file: where it stands and why it cannot be used."""
+    """One unusable row of a data file: where it stands, why it cannot be used, and its ticket's id if it has one."""
 
     file: str
     line: int
     reason: str
+    ticket_id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.reason}"
+        return f"{self.file}:{self.line}{f' ({self.ticket_id})' if self.ticket_id else ''}: {self.reason}"
+
+
+def grouped(rows: Iterable[BadRow]) -> list[str]:
+    """Say what is wrong with rows: equal faults are one line, with a count and the first places.
+
+    Example:
+        >>> grouped([BadRow("a.csv", 2, "no text", "T-1"), BadRow("a.csv", 5, "no text", "T-4")])
+        ['2 rows: no text (a.csv:2 T-1, a.csv:5 T-4)']
+    """
+    by_reason: dict[str, list[BadRow]] = {}
+    for row in rows:
+        by_reason.setdefault(row.reason, []).append(row)
+    return [str(found[0]) if len(found) == 1 else _several(reason, found) for reason, found in by_reason.items()]
+
+
+def _several(reason: str, rows: Sequence[BadRow]) -> str:
+    places = ", ".join(f"{row.file}:{row.line}{f' {row.ticket_id}' if row.ticket_id else ''}" for row in rows[:5])
+    return f"{len(rows)} rows: {reason} ({places}{', …' if len(rows) > 5 else ''})"
 
 
 class InvalidDataset(TriageError):

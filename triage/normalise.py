@@ -27,27 +27,65 @@ _HUGE_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 """Character references beyond the last character (U+10FFFF): Python refuses to read a number of 4,300 digits."""
 
 _TAG = re2.compile(r"(?i)<(?:html|body|div|p|br|span|table|a|b|i|img|font|ul|ol|li|h[1-6]|pre|style|script)\b[^<>]*>")
+_FROM = "from|von|de|da|van|från|fra|od|lähettäjä|от|expéditeur|remitente|mittente|absender|afzender|feladó|kimden|από"
+_SENT = (
+    "sent|date|gesendet|datum|envoyé(?: le)?|date d.envoi|enviado(?: el)?|fecha|enviada(?: em)?|data|inviato|verzonden"
+    "|skickat|sendt|dato|wysłano|odesláno|lähetetty|päivämäärä|отправлено|дата|elküldve|gönderildi|tarih|στάλθηκε"
+)
+_TO = "to|an|à|para|a|aan|till|til|do|komu|vastaanottaja|кому|címzett|kime|προς|cc|kopie|kopia|bcc"
+_SUBJECT = "subject|betreff|objet|asunto|assunto|oggetto|onderwerp|ämne|emne|temat|předmět|aihe|тема|tárgy|konu|θέμα"
+"""What mail programs call the lines above a message, in the languages of Europe's desks."""
+
 _QUOTE_HEADER = re2.compile(
-    r"(?im)^[ \t>]*(?:-{2,} ?original message ?-{2,}|-{2,} ?ursprüngliche nachricht ?-{2,}|on .{4,100} wrote:"
-    r"|-{2,} ?message d.origine ?-{2,}|-{2,} ?mensaje original ?-{2,}"
-    r"|am .{4,100} schrieb.{0,80}:|le .{4,100} a écrit ?:|el .{4,100} escribió:)[ \t]*$"
+    r"(?im)^[ \t>]*(?:-{2,} ?(?:original message|ursprüngliche nachricht|message d.origine|mensaje original"
+    r"|messaggio originale|oorspronkelijk bericht|ursprungligt meddelande|mensagem original|исходное сообщение) ?-{2,}"
+    r"|(?:on|am|le|el|em|il|op|den|på|dnia|w dniu) .{4,100}(?:\n.{0,80})? (?:wrote|schrieb.{0,60}|a écrit|escribió"
+    r"|escreveu|ha scritto|schreef.{0,60}|skrev.{0,60}|napisał.{0,60}|pisze) ?:"
+    r"|.{4,100} (?:пишет|написал|написал\(а\)):|\d{4}-\d\d-\d\d.{4,60} <[^<>\n]+>:)[ \t]*$"
 )
 # What a mail program writes above a message that is passed on; the ones of Outlook stand above answers as well.
 _FORWARD_HEADER = re2.compile(
     r"(?im)^[ \t>]*(?:-{2,} ?(?:forwarded (?:message|by .{0,60})|weitergeleitete nachricht|original message"
-    r"|ursprüngliche nachricht|message transf[ée]r[ée]|message d.origine|mensaje (?:reenviado|original)) ?-{2,}"
+    r"|ursprüngliche nachricht|message transf[ée]r[ée]|message d.origine|mensaje (?:reenviado|original)"
+    r"|messaggio inoltrato|doorgestuurd bericht|mensagem encaminhada) ?-{2,}"
     r"|begin forwarded message:|anfang der weitergeleiteten nachricht:|début du message transféré ?:"
-    r"|(?:from|von|de): ?.+\n[ \t>]*(?:sent|date|gesendet|datum|envoyé|enviado|fecha|to|an|à|para|cc"
-    r"|subject|betreff|objet|asunto) ?:.*)[ \t]*$"
+    rf"|(?:_{{5,}}[ \t]*\n\s{{0,20}})?\*?(?:{_FROM})\*? ?:\*? ?.+\n[ \t>]*"
+    rf"\*?(?:{_SENT}|{_TO}|{_SUBJECT})\*? ?:\*? ?.*)[ \t]*$"
 )
-_MAIL_HEADER = re2.compile(
-    r"(?im)^[ \t>]*(?:from|sent|date|to|cc|reply-to|von|gesendet|datum|an|de|envoyé|à|enviado|fecha|para) ?:.*$\n?"
-)
-_SUBJECT_HEADER = re2.compile(r"(?im)^[ \t>]*(?:subject|betreff|objet|asunto) ?:[ \t]*")
+_MAIL_HEADER = re2.compile(rf"(?im)^[ \t>]*\*?(?:{_FROM}|{_SENT}|{_TO}|reply-to|importance|wichtigkeit)\*? ?:.*$\n?")
+_SUBJECT_HEADER = re2.compile(rf"(?im)^[ \t>]*\*?(?:{_SUBJECT})\*? ?:\*?[ \t]*")
 _BANNER = re2.compile(
-    r"(?i)\A\s*(?:\[[^\]\n]{0,40}(?:external|extern|externe|externo)[^\]]{0,300}\]"
-    r"|(?:caution|warning|attention|achtung|vorsicht|atención|external e?-?mail|externe e?-?mail)\b[^\n]{0,60}"
-    r"(?:outside|external|extern|extérieur|externo)[^\n]{0,300})\s*\n?"
+    r"(?i)\A\s*(?:\[[^\]\n]{0,40}(?:external|extern|externe|externo|esterna)[^\]]{0,300}\]"
+    r"|[*!\s]{0,6}(?:caution|warning|attention|achtung|vorsicht|atención|attenzione|let op|external e?-?mail"
+    r"|externe e?-?mail)\b[^\n]{0,60}(?:outside|external|extern|extérieur|externo|außerhalb|esterno|buiten)"
+    r"[^\n]{0,300})\s*\n?"
+)
+_BANNER_TAG = re2.compile(
+    r"(?im)^[ \t*!>|]*\[?(?:external|extern|externe?s?|externo|esterna)\]?[ \t]*(?:e-?mail|message|sender|nachricht)?"
+    r"[ \t]*[*!:\]-]+[ \t]*$\n?"
+)
+_BANNER_SENTENCE = re2.compile(
+    r"(?i)(?:\b(?:caution|warning|attention|achtung|vorsicht|atención|attenzione|let op|external e-?mail"
+    r"|externe e-?mail)\b"
+    r"[ \t]*[:!*-]*\s*)?(?:this (?:e-?mail|message)|diese (?:e-?mail|nachricht)|(?:ce|cet) (?:e-?mail|message|courriel"
+    r"|courrier)|este (?:correo|mensaje|e-?mail)|questa e-?mail|deze e-?mail|dit bericht)[^\n.]{0,25}"
+    r"(?:originated|came|comes|was sent|stammt|kommt|wurde|provient|vient|proviene|procede|è stata|komt|is afkomstig)"
+    r"[^\n.]{0,30}(?:outside|external|außerhalb|extern|extérieur|externe|fuera|externo|esterno|buiten)[^\n.]*[.!]?"
+    r"[ \t]*\n?"
+)
+_BANNER_ADVICE = re2.compile(
+    r"(?i)(?:(?:please )?(?:do not|don.t|never) (?:click|open)[^\n.]*(?:links?|attachments?)[^\n.]*(?:unless|if you"
+    r"|from)"
+    r"|klicken sie[^\n.]*(?:links|anhänge)[^\n.]*(?:nur|nicht|wenn|außer)|ne cliquez (?:pas|sur aucun)[^\n.]*"
+    r"(?:lien|pièce)|no (?:haga clic|abra)[^\n.]*(?:enlace|archivo)|you don.t often get e-?mail from"
+    r"|sie erhalten nicht (?:häufig|oft) e-?mails von|vous n.obtenez pas souvent d.e-?mail|learn why this is important"
+    r"|\buse caution (?:when|before)[^\n.]*(?:links?|attachments?))[^\n.]*(?:\.\w{2,}[^\n.]*)*[.!]?[ \t]*\n?"
+)
+_BANNER_PARTS = (_BANNER_TAG, _BANNER_SENTENCE, _BANNER_ADVICE)
+_RULE = re2.compile(r"(?m)^[ \t>]*(?:_{5,}|={10,}|-{20,}|\*{10,}|—{5,})[ \t]*$\n?")
+_INLINE_DATA = re2.compile(
+    r"(?:data:[\w.+/-]{0,80};base64,[A-Za-z0-9+/=\s]{0,10}|\b)[A-Za-z0-9+/]{76,}={0,2}(?:\r?\n[A-Za-z0-9+/]{4,}={0,2})*"
+    r"|\[(?:cid|image|bild|inline image)[:\s][^\]\n]{0,120}\]"
 )
 _QUOTED_LINE = re2.compile(r"(?m)^[ \t]*>.*$")
 _QUOTE_MARKS = re2.compile(r"(?m)^(?:[ \t]*>)+ ?")
@@ -59,13 +97,30 @@ _DISCLAIMER = re2.compile(
     r"|confidentiality notice|diese e-?mail (?:enthält|ist) vertraulich"
     r"|ce message (?:est|contient)[^\n]{0,60}confidentiel)"
 )
-_LOG_LINE = re2.compile(
-    r"(?m)^(?:[ \t]*at [\w.$<>]+\(.*\)[ \t]*$|[ \t]*File \".*\", line \d+.*$"
-    r"|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.*$|\d\d:\d\d:\d\d[.,]\d+ .*$)"
+_FRAME = re2.compile(
+    r"(?m)^[ \t]*(?:at (?:async |new )?[\w.$<>`\[\], /:\\-]+(?:\(.*\).*|:\d+:\d+)|File \".*\", line \d+.*"
+    r"|\.{3} \d+ (?:more|common frames omitted)|--- End of (?:inner exception )?stack trace.*|goroutine \d+ \[.*"
+    r"|#\d+ +0x[0-9a-f]+.*|#\d+ +/.*\(\d+\): .*|from /.*:\d+:in .*)[ \t]*$"
 )
+"""A line of a stack trace: of Java, .NET, Node, Python, Go, C, PHP and Ruby."""
+
+_LOG_LINE = re2.compile(
+    r"(?m)^(?:[ \t]*\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.*$|\d\d:\d\d:\d\d[.,]\d+ .*$"
+    r"|(?:<\d{1,3}>\d? ?)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} \d\d:\d\d:\d\d [\w.-]+ "
+    r"[\w./\[\]()-]+: ?.*$"
+    r"|<\d{1,3}>1 \d{4}-\d\d-\d\dT.*$|\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d.*$)"
+)
+"""A line of a log: with a time in front, as programs and syslog write them."""
+
+_EXPORT_MARK = re2.compile(r"_x(?:000[DA9]|00[0aA]0)_\r?\n?|#LBBR#|&(?:amp;)*#(?:13|x[dD]);")
+"""Line breaks as some exports write them: Excel's XML, AXIOS and SAP."""
+_REFERENCE = re2.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_AMPERSANDS = re2.compile(r"&(?:amp;)+")
+_ESCAPED = 4
+"""Times that a text is taken out of HTML: what is escaped twice is read, and nothing is read without an end."""
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _SPACES = re.compile(r"[ \t\f\v\r]+")
-_LOG_LINES_KEPT = 5
+_LOG_LINES_KEPT, _LEAST_FRAMES = 5, 2
 _SHORT_WORDS = 25
 """An own part with fewer words is read with what it forwards: 'please see below' says nothing by itself."""
 _MAX_FORWARDS = 5
@@ -237,15 +292,39 @@ def _unquoted(text: str, left_out: list[LeftOut]) -> str:
 
 
 def _shorten_logs(text: str) -> str:
-    """Keep the first lines of a pasted log or stack trace: the rest repeats and crowds out the words."""
-    if len(_LOG_LINE.findall(text)) <= _LOG_LINES_KEPT:
+    """Keep the first lines of a pasted log: the rest repeats and crowds out the words.
+
+    Of a stack trace the frames go, for they are addresses and no words; what stands above them says what happened. A
+    log beside enough words of a person is evidence for people, and only its first line is read.
+    """
+    frames, logged = len(_FRAME.findall(text)), len(_LOG_LINE.findall(text))
+    if frames < _LEAST_FRAMES and logged <= _LOG_LINES_KEPT:
         return text
+    lines = text.split("\n")
+    own = [line for line in lines if not _FRAME.match(line) and not _LOG_LINE.match(line)]
+    most = 1 if len(" ".join(own).split()) >= _SHORT_WORDS else _LOG_LINES_KEPT
     kept, seen = [], 0
-    for line in text.split("\n"):
-        seen += bool(_LOG_LINE.match(line))
-        if not _LOG_LINE.match(line) or seen <= _LOG_LINES_KEPT:
+    for line in lines:
+        if _FRAME.match(line):
+            if frames < _LEAST_FRAMES:
+                kept.append(line)
+        elif _LOG_LINE.match(line):
+            seen += 1
+            if seen <= most or logged <= _LOG_LINES_KEPT:
+                kept.append(line)
+        else:
             kept.append(line)
-    return "\n".join(kept)
+    shorter = "\n".join(kept)
+    return shorter if shorter.strip() else "\n".join(lines[:_LOG_LINES_KEPT])
+
+
+def _without(text: str, pattern: object, what: str, left_out: list[LeftOut]) -> str:
+    """Take all matches of a pattern out of a text, unless nothing would be left."""
+    kept = str(pattern.sub("", text))  # type: ignore[attr-defined]
+    if len(kept) == len(text) or not kept.strip():
+        return text
+    left_out.append(LeftOut(what, len(text) - len(kept)))
+    return kept
 
 
 def clean(text: str) -> str:
@@ -279,7 +358,12 @@ def read_plain(text: str, *, answer: bool = False) -> Cleaned:
     if not text:
         return Cleaned("")
     left_out: list[LeftOut] = []
+    text = _without(text, _INLINE_DATA, "inline_data", left_out)
+    if _BANNER_SENTENCE.search(text) or _BANNER_TAG.search(text) or _BANNER.match(text):
+        for pattern in _BANNER_PARTS:
+            text = _without(text, pattern, "banner", left_out)
     text = _read(text, left_out, answer=answer)
+    text = str(_RULE.sub("", text)) or text
     shorter = _shorten_logs(text)
     if len(shorter) < len(text):
         left_out.append(LeftOut("log", len(text) - len(shorter)))
@@ -305,8 +389,33 @@ def own_part_plain(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return a text without HTML and disguises: the costly part of reading it, done once for each ticket."""
-    return unmask(strip_html(text)).replace("\r\n", "\n").replace("\r", "\n")
+    """Return a text without HTML and disguises: the costly part of reading it, done once for each ticket.
+
+    HTML that is escaped, as exports have it, is taken out as well.
+    """
+    text = without_export_marks(text)
+    for _ in range(_ESCAPED):
+        before, text = text, strip_html(_unescaped(text))
+        if text == before or "&" not in text:
+            break
+    return unmask(text).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def without_export_marks(text: str) -> str:
+    r"""Return a text with line breaks where an export wrote marks of them.
+
+    Example:
+        >>> without_export_marks("It is broken._x000D_\nPlease help#LBBR#Kim")
+        'It is broken.\nPlease help\nKim'
+    """
+    return str(_EXPORT_MARK.sub("\n", text)) if "_x0" in text or "#" in text else text
+
+
+def _unescaped(text: str) -> str:
+    """Return a text without character references; HTML keeps its own, which reading it takes out."""
+    if "&" not in text or not _REFERENCE.search(text) or _TAG.search(text):
+        return text
+    return unescape(str(_AMPERSANDS.sub("&", text)) if "&amp;" in text else text)
 
 
 def _added_up(left_out: list[LeftOut]) -> tuple[LeftOut, ...]:

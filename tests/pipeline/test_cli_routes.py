@@ -128,7 +128,7 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
 def _fingerprint_of(triage: Triage, bundle: Path, data: Path, folder: Path) -> str:
     from training.batch_scoring import _LABEL_ROLES, _fingerprint
     from training.data.columns import assign
-    from training.data.readers import open_source
+    from training.data.formats import open_source
 
     roles = {r: c for r, c in assign(open_source(data).columns, {}, "").items() if r not in _LABEL_ROLES}
     return _fingerprint(Triager.load(bundle), data, roles) + "\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OWN = {"triage", "models", "training", "api"}
-ONLY_TRAINING = {"sentence-transformers", "pyarrow"}
-"""Imported late: by an encoder that only the training wing makes, and to score a Parquet file."""
+ONLY_TRAINING = {"sentence-transformers", "pyarrow", "openpyxl", "ijson", "defusedxml"}
+"""Imported late: by an encoder that only training makes, and to score files that are neither CSV nor JSON lines."""
 PINNED_BY_ITS_PARENT = {"pydantic-core"}
 NEVER_NAMED = {"python-multipart", "httptools", "fastapi-offline"}
 """What Starlette needs to read the forms of the pages, uvicorn to read HTTP, and /docs to work without a network."""
@@ -23,7 +23,7 @@ SCORING = (
     "cli/predict.py",
     "batch_scoring.py",
     "reports/decision_text.py",
-    "data/readers.py",
+    *(f"data/formats/{path.name}" for path in (ROOT / "training/data/formats").glob("*.py")),
 )
 """Modules of the training wing whose verbs (`score`, `predict`) work in a base install as well."""
 

@@ -97,12 +97,12 @@ def test_every_bad_row_is_named_with_file_line_and_reason(tmp_path: Path) -> Non
     path = jsonl(
         tmp_path,
         {"text": "fine", "category": "a"},
-        {"text": "nul \0 here", "category": "a"},
+        {"text": "", "category": "a"},
         '{"text": "half \\ud800 pair", "category": "a"}',
         {"text": " ", "category": "a"},
         {"text": "<p>&nbsp;</p>", "category": "a"},
         {"text": "no label", "category": ""},
-        {"text": "date", "category": "a", "opened_at": "yesterday"},
+        {"text": "sensitive", "category": "a", "sensitive": "hush"},
         {"text": ["list"], "category": "a"},
         "{broken",
         "[1, 2]",
@@ -112,12 +112,23 @@ def test_every_bad_row_is_named_with_file_line_and_reason(tmp_path: Path) -> Non
     assert [int(line.split(":")[1]) for line in found] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     for line, word in zip(
         found,
-        ["NUL", "surrogate", "no text", "no text", "no label", "date", "list", "not JSON", "object", "no label"],
+        [
+            "no text",
+            "surrogate",
+            "no text",
+            "no text",
+            "no label",
+            "true nor",
+            "list",
+            "not JSON",
+            "object",
+            "no label",
+        ],
         strict=True,
     ):
         assert word in line
         assert line.startswith(str(path))
-    assert "yesterday" not in "".join(found)
+    assert "hush" not in "".join(found)
 
 
 def test_a_column_of_text_is_not_taken_for_labels_nor_shown(tmp_path: Path) -> None:
@@ -128,8 +139,10 @@ def test_a_column_of_text_is_not_taken_for_labels_nor_shown(tmp_path: Path) -> N
     assert len(found) == 2 and "secret" not in "".join(found)
 
 
-def test_a_nul_in_csv_is_named_too(tmp_path: Path) -> None:
-    assert "NUL" in reasons(write(tmp_path / "rows.csv", "text,category\nnul \0 here,a\n"))[0]
+def test_a_nul_in_csv_is_left_out_and_in_json_it_is_named(tmp_path: Path) -> None:
+    dataset = read_dataset([write(tmp_path / "rows.csv", "text,category\nnul \0 here,a\n")])
+    assert dataset.rows[0].ticket.body == "nul  here"
+    assert "NUL" in reasons(jsonl(tmp_path, {"text": "nul \0 here", "category": "a"}))[0]
 
 
 def test_an_open_quote_is_named_where_it_begins(tmp_path: Path) -> None:
@@ -173,12 +186,14 @@ def test_a_million_characters_are_a_ticket(tmp_path: Path) -> None:
         ("blank.csv", b"\n\n", "empty"),
         ("header.csv", b"text,category\n", "no usable row"),
         ("empty.jsonl", b"", "empty"),
-        ("list.jsonl", b'[{"text": "a"}]', "one object a line"),
-        ("wide.jsonl", '{"text": "a"}'.encode("utf-16"), "UTF-16"),
-        ("odd.xlsx", b"PK", "ending"),
+        ("list.jsonl", b'[{"text": "a"}]', "no labels"),
+        ("scalars.json", b"[1, 2]", "no list of objects"),
+        ("broken.json", b'[{"text": "a"}, {"te', "not JSON"),
+        ("wide.jsonl", '{"text": "a"}'.encode("utf-16"), "no labels"),
+        ("odd.xlsx", b"PK", "cannot be unpacked"),
+        ("odd.doc", b"PK", "ending"),
         ("broken.parquet", b"PAR1 nothing", "Parquet"),
-        ("twice.csv", b"text,text,category\na,b,c\n", "same name"),
-        ("binary.csv", b"text,category\n\x81\x8d,a\n", "neither UTF-8 nor cp1252"),
+        ("binary.csv", b"text,category\n\x81\x8d,a\n", "--encoding"),
         ("unlabelled.csv", b"text,colour\na,b\n", "no labels"),
     ],
 )
@@ -188,6 +203,14 @@ def test_a_file_that_cannot_be_read_is_a_one_line_error(tmp_path: Path, name: st
         read_dataset([tmp_path / name])
     assert needle in str(caught.value) and name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_of_one_name_do_no_harm_unless_they_play_a_role(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "text,category,note,note\nhello there,a,x,y\n")
+    assert read_dataset([path], {"attributes.note": "note (2)"}).rows[0].ticket.attributes == {"note": "y"}
+    twice = write(tmp_path / "twice.csv", "text,text,category\na,b,c\n")
+    with pytest.raises(InvalidRequest, match=r"same name.*'text \(1\)' or .*'text \(2\)'"):
+        read_dataset([twice])
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from training.cli.options import (
 from training.cli.train import register_bundle, tracker_for
 from training.cold_start import extend as extending
 from training.cold_start import start as starting
-from training.data.columns import parse_mapping
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.registry.tracker import Tracker
 from training.stages import stage_of
@@ -52,7 +51,8 @@ def start(options: StartOptions) -> None:
     settings = starting.StartSettings(
         out=new_bundle_path(options),
         data=tuple(options.data),
-        mapping=parse_mapping(options.map),
+        mapping=options.roles,
+        reading=options.reading,
         policy=options.policy,
         rules=options.rules,
         encoder=options.encoder,

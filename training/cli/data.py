@@ -7,7 +7,7 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.terminal import (
@@ -22,8 +22,7 @@ from models.terminal import (
     progress,
     seed,
 )
-from training.cli.options import FilesOption
-from training.data.columns import parse_mapping
+from training.cli.options import FilesOption, keep_mapping
 from training.data.dataset import read_dataset
 from training.data.public import SETS
 from training.data.public import fetch as fetch_set
@@ -49,9 +48,10 @@ def check(options: CheckOptions) -> int:
         triage data check export.csv --map id=Number --map body=Description
         triage data check tickets.jsonl --json
     """
-    mapping = parse_mapping(options.map)
+    reading = replace(options.reading, examine=True)
     with progress(None, "reading") as bar:
-        dataset = read_dataset(options.data, mapping, skip_bad_rows=True, progress=bar.update)
+        dataset = read_dataset(options.data, options.roles, options=reading, skip_bad_rows=True, progress=bar.update)
+    keep_mapping(options)
     found = diagnose(dataset, options.seed, lambda what: log_step(f"examining {what}"))
     if options.json:
         print_json({**found.to_document(), "ignored_columns": list(dataset.ignored_columns)})

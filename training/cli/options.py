@@ -11,10 +11,17 @@ from models.local_store import LocalModelStore, parse_reference
 from models.terminal import JsonOption, argument, log, option, progress
 from training.data.columns import parse_mapping
 from training.data.dataset import Dataset, read_dataset
-from triage.errors import BundleNotFound
+from training.data.dates import ORDERS
+from training.data.labelling.several import WAYS
+from training.data.presets.guess import named_preset
+from training.data.presets.known_columns import presets
+from training.data.presets.mapping_file import read_mapping, save_mapping, with_command_line
+from training.data.reading import ReadOptions, check_choice, open_files
+from triage.errors import BundleNotFound, grouped
 
 _DATA, _REGISTRY = "data", "result"
-_SHOWN_ROWS = 20  # a person reads so many faults; all of them are in the message where they stop the run
+_SHOWN_FAULTS = 20  # a person reads so many; all of them are in the message where they stop the run
+_FILE = "CSV, JSON, XML, XLSX or Parquet file, packed as .gz or .zip or not"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +33,59 @@ class BundleOption:
 
 @dataclass(frozen=True, kw_only=True)
 class MapOption:
-    """The option of verbs that read files of tickets."""
+    """The options of verbs that read files of tickets."""
 
     map: list[str] = option(
         "let a column play a role (id text subject body channel opened_at language requester tier category "
-        "resolver_group resolution sensitive group attributes.NAME); a column that is named like a role plays it, "
+        "resolver_group resolution sensitive group attributes.NAME, category.2 for a deeper level); a column that is "
+        "named like a role plays it, "
         "and ROLE= switches a role off; may be repeated",
         [],
         "ROLE=COLUMN",
         group=_DATA,
     )
+    preset: str | None = option(
+        f"whose export it is: {' '.join(presets())} (default: told from the columns)",
+        None,
+        "PRESET",
+        names=("--from",),
+        group=_DATA,
+    )
+    mapping: Path | None = option("read as a file says that --save-mapping wrote", None, "FILE", group=_DATA)
+    save_mapping: Path | None = option("write how the files were read, for next time", None, "FILE", group=_DATA)
+    encoding: str | None = option("what text is encoded in (default: detected)", None, "NAME", group=_DATA)
+    date_order: str | None = option("dmy or mdy, where dates do not tell day from month", None, "dmy|mdy", group=_DATA)
+    multi: str | None = option(
+        "several labels in a cell: take the first, drop them, or split them into a row each",
+        None,
+        "first|drop|split",
+        group=_DATA,
+    )
+    keep_placeholders: bool = option("labels such as 'Unassigned' or '-' are labels all the same", False, group=_DATA)
+
+    @property
+    def roles(self) -> dict[str, str | None]:
+        """What `--map` says, checked."""
+        return parse_mapping(self.map)
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the files are to be read, by these options and by the mapping file."""
+        stated = ReadOptions(
+            preset=named_preset(self.preset).name if self.preset is not None else None,
+            encoding=self.encoding,
+            date_order=check_choice("--date-order", self.date_order, ORDERS),
+            multi=check_choice("--multi", self.multi, WAYS),
+            keep_placeholders=self.keep_placeholders,
+        )
+        return with_command_line(read_mapping(self.mapping) if self.mapping is not None else None, stated)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilesOption(MapOption):
     """The argument of verbs that read several files of tickets."""
 
-    data: list[Path] = argument("CSV, JSONL or Parquet file", "DATA")
+    data: list[Path] = argument(_FILE, "DATA")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +99,7 @@ class DataOptions(FilesOption):
 class SomeDataOptions(DataOptions):
     """The options of verbs that read labelled tickets if there are any."""
 
-    data: list[Path] = argument("CSV, JSONL or Parquet file", "DATA", [])
+    data: list[Path] = argument(_FILE, "DATA", [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +124,42 @@ def read_data(options: DataOptions) -> Dataset:
         InvalidDataset: With every bad row.
         InvalidRequest: If the mapping does not fit.
     """
-    mapping = parse_mapping(options.map)
     with progress(None, "reading") as bar:
-        dataset = read_dataset(options.data, mapping, skip_bad_rows=options.skip_bad_rows, progress=bar.update)
+        dataset = read_dataset(
+            options.data,
+            options.roles,
+            options=options.reading,
+            skip_bad_rows=options.skip_bad_rows,
+            progress=bar.update,
+        )
     log_left_out(dataset)
+    keep_mapping(options)
     return dataset
 
 
+def keep_mapping(options: FilesOption) -> None:
+    """Write how the files were read, where `--save-mapping` asks for it.
+
+    Raises:
+        InvalidRequest: If the file cannot be written.
+    """
+    if options.save_mapping is not None:
+        reading = options.reading
+        save_mapping(options.save_mapping, open_files(options.data, options.roles, reading), reading)
+        log(f"{options.save_mapping} says how these files were read; read the next ones with --mapping")
+
+
 def log_left_out(dataset: Dataset) -> None:
-    """Tell on stderr which columns were ignored and which rows left out."""
+    """Tell on stderr how the files were read, which columns were ignored and which rows left out."""
+    for finding in dataset.findings:
+        log(f"{finding.what}{f'; {finding.do}' if finding.do else ''}")
     if dataset.ignored_columns:
         log(f"ignored columns: {', '.join(dataset.ignored_columns)}")
-    for row in dataset.bad_rows[:_SHOWN_ROWS]:
-        log(f"left out: {row}")
-    if len(dataset.bad_rows) > _SHOWN_ROWS:
-        log(f"left out: … and {len(dataset.bad_rows) - _SHOWN_ROWS} more")
+    faults = grouped(dataset.bad_rows)
+    for line in faults[:_SHOWN_FAULTS]:
+        log(f"left out: {line}")
+    if len(faults) > _SHOWN_FAULTS:
+        log(f"left out: … and {len(faults) - _SHOWN_FAULTS} more faults")
 
 
 def bundle_path(reference: str) -> Path:

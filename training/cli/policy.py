@@ -15,7 +15,6 @@ from models.bundle.bundle import load_bundle
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from models.toml_files import dump_policy
 from training.cli.options import BundleOption, DataOptions, bundle_path
-from training.data.columns import parse_mapping
 from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
@@ -44,7 +43,7 @@ def shares(options: SharesOptions) -> None:
             raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
         check_writable(options.out)
     bundle = load_bundle(bundle_path(options.bundle))
-    tickets = read_tickets(options.data, parse_mapping(options.map), skip_bad_rows=options.skip_bad_rows)
+    tickets = read_tickets(options.data, options.roles, options=options.reading, skip_bad_rows=options.skip_bad_rows)
     found = shares_in(bundle, tickets)
     if options.out is not None:
         write_text(options.out, dump_policy(with_shares(bundle.policy, found)))

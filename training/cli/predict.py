@@ -13,13 +13,12 @@ from models.triager import Triager
 from models.wire import DecisionDocument
 from training import batch_scoring
 from training.cli.options import BundleOption, MapOption, bundle_path
-from training.data.columns import parse_mapping
 from training.reports.decision_text import as_text
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, grouped
 from triage.ticket import Ticket
 
 _TICKET = "ticket"
-_SHOWN_ROWS = 20  # all of them are in the JSON document
+_SHOWN_FAULTS = 20  # all of them are in the JSON document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def predict(options: PredictOptions) -> None:
 class ScoreOptions(BundleOption, MapOption, JsonOption):
     """The options of `triage score`."""
 
-    data: Path = argument("CSV, JSONL or Parquet file", "DATA")
+    data: Path = argument("CSV, JSON, XML, XLSX or Parquet file, packed as .gz or .zip or not", "DATA")
     out: Path = option("where to; the name ends in .jsonl, .csv or .parquet", NEEDED, "FILE")
 
 
@@ -75,7 +74,7 @@ def score(options: ScoreOptions) -> None:
         triage score my-bundle tickets.csv --out decisions.csv
         triage score helpdesk-triage@champion tickets.jsonl --map text=description --out decisions.parquet
     """
-    mapping = parse_mapping(options.map)
+    mapping, reading = options.roles, options.reading
     batch_scoring.check_output(options.out, options.data)
     limit_blas_threads()
     triager = Triager.load(bundle_path(options.bundle))
@@ -87,11 +86,13 @@ def score(options: ScoreOptions) -> None:
             update: batch_scoring.Progress = stack.enter_context(progress(total, "scoring", initial=done)).update
             return update
 
-        done = batch_scoring.score(triager, options.data, options.out, mapping=mapping, progress=watch)
-    for row in done.unscorable[:_SHOWN_ROWS]:
-        log(f"default route: {row}")
-    if len(done.unscorable) > _SHOWN_ROWS:
-        log(f"default route: … and {len(done.unscorable) - _SHOWN_ROWS} more")
+        done = batch_scoring.score(triager, options.data, options.out, mapping=mapping, options=reading,
+                                  progress=watch)  # fmt: skip
+    faults = grouped(done.unscorable)
+    for line in faults[:_SHOWN_FAULTS]:
+        log(f"default route: {line}")
+    if len(faults) > _SHOWN_FAULTS:
+        log(f"default route: … and {len(faults) - _SHOWN_FAULTS} more faults")
     document = {
         "out": str(options.out),
         "rows": done.rows,

@@ -9,8 +9,7 @@ from models.local_store import CHAMPION, LocalModelStore
 from models.terminal import log, log_step, number, option, print_json, seed, share, verb
 from training import pipeline
 from training.cli.evaluate import print_measured
-from training.cli.options import DataOptions, NewBundleOptions, log_left_out, new_bundle_path
-from training.data.columns import parse_mapping
+from training.cli.options import DataOptions, NewBundleOptions, keep_mapping, log_left_out, new_bundle_path
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
 from training.registry import promote as promotion
@@ -78,6 +77,7 @@ def train(options: TrainOptions) -> None:
     settings = replace(settings, champion=champion_path(tracker, options.name))
     trained = pipeline.train(settings, log=log_step)
     log_left_out(trained.dataset)
+    keep_mapping(options)
     run_id, version = register_bundle(tracker, trained.path, options.name, "train")
     document = {
         "bundle": str(trained.path),
@@ -100,7 +100,8 @@ def _settings_of(options: TrainOptions) -> TrainSettings:
     return TrainSettings(
         data=tuple(options.data),
         out=new_bundle_path(options),
-        mapping=parse_mapping(options.map),
+        mapping=options.roles,
+        reading=options.reading,
         policy=options.policy if options.policy in (None, LEARN) else Path(options.policy),
         rules=options.rules,
         tier_order=_tier_order(options),

@@ -24,6 +24,7 @@ from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, dataset_digest, read_dataset
 from training.data.labels import resolve_labels, rules_for
+from training.data.reading import READ_PLAINLY, ReadOptions
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.open import open_encoder
@@ -75,6 +76,7 @@ class StartSettings:
     out: Path
     data: tuple[Path, ...] = ()
     mapping: Mapping[str, str | None] = field(default_factory=dict)
+    reading: ReadOptions = READ_PLAINLY
     policy: Path | None = None
     rules: Path | None = None
     encoder: str = DEFAULT_ENCODER
@@ -225,7 +227,9 @@ def _refuse_single_labels(policy: Policy) -> None:
 def _read(settings: StartSettings, policy: Policy) -> Dataset | None:
     if not settings.data:
         return None
-    dataset = read_dataset(settings.data, settings.mapping, skip_bad_rows=settings.skip_bad_rows)
+    dataset = read_dataset(
+        settings.data, settings.mapping, options=settings.reading, skip_bad_rows=settings.skip_bad_rows
+    )
     return resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
 
 

@@ -5,32 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
+from training.data.presets.roles import ATTRIBUTES, ROLES, is_role
 from triage.errors import InvalidRequest
 
-ROLES = (
-    "id",
-    "text",
-    "subject",
-    "body",
-    "channel",
-    "opened_at",
-    "language",
-    "requester",
-    "tier",
-    "category",
-    "resolver_group",
-    "resolution",
-    "sensitive",
-    "group",
-)
-"""What a column may be, beside `attributes.NAME`."""
+__all__ = ["ATTRIBUTES", "LABEL_SOURCE", "ROLES", "assign", "check_roles", "ignored", "parse_mapping"]
 
-ATTRIBUTES = "attributes."
 LABEL_SOURCE = "label_source"
 """A column of this name says who gave a row its labels; it is read, but is no role that can be mapped."""
 
 _LABEL_ROLES = ("tier", "category", "resolver_group", "resolution")
 _TEXT_ROLES = ("text", "subject", "body")
+_SHOWN = 30  # columns in an error: a line that can still be read
 
 
 def parse_mapping(arguments: Iterable[str]) -> dict[str, str | None]:
@@ -64,56 +49,102 @@ def check_roles(mapping: Mapping[str, str | None]) -> None:
     Raises:
         InvalidRequest: Naming the unknown roles.
     """
-    unknown = sorted(role for role in mapping if not _is_role(role))
+    unknown = sorted(role for role in mapping if not is_role(role))
     if unknown:
         raise InvalidRequest(
-            f"--map has unknown roles {', '.join(map(repr, unknown))}: known are {', '.join(ROLES)}, attributes.NAME"
+            f"--map has unknown roles {', '.join(map(repr, unknown))}: known are {', '.join(ROLES)}, category.2 for "
+            "a deeper level, "
+            "attributes.NAME"
         )
 
 
-def _is_role(name: str) -> bool:
-    return name in ROLES or (name.startswith(ATTRIBUTES) and len(name) > len(ATTRIBUTES))
-
-
-def assign(columns: Sequence[str], mapping: Mapping[str, str | None], where: str) -> dict[str, str]:
+def assign(
+    columns: Sequence[str],
+    mapping: Mapping[str, str | None],
+    where: str,
+    *,
+    preset: Mapping[str, str | None] | None = None,
+    repeated: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
     """Say which column of a file plays each role.
 
-    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first); `mapping`
-    overrides that one role.
+    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first); a preset goes
+    before names, and `mapping` overrides both in that one role.
 
     Args:
         columns: Column names of the file.
         mapping: Roles with the column that plays them; None switches a role off.
         where: Name of the file, for errors.
+        preset: What the preset of a helpdesk says, None for a role that no column plays.
+        repeated: Names that several columns share, with the numbered names under which each can be read.
 
     Raises:
-        InvalidRequest: If a mapped column is missing, `text` stands beside `subject` or `body`, or a column would be
-            both a label and a feature.
+        InvalidRequest: If a mapped column is missing or there several times, `text` stands beside `subject` or `body`,
+            or a column would be both a label and a feature.
 
     Example:
         >>> assign(["Text", "queue", "category"], {"category": "queue"}, "a.csv")
         {'text': 'Text', 'category': 'queue'}
     """
     check_roles(mapping)
-    missing = sorted({column for column in mapping.values() if column is not None and column not in columns})
-    if missing:
-        raise InvalidRequest(f"{where} has no column {', '.join(map(repr, missing))}: {_advice(missing[0], columns)}")
-    roles = _by_name(columns)
+    several = repeated or {}
+    named = _by_name([*columns, *several])
+    roles = _with_preset(named, preset or {}, mapping)
     for role, column in mapping.items():
         roles.pop(role, None)
         if column is not None:
             roles[role] = column
-    _check_text(roles, where)
+    _check_there(roles, columns, mapping, several=several, where=where, preset=preset or {})
+    _check_text(roles, columns, where)
     _check_leakage(roles, where)
     return roles
 
 
+def _with_preset(
+    named: Mapping[str, str], preset: Mapping[str, str | None], mapping: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Let a preset go before names; a text that the user maps goes before the preset's subject and body."""
+    roles = dict(named)
+    for role, column in preset.items():
+        roles.pop(role, None)
+        if column is not None:
+            roles[role] = column
+    if preset and any(role in preset for role in ("subject", "body")):
+        roles.pop("text", None)
+    if mapping.get("text") is not None:
+        for role in ("subject", "body"):
+            if preset.get(role) is not None:
+                roles.pop(role, None)
+    return roles
+
+
+def _check_there(
+    roles: Mapping[str, str],
+    columns: Sequence[str],
+    mapping: Mapping[str, str | None],
+    *,
+    several: Mapping[str, Sequence[str]],
+    where: str,
+    preset: Mapping[str, str | None],
+) -> None:
+    for role, column in roles.items():
+        if column in several and preset.get(role) != column:
+            raise InvalidRequest(
+                f"{where} has {len(several[column])} columns of the same name {column!r}: say which one is the {role}, "
+                f"{' or '.join(f'--map {role}={name!r}' for name in several[column])}, or none by --map {role}="
+            )
+    wanted = {column for column in mapping.values() if column is not None}
+    missing = sorted(column for column in wanted if column not in columns and column not in several)
+    if missing:
+        raise InvalidRequest(f"{where} has no column {', '.join(map(repr, missing))}: {_advice(missing[0], columns)}")
+
+
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
     roles: dict[str, str] = {}
-    for column in sorted(columns, key=lambda name: not _is_role(name)):
+    for column in sorted(columns, key=lambda name: not is_role(name)):
         stem, dot, attribute = column.strip().partition(".")
         name = f"{stem.casefold()}{dot}{attribute}" if dot else stem.casefold()
-        if _is_role(name):
+        if is_role(name):
             roles.setdefault(name, column)
     return roles
 
@@ -121,11 +152,15 @@ def _by_name(columns: Sequence[str]) -> dict[str, str]:
 def _advice(missing: str, columns: Sequence[str]) -> str:
     close = difflib.get_close_matches(missing, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    shown = ", ".join(map(repr, columns[:30])) + (" …" if len(columns) > 30 else "")
-    return f"it has {shown}{hint}"
+    return f"it has {_shown(columns)}{hint}"
 
 
-def _check_text(roles: Mapping[str, str], where: str) -> None:
+def _shown(columns: Sequence[str]) -> str:
+    named = [column for column in columns if column]
+    return ", ".join(map(repr, named[:_SHOWN])) + (" …" if len(named) > _SHOWN else "")
+
+
+def _check_text(roles: Mapping[str, str], columns: Sequence[str], where: str) -> None:
     beside = [role for role in ("subject", "body") if role in roles]
     if "text" in roles and beside:
         off = " ".join(f"--map {role}=" for role in beside)
@@ -134,7 +169,8 @@ def _check_text(roles: Mapping[str, str], where: str) -> None:
         )
     if "text" not in roles and not beside:
         raise InvalidRequest(
-            f"{where} has no text: none of its columns is text, subject or body; pass --map text=COLUMN"
+            f"{where} has no text: none of its columns is text, subject or body; it has {_shown(columns)}; "
+            "pass --map text=COLUMN, or --from with the name of the helpdesk"
         )
 
 

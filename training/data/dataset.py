@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from training.data.columns import ATTRIBUTES, LABEL_SOURCE, assign, ignored
-from training.data.readers import RawRow, Source, open_source
-from training.data.values import InvalidValue, parse_bool, parse_datetime, parse_language, parse_text, stated
+from training.data.columns import ATTRIBUTES, LABEL_SOURCE, ignored
+from training.data.finding import Finding
+from training.data.formats import RawRow
+from training.data.labelled_ticket import LabelledTicket
+from training.data.labelling.cells import label_text
+from training.data.labelling.hierarchy import JOINT
+from training.data.labelling.settle import settle_labels
+from training.data.presets.roles import LEVEL_OF
+from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_files, reading_findings
+from training.data.values import InvalidValue, parse_bool, parse_language, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
+from triage.normalise import without_export_marks
 from triage.prediction import TARGETS
 from triage.ticket import Ticket
+
+__all__ = ["Dataset", "LabelledTicket", "parse_row", "read_dataset", "read_rows", "refuse_bad_rows", "row_digest"]
+
+_LABELS = (*TARGETS, "resolver_group")
 
 MACHINE_SOURCES = frozenset(
     {"machine", "model", "auto", "automatic", "automation", "bot", "system", "rule", "rules"}
@@ -24,35 +35,6 @@ MACHINE_SOURCES = frozenset(
 
 MAX_LABEL_CHARS = 120
 """Longest label."""
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class LabelledTicket:
-    """A ticket of the desk's history with what is known about it.
-
-    Attributes:
-        ticket: What came in; the only part that a model may see.
-        labels: The label of each target that has one (`tier`, `category`), outer spaces removed.
-        group: Rows of one group stay on one side of a split; None where no column plays the role.
-        resolver_group: The team that resolved it; never a feature.
-        resolution: What ended it, in words; never a feature.
-        sensitive: Whether only some tiers may see it.
-        weight: 0 where the labels came from a machine alone, else 1.
-        place: Where the row stands, as ``file:line``.
-        written: The labels as the file has them, outer spaces and all.
-    """
-
-    ticket: Ticket
-    labels: Mapping[str, str]
-    group: str | None = None
-    resolver_group: str | None = None
-    resolution: str | None = None
-    sensitive: bool = False
-    weight: float = 1.0
-    place: str = ""
-    written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True)
@@ -67,6 +49,7 @@ class Dataset:
         bad_rows: Rows left out because the caller asked to skip bad ones.
         files: The files read.
         switched_off: Roles that the mapping switched off.
+        findings: What was noticed on reading: how files were read, dates, placeholders, several labels in a cell.
     """
 
     rows: list[LabelledTicket]
@@ -76,6 +59,7 @@ class Dataset:
     bad_rows: tuple[BadRow, ...] = ()
     files: tuple[Path, ...] = ()
     switched_off: frozenset[str] = frozenset()
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -89,42 +73,51 @@ def read_dataset(
     files: Sequence[Path],
     mapping: Mapping[str, str | None] | None = None,
     *,
+    options: ReadOptions = READ_PLAINLY,
     skip_bad_rows: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read labelled tickets from CSV, JSONL and Parquet files.
+    """Read labelled tickets from files; see `training.data.formats.open_source` for their kinds.
 
-    A row is bad where its text is missing, holds a NUL or a lone surrogate, where a date cannot be read, or where it
-    has neither a label nor a resolver group. Labels stay as written, but for outer spaces; `training.data.labels` turns
-    them into the policy's own.
+    A row is bad where its text is missing or holds a lone surrogate, or where it has neither a label nor a resolver
+    group. A row whose date cannot be read stays, undated. Labels stay as written, but for markup and outer spaces;
+    `training.data.labels` turns them into the policy's own. What only fills the place of a label is held back.
 
     Args:
         files: At least one file; each may have its own columns.
         mapping: Roles with the column that plays them, None switching a role off; see `training.data.columns.assign`.
+        options: How the files are to be read.
         skip_bad_rows: Leave bad rows out instead of refusing the data.
         progress: Called with the number of rows read.
 
     Raises:
         InvalidDataset: With every bad row of all files, or where a file cannot be read or nothing usable is in it.
-        InvalidRequest: If the mapping does not fit the files.
+        InvalidRequest: If the mapping does not fit the files, day and month cannot be told apart, or cells hold
+            several labels and the options do not say what is to be done.
     """
-    reading = [(source, assign(source.columns, mapping or {}, str(source.path))) for source in map(open_source, files)]
+    reading = open_files(files, mapping or {}, options)
     _check_labels_possible(reading)
     rows: list[LabelledTicket] = []
     bad: list[BadRow] = []
-    for source, roles in reading:
-        for found in read_rows(source, roles, labelled=True):
+    findings: list[Finding] = []
+    for opened in reading:
+        of_file: list[LabelledTicket] = []
+        for found in read_rows(opened, labelled=True):
             if isinstance(found, BadRow):
                 bad.append(found)
             else:
-                rows.append(found)
+                of_file.append(found)
             if progress is not None:
                 progress(1)
+        settled = settle_labels(of_file, opened.roles, options, str(opened.source.path))
+        rows += settled.rows
+        findings += [*reading_findings(opened, len(of_file)), *settled.findings]
     refuse_bad_rows(bad, len(rows) + len(bad), skip_bad_rows)
     if not rows:
         seen = f"{len(bad)} bad ones, the first is {bad[0]}" if bad else "there are none below the header"
         raise InvalidDataset(f"no usable row in {_names(files)}: {seen}; check the export", bad)
-    unused = sorted({column for source, roles in reading for column in ignored(source.columns, roles)})
+    unused = sorted({column for one in reading for column in ignored(one.source.columns, one.roles)})
+    off = {role for one in (mapping or {}, options.roles) for role, column in one.items() if column is None}
     return Dataset(
         rows=rows,
         targets=tuple(target for target in TARGETS if any(target in row.labels for row in rows)),
@@ -132,32 +125,35 @@ def read_dataset(
         ignored_columns=tuple(unused),
         bad_rows=tuple(bad),
         files=tuple(files),
-        switched_off=frozenset(role for role, column in (mapping or {}).items() if column is None),
+        switched_off=frozenset(off),
+        findings=tuple(findings),
     )
 
 
-def read_rows(source: Source, roles: Mapping[str, str], *, labelled: bool) -> Iterator[LabelledTicket | BadRow]:
+def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | BadRow]:
     """Yield each row of a file as a labelled ticket, or say why it is bad.
 
     Args:
-        source: The file.
-        roles: Which column plays which role.
+        opened: The file.
         labelled: Whether a row needs a label; False leaves label columns unread.
     """
-    used = (
-        roles
-        if labelled
-        else {role: column for role, column in roles.items() if role not in (*TARGETS, "resolver_group")}
-    )
-    name = str(source.path)
-    for raw in source.read([*used.values(), LABEL_SOURCE]):
+    name = str(opened.source.path)
+    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE]):
         if raw.fault is not None:
             yield BadRow(name, raw.line, raw.fault)
             continue
         try:
-            yield parse_row(raw, used, f"{name}:{raw.line}", labelled=labelled)
+            yield parse_row(raw, opened, f"{name}:{raw.line}", labelled=labelled)
         except (InvalidTicket, InvalidValue) as error:
-            yield BadRow(name, raw.line, str(error))
+            yield BadRow(name, raw.line, str(error), ticket_id_of(raw, opened))
+
+
+def ticket_id_of(raw: RawRow, opened: OpenFile) -> str:
+    """Return the id of a row's ticket as far as it can be read."""
+    try:
+        return (parse_text(raw.cells.get(opened.roles.get("id", "")), "id") or "").strip()
+    except InvalidValue:
+        return ""
 
 
 def refuse_bad_rows(bad: Sequence[BadRow], total: int, skip: bool) -> None:
@@ -173,46 +169,67 @@ def refuse_bad_rows(bad: Sequence[BadRow], total: int, skip: bool) -> None:
         raise InvalidDataset(message, bad)
 
 
-def parse_row(raw: RawRow, roles: Mapping[str, str], place: str, *, labelled: bool) -> LabelledTicket:
+def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> LabelledTicket:
     """Turn a row of a file into a labelled ticket.
 
     Raises:
         InvalidValue: If a cell cannot be what its role asks, there is no text, or no label where one is needed.
         InvalidTicket: If the ticket breaks its own rules.
     """
-    cells = {role: parse_text(raw.cells.get(column), role) for role, column in roles.items()}
+    roles = {role: column for role, column in opened.roles.items() if labelled or not _is_label(role)}
+    plain = {
+        role: opened.cell(raw.cells, column)
+        for role, column in roles.items()
+        if not _is_label(role) and role != "opened_at"
+    }
+    cells = {role: parse_text(value, role) for role, value in plain.items()}
     ticket = Ticket(
         id=(cells.get("id") or "").strip(),
-        subject=cells.get("subject") or "",
-        body=cells.get("body") or cells.get("text") or "",
+        subject=without_export_marks(cells.get("subject") or ""),
+        body=without_export_marks(cells.get("body") or cells.get("text") or ""),
         channel=stated(cells.get("channel")),
-        opened_at=parse_datetime(raw.cells.get(roles.get("opened_at", ""))),
+        opened_at=opened.dates.read(raw.cells.get(roles["opened_at"])) if opened.dates is not None else None,
         language=parse_language(cells.get("language")),
         requester=stated(cells.get("requester")),
         attributes=_attributes(cells),
     )
     if not ticket.text:
         raise InvalidValue("no text: subject and body are empty")
-    written = {target: cells[target] or "" for target in TARGETS if stated(cells.get(target))}
-    for target, label in written.items():
-        _check_label(target, label.strip())
-    group = stated(cells.get("resolver_group"))
-    if labelled and not written and group is None:
-        raise InvalidValue(
-            "no label: " + " and ".join(role for role in (*TARGETS, "resolver_group") if role in roles) + " empty"
-        )
+    found = {target: _labels_in(raw, opened, target) for target in _LABELS if target in roles}
+    written = {target: labels[0] for target, labels in found.items() if labels and target in TARGETS}
+    if labelled and not any(found.values()):
+        raise InvalidValue("no label: " + " and ".join(role for role in _LABELS if role in roles) + " empty")
     source = str(raw.cells.get(LABEL_SOURCE) or "").strip().casefold()
     return LabelledTicket(
         ticket=ticket,
         labels={target: label.strip() for target, label in written.items()},
         group=stated(cells.get("group")),
-        resolver_group=group,
+        resolver_group=next((label.strip() for label in found.get("resolver_group", ())), None),
         resolution=stated(cells.get("resolution")),
         sensitive=parse_bool(cells.get("sensitive")),
         weight=0.0 if source in MACHINE_SOURCES else 1.0,
         place=place,
         written=written,
+        several={target: labels for target, labels in found.items() if len(labels) > 1},
     )
+
+
+def _is_label(role: str) -> bool:
+    return role in _LABELS or bool(LEVEL_OF.fullmatch(role))
+
+
+def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:
+    """Return the labels of a row as written: several where the cell is a list, levels joined to a path."""
+    value = opened.cell(raw.cells, opened.roles[target])
+    texts = [parse_text(one, target) for one in (value if isinstance(value, list) else [value])]
+    labels = [label_text(text) for text in texts if text and text.strip()]
+    deeper = sorted(role for role in opened.roles if role.startswith(f"{target}."))
+    if len(labels) == 1 and deeper:
+        levels = [stated(parse_text(opened.cell(raw.cells, opened.roles[role]), role)) for role in deeper]
+        labels = [JOINT.join([labels[0], *(label_text(level) for level in levels if level)])]
+    for label in labels:
+        _check_label(target, label.strip())
+    return tuple(labels)
 
 
 def _check_label(target: str, label: str) -> None:
@@ -230,12 +247,12 @@ def _attributes(cells: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in found if value is not None}
 
 
-def _check_labels_possible(reading: Sequence[tuple[Source, Mapping[str, str]]]) -> None:
-    for source, roles in reading:
-        if not any(role in roles for role in (*TARGETS, "resolver_group")):
-            shown = ", ".join(map(repr, source.columns[:30]))
+def _check_labels_possible(reading: Sequence[OpenFile]) -> None:
+    for opened in reading:
+        if not any(role in opened.roles for role in _LABELS):
+            shown = ", ".join(map(repr, opened.source.columns[:30]))
             raise InvalidDataset(
-                f"{source.path} has no labels: none of its columns is tier, category or resolver_group; "
+                f"{opened.source.path} has no labels: none of its columns is tier, category or resolver_group; "
                 f"it has {shown}; pass --map category=COLUMN"
             )
 

@@ -8,39 +8,64 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.data.dataset import Dataset, LabelledTicket
+from training.data.labelling.hierarchy import known_level, roll_up
+from training.data.labelling.settle import LEAST_ROWS
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier
 from triage.prediction import TARGETS
 from triage.rules import RuleBook, check_labels, read_rules
 
-MIN_ROWS = 10
+MIN_ROWS = LEAST_ROWS
 """Rows that a class needs to be learned, and classes of that size (two) that a target needs."""
 
 
 def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = False) -> Dataset:
     """Turn the labels of a data set into the policy's own.
 
-    Aliases are resolved; a row without a tier takes that of its resolver group, unless the role `tier` was switched
-    off.
+    Aliases are resolved; a label that is a path becomes its deepest level that the policy has; a row without a tier
+    takes that of its resolver group, unless the role `tier` was switched off. A row whose only labels were held back on
+    reading, such as ``Unassigned``, is left out: that was told there.
 
     Raises:
         UnknownLabel: Naming all labels of a target that the policy lacks.
         InvalidDataset: If rows end up without any label, or labels of both targets are unknown.
     """
-    _refuse_unknown(dataset, policy)
+    levelled = _levelled(dataset.rows, policy)
+    _refuse_unknown(replace(dataset, rows=levelled), policy)
     rows, bad = [], []
-    for row in (_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in dataset.rows):
+    for row in (_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in levelled):
         if row.labels:
             rows.append(row)
-        else:
+        elif not row.held_back:
             file, _, line = row.place.rpartition(":")
             bad.append(BadRow(file, int(line), f"resolver group {row.resolver_group!r} has no tier in the policy"))
     if bad and not (skip_bad_rows and rows):
         raise InvalidDataset(
             f"{len(bad)} rows have no label: the first is {bad[0]}; add their groups to the policy", bad
         )
+    if not rows:
+        raise InvalidDataset(
+            f"none of the {len(dataset.rows)} rows has a label: what stands there are placeholders, or several labels "
+            "in one cell; map another column with --map category=COLUMN"
+        )
     targets = tuple(target for target in TARGETS if any(target in row.labels for row in rows))
     return replace(dataset, rows=rows, targets=targets, bad_rows=(*dataset.bad_rows, *bad))
+
+
+def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTicket]:
+    """Put the deepest level that the policy has in the place of labels that are paths; held back ones it has return."""
+    known = {target: {*policy.labels(target), *policy.aliases.get(target, {})} for target in TARGETS}
+    deepest: dict[tuple[str, str], str] = {}
+    levelled = []
+    for row in rows:
+        back = {target: label for target, label in row.held_back.items() if label in known[target]}
+        labels = {**row.labels, **back}
+        for target, label in labels.items():
+            if (target, label) not in deepest:
+                deepest[target, label] = known_level(label, known[target].__contains__) or label
+            labels[target] = deepest[target, label]
+        levelled.append(row if labels == row.labels else replace(row, labels=labels))
+    return levelled
 
 
 def _in_words_of(policy: Policy, row: LabelledTicket, by_group: bool) -> LabelledTicket:
@@ -53,7 +78,8 @@ def _in_words_of(policy: Policy, row: LabelledTicket, by_group: bool) -> Labelle
 
 def in_words_of(policy: Policy, dataset: Dataset) -> list[LabelledTicket]:
     """Return the rows with the policy's own labels, unknown ones left as they are: for measuring, not for learning."""
-    return [_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in dataset.rows]
+    levelled = (row for row in _levelled(dataset.rows, policy) if row.labels or not row.held_back)
+    return [_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in levelled]
 
 
 def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
@@ -76,6 +102,8 @@ def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
 def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
     """Make a policy out of the data: its labels, every pair legal, and the commonest resolver group of each pair.
 
+    Labels that are paths are taken at the deepest level that has enough tickets.
+
     Args:
         dataset: What was read.
         tier_order: All tiers of the data in order of escalation; empty makes them nominal.
@@ -83,7 +111,8 @@ def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
     Raises:
         InvalidRequest: If the order lacks a tier of the data, or states one twice.
     """
-    found = {target: sorted({row.labels[target] for row in dataset.rows if target in row.labels}) for target in TARGETS}
+    learned = {target: _learned(dataset, target) for target in TARGETS}
+    found = {target: sorted(set(labels.values())) for target, labels in learned.items()}
     missing = sorted(set(found["tier"]) - set(tier_order))
     if tier_order and (missing or len(set(tier_order)) < len(tier_order)):
         fault = f"lacks {', '.join(map(repr, missing))}" if missing else "names a tier twice"
@@ -94,16 +123,24 @@ def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
         version=f"learned-{dataset.digest[:12]}",
         tiers=tuple(Tier(label) for label in tier_order or found["tier"]),
         categories=tuple(Category(label) for label in found["category"]),
-        groups=tuple(_commonest_groups(dataset)),
+        groups=tuple(_commonest_groups(dataset, learned)),
         ordinal=bool(tier_order),
     )
 
 
-def _commonest_groups(dataset: Dataset) -> list[ResolverGroup]:
+def _learned(dataset: Dataset, target: str) -> Mapping[str, str]:
+    """Return what each label of the data is learned as."""
+    counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)
+    levelled = roll_up(counts, MIN_ROWS)
+    return levelled.learned if levelled is not None else {label: label for label in counts}
+
+
+def _commonest_groups(dataset: Dataset, learned: Mapping[str, Mapping[str, str]]) -> list[ResolverGroup]:
     counts: dict[tuple[str | None, str | None], Counter[str]] = {}
     for row in dataset.rows:
         if row.resolver_group is not None and all(target in row.labels for target in dataset.targets):
-            pair = (row.labels.get("tier"), row.labels.get("category"))
+            tier, category = (learned[target].get(row.labels.get(target, "")) for target in ("tier", "category"))
+            pair = (tier, category)
             counts.setdefault(pair, Counter())[row.resolver_group] += 1
     taken: dict[tuple[str, str | None], list[str]] = {}
     for (tier, category), groups in sorted(counts.items(), key=str):

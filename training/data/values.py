@@ -1,14 +1,12 @@
-"""Parses the values of a data file: text, dates, truth values, languages; or says why one cannot be parsed."""
+"""Parses the values of a data file: text, truth values, languages; or says why one cannot be parsed."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime
 from typing import Any
 
 _NOTHING = frozenset(("nan", "NaN", "NaT", "<NA>", "None", "null", "NULL"))
 _TRUE, _FALSE = frozenset(("true", "1", "yes", "y", "t")), frozenset(("false", "0", "no", "n", "f"))
-_DATE_FORMATS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
 
 
 class InvalidValue(Exception):
@@ -69,38 +67,3 @@ def parse_bool(text: str | None) -> bool:
             "sensitive is neither true nor false; write one of them, or switch the role off with --map sensitive="
         )
     return value in _TRUE
-
-
-def parse_datetime(value: Any) -> datetime | None:
-    """Read a date and time; one without a zone is taken as UTC, an empty value is None.
-
-    Raises:
-        InvalidValue: If it is no date.
-    """
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if not isinstance(value, datetime):
-        text = stated(parse_text(value, "opened_at"))
-        if text is None:
-            return None
-        value = _parsed(text)
-    moment: datetime = value
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _parsed(text: str) -> datetime:
-    try:
-        if text.isdigit() and len(text) in (10, 13):  # seconds or milliseconds since 1970
-            return datetime.fromtimestamp(int(text) / (1000 if len(text) == 13 else 1), UTC)
-        return datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    for form in _DATE_FORMATS:
-        try:
-            return datetime.strptime(text, form)
-        except ValueError:
-            continue
-    raise InvalidValue(
-        "opened_at is not a date: write ISO 8601 such as 2025-03-31T08:15:00Z, "
-        "or switch the role off with --map opened_at="
-    )

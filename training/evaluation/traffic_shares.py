@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from models.bundle.bundle import Bundle
-from training.data.columns import assign
 from training.data.dataset import read_rows, refuse_bad_rows
-from training.data.readers import open_source
+from training.data.reading import READ_PLAINLY, ReadOptions, open_files
 from training.gate.label_shift import estimate_shares
 from training.stages import STARTED, stage_of
 from triage.errors import BadRow, InvalidDataset, InvalidRequest
@@ -36,7 +35,11 @@ class Shares:
 
 
 def read_tickets(
-    files: Sequence[Path], mapping: Mapping[str, str | None], *, skip_bad_rows: bool = False
+    files: Sequence[Path],
+    mapping: Mapping[str, str | None],
+    *,
+    options: ReadOptions = READ_PLAINLY,
+    skip_bad_rows: bool = False,
 ) -> list[Ticket]:
     """Read tickets, whatever their labels say.
 
@@ -46,9 +49,8 @@ def read_tickets(
     """
     tickets: list[Ticket] = []
     bad: list[BadRow] = []
-    for file in files:
-        source = open_source(file)
-        for found in read_rows(source, assign(source.columns, mapping, str(file)), labelled=False):
+    for opened in open_files(files, mapping, options):
+        for found in read_rows(opened, labelled=False):
             if isinstance(found, BadRow):
                 bad.append(found)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,36 +13,15 @@ from numpy.typing import NDArray
 from models.language import detect_languages
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import near_duplicates
+from training.data.finding import FINE, NOTICE, SERIOUS, Finding
 from training.data.labels import MIN_ROWS, learnable
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
 from training.quality.similar_label_names import similar_label_names
 
-SERIOUS, NOTICE, FINE = "serious", "notice", "fine"
 _ORDER = (SERIOUS, NOTICE, FINE)
 _SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
 _CONFLICTING, _SUSPECT, _CHANCE = 0.05, 0.3, 0.02
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing found.
-
-    Attributes:
-        code: Stable name, such as ``near-duplicates``.
-        severity: ``serious`` (training on this misleads), ``notice`` or ``fine``.
-        what: What was found, in words, with figures.
-        do: What to do about it; empty where nothing needs doing.
-        rows: How many rows it concerns.
-        places: Some of them, as ``file:line``, with a remark where there is one.
-    """
-
-    code: str
-    severity: str
-    what: str
-    do: str = ""
-    rows: int = 0
-    places: tuple[str, ...] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -82,6 +61,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
     log("near-duplicates")
     clusters = near_duplicates([row.ticket.text for row in dataset.rows])
     examinations: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("what was noticed on reading", lambda: iter(dataset.findings)),
         ("rows", lambda: _rows(dataset)),
         ("balance", lambda: _balance(dataset)),
         ("duplicates", lambda: _duplicates(dataset, clusters)),

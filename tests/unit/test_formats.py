@@ -1,0 +1,251 @@
+"""Every form in which helpdesks export tickets is read, said, or refused in one line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook
+
+from training.data.dataset import Dataset, read_dataset
+from training.data.formats import open_source
+from training.data.reading import ReadOptions
+from triage.errors import InvalidDataset, InvalidRequest
+
+TEXTS = ["the scanner jams", "my badge was refused", "the line is dead", "the invoice is wrong"]
+LABELS = ["devices", "doors", "lines", "money"]
+
+
+def rows_of(path: Path, **options: str) -> Dataset:
+    return read_dataset([path], options=ReadOptions(**options))  # type: ignore[arg-type]
+
+
+def notes_of(dataset: Dataset) -> str:
+    return "\n".join(finding.what for finding in dataset.findings)
+
+
+def csv_of(delimiter: str = ",", end: str = "\n") -> str:
+    lines = [delimiter.join(("id", "body", "category"))]
+    lines += [delimiter.join((str(n), TEXTS[n % 4], LABELS[n % 4])) for n in range(8)]
+    return end.join(lines) + end
+
+
+def written(tmp_path: Path, content: str | bytes, name: str = "rows.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def is_right(dataset: Dataset) -> None:
+    assert [row.ticket.body for row in dataset.rows] == [TEXTS[n % 4] for n in range(8)]
+    assert [row.labels["category"] for row in dataset.rows] == [LABELS[n % 4] for n in range(8)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "~"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_usual_delimiter_and_line_end(tmp_path: Path, delimiter: str, end: str) -> None:
+    is_right(rows_of(written(tmp_path, csv_of(delimiter, end))))
+
+
+@pytest.mark.parametrize(
+    ("above", "said"),
+    [
+        ("sep=,\n", "1 lines above"),
+        ('"sep=,"\n', "1 lines above"),
+        ("All tickets\nmade on Monday\n\n", "3 lines above"),
+        ("All tickets,,\nStatus: closed,,\n", "2 lines above"),
+    ],
+)
+def test_what_stands_above_the_header_is_left_out_and_said(tmp_path: Path, above: str, said: str) -> None:
+    dataset = rows_of(written(tmp_path, above + csv_of()))
+    is_right(dataset)
+    assert said in notes_of(dataset)
+    assert dataset.rows[0].place.endswith(f":{above.count(chr(10)) + 2}")
+
+
+def test_a_header_repeated_by_paging_and_a_footer_are_left_out_and_said(tmp_path: Path) -> None:
+    lines = csv_of().splitlines()
+    paged = [*lines[:4], lines[0], *lines[4:], "8 tickets in all"]
+    dataset = rows_of(written(tmp_path, "\n".join(paged) + "\n"))
+    is_right(dataset)
+    assert "1 × repeated header" in notes_of(dataset) and "1 × line below the table" in notes_of(dataset)
+
+
+def test_a_surplus_empty_cell_is_no_fault_but_a_surplus_word_is(tmp_path: Path) -> None:
+    is_right(rows_of(written(tmp_path, csv_of().replace("\n", ",\n"))))
+    is_right(rows_of(written(tmp_path, csv_of().replace("\n", ",\n").replace("category,", "category"))))
+    with pytest.raises(InvalidDataset, match="4 fields where the header has 3"):
+        rows_of(written(tmp_path, csv_of().replace("money", "money,more", 1)))
+
+
+def test_backslash_escapes_are_read_only_where_a_file_has_them(tmp_path: Path) -> None:
+    mysql = "id,body,category\n" + "".join(f'"{n}","it says \\"no\\", twice\\\\",{LABELS[n % 4]}\n' for n in range(8))
+    assert rows_of(written(tmp_path, mysql)).rows[0].ticket.body == 'it says "no", twice\\'
+    plain = "id,body,category\n" + "".join(f'{n},"see C:\\temp\\new ""now""",a\n' for n in range(8))
+    assert rows_of(written(tmp_path, plain)).rows[0].ticket.body == 'see C:\\temp\\new "now"'
+
+
+def test_marks_of_exports_and_entities_leave_the_text(tmp_path: Path) -> None:
+    text = "It is &quot;stuck&quot;._x000D_\nPlease&nbsp;look#LBBR#&lt;p&gt;Thanks &amp;amp; bye&lt;/p&gt;"
+    dataset = rows_of(written(tmp_path, f'id,body,category\n1,"{text}",Büro &gt; Gerät\n'))
+    read = dataset.rows[0].ticket.text
+    assert 'It is "stuck".' in read and "Thanks & bye" in read
+    assert not any(mark in read for mark in ("_x000D_", "LBBR", "&quot;", "&amp;", "&lt;", "<p>"))
+    assert dataset.rows[0].labels["category"] == "Büro > Gerät"
+
+
+# ── Encodings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SAID = {
+    "cp1250": "Drukarka na trzecim piętrze nie działa, proszę o pomoc, hasło wygasło i żądanie też, źle świeci",
+    "iso8859_2": "Tiskárna nefunguje, prosím o pomoc, heslo vypršelo, děkuji, příliš dlouho čekám na účet",
+    "cp1251": "Принтер на третьем этаже не печатает, помогите, пароль тоже истёк и счёт не открывается",
+    "koi8_r": "Принтер на третьем этаже не печатает, помогите, пароль тоже истёк и счёт не открывается",
+    "cp866": "Принтер на третьем этаже не печатает, помогите, пароль тоже истёк и счёт не открывается",
+    "cp1254": "Yazıcı çalışmıyor, şifremin süresi doldu, lütfen yardım edin, ağ bağlantısı güçlü değil",
+    "cp1255": "המדפסת בקומה השלישית לא עובדת, אנא עזרו לי, גם הסיסמה שלי פגה",
+    "cp1256": "الطابعة في الطابق الثالث لا تعمل، الرجاء المساعدة، كلمة المرور منتهية",
+    "shift_jis": "三階のプリンターが動きません。パスワードも期限切れです。助けてください。",
+    "gb18030": "三楼的打印机不能用了，我的密码也过期了，请帮我看一下，谢谢。",
+    "euc_kr": "삼층 프린터가 작동하지 않습니다. 비밀번호도 만료되었습니다. 도와주세요.",
+    "utf-16-le": "Der Drucker druckt nicht, the printer is dead",
+    "cp850": "Der Drucker im dritten Stock druckt nicht größer, müde Straße, bitte prüfen, Grüße, Mühe, Günther",
+}
+
+
+@pytest.mark.parametrize("encoding", SAID)
+def test_an_encoding_is_detected_and_said_or_refused_never_garbled(tmp_path: Path, encoding: str) -> None:
+    content = ("id;body;category\n" + "".join(f"{n};{SAID[encoding]} {n};a\n" for n in range(30))).encode(encoding)
+    try:
+        dataset = rows_of(written(tmp_path, content))
+    except InvalidDataset as error:
+        assert "--encoding" in str(error) and "\n" not in str(error)
+        dataset = rows_of(written(tmp_path, content), encoding=encoding)
+    assert [row.ticket.body for row in dataset.rows] == [f"{SAID[encoding]} {n}" for n in range(30)]
+    assert "UTF-16" in notes_of(dataset) or encoding in notes_of(dataset)
+
+
+def test_a_stated_encoding_is_checked(tmp_path: Path) -> None:
+    path = written(tmp_path, "id,body,category\n1,größer,a\n".encode("cp1252"))
+    assert rows_of(path, encoding="latin-1").rows[0].ticket.body == "größer"
+    with pytest.raises(InvalidDataset, match="is not utf-8: a wrong byte"):
+        rows_of(path, encoding="utf-8")
+    for wrong in ("klingon", "base64"):
+        with pytest.raises(InvalidRequest, match="is no encoding"):
+            rows_of(path, encoding=wrong)
+
+
+# ── JSON and XML ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OBJECTS = [{"id": n, "body": TEXTS[n % 4], "category": LABELS[n % 4]} for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        OBJECTS,
+        {"result": OBJECTS},
+        {"count": 8, "next_page": None, "tickets": OBJECTS, "users": [{"id": 1, "name": "x"}] * 20},
+        {"data": {"records": OBJECTS}},
+        {"hits": {"total": 8, "hits": [{"_id": n, "_source": one} for n, one in enumerate(OBJECTS)]}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_and_envelopes_of_json(tmp_path: Path, document: object, indent: int | None, encoding: str) -> None:
+    is_right(rows_of(written(tmp_path, json.dumps(document, indent=indent).encode(encoding), "rows.json")))
+
+
+def test_objects_printed_one_after_the_other(tmp_path: Path) -> None:
+    is_right(rows_of(written(tmp_path, "\n".join(json.dumps(one, indent=2) for one in OBJECTS), "rows.json")))
+
+
+def test_nested_fields_have_dotted_paths(tmp_path: Path) -> None:
+    row = {"key": "A-1", "fields": {"text": "hello there", "kind": {"id": "7", "name": "doors"}, "tags": ["x"]}}
+    path = written(tmp_path, json.dumps({"issues": [row, row]}), "rows.json")
+    assert {"fields.text", "fields.kind", "fields.kind.id", "fields.tags"} <= set(open_source(path).columns)
+    dataset = read_dataset([path], {"text": "fields.text", "category": "fields.kind"})
+    assert [one.labels["category"] for one in dataset.rows] == ["doors", "doors"]
+
+
+def test_xml_is_read_by_the_element_that_repeats(tmp_path: Path) -> None:
+    def item(one: dict[str, object]) -> str:
+        return "<t>" + "".join(f"<{name}>{value}</{name}>" for name, value in one.items()) + "<n><m/></n></t>"
+
+    is_right(
+        rows_of(written(tmp_path, f"<all><head>x</head><list>{''.join(map(item, OBJECTS))}</list></all>", "a.xml"))
+    )
+
+
+BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><a><t><body>&c;</body></t></a>'
+OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]><a><t><body>&b;</body></t></a>'
+
+
+@pytest.mark.parametrize(
+    ("content", "needle"),
+    [(BOMB, "entities"), (OUTSIDE, "entities"), ("<a><t>", "no XML"), ("<a>x</a>", "no list"), ("<a>" * 200, "nests")],
+)
+def test_xml_that_is_none_or_an_attack_is_refused(tmp_path: Path, content: str, needle: str) -> None:
+    with pytest.raises(InvalidDataset, match=needle) as caught:
+        open_source(written(tmp_path, content, "a.xml"))
+    assert "\n" not in str(caught.value)
+
+
+# ── Workbooks and packed files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_workbook_is_read_from_its_largest_sheet_below_its_titles(tmp_path: Path) -> None:
+    book = Workbook()
+    book.active.append(["Parameters", "Value"])
+    sheet = book.create_sheet("Data")
+    sheet.append(["Closed tickets"])
+    sheet.append([])
+    sheet.append(["id", "body", "category", None])
+    for one in OBJECTS:
+        sheet.append([*one.values(), None])
+    book.save(tmp_path / "rows.xlsx")
+    dataset = rows_of(tmp_path / "rows.xlsx")
+    is_right(dataset)
+    assert "sheet 'Data' is read" in notes_of(dataset)
+    assert dataset.rows[0].place.endswith(":4") and dataset.rows[0].ticket.id == "0"
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip"])
+def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -> None:
+    content = json.dumps(OBJECTS).encode() if "json" in name else csv_of().encode()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("inner/rows.csv", content)
+            archive.writestr("__MACOSX/._rows.csv", b"x")
+            archive.writestr("readme.md", b"x")
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content))
+    dataset = rows_of(tmp_path / name)
+    is_right(dataset)
+    assert dataset.rows[0].place.startswith(str(tmp_path / name))
+
+
+def test_bombs_and_bundles_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    zeros = bytes(64 << 20)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.csv", zeros)
+    two = io.BytesIO()
+    with zipfile.ZipFile(two, "w") as archive:
+        archive.writestr("a.csv", "x")
+        archive.writestr("b.csv", "x")
+    cases = [
+        (bomb, "no export"),
+        (written(tmp_path, gzip.compress(zeros), "bomb.csv.gz"), "no export"),
+        (written(tmp_path, two.getvalue(), "two.zip"), "2 data files"),
+        (written(tmp_path, gzip.compress(csv_of().encode())[:40], "half.csv.gz"), "cannot be unpacked"),
+        (written(tmp_path, bomb.read_bytes(), "bomb.xlsx"), "no export"),
+    ]
+    for path, needle in cases:
+        with pytest.raises(InvalidDataset, match=needle) as caught:
+            open_source(path)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,129 @@
+"""What tables have in common, in text and in workbooks: where the header stands, and cells that fit below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from training.data.formats.source import RawRow
+from training.data.presets.known_columns import known_columns, normal_name
+
+HEADER_WITHIN = 40
+"""Records among which the header is looked for: reports put at most a page of titles and filters above it."""
+
+_LONGEST_NAME = 200
+"""A cell with more characters is no name of a column."""
+
+_MOST_FOOTERS = 8
+"""Short records at the very end that are taken for a footer ("160 records") and not for broken rows."""
+
+REPEATED_HEADER, FOOTER = "repeated header", "line below the table"
+
+
+def header_place(records: Sequence[Sequence[object]]) -> int:
+    """Return which of the first records is the header.
+
+    The record with the most names that some helpdesk uses wins, where it has two of them; else the first record that is
+    as wide as most records are and nearly full.
+
+    Args:
+        records: The first ones of a file, cells in order.
+
+    Example:
+        >>> header_place([["Closed tickets", ""], ["Ticket number", "What was said"], ["1", "It is broken"]])
+        1
+    """
+    if not records:
+        return 0
+    first = records[:HEADER_WITHIN]
+    known = [_known(record) for record in first]
+    if max(known) >= 2:
+        return known.index(max(known))
+    width = Counter(len(record) for record in records).most_common(1)[0][0]
+    needed = max(2, 0.6 * width)
+    for place, record in enumerate(first):
+        names = [name for name in map(_text, record) if name]
+        if len(record) == width and len(names) >= needed and max(map(len, names)) <= _LONGEST_NAME:
+            return place
+    return 0
+
+
+def _known(record: Sequence[object]) -> int:
+    return len({name for name in map(normal_name, map(_text, record)) if name in known_columns()})
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell).strip()
+
+
+def numbered(header: Sequence[object]) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
+    """Give columns of the same name a number each.
+
+    Returns:
+        The names by which the columns are read, and the repeated names with their numbered ones.
+
+    Example:
+        >>> numbered(["id", "Labels", "Labels"])
+        (('id', 'Labels (1)', 'Labels (2)'), {'Labels': ('Labels (1)', 'Labels (2)')})
+    """
+    names = [_text(name) for name in header]
+    counts = Counter(name for name in names if name)
+    seen: Counter[str] = Counter()
+    columns, repeated = [], dict[str, tuple[str, ...]]()
+    for name in names:
+        seen[name] += 1
+        own = f"{name} ({seen[name]})" if counts[name] > 1 else name
+        columns.append(own)
+        if counts[name] > 1:
+            repeated[name] = (*repeated.get(name, ()), own)
+    return tuple(columns), repeated
+
+
+Record = tuple[int, Sequence[Any] | None, str | None]
+"""A record of a table: its line, its cells (None where it cannot be read), and its fault."""
+
+
+def rows_below(
+    records: Iterator[Record], columns: Sequence[str], header: Sequence[object], skipped: dict[str, int]
+) -> Iterator[RawRow]:
+    """Yield the rows below a header: headers repeated by paging and a footer are left out and counted.
+
+    A record that has an empty cell too many is a row; one that has too few or too many is a fault.
+    """
+    names = [_text(name) for name in header]
+    skipped.clear()
+    short: list[RawRow] = []
+    for line, cells, fault in records:
+        if cells is None:
+            yield from _let_go(short)
+            yield RawRow(line, {}, fault)
+            continue
+        row = [*cells[: len(columns)]]
+        if not any(_text(cell) for cell in cells):
+            continue
+        if [_text(cell) for cell in row] == names:
+            skipped[REPEATED_HEADER] = skipped.get(REPEATED_HEADER, 0) + 1
+            continue
+        found = _fitted(line, cells, columns)
+        if found.fault is not None and sum(bool(_text(cell)) for cell in cells) <= 2 and len(columns) > 2:
+            short.append(found)
+            if len(short) > _MOST_FOOTERS:
+                yield from _let_go(short)
+            continue
+        yield from _let_go(short)
+        yield found
+    if short:
+        skipped[FOOTER] = len(short)
+
+
+def _let_go(rows: list[RawRow]) -> Iterator[RawRow]:
+    yield from rows
+    rows.clear()
+
+
+def _fitted(line: int, cells: Sequence[Any], columns: Sequence[str]) -> RawRow:
+    surplus = cells[len(columns) :]
+    if len(cells) < len(columns) or any(_text(cell) for cell in surplus):
+        return RawRow(line, {}, f"{len(cells)} fields where the header has {len(columns)}")
+    return RawRow(line, dict(zip(columns, cells, strict=False)))

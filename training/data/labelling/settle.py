@@ -1,0 +1,174 @@
+"""Labels of a whole file settled: combinations taken apart, placeholders held back, both told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from training.data.finding import FINE, NOTICE, SERIOUS, SHOWN_PLACES, Finding
+from training.data.labelled_ticket import LabelledTicket
+from training.data.labelling.cells import is_placeholder
+from training.data.labelling.hierarchy import roll_up
+from training.data.labelling.several import WAYS, parts_of, separator_in
+from training.data.reading import ReadOptions
+from triage.errors import InvalidRequest
+from triage.prediction import TARGETS
+
+LEAST_ROWS = 10
+"""Tickets that a label needs to be learned; `training.data.labels` goes by it as well."""
+
+_NAMED = 5  # combinations or placeholders in a message: enough to know them
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The rows of a file with labels that are labels, and what was noticed."""
+
+    rows: list[LabelledTicket]
+    findings: list[Finding]
+
+
+def settle_labels(
+    rows: Sequence[LabelledTicket], roles: Mapping[str, str], options: ReadOptions, where: str
+) -> Settled:
+    """Settle the labels of a file.
+
+    Args:
+        rows: All of its rows.
+        roles: Which column plays which role.
+        options: What is done with several labels in a cell, and whether placeholders are labels.
+        where: The file, for errors.
+
+    Raises:
+        InvalidRequest: If cells hold several labels and nothing says what is to be done.
+    """
+    settled, findings = list(rows), list[Finding]()
+    for target in TARGETS:
+        if target not in roles:
+            continue
+        settled, found = _apart(settled, target, options, f"{where}, column {roles[target]!r}")
+        findings += found
+        if not options.keep_placeholders:
+            settled, found = _held_back(settled, target, roles[target])
+            findings += found
+        findings += _levels(settled, target)
+    if not options.keep_placeholders:
+        settled = [_group_held_back(row, roles.get("resolver_group", "")) for row in settled]
+    return Settled(settled, findings)
+
+
+# ── Several labels in a cell ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _apart(
+    rows: list[LabelledTicket], target: str, options: ReadOptions, where: str
+) -> tuple[list[LabelledTicket], list[Finding]]:
+    separator = separator_in(Counter(row.labels[target] for row in rows if target in row.labels))
+    parts = {
+        place: found
+        for place, row in enumerate(rows)
+        if len(found := row.several.get(target) or parts_of(row.labels.get(target, ""), separator or "\0")) > 1
+    }
+    if not parts:
+        return rows, []
+    how = f"separated by {separator!r}" if separator is not None else "as a list"
+    named = [" + ".join(labels) for labels, _ in Counter(parts.values()).most_common(_NAMED)]
+    what = f"{target}: {len(parts)} of {len(rows)} cells hold several labels, {how}, such as {', '.join(named)}"
+    if options.multi is None and not options.examine:
+        raise InvalidRequest(f"{where}: {what}; say --multi {'|'.join(WAYS)}")
+    way = options.multi or "drop"
+    do = {
+        "first": "only the first of each is taken, as asked",
+        "drop": "none of them is taken" + (", as asked" if options.multi else f"; train with --multi {'|'.join(WAYS)}"),
+        "split": "each of them has a row of its own, as asked",
+    }[way]
+    places = tuple(rows[place].place for place in list(parts)[:SHOWN_PLACES])
+    finding = Finding(
+        f"{target}-several-labels",
+        SERIOUS if options.multi is None else NOTICE,
+        what,
+        do,
+        rows=len(parts),
+        places=places,
+    )  # fmt: skip
+    taken = [one for place, row in enumerate(rows) for one in _TAKE[way](row, target, parts.get(place))]
+    return taken, [finding]
+
+
+def _first(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> Iterator[LabelledTicket]:
+    yield row if parts is None else _with_label(row, target, parts[0])
+
+
+def _drop(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> Iterator[LabelledTicket]:
+    yield row if parts is None else _without_label(row, target)
+
+
+def _split(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> Iterator[LabelledTicket]:
+    if parts is None:
+        yield row
+    else:
+        yield from (_with_label(row, target, part) for part in parts)
+
+
+_Take = Callable[[LabelledTicket, str, tuple[str, ...] | None], Iterator[LabelledTicket]]
+_TAKE: Mapping[str, _Take] = {"first": _first, "drop": _drop, "split": _split}
+
+
+def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:
+    changed: dict[str, Any] = {
+        "labels": {**row.labels, target: label.strip()},
+        "written": {**row.written, target: label},
+    }
+    return replace(row, **changed, several={name: one for name, one in row.several.items() if name != target})
+
+
+def _without_label(row: LabelledTicket, target: str) -> LabelledTicket:
+    kept: dict[str, Any] = {
+        name: {key: value for key, value in getattr(row, name).items() if key != target}
+        for name in ("labels", "written", "several")
+    }
+    return replace(row, **kept, held_back={**row.held_back, target: row.labels.get(target, "")})
+
+
+# ── Placeholders ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _held_back(rows: list[LabelledTicket], target: str, column: str) -> tuple[list[LabelledTicket], list[Finding]]:
+    holding = [row for row in rows if target in row.labels and is_placeholder(row.labels[target], column)]
+    if not holding:
+        return rows, []
+    counts = Counter(row.labels[target] for row in holding)
+    named = ", ".join(f"{label!r} ({count})" for label, count in counts.most_common(_NAMED))
+    what = f"{target}: {len(holding)} of {len(rows)} cells hold what is no label: {named}"
+    do = "nothing is learned from them; --keep-placeholders, or a policy that lists them, makes them labels"
+    finding = Finding(f"{target}-placeholders", NOTICE, what, do, rows=len(holding),
+                      places=tuple(row.place for row in holding[:SHOWN_PLACES]))  # fmt: skip
+    return [_without_label(row, target) if row.labels.get(target) in counts else row for row in rows], [finding]
+
+
+def _group_held_back(row: LabelledTicket, column: str) -> LabelledTicket:
+    group = row.resolver_group
+    return replace(row, resolver_group=None) if group is not None and is_placeholder(group, column) else row
+
+
+# ── Levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _levels(rows: Sequence[LabelledTicket], target: str) -> Iterator[Finding]:
+    """Tell how labels that are paths are learned."""
+    counts = Counter(row.labels[target] for row in rows if target in row.labels)
+    found = roll_up(counts, LEAST_ROWS)
+    if found is None:
+        return
+    written, learned = (
+        ", ".join(f"{count} at level {level}" for level, count in levels.items()) for levels in found.levels
+    )
+    what = (
+        f"{target} is a hierarchy ({found.separator.strip()!r} between levels): as written {len(counts)} labels "
+        f"({written}); with --policy learn {len(set(found.learned.values()))} are learned ({learned}), "
+        f"{found.rolled_up} rolled up for having fewer than {LEAST_ROWS} tickets"
+    )
+    yield Finding(f"{target}-hierarchy", FINE if not found.rolled_up else NOTICE, what,
+                  "look at accuracy by level: rolled-up labels are less exact" if found.rolled_up else "")  # fmt: skip

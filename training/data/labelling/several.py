@@ -1,0 +1,46 @@
+"""Several labels in one cell: noticed from the whole column, so that no combination becomes a label by accident."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+WAYS = ("first", "drop", "split")
+"""What `--multi` takes: the first label alone, none of them, or a row for each."""
+
+SEPARATORS = (";", "|", ",", " / ", " + ", "&&")
+_KNOWN_PARTS = 0.8
+"""Share of the combinations whose parts must be known from elsewhere: a comma within a name is not a combination."""
+
+
+def separator_in(labels: Mapping[str, int]) -> str | None:
+    """Return what separates several labels in the cells of a column; None where cells hold one each.
+
+    Args:
+        labels: What the cells hold, with how many of them.
+
+    Example:
+        >>> separator_in({"VPN": 5, "Mail": 4, "VPN;Mail": 2, "Mail;VPN": 1})
+        ';'
+        >>> separator_in({"Printers, copiers": 9, "Mail": 4}) is None
+        True
+    """
+    for separator in SEPARATORS:
+        combined = {label: parts for label in labels if len(parts := parts_of(label, separator)) > 1}
+        if not combined:
+            continue
+        alone = {label.strip().casefold() for label in labels if label not in combined}
+        within = Counter(part.casefold() for parts in combined.values() for part in parts)
+        known = [
+            all(part.casefold() in alone or within[part.casefold()] > 1 for part in parts)
+            and any(part.casefold() in alone or len(combined) > len(within) for part in parts)
+            for parts in combined.values()
+        ]
+        if sum(known) >= _KNOWN_PARTS * len(combined):
+            return separator
+    return None
+
+
+def parts_of(label: str, separator: str) -> tuple[str, ...]:
+    """Return the labels in a cell, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))

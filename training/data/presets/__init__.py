@@ -1,0 +1,1 @@
+"""Presets: which column of which helpdesk's export plays which role, and mappings kept in files."""

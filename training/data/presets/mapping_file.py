@@ -1,0 +1,107 @@
+"""Mappings kept in files (TOML), so that next month's export is read like this month's."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from models.atomic_write import write_text
+from training.data.columns import check_roles
+from training.data.dates import ORDERS
+from training.data.labelling.several import WAYS
+from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choice
+from triage.errors import InvalidRequest
+
+_KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
+_HEAD = (
+    "# How these exports are read: triage train DATA --mapping FILE\n"
+    '# A role without a column ("") is switched off; [files."NAME"] says what is different for one file.\n'
+)
+
+
+def read_mapping(path: Path) -> ReadOptions:
+    """Read a mapping file.
+
+    Raises:
+        InvalidRequest: If it is absent, no TOML, or says what cannot be.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {error.strerror or error}; name a file that "
+                             "--save-mapping wrote") from error  # fmt: skip
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {error}; mend it, or save it anew") from error
+    files = document.pop("files", {})
+    multi = check_choice(f"{path}: multi", document.pop("multi", None), WAYS)
+    if not isinstance(files, dict):
+        raise InvalidRequest(f'{path}: files is no table: write [files."NAME"]')
+    general = _file_options(document, str(path))
+    own = {name: _file_options(dict(table), f"{path}: {name}") for name, table in files.items()}
+    return ReadOptions(**vars(general), multi=multi, files=own)
+
+
+def _file_options(table: dict[str, Any], where: str) -> FileOptions:
+    roles = table.pop("roles", {})
+    unknown = sorted(set(table) - _KEYS.keys())
+    wrong = [name for name, value in {**table, **roles}.items() if not isinstance(value, str)]
+    if unknown or wrong:
+        raise InvalidRequest(
+            f"{where} has {', '.join(map(repr, unknown or wrong))}: known are {', '.join(_KEYS)}, multi and the table "
+            "roles, all of them texts"
+        )
+    mapping = {role: column or None for role, column in roles.items()}
+    check_roles(mapping)
+    check_choice(f"{where}: date_order", table.get("date_order"), ORDERS)
+    return FileOptions(**{_KEYS[key]: value for key, value in table.items()}, roles=mapping)
+
+
+def save_mapping(path: Path, opened: Sequence[OpenFile], options: ReadOptions) -> None:
+    """Write how files were read, so that `read_mapping` reads files with the same columns alike.
+
+    One file, or the first of several, says what holds for all; the others say what is different for them.
+
+    Raises:
+        InvalidRequest: If the file cannot be written.
+    """
+    first, *others = [_table(one, options) for one in opened]
+    document: dict[str, Any] = {**({"multi": options.multi} if options.multi else {}), **first}
+    files = {one.source.path.name: table for one, table in zip(opened[1:], others, strict=True) if table != first}
+    if files:
+        document["files"] = files
+    try:
+        write_text(path, _HEAD + tomli_w.dumps(document))
+    except OSError as error:
+        raise InvalidRequest(f"--save-mapping {str(path)!r} cannot be written: {error.strerror or error}") from error
+
+
+def _table(opened: OpenFile, options: ReadOptions) -> dict[str, Any]:
+    own = options.for_file(opened.source.path)
+    order = opened.dates.order if opened.dates is not None else None
+    found = {
+        "from": opened.guess.preset.name if opened.guess else None,
+        "encoding": own.encoding,
+        "date_order": order if order in ORDERS else own.date_order,
+    }
+    off = opened.guess.roles.items() if opened.guess else ()
+    roles = {**{role: "" for role, column in off if column is None}, **opened.roles}
+    repeated = {role for role, column in opened.roles.items() if column in opened.source.repeated}  # the preset's own
+    return {
+        **{key: value for key, value in found.items() if value is not None},
+        "roles": {role: column for role, column in roles.items() if role not in repeated},
+    }
+
+
+def with_command_line(saved: ReadOptions | None, stated: ReadOptions) -> ReadOptions:
+    """Let what the command line states go before what a mapping file says."""
+    if saved is None:
+        return stated
+    general: Mapping[str, Any] = {
+        name: getattr(stated, name) or getattr(saved, name) for name in ("preset", "encoding", "date_order", "multi")
+    }
+    return replace(stated, **general, roles=saved.roles, files=saved.files)

@@ -1,0 +1,184 @@
+"""How files of tickets are to be read, and one file opened that way: preset, roles, dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from training.data.columns import assign
+from training.data.dates import DateColumn, date_column
+from training.data.finding import FINE, NOTICE, Finding
+from training.data.formats import Source, open_source
+from training.data.presets.guess import Guess, guess
+from triage.errors import InvalidRequest
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_CARRIED = ("preset", "encoding", "date_order")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How one file is to be read.
+
+    Attributes:
+        preset: Whose export it is; None to guess.
+        encoding: What its text is encoded in; None to detect it.
+        date_order: ``dmy`` or ``mdy``, where a column of dates does not tell.
+        roles: Roles with the column that plays them, None switching a role off.
+    """
+
+    preset: str | None = None
+    encoding: str | None = None
+    date_order: str | None = None
+    roles: Mapping[str, str | None] = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True)
+class ReadOptions(FileOptions):
+    """How files of tickets are to be read.
+
+    Attributes:
+        multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``; None refuses them.
+        keep_placeholders: Whether labels such as ``Unassigned`` are labels all the same.
+        examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
+        files: What is different for one file, by its name without folders.
+    """
+
+    multi: str | None = None
+    keep_placeholders: bool = False
+    examine: bool = False
+    files: Mapping[str, FileOptions] = field(default_factory=lambda: _NONE)
+
+    def for_file(self, path: Path) -> FileOptions:
+        """Return how one file is to be read."""
+        own = self.files.get(path.name, FileOptions())
+        merged = {name: getattr(own, name) or getattr(self, name) for name in _CARRIED}
+        return FileOptions(**merged, roles={**self.roles, **own.roles})
+
+
+READ_PLAINLY = ReadOptions()
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file that can be read as tickets.
+
+    Attributes:
+        source: Its rows.
+        roles: Which column plays which role.
+        dates: How its dates are read; None where no column plays that role.
+        guess: What a preset made of it; None where none was used.
+    """
+
+    source: Source
+    roles: Mapping[str, str]
+    dates: DateColumn | None
+    guess: Guess | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of how the file was read, one sentence each."""
+        notes = [*([str(self.guess)] if self.guess else []), *self.source.notes]
+        if self.dates is not None and self.dates.order is not None:
+            order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
+            notes.append(f"dates are read {order}: {self.dates.because}")
+        return notes + [f"left out: {count} × {what}" for what, count in self.source.skipped.items()]
+
+    def cell(self, cells: Mapping[str, Any], column: str) -> Any:
+        """Return the cell of a column; the filled ones of all where several share the name."""
+        if column not in self.source.repeated:
+            return cells.get(column)
+        filled = [value for value in map(cells.get, self.source.repeated[column]) if value not in (None, "")]
+        return filled if len(filled) > 1 else next(iter(filled), None)
+
+    def wanted(self) -> list[str]:
+        """Return the columns that have to be read."""
+        return [one for column in self.roles.values() for one in self.source.repeated.get(column, (column,))]
+
+
+def open_files(
+    paths: Sequence[Path], mapping: Mapping[str, str | None], options: ReadOptions = READ_PLAINLY
+) -> list[OpenFile]:
+    """Open files of tickets, each with its own preset and roles.
+
+    A mapped column has to be in one of the files at least; a file that lacks it goes by preset and names in that role.
+
+    Args:
+        paths: The files.
+        mapping: Roles with the column that plays them, as the command line has them.
+        options: How the files are to be read.
+
+    Raises:
+        InvalidDataset: If a file cannot be read.
+        InvalidRequest: If the mapping fits no file, or the order of day and month cannot be told.
+    """
+    own = [options.for_file(path) for path in paths]
+    sources = [open_source(path, one.encoding) for path, one in zip(paths, own, strict=True)]
+    there = {column for source in sources for column in (*source.columns, *source.repeated)}
+    return [_opened(source, one, mapping, there) for source, one in zip(sources, own, strict=True)]
+
+
+def open_file(path: Path, mapping: Mapping[str, str | None], options: ReadOptions = READ_PLAINLY) -> OpenFile:
+    """Do what `open_files` does for one file."""
+    return open_files([path], mapping, options)[0]
+
+
+def _opened(source: Source, own: FileOptions, mapping: Mapping[str, str | None], there: set[str]) -> OpenFile:
+    here = {*source.columns, *source.repeated}
+    asked = {
+        role: column
+        for role, column in {**own.roles, **mapping}.items()
+        if column is None or column in here or column not in there
+    }
+    found = guess(source, own.preset)
+    roles = assign(
+        source.columns, asked, str(source.path), preset=found.roles if found else None, repeated=source.repeated
+    )
+    column = roles.get("opened_at")
+    dates = None
+    if column is not None:
+        values = (row.cells.get(column) for row in source.read([column]))
+        dates = date_column(values, f"{source.path}, column {column!r}", own.date_order)
+    return OpenFile(source, roles, dates, found)
+
+
+def reading_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
+    """Yield what was noticed about a file as a whole, once all of its rows were read.
+
+    Args:
+        opened: The file.
+        rows: How many rows were read.
+    """
+    name = opened.source.path.name
+    for note in opened.notes:
+        yield Finding("reading", FINE, f"{name}: {note}")
+    dates = opened.dates
+    if dates is None:
+        return
+    column = opened.roles["opened_at"]
+    if dates.unreadable:
+        what = f"{name}: {dates.unreadable} of {rows} dates in {column!r} cannot be read; their tickets stay, undated"
+        yield Finding("unreadable-dates", NOTICE, what, "mend the column, or map another to opened_at",
+                      rows=dates.unreadable)  # fmt: skip
+    if dates.impossible:
+        what = (
+            f"{name}: {dates.impossible} of {rows} dates in {column!r} are of years that cannot be; they count as none"
+        )
+        yield Finding("impossible-dates", NOTICE, what, "mend them in the export", rows=dates.impossible)
+    if dates.zeros:
+        yield Finding("zero-dates", FINE, f"{name}: {dates.zeros} dates in {column!r} are all zeros: undated",
+                      rows=dates.zeros)  # fmt: skip
+
+
+def check_choice(option: str, value: str | None, known: Sequence[str]) -> str | None:
+    """Return what an option says if it is one of what it may say.
+
+    Raises:
+        InvalidRequest: If it is not.
+    """
+    if value is not None and value not in known:
+        raise InvalidRequest(f"{option} {value!r} is not known: write one of {', '.join(known)}")
+    return value
