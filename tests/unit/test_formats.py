@@ -200,7 +200,7 @@ def test_xml_that_is_none_or_an_attack_is_refused(tmp_path: Path, content: str, 
 
 def test_a_workbook_is_read_from_its_largest_sheet_below_its_titles(tmp_path: Path) -> None:
     book = Workbook()
-    book.active.append(["Parameters", "Value"])
+    book.worksheets[0].append(["Parameters", "Value"])
     sheet = book.create_sheet("Data")
     sheet.append(["Closed tickets"])
     sheet.append([])

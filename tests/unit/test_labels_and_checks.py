@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from training.data.dataset import Dataset, read_dataset
+from training.data.finding import SERIOUS
 from training.data.labels import in_words_of, learn_policy, learnable, resolve_labels
-from training.quality.checks import SERIOUS, diagnose
+from training.quality.checks import diagnose
 from training.quality.similar_label_names import similar_label_names
 from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy import parse_policy

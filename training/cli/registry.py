@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,7 +108,8 @@ def promote(options: PromoteOptions) -> int:
 
 
 def _read_rows(options: PromoteOptions) -> Sequence[LabelledTicket]:
-    return read_data(DataOptions(data=options.data, map=options.map)).rows if options.data else ()
+    reading = {one.name: getattr(options, one.name) for one in fields(MapOption)}
+    return read_data(DataOptions(data=options.data, **reading)).rows if options.data else ()
 
 
 def _name_and_version(options: PromoteOptions) -> tuple[str, str | None]:

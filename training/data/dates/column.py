@@ -225,7 +225,8 @@ def _short_years(evidence: _Evidence) -> DateColumn | None:
         return DateColumn("ymd", "the first numbers are years, for they hardly change")
     if "ymd" in orders and len(orders) > 1 and not len(lasts) <= _FEW_YEARS < _MANY_DAYS <= len(firsts):
         raise InvalidRequest("day and year cannot be told apart")
-    for order, other in (("dmy", "mdy"), ("mdy", "dmy")):
+    pairs: tuple[tuple[Order, Order], ...] = (("dmy", "mdy"), ("mdy", "dmy"))
+    for order, other in pairs:
         only = sum(order in one.orders() and other not in one.orders() for one in evidence.triples)
         evidence.only.update({order: only})
     return None

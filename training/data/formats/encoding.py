@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,7 +194,7 @@ def _is_wide(sample: bytes, name: str, script: str) -> bool:
     beyond = [char for char in text if char > "\x7f" and not "\uff00" <= char <= "\uffef" and char.isalpha()]
     if len(beyond) < _LEAST_LETTERS:
         return False
-    within = {
+    within: Callable[[str], bool] = {
         "kana": lambda char: "\u3040" <= char <= "\u30ff",
         "hangul": lambda char: "\uac00" <= char <= "\ud7a3",
         "han": lambda char: char in _COMMON_HAN,
