@@ -16,7 +16,6 @@ from training.data.presets.guess import Guess, guess
 from triage.errors import InvalidRequest
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_CARRIED = ("preset", "encoding", "date_order")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class ReadOptions(FileOptions):
         multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``; None refuses them.
         keep_placeholders: Whether labels such as ``Unassigned`` are labels all the same.
         examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
-        files: What is different for one file, by its name without folders.
+        files: How single files are to be read instead, by their names without folders.
     """
 
     multi: str | None = None
@@ -53,10 +52,8 @@ class ReadOptions(FileOptions):
     files: Mapping[str, FileOptions] = field(default_factory=lambda: _NONE)
 
     def for_file(self, path: Path) -> FileOptions:
-        """Return how one file is to be read."""
-        own = self.files.get(path.name, FileOptions())
-        merged = {name: getattr(own, name) or getattr(self, name) for name in _CARRIED}
-        return FileOptions(**merged, roles={**self.roles, **own.roles})
+        """Return how one file is to be read: as is said for it alone, else as is said for all."""
+        return self.files.get(path.name, self)
 
 
 READ_PLAINLY = ReadOptions()

@@ -22,6 +22,9 @@ DATED = 0.95
 LEAST_NEW, ENOUGH_NEW = 50, 300
 """New tickets below which no comparison means anything, and from which they alone measure a model well enough."""
 
+MOST_BY_TIME = 0.5
+"""Share of the rows above which the latest ones are no part of a history: they all have one date, or nearly so."""
+
 Kind = Literal["time", "group", "random", "new"]
 
 
@@ -53,10 +56,10 @@ def split(
 ) -> Split:
     """Set a part of the rows aside.
 
-    By group where a column plays that role, else by time where nearly all rows are dated, else at random. Where some
-    rows are new to the champion, and enough but not too many, they are what is set aside instead: the champion was
-    given all others, so that a challenger measured on them lacks nothing that the champion had. Rows whose labels came
-    from a machine alone are never set aside: nothing could be measured on them.
+    By group where a column plays that role, else by time where nearly all rows are dated (and not all alike), else at
+    random. Where some rows are new to the champion, and enough but not too many, they are what is set aside instead:
+    the champion was given all others, so that a challenger measured on them lacks nothing that the champion had. Rows
+    whose labels came from a machine alone are never set aside: nothing could be measured on them.
 
     Args:
         dataset: What was read.
@@ -75,7 +78,7 @@ def split(
     if len({row.group for row in rows if row.group is not None}) > 1:
         kind, groups = "group", joined(found, _groups(rows))
     elif sum(row.ticket.opened_at is not None for row in rows) >= DATED * len(rows):
-        kind = "time"
+        kind = "time" if np.mean(_latest(rows, groups, share, seed)) <= MOST_BY_TIME else "random"
     chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
     usable = np.array([row.weight > 0 for row in rows])
     if new is not None and kind != "group":

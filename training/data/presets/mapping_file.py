@@ -48,6 +48,8 @@ def read_mapping(path: Path) -> ReadOptions:
 
 def _file_options(table: dict[str, Any], where: str) -> FileOptions:
     roles = table.pop("roles", {})
+    if not isinstance(roles, dict):
+        raise InvalidRequest(f"{where}: roles is no table: known are the tables roles and files, and texts beside them")
     unknown = sorted(set(table) - _KEYS.keys())
     wrong = [name for name, value in {**table, **roles}.items() if not isinstance(value, str)]
     if unknown or wrong:
@@ -101,7 +103,9 @@ def with_command_line(saved: ReadOptions | None, stated: ReadOptions) -> ReadOpt
     """Let what the command line states go before what a mapping file says."""
     if saved is None:
         return stated
-    general: Mapping[str, Any] = {
-        name: getattr(stated, name) or getattr(saved, name) for name in ("preset", "encoding", "date_order", "multi")
+    said: Mapping[str, Any] = {
+        name: getattr(stated, name) for name in ("preset", "encoding", "date_order") if getattr(stated, name)
     }
-    return replace(stated, **general, roles=saved.roles, files=saved.files)
+    files = {name: replace(own, **said) for name, own in saved.files.items()}
+    kept = replace(saved, **said, multi=stated.multi or saved.multi, files=files)
+    return replace(kept, keep_placeholders=stated.keep_placeholders, examine=stated.examine)

@@ -1,0 +1,138 @@
+"""Cells of labels: several at once, placeholders, paths through a hierarchy; nothing becomes a label by accident."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.data.dataset import Dataset, read_dataset
+from training.data.finding import SERIOUS
+from training.data.labelling.cells import is_placeholder
+from training.data.labelling.hierarchy import roll_up
+from training.data.labelling.several import separator_in
+from training.data.labels import in_words_of, learn_policy, resolve_labels
+from training.data.reading import ReadOptions
+from training.data.split import split
+from triage.errors import InvalidDataset, InvalidRequest
+from triage.policy import parse_policy
+
+
+def labelled(tmp_path: Path, labels: list[str], **more: list[str]) -> Path:
+    path = tmp_path / "rows.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "body", "category", *more])
+        for place, label in enumerate(labels):
+            writer.writerow(
+                [place, f"ticket number {place} is about {place * 7}", label, *(v[place] for v in more.values())]
+            )
+    return path
+
+
+def counts(dataset: Dataset) -> Counter[str | None]:
+    return Counter(row.labels.get("category") for row in dataset.rows)
+
+
+COMBINED = ["lamp"] * 12 + ["door"] * 12 + ["lamp;door"] * 3 + ["door; lamp"] * 2
+
+
+def test_several_labels_in_a_cell_are_noticed_named_and_taken_apart_as_asked(tmp_path: Path) -> None:
+    path = labelled(tmp_path, COMBINED)
+    with pytest.raises(
+        InvalidRequest, match=r"5 of 29 cells hold several labels.*lamp \+ door.*--multi first\|drop\|split"
+    ):
+        read_dataset([path])
+    found = {way: counts(read_dataset([path], options=ReadOptions(multi=way))) for way in ("first", "drop", "split")}
+    assert found == {
+        "first": {"lamp": 15, "door": 14},
+        "drop": {"lamp": 12, "door": 12, None: 5},
+        "split": {"lamp": 17, "door": 17},
+    }
+    examined = read_dataset([path], options=ReadOptions(examine=True))
+    assert [finding.severity for finding in examined.findings if finding.code == "category-several-labels"] == [SERIOUS]
+
+
+@pytest.mark.parametrize(
+    ("labels", "separator"),
+    [
+        ({"a": 3, "b": 3, "a,b": 1}, ","),
+        ({"a": 3, "b": 3, "a | b": 2, "b | a": 1}, "|"),
+        ({"a": 3, "b": 3, "a / b": 2}, " / "),
+        ({"Printers, copiers and scanners": 9, "Mail": 4}, None),
+        ({"Hardware; other": 9, "Mail; other": 4, "Phones": 3}, None),
+        ({"a": 3, "b": 3}, None),
+    ],
+)
+def test_what_separates_labels_is_told_from_the_whole_column(labels: dict[str, int], separator: str | None) -> None:
+    assert separator_in(labels) == separator
+
+
+def test_placeholders_are_found_and_not_learned_unless_asked(tmp_path: Path) -> None:
+    labels = ["lamp"] * 12 + ["door"] * 12 + ["Unassigned", "#N/A", "-", "category", "NULL", "(none)", "- Select -"]
+    path = labelled(tmp_path, labels)
+    dataset = read_dataset([path])
+    assert counts(dataset) == {"lamp": 12, "door": 12, None: 7}
+    [finding] = [one for one in dataset.findings if one.code == "category-placeholders"]
+    assert finding.rows == 7 and "'Unassigned' (1)" in finding.what
+    assert len(resolve_labels(dataset, learn_policy(dataset)).rows) == 24
+    assert counts(read_dataset([path], options=ReadOptions(keep_placeholders=True)))["Unassigned"] == 1
+    policy = parse_policy("".join(f'[[categories]]\nlabel = "{name}"\n' for name in ("lamp", "door", "Unassigned")))
+    assert counts(resolve_labels(dataset, policy))["Unassigned"] == 1  # the policy asks for it
+    assert len(in_words_of(policy, dataset)) == 25
+    with pytest.raises(InvalidDataset, match="none of the 3 rows has a label"):
+        empty = read_dataset([labelled(tmp_path, ["-", "n/a", "?"])])
+        resolve_labels(empty, policy)
+
+
+def test_real_labels_are_no_placeholders() -> None:
+    assert not any(
+        map(is_placeholder, ["Other", "Network", "A", "C++", "N-Series", "0", "Unassigned phones", "Nan's shop"])
+    )
+
+
+def test_paths_are_learned_at_the_deepest_level_with_enough_tickets(tmp_path: Path) -> None:
+    labels = ["IT > Lamps > Bulb"] * 15 + ["IT > Lamps > Cord"] * 4 + ["IT > Lamps > Shade"] * 7
+    labels += [f"IT > Doors > Door {number}" for number in range(12)] + ["Post"] * 11
+    dataset = read_dataset([labelled(tmp_path, labels)])
+    policy = learn_policy(dataset)
+    assert policy.labels("category") == ("IT > Doors", "IT > Lamps", "IT > Lamps > Bulb", "Post")
+    learned = resolve_labels(dataset, policy)
+    assert counts(learned) == {"IT > Lamps > Bulb": 15, "IT > Lamps": 11, "IT > Doors": 12, "Post": 11}
+    [finding] = [one for one in dataset.findings if one.code == "category-hierarchy"]
+    assert "38 at level 3" in finding.what and "14 rolled up" in finding.what
+    later = read_dataset([labelled(tmp_path, ["IT > Doors > New door", "IT > Garden > Hose"])])
+    assert [row.labels["category"] for row in in_words_of(policy, later)] == ["IT > Doors", "IT > Garden > Hose"]
+
+
+@pytest.mark.parametrize("joint", [" > ", ">", "::", " » ", "\\", " / "])
+def test_any_usual_joint_of_levels(joint: str) -> None:
+    found = roll_up({joint.join(("IT", kind, f"x{n}")): 3 for kind in ("a", "b") for n in range(5)}, 10)
+    assert found is not None and set(found.learned.values()) == {
+        joint.join(("IT", kind)).strip() for kind in ("a", "b")
+    }
+
+
+def test_levels_in_columns_of_their_own_are_joined(tmp_path: Path) -> None:
+    path = labelled(tmp_path, ["lamp", "lamp", "door"], sub=["bulb", "", "lock"])
+    dataset = read_dataset([path], {"category.2": "sub"})
+    assert [row.labels["category"] for row in dataset.rows] == ["lamp > bulb", "lamp", "door > lock"]
+
+
+def test_equal_faults_are_one_line_with_the_ids_of_their_tickets(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataset) as caught:
+        read_dataset([labelled(tmp_path, ["lamp", "", ""])])
+    assert [row.ticket_id for row in caught.value.rows] == ["1", "2"]
+    assert "(1): no label: category empty" in str(caught.value)
+
+
+def test_a_history_of_one_day_is_not_split_by_time(tmp_path: Path) -> None:
+    labels = ["lamp", "door"] * 40
+    for dates, kind in (
+        (["2025-03-05"] * 80, "random"),
+        ([f"2025-03-05 10:{n % 60:02d}:0{n // 60}" for n in range(80)], "time"),
+    ):
+        dataset = read_dataset([labelled(tmp_path, labels, opened_at=dates)])
+        assert split(dataset, 0, clusters=None).kind == kind

@@ -1,0 +1,162 @@
+"""Exports of the usual helpdesks are recognised and mapped; mappings are kept; several files have one each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.data.dataset import Dataset, read_dataset
+from training.data.presets.guess import guess
+from training.data.presets.known_columns import presets
+from training.data.presets.mapping_file import read_mapping, save_mapping, with_command_line
+from training.data.reading import ReadOptions, open_file, open_files
+from triage.errors import InvalidDataset, InvalidRequest
+
+
+def exported(tmp_path: Path, rows: list[dict[str, Any]], name: str = "export.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+EXPORTS: dict[str, dict[str, Any]] = {
+    "servicenow": {"Number": "X1", "Short description": "the lamp", "Description": "is out", "Category": "{label}",
+                   "Assignment group": "team", "Opened": "2025-03-05 14:00:00", "State": "Closed"},
+    "jira": {"key": "X1", "fields": {"summary": "the lamp", "created": "2025-03-05T14:00:00.000+0000",
+             "description": {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [
+                 {"type": "text", "text": "is out"}]}]},
+             "components": [{"name": "{label}"}], "issuetype": {"name": "Bug"}, "reporter": {"accountId": "r"}}},
+    "zendesk": {"id": "X1", "subject": "the lamp", "description": "is out", "created_at": "2025-03-05T14:00:00Z",
+                "via": {"channel": "web"}, "custom_fields": [{"id": 5, "value": "{label}"}, {"id": 6, "value": None}],
+                "group_id": 7, "requester_id": 8, "tags": ["a", "b"]},
+    "freshdesk": {"Ticket ID": "X1", "Subject": "the lamp", "Description": "is out", "Type": "{label}", "Group": "team",
+                  "Created time": "2025-03-05 14:00:00", "Status": "Closed"},
+    "zammad": {"id": 1, "number": "X1", "title": "the lamp", "group": "team", "created_at": "2025-03-05T14:00:00Z",
+               "articles": [{"body": "<p>is out</p>", "sender": "Customer"}, {"body": "ok"}], "category": "{label}"},
+    "glpi": {"ID": "X1", "Title": "the lamp", "Description": "&lt;p&gt;is out&lt;/p&gt;", "Category": "{label}",
+             "Opening date": "2025-03-05 14:00"},
+    "otrs": {"Ticket#": "X1", "Title": "the lamp", "Body": "is out", "Queue": "team", "Service": "{label}",
+             "Created": "2025-03-05 14:00:00"},
+    "rt": {"id": "X1", "Subject": "the lamp", "Content": "is out", "Queue": "team", "Requestors": "a@example.org",
+           "CF.{Category}": "{label}", "Created": "Wed Mar 05 14:00:00 2025", "Status": "resolved"},
+    "redmine": {"#": "X1", "Project": "team", "Tracker": "Support", "Subject": "the lamp", "Description": "is out",
+                "Category": "{label}", "Created": "2025-03-05 14:00"},
+    "zoho": {"Ticket Id": "X1", "Subject": "the lamp", "Description": "is out", "Category": "{label}", "Team": "team",
+             "Created Time": "05 Mar 2025 02:00 PM"},
+    "github": {"number": "X1", "title": "the lamp", "body": "is out", "labels": [{"name": "{label}"}],
+               "created_at": "2025-03-05T14:00:00Z", "html_url": "x"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_export_is_recognised_and_mapped_and_said(tmp_path: Path, name: str) -> None:
+    rows = [json.loads(json.dumps(EXPORTS[name]).replace("{label}", label)) for label in ("light", "power") * 4]
+    path = exported(tmp_path, rows)
+    for options in (ReadOptions(), ReadOptions(preset=name)):
+        dataset = read_dataset([path], options=options)
+        row = dataset.rows[0]
+        assert (row.ticket.id, row.ticket.text, row.labels) == ("X1", "the lamp\nis out", {"category": "light"})
+        assert row.ticket.opened_at is not None and row.ticket.opened_at.isoformat()[:16] == "2025-03-05T14:00"
+        assert row.group is None  # a helpdesk's group is a team
+        said = dataset.findings[0].what
+        assert presets()[name].title in said and "→ category" in said
+
+
+def test_every_preset_has_an_export_here() -> None:
+    assert set(EXPORTS) == set(presets())
+
+
+def test_jira_columns_of_one_name_are_several_labels(tmp_path: Path) -> None:
+    lines = ["Issue key,Summary,Component/s,Component/s,Labels,Labels"]
+    lines += [f"K-{n},the lamp {n},{'light' if n % 2 else 'power'},{'door' if n == 3 else ''},x,y" for n in range(8)]
+    path = tmp_path / "jira.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    with pytest.raises(InvalidRequest, match="1 of 8 cells hold several labels, as a list, such as light \\+ door"):
+        read_dataset([path])
+    first = read_dataset([path], options=ReadOptions(multi="first")).rows
+    assert [row.labels["category"] for row in first] == ["power", "light"] * 4
+
+
+def test_a_role_that_is_mapped_by_hand_goes_before_the_preset(tmp_path: Path) -> None:
+    path = exported(tmp_path, [{**EXPORTS["glpi"], "Kind": label} for label in ("a", "b")])
+    dataset = read_dataset([path], {"category": "Kind", "text": "Description", "opened_at": None})
+    assert [row.labels["category"] for row in dataset.rows] == ["a", "b"]
+    assert dataset.rows[0].ticket.text == "is out" and dataset.rows[0].ticket.opened_at is None
+
+
+def test_a_preset_that_does_not_fit_or_exist_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    path = exported(tmp_path, [{"Betreff": "x", "Art": "y"}])
+    with pytest.raises(InvalidRequest, match=r"does not look like a Jira export.*'Betreff', 'Art'"):
+        read_dataset([path], options=ReadOptions(preset="jira"))
+    with pytest.raises(InvalidRequest, match="known are servicenow, jira"):
+        read_dataset([path], options=ReadOptions(preset="lotus"))
+    with pytest.raises(InvalidRequest, match="it has 'Betreff', 'Art'"):
+        read_dataset([path])
+
+
+def test_files_with_other_columns_have_a_mapping_each(tmp_path: Path) -> None:
+    snow = exported(tmp_path, [json.loads(json.dumps(EXPORTS["servicenow"]).replace("{label}", "light"))])
+    own = exported(tmp_path, [{"text": "the door", "queue": "power"}], "own.jsonl")
+    dataset = read_dataset([snow, own], {"category": "queue"})
+    assert [row.labels["category"] for row in dataset.rows] == ["light", "power"]
+    with pytest.raises(InvalidRequest, match="no column 'Queue'"):
+        read_dataset([snow, own], {"category": "Queue"})
+
+
+def test_a_saved_mapping_reads_the_next_export_alike(tmp_path: Path) -> None:
+    snow = exported(tmp_path, [json.loads(json.dumps(EXPORTS["servicenow"]).replace("{label}", "light"))])
+    own = exported(tmp_path, [{"text": "the door", "queue": "power", "seen": "03/04/2025"}], "own.jsonl")
+    mapping: dict[str, str | None] = {"category": "queue", "attributes.when": "seen"}
+    options = ReadOptions(date_order="mdy", multi="drop")
+    file = tmp_path / "mapping.toml"
+    save_mapping(file, open_files([snow, own], mapping, options), options)
+    loaded = with_command_line(read_mapping(file), ReadOptions())
+    assert loaded.multi == "drop" and loaded.preset == "servicenow" and loaded.date_order == "mdy"
+    again: Dataset = read_dataset([snow, own], options=loaded)
+    assert again.digest == read_dataset([snow, own], mapping, options=options).digest
+    feb = exported(tmp_path, [json.loads(json.dumps(EXPORTS["servicenow"]).replace("{label}", "power"))], "feb.jsonl")
+    assert read_dataset([feb], options=loaded).rows[0].labels == {"category": "power"}
+
+
+@pytest.mark.parametrize(
+    ("content", "needle"),
+    [
+        ("roles = 3", "known are"),
+        ("[roles]\ncolour = 'x'", "unknown roles 'colour'"),
+        ("date_order = 'ydm'", "write one of dmy"),
+        ("nonsense = 'x'", "'nonsense'"),
+        ("= broken", "no TOML"),
+    ],
+)
+def test_a_mapping_file_that_says_nonsense_is_refused_in_one_line(tmp_path: Path, content: str, needle: str) -> None:
+    file = tmp_path / "mapping.toml"
+    file.write_text(content, "utf-8")
+    with pytest.raises(InvalidRequest, match=needle) as caught:
+        read_mapping(file)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        read_mapping(tmp_path / "none.toml")
+
+
+def test_the_order_of_dates_is_asked_for_and_a_date_that_is_none_leaves_its_ticket(tmp_path: Path) -> None:
+    rows = [
+        {"text": "the lamp", "category": "light", "opened_at": when} for when in ("03/04/2025", "04/05/2025", "soon")
+    ]
+    path = exported(tmp_path, rows)
+    with pytest.raises(InvalidRequest, match=r"'opened_at': day and month cannot be told apart.*--date-order dmy"):
+        read_dataset([path])
+    dataset = read_dataset([path], options=ReadOptions(date_order="dmy"))
+    assert [row.ticket.opened_at and row.ticket.opened_at.month for row in dataset.rows] == [4, 5, None]
+    assert any(finding.code == "unreadable-dates" and finding.rows == 1 for finding in dataset.findings)
+
+
+def test_a_guess_needs_no_rows_with_values_and_takes_the_best_columns(tmp_path: Path) -> None:
+    path = exported(tmp_path, [{"Issue key": "A-1", "Summary": "x", "Component/s": "", "Issue Type": "Bug"}] * 3)
+    found = guess(open_file(path, {"category": "Issue Type"}).source)
+    assert found is not None and found.roles["category"] == "Issue Type"
+    assert str(found).startswith("looks like a Jira export: Issue key → id, Summary → subject")
+    with pytest.raises(InvalidDataset):
+        read_dataset([tmp_path / "none.csv"])
