@@ -20,7 +20,7 @@ from triage.errors import InvalidRequest
 _KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
 _HEAD = (
     "# How these exports are read: triage train DATA --mapping FILE\n"
-    '# A role without a column ("") is switched off; [files."NAME"] says what is different for one file.\n'
+    '# A role without a column ("") is switched off; [files."NAME"] says how one file is read instead.\n'
 )
 
 
