@@ -24,20 +24,22 @@ from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.mail.config import load_mailboxes
 from api.maintenance.retention_job import RetentionJob
+from api.pages.live import Watch
 from api.routes import (
     autonomy,
+    claims,
     decisions,
     docs,
     feedback,
     health,
     model,
-    pages,
     policy,
     predict,
     session,
     tickets,
     webhooks,
 )
+from api.routes.pages import assets, queue, ticket, try_ticket
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
@@ -60,8 +62,11 @@ _ROUTERS: tuple[APIRouter, ...] = (
     autonomy.router,
     policy.router,
     health.router,
-    pages.router,
-    pages.assets,
+    claims.router,
+    queue.router,
+    ticket.router,
+    try_ticket.router,
+    assets.router,
     session.router,
     session.pages,
     docs.router,
@@ -119,7 +124,14 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
             opened.close()
 
     app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.parts = Parts(service, reviews, receiver, TicketThreads(service))
+    app.state.parts = Parts(
+        service,
+        reviews,
+        receiver,
+        TicketThreads(service),
+        watch=Watch(opened.queue_state, lambda: service.draining),
+        watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
+    )
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     add_error_handlers(app)

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from api.helpdesks.receiver import WebhookReceiver
+from api.pages.live import Watch
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
@@ -23,12 +24,18 @@ class Parts:
     reviews: Reviews
     webhooks: WebhookReceiver
     threads: TicketThreads
+    watch: Watch
+    watch_tickets: Watch
 
 
 def parts_of(request: Request) -> Parts:
     """Return the parts of the process that answers."""
     parts: Parts = request.app.state.parts
     return parts
+
+
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
 
 
 async def _service(request: Request) -> Service:
@@ -51,6 +58,7 @@ async def _access(request: Request) -> Access:
     return access_of(request)
 
 
+PartsDep = Annotated[Parts, Depends(_parts)]
 ServiceDep = Annotated[Service, Depends(_service)]
 ReviewsDep = Annotated[Reviews, Depends(_reviews)]
 WebhooksDep = Annotated[WebhookReceiver, Depends(_webhooks)]

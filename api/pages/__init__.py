@@ -7,11 +7,11 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.pages.filters import ago, percent
+from api.pages.filters import ago, percent, surely
 from triage.wording import ATTENTION, AUTOMATION, NO_TICKET, SOURCES, sentence_of
 
 _SWAGGER_UI = ("swagger-ui.css", "swagger-ui-bundle.js")
-STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
 
 
 @cache
@@ -25,7 +25,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(sources=SOURCES, automations=AUTOMATION, attentions=ATTENTION, no_tickets=NO_TICKET)
-    environment.filters.update(percent=percent, ago=ago, reason=sentence_of)
+    environment.filters.update(percent=percent, ago=ago, surely=surely, reason=sentence_of)
     return environment
 
 

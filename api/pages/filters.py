@@ -5,6 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_WORDS = (
+    (0.95, "almost certain"),
+    (0.85, "very likely"),
+    (0.65, "likely"),
+    (0.5, "more likely than not"),
+    (0.0, "a guess"),
+)
+"""Least probability of each word; those of intelligence analysts (ICD 203) put into everyday ones."""
 
 
 def percent(share: float | None) -> str:
@@ -37,3 +45,14 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return "just now"
+
+
+def surely(share: float) -> str:
+    """Say in words how far a probability goes, as people understand such words.
+
+    Example:
+        >>> surely(0.97), surely(0.4)
+        ('almost certain: right about 97 times in 100', 'a guess: right about 40 times in 100')
+    """
+    words = next(words for least, words in _WORDS if share >= least)
+    return f"{words}: right about {min(99, max(1, round(share * 100)))} times in 100"

@@ -6,30 +6,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.console.queries import DecisionQuery
 from api.deps import Reader, ReviewsDep, ServiceDep
 from api.http.openapi import problems
-from api.http.schemas import MAX_NAME_CHARS, NO_NUL, DecisionDetail, DecisionsOut
+from api.http.schemas import DecisionDetail, DecisionsOut
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=GuardedRoute)
 
-Id = Annotated[str, Query(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL)]
-
 
 @router.get("/decisions", responses=problems(401, 403, 422, 503))
 def decisions(
-    service: ServiceDep,
-    reviews: ReviewsDep,
-    reader: Reader,
-    limit: Annotated[int, Query(ge=1, le=200, description="most decisions to return")] = 50,
-    before: Annotated[Id | None, Query(description="id of a decision: only older ones are returned")] = None,
-    ticket_id: Annotated[Id | None, Query(description="only decisions about this ticket")] = None,
-    open: Annotated[bool, Query(description="only decisions that nobody has said anything about")] = False,
+    service: ServiceDep, reviews: ReviewsDep, reader: Reader, query: Annotated[DecisionQuery, Query()]
 ) -> DecisionsOut:
-    """List the latest decisions, newest first."""
-    rows = service.store.latest(limit + 1, before=before, ticket_id=ticket_id, open_only=open)
-    page, more = rows[:limit], len(rows) > limit
-    return DecisionsOut(decisions=[reviews.shown(row, reader) for row in page], next=page[-1].id if more else None)
+    """List decisions, the newest first unless `sort` says otherwise; a parameter that is not listed is refused."""
+    wanted = query.filter_for(reader, service.model.triager.policy.sensitive_clearance)
+    lines = service.store.lines(wanted, query.sort, limit=query.limit + 1, after=query.before)
+    page, more = lines[: query.limit], len(lines) > query.limit
+    return DecisionsOut(
+        decisions=[reviews.shown(line.row, reader) for line in page], next=page[-1].row.id if more else None
+    )
 
 
 @router.get("/decisions/{decision_id}", responses=problems(401, 403, 404, 422, 503))

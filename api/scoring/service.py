@@ -211,6 +211,19 @@ class Service:
             self.metrics.shed.labels(error.code).inc()
             raise
 
+    async def preview(self, ticket: Ticket, principal: Principal) -> DecisionDocument:
+        """Say what would be decided about a ticket; nothing is kept and nothing is counted.
+
+        Raises:
+            TooBusy: The service cannot answer in time.
+        """
+        triager, deadline_s = self.model.triager, self.settings.request_deadline_s
+        view = View(clearance=principal.clearance)
+        [decision] = await self.batcher.decide(triager, [with_id(ticket)], deadline_s=deadline_s, view=view)
+        held = self.autonomy.hold(decision)
+        document = DecisionDocument.from_decision(held, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        return document.model_copy(update={"stored": False})
+
     async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool
     ) -> list[Decision]:

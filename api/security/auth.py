@@ -23,6 +23,8 @@ from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow
 
 _T = TypeVar("_T")
 COOKIE = "triage_session"
+ANONYMOUS = "agent"
+"""Who speaks on the page of a service that asks nobody who they are."""
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
 BEARER = HTTPBearer(
@@ -69,6 +71,11 @@ class Principal:
     agent: str | None = None
     csrf: str | None = None
     source: str = "api"
+
+    @property
+    def speaks_as(self) -> str:
+        """The name under which this person takes tickets and judges decisions on the page."""
+        return self.agent or ANONYMOUS
 
 
 OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)

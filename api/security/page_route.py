@@ -1,4 +1,4 @@
-"""Pages: a browser without a session is sent to the sign-in page, where a key opens one."""
+"""Pages: a browser without a session is sent to the sign-in page, and errors are pages with a way back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.http.exceptions import NotSignedIn
+from api.http.problems import problem_of, problem_of_faults, request_id_of
+from api.pages import render
 from api.security.auth import COOKIE, GuardedRoute
+from triage.errors import TriageError
 
 SIGN_IN = "/sign-in"
+_TITLES = {
+    403: "This is not for you",
+    404: "There is no such page",
+    422: "This address cannot be read",
+    503: "One moment",
+}
 
 
 class PageRoute(GuardedRoute):
-    """A route that sends a browser without a session to the sign-in page, not to an error for programs."""
+    """A route that answers a browser with pages: the sign-in page without a session, and errors with a way back."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler with the way to the sign-in page."""
@@ -24,11 +34,27 @@ class PageRoute(GuardedRoute):
         async def handle_or_send_away(request: Request) -> Any:
             try:
                 return await handle(request)
-            except NotSignedIn:
+            except (TriageError, RequestValidationError) as error:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
-                answer = RedirectResponse(SIGN_IN, 303)
-                answer.delete_cookie(COOKIE)
-                return answer
+                return _sent_to_sign_in() if isinstance(error, NotSignedIn) else _error_page(request, error)
 
         return handle_or_send_away
+
+
+def _sent_to_sign_in() -> Response:
+    answer = RedirectResponse(SIGN_IN, 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _error_page(request: Request, error: TriageError | RequestValidationError) -> Response:
+    """Say what went wrong on a page with a way back."""
+    if isinstance(error, TriageError):
+        problem = problem_of(error)
+    else:
+        problem = problem_of_faults([{**fault, "loc": tuple(fault["loc"][1:])} for fault in error.errors()])
+    detail = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+    title = _TITLES.get(problem.status, "This did not work")
+    values = {"title": title, "detail": detail, "status": problem.status, "request_id": request_id_of(request)}
+    return HTMLResponse(render("error.html", **values), problem.status, headers=problem.headers)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from api.store.work.entries import enter
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
@@ -186,6 +187,7 @@ class Decisions(IdempotencyKeys):
         )
         session.add(row)
         session.flush()
+        enter(session, row, document, aside=ticket.requester == SAMPLE_REQUESTER)
         return decision_row(row, created=True)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow, ReviewedTicket
+from api.store.rows import DecisionRow, FeedbackRow, ReviewedTicket, disputed_among
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from triage.ticket import Ticket
 
@@ -153,13 +153,7 @@ def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[in
 
 def is_disputed(row: DecisionRow) -> bool:
     """Say whether agents disagree: their last words on a decision name different labels."""
-    undone = {said.undoes for said in row.feedback if said.undoes}
-    last = {
-        said.agent: (said.tier, said.category)
-        for said in row.feedback
-        if said.verdict not in (UNDONE, "unsure") and said.id not in undone
-    }
-    return len(set(last.values())) > 1
+    return disputed_among(row.feedback)
 
 
 def _columns(ticket: StoredTicket) -> dict[str, Any]:

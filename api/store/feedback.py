@@ -23,6 +23,7 @@ from api.store.decisions import (
 from api.store.outbox import PendingUpdate, queue_updates, was_told, withdraw_updates
 from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey
 from api.store.tables import StoredDecision, StoredFeedback
+from api.store.work.entries import follow
 from models.wire import RouteDocument
 from triage.decision import Reason
 
@@ -222,8 +223,9 @@ class Feedback(AutonomyRecords):
             return feedback_by_decision(session, [decision_id]).get(decision_id, ())
 
     def _count_evidence(self, session: Session, decision: StoredDecision) -> None:
-        """Count what is said of a decision now as evidence on the autonomy of its model."""
+        """Count what is said of a decision now as evidence on its model's autonomy, and bring its line up to it."""
         said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
+        follow(session, decision, said)
         self.count_review(session, decision.id, json.loads(decision.document), said)
 
     def _kept_words(self, said: Statement) -> Statement:

@@ -13,9 +13,11 @@ from api.store.keys import Keys
 from api.store.migrations.migrate import migrate
 from api.store.outbox import Outbox
 from api.store.threads.events import Threads
+from api.store.work.claims import Claims
+from api.store.work.queue import Queue
 
 
-class Repository(Threads, Feedback, Keys, Outbox, Export, Erasure):
+class Repository(Threads, Feedback, Queue, Claims, Keys, Outbox, Export, Erasure):
     """Everything that the store can do; every method is one transaction, safe to call from any thread.
 
     What a method returned has been committed: it survives the process being killed. Methods block; call them from

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -249,6 +249,18 @@ def made_at(decision_id: str) -> float | None:
     except ValueError:
         return None
     return (found.int >> 80) / 1000 if found.version == 7 else None
+
+
+def disputed_among(said: Iterable[FeedbackRow]) -> bool:
+    """Say whether people disagree: the last words of two of them name different labels."""
+    rows = list(said)
+    undone = {row.undoes for row in rows if row.undoes}
+    last = {
+        row.agent: (row.tier, row.category)
+        for row in rows
+        if row.verdict not in (UNDONE, "unsure") and row.id not in undone
+    }
+    return len(set(last.values())) > 1
 
 
 def digest_of(ticket: Ticket) -> str:

@@ -132,7 +132,7 @@ def test_another_sites_page_cannot_use_the_session(guarded: TestClient, session:
     headers = {"X-CSRF-Token": csrf_token(session), "Origin": "https://evil.example"}
     answer = guarded.post("/v1/predict", json={"text": "help"}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
-    answer = guarded.post("/", data={"body": "help", "csrf_token": csrf_token(session)}, headers={"Origin": "null"})
+    answer = guarded.post("/try", data={"body": "help", "csrf_token": csrf_token(session)}, headers={"Origin": "null"})
     assert answer.status_code == 403
     assert guarded.get("/v1/decisions").json()["decisions"] == []
 

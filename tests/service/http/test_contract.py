@@ -138,7 +138,7 @@ def test_framework_errors_are_problems_too(client: TestClient) -> None:
     for method, path, allowed in (
         ("DELETE", "/v1/predict", "POST"),
         ("POST", "/v1/policy", "GET"),
-        ("PUT", "/", "GET, POST"),
+        ("PUT", "/try", "GET, POST"),
     ):
         answer = client.request(method, path)
         problem_of(answer, 405)
@@ -242,4 +242,8 @@ def test_the_same_ticket_gets_the_same_decision(client: TestClient) -> None:
 def test_a_link_to_a_decision_that_is_gone_is_told_to_people_on_the_page(client: TestClient) -> None:
     problem_of(client.get("/decisions/gone"), 404)
     page = client.get("/decisions/gone", headers={"Accept": "text/html"})
-    assert page.headers["content-type"].startswith("text/html") and "no such decision" in page.text
+    assert (
+        page.headers["content-type"].startswith("text/html")
+        and "no decision with that id" in page.text
+        and "Back to the queue" in page.text
+    )

@@ -1,0 +1,93 @@
+"""What a list of decisions may be asked for: the same filters for programs and for the page, unknown ones refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.http.schemas import MAX_NAME_CHARS, NO_NUL
+from api.security.auth import Principal
+from api.store.work.queue import Filter, Sort, View
+
+MAX_WORDS_CHARS = 200
+Label = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL)]
+
+
+class DecisionQuery(BaseModel):
+    """The filters of `GET /v1/decisions`; each one narrows the list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    view: View = Field(
+        default="all", description="a share of the work: waiting for what needs a person, mine for what I took"
+    )
+    tier: Label | None = Field(default=None, description="as it stands after corrections")
+    category: Label | None = Field(default=None, description="as it stands after corrections")
+    resolver_group: Label | None = Field(default=None, description="as it stands after corrections")
+    automation: Literal["automatic", "suggested", "blank"] | None = None
+    reason: Label | None = Field(default=None, description="why the decision is what it is, such as low_confidence")
+    attention: Label | None = Field(default=None, description="a kind of what must never wait; any for every kind")
+    reviewed: bool | None = Field(default=None, description="whether somebody has said something about it that stands")
+    model_version: Label | None = None
+    ticket_id: Label | None = Field(default=None, description="only decisions about this ticket")
+    q: str = Field(default="", max_length=MAX_WORDS_CHARS, pattern=NO_NUL, description="words of subject, text or id")
+    sort: Sort = Field(
+        default="newest", description="urgent: what must never wait, then the oldest; unsure: least confident"
+    )
+    before: Label | None = Field(
+        default=None, description="id of a decision: only those that come after it in the order"
+    )
+    limit: int = Field(default=50, ge=1, le=200, description="most decisions to return")
+    open: bool = Field(default=False, description="only decisions that nobody has said anything about")
+
+    def filter_for(self, reader: Principal, sensitive_clearance: int) -> Filter:
+        """Return what the store is asked for.
+
+        Args:
+            reader: Who asks: ``mine`` are the tickets that this agent took.
+            sensitive_clearance: Clearance from which the words of sensitive tickets are searched.
+        """
+        return Filter(
+            view=self.view,
+            tier=self.tier,
+            category=self.category,
+            resolver_group=self.resolver_group,
+            automation=self.automation,
+            reason=self.reason,
+            attention=self.attention,
+            reviewed=False if self.open else self.reviewed,
+            model_version=self.model_version,
+            ticket_id=self.ticket_id,
+            words=self.q,
+            agent=reader.speaks_as,
+            clearance_for_words=reader.clearance >= sensitive_clearance,
+        )
+
+
+class QueueQuery(DecisionQuery):
+    """The filters of the queue page; what is not stated is the work that waits, the most urgent first."""
+
+    view: View = "waiting"
+    sort: Sort = "urgent"
+    limit: int = Field(default=50, ge=1, le=200)
+    done: Label | None = Field(default=None, description="id of the decision that was just spoken about")
+
+    def link(self, **changes: object) -> str:
+        """Return the query of a link to the same list with some parts changed; what is usual is left out."""
+        stated = {name: value for name, value in self if name not in ("before", "done")} | changes
+        usual = QueueQuery().model_dump()
+        return urlencode({name: value for name, value in stated.items() if value not in (usual.get(name), None, "")})
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but view and order was chosen."""
+        usual = QueueQuery()
+        return any(getattr(self, name) != getattr(usual, name) for name in _NARROWING)
+
+
+_NARROWING = (
+    *("tier", "category", "resolver_group", "automation", "reason", "attention", "reviewed", "model_version"),
+    *("ticket_id", "q", "open"),
+)

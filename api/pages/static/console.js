@@ -1,0 +1,70 @@
+// One key for each thing to do. The pages work without this file, by mouse, Tab and Enter.
+"use strict";
+const writing = (place) => place.closest("input:not([type=hidden]), textarea, select, [contenteditable]") !== null;
+
+function moveThroughList(step) {
+  const lines = [...document.querySelectorAll("a.open")];
+  if (lines.length === 0) return false;
+  const here = lines.indexOf(document.activeElement);
+  lines[here < 0 ? 0 : Math.min(Math.max(here + step, 0), lines.length - 1)].focus();
+  return true;
+}
+
+function use(target) {
+  const panel = target.closest("details");
+  if (panel) panel.open = true;
+  if (target.matches("input, select")) {
+    target.focus();
+    if (target.matches("input")) target.select();
+  } else {
+    target.click();
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  const place = event.target;
+  if (event.key === "Escape" && writing(place)) {
+    place.blur();
+    return;
+  }
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && place.form) {
+    event.preventDefault();
+    place.form.requestSubmit();
+    return;
+  }
+  if (event.key === "Enter" && place.matches("select") && place.closest(".correct-form")) {
+    event.preventDefault();
+    place.form.requestSubmit();
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || writing(place) || document.querySelector("dialog[open]")) return;
+  if ((event.key === "j" || event.key === "k") && moveThroughList(event.key === "j" ? 1 : -1)) {
+    event.preventDefault();
+    return;
+  }
+  const target = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+  if (!target) return;
+  event.preventDefault();
+  use(target);
+});
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.getElementById(opener.dataset.opens).showModal();
+  const copier = event.target.closest("[data-copies]");
+  if (copier) {
+    const lines = [...document.getElementById(copier.dataset.copies).children].map((line) => line.innerText);
+    navigator.clipboard.writeText(lines.join("\n")).then(() => { copier.textContent = "Copied"; });
+  }
+});
+
+// A verdict is sent once, however often the key is pressed.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  else if (event.target.method === "post") event.target.dataset.sent = "1";
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+for (const hidden of document.querySelectorAll("button[data-opens], button[data-copies]")) hidden.hidden = false;

@@ -1,0 +1,177 @@
+"""The queue at `/`: what waits for a person, in views, filtered, searched, sorted, and live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
+from api.console.queries import QueueQuery
+from api.deps import Parts, PartsDep, Reader
+from api.http.exceptions import NotFound
+from api.http.schemas import DecisionDetail
+from api.routes.pages.frame import counted, group_names, is_blind, label_names, page
+from api.security.auth import Principal
+from api.security.page_route import PageRoute
+from api.store.work.queue import Counts, Line
+from triage.errors import StoreUnavailable
+from triage.wording import ATTENTION, REASONS, Wording
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+EVENTS = "text/event-stream"
+_OUTCOMES = {
+    "automatic": ("decided", "good"),
+    "suggested": ("suggested", "warn"),
+    "blank": ("no suggestion", "muted"),
+    "accepted": ("accepted", "good"),
+    "corrected": ("corrected", ""),
+    "unsure": ("unsure", "muted"),
+}
+_VIEW_NAMES = {
+    "waiting": "Needs a person",
+    "mine": "Taken by me",
+    "suggested": "Suggested",
+    "abstained": "Model abstained",
+    "audit": "Drawn to check",
+    "unsure": "Second opinion",
+    "disputed": "Disagreements",
+    "corrected": "Corrected",
+    "automatic": "Decided alone",
+    "all": "Everything",
+}
+_SORT_NAMES = {
+    "urgent": "must not wait, then oldest",
+    "oldest": "oldest first",
+    "newest": "newest first",
+    "unsure": "least sure first",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One line of the queue: its labels are those that count now, and none where a person is to judge first."""
+
+    decision_id: str
+    title: str
+    excerpt: str
+    tier: str | None
+    category: str | None
+    resolver_group: str | None
+    confidence: float | None
+    because: str
+    outcome: str
+    outcome_class: str
+    created_at: datetime
+    attention: tuple[str, ...]
+    claimed_by: str | None
+    disputed: bool
+
+
+@router.get("/")
+async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]) -> HTMLResponse:
+    """Show a page of the queue."""
+    counts = await to_thread.run_sync(counted, parts, reader)
+    lines, more, problem = await to_thread.run_sync(_lines, parts, reader, query)
+    done = await to_thread.run_sync(spoken, parts, reader, query.done)
+    return await page(
+        parts,
+        reader,
+        "queue.html",
+        here="queue",
+        query=query,
+        lines=lines,
+        more=more,
+        problem=problem,
+        done=done,
+        counts=counts,
+        views=_views(counts),
+        sorts=_SORT_NAMES,
+        names=label_names(parts),
+        groups=group_names(parts),
+        reasons=REASONS,
+        attention_kinds=ATTENTION,
+    )
+
+
+@router.get("/live")
+async def live(request: Request, parts: PartsDep, reader: Reader) -> Response:
+    """Tell a page whenever the queue changes; who does not ask for events gets nothing to wait for."""
+    if not wants_events(request):
+        return Response(status_code=204)
+    return StreamingResponse(parts.watch.changes("queue"), media_type=EVENTS)
+
+
+def wants_events(request: Request) -> bool:
+    """Say whether a request asks for server-sent events, as browsers do."""
+    return EVENTS in request.headers.get("accept", "")
+
+
+def spoken(parts: Parts, reader: Principal, decision_id: str | None) -> DecisionDetail | None:
+    """Return the decision that was just spoken about, so that the next page can say so; None where there is none."""
+    if decision_id is None:
+        return None
+    try:
+        return parts.reviews.shown(parts.reviews.decision(decision_id), reader)
+    except (NotFound, StoreUnavailable):
+        return None
+
+
+def next_after(parts: Parts, reader: Principal, query: QueueQuery, decision_id: str) -> str | None:
+    """Return the id of the ticket that comes after one in a list; at its end the first one that is left."""
+    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    following = parts.service.store.next_in_queue(wanted, query.sort, decision_id)
+    if following is not None:
+        return following
+    left = parts.service.store.lines(wanted, query.sort, limit=2)
+    return next((line.row.id for line in left if line.row.id != decision_id), None)
+
+
+def previous_of(parts: Parts, reader: Principal, query: QueueQuery, decision_id: str) -> str | None:
+    """Return the id of the ticket that comes before one in a list, or None."""
+    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    return parts.service.store.next_in_queue(wanted, query.sort, decision_id, backwards=True)
+
+
+def _views(counts: Counts) -> list[tuple[str, str, int | None]]:
+    return [(view, name, counts.views.get(view)) for view, name in _VIEW_NAMES.items()]
+
+
+def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Shown], str | None, str | None]:
+    """Return the lines of a page, the id after which the next page begins, and what kept them from being read."""
+    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    look = partial(parts.service.store.lines, wanted, query.sort, limit=query.limit + 1, after=query.before)
+    try:
+        lines = look()
+    except StoreUnavailable:
+        return [], None, "The store does not answer at the moment. New tickets are still decided; this page comes back."
+    shown = [_shown(parts, line, parts.reviews.shown(line.row, reader)) for line in lines[: query.limit]]
+    return shown, lines[query.limit - 1].row.id if len(lines) > query.limit else None, None
+
+
+def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
+    blind = is_blind(parts, detail)
+    outcome, look = ("to be judged", "warn") if blind else _OUTCOMES[line.verdict or detail.automation]
+    sure = [one.confidence for one in detail.targets.values() if one.confidence is not None]
+    body = " ".join(detail.ticket.body.split()) if detail.ticket and detail.ticket.subject else ""
+    return Shown(
+        decision_id=line.row.id,
+        title=detail.title,
+        excerpt=body[:160],
+        tier=None if blind else detail.tier,
+        category=None if blind else detail.category,
+        resolver_group=None if blind else detail.resolver_group,
+        confidence=None if blind else min(sure, default=None),
+        because="" if blind else REASONS.get(detail.reason, Wording(detail.reason, "")).phrase,
+        outcome=outcome,
+        outcome_class=look,
+        created_at=detail.created_at,
+        attention=tuple(ATTENTION.get(one.kind, one.kind) for one in detail.attention) if line.flagged else (),
+        claimed_by=line.claimed_by,
+        disputed=line.disputed,
+    )

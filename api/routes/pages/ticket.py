@@ -1,0 +1,296 @@
+"""One ticket: the requester's words beside the decision, what people said, and one key for each thing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from anyio import to_thread
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, ValidationError
+
+from api.console.queries import QueueQuery
+from api.deps import Caller, Parts, PartsDep, Reader, Reviewer
+from api.http.exceptions import NotFound, Refused, TooBusy
+from api.http.schemas import DecisionDetail, FeedbackIn
+from api.pages.highlight import Piece, pieces
+from api.routes.pages.frame import group_names, is_blind, label_names, page
+from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
+from api.security.auth import Principal
+from api.security.page_route import PageRoute
+from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+REASONS_TO_CORRECT = (
+    "another team owns this service",
+    "needs rights that this tier lacks",
+    "can be solved at first contact",
+    "the words name another service",
+    "several requests in one ticket",
+    "the rule is out of date",
+)
+"""What is offered as the reason of a correction; anything else may be written."""
+
+
+class Opinion(BaseModel):
+    """What an agent says of a decision on the page; what is empty counts as not stated.
+
+    Attributes:
+        seen: Id of the verdict that stood when the page was shown: another one may have come since.
+        back: Query of the list that the ticket was opened from.
+    """
+
+    verdict: str
+    tier: str = ""
+    category: str = ""
+    resolver_group: str = ""
+    reason: str = ""
+    seen: str = ""
+    back: str = ""
+
+
+@router.get("/decisions/{decision_id}")
+async def ticket(
+    decision_id: str, parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]
+) -> HTMLResponse:
+    """Show one ticket with its decision."""
+    return await _ticket_page(parts, reader, decision_id, query)
+
+
+@router.get("/decisions/{decision_id}/live")
+async def live(request: Request, decision_id: str, parts: PartsDep, reader: Reader) -> Response:
+    """Tell the page of a ticket whenever something changes, and note that somebody has it open."""
+    if not wants_events(request):
+        return Response(status_code=204)
+    store, me = parts.service.store, reader.speaks_as
+
+    async def changes() -> AsyncIterator[bytes]:
+        try:
+            async for event in parts.watch_tickets.changes(
+                "ticket", partial(_unless_away, store.look, decision_id, me)
+            ):
+                yield event
+        finally:
+            # Not awaited: a browser that went away has cancelled this task.
+            asyncio.get_running_loop().run_in_executor(None, partial(_unless_away, store.look_away, decision_id, me))
+
+    return StreamingResponse(changes(), media_type=EVENTS)
+
+
+@router.get("/decisions/{decision_id}/others")
+async def others(
+    decision_id: str, parts: PartsDep, reader: Reader, seen: Annotated[str, Query(max_length=64)] = ""
+) -> HTMLResponse:
+    """Show who else has the ticket open or has taken it, and what was said since the page was shown."""
+    values = await to_thread.run_sync(lambda: _others(parts, reader, decision_id, seen))
+    return await page(parts, reader, "others.html", **values)
+
+
+@router.post("/decisions/{decision_id}/feedback")
+async def feedback(
+    decision_id: str, parts: PartsDep, reviewer: Reviewer, opinion: Annotated[Opinion, Form()]
+) -> Response:
+    """Keep what the agent says about a decision, and show the next ticket."""
+    said = _stated(opinion, reviewer)
+    query = _list_of(opinion.back)
+    standing = await to_thread.run_sync(_standing, parts, decision_id)
+    keep = partial(parts.reviews.keep, decision_id, said, reviewer)
+    problem = await _kept(keep)
+    if problem is not None:
+        return await _ticket_page(parts, reviewer, decision_id, query, problem=problem)
+    if (standing or "") != opinion.seen:  # somebody spoke in the meantime: both are kept, and this agent is to know
+        return RedirectResponse(f"/decisions/{decision_id}?{query.link(done=decision_id)}", 303)
+    following = await to_thread.run_sync(lambda: next_after(parts, reviewer, query, decision_id))
+    place = f"/decisions/{following}" if following else "/"
+    return RedirectResponse(f"{place}?{query.link(done=decision_id)}", 303)
+
+
+@router.post("/decisions/{decision_id}/undo")
+async def undo(
+    decision_id: str,
+    parts: PartsDep,
+    reviewer: Reviewer,
+    feedback_id: Annotated[str, Form()],
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Take back what was said, and show the ticket again."""
+    me, query = reviewer.speaks_as, _list_of(back)
+    take_back = partial(parts.reviews.take_back, decision_id, feedback_id, agent=me, reviewer=reviewer)
+    return await _changed(parts, reviewer, decision_id, query, change=take_back)
+
+
+@router.post("/decisions/{decision_id}/claim")
+async def claim(decision_id: str, parts: PartsDep, reviewer: Reviewer, back: Annotated[str, Form()] = "") -> Response:
+    """Take a ticket, or renew the claim."""
+    change = partial(parts.service.store.claim, decision_id, reviewer.speaks_as)
+    return await _changed(parts, reviewer, decision_id, _list_of(back), change=change)
+
+
+@router.post("/decisions/{decision_id}/release")
+async def release(decision_id: str, parts: PartsDep, reviewer: Reviewer, back: Annotated[str, Form()] = "") -> Response:
+    """Give a ticket back."""
+    change = partial(parts.service.store.release, decision_id, reviewer.speaks_as)
+    return await _changed(parts, reviewer, decision_id, _list_of(back), change=change)
+
+
+@router.post("/decisions/{decision_id}/answers")
+async def answers(
+    decision_id: str,
+    parts: PartsDep,
+    caller: Caller,
+    question: Annotated[list[str], Form()],
+    answer: Annotated[list[str], Form()],
+) -> HTMLResponse:
+    """Show what the answers of the requester would change; nothing is kept."""
+    shown = await to_thread.run_sync(lambda: parts.reviews.shown(parts.reviews.decision(decision_id), caller))
+    said = [f"{ask} {told.strip()}" for ask, told in zip(question, answer, strict=False) if told.strip()]
+    moved, problem = [], None
+    if said and shown.ticket is not None:
+        body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
+        ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
+        try:
+            after = await parts.service.preview(ticket, caller)
+            moved = [(name, shown.targets[name], one) for name, one in after.targets.items() if name in shown.targets]
+        except TooBusy:
+            problem = "Too much to do at the moment: try again."
+    return await page(parts, caller, "answers.html", moved=moved, problem=problem)
+
+
+@router.get("/tickets")
+async def by_ticket_id(parts: PartsDep, reader: Reader, id: Annotated[str, Query(max_length=255)] = "") -> Response:
+    """Open a past ticket by the helpdesk's id of it; one that was never decided here is told on a page."""
+    rows = await to_thread.run_sync(partial(parts.service.store.latest, 1, ticket_id=id)) if "\x00" not in id else []
+    if not rows:
+        raise NotFound(
+            "no-such-ticket",
+            "this ticket was never decided here: it belongs to the history that the model was trained on",
+        )
+    return RedirectResponse(f"/decisions/{rows[0].id}?view=all", 303)
+
+
+async def _ticket_page(
+    parts: Parts, reader: Principal, decision_id: str, query: QueueQuery, *, problem: str | None = None
+) -> HTMLResponse:
+    def look() -> dict[str, Any]:
+        shown = parts.reviews.shown(parts.reviews.decision(decision_id), reader)
+        return {
+            "shown": shown,
+            "done": spoken(parts, reader, query.done),
+            "following": next_after(parts, reader, query, decision_id),
+            "previous": previous_of(parts, reader, query, decision_id),
+            **_others(parts, reader, decision_id, shown.standing.feedback_id if shown.standing else ""),
+        }
+
+    values = await to_thread.run_sync(look)
+    shown = values["shown"]
+    assert isinstance(shown, DecisionDetail)
+    subject, body = marked(shown)
+    return await page(
+        parts,
+        reader,
+        "ticket.html",
+        here="queue",
+        status=200 if problem is None else 409,
+        query=query,
+        back=query.link(),
+        problem=problem,
+        blind=is_blind(parts, shown),
+        subject=subject,
+        body=body,
+        names=label_names(parts),
+        groups=group_names(parts),
+        reasons_to_correct=REASONS_TO_CORRECT,
+        **values,
+    )
+
+
+def marked(shown: DecisionDetail) -> tuple[list[Piece], list[Piece]]:
+    """Return subject and text of a ticket with the words marked that counted, or that say it must not wait."""
+    if shown.ticket is None:
+        return [], []
+    terms = {one.term: one.weight for one in shown.explanation.terms}
+    alarms = [one.evidence for one in shown.attention]
+    return pieces(shown.ticket.subject, terms, alarms), pieces(shown.ticket.body, terms, alarms)
+
+
+def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dict[str, Any]:
+    """Return who else is at a ticket, and what was said of it since it was shown."""
+    store, me = parts.service.store, reader.speaks_as
+    row = parts.reviews.decision(decision_id)
+    standing = row.standing
+    try:
+        viewers = [name for name in store.viewers(decision_id) if name != me]
+        claimed = store.claim_of(decision_id)
+    except StoreUnavailable:
+        viewers, claimed = [], None
+    return {
+        "viewers": viewers,
+        "claimed_by": claimed,
+        "news": standing if standing is not None and standing.id != seen else None,
+        "decision_id": decision_id,
+        "seen": seen,
+    }
+
+
+def _stated(opinion: Opinion, reviewer: Principal) -> FeedbackIn:
+    stated = {name: value.strip() for name, value in opinion if value.strip() and name not in ("seen", "back")}
+    try:
+        return FeedbackIn.model_validate({**stated, "agent": reviewer.speaks_as})
+    except ValidationError as error:
+        raise NotFound(
+            "no-such-verdict", "the page sent a verdict that is not known: reload it and try again"
+        ) from error
+
+
+def _list_of(back: str) -> QueueQuery:
+    """Read the list that a ticket was opened from; what is no list is the usual one."""
+    try:
+        return QueueQuery.model_validate(dict(parse_qsl(back)))
+    except ValidationError:
+        return QueueQuery()
+
+
+def _standing(parts: Parts, decision_id: str) -> str | None:
+    standing = parts.reviews.decision(decision_id).standing
+    return standing.id if standing is not None else None
+
+
+async def _kept(change: Callable[[], object]) -> str | None:
+    """Make a change; return what kept it from being made, in a sentence for the page, or None.
+
+    Raises:
+        NotFound: There is no such ticket.
+    """
+    try:
+        await to_thread.run_sync(change)
+    except StoreUnavailable:
+        return "The store does not answer: nothing was saved. Please try again in a moment."
+    except NotFound:
+        raise
+    except Refused as error:
+        return f"{str(error)[:1].upper()}{str(error)[1:]}."
+    return None
+
+
+async def _changed(
+    parts: Parts, reviewer: Principal, decision_id: str, query: QueueQuery, *, change: Callable[[], object]
+) -> Response:
+    """Make a change and show the ticket; where it cannot be made, the page says why."""
+    problem = await _kept(change)
+    if problem is not None:
+        return await _ticket_page(parts, reviewer, decision_id, query, problem=problem)
+    return RedirectResponse(f"/decisions/{decision_id}?{query.link()}", 303)
+
+
+def _unless_away(note: Callable[[str, str], None], decision_id: str, me: str) -> None:
+    """Note who looks at a ticket; where the store does not answer, nobody is told, and nothing else stops."""
+    try:
+        note(decision_id, me)
+    except StoreUnavailable:
+        return

@@ -1,0 +1,93 @@
+"""The line that a decision has in the queue: computed from it and the feedback on it, in their transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from api.store.rows import UNDONE, FeedbackRow, disputed_among
+from api.store.tables import StoredDecision, StoredTicket
+from api.store.work.tables import StoredEntry
+from models.wire import DecisionDocument
+from triage.decision import Reason
+
+SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
+"""Reasons with which the model or a rule did speak; with any other one it abstained."""
+
+
+def enter(session: Session, decision: StoredDecision, document: DecisionDocument, *, aside: bool = False) -> None:
+    """Give a new decision its line, and take the line of an earlier decision about the same ticket out of the queue.
+
+    Args:
+        session: Of the transaction that records the decision.
+        decision: As it is stored.
+        document: What was decided.
+        aside: True for a ticket that nobody is to work on, such as those of the sample day.
+    """
+    ticket = decision.ticket
+    if ticket.ticket_id is not None:
+        same = (StoredTicket.source == ticket.source, StoredTicket.ticket_id == ticket.ticket_id)
+        earlier = (
+            select(StoredDecision.seq)
+            .join(StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq)
+            .where(*same, StoredDecision.seq < decision.seq)
+        )
+        old = list(session.scalars(earlier))
+        if old:
+            change = update(StoredEntry).where(StoredEntry.decision_seq.in_(old))
+            session.execute(change.values(superseded=True, waiting=False, calm=True))
+    attention = [one.kind for one in document.attention]
+    sure = [target.confidence for target in document.targets.values() if target.confidence is not None]
+    needed = document.automation != "automatic" or document.is_audit or bool(attention)
+    session.add(
+        StoredEntry(
+            decision_seq=decision.seq,
+            decision_id=decision.id,
+            waiting=needed and not aside,
+            calm=aside or not attention,
+            attention=f" {' '.join(attention)} " if attention else "",
+            tier=document.tier,
+            category=document.category,
+            resolver_group=document.resolver_group,
+            automation=document.automation,
+            reason=document.reason,
+            rule=document.rule,
+            model_version=document.model_version,
+            abstained=document.reason not in SURE,
+            audit=document.is_audit,
+            verdict=None,
+            disputed=False,
+            superseded=aside,
+            confidence=min(sure, default=None),
+            claimed_by=None,
+            claimed_at=None,
+        )
+    )
+
+
+def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRow]) -> None:
+    """Bring the line of a decision to what people say of it now; a verdict ends the claim.
+
+    Args:
+        session: Of the transaction that keeps what they said.
+        decision: The decision.
+        said: Everything said about it, oldest first.
+    """
+    entry = session.get(StoredEntry, decision.seq)
+    if entry is None:
+        return
+    undone = {row.undoes for row in said if row.undoes}
+    standing = next((row for row in reversed(said) if row.verdict != UNDONE and row.id not in undone), None)
+    corrected = standing if standing is not None and standing.verdict == "corrected" else None
+    document = DecisionDocument.model_validate_json(decision.document)
+    for part in ("tier", "category", "resolver_group"):
+        setattr(entry, part, getattr(corrected, part, None) or getattr(document, part))
+    needed = entry.automation != "automatic" or entry.audit or bool(entry.attention)
+    entry.verdict = standing.verdict if standing is not None else None
+    entry.waiting = needed and standing is None and not entry.superseded
+    entry.calm = not (entry.attention and entry.waiting)
+    entry.disputed = disputed_among(said)
+    if standing is not None:
+        entry.claimed_by = entry.claimed_at = None

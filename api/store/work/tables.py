@@ -1,0 +1,68 @@
+"""The tables of the queue: one line for each decision as it stands, and who looks at what."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.store.tables import Base, Sequence, Utc
+
+_WAITS = text("waiting")
+
+
+class StoredEntry(Base):
+    """A decision as it stands now: its route after corrections, whether a person is needed, and who has taken it.
+
+    Everything but the claim follows from the decision and the feedback on it, so that it can be made anew at any time.
+    `calm` is false while something that must never wait has had no answer: the order of the queue begins with it.
+    """
+
+    __tablename__ = "queue_entries"
+    __table_args__ = (
+        Index("ix_queue_order", "calm", "decision_seq", sqlite_where=_WAITS, postgresql_where=_WAITS),
+        Index("ix_queue_unsure", "confidence", "decision_seq", sqlite_where=_WAITS, postgresql_where=_WAITS),
+        Index(
+            "ix_queue_counts",
+            *("tier", "resolver_group", "automation", "abstained", "audit", "calm"),
+            sqlite_where=_WAITS,
+            postgresql_where=_WAITS,
+        ),
+        Index("ix_queue_verdict", "verdict", "decision_seq"),
+        Index("ix_queue_disputed", "disputed", "decision_seq"),
+        Index("ix_queue_claimed", "claimed_by", "claimed_at"),
+    )
+
+    decision_seq: Mapped[int] = mapped_column(
+        Sequence, ForeignKey("decisions.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    decision_id: Mapped[str] = mapped_column(String(36), unique=True)
+    waiting: Mapped[bool]
+    calm: Mapped[bool]
+    attention: Mapped[str] = mapped_column(Text)
+    tier: Mapped[str | None] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(Text)
+    resolver_group: Mapped[str | None] = mapped_column(Text)
+    automation: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(32))
+    rule: Mapped[str | None] = mapped_column(Text)
+    model_version: Mapped[str | None] = mapped_column(Text)
+    abstained: Mapped[bool]
+    audit: Mapped[bool]
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    disputed: Mapped[bool]
+    superseded: Mapped[bool]
+    confidence: Mapped[float | None] = mapped_column(Float)
+    claimed_by: Mapped[str | None] = mapped_column(Text)
+    claimed_at: Mapped[datetime | None] = mapped_column(Utc)
+
+
+class StoredViewer(Base):
+    """Somebody who has a decision open on the page, and when that was last known."""
+
+    __tablename__ = "viewers"
+
+    decision_id: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True)
+    agent: Mapped[str] = mapped_column(Text, primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(Utc)

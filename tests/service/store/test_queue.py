@@ -1,0 +1,140 @@
+"""The queue: what waits for a person, in order, by view and filter, page by page; and who has taken it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api.http.exceptions import Contradiction, NotFound
+from api.store.feedback import Statement
+from api.store.repository import Repository
+from api.store.work.queue import SORTS, Filter, Sort
+
+ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
+OPEN: dict[str, Any] = {"automation": "suggested", "reason": "not_earned"}
+WAITING = Filter("waiting")
+
+
+def ids(store: Repository, wanted: Filter, sort: Sort = "urgent", **options: Any) -> list[str]:
+    return [str(line.row.ticket_id) for line in store.lines(wanted, sort, **options)]
+
+
+def test_what_must_not_wait_stands_first_then_the_oldest(repository: Repository, decide: Callable[..., str]) -> None:
+    for name, changes in (("a", OPEN), ("b", {**OPEN, **ALARM}), ("c", {}), ("d", OPEN), ("e", ALARM)):
+        decide(repository, name, name, **changes)
+    assert ids(repository, WAITING) == ["b", "e", "a", "d"]  # c is automatic, e is too but must not wait
+    assert ids(repository, Filter(), "newest") == ["e", "d", "c", "b", "a"]
+    counts = repository.counts("ana")
+    assert (counts.views["waiting"], counts.flagged, counts.views["suggested"]) == (4, 2, 3)
+    assert counts.tiers == {"L1": 4} and counts.groups == {"service-desk": 4}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_pages_follow_one_another_without_a_gap_in_either_direction(
+    repository: Repository, decide: Callable[..., str], sort: Sort
+) -> None:
+    for number in range(11):
+        target: dict[str, Any] = {
+            "label": "L1", "automation": "suggested", "source": "model", "reason": "not_earned",
+            "confidence": (number * 7 % 5) / 5 if number != 4 else None, "alternatives": [], "likely": [], "rule": None,
+        }  # fmt: skip
+        decide(repository, f"t{number}", "x", **OPEN, targets={"tier": target}, **(ALARM if number % 4 == 1 else {}))
+    whole = repository.lines(WAITING, sort, limit=100)
+    names = [line.row.id for line in whole]
+    assert len(names) == 11
+    paged: list[str] = []
+    while page := repository.lines(WAITING, sort, limit=3, after=paged[-1] if paged else None):
+        paged += [line.row.id for line in page]
+    assert paged == names
+    walked, here = [names[0]], names[0]
+    while (following := repository.next_in_queue(WAITING, sort, here)) is not None:
+        walked.append(here := following)
+    assert walked == names
+    back = [repository.next_in_queue(WAITING, sort, name, backwards=True) for name in names]
+    assert back == [None, *names[:-1]]
+
+
+def test_a_verdict_takes_a_ticket_out_and_an_undo_brings_it_back(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    first, second = decide(repository, "a", "a", **OPEN, **ALARM), decide(repository, "b", "b", **OPEN)
+    said = repository.feedback(first, Statement("corrected", "ana", tier="L2", resolver_group="network"))
+    assert ids(repository, WAITING) == ["b"] and ids(repository, Filter("corrected")) == ["a"]
+    assert ids(repository, Filter(tier="L2")) == ["a"] and ids(repository, Filter(resolver_group="network")) == ["a"]
+    assert repository.next_in_queue(WAITING, "urgent", first) == second
+    repository.feedback(first, Statement("corrected", "ben", tier="L3"))
+    assert ids(repository, Filter("disputed")) == ["a"] and repository.counts().views["disputed"] == 1
+    for one in (said.id, repository.history(first)[-1].id):
+        repository.undo(first, one, "ana")
+    assert ids(repository, WAITING) == ["a", "b"] and ids(repository, Filter(tier="L2")) == []
+    repository.feedback(second, Statement("unsure", "ana"))
+    assert ids(repository, WAITING) == ["a"] and ids(repository, Filter("unsure")) == ["b"]
+
+
+def test_a_new_text_of_a_ticket_takes_the_place_of_the_old_one(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    decide(repository, "a", "one text", **OPEN)
+    newest = decide(repository, "a", "another text", **OPEN)
+    assert [line.row.id for line in repository.lines(WAITING)] == [newest]
+    assert len(repository.lines(Filter())) == 2
+
+
+def test_every_filter_finds_what_it_says_and_nothing_else(repository: Repository, decide: Callable[..., str]) -> None:
+    decide(repository, "a", "the vpn drops 100%", **OPEN, **ALARM)
+    decide(repository, "b", "printer jams", tier="L2", category="printing", model_version=None, reason="ambiguous",
+           automation="blank", resolver_group=None)  # fmt: skip
+    found = {
+        "a": [Filter(attention="any"), Filter(attention="outage"), Filter(category="access"), Filter(words="VPN drops"),
+              Filter(words="100%"), Filter(ticket_id="a"), Filter(model_version="7"), Filter(automation="suggested"),
+              Filter("suggested")],
+        "b": [Filter(tier="L2"), Filter(reason="ambiguous"), Filter("abstained"), Filter(automation="blank"),
+              Filter(words="jams")],
+        "": [Filter(attention="out"), Filter(words="drops jams"), Filter(reviewed=True), Filter("mine"),
+             Filter("audit")],
+    }  # fmt: skip
+    for expected, filters in found.items():
+        for wanted in filters:
+            assert "".join(ids(repository, wanted)) == expected, wanted
+    assert len(ids(repository, Filter(reviewed=False))) == 2
+
+
+def test_a_search_does_not_tell_what_a_reader_may_not_read(
+    repository: Repository, decide: Callable[..., str], new: Callable[..., Any]
+) -> None:
+    repository.record([new("a", "my manager bullies me", sensitive=True)])
+    assert ids(repository, Filter(words="bullies")) == []
+    assert ids(repository, Filter(words="bullies", clearance_for_words=True)) == ["a"]
+
+
+def test_a_ticket_is_taken_by_one_and_given_back_by_that_one(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    one = decide(repository, "a", "a", **OPEN)
+    before = repository.queue_state()
+    repository.claim(one, "ana")
+    repository.claim(one, "ana")
+    assert repository.queue_state() != before and repository.claim_of(one) == "ana"
+    assert ids(repository, Filter("mine", agent="ana")) == ["a"] and ids(repository, Filter("mine", agent="ben")) == []
+    for attempt in (repository.claim, repository.release):
+        with pytest.raises(Contradiction, match="ana has taken"):
+            attempt(one, "ben")
+    repository.release(one, "ana")
+    assert repository.claim_of(one) is None
+    repository.claim(one, "ben")
+    repository.feedback(one, Statement("accepted", "ana"))
+    assert repository.claim_of(one) is None
+    with pytest.raises(NotFound):
+        repository.claim("nothing", "ana")
+
+
+def test_people_see_who_else_has_a_ticket_open(repository: Repository, decide: Callable[..., str]) -> None:
+    one = decide(repository, "a", "a", **OPEN)
+    repository.look(one, "ana")
+    repository.look(one, "ben")
+    repository.look("nothing", "ben")
+    assert repository.viewers(one) == ["ana", "ben"]
+    repository.look_away(one, "ana")
+    assert repository.viewers(one) == ["ben"]

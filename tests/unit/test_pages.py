@@ -1,0 +1,46 @@
+"""What the pages are made of: vendored scripts as they were published, words found in a text, and no inline script."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.pages import static
+from api.pages.highlight import pieces
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "api" / "pages"
+
+
+def test_vendored_scripts_are_those_that_were_published() -> None:
+    rows = re.findall(r"^([0-9a-f]{64})  (\S+)$", (PAGES / "static" / "vendored.txt").read_text("utf-8"), re.M)
+    listed = {name: digest for digest, name in rows}
+    assert set(listed) == {path.name for path in (PAGES / "static").glob("*.min.js")}
+    for name, digest in listed.items():
+        found = static(name)
+        assert found is not None and hashlib.sha256(found[0]).hexdigest() == digest
+
+
+def test_no_template_has_a_script_or_a_style_of_its_own() -> None:
+    for path in (PAGES / "templates").glob("*.html"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|hx-on|javascript:", text), path.name
+        assert not re.search(r"(src|href)=\"(https?:)?//", text), path.name
+
+
+@given(st.text(max_size=80), st.dictionaries(st.text(max_size=6), st.floats(-2, 2), max_size=5), st.text(max_size=5))
+def test_pieces_are_the_text(text: str, terms: dict[str, float], alarm: str) -> None:
+    assert "".join(piece.text for piece in pieces(text, terms, [alarm])) == text
+
+
+def test_words_pairs_and_alarms_are_found_whatever_their_case_and_accents() -> None:
+    found = pieces("Über VPN drops, on fire!", {"uber": 0.5, "vpn drops": -1.0}, ["on fire"])
+    assert [(one.text, one.kind) for one in found if one.kind] == [
+        ("Über", "for"),
+        ("VPN drops", "against"),
+        ("on fire", "alarm"),
+    ]
