@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
+from triage.escalation.questions import settling_questions
 from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
@@ -229,7 +230,7 @@ def _decision(
         else policy.in_language(
             policy.ask_when_vague
             if screened.vague and policy.ask_when_vague
-            else policy.questions(tier, category, rival=rivals[0] if doubtful and rivals else None),
+            else _asked(ticket, verdicts, policy, rivals[0] if doubtful and rivals else None),
             language,
         ),
         hand_over=() if kind else policy.hand_over(tier, category),
@@ -243,6 +244,18 @@ def _decision(
         kind=kind,
         action=policy.not_a_ticket.get(kind) if kind else None,
     )
+
+
+def _asked(
+    ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, rival: str | None
+) -> tuple[str, ...]:
+    """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route."""
+    tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    if rival is not None:
+        chosen = settling_questions(policy, verdicts["tier"].alternatives, ticket.text)
+        if chosen:
+            return tuple(question.ask for question in chosen)
+    return policy.questions(tier, category, rival=rival)
 
 
 def hold_back(decision: Decision, unearned: Collection[str] = (), audited: Collection[str] = ()) -> Decision:

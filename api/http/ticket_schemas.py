@@ -120,6 +120,29 @@ class EscalationOut(BaseModel):
     bounces: int = Field(ge=0, description="how often it returned to a group that had it before")
 
 
+class PacketEntryOut(BaseModel):
+    """One line of a hand-over packet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    item: str = Field(description="what must be known, as the policy says it")
+    quotes: list[str] = Field(description="the words of the ticket that say it")
+    ask: str = Field(description="what to ask where it is missing")
+
+
+class PacketOut(BaseModel):
+    """What goes with a ticket over the edge that it is about to take."""
+
+    ticket_id: str
+    from_tier: str | None
+    to_tier: str | None
+    withheld: bool = Field(description="its words are kept from this key")
+    redacted: bool = Field(description="true: it goes to an outside party, and personal data are taken out")
+    entries: list[PacketEntryOut]
+    missing: list[str] = Field(description="questions that are still open, in the requester's language where known")
+    text: str = Field(description="the packet as text to paste")
+
+
 class TimelineOut(BaseModel):
     """One entry of a ticket's timeline."""
 
@@ -142,3 +165,34 @@ class TicketViewOut(BaseModel):
     owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")
     routes: list[RouteOut]
     timeline: list[TimelineOut]
+
+
+class AnswerIn(BaseModel):
+    """The answer to one question: one of the policy's answers, or the requester's own words, or both."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        title="Answer",
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["answer"], "properties": {"answer": {"type": "string"}}},
+                {"required": ["text"], "properties": {"text": {"type": "string", "pattern": READABLE}}},
+            ]
+        },
+    )
+
+    question: Annotated[Name, Field(min_length=1, description="id of the policy's question, or the question as asked")]
+    answer: Name | None = Field(None, description="one of the answers that the policy lists for it")
+    text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(
+        None, description="in the requester's words"
+    )
+
+
+class AnswersIn(BaseModel):
+    """What a requester answered."""
+
+    model_config = ConfigDict(extra="forbid", title="Answers")
+
+    id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
+    at: Moment = Field(description="when it was answered, RFC 3339; not before the last event")
+    answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=10)]

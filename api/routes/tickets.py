@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from api.deps import Caller, Reader, ThreadsDep
 from api.http.openapi import PROBLEMS, problems
 from api.http.schemas import MAX_NAME_CHARS, NO_NUL
-from api.http.ticket_schemas import EscalationIn, EscalationOut, EventIn, EventOut, TicketViewOut
+from api.http.ticket_schemas import AnswersIn, EscalationIn, EscalationOut, EventIn, EventOut, PacketOut, TicketViewOut
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["tickets"], route_class=GuardedRoute)
@@ -34,6 +34,26 @@ async def events(ticket_id: TicketId, payload: EventIn, threads: ThreadsDep, sen
     that came before changes nothing; one that is older than the last is refused.
     """
     return await threads.take(ticket_id, payload, sender)
+
+
+@router.post("/tickets/{ticket_id}/answers", responses={**PROBLEMS, **problems(404, 409, 507)})
+async def answers(ticket_id: TicketId, payload: AnswersIn, threads: ThreadsDep, sender: Caller) -> EventOut:
+    """Take what the requester answered: the whole thread is decided anew, with the answers as evidence."""
+    return await threads.answer(ticket_id, payload, sender)
+
+
+@router.get("/tickets/{ticket_id}/packet", responses={**problems(401, 403, 404), **problems(422, 503)})
+async def packet(
+    ticket_id: TicketId,
+    threads: ThreadsDep,
+    asker: Reader,
+    to: Annotated[
+        str | None,
+        Query(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL, description="the tier that takes over"),
+    ] = None,
+) -> PacketOut:
+    """Return what must go with the ticket: quoted where it says so, asked where not; outsiders see no person."""
+    return await threads.packet(ticket_id, asker, to)
 
 
 @router.post("/tickets/{ticket_id}/escalation", responses={**PROBLEMS, **problems(404)})

@@ -10,14 +10,19 @@ from anyio import to_thread
 
 from api.http.exceptions import Contradiction, NotAcceptable
 from api.http.ticket_schemas import (
+    AnswerIn,
+    AnswersIn,
     CriterionOut,
     EscalationOut,
     EventIn,
     EventOut,
+    PacketEntryOut,
+    PacketOut,
     RouteOut,
     TicketViewOut,
     TimelineOut,
 )
+from api.privacy.outward import outward
 from api.scoring.reviews import check_tier_may_see, known_group, labels_of
 from api.scoring.service import Service
 from api.security.auth import Principal
@@ -28,6 +33,7 @@ from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.escalation.criteria import Verdict, assess
+from triage.escalation.packet import is_external, packet
 from triage.escalation.retriage import rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
@@ -80,6 +86,18 @@ class TicketThreads:
         document = _document(decision, triager.policy, stored.latest, sender)
         return _told(ticket_id, event, after, moved=route is not None, decision=document)
 
+    async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:
+        """Take answers to questions as one event.
+
+        Raises:
+            NotAcceptable: The policy lists no such answer, or nothing was answered.
+            NotFound: As for `take`, like the other refusals.
+        """
+        policy = self._service.model.triager.policy
+        text = "\n".join(_answer_text(policy, one) for one in payload.answers)
+        event = EventIn.model_validate({"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text})
+        return await self.take(ticket_id, event, sender)
+
     async def escalation(self, ticket_id: str, asker: Principal, at: datetime | None = None) -> EscalationOut:
         """Say whether a ticket stays at its tier or moves, by which criterion, and when to ask again.
 
@@ -96,6 +114,37 @@ class TicketThreads:
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> tuple[StoredThread, Decision]:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         return stored, await self._service.decide_again(triager, thread_of(stored).whole, asker)
+
+    async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
+        """Return the hand-over packet of the edge that a ticket is about to take, or of the one to a stated tier.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            NotAcceptable: The policy lacks the tier.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        policy = triager.policy
+        stored, decision = await self._judged(triager, ticket_id, asker)
+        thread = thread_of(stored)
+        now = thread.route.tier
+        tier = labels_of(policy, to_tier, None)[0] if to_tier else None
+        tier = tier or assess(thread, decision, policy, datetime.now(UTC)).tier
+        readable = may_read(policy, stored.latest, asker.clearance) and _covers(policy, decision, asker)
+        outside = is_external(policy, tier)
+        texts = [outward(text) if outside else text for text in thread.texts] if readable else []
+        made = packet(policy, texts, (now, tier), thread.route.category or decision.category)
+        missing = policy.in_language(made.missing, decision.language) if readable else ()
+        return PacketOut(
+            ticket_id=ticket_id,
+            from_tier=now,
+            to_tier=tier,
+            withheld=not readable,
+            redacted=outside,
+            entries=[PacketEntryOut.model_validate(one) for one in made.entries] if readable else [],
+            missing=list(missing),
+            text=made.text() if readable else "",
+        )
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
@@ -163,6 +212,23 @@ def _chosen(row: DecisionRow, now: Route) -> Route | None:
         by=Mover.PERSON,
         because=said.verdict,
     )
+
+
+def _answer_text(policy: Policy, said: AnswerIn) -> str:
+    """Return an answer as the model reads it: the requester's words, and the answer that was chosen."""
+    question = next((one for one in policy.catalogue if said.question in (one.id, one.ask)), None)
+    known = [option.answer for option in question.options] if question else []
+    if said.answer is not None and said.answer not in known:
+        raise NotAcceptable(
+            "unknown-answer",
+            f"the policy lists no such answer to {said.question!r}: it has {' / '.join(known) or 'none'}; "
+            "choose one, or send text",
+            "answers",
+        )
+    words = " ".join(part for part in (said.answer, said.text) if part and part.strip())
+    if not words:
+        raise NotAcceptable("no-text", "an answer says something: state answer or text", "answers")
+    return words
 
 
 def _event_of(payload: EventIn) -> Event:

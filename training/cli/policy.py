@@ -1,8 +1,9 @@
-"""Check a policy file, or learn from recent tickets which shares of labels it should expect.
+"""Check a policy file, or learn from tickets which shares of labels it should expect, and what answers say.
 
 Examples:
     triage policy check my-policy.toml
     triage policy shares my-bundle recent.csv --out my-policy.toml
+    triage policy questions history.csv --out my-policy.toml
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from models.atomic_write import check_writable, write_text
 from models.bundle.bundle import load_bundle
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from models.toml_files import dump_policy
+from models.triager import Triager
 from training.cli.options import BundleOption, DataOptions, bundle_path
+from training.data.columns import parse_mapping
+from training.data.dataset import read_dataset
 from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
+from training.question_weights import with_settling, with_weights
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.escalation.questions import gain
 from triage.policy import Policy, read_policy
 
 policy = Family("policy", __doc__)
@@ -58,6 +64,47 @@ def shares(options: SharesOptions) -> None:
         )
     if options.out is not None:
         print(f"\n{options.out} states these shares: triage train DATA --policy {options.out} corrects for them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionsOptions(DataOptions, JsonOption):
+    """The options of `triage policy questions`."""
+
+    policy: Path | None = option("policy with the questions (default: the default policy)", None, "FILE")
+    bundle: str | None = option("learn with it how often each question lets it decide", None, "BUNDLE")
+    out: Path = option("write the policy with the learned probabilities, to a new file", Path("policy.toml"), "FILE")
+
+
+@policy.verb("questions")
+def questions(options: QuestionsOptions) -> None:
+    """Learn from tickets with a tier what each answer to a question says of each tier.
+
+    Examples:
+        triage policy questions history.csv --out my-policy.toml
+        triage policy questions history.csv --policy my-policy.toml --bundle my-bundle --out new-policy.toml
+    """
+    if options.out.exists():
+        raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
+    check_writable(options.out)
+    known = read_policy(options.policy) if options.policy else default_policy()
+    history = read_dataset(options.data, parse_mapping(options.map), skip_bad_rows=options.skip_bad_rows)
+    rows = [row for row in history.rows if row.labels.get("tier")]
+    if not rows:
+        raise InvalidRequest("no row has a tier: map the column with --map tier=COLUMN")
+    tiers = known.resolve("tier", [row.labels["tier"] for row in rows])
+    learned = with_weights(known, [row.ticket for row in rows], tiers)
+    if options.bundle is not None:
+        triager = Triager.load(bundle_path(options.bundle))
+        learned = with_settling(learned, triager, [row.ticket for row in rows])
+    write_text(options.out, dump_policy(learned))
+    even = dict.fromkeys(learned.labels("tier"), 1.0)
+    gains = {question.id: gain(question, even) for question in learned.catalogue}
+    document = {"rows": len(rows), "out": str(options.out), "gain": gains}
+    ranked = sorted(gains.items(), key=lambda one: -one[1])
+    lines = [f"  {name:<12} {value:.3f} nats where every tier is as likely" for name, value in ranked]
+    print_result(
+        document, "\n".join([f"{options.out}: learned from {len(rows)} tickets", *lines]), as_json=options.json
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

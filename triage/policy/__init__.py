@@ -2,6 +2,7 @@
 
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
+from triage.policy.questions import Option, Question
 from triage.policy.toml_file import parse_policy, policy_document, read_policy
 
 __all__ = [
@@ -9,7 +10,9 @@ __all__ = [
     "Category",
     "EscalationPolicy",
     "GatePolicy",
+    "Option",
     "Policy",
+    "Question",
     "ResolverGroup",
     "Scope",
     "Skill",

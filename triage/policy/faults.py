@@ -10,6 +10,7 @@ import re2
 
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.model import Policy
+from triage.policy.questions import Question
 from triage.screening.cues import compile_cue
 
 
@@ -19,7 +20,29 @@ def escalation_problems(policy: Policy) -> Iterable[str]:
     yield from _clock(policy)
     yield from _names(policy)
     yield from _patterns(policy)
+    yield from _questions(policy)
     yield from _structure(policy)
+
+
+def _questions(policy: Policy) -> Iterable[str]:
+    tiers, ids = {tier.label for tier in policy.tiers}, [question.id for question in policy.catalogue]
+    yield from (f"[[question]] {one!r} is listed twice" for one in sorted({one for one in ids if ids.count(one) > 1}))
+    for question in policy.catalogue:
+        place = f"[[question]] {question.id!r}"
+        weights = [option.tier for option in question.options if option.tier]
+        for unknown in sorted({label for option in (*weights, question.settles) for label in option} - tiers):
+            yield f"{place} names tier {unknown!r}, which is not listed"
+        totals = [sum(option.get(tier, 0.0) for option in weights) for tier in sorted(tiers)]
+        if any(not 0 <= share <= 1 for option in weights for share in option.values()) or any(
+            t > 1.001 for t in totals
+        ):
+            yield f"{place} has probabilities of answers that do not lie in [0, 1] or add up to more than 1 for a tier"
+        if all(max(shares) - min(shares) < 0.005 for shares in _by_answer(question, tiers)):
+            yield f"{place} changes nothing: each answer is as likely in every tier"
+
+
+def _by_answer(question: Question, tiers: set[str]) -> list[list[float]]:
+    return [[option.tier.get(tier, 0.0) for tier in tiers] for option in question.options if tiers]
 
 
 def _structure(policy: Policy) -> Iterable[str]:
@@ -126,6 +149,7 @@ def _patterns(policy: Policy) -> Iterable[str]:
         ("no_procedure", rules.no_procedure),
         *((f"skill {one.name!r}", one.any) for one in rules.skills),
         *((f"scope {one.name!r}", one.any) for one in rules.scopes),
+        *((f"question {one.id!r}", option.any) for one in policy.catalogue for option in one.options),
     )
     for place, patterns in groups:
         for pattern in patterns:

@@ -10,6 +10,7 @@ from typing import Any
 
 from triage.errors import UnknownLabel
 from triage.policy.escalation import EscalationPolicy
+from triage.policy.questions import Question
 from triage.prediction import TARGETS, Score
 from triage.screening.cues import Frame
 
@@ -144,6 +145,7 @@ class Policy:
         translations: By language, questions as they are asked in it.
         gate: Floors under single automatic decisions.
         escalation: When a ticket changes its tier.
+        catalogue: Questions whose answers tell tiers apart; which of them is asked depends on the ticket.
     """
 
     version: str
@@ -167,6 +169,7 @@ class Policy:
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     gate: GatePolicy = field(default_factory=GatePolicy)
     escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
+    catalogue: tuple[Question, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from triage.errors import InvalidPolicy
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
+from triage.policy.questions import Option, Question
 from triage.prediction import TARGETS
 from triage.screening.cues import compile_cue
 from triage.screening.intake import KINDS
 
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
-    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation"),
+    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question"),
 }
 _ACTIONS = ("close", "merge", "none")
 """What may be done by itself with a message that is no ticket."""
@@ -110,6 +111,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         translations={language: dict(table) for language, table in data.get("translations", {}).items()},
         gate=_gate(data.get("gate", {})),
         escalation=_escalation(data.get("escalation", {})),
+        catalogue=tuple(_question(row) for row in _entries(Question, data.get("question", []), "question")),
         **scalars,
     )
 
@@ -140,17 +142,19 @@ def _escalation(table: Mapping[str, Any]) -> EscalationPolicy:
     return EscalationPolicy(**values)
 
 
+def _question(row: Question) -> Question:
+    options: Any = row.options  # still tables
+    return replace(row, options=tuple(_entries(Option, options, f"question {row.id!r}, options")))
+
+
 def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table: str) -> Iterable[Any]:
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for number, row in enumerate(rows, 1):
         unknown = set(row) - set(known)
         if unknown:
             raise ValueError(f"[[{table}]] number {number} has unknown keys {', '.join(sorted(unknown))}")
-        missing = [
-            name
-            for name, field in known.items()
-            if field.default is MISSING and name not in row and not (name == "tier" and kind is ResolverGroup)
-        ]
+        needed = [key for key, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
+        missing = [key for key in needed if key not in row and (kind, key) != (ResolverGroup, "tier")]
         if missing:
             raise ValueError(f"[[{table}]] number {number} lacks {', '.join(missing)}")
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
@@ -253,6 +257,10 @@ def _range_problems(policy: Policy) -> Iterable[str]:
             yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
 
 
+def _option_table(option: Option) -> dict[str, Any]:
+    return {"answer": option.answer, "any": list(option.any), "tier": dict(option.tier)}
+
+
 def policy_document(policy: Policy) -> dict[str, Any]:
     """Return a policy as the tables of its file, without what is empty."""
 
@@ -281,6 +289,15 @@ def policy_document(policy: Policy) -> dict[str, Any]:
         "attention": entries(policy.attention),
         "not_a_ticket": dict(policy.not_a_ticket),
         "translations": {language: dict(table) for language, table in policy.translations.items()},
+        "question": [
+            {
+                "id": one.id,
+                "ask": one.ask,
+                "settles": dict(one.settles),
+                "options": [_option_table(option) for option in one.options],
+            }
+            for one in policy.catalogue
+        ],
         "settling": [{"between": sorted(pair), "ask": asked} for pair, asked in policy.settling.items()],
     }
     return {name: table for name, table in document.items() if table}

@@ -182,3 +182,33 @@ def test_a_thousand_tries_show_no_restricted_word_to_an_uncleared_key(desk: tupl
         leaks += SECRET in answer.text
         judged += path.endswith("feedback") and answer.status_code != 403
     assert (leaks, judged) == (0, 0)
+
+
+def test_answers_are_evidence_and_those_that_nobody_lists_are_refused(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    question = default_policy().catalogue[1]
+    said = {"question": question.id, "answer": question.options[0].answer, "text": "twice, with another cable"}
+    body = {"id": "a1", "at": "2026-11-27T09:02:00Z", "answers": [said]}
+    answer = client.post("/v1/tickets/T-1/answers", json=body).json()
+    assert not answer["duplicate"] and answer["decision"] is not None
+    [kept] = [one for one in view(client)["timeline"] if one["what"] == "answer"]
+    assert kept["words"] == f"{question.options[0].answer} twice, with another cable"
+    assert client.post("/v1/tickets/T-1/answers", json=body).json()["duplicate"]
+    body = {**body, "id": "a2", "answers": [{"question": question.id, "answer": "perhaps"}]}
+    refused = client.post("/v1/tickets/T-1/answers", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown-answer")
+
+
+def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(
+        client, text="Caller Kim Weber, kim@example.org. The router shows 'no carrier' since Monday. Contract C-77120."
+    )
+    inside = client.get("/v1/tickets/T-1/packet?to=L2").json()
+    assert not inside["redacted"] and "Kim" in inside["text"]
+    outside = client.get("/v1/tickets/T-1/packet?to=L4").json()
+    assert outside["redacted"] and "C-77120" in outside["text"]
+    assert "Kim" not in outside["text"] and "kim@" not in client.get("/v1/tickets/T-1/packet?to=L4").text
+    assert outside["missing"] and client.get("/v1/tickets/T-1/packet").json()["to_tier"] is not None
+    assert client.get("/v1/tickets/T-1/packet?to=L9").json()["code"] == "unknown-label"

@@ -1,0 +1,102 @@
+"""The question that settles it: the most telling one, never one that is answered, never to a machine, at most three."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.question_weights import with_weights
+from triage.decide import decide
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidPolicy
+from triage.escalation.questions import MOST, answered, gain, settling_questions
+from triage.gate import Gate, TargetGate
+from triage.policy import Option, Question, parse_policy
+from triage.prediction import Prediction, Score
+from triage.screening.reading import plain
+from triage.ticket import Ticket
+
+POLICY = default_policy()
+GATE = Gate({"tier": TargetGate(0.9), "category": TargetGate(0.9)})
+TELLING = Question("t", "telling?", (Option("yes", ("yes sir",), {"L1": 0.9, "L2": 0.1}),))
+VAGUE = Question("v", "vague?", (Option("yes", ("quite so",), {"L1": 0.5, "L2": 0.45}),))
+
+
+def doubtful(tier: str = "L1", rival: str = "L2", language: str = "en") -> Prediction:
+    return Prediction(
+        {"tier": (Score(tier, 0.5), Score(rival, 0.5)), "category": (Score("software", 0.6), Score("email", 0.4))},
+        words=10,
+        language=language,
+    )
+
+
+def asked(text: str, prediction: Prediction, **more: str) -> tuple[str, ...]:
+    return decide(Ticket("T", body=text, **more), prediction, GATE, default_rules(), POLICY).questions  # type: ignore[arg-type]
+
+
+def test_the_most_telling_question_comes_first() -> None:
+    policy = replace(POLICY, catalogue=(VAGUE, TELLING))
+    found = settling_questions(policy, (Score("L1", 0.5), Score("L2", 0.5)), "the mouse moves")
+    assert [one.id for one in found] == ["t"]  # the other one tells next to nothing
+    even = dict.fromkeys(("L1", "L2"), 0.5)
+    assert gain(TELLING, even) > gain(VAGUE, even)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda shares: sum(shares) > 0.1))
+def test_a_gain_is_never_negative_nor_more_than_what_is_unknown(shares: list[float]) -> None:
+    prior = dict(zip(POLICY.labels("tier"), shares, strict=True))
+    for question in POLICY.catalogue:
+        assert 0.0 <= gain(question, prior) <= 1.61  # ln 5
+
+
+def test_what_the_ticket_answers_is_not_asked() -> None:
+    text = "The spreadsheet macro greets me in Latin"
+    first = asked(text, doubtful())
+    assert 1 <= len(first) <= MOST
+    tried = next(one for one in POLICY.catalogue if one.id == "tried")
+    assert tried.ask in first
+    assert tried.ask not in asked(f"{text}. I restarted and reinstalled it, all as before.", doubtful())
+    assert answered(tried, plain("I RESTARTED it")) is tried.options[0]
+
+
+def test_questions_differ_by_what_is_in_doubt() -> None:
+    text = "The spreadsheet macro greets me in Latin"
+    assert asked(text, doubtful("L3", "L4"))[0] == next(one.ask for one in POLICY.catalogue if one.id == "outside")
+    assert asked(text, doubtful("L3", "L4"))[0] != asked(text, doubtful("L1", "L2"))[0]
+
+
+def test_machines_are_asked_nothing_and_people_in_their_language() -> None:
+    assert asked("The spreadsheet macro greets me in Latin", doubtful(), channel="monitoring") == ()
+    german = asked("Die Tabelle antwortet auf Latein", doubtful(language="de"))
+    assert german and all(one in POLICY.translations["de"].values() for one in german)
+
+
+def test_every_question_of_the_default_policy_is_translated() -> None:
+    for language, known in POLICY.translations.items():
+        assert not [one.ask for one in POLICY.catalogue if one.ask not in known], language
+
+
+def test_weights_are_learned_from_tickets() -> None:
+    policy = replace(POLICY, catalogue=(Question("t", "telling?", (Option("yes", ("yes sir",)),)),))
+    rest, first = Ticket(body="It is slow. Yes sir. Bye."), Ticket(body="Yes sir. It is slow. Bye.")
+    tickets = [rest] * 8 + [first] * 5 + [Ticket(body="It is slow. Bye.")] * 10
+    [learned] = with_weights(policy, tickets, ["L1"] * 13 + ["L2"] * 10).catalogue
+    assert learned.options[0].tier == {"L1": 0.9, "L2": 0.083}  # who says so at first is never asked
+
+
+FAULTS = {
+    "tier = {A = 0.5, B = 0.5}": "changes nothing",
+    "tier = {A = 0.5, C = 0.5}": "tier 'C', which is not listed",
+    "tier = {A = 1.5, B = 0.5}": "do not lie in",
+    "any = ['(']\ntier = {A = 0.5}": "does not compile",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_question_that_cannot_work_is_named(fault: str) -> None:
+    text = '[[tiers]]\nlabel = "A"\n[[tiers]]\nlabel = "B"\n[[question]]\nid = "q"\nask = "?"\n[[question.options]]\n'
+    with pytest.raises(InvalidPolicy, match=FAULTS[fault]):
+        parse_policy(f'{text}answer = "yes"\n{fault}')

@@ -1,0 +1,75 @@
+"""The question that settles it: which answer is expected to tell most about the tier, among those not given already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from triage.policy import Option, Policy, Question
+from triage.prediction import Score
+from triage.screening.cues import one_of
+from triage.screening.reading import MAX_CHARS, plain
+
+MOST = 3
+"""Questions that a requester is asked at once: more are not answered."""
+
+_LEAST_GAIN = 0.01
+"""Expected gain, in nats, below which an answer could as well be guessed: one hundredth moves no probability by 0.1."""
+
+
+def settling_questions(policy: Policy, scores: Sequence[Score], text: str, count: int = MOST) -> tuple[Question, ...]:
+    """Return the questions whose answers are expected to tell most about the tier, the best first.
+
+    The gain is the information that an answer gives about the tier, under the calibrated probabilities (Lindley, 1956).
+    Where history has taught how often a question settles the tier, that comes first, and the gain among equals.
+
+    Args:
+        policy: Has the questions.
+        scores: Calibrated probabilities of the tiers.
+        text: What the requester said; a question that it answers is not asked.
+        count: Most questions to return.
+    """
+    prior = {score.label: score.probability for score in scores}
+    said = plain(text[:MAX_CHARS])
+    top = max(prior, key=lambda label: prior[label], default="")
+    gains = [(gain(question, prior), question) for question in policy.catalogue if not answered(question, said)]
+    telling = [(value, question) for value, question in gains if value >= _LEAST_GAIN]
+    ranked = sorted(telling, key=lambda one: (-one[1].settles.get(top, 0.0), -one[0]))
+    return tuple(question for _, question in ranked[:count])
+
+
+def gain(question: Question, prior: Mapping[str, float]) -> float:
+    """Return the expected gain of a question in nats: how far its answer moves the probabilities of the tiers.
+
+    That is the Kullback-Leibler divergence from prior to posterior, expected over the answers. Whoever does not know
+    moves nothing.
+
+    Example:
+        >>> sure = Question("q", "?", (Option("yes", tier={"L1": 1.0}), Option("no", tier={"L2": 1.0})))
+        >>> round(gain(sure, {"L1": 0.5, "L2": 0.5}), 3), gain(sure, {"L1": 1.0, "L2": 0.0})
+        (0.693, 0.0)
+    """
+    total = sum(prior.values()) or 1.0
+    before = {label: share / total for label, share in prior.items() if share > 0}
+    expected = 0.0
+    for option in question.options:
+        joint = {label: share * option.tier.get(label, 0.0) for label, share in before.items()}
+        given = sum(joint.values())
+        expected += sum(part * math.log(part / given / before[label]) for label, part in joint.items() if part > 0)
+    return max(0.0, expected)
+
+
+def answered(question: Question, said: str) -> Option | None:
+    """Return the answer that a text gives, or None; the text is as `triage.screening.reading.plain` makes it."""
+    for option in question.options:
+        pattern = _pattern(option.any)
+        if pattern is not None and pattern.search(said):
+            return option
+    return None
+
+
+@lru_cache(maxsize=256)
+def _pattern(patterns: tuple[str, ...]) -> Any:
+    return one_of(patterns)
