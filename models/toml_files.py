@@ -29,7 +29,22 @@ def _toml(document: Mapping[str, object]) -> str:
     parts = [tomli_w.dumps({name: value for name, value in document.items() if name not in lists})]
     for name, entries in lists.items():
         for entry in entries:
-            tables = {key: value for key, value in entry.items() if isinstance(value, Mapping)}
-            parts.append(f"[[{name}]]\n" + tomli_w.dumps({key: entry[key] for key in entry if key not in tables}))
-            parts += [f"[{name}.{key}]\n" + tomli_w.dumps(table) for key, table in tables.items()]
+            parts += _entry(name, entry)
     return "\n".join(part for part in parts if part)
+
+
+def _entry(place: str, entry: Mapping[str, object]) -> list[str]:
+    """Write one entry of a list of tables: what is plain first, then its tables, then its own lists of tables."""
+    tables = {key: value for key, value in entry.items() if isinstance(value, Mapping)}
+    lists = {key: value for key, value in entry.items() if _is_list_of_tables(value)}
+    plain = {key: value for key, value in entry.items() if key not in tables and key not in lists}
+    parts = [f"[[{place}]]\n" + tomli_w.dumps(plain)]
+    parts += [f"[{place}.{key}]\n" + tomli_w.dumps(table) for key, table in tables.items()]
+    for key, rows in lists.items():
+        for row in rows:  # type: ignore[attr-defined]
+            parts += _entry(f"{place}.{key}", row)
+    return parts
+
+
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, Sequence) and bool(value) and all(isinstance(one, Mapping) for one in value)

@@ -54,18 +54,25 @@ def test_a_gain_is_never_negative_nor_more_than_what_is_unknown(shares: list[flo
 
 def test_what_the_ticket_answers_is_not_asked() -> None:
     text = "The spreadsheet macro greets me in Latin"
-    first = asked(text, doubtful())
+    first = asked(text, doubtful("L2", "L1"))
     assert 1 <= len(first) <= MOST
     tried = next(one for one in POLICY.catalogue if one.id == "tried")
     assert tried.ask in first
-    assert tried.ask not in asked(f"{text}. I restarted and reinstalled it, all as before.", doubtful())
+    assert tried.ask not in asked(f"{text}. I restarted and reinstalled it, all as before.", doubtful("L2", "L1"))
     assert answered(tried, plain("I RESTARTED it")) is tried.options[0]
 
 
 def test_questions_differ_by_what_is_in_doubt() -> None:
     text = "The spreadsheet macro greets me in Latin"
-    assert asked(text, doubtful("L3", "L4"))[0] == next(one.ask for one in POLICY.catalogue if one.id == "outside")
-    assert asked(text, doubtful("L3", "L4"))[0] != asked(text, doubtful("L1", "L2"))[0]
+    outside = next(one.ask for one in POLICY.catalogue if one.id == "outside")
+    assert asked(text, doubtful("L4", "L3"))[0] == outside
+    assert asked(text, doubtful("L4", "L3"))[0] != asked(text, doubtful("L1", "L2"))[0]
+
+
+def test_what_settled_more_often_is_asked_before_what_tells_more() -> None:
+    often = replace(VAGUE, options=(Option("yes", (), {"L1": 0.6, "L2": 0.2}),), settles={"L1": 0.3})
+    policy = replace(POLICY, catalogue=(replace(TELLING, settles={"L1": 0.1}), often))
+    assert [one.id for one in settling_questions(policy, (Score("L1", 0.6), Score("L2", 0.4)), "hm")] == ["v", "t"]
 
 
 def test_machines_are_asked_nothing_and_people_in_their_language() -> None:

@@ -107,7 +107,7 @@ def find_items(text: str) -> tuple[Found, ...]:
     """Find the items of a hand-over in a text, in order; spans of one item do not overlap.
 
     Example:
-        >>> text = "Since Monday it says 'no host'. Restarted twice."
+        >>> text = "Since Monday, it says 'no host'. Restarted twice."
         >>> [(one.item, text[one.start : one.end]) for one in find_items(text)]
         [('since', 'Since Monday'), ('error_text', "'no host'"), ('tried', 'Restarted twice')]
     """
