@@ -16,9 +16,7 @@ from models.bundle.bundle import load_bundle
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
 from models.toml_files import dump_policy
 from models.triager import Triager
-from training.cli.options import BundleOption, DataOptions, bundle_path
-from training.data.columns import parse_mapping
-from training.data.dataset import read_dataset
+from training.cli.options import BundleOption, DataOptions, bundle_path, read_data
 from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
 from training.question_weights import with_settling, with_weights
 from triage.defaults import default_policy
@@ -87,7 +85,7 @@ def questions(options: QuestionsOptions) -> None:
         raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
     check_writable(options.out)
     known = read_policy(options.policy) if options.policy else default_policy()
-    history = read_dataset(options.data, parse_mapping(options.map), skip_bad_rows=options.skip_bad_rows)
+    history = read_data(options)
     rows = [row for row in history.rows if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column with --map tier=COLUMN")
