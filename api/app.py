@@ -40,6 +40,7 @@ from api.routes import (
     webhooks,
 )
 from api.routes.pages import assets, queue, ticket, try_ticket
+from api.routes.protocols import inference
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
@@ -54,6 +55,7 @@ from triage.errors import InvalidRequest
 _ROUTERS: tuple[APIRouter, ...] = (
     predict.router,
     predict.redirects,
+    inference.router,
     decisions.router,
     feedback.router,
     tickets.router,

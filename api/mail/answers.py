@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from api.mail.config import Mailbox, is_here
@@ -43,10 +44,19 @@ def is_forwarded(mailbox: Mailbox, document: DecisionDocument) -> bool:
     )
 
 
-def forward(mailbox: Mailbox, raw: bytes, document: DecisionDocument, password: str) -> None:
+def forward(
+    mailbox: Mailbox, raw: bytes, document: DecisionDocument, password: str, *, on_taken: Callable[[], object]
+) -> None:
     """Send a mail on to the address of its group (RFC 5322, section 3.6.6).
 
     Its ``Resent-Message-ID`` is the same at every try, so that a server can tell a second one.
+
+    Args:
+        mailbox: Whose mail it is.
+        raw: The mail.
+        document: What was decided about it.
+        password: Of the mailbox, for a server that wants a login without stating a password.
+        on_taken: Called at once when the server has taken it, before anything else that could fail or be killed.
 
     Raises:
         OSError: The server does not take it.
@@ -60,6 +70,7 @@ def forward(mailbox: Mailbox, raw: bytes, document: DecisionDocument, password: 
     }
     with _connection(mailbox, password) as server:
         server.sendmail(mailbox.sender, [address], with_headers(raw, headers_of(document) | resent))
+        on_taken()
 
 
 def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:

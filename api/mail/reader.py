@@ -144,16 +144,18 @@ class MailReader:
         return document
 
     def _answer(self, server: IMAPClient, uid: int, document: DecisionDocument) -> None:
-        """Put the copy with headers and the forward where they belong; a copy that is there is not made again."""
+        """Put the copy with headers and the forward where they belong; neither is made again where it is known."""
         to_group = is_forwarded(self._mailbox, document)
         folder = self._mailbox.done_folder
         if not (to_group or folder):
             return
         raw = self._fetch(server, uid, "BODY.PEEK[]")
-        if to_group:
-            forward(self._mailbox, raw, document, self._password)
         if folder and not self._has_copy(server, folder, document):
             server.append(folder, with_headers(raw, headers_of(document)))
+        sent = f"{UNDATED}forward:{document.decision_id}"
+        if to_group and not self._service.store.has_delivery(self._name, sent):
+            note = partial(self._service.store.take_delivery, self._name, [sent])
+            forward(self._mailbox, raw, document, self._password, on_taken=note)
 
     def _has_copy(self, server: IMAPClient, folder: str, document: DecisionDocument) -> bool:
         server.select_folder(folder, readonly=True)

@@ -116,7 +116,6 @@ class Decisions(IdempotencyKeys):
         ticket_id: str | None = None,
         source: str | None = None,
         open_only: bool = False,
-        samples: bool = True,
     ) -> list[DecisionRow]:
         """Return the newest decisions, newest first.
 
@@ -126,7 +125,6 @@ class Decisions(IdempotencyKeys):
             ticket_id: Only the decisions about this ticket.
             source: Only the decisions about tickets of this helpdesk.
             open_only: Only decisions that nobody has said anything about.
-            samples: Whether tickets of the sample day of `make run` are among them.
         """
         query = select(StoredDecision).order_by(StoredDecision.seq.desc()).limit(limit)
         if before is not None:
@@ -134,8 +132,6 @@ class Decisions(IdempotencyKeys):
                 StoredDecision.seq < select(StoredDecision.seq).where(StoredDecision.id == before).scalar_subquery()
             )
         query = query.join(StoredTicket)
-        if not samples:
-            query = query.where(func.coalesce(StoredTicket.requester, "") != SAMPLE_REQUESTER)
         if ticket_id is not None:
             query = query.where(StoredTicket.ticket_id == ticket_id)
         if source is not None:

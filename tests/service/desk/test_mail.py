@@ -190,7 +190,7 @@ def test_what_mail_programs_write_is_read() -> None:
             "empty": empty.as_bytes(),
             "odd": odd,
             "attached": attached.as_bytes(),
-        }.items()  # fmt: skip
+        }.items()
     }
     assert read["html"].text == "VPN\nThe vpn drops"
     assert read["both"].body.strip() == "the plain one"

@@ -1,0 +1,96 @@
+"""Callers of every kind: the typed client, the Open Inference Protocol, and tools of the Model Context Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from mcp import Client
+
+from api.cli.mcp import make_server
+from models.wire import DecisionDocument
+from triage_client import AsyncTriageClient, TriageClient, TriageProblem
+
+Serve = Callable[..., AbstractContextManager[Any]]
+TICKET = {"id": "C-1", "subject": "VPN", "body": "the vpn drops every ten minutes"}
+
+
+def test_the_typed_client_decides_says_and_reads(serve: Serve) -> None:
+    with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
+        decided = client.predict(TICKET)
+        assert isinstance(decided, DecisionDocument) and decided.ticket_id == "C-1"
+        said = client.feedback(decided.decision_id or "", "corrected", "kim", tier="L3", category="network")
+        assert said["verdict"] == "corrected"
+        assert client.decision(decided.decision_id or "")["tier"] == "L3"
+        first, second = client.predict_batch([{"text": "the printer jams"}, {"title": "x"}], explain=False)
+        assert isinstance(first, DecisionDocument) and isinstance(second, TriageProblem)
+        assert "title is not a field" in second.detail
+        with pytest.raises(TriageProblem) as problem:
+            client.decision("nothing")
+        assert (problem.value.status, problem.value.code) == (404, "no-such-decision")
+
+        async def ask() -> DecisionDocument:
+            async with AsyncTriageClient(service.url) as other:
+                return await other.predict({"text": "the printer jams"})
+
+        assert asyncio.run(ask()).tier == first.tier
+
+
+def test_a_call_is_sent_again_under_one_key_until_it_is_taken() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["idempotency-key"])
+        if len(seen) < 3:
+            return httpx.Response(503, json={"code": "busy"}, headers={"Retry-After": "0"})
+        return httpx.Response(404, json={"code": "no-such-decision", "detail": "none"})
+
+    client = TriageClient("http://127.0.0.1:1", "a-key")
+    client._client = httpx.Client(base_url=client.url, transport=httpx.MockTransport(answer))
+    with pytest.raises(TriageProblem, match="no-such-decision"):
+        client.feedback("x", "accepted", "kim")
+    assert len(seen) == 3 and len(set(seen)) == 1
+    with pytest.raises(httpx.TransportError):
+        TriageClient("http://127.0.0.1:1", tries=2, timeout_s=1).predict(TICKET)
+
+
+def test_the_open_inference_protocol_is_spoken(client: TestClient) -> None:
+    path = "/v2/models/helpdesk-triage"
+    assert [one["name"] for one in client.get(path).json()["inputs"]] == ["text", "subject", "id"]
+    assert client.get(f"{path}/ready").json() == {"name": "helpdesk-triage", "ready": True}
+    texts = ["the printer jams", "I forgot my password and cannot sign in"]
+    body = {"id": "r-1", "inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": texts}]}
+    answer = client.post(f"{path}/infer", json=body)
+    assert answer.status_code == 200, answer.text
+    columns = {one["name"]: one["data"] for one in answer.json()["outputs"]}
+    assert answer.json()["id"] == "r-1" and columns["category"][1] == "access"
+    for place, text in enumerate(texts):
+        alone = client.post("/v1/predict", json={"body": text}).json()
+        assert [columns[name][place] for name in ("tier", "category")] == [alone["tier"], alone["category"]]
+    odd = {"inputs": [{"name": "subject", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
+    assert client.post(f"{path}/infer", json=odd).json()["code"] == "columns"
+    assert client.post("/v2/models/other/infer", json=body).status_code == 404
+
+
+def test_assistants_read_by_tools_and_write_only_where_they_may(serve: Serve) -> None:
+    with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
+
+        async def use() -> tuple[set[str], set[str], Any, Any]:
+            async with Client(make_server(client, write=False)) as reader:
+                names = {tool.name for tool in (await reader.list_tools()).tools}
+                predicted = await reader.call_tool("predict", {"text": "I forgot my password"})
+                similar = await reader.call_tool("similar_tickets", {"text": "I forgot my password"})
+            async with Client(make_server(client, write=True)) as writer:
+                more = {tool.name for tool in (await writer.list_tools()).tools}
+            return names, more - names, predicted, similar
+
+        names, more, predicted, similar = asyncio.run(use())
+    assert names == {"predict", "explain", "similar_tickets", "escalate"} and more == {"tell_event", "correct"}
+    assert not predicted.is_error and json.loads(predicted.content[0].text)["category"] == "access"
+    assert not similar.is_error

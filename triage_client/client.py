@@ -1,0 +1,209 @@
+"""The clients: each method is one call of the HTTP API, and its answer a typed document."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+from uuid import uuid4
+
+import httpx
+
+from models.wire import DecisionDocument
+from triage_client.errors import TriageProblem
+
+Ticket = Mapping[str, Any]
+"""A ticket as `POST /v1/predict` takes it: `id`, `text` or `subject` and `body`, and further fields."""
+Verdict = Literal["accepted", "corrected", "unsure"]
+_TRY_AGAIN = (429, 502, 503, 504)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 20.0
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call; a POST has an idempotency key, so that sending it again does nothing twice."""
+
+    method: str
+    path: str
+    body: Any = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+
+    def request(self, client: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        headers = {"Idempotency-Key": uuid4().hex} if self.method == "POST" else {}
+        return client.build_request(
+            self.method, self.path, json=self.body, params=dict(self.query) or None, headers=headers
+        )
+
+
+def _predict(ticket: Ticket, explain: bool) -> _Call:
+    return _Call("POST", "/v1/predict", dict(ticket), {} if explain else {"explain": "false"})
+
+
+def _batch(tickets: Sequence[Ticket], explain: bool) -> _Call:
+    body = {"tickets": [dict(one) for one in tickets]}
+    return _Call("POST", "/v1/predict/batch", body, {} if explain else {"explain": "false"})
+
+
+def _feedback(decision_id: str, verdict: Verdict, agent: str, stated: Mapping[str, str]) -> _Call:
+    return _Call("POST", f"/v1/decisions/{decision_id}/feedback", {"verdict": verdict, "agent": agent, **stated})
+
+
+def _decided(document: Mapping[str, Any]) -> DecisionDocument | TriageProblem:
+    """Read one decision of a batch; a ticket that could not be read has a problem in its place."""
+    if "status" in document:
+        return TriageProblem(int(document["status"]), document)
+    return DecisionDocument.model_validate(document)
+
+
+def _pause_s(attempt: int, answer: httpx.Response | None) -> float:
+    stated = answer.headers.get("retry-after", "") if answer is not None else ""
+    wanted = float(stated) if stated.isdecimal() else _FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.75, 1.25)
+    return min(_LONGEST_PAUSE_S, wanted)
+
+
+def _read(answer: httpx.Response) -> Any:
+    if answer.status_code < 400:
+        return answer.json()
+    try:
+        document = answer.json()
+    except ValueError:
+        document = {}
+    raise TriageProblem(answer.status_code, document if isinstance(document, dict) else {})
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class TriageClient:
+    """A client that blocks.
+
+    Args:
+        url: Address of the service.
+        key: API key; None for a service that asks for none.
+        timeout_s: How long one try may take.
+        tries: How often a call is sent at most, where the service is busy or away.
+
+    Example:
+        >>> TriageClient("http://127.0.0.1:8000").url
+        'http://127.0.0.1:8000'
+    """
+
+    def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 20.0, tries: int = 5) -> None:
+        self.url, self._tries = url.rstrip("/"), tries
+        self._client = httpx.Client(base_url=self.url, headers=_headers(key), timeout=timeout_s)
+
+    def predict(self, ticket: Ticket, *, explain: bool = True) -> DecisionDocument:
+        """Decide a ticket.
+
+        Raises:
+            TriageProblem: The service refuses it.
+            httpx.TransportError: The service cannot be reached.
+        """
+        return DecisionDocument.model_validate(self._send(_predict(ticket, explain)))
+
+    def predict_batch(
+        self, tickets: Sequence[Ticket], *, explain: bool = True
+    ) -> list[DecisionDocument | TriageProblem]:
+        """Decide up to 64 tickets; one that cannot be read has its problem in its place."""
+        return [_decided(one) for one in self._send(_batch(tickets, explain))["decisions"]]
+
+    def decision(self, decision_id: str) -> dict[str, Any]:
+        """Return a decision with its ticket and everything that was said about it."""
+        return dict(self._send(_Call("GET", f"/v1/decisions/{decision_id}")))
+
+    def feedback(self, decision_id: str, verdict: Verdict, agent: str, **stated: str) -> dict[str, Any]:
+        """Say that a decision is right, wrong (with the right `tier`, `category` or `resolver_group`), or doubtful."""
+        return dict(self._send(_feedback(decision_id, verdict, agent, stated)))
+
+    def ask_escalation(self, ticket_id: str) -> dict[str, Any]:
+        """Ask whether a ticket stays at its tier or moves, and by which criterion; nothing is changed."""
+        return dict(self._send(_Call("POST", f"/v1/tickets/{ticket_id}/escalation", {})))
+
+    def add_event(self, ticket_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell what happened to a ticket: a comment, an attempt, an answer or a status; its route may change."""
+        return dict(self._send(_Call("POST", f"/v1/tickets/{ticket_id}/events", dict(event))))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close all connections."""
+        self.close()
+
+    def _send(self, call: _Call) -> Any:
+        request = call.request(self._client)
+        for attempt in range(self._tries):
+            answer: httpx.Response | None = None
+            try:
+                answer = self._client.send(request)
+            except httpx.TransportError:
+                if attempt + 1 == self._tries:
+                    raise
+            if answer is not None and (answer.status_code not in _TRY_AGAIN or attempt + 1 == self._tries):
+                return _read(answer)
+            time.sleep(_pause_s(attempt, answer))
+        raise AssertionError("not reached")
+
+
+class AsyncTriageClient:
+    """A client for asyncio; see `TriageClient` for its arguments and what its methods do."""
+
+    def __init__(self, url: str, key: str | None = None, *, timeout_s: float = 20.0, tries: int = 5) -> None:
+        self.url, self._tries = url.rstrip("/"), tries
+        self._client = httpx.AsyncClient(base_url=self.url, headers=_headers(key), timeout=timeout_s)
+
+    async def predict(self, ticket: Ticket, *, explain: bool = True) -> DecisionDocument:
+        """Decide a ticket."""
+        return DecisionDocument.model_validate(await self._send(_predict(ticket, explain)))
+
+    async def predict_batch(
+        self, tickets: Sequence[Ticket], *, explain: bool = True
+    ) -> list[DecisionDocument | TriageProblem]:
+        """Decide up to 64 tickets; one that cannot be read has its problem in its place."""
+        return [_decided(one) for one in (await self._send(_batch(tickets, explain)))["decisions"]]
+
+    async def decision(self, decision_id: str) -> dict[str, Any]:
+        """Return a decision with its ticket and everything that was said about it."""
+        return dict(await self._send(_Call("GET", f"/v1/decisions/{decision_id}")))
+
+    async def feedback(self, decision_id: str, verdict: Verdict, agent: str, **stated: str) -> dict[str, Any]:
+        """Say that a decision is right, wrong, or doubtful."""
+        return dict(await self._send(_feedback(decision_id, verdict, agent, stated)))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def _send(self, call: _Call) -> Any:
+        request = call.request(self._client)
+        for attempt in range(self._tries):
+            answer: httpx.Response | None = None
+            try:
+                answer = await self._client.send(request)
+            except httpx.TransportError:
+                if attempt + 1 == self._tries:
+                    raise
+            if answer is not None and (answer.status_code not in _TRY_AGAIN or attempt + 1 == self._tries):
+                return _read(answer)
+            await asyncio.sleep(_pause_s(attempt, answer))
+        raise AssertionError("not reached")

@@ -1,0 +1,24 @@
+"""What the service refused, as an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class TriageProblem(Exception):
+    """The service answered with a problem (RFC 9457).
+
+    Attributes:
+        status: HTTP status.
+        code: Machine-readable kind, such as ``no-such-decision``.
+        detail: One sentence for people.
+        errors: The fields at fault, each with its name and a code.
+    """
+
+    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(document.get("code", "unknown"))
+        self.detail = str(document.get("detail", ""))
+        self.errors: Sequence[Mapping[str, str]] = document.get("errors", [])
+        super().__init__(f"{status} {self.code}: {self.detail}")
