@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml requirements.lock constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@log=$$($(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" 2>&1) || { echo "$$log" >&2; exit 2; }
 	@log=$$($(BIN)/python -m pip install --quiet -c requirements.lock -c constraints.txt \
-		-e '.[train,postgres,mail,mcp]' --group dev --group docs 2>&1) || { echo "$$log" >&2; exit 2; }
+		-e '.[train,postgres,mail,mcp,otel]' --group dev --group docs 2>&1) || { echo "$$log" >&2; exit 2; }
 	@touch $@
 
 install: $(STAMP)  ## Make the environment, at the versions of requirements.lock

@@ -50,6 +50,7 @@ from api.settings import Settings
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
+from api.tracing import TracingMiddleware
 from triage.errors import InvalidRequest
 
 _ROUTERS: tuple[APIRouter, ...] = (
@@ -136,6 +137,8 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     )
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
+    if settings.otlp_endpoint:
+        app.add_middleware(TracingMiddleware, tracing=service.tracing)
     add_error_handlers(app)
     for router in _ROUTERS:
         # Not `include_router`, which nests: a 405 could no longer name every method of a path, and `deny_by_default`

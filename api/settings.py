@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(
         0, ge=0, le=64, description="threads of one encoder session; 0: cores divided by workers"
     )
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = Field(
+        "", description="collector that takes traces by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
 
     @model_validator(mode="before")

@@ -29,6 +29,7 @@ from api.settings import Settings
 from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics
+from api.tracing import Tracing
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
@@ -69,6 +70,7 @@ class Service:
         self.settings = settings
         self.store = store
         self.metrics = metrics
+        self.tracing = Tracing(settings.otlp_endpoint)
         self.draining = False
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.batcher = Batcher(
@@ -122,6 +124,7 @@ class Service:
         self.model.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._learning.shutdown(wait=False, cancel_futures=True)
+        await asyncio.get_running_loop().run_in_executor(None, self.tracing.stop)
 
     @property
     def unready(self) -> str | None:
@@ -168,7 +171,8 @@ class Service:
             replayed = await self._read(functools.partial(self.store.replay, idempotency_key))
             if replayed:
                 return [row.document_for(principal.clearance) for row in replayed]
-        known = await self._known(tickets, principal) if idempotency_key is None else [None] * len(tickets)
+        with self.tracing.step("look up"):
+            known = await self._known(tickets, principal) if idempotency_key is None else [None] * len(tickets)
         named = frozenset(ticket.id for ticket in tickets if ticket.id)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, earlier in zip(tickets, known, strict=True) if earlier is None]
@@ -189,7 +193,8 @@ class Service:
             self._new(ticket, decision, triager.policy, principal)
             for ticket, decision in zip(fresh, decisions, strict=True)
         ]
-        made = iter(await self._record(new, principal, idempotency_key, wait_s) if new else [])
+        with self.tracing.step("record"):
+            made = iter(await self._record(new, principal, idempotency_key, wait_s) if new else [])
         answered = [earlier if earlier is not None else next(made) for earlier in known]
         return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in answered]
 
@@ -231,7 +236,9 @@ class Service:
             raise TooBusy(
                 "deadline", "the deadline passed before the ticket was read: too much to do; try again later", 1
             )
-        decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, view=view)
+        with self.tracing.step("score") as said:
+            said["tickets"] = len(tickets)
+            decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, view=view)
         decisions = [self.autonomy.hold(decision) for decision in decisions]
         for decision in decisions:
             self.metrics.observe_decision(decision)
