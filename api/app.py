@@ -39,7 +39,7 @@ from api.routes import (
     tickets,
     webhooks,
 )
-from api.routes.pages import assets, queue, ticket, try_ticket
+from api.routes.pages import assets, overview, queue, ticket, try_ticket
 from api.routes.protocols import inference
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
@@ -67,6 +67,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     claims.router,
     queue.router,
+    overview.router,
     ticket.router,
     try_ticket.router,
     assets.router,

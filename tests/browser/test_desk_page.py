@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-PAGES = ("/", "/try")
+PAGES = ("/", "/try", "/overview")
 VPN = "The VPN drops every ten minutes since the update. Restarting did not help."
 PAYLOADS = [
     "<img src=x onerror=alert(1)>",

@@ -1,0 +1,173 @@
+"""The figures of the overview, each as a table: what the page draws is what its CSV files hold."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from api.console.intervals import confidence_sequence
+from api.store.rows import DecisionRow
+from api.store.work.figures import Cell, Day
+from triage.wording import phrase_of
+
+BINS = 10
+"""Bins of the reliability diagram, of equal width."""
+_POINTS = 120
+"""Most points of a curve: more do not show at the width of a page."""
+Row = tuple[str | int | float | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A figure: its name in addresses, its title, what it means, its columns and rows."""
+
+    name: str
+    title: str
+    meaning: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def funnel(name: str, title: str, cells: Iterable[Cell], key: Callable[[Cell], str | None]) -> Table:
+    """Count from what was received to what was corrected, by the label that a cell has."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for cell in cells:
+        steps = counted[key(cell) or "–"]
+        steps["received"] += cell.count
+        steps["predicted"] += cell.count * cell.by_model
+        steps["automatic"] += cell.count * (cell.automation == "automatic")
+        if cell.verdict:
+            steps[cell.verdict] += cell.count
+    columns = ("received", "predicted", "automatic", "accepted", "corrected", "unsure")
+    rows: tuple[Row, ...] = tuple((label, *(steps[one] for one in columns)) for label, steps in sorted(counted.items()))
+    meaning = (
+        "Received, predicted by a model, decided without a person, and what people said; labels after corrections."
+    )
+    return Table(name, title, meaning, columns=("label", *columns), rows=rows)
+
+
+def reasons(cells: Iterable[Cell]) -> Table:
+    """Count why decisions were not automatic."""
+    counted: Counter[str] = Counter()
+    for cell in cells:
+        if cell.automation != "automatic":
+            counted[cell.reason] += cell.count
+    rows = tuple((phrase_of(reason), count) for reason, count in counted.most_common())
+    return Table(
+        "reasons",
+        "Why a person is asked",
+        "Decisions that were not automatic, by reason.",
+        columns=("reason", "decisions"),
+        rows=rows,
+    )
+
+
+def rules(cells: Iterable[Cell]) -> Table:
+    """Count how often each written rule spoke, and what people said of it."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    everything = 0
+    for cell in cells:
+        everything += cell.count
+        if cell.rule:
+            counted[cell.rule]["spoke"] += cell.count
+            counted[cell.rule][cell.verdict or "open"] += cell.count
+    rows: list[Row] = []
+    for rule, steps in sorted(counted.items(), key=lambda one: -one[1]["spoke"]):
+        judged = steps["accepted"] + steps["corrected"]
+        precision = round(steps["accepted"] / judged, 3) if judged else None
+        rows.append((rule, steps["spoke"], round(steps["spoke"] / everything, 4), judged, precision))
+    meaning = (
+        "How often a rule spoke, the share of all decisions, and the share of judged ones that people accepted whole."
+    )
+    return Table(
+        "rules",
+        "Written rules",
+        meaning,
+        columns=("rule", "spoke", "coverage", "judged", "precision"),
+        rows=tuple(rows),
+    )
+
+
+def days(counted: Iterable[Day]) -> Table:
+    """Count decisions by day."""
+    by_day: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in counted:
+        by_day[one.day]["received"] += one.count
+        by_day[one.day]["automatic"] += one.count * (one.automation == "automatic")
+        by_day[one.day][one.verdict or "open"] += one.count
+    columns = ("received", "automatic", "accepted", "corrected")
+    rows: tuple[Row, ...] = tuple((day, *(steps[one] for one in columns)) for day, steps in sorted(by_day.items()))
+    return Table(
+        "days", "Over time", "Decisions by the day (UTC) on which they were made.", columns=("day", *columns), rows=rows
+    )
+
+
+def realised_error(target: str, errors: Sequence[bool]) -> Table:
+    """Return the error rate that audits of automatic decisions found so far, with its confidence sequence."""
+    rows: list[Row] = []
+    step = max(1, len(errors) // _POINTS)
+    wrong = 0
+    for place, error in enumerate(errors, 1):
+        wrong += error
+        if place % step == 0 or place == len(errors):
+            low, high = confidence_sequence(wrong, place)
+            rows.append((place, wrong, round(wrong / place, 4), round(low, 4), round(high, 4)))
+    meaning = (
+        "Errors among automatic decisions that were drawn for a check. The interval holds the true rate with 95 % "
+        "confidence at every number of audits at once."
+    )
+    columns = ("audits", "errors", "rate", "low", "high")
+    return Table(
+        f"error-{target}", f"Realised error: {target.replace('_', ' ')}", meaning, columns=columns, rows=tuple(rows)
+    )
+
+
+def reliability(spoken: Iterable[DecisionRow]) -> Table:
+    """Compare how sure the model was of its first label with how often people agreed, in bins of equal width."""
+    sums = [[0, 0.0, 0] for _ in range(BINS)]
+    for row in spoken:
+        said = row.standing
+        for target, verdict in row.document.targets.items():
+            right = getattr(said, target, None)
+            if right is None or not verdict.alternatives or verdict.source != "model":
+                continue
+            top = verdict.alternatives[0]
+            place = sums[min(BINS - 1, int(top.probability * BINS))]
+            place[0] += 1
+            place[1] += top.probability
+            place[2] += right == top.label
+    rows = tuple(
+        (f"{place / BINS:.1f}–{(place + 1) / BINS:.1f}", int(count), round(sure / count, 3), round(right / count, 3))
+        for place, (count, sure, right) in enumerate(sums)
+        if count
+    )
+    meaning = (
+        "Among reviewed tickets: how sure the model was of its first label, and how often people agreed. People review "
+        "mostly what is not automatic, so this is no sample of all tickets."
+    )
+    columns = ("confidence", "labels", "mean_confidence", "right")
+    return Table("reliability", "Is the confidence honest?", meaning, columns=columns, rows=rows)
+
+
+def agreement(spoken: Iterable[DecisionRow]) -> Table:
+    """Count the tickets that several people judged, and on how many of them they say the same."""
+    judged = agreed = 0
+    for row in spoken:
+        undone = {one.undoes for one in row.feedback if one.undoes}
+        words = {
+            one.agent: (one.tier, one.category)
+            for one in row.feedback
+            if one.verdict in ("accepted", "corrected") and one.id not in undone
+        }
+        if len(words) > 1:
+            judged += 1
+            agreed += len(set(words.values())) == 1
+    rows: tuple[Row, ...] = ((judged, agreed, round(agreed / judged, 3)),) if judged else ()
+    return Table(
+        "agreement",
+        "Do people agree?",
+        "Tickets that two or more people judged.",
+        columns=("judged", "agreed", "share"),
+        rows=rows,
+    )

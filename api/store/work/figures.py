@@ -1,0 +1,95 @@
+"""What leads look at: decisions counted by route and outcome, by day, and the reviews of one model in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from api.store.decisions import decision_row, feedback_by_decision
+from api.store.idempotency import IdempotencyKeys
+from api.store.rows import DecisionRow
+from api.store.tables import StoredDecision, StoredReview
+from api.store.work.tables import StoredEntry
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How many decisions share a route, an outcome and what people said."""
+
+    tier: str | None
+    category: str | None
+    automation: str
+    reason: str
+    rule: str | None
+    verdict: str | None
+    by_model: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Day:
+    """How many decisions of one day came out how."""
+
+    day: str
+    automation: str
+    verdict: str | None
+    count: int
+
+
+class Figures(IdempotencyKeys):
+    """The part of the repository that counts."""
+
+    def cells(self) -> list[Cell]:
+        """Count all decisions by route, outcome, reason, rule and verdict."""
+        columns = (
+            StoredEntry.tier,
+            StoredEntry.category,
+            StoredEntry.automation,
+            StoredEntry.reason,
+            StoredEntry.rule,
+            StoredEntry.verdict,
+        )
+        by_model = StoredEntry.model_version.is_not(None)
+        query = select(*columns, by_model, func.count()).group_by(*columns, by_model)
+        with self.database.reading() as session:
+            return [Cell(*row[:6], by_model=bool(row[6]), count=row[7]) for row in session.execute(query)]
+
+    def days(self) -> list[Day]:
+        """Count all decisions by the day on which they were made, in UTC, oldest first."""
+        day = func.date(StoredDecision.created_at)
+        query = (
+            select(day, StoredEntry.automation, StoredEntry.verdict, func.count())
+            .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
+            .group_by(day, StoredEntry.automation, StoredEntry.verdict)
+            .order_by(day)
+        )
+        with self.database.reading() as session:
+            return [Day(str(row[0]), row[1], row[2], row[3]) for row in session.execute(query)]
+
+    def audited_errors(self, version: str, target: str, limit: int) -> list[bool]:
+        """Return what the audits of a model's automatic decisions found, oldest first: True for an error.
+
+        Args:
+            version: Of the model.
+            target: Such as ``tier``.
+            limit: Most of them; the oldest are kept, as a confidence sequence is read from its beginning.
+        """
+        mine = (StoredReview.model_version == version, StoredReview.target == target, StoredReview.audited.is_(True))
+        query = select(StoredReview.error).where(*mine, StoredReview.error.is_not(None)).order_by(StoredReview.seq)
+        with self.database.reading() as session:
+            return [bool(error) for error in session.scalars(query.limit(limit))]
+
+    def spoken_about(self, limit: int) -> list[DecisionRow]:
+        """Return the newest decisions that people accepted or corrected, with what they said."""
+        query = (
+            select(StoredDecision)
+            .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
+            .where(StoredEntry.verdict.in_(("accepted", "corrected")))
+            .order_by(StoredEntry.decision_seq.desc())
+            .limit(limit)
+        )
+        with self.database.reading() as session:
+            rows = list(session.scalars(query))
+            said = feedback_by_decision(session, [row.id for row in rows])
+            return [decision_row(row, said.get(row.id, ())) for row in rows]

@@ -1,0 +1,43 @@
+"""The figures of the overview: counts that add up, and an interval that holds at all times at once."""
+
+from __future__ import annotations
+
+import random
+
+from api.console.intervals import confidence_sequence
+from api.console.overview import funnel, realised_error, reasons, rules
+from api.store.work.figures import Cell
+
+CELLS = [
+    Cell("L1", "access", "automatic", "confident", None, "accepted", by_model=True, count=6),
+    Cell("L1", "network", "suggested", "low_confidence", "vpn", "corrected", by_model=True, count=3),
+    Cell("L2", "network", "suggested", "rule", "vpn", "accepted", by_model=False, count=1),
+    Cell(None, None, "blank", "model_unavailable", None, None, by_model=False, count=2),
+]
+
+
+def test_the_funnel_counts_every_decision_once() -> None:
+    table = funnel("funnel-tier", "by tier", CELLS, lambda cell: cell.tier)
+    assert table.rows == (("L1", 9, 9, 6, 6, 3, 0), ("L2", 1, 0, 0, 1, 0, 0), ("–", 2, 0, 0, 0, 0, 0))
+    assert sum(int(row[1] or 0) for row in reasons(CELLS).rows) == 6
+    assert rules(CELLS).rows == (("vpn", 4, round(4 / 12, 4), 4, 0.25),)
+
+
+def test_the_interval_misses_the_rate_hardly_ever_however_often_one_looks() -> None:
+    draw, missed = random.Random(7), 0
+    for _ in range(300):
+        errors = 0
+        for reviews in range(1, 301):
+            errors += draw.random() < 0.05
+            low, high = confidence_sequence(errors, reviews)
+            if not low <= 0.05 <= high:
+                missed += 1
+                break
+    assert missed <= 0.05 * 300
+
+
+def test_the_interval_shrinks_and_holds_what_was_seen() -> None:
+    rows = realised_error("tier", [place % 20 == 0 for place in range(1000)]).rows
+    widths = [float(row[4] or 0) - float(row[3] or 0) for row in rows]
+    assert widths[-1] < 0.06 and widths[-1] < widths[0] and len(rows) <= 130
+    assert all(float(row[3] or 0) <= float(row[2] or 0) <= float(row[4] or 0) for row in rows)
