@@ -52,6 +52,9 @@ _FORWARD_HEADER = re2.compile(
     rf"|(?:_{{5,}}[ \t]*\n\s{{0,20}})?\*?(?:{_FROM})\*? ?:\*? ?.+\n[ \t>]*"
     rf"\*?(?:{_SENT}|{_TO}|{_SUBJECT})\*? ?:\*? ?.*)[ \t]*$"
 )
+_SAID_FORWARD = re2.compile(
+    r"(?i)forward|weitergeleitet|transf[ée]r|reenviad|inoltrat|doorgestuurd|encaminhad|vidarebefordra"
+)
 _MAIL_HEADER = re2.compile(rf"(?im)^[ \t>]*\*?(?:{_FROM}|{_SENT}|{_TO}|reply-to|importance|wichtigkeit)\*? ?:.*$\n?")
 _SUBJECT_HEADER = re2.compile(rf"(?im)^[ \t>]*\*?(?:{_SUBJECT})\*? ?:\*?[ \t]*")
 _BANNER = re2.compile(
@@ -104,6 +107,13 @@ _FRAME = re2.compile(
 )
 """A line of a stack trace: of Java, .NET, Node, Python, Go, C, PHP and Ruby."""
 
+_THROWN = re2.compile(
+    r"(?:Unhandled exception[.:] ?|Caused by: |Uncaught |Exception in thread .{0,60} "
+    r"|Traceback \(most recent call last\):"
+    r"|---> )*(?:[\w.$]*(?:Exception|Error|Fault)\b(?::.*| \(.*)?)?[ \t]*$"
+)
+"""The line above a stack trace: what was thrown."""
+
 _LOG_LINE = re2.compile(
     r"(?m)^(?:[ \t]*\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.*$|\d\d:\d\d:\d\d[.,]\d+ .*$"
     r"|(?:<\d{1,3}>\d? ?)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} \d\d:\d\d:\d\d [\w.-]+ "
@@ -121,6 +131,18 @@ _ESCAPED = 4
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _SPACES = re.compile(r"[ \t\f\v\r]+")
 _LOG_LINES_KEPT, _LEAST_FRAMES = 5, 2
+_ENOUGH_WORDS = 6
+"""Words of a person from which a log or a stack trace beside them is not read."""
+_POINTED_WORDS = 4
+"""An own part with fewer words above the header of another message points at it, whatever it says."""
+_POINTING = re2.compile(
+    r"(?i)\b(?:see|as|mail|e-?mail|message|request|ticket|thread) (?:the )?below\b|\bfyi\b|\bforward(?:ed"
+    r"|ing)?\b|\bfwd?\b"
+    r"|\bsiehe unten\b|\bs\.\s?u\.|\bweitergeleitet\b|\bzur (?:info|kenntnis|bearbeitung)\b"
+    r"|\bci-dessous\b|\bpour info\b"
+    r"|\btransf(?:ère|éré|eré)|\bver abajo\b|\breenv[íi]o\b|\binoltro\b|\bdoorgestuurd\b|\bhandle (?:this"
+    r"|the following)\b"
+)
 _SHORT_WORDS = 25
 """An own part with fewer words is read with what it forwards: 'please see below' says nothing by itself."""
 _MAX_FORWARDS = 5
@@ -274,12 +296,24 @@ def _read(text: str, left_out: list[LeftOut], *, answer: bool, depth: int = 0) -
         left_out.append(LeftOut("banner", banner.end()))
         text = text[banner.end() :]
     kept, rest, what = _cut_off(text)
-    passed_on = "" if answer or len(kept.split()) >= _SHORT_WORDS or depth >= _MAX_FORWARDS else _forwarded(rest)
+    passed_on = "" if answer or depth >= _MAX_FORWARDS or not _points_below(kept, rest) else _forwarded(rest)
     if passed_on.strip():
         return f"{_unquoted(kept, left_out)}\n{_read(passed_on, left_out, answer=False, depth=depth + 1)}"
     if what:
         left_out.append(LeftOut(what, len(rest)))
     return _unquoted(kept, left_out)
+
+
+def _points_below(kept: str, rest: str) -> bool:
+    """Whether an own part is to be read with what stands below it: it is short, and what follows is passed on.
+
+    The header that Outlook writes stands above answers and forwards alike: it counts where the own part points at it,
+    or hardly says anything.
+    """
+    words = len(kept.split())
+    if words >= _SHORT_WORDS:
+        return False
+    return words < _POINTED_WORDS or bool(_SAID_FORWARD.search(rest[:200]) or _POINTING.search(kept))
 
 
 def _unquoted(text: str, left_out: list[LeftOut]) -> str:
@@ -294,25 +328,21 @@ def _unquoted(text: str, left_out: list[LeftOut]) -> str:
 def _shorten_logs(text: str) -> str:
     """Keep the first lines of a pasted log: the rest repeats and crowds out the words.
 
-    Of a stack trace the frames go, for they are addresses and no words; what stands above them says what happened. A
-    log beside enough words of a person is evidence for people, and only its first line is read.
+    Of a stack trace the frames go, for they are addresses and no words. Beside enough words of a person, logs and what
+    was thrown are evidence for people, and not read at all.
     """
     frames, logged = len(_FRAME.findall(text)), len(_LOG_LINE.findall(text))
     if frames < _LEAST_FRAMES and logged <= _LOG_LINES_KEPT:
         return text
     lines = text.split("\n")
-    own = [line for line in lines if not _FRAME.match(line) and not _LOG_LINE.match(line)]
-    most = 1 if len(" ".join(own).split()) >= _SHORT_WORDS else _LOG_LINES_KEPT
+    own = [line for line in lines if not _FRAME.match(line) and not _LOG_LINE.match(line) and not _THROWN.match(line)]
+    enough = len(" ".join(own).split()) >= _ENOUGH_WORDS
+    most = 0 if enough and logged > _LOG_LINES_KEPT else _LOG_LINES_KEPT
     kept, seen = [], 0
     for line in lines:
-        if _FRAME.match(line):
-            if frames < _LEAST_FRAMES:
-                kept.append(line)
-        elif _LOG_LINE.match(line):
-            seen += 1
-            if seen <= most or logged <= _LOG_LINES_KEPT:
-                kept.append(line)
-        else:
+        seen += bool(_LOG_LINE.match(line))
+        in_trace = frames >= _LEAST_FRAMES and bool(_FRAME.match(line) or (enough and _THROWN.match(line)))
+        if not in_trace and (not _LOG_LINE.match(line) or seen <= most):
             kept.append(line)
     shorter = "\n".join(kept)
     return shorter if shorter.strip() else "\n".join(lines[:_LOG_LINES_KEPT])
@@ -359,9 +389,8 @@ def read_plain(text: str, *, answer: bool = False) -> Cleaned:
         return Cleaned("")
     left_out: list[LeftOut] = []
     text = _without(text, _INLINE_DATA, "inline_data", left_out)
-    if _BANNER_SENTENCE.search(text) or _BANNER_TAG.search(text) or _BANNER.match(text):
-        for pattern in _BANNER_PARTS:
-            text = _without(text, pattern, "banner", left_out)
+    for pattern in _BANNER_PARTS:
+        text = _without(text, pattern, "banner", left_out)
     text = _read(text, left_out, answer=answer)
     text = str(_RULE.sub("", text)) or text
     shorter = _shorten_logs(text)

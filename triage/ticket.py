@@ -114,8 +114,13 @@ class Ticket:
 
     @cached_property
     def folded(self) -> str:
-        """The text that rules are matched against: everything written, lower case, look-alikes folded."""
+        """Everything written, lower case, look-alikes folded."""
         return fold(f"{self.subject}\n{self.body}")
+
+    @cached_property
+    def folded_text(self) -> str:
+        """The text that rules are matched against: what is read, without the furniture of mail, folded."""
+        return fold(f"{self.subject}\n{self._read.text}")
 
     @cached_property
     def folded_subject(self) -> str:
@@ -125,7 +130,7 @@ class Ticket:
     @cached_property
     def folded_body(self) -> str:
         """The body alone, as rules are matched against it."""
-        return fold(self.body)
+        return fold(self._read.text)
 
 
 def check_moment(name: str, moment: datetime) -> None:

@@ -16,6 +16,7 @@ from training.data.labelling.several import separator_in
 from training.data.labels import in_words_of, learn_policy, resolve_labels
 from training.data.reading import ReadOptions
 from training.data.split import split
+from training.quality.renamed_labels import renamed_labels
 from triage.errors import InvalidDataset, InvalidRequest
 from triage.policy import parse_policy
 
@@ -136,3 +137,26 @@ def test_a_history_of_one_day_is_not_split_by_time(tmp_path: Path) -> None:
     ):
         dataset = read_dataset([labelled(tmp_path, labels, opened_at=dates)])
         assert split(dataset, 0, clusters=None).kind == kind
+
+
+def test_a_label_that_was_renamed_is_found_with_what_it_became(tmp_path: Path) -> None:
+    words = {
+        "net": "router drops wireless packets signal",
+        "sup": "toner paper tray jams printing",
+        "acc": "login denied badge",
+    }
+    labels, bodies, dates = [], [], []
+    for day in range(120):
+        for key, name in (("net", "Network" if day < 60 else "Connectivity"), ("sup", "Printing"), ("acc", "Access")):
+            labels.append(name)
+            bodies.append(f"{words[key]} {words[key].split()[day % 3]} in room {day}")
+            dates.append(f"2025-{1 + day // 28:02d}-{1 + day % 28:02d}")
+    path = tmp_path / "renamed.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "category", "opened_at"])
+        writer.writerows(zip(bodies, labels, dates, strict=True))
+    [one] = renamed_labels(read_dataset([path]).rows, "category")
+    assert (one.old, one.new, one.rows, f"{one.at:%Y-%m-%d}") == ("Network", "Connectivity", 60, "2025-03-05")
+    steady = [row for row in read_dataset([path]).rows if row.labels["category"] in ("Printing", "Access")]
+    assert list(renamed_labels(steady, "category")) == []

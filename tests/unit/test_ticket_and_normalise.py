@@ -84,3 +84,80 @@ def test_html_is_stripped_and_angle_brackets_in_plain_text_are_not() -> None:
 
 def test_a_million_characters_are_cleaned_in_time() -> None:
     assert clean("word " * 200_000)
+
+
+OWN = "The scanner on the second floor has stopped and shows a red light since noon, please send somebody."
+BELOW = "We moved your appointment.\nBring the forms."
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "From: Office <o@example.org>\nSent: Monday, 8 January 2024 08:00\nTo: Kim\nSubject: Forms",
+        "*From:* Office\n*Sent:* Monday\n*To:* Kim\n*Subject:* Forms",
+        "Von: Büro\nGesendet: Montag, 8. Januar 2024 08:00\nAn: Kim\nBetreff: Formulare",
+        "De : Bureau\nEnvoyé : lundi 8 janvier 2024\nÀ : Kim\nObjet : Formulaires",
+        "De: Oficina\nEnviado el: lunes, 8 de enero\nPara: Kim\nAsunto: Formularios",
+        "Da: Ufficio\nInviato: lunedì\nA: Kim\nOggetto: Moduli",
+        "Van: Kantoor\nVerzonden: maandag\nAan: Kim\nOnderwerp: Formulieren",
+        "Från: Kontoret\nSkickat: den 8 januari\nTill: Kim\nÄmne: Formulär",
+        "Od: Biuro\nWysłano: poniedziałek\nDo: Kim\nTemat: Formularze",
+        "On Mon, 8 Jan 2024 at 08:00, A Very Long Name Indeed\n<office@example.org> wrote:",
+        "Il giorno lun 8 gen 2024 alle ore 08:00 Ufficio ha scritto:",
+        "Op ma 8 jan. 2024 om 08:00 schreef Kantoor <k@example.org>:",
+        "Em seg., 8 de jan. de 2024, Escritório escreveu:",
+    ],
+)
+@pytest.mark.parametrize("rule", ["", "________________________________\n", "\n-----\n"])
+def test_what_was_answered_is_left_out_in_the_usual_languages(header: str, rule: str) -> None:
+    ticket = Ticket(body=f"{OWN}\n\n{rule}{header}\n\n{BELOW}")
+    assert "appointment" not in ticket.text and ticket.text.startswith(OWN[:60])
+    assert "quoted_history" in {part.what for part in ticket.left_out}
+
+
+@pytest.mark.parametrize("pointer", ["Please see the mail below.", "FYI", "Bitte siehe unten, danke euch"])
+def test_what_is_pointed_at_is_read(pointer: str) -> None:
+    body = f"{pointer}\n\nFrom: Kim\nSent: Monday\nTo: Desk\nSubject: Scanner\n\n{OWN}"
+    assert OWN in Ticket(body=body).text
+    assert OWN not in Ticket(subject="Re: Scanner", body=body).text
+
+
+@pytest.mark.parametrize(
+    ("around", "what"),
+    [
+        ("CAUTION: This email originated from outside of the organization. Do not click links or open attachments "
+         "unless you recognize the sender.\n\n{}", "banner"),
+        ("[EXTERNAL]\n{}", "banner"),
+        ("***EXTERNAL EMAIL***\n\n{}", "banner"),
+        ("ACHTUNG: Diese E-Mail stammt von außerhalb der Firma.\n{}", "banner"),
+        ("Attention : ce message provient de l'extérieur. Ne cliquez pas sur les liens inconnus.\n{}", "banner"),
+        ("You don't often get email from kim@example.org. Learn why this is important\n{}", "banner"),
+        ("{}\n[cid:image001.png@01DA4211.5B0C]", "inline_data"),
+        ("{}\n" + "aGVsbG8gd29ybGQhIHRoaXMgaXMgYSB0ZXN0IQ" * 4, "inline_data"),
+        ("{}\ndata:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAA" * 9, "inline_data"),
+        ("{}\nSystem.FormatException: Input string\n" + "   at A.B`1.C(String d) in C:\\a\\b.cs:line 7\n" * 4, "log"),
+        ("{}\nTypeError: x is undefined\n    at Object.<anonymous> (/srv/a.js:1:2)\n    at async b (/a.js:3:4)", "log"),
+        ('{}\nTraceback (most recent call last):\n  File "a.py", line 1, in b\n  File "c.py", line 2, in d', "log"),
+        ("{}\n" + "Jan  8 08:00:01 host7 daemon[12]: state 3\n" * 9, "log"),
+        ("{}\n" + "<34>1 2024-01-08T08:00:01Z host7 daemon 12 - - state 3\n" * 9, "log"),
+    ],
+)  # fmt: skip
+def test_what_programs_put_around_a_message_is_left_out_and_said(around: str, what: str) -> None:
+    ticket = Ticket(body=around.format(OWN))
+    assert ticket.text == OWN
+    assert {part.what for part in ticket.left_out} == {what}
+
+
+def test_words_that_look_like_furniture_stay() -> None:
+    for text in (
+        "This message about the external monitor came up twice, what is it?",
+        "I cannot open attachments in Outlook any more",
+        "From: the second floor to the cellar no lamp works",
+        "It fails with System.FormatException: Input string was not in a correct format",
+    ):
+        assert Ticket(body=text).text == text
+
+
+def test_escaped_html_is_read_as_html() -> None:
+    assert Ticket(body="&lt;p&gt;R&amp;amp;D &amp;quot;lab&amp;quot;&lt;/p&gt;").text == 'R&D "lab"'
+    assert Ticket(body="AT&amp;T line is dead").text == "AT&T line is dead"

@@ -17,6 +17,7 @@ from training.data.finding import FINE, NOTICE, SERIOUS, Finding
 from training.data.labels import MIN_ROWS, learnable
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
+from training.quality.renamed_labels import renamed_labels
 from training.quality.similar_label_names import similar_label_names
 
 _ORDER = (SERIOUS, NOTICE, FINE)
@@ -66,6 +67,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
         ("balance", lambda: _balance(dataset)),
         ("duplicates", lambda: _duplicates(dataset, clusters)),
         ("labels that look alike", lambda: _labels(dataset)),
+        ("labels that were renamed", lambda: _renamed(dataset)),
         ("leakage", lambda: _leakage(dataset)),
         ("languages", lambda: _languages(dataset, seed)),
         ("labels that may be wrong", lambda: _suspects(dataset, clusters, seed)),
@@ -176,6 +178,17 @@ def _labels(dataset: Dataset) -> Iterator[Finding]:
             what = f"{target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]} rows) look alike: {why}"
             do = f"if they mean the same, add {other!r} under [aliases.{target}] of the policy, or mend the export"
             yield Finding(f"{target}-look-alike", NOTICE, what, do, rows=counts[other])
+
+
+def _renamed(dataset: Dataset) -> Iterator[Finding]:
+    for target in dataset.targets:
+        for one in renamed_labels(dataset.rows, target):
+            what = (
+                f"{target} {one.old!r} ({one.rows} rows) ends when {one.new!r} begins ({one.at:%Y-%m-%d}), and their "
+                f"tickets read alike (cosine {one.alike:.2f}): it was probably renamed"
+            )
+            do = f"if so, add {one.old!r} = {one.new!r} under [aliases.{target}] of the policy"
+            yield Finding(f"{target}-renamed", NOTICE, what, do, rows=one.rows)
 
 
 def _leakage(dataset: Dataset) -> Iterator[Finding]:

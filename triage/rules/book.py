@@ -85,7 +85,7 @@ class Rule:
     def read(self, ticket: Ticket) -> str:
         """Return the folded text of a ticket that this rule is matched against."""
         if self.within == "text":
-            return ticket.folded
+            return ticket.folded_text
         return ticket.folded_subject if self.within == "subject" else ticket.folded_body
 
     def matches(self, ticket: Ticket) -> bool:

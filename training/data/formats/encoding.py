@@ -14,7 +14,7 @@ from triage.errors import InvalidDataset, InvalidRequest
 _CHUNK = 1 << 20
 _SAMPLE_BYTES = 1 << 18
 _WORD = re.compile(rb"[A-Za-z'\x80-\xff]*[\x80-\xff][A-Za-z'\x80-\xff]*")
-_WIDE = (("shift_jis", "kana"), ("euc_jp", "kana"), ("euc_kr", "hangul"), ("gb18030", "han"), ("big5", "han"))
+_WIDE = (("shift_jis", "kana"), ("euc_jp", "kana"), ("gb18030", "han"), ("big5", "han"), ("euc_kr", "hangul"))
 _SCRIPTS = {"kana": 0.25, "hangul": 0.8, "han": 0.3}
 """Share of the letters beyond ASCII that are of the script, or for Chinese among its commonest characters."""
 
@@ -148,7 +148,7 @@ def _legacy(path: Path, sample: bytes) -> Encoding:
             "(such as cp1252), or save the file as UTF-8"
         )
     best = ranked[0]
-    rivals = [one for one in ranked[1:] if one.share > best.share - _LEAST_LEAD and one.text != best.text]
+    rivals = [one for one in ranked[1:] if one.fit > best.fit - _LEAST_LEAD and one.text != best.text]
     if rivals and not _same_family(best, rivals):
         names = ", ".join(dict.fromkeys([best.page.name, *(one.page.name for one in rivals)]))
         raise InvalidDataset(
@@ -165,6 +165,11 @@ class _Reading:
     page: CodePage
     text: str
     share: float
+
+    @property
+    def fit(self) -> float:
+        """The share, whatever page is the commonest."""
+        return self.share - self.page.prior
 
 
 def _readings(words: Sequence[bytes]) -> Iterator[_Reading]:
