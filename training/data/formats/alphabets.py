@@ -17,8 +17,8 @@ class CodePage:
 
     Attributes:
         name: As Python's codecs call it.
-        alphabets: The letters beyond ASCII of each language, lower case; without those that hardly any word has, such as
-            the Slovak ŕ, which is the French à in another page.
+        alphabets: The letters beyond ASCII of each language, lower case, without those that hardly any word has,
+            such as the Slovak ŕ, which is the French à in another page.
         common: Letters that make up most of any text in the script; empty where the Latin script is used.
         prior: Added to the share of letters that fit: how much commoner a page is in exports of our time.
     """
