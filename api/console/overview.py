@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
 from api.store.rows import DecisionRow
-from api.store.work.figures import Cell, Day
+from api.store.work.figures import Cell, Day, Signal
 from triage.wording import phrase_of
 
 BINS = 10
@@ -171,3 +172,22 @@ def agreement(spoken: Iterable[DecisionRow]) -> Table:
         columns=("judged", "agreed", "share"),
         rows=rows,
     )
+
+
+def drift(signals: Sequence[Signal]) -> Table:
+    """Watch length of texts, category, confidence and abstention for a change, since the model came into use."""
+    found = {
+        "length of the text": alarms([one.chars for one in signals]),
+        "category": label_alarms(one.category or "–" for one in signals),
+        "confidence": alarms([one.confidence for one in signals if one.confidence is not None]),
+        "abstention": alarms([float(one.abstained) for one in signals]),
+    }
+    rows: tuple[Row, ...] = tuple(
+        (name, len(signals), len(given), given[-1].ticket if given else None) for name, given in found.items()
+    )
+    meaning = (
+        "Whether the newest tickets of the model in use are like those before them. Without a change, one of these "
+        f"signals gives a false alarm every {TICKETS_BETWEEN_FALSE_ALARMS // len(found):,} tickets on average at most."
+    )
+    columns = ("signal", "tickets", "alarms", "last_alarm_at_ticket")
+    return Table("drift", "Drift", meaning, columns=columns, rows=rows)

@@ -19,8 +19,8 @@ from api.security.page_route import PageRoute
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-_AUDITS, _SPOKEN = 20_000, 2_000
-"""Most audits and reviewed tickets that are read: a few tenths of a second."""
+_AUDITS, _SPOKEN, _WATCHED = 20_000, 2_000, 5_000
+"""Most audits, reviewed tickets and decisions watched for drift that are read: a few tenths of a second."""
 
 
 @router.get("/overview")
@@ -68,6 +68,7 @@ def _figures(parts: Parts) -> tuple[dict[str, TargetAutonomy], list[Table]]:
         overview.reasons(cells),
         *errors,
         overview.reliability(spoken),
+        overview.drift(store.signals(version, _WATCHED) if version is not None else []),
         overview.rules(cells),
         overview.agreement(spoken),
     ]

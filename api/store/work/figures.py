@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
-from api.store.tables import StoredDecision, StoredReview
+from api.store.tables import StoredDecision, StoredReview, StoredTicket
 from api.store.work.tables import StoredEntry
 
 
@@ -35,6 +35,16 @@ class Day:
     automation: str
     verdict: str | None
     count: int
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What one decision says of its ticket: characters of its text, confidence, abstention, and category."""
+
+    chars: int
+    confidence: float | None
+    abstained: bool
+    category: str | None
 
 
 class Figures(IdempotencyKeys):
@@ -79,6 +89,30 @@ class Figures(IdempotencyKeys):
         query = select(StoredReview.error).where(*mine, StoredReview.error.is_not(None)).order_by(StoredReview.seq)
         with self.database.reading() as session:
             return [bool(error) for error in session.scalars(query.limit(limit))]
+
+    def signals(self, version: str, limit: int) -> list[Signal]:
+        """Return what a model's newest decisions say of the tickets, oldest first.
+
+        Args:
+            version: Of the model.
+            limit: Most of them.
+        """
+        query = (
+            select(
+                func.length(StoredTicket.subject) + func.length(StoredTicket.body),
+                StoredEntry.confidence,
+                StoredEntry.abstained,
+                StoredDecision.category,
+            )
+            .join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq)
+            .join(StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq)
+            .where(StoredEntry.model_version == version)
+            .order_by(StoredEntry.decision_seq.desc())
+            .limit(limit)
+        )
+        with self.database.reading() as session:
+            rows = session.execute(query).all()
+        return [Signal(int(row[0]), row[1], bool(row[2]), row[3]) for row in reversed(rows)]
 
     def spoken_about(self, limit: int) -> list[DecisionRow]:
         """Return the newest decisions that people accepted or corrected, with what they said."""

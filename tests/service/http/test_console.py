@@ -1,0 +1,57 @@
+"""The console's lists, claims and figures over HTTP: filters that are refused by name, and counts that add up."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from fastapi.testclient import TestClient
+
+
+def decide(client: TestClient, name: str, body: str = "the printer prints blank pages") -> str:
+    return str(client.post("/v1/predict", json={"id": name, "body": body}).json()["decision_id"])
+
+
+def listed(client: TestClient, query: str) -> list[str]:
+    return [row["ticket_id"] for row in client.get(f"/v1/decisions?{query}").json()["decisions"]]
+
+
+def test_filters_narrow_the_list_and_unknown_ones_are_refused(client: TestClient) -> None:
+    first = decide(client, "A")
+    decide(client, "B", "I cannot sign in, my password is locked")
+    assert listed(client, "view=waiting&sort=urgent") == ["A", "B"] and listed(client, "q=password") == ["B"]
+    said = {"verdict": "corrected", "tier": "L3", "agent": "ana"}
+    assert client.post(f"/v1/decisions/{first}/feedback", json=said).status_code == 200
+    assert listed(client, "tier=L3") == ["A"] == listed(client, "reviewed=true") == listed(client, "view=corrected")
+    assert listed(client, "view=waiting") == ["B"] == listed(client, "reviewed=false") == listed(client, "open=true")
+    for wrong in ("nonsense=1", "view=nothing", "sort=best", "limit=0", "reviewed=perhaps"):
+        assert client.get(f"/v1/decisions?{wrong}").status_code == 422
+
+
+def test_a_ticket_is_taken_by_one_person_at_a_time(client: TestClient) -> None:
+    place = f"/v1/decisions/{decide(client, 'A')}/claim"
+    assert client.post(f"{place}?agent=ana").status_code == 204
+    taken = client.post(f"{place}?agent=ben")
+    assert taken.status_code == 409 and "ana has taken" in taken.json()["detail"]
+    assert client.delete(f"{place}?agent=ben").status_code == 409
+    assert client.delete(f"{place}?agent=ana").status_code == 204
+    assert client.post(f"{place}?agent=ben").status_code == 204
+    assert client.post("/v1/decisions/nothing/claim?agent=ana").status_code == 404
+
+
+def test_every_figure_has_a_csv_file_and_the_funnel_counts_all(client: TestClient) -> None:
+    for number in range(5):
+        decide(client, f"T-{number}")
+    page = client.get("/overview").text
+    for name in ("funnel-tier", "funnel-category", "days", "reasons", "reliability", "drift", "rules", "agreement"):
+        answer = client.get(f"/overview/{name}.csv")
+        assert answer.status_code == 200 and f"/overview/{name}.csv" in page
+    rows = list(csv.DictReader(io.StringIO(client.get("/overview/funnel-tier.csv").text)))
+    assert sum(int(row["received"]) for row in rows) == 5
+    assert client.get("/overview/nothing.csv").status_code == 404
+
+
+def test_what_is_tried_is_not_kept(client: TestClient) -> None:
+    shown = client.post("/try/preview", data={"body": "the printer prints blank pages"})
+    assert shown.status_code == 200 and "printing" in shown.text
+    assert client.get("/v1/decisions").json()["decisions"] == []
