@@ -56,6 +56,7 @@ _TEXTS = {
     503: "Too much to do (`queue-full`, `deadline`), stopping, or the store does not answer; see `Retry-After`",
     507: "The store is full",
 }
+_PACKET = "/v1/tickets/{ticket_id}/packet"
 _RETRYABLE = (429, 503, 507)
 
 
@@ -90,6 +91,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         document["info"]["x-policy-version"] = policy.version
         _state_names(schemas)
         _state_labels(schemas, policy)
+        _state_what_tickets_take(document, policy)
         if settings.open_loopback:
             _open(document)
         app.openapi_schema = document
@@ -101,11 +103,38 @@ def _state_names(schemas: dict[str, Any]) -> None:
 
 
 def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:
-    """List the labels that feedback may name: those of the policy in use, and their aliases."""
+    """List the labels that feedback and events may name: those of the policy in use, and their aliases."""
     for target in TARGETS:
         known = sorted({entry.label for entry in policy.entries(target)} | set(policy.aliases.get(target, {})))
         options: list[dict[str, Any]] = [{"type": "string", "enum": known}] if known else []
-        schemas["FeedbackIn"]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
+        for said in ("FeedbackIn", "EventIn"):
+            schemas[said]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
+
+
+def _state_what_tickets_take(document: dict[str, Any], policy: Policy) -> None:
+    """List the groups, skills, answers and tiers that the routes of a ticket take."""
+    schemas = document["components"]["schemas"]
+    event, nothing = schemas["EventIn"]["properties"], {"type": "null"}
+    groups, skills = [one.name for one in policy.groups], [one.name for one in policy.escalation.skills]
+    event["resolver_group"]["anyOf"] = [*([{"type": "string", "enum": groups}] if groups else []), nothing]
+    event["needs"] |= {"items": {"type": "string", "enum": skills}} if skills else {"maxItems": 0}
+    by_text, _ = schemas["AnswerIn"]["anyOf"][1], schemas["AnswerIn"].pop("anyOf")
+    schemas["AnswerIn"]["anyOf"] = [
+        {**by_text, "properties": {**by_text["properties"], "answer": nothing}},
+        *(
+            {
+                "required": ["answer"],
+                "properties": {
+                    "question": {"enum": [question.id, question.ask]},
+                    "answer": {"enum": [option.answer for option in question.options]},
+                },
+            }
+            for question in policy.catalogue
+            if question.options
+        ),
+    ]
+    [to] = [one for one in document["paths"][_PACKET]["get"]["parameters"] if one["name"] == "to"]
+    to["schema"] = {"type": "string", "enum": [entry.label for entry in policy.tiers]} if policy.tiers else nothing
 
 
 def _open(document: dict[str, Any]) -> None:

@@ -4,11 +4,12 @@ Examples:
     triage policy check my-policy.toml
     triage policy shares my-bundle recent.csv --out my-policy.toml
     triage policy questions history.csv --out my-policy.toml
+    triage policy fit my-bundle closed.csv --out level-fit.html
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.atomic_write import check_writable, write_text
@@ -17,10 +18,14 @@ from models.terminal import Family, JsonOption, argument, option, print_json, pr
 from models.toml_files import dump_policy
 from models.triager import Triager
 from training.cli.options import BundleOption, DataOptions, bundle_path, read_data
+from training.data.labels import in_words_of
 from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
 from training.question_weights import with_settling, with_weights
+from training.reports.atomic_write import check_page, write_page
+from training.reports.level_fit import level_fit_page
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.escalation.level_fit import Routed, level_fit
 from triage.escalation.questions import gain
 from triage.policy import Policy, read_policy
 
@@ -103,6 +108,57 @@ def questions(options: QuestionsOptions) -> None:
     print_result(
         document, "\n".join([f"{options.out}: learned from {len(rows)} tickets", *lines]), as_json=options.json
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(BundleOption, DataOptions, JsonOption):
+    """The options of `triage policy fit`."""
+
+    out: Path | None = option("write the report as an HTML page", None, "FILE.html")
+
+
+@policy.verb("fit")
+def fit(options: FitOptions) -> None:
+    """Say how well levels fit: of tickets with the tier that resolved them, where the bundle would have sent each.
+
+    Examples:
+        triage policy fit my-bundle closed.csv --out level-fit.html
+        triage policy fit my-bundle closed.csv --json
+    """
+    if options.out is not None:
+        check_page(options.out)
+    triager = Triager.load(bundle_path(options.bundle))
+    known = triager.policy
+    rows = [row for row in in_words_of(known, read_data(options)) if row.labels.get("tier")]
+    if not rows:
+        raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
+    decisions = triager.decide([row.ticket for row in rows])
+    done = [
+        Routed(
+            sent=decision.tier,
+            resolved=known.fold("tier", row.labels["tier"]),
+            category=row.labels.get("category"),
+            resolver_group=row.resolver_group,
+            opened_at=row.ticket.opened_at,
+        )
+        for row, decision in zip(rows, decisions, strict=True)
+        if decision.tier is not None
+    ]
+    if not done:
+        raise InvalidRequest("the bundle names no tier for any of these tickets: train one with tiers")
+    found = level_fit(known, done)
+    if options.out is not None:
+        source = f"{len(done)} tickets, sent by {triager.model_version or 'the rules'}"
+        write_page(options.out, level_fit_page(found, source))
+    every = found.all
+    lines = [
+        f"{every.tickets} tickets: {every.right:.3f} right at once, {every.first_line:.3f} resolved by the first line",
+        f"  sent too low   {every.too_low:.3f}, cost {every.cost_low:.3f} a ticket",
+        f"  sent too high  {every.too_high:.3f}, cost {every.cost_high:.3f} a ticket",
+        *(f"  {tier:<12} resolves {share:.3f}" for tier, share in found.resolved.items()),
+        *([f"  page           {options.out}"] if options.out else []),
+    ]
+    print_result(asdict(found), "\n".join(lines), as_json=options.json)
 
 
 @dataclass(frozen=True, kw_only=True)

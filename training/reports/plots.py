@@ -64,7 +64,7 @@ def confusion_matrix(outcome: Outcome) -> str:
             colour = "white" if share > 0.55 else _INK
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
 
-    return _svg(draw, (side, side - 0.4))
+    return svg(draw, (side, side - 0.4))
 
 
 def reliability(outcome: Outcome) -> str:
@@ -84,7 +84,7 @@ def reliability(outcome: Outcome) -> str:
         gap = metrics.ece(outcome.correct, outcome.confidence)
         axes.text(0.03, 0.97, f"ECE {gap:.3f}\narea: tickets", va="top")
 
-    return _svg(draw, (4.2, 3.6))
+    return svg(draw, (4.2, 3.6))
 
 
 def risk_coverage(outcome: Outcome, target_risk: float | None = None) -> str:
@@ -107,7 +107,7 @@ def risk_coverage(outcome: Outcome, target_risk: float | None = None) -> str:
         top = max([*risks.tolist(), target_risk or 0.0, risk, 0.02]) * 1.25
         axes.set(xlim=(0, 1.01), ylim=(0, top), xlabel="share decided by the model", ylabel="share of them wrong")
 
-    return _svg(draw, (4.6, 3.6))
+    return svg(draw, (4.6, 3.6))
 
 
 def right_wrong_none(table: Sequence[dict[str, Any]]) -> str:
@@ -124,7 +124,7 @@ def right_wrong_none(table: Sequence[dict[str, Any]]) -> str:
         axes.set(xlabel="threshold of confidence", ylabel="share of tickets", ylim=(0, 1))
         axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8.5)
 
-    return _svg(draw, (4.8, 3.6))
+    return svg(draw, (4.8, 3.6))
 
 
 def curve(
@@ -139,7 +139,7 @@ def curve(
             axes.text(points[0][0], value, f" {name}", va="bottom", fontsize=8.5)
         axes.set(xlabel=xlabel, ylabel=ylabel)
 
-    return _svg(draw, (4.6, 3.4))
+    return svg(draw, (4.6, 3.4))
 
 
 def _few(outcome: Outcome) -> tuple[NDArray[np.object_], NDArray[np.object_], list[str]]:
@@ -162,7 +162,7 @@ def _blues() -> Colormap:
     return LinearSegmentedColormap.from_list("triage", ["#ffffff", _SOFT, "#7fa8d1", _LINE, "#123e6b"])
 
 
-def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     """Draw on fresh axes and return the SVG element, without the XML header and the date."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")

@@ -1,0 +1,127 @@
+"""How well levels fit: where tickets were sent and where they were resolved, and what the difference cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from triage.policy import Policy
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A ticket that is done.
+
+    Attributes:
+        sent: The tier that it was sent to first.
+        resolved: The tier that resolved it.
+        category: Its category; None where it has none.
+        resolver_group: The group that resolved it; None if unknown.
+        opened_at: When it came; None if unknown.
+    """
+
+    sent: str
+    resolved: str
+    category: str | None = None
+    resolver_group: str | None = None
+    opened_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How some tickets were levelled; shares in [0, 1].
+
+    Attributes:
+        tickets: How many.
+        right: Share that was resolved at the tier that it was sent to: first-contact resolution at the right level.
+        first_line: Share that a tier of the first line resolved: the two lowest tiers, or the lowest where there are
+            fewer than three.
+        too_low: Share sent below the tier that resolved it: it has to be escalated.
+        too_high: Share sent above the tier that resolved it: over-escalated.
+        cost_low: What those sent too low cost by the policy, per ticket.
+        cost_high: What those sent too high cost by the policy, per ticket.
+    """
+
+    tickets: int
+    right: float
+    first_line: float
+    too_low: float
+    too_high: float
+    cost_low: float
+    cost_high: float
+
+
+@dataclass(frozen=True)
+class LevelFit:
+    """The whole report.
+
+    Attributes:
+        all: All tickets.
+        resolved: Share of tickets that each tier resolved.
+        expected: Share that the policy expects at each tier; empty where it states none.
+        by_category: One fit a category, the commonest first.
+        by_group: One fit a resolver group.
+        by_month: One fit a month, in order.
+    """
+
+    all: Fit
+    resolved: dict[str, float]
+    expected: dict[str, float]
+    by_category: dict[str, Fit]
+    by_group: dict[str, Fit]
+    by_month: dict[str, Fit]
+
+
+def level_fit(policy: Policy, tickets: Sequence[Routed]) -> LevelFit:
+    """Say how well tickets were levelled, over all and by category, group and month.
+
+    Args:
+        policy: The order of the tiers, and what a step too low or too high costs.
+        tickets: At least one.
+
+    Example:
+        >>> from triage.policy import Tier
+        >>> policy = Policy("1", tiers=(Tier("L1"), Tier("L2"), Tier("L3")))
+        >>> level_fit(policy, [Routed("L1", "L1"), Routed("L1", "L3")]).all.cost_low
+        1.0
+    """
+    resolved = {tier: sum(one.resolved == tier for one in tickets) / len(tickets) for tier in policy.labels("tier")}
+    return LevelFit(
+        all=_fit(policy, tickets),
+        resolved=resolved,
+        expected=policy.expected_shares("tier"),
+        by_category=_by(policy, tickets, lambda one: one.category),
+        by_group=_by(policy, tickets, lambda one: one.resolver_group),
+        by_month=dict(sorted(_by(policy, tickets, _month).items())),
+    )
+
+
+def _month(ticket: Routed) -> str | None:
+    return ticket.opened_at.strftime("%Y-%m") if ticket.opened_at else None
+
+
+def _by(policy: Policy, tickets: Iterable[Routed], key: Callable[[Routed], str | None]) -> dict[str, Fit]:
+    parts: dict[str, list[Routed]] = defaultdict(list)
+    for ticket in tickets:
+        name = key(ticket)
+        if name is not None:
+            parts[name].append(ticket)
+    return {name: _fit(policy, part) for name, part in sorted(parts.items(), key=lambda item: -len(item[1]))}
+
+
+def _fit(policy: Policy, tickets: Sequence[Routed]) -> Fit:
+    count, order = len(tickets), policy.labels("tier")
+    first = set(order[: 2 if len(order) > 2 else 1])
+    low = [one for one in tickets if policy.is_below(one.sent, one.resolved)]
+    high = [one for one in tickets if policy.is_below(one.resolved, one.sent)]
+    return Fit(
+        tickets=count,
+        right=sum(one.sent == one.resolved for one in tickets) / count,
+        first_line=sum(one.resolved in first for one in tickets) / count,
+        too_low=len(low) / count,
+        too_high=len(high) / count,
+        cost_low=sum(policy.cost(one.resolved, one.sent) for one in low) / count,
+        cost_high=sum(policy.cost(one.resolved, one.sent) for one in high) / count,
+    )
