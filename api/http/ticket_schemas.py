@@ -161,7 +161,8 @@ class TicketViewOut(BaseModel):
     ticket_id: str
     withheld: bool = Field(description="its words are kept from this key")
     route: RouteOut
-    bounces: int = Field(ge=0)
+    bounces: int = Field(ge=0, description="how often it returned to a group that had it before")
+    bounce_cost: float = Field(ge=0, description="what that cost by the policy, in reassignments")
     owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")
     routes: list[RouteOut]
     timeline: list[TimelineOut]

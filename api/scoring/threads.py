@@ -163,6 +163,7 @@ class TicketThreads:
             withheld=not readable,
             route=_route_out(thread.route, readable),
             bounces=thread.bounces,
+            bounce_cost=thread.bounces * policy.escalation.bounce_cost,
             owner=owner or None,
             routes=[_route_out(route, readable) for route in thread.routes],
             timeline=entries,

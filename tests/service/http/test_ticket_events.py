@@ -118,6 +118,7 @@ def test_going_to_and_fro_ends_with_an_owner(desk: tuple[TestClient, Repository]
     for number, group in enumerate(groups, 1):
         assert happened(client, number, kind="status", text=None, resolver_group=group).status_code == 200
     seen = view(client)
+    assert seen["bounce_cost"] == seen["bounces"] * default_policy().escalation.bounce_cost
     assert seen["bounces"] >= 3 and seen["owner"] == default_policy().escalation.owner
     assert client.post("/v1/tickets/T-1/escalation").json()["owner"] == seen["owner"]
 
