@@ -119,6 +119,8 @@ def test_any_usual_joint_of_levels(joint: str) -> None:
 def test_levels_in_columns_of_their_own_are_joined(tmp_path: Path) -> None:
     path = labelled(tmp_path, ["lamp", "lamp", "door"], sub=["bulb", "", "lock"])
     dataset = read_dataset([path], {"category.2": "sub"})
+    told = read_dataset([labelled(tmp_path, ["lamp", "door"], Subcategory=["bulb", "lock"])]).findings
+    assert any("--map category.2='Subcategory'" in finding.what for finding in told)
     assert [row.labels["category"] for row in dataset.rows] == ["lamp > bulb", "lamp", "door > lock"]
 
 

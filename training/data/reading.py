@@ -13,6 +13,7 @@ from training.data.dates import DateColumn, date_column
 from training.data.finding import FINE, NOTICE, Finding
 from training.data.formats import Source, open_source
 from training.data.presets.guess import Guess, guess
+from training.data.presets.known_columns import normal_name
 from triage.errors import InvalidRequest
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -56,6 +57,11 @@ class ReadOptions(FileOptions):
         return self.files.get(path.name, self)
 
 
+_DEEPER = frozenset(
+    ("subcategory", "sub category", "category 2", "unterkategorie", "sous catégorie", "subcategoría", "sottocategoria")
+)
+"""Names of columns that go into detail where the category does not."""
+
 READ_PLAINLY = ReadOptions()
 
 
@@ -82,6 +88,13 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
+        if "category" in self.roles and "category.2" not in self.roles:
+            deeper = [column for column in self.source.columns if normal_name(column) in _DEEPER]
+            notes += [
+                f"{column!r} may be a level below {self.roles['category']!r}: if so, --map category.2={column!r}"
+                for column in deeper
+                if column not in self.roles.values()
+            ]
         return notes + [f"left out: {count} × {what}" for what, count in self.source.skipped.items()]
 
     def cell(self, cells: Mapping[str, Any], column: str) -> Any:

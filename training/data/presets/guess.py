@@ -35,7 +35,8 @@ class Guess:
 
     def __str__(self) -> str:
         pairs = ", ".join(f"{column} → {role}" for role, column in self.roles.items() if column is not None)
-        head = f"read as {self.preset.title}" if self.stated else f"looks like a {self.preset.title} export"
+        article = "an" if self.preset.title[0] in "AEIOU" else "a"
+        head = f"read as {self.preset.title}" if self.stated else f"looks like {article} {self.preset.title} export"
         return f"{head}: {pairs}"
 
 
