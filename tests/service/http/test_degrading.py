@@ -68,7 +68,7 @@ class Unavailable(Repository):
     def known(self, *args: Any, **options: Any) -> Any:
         raise StoreUnavailable(self.code, "the store does not answer: as asked; mend it")
 
-    replay = latest = feedback = known
+    replay = latest = lines = counts = feedback = known
 
 
 @pytest.mark.parametrize("code", ["full", "locked", "unreachable"])

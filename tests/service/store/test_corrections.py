@@ -89,5 +89,5 @@ def test_the_page_corrects_the_group(client: TestClient) -> None:
     form = {"verdict": "corrected", "tier": decision["tier"], "category": decision["category"]}
     path = f"/decisions/{decision['decision_id']}/feedback"
     answer = client.post(path, data={**form, "resolver_group": other, "reason": "theirs"})
-    assert answer.status_code == 200 and f"Goes to <strong>{other}</strong>" in answer.text
+    assert answer.status_code == 200 and f"goes to <strong>{other}</strong>" in answer.text
     assert shown(client, decision)["resolver_group"] == other
