@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from triage.defaults import default_policy
+
 ORGANISATION = "asterin"
 SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
 HISTORY, DAY = "history.jsonl", "sample-day.jsonl"
@@ -23,8 +25,15 @@ REQUESTER = "triage-sample-day"
 def hold_out(folder: Path) -> None:
     """Write what the first model learns from, and the day that it does not see."""
     parts: dict[str, list[str]] = {HISTORY: [], DAY: []}
+    policy = default_policy()
     for line in SHIPPED.read_text("utf-8").splitlines():
-        parts[DAY if json.loads(line)["organisation"] == ORGANISATION else HISTORY].append(line + "\n")
+        row = json.loads(line)
+        if row["organisation"] != ORGANISATION:
+            parts[HISTORY].append(line + "\n")
+            continue
+        if not policy.may_see(row["tier"], row["category"] in policy.sensitive_categories):
+            row["tier"] = policy.cleared_tier(row["tier"])  # the people of the day keep to the policy
+        parts[DAY].append(json.dumps(row, ensure_ascii=False) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in parts.items():
         (folder / name).write_text("".join(lines), "utf-8")

@@ -94,7 +94,7 @@ class Ready(BaseModel):
     ready: bool
 
 
-@router.get("/models/{model}", responses=problems(401, 403, 404))
+@router.get("/models/{model}", responses=problems(401, 403, 404, 422))
 def info(model: str, service: ServiceDep, reader: Reader) -> ModelInfo:
     """Say what the model takes and answers."""
     _check_name(model)
@@ -108,7 +108,7 @@ def info(model: str, service: ServiceDep, reader: Reader) -> ModelInfo:
     )
 
 
-@router.get("/models/{model}/ready", responses=problems(401, 403, 404, 503))
+@router.get("/models/{model}/ready", responses=problems(401, 403, 404, 422, 503))
 def ready(model: str, service: ServiceDep, reader: Reader, response: Response) -> Ready:
     """Say whether the model is in use: 200, else 503."""
     _check_name(model)

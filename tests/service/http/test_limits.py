@@ -79,7 +79,6 @@ def test_a_thousand_keys_do_not_disturb_each_other() -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "path", "document", "status"),
     [
-        ("max_text_chars", 100, "/v1/predict", {"text": "x" * 101}, 422),
         ("max_body_bytes", 1024, "/v1/predict", {"text": "x" * 2000}, 413),
         ("max_body_bytes", 20_480, "/v1/predict/batch", {"tickets": [{"text": "x" * 19_000}] * 20}, 413),
     ],
