@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 FAMILIES = {
     "data": ("check", "fetch"),
     "feedback": ("export", "disputed"),
+    "mlflow": ("ui",),
     "keys": ("create", "list", "revoke"),
     "policy": ("check", "shares"),
     "rules": ("check", "replay"),

@@ -179,13 +179,13 @@ def test_a_tracker_lost_at_the_end_leaves_the_bundle(
 ) -> None:
     from training.registry import publish
 
-    def lose(tracker: Tracker, directory: Path, name: str) -> tuple[str, str]:
+    def lose(tracker: Tracker, directory: Path, name: str, run_id: str | None) -> tuple[str, str]:
         """Take the database away in mid-run, as a vanished server would."""
         database = fresh_home / "mlflow.db"
         tracker._client._tracking_client.store.engine.dispose()
         database.unlink()
         database.mkdir()
-        return original(tracker, directory, name)
+        return original(tracker, directory, name, run_id)
 
     original = publish.publish
     monkeypatch.setattr(publish, "publish", lose)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.bundle.manifest import read_manifest
 from models.terminal import NEEDED, log_step, option, print_json, verb
 from training.cli.evaluate import print_measured
 from training.cli.options import (
@@ -19,11 +20,11 @@ from training.cli.options import (
     new_bundle_path,
     read_data,
 )
-from training.cli.train import register_bundle, tracker_for
+from training.cli.train import register_bundle, tracked, tracker_for
 from training.cold_start import extend as extending
 from training.cold_start import start as starting
 from training.encoders.onnx_export import DEFAULT_ENCODER
-from training.registry.tracker import Tracker
+from training.registry.tracker import Opening, Tracker
 from training.stages import stage_of
 
 _LABELS = "labels"
@@ -59,13 +60,14 @@ def start(options: StartOptions) -> None:
         skip_bad_rows=options.skip_bad_rows,
     )
     tracker = tracker_for(options)
-    started = starting.start(settings, log=log_step)
-    if started.dataset is not None:
-        log_left_out(started.dataset)
-    if started.measured["rows"] and not options.json:
-        print(f"\nmeasured on {started.measured['rows']} tickets, each by a model made without it\n")
-        print_measured(started.measured)
-    _finish(options, "start", tracker, started)
+    with tracked(tracker, Opening(f"{options.name} start", "start", data=settings.data)) as run_id:
+        started = starting.start(settings, log=log_step)
+        if started.dataset is not None:
+            log_left_out(started.dataset)
+        if started.measured["rows"] and not options.json:
+            print(f"\nmeasured on {started.measured['rows']} tickets, each by a model made without it\n")
+            print_measured(started.measured)
+        _finish(options, run_id, tracker, started)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +87,21 @@ def extend(options: ExtendOptions) -> None:
     """
     path, out = bundle_path(options.bundle), new_bundle_path(options)
     tracker = tracker_for(options)
-    extended = extending.extend(path, read_data(options), options.policy, out, rule_file=options.rules, log=log_step)
-    _finish(options, "extend", tracker, extended)
+    parent = tracker.run_of(options.name, str(read_manifest(path)["digest"])) if tracker else ""
+    opening = Opening(f"{options.name} extend", "extend", parent=parent, data=tuple(options.data))
+    with tracked(tracker, opening) as run_id:
+        dataset = read_data(options)
+        extended = extending.extend(path, dataset, options.policy, out, rule_file=options.rules, log=log_step)
+        _finish(options, run_id, tracker, extended)
 
 
 def _finish(
-    options: NewBundleOptions, verb: str, tracker: Tracker | None, made: starting.Started | extending.Extended
+    options: NewBundleOptions, run_id: str | None, tracker: Tracker | None, made: starting.Started | extending.Extended
 ) -> None:
     """Register the bundle, and print what it is, on which stage it stands and what comes next."""
     manifest: Mapping[str, Any] = made.bundle.manifest
     stage = stage_of(manifest)
-    run_id, version = register_bundle(tracker, made.path, options.name, verb)
+    run_id, version = register_bundle(tracker, made.path, options.name, run_id)
     added = {target: facts["added"] for target, facts in manifest["targets"].items() if "added" in facts}
     if options.json:
         document = {

@@ -29,6 +29,7 @@ from training.cli.options import DataOptions, MapOption, NameOption, read_data
 from training.data.dataset import LabelledTicket
 from training.evaluation.compare import Check
 from training.registry import promote as promotion
+from training.registry.comparisons import publish_comparison
 from training.registry.publish import publish
 from training.registry.tracker import Tracker, Version
 from triage.errors import InvalidRequest, TrackingUnavailable, TriageError
@@ -91,6 +92,7 @@ def promote(options: PromoteOptions) -> int:
         force=options.force,
     )
     result = promotion.promote(tracker, LocalModelStore.of(name), challenge, log_step)
+    publish_comparison(tracker, result, name, challenge.challenger.run_id)
     if options.json:
         print_json(
             {

@@ -25,8 +25,9 @@ from training.cli.registry import print_comparison
 from training.data.dataset import Dataset, read_dataset
 from training.evaluation.seen import Seen
 from training.registry import promote as promotion
+from training.registry.comparisons import publish_comparison
 from training.registry.publish import publish
-from training.registry.tracker import Tracker, Version
+from training.registry.tracker import Opening, Tracker, Version
 from training.retrain import Gathered, finished, gather, settings_of, task_digest
 from training.task import LEARN, TrainSettings
 from triage.__main__ import GROUP
@@ -168,11 +169,15 @@ def _version(options: RetrainOptions, tracker: Tracker, dataset: Dataset, settin
             log_step(f"version {kept.version} was trained on these tickets already")
             return kept
     bundle = done.with_suffix("")
-    if finished(bundle):
-        log_step(f"going on with the bundle that an earlier run left in {bundle}")
-    else:
-        pipeline.train(replace(settings, out=bundle), dataset=dataset, log=log_step)
-    _, number = publish(tracker, bundle, options.name)
+    champion = promotion.bundle_digest(settings.champion) if settings.champion else ""
+    parent = tracker.run_of(options.name, champion)
+    opening = Opening(f"{options.name} retrain", "retrain", parent=parent, data=dataset.files)
+    with tracker.running(opening) as run_id:
+        if finished(bundle):
+            log_step(f"going on with the bundle that an earlier run left in {bundle}")
+        else:
+            pipeline.train(replace(settings, out=bundle), dataset=dataset, log=log_step)
+        _, number = publish(tracker, bundle, options.name, run_id)
     version = tracker.version(options.name, number)
     write_text(done, json.dumps(asdict(version)))
     return version
@@ -192,6 +197,7 @@ def _compared(
 ) -> int:
     challenge = promotion.Challenge(version, CHAMPION)
     result = promotion.judge(tracker, local_store, challenge, log_step)
+    publish_comparison(tracker, result, options.name, version.run_id)
     holds = result.comparison is None or result.comparison.passed
     if holds:
         alias = CHAMPION if options.promote else CHALLENGER

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
 from training.registry import promote as promotion
 from training.registry import publish
-from training.registry.tracker import Tracker
+from training.registry.tracker import Opening, Tracker
 from training.task import LEARN, TrainSettings
 from triage.errors import BundleError, InvalidRequest, TrackingUnavailable
 
@@ -75,10 +77,12 @@ def train(options: TrainOptions) -> None:
     settings = _settings_of(options)
     tracker = tracker_for(options)
     settings = replace(settings, champion=champion_path(tracker, options.name))
-    trained = pipeline.train(settings, log=log_step)
-    log_left_out(trained.dataset)
-    keep_mapping(options)
-    run_id, version = register_bundle(tracker, trained.path, options.name, "train")
+    opening = Opening(f"{options.name} train", "train", data=settings.data)
+    with tracked(tracker, opening) as run_id:
+        trained = pipeline.train(settings, log=log_step)
+        log_left_out(trained.dataset)
+        keep_mapping(options)
+        run_id, version = register_bundle(tracker, trained.path, options.name, run_id)
     document = {
         "bundle": str(trained.path),
         "run_id": run_id,
@@ -155,8 +159,30 @@ def champion_path(tracker: Tracker | None, name: str) -> Path | None:
         return None
 
 
-def register_bundle(tracker: Tracker | None, path: Path, name: str, verb: str) -> tuple[str | None, str | None]:
-    """Track and register a bundle.
+@contextmanager
+def tracked(tracker: Tracker | None, opening: Opening) -> Iterator[str | None]:
+    """Keep a run open while a bundle is made, and yield its id; None where nothing is tracked.
+
+    Where the tracker is lost before the end, the work goes on: `register_bundle` says what to do.
+    """
+    if tracker is None:
+        yield None
+        return
+    made = False
+    try:
+        with tracker.running(opening) as run_id:
+            yield run_id
+            made = True
+    except TrackingUnavailable as error:
+        if not made:
+            raise
+        log(f"triage {opening.verb}: {error}")
+
+
+def register_bundle(
+    tracker: Tracker | None, path: Path, name: str, run_id: str | None
+) -> tuple[str | None, str | None]:
+    """Track and register a bundle under its open run.
 
     Where tracking is lost on the way, the bundle is kept, and stderr says what to do.
 
@@ -167,8 +193,8 @@ def register_bundle(tracker: Tracker | None, path: Path, name: str, verb: str) -
         return None, None
     log_step("logging the run and registering the version")
     try:
-        return publish.publish(tracker, path, name)
+        return publish.publish(tracker, path, name, run_id)
     except TrackingUnavailable as error:
-        log(f"triage {verb}: {error}")
+        log(str(error))
         log(f"the bundle is kept in {path}; triage register {path} makes up for it")
         return None, None
