@@ -100,6 +100,7 @@ print(found.metrics["accuracy_score"])
 def test_mlflow_serves_the_champion(there: Path) -> None:
     port = free_port()
     environment = {**os.environ, **MLFLOW, "MLFLOW_TRACKING_URI": f"sqlite:///{there / 'mlflow.db'}"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where MLflow looks for uvicorn
     command = [sys.executable, "-P", "-m", "mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local"]
     log = (there / "serve.log").open("w")
     process = subprocess.Popen([*command, "-p", str(port)], env=environment, stdout=log, stderr=log)
@@ -116,9 +117,7 @@ def test_mlflow_serves_the_champion(there: Path) -> None:
         log.close()
 
 
-def _answered(
-    request: urllib.request.Request, process: subprocess.Popen[bytes], log: Path
-) -> dict[str, Any]:
+def _answered(request: urllib.request.Request, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     began = time.monotonic()
     while time.monotonic() - began < 120 and process.poll() is None:
         try:

@@ -36,10 +36,12 @@ def save_pyfunc(bundle: Path, folder: Path, manifest: Mapping[str, Any], attribu
         manifest: Of the bundle.
         attributes: Names of the structured fields that the model reads.
     """
-    import mlflow.pyfunc  # late: seconds that verbs without a tracker need not wait
-    import pandas as pd
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of type hints in its own modules
+        import mlflow.pyfunc  # late: seconds that verbs without a tracker need not wait
+        import pandas as pd
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ColSpec, Schema, TensorSpec
 
     texts = (*_TEXTS, *(f"attributes.{name}" for name in attributes))
     decided = ("tier", "category", "resolver_group", "automation", "reason")
