@@ -34,7 +34,7 @@ def mcp(options: McpOptions) -> int:
 
     Examples:
         triage mcp
-        TRIAGE_KEY=triage_3f9a1c20_… triage mcp --url https://triage.example --write
+        triage mcp --url https://triage.example --write
     """
     with TriageClient(options.url, os.environ.get(KEY_VARIABLE)) as client:
         make_server(client, write=options.write).run("stdio")
