@@ -27,6 +27,7 @@ _BATCH = 128
 """Rows that are decided at once. A resumed run begins at a multiple of it: the last digits of a confidence depend on
 what a ticket is scored with, and a file that was written in two runs should be the same to the byte."""
 _LABEL_ROLES = ("tier", "category", "resolver_group", "resolution", "group", "sensitive")
+_UNREADABLE = "nothing could be made out here"
 Progress = Callable[[int], object]
 
 
@@ -141,8 +142,8 @@ def _ticket(raw: RawRow, opened: OpenFile) -> Ticket:
 
 
 def unscorable(triager: Triager, ticket_id: str) -> Decision:
-    """Return the default route for a row in which there is nothing to read."""
-    decision = Triager(policy=triager.policy, rules=triager.rules).decide([Ticket(id=ticket_id)])[0]
+    """Return the default route for a row that cannot be read; an empty message is no ticket and has none."""
+    decision = Triager(policy=triager.policy).decide([Ticket(id=ticket_id, body=_UNREADABLE)])[0]
     verdicts = {target: replace(verdict, reason=Reason.TOO_SHORT) for target, verdict in decision.targets.items()}
     return replace(decision, targets=verdicts, reason=Reason.TOO_SHORT, model_version=triager.model_version)
 

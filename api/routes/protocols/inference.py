@@ -108,7 +108,7 @@ def info(model: str, service: ServiceDep, reader: Reader) -> ModelInfo:
     )
 
 
-@router.get("/models/{model}/ready", responses=problems(401, 403, 404, 422, 503))
+@router.get("/models/{model}/ready", responses={**problems(401, 403, 404), **problems(422, 503)})
 def ready(model: str, service: ServiceDep, reader: Reader, response: Response) -> Ready:
     """Say whether the model is in use: 200, else 503."""
     _check_name(model)

@@ -89,9 +89,9 @@ def test_the_page_says_what_the_model_decides_alone_and_what_it_still_takes(
 ) -> None:
     client = open_client()
     to_go = client.get("/v1/autonomy").json()["targets"]["tier"]["reviews_to_go"]
-    assert f"suggests · {to_go} clean reviews to go" in client.get("/").text
+    assert f"suggests · {to_go} clean reviews to go" in client.get("/overview").text
     open_tier(client)
-    assert '<span class="pill good">automatic</span>' in client.get("/").text
+    assert '<span class="pill good">automatic</span>' in client.get("/overview").text
 
 
 def test_a_blind_audit_shows_what_the_model_says_only_after_a_person_has_judged(
