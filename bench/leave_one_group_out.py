@@ -27,7 +27,7 @@ from training.ensemble.model import fit_model
 from training.ensemble.sample import Sample, labels_of
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask
-from training.gate.gate import build_gate, calibration_scores_of, languages_of
+from training.gate.gate import RiskTarget, build_gate, calibration_scores_of, languages_of
 from training.gate.rule_precision import fallback_floors
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
@@ -99,9 +99,7 @@ def _without(name: str, sample: Sample, policy: Policy, encoder: Encoder, option
         calibration_scores,
         policy,
         languages_of(known.rows, options.seed),
-        target_risk=options.target_risk,
-        confidence=options.confidence,
-        grouped=True,
+        RiskTarget(target_risk=options.target_risk, confidence=options.confidence, grouped=True),
     )
     rules = default_rules()
     rules = rules.measured({}, fallback_floors(rules, policy, calibration_scores, gate))

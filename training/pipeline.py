@@ -35,7 +35,7 @@ from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import FILE as SEEN
 from training.evaluation.seen import Seen, with_newest
-from training.gate.gate import CalibrationScores, build_gate, calibration_scores_of, languages_of
+from training.gate.gate import CalibrationScores, RiskTarget, build_gate, calibration_scores_of, languages_of
 from training.gate.rule_precision import fallback_floors
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
@@ -225,11 +225,16 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
         learned: What the model learned from.
         evidence: Scores of tickets that the model had not seen.
     """
+    wanted = RiskTarget(
+        target_risk=run.settings.target_risk,
+        confidence=run.settings.confidence,
+        per_class=run.settings.per_class,
+        grouped=learned.by_organisation,
+    )
+    languages = languages_of(learned.rows, run.settings.seed)
     gate, floors, certificates = build_gate(
-        evidence.scores, run.policy, languages_of(learned.rows, run.settings.seed),
-        target_risk=run.settings.target_risk, confidence=run.settings.confidence, tuning_scores=evidence.tuning,
-        per_class=run.settings.per_class, grouped=learned.by_organisation,
-    )  # fmt: skip
+        evidence.scores, run.policy, languages, wanted, tuning_scores=evidence.tuning
+    )
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.reference.novelty import StrangerCurve
 from training.data.dataset import LabelledTicket
-from training.gate.gate import CalibrationScores, build_gate, certificate_facts
+from training.gate.gate import CalibrationScores, RiskTarget, build_gate, certificate_facts
 from training.gate.rule_precision import fallback_floors, lower_bound
 from training.gate.strangers import fit_strangers
 from triage.decision import Reason
@@ -100,8 +100,8 @@ def test_the_gate_says_whom_its_promise_is_for(groups: int, grouped: bool, promi
         for place in range(30)
     ]
     gate, _, certificates = build_gate(
-        scores_of(rows, [[0.97, 0.03]] * len(rows)), POLICY, frozenset(), target_risk=0.05, confidence=0.95,
-        grouped=grouped,
+        scores_of(rows, [[0.97, 0.03]] * len(rows)), POLICY, frozenset(),
+        RiskTarget(target_risk=0.05, confidence=0.95, grouped=grouped),
     )  # fmt: skip
     assert gate.targets["category"].promise is promise
     assert (gate.targets["category"].threshold is None) is (promise is Promise.NONE)
@@ -115,7 +115,7 @@ def test_tickets_below_the_floor_do_not_count_for_the_certificate() -> None:
     rows = [LabelledTicket(Ticket(str(place), body="the mail is slow"), {"category": "a"}) for place in range(400)]
     probabilities = [[0.97, 0.03]] * 200 + [[0.56, 0.44]] * 200
     gate, _, certificates = build_gate(
-        scores_of(rows, probabilities), POLICY, frozenset(), target_risk=0.10, confidence=0.95
+        scores_of(rows, probabilities), POLICY, frozenset(), RiskTarget(target_risk=0.10, confidence=0.95)
     )
     assert certificates["category"].whole.kept == 200
     assert gate.max_ticket_risk("category") == pytest.approx(0.3)

@@ -94,16 +94,31 @@ def languages_of(rows: Sequence[LabelledTicket], seed: int = 0) -> frozenset[str
     return frozenset(language for language, count in counts.items() if language and count >= least)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RiskTarget:
+    """What a gate is to promise.
+
+    Attributes:
+        target_risk: Highest error rate among automatic decisions, in (0, 1).
+        confidence: Probability with which that is to hold.
+        per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
+            alone can be certified, and the gate is shut for the others. That is for new rows only: one label of one
+            group has too few.
+        grouped: Whether rows come in groups, such as organisations: then what is certified holds for a new one.
+    """
+
+    target_risk: float
+    confidence: float
+    per_class: bool = False
+    grouped: bool = False
+
+
 def build_gate(
     calibration_scores: CalibrationScores,
     policy: Policy,
     languages: frozenset[str],
-    *,
-    target_risk: float,
-    confidence: float,
+    wanted: RiskTarget,
     tuning_scores: CalibrationScores | None = None,
-    per_class: bool = False,
-    grouped: bool = False,
 ) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
@@ -111,13 +126,8 @@ def build_gate(
         calibration_scores: About the calibration rows.
         policy: Folds and ranks labels; the gate is chosen on what the desk would route.
         languages: Languages of the training data.
-        target_risk: Highest error rate among automatic decisions.
-        confidence: Probability with which that is to hold.
+        wanted: What the gate is to promise.
         tuning_scores: Evidence about other rows, which says where the sequence of tests starts and what is strange.
-        per_class: Keep the risk within each label, not only over all: every label gets a threshold of its own where it
-            alone can be certified, and the gate is shut for the others. That is for new rows only: one label of one
-            group has too few.
-        grouped: Whether rows come in groups, such as organisations: then what is certified holds for a new one.
 
     Returns:
         The gate, the floors of the prediction sets, and the certificates.
@@ -128,23 +138,23 @@ def build_gate(
     )
     targets, floors, certificates = {}, {}, {}
     for target in calibration_scores.probabilities:
-        here = routed(calibration_scores, target, policy, gate, risk=target_risk)
-        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate, risk=target_risk)
+        here = routed(calibration_scores, target, policy, gate, risk=wanted.target_risk)
+        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate, risk=wanted.target_risk)
         drawn = _as_expected(calibration_scores, target, policy)
         if drawn is not None:
             here = here.at(drawn)
-        found = certified(here, told, risk=target_risk, delta=1 - confidence, grouped=grouped)
+        found = certified(here, told, risk=wanted.target_risk, delta=1 - wanted.confidence, grouped=wanted.grouped)
         certificates[target] = found
-        shown = found.by_label.values() if per_class else (found.whole,)
+        shown = found.by_label.values() if wanted.per_class else (found.whole,)
         proved = any(one.threshold is not None for one in shown)
         targets[target] = TargetGate(
-            None if per_class else found.whole.threshold,
-            {label: one.threshold for label, one in found.by_label.items()} if per_class else {},
-            certified_risk=target_risk if proved else None,
-            confidence=confidence if proved else None,
-            promise=_promise(proved, grouped and not per_class),
+            None if wanted.per_class else found.whole.threshold,
+            {label: one.threshold for label, one in found.by_label.items()} if wanted.per_class else {},
+            certified_risk=wanted.target_risk if proved else None,
+            confidence=wanted.confidence if proved else None,
+            promise=_promise(proved, wanted.grouped and not wanted.per_class),
         )
-        floors[target] = set_floor(_true_probability(calibration_scores, target), target_risk)
+        floors[target] = set_floor(_true_probability(calibration_scores, target), wanted.target_risk)
     return replace(gate, targets=targets), floors, certificates
 
 

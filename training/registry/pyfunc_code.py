@@ -27,8 +27,8 @@ class HelpdeskTriage(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defin
         self._triager = Triager.load(Path(context.artifacts["bundle"]))
         self._answer = str((context.model_config or {}).get("answer", _ALL))
 
-    # Without annotations: MLflow would take them for a schema and check them in place of the signature.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # MLflow reads the annotation of the input alone: a data frame it checks by the signature, anything else by itself.
+    def predict(self, context, model_input: pd.DataFrame, params=None):  # type: ignore[no-untyped-def]
         """Return one row of decisions for each ticket, in order; one column where `model_config` says so.
 
         `model_config={"answer": "tier_top"}` returns that column alone, as `mlflow.models.evaluate` asks.

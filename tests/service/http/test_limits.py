@@ -91,6 +91,14 @@ def test_limits_of_size_are_settings(
             assert client.post(path, json=document).status_code == expected
 
 
+def test_the_longest_text_that_is_read_is_a_setting(tmp_path: Path) -> None:
+    for stated, left_out in (({}, []), ({"max_text_chars": 100}, ["over_long"])):
+        with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, **stated))) as client:
+            answer = client.post("/v1/predict", json={"text": "the printer jams " * 10})
+            assert answer.status_code == 200
+            assert [one["what"] for one in answer.json()["left_out"]] == left_out
+
+
 def test_a_batch_holds_at_most_64_tickets(client: TestClient) -> None:
     for tickets, status in ((64, 200), (65, 422)):
         answer = client.post("/v1/predict/batch", json={"tickets": [{"text": "a b"}] * tickets})
