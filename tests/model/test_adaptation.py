@@ -119,6 +119,9 @@ def test_an_encoder_that_proves_better_is_kept_and_travels_in_the_bundle(
     assert told["steps"] == ENOUGH.steps and told["device"] and told["tickets"] + told["kept_back"] <= len(toy.texts)
     facts = json.loads((trained.path / "encoder" / "encoder.json").read_text("utf-8"))
     assert facts["dim"] == 2 * DIM and facts["adapted"] and facts["parity"]["int8"] > 0.97
+    assert b"stack_trace" not in (trained.path / "encoder" / "encoder.onnx").read_bytes(), (
+        "it names its maker's folders"
+    )
     measured = trained.measured["targets"]["category"]
     assert measured["accuracy"] > 0.9
     assert "cross-fitted" in trained.bundle.manifest["gate"]["measured_with"]["calibration"]
