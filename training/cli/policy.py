@@ -1,7 +1,8 @@
-"""Check a policy file, or learn from tickets which shares of labels it should expect, and what answers say.
+"""Check a policy file, or learn from tickets which group is which tier, which shares to expect, and what answers say.
 
 Examples:
     triage policy check my-policy.toml
+    triage policy learn closed.csv --out my-policy.toml
     triage policy shares my-bundle recent.csv --out my-policy.toml
     triage policy questions history.csv --out my-policy.toml
     triage policy fit my-bundle closed.csv --out level-fit.html
@@ -14,22 +15,26 @@ from pathlib import Path
 
 from models.atomic_write import check_writable, write_text
 from models.bundle.bundle import load_bundle
-from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
+from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table, progress
 from models.toml_files import dump_policy
 from models.triager import Triager
-from training.cli.options import BundleOption, DataOptions, bundle_path, read_data
+from training.cli.options import BundleOption, DataOptions, bundle_path, log_left_out, read_data
 from training.data.labels import in_words_of
 from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
+from training.group_tiers.evidence import judge
+from training.group_tiers.history import Places, read_history
+from training.group_tiers.proposal import document_of, is_clear, policy_text, propose
 from training.question_weights import with_settling, with_weights
 from training.reports.atomic_write import check_page, write_page
 from training.reports.level_fit import level_fit_page
-from triage.defaults import default_policy
+from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
 from triage.escalation.level_fit import Routed, level_fit
 from triage.escalation.questions import gain
 from triage.policy import Policy, read_policy
 
 policy = Family("policy", __doc__)
+_SHOWN_GROUPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,75 @@ def shares(options: SharesOptions) -> None:
         )
     if options.out is not None:
         print(f"\n{options.out} states these shares: triage train DATA --policy {options.out} corrects for them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnOptions(DataOptions, JsonOption):
+    """The options of `triage policy learn`."""
+
+    journey: str | None = option(
+        "column with the groups that had a ticket, in order: 'Desk > Network > Vendor' (default: found by its name)",
+        None,
+        "COLUMN",
+    )
+    closed: str | None = option("column with the time of closing (default: found by its name)", None, "COLUMN")
+    moves: Path | None = option(
+        "file with a row for each time that a group got a ticket: ticket, group, at", None, "FILE"
+    )
+    out: Path = option("write the proposed policy to a new file", Path("policy.toml"), "FILE")
+
+
+@policy.verb("learn")
+def learn(options: LearnOptions) -> None:
+    """Propose which resolver group is which tier, for a desk whose tickets have groups but no tiers.
+
+    The evidence is in names, reassignments, handling times, mix of categories and wording; it stands in the file above
+    each group, to be reviewed. Afterwards `triage train EXPORT --policy FILE` learns tiers from groups. (It is not what
+    `triage train --policy learn` does, which takes the tiers of a tier column as they are.)
+
+    Examples:
+        triage policy learn closed.csv --map resolver_group="Assignment group" --out my-policy.toml
+        triage policy learn closed.csv --moves reassignments.csv --closed "Resolved" --out my-policy.toml
+    """
+    if options.out.exists():
+        raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
+    check_writable(options.out)
+    with progress(None, "reading") as bar:
+        history = read_history(
+            options.data,
+            options.roles,
+            Places(options.journey, options.closed, options.moves),
+            options=options.reading,
+            skip_bad_rows=options.skip_bad_rows,
+            progress=bar.update,
+        )
+    log_left_out(history.dataset)
+    judged = judge(history.closed, default_rules())
+    proposed = propose(judged, history, default_policy())
+    write_text(options.out, policy_text(proposed, judged, history))
+    groups = [one for one in judged if one.tickets]
+    document = {"out": str(options.out), **document_of(proposed, judged, history)}
+    if options.json:
+        print_json(document)
+        return
+    said = "; ".join(history.read) or "names, categories and texts alone: no journeys, no times"
+    print(f"{len(history.closed)} closed tickets of {len(groups)} groups; read {said}\n")
+    print_table(
+        ["group", "tier", "clear", "tickets", "first of the evidence"],
+        [
+            [
+                one.group,
+                one.tier,
+                "yes" if is_clear(one) else "check",
+                one.tickets,
+                next((e.text for e in one.evidence), ""),
+            ]
+            for one in groups[:_SHOWN_GROUPS]
+        ],
+    )
+    if len(groups) > _SHOWN_GROUPS:
+        print(f"… and {len(groups) - _SHOWN_GROUPS} more")
+    print(f"\n{options.out} has the evidence for each; review it, then: triage train EXPORT --policy {options.out}")
 
 
 @dataclass(frozen=True, kw_only=True)

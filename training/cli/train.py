@@ -36,7 +36,8 @@ class TrainOptions(DataOptions, NewBundleOptions):
     """The options of `triage train`."""
 
     policy: str | None = option(
-        "policy file, or 'learn' to take the labels as they are (default: the default policy)",
+        "policy file, or 'learn' to take the labels as they are (default: the default policy; where only groups are "
+        "known, see triage policy learn)",
         None,
         "FILE|learn",
         group=_LABELS,

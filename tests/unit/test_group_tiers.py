@@ -1,0 +1,130 @@
+"""Which group is which tier: names, journeys, times and intake; and a proposal that the policy reader takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from training.cli.policy import policy as verb
+from training.data.labels import resolve_labels
+from training.data.reading import ReadOptions
+from training.group_tiers.evidence import judge
+from training.group_tiers.history import Closed, Places, Stay, read_history
+from training.group_tiers.names import named
+from training.group_tiers.proposal import is_clear, policy_text, propose
+from triage.defaults import default_policy, default_rules
+from triage.errors import InvalidDataset, InvalidRequest
+from triage.policy import parse_policy
+from triage.ticket import Ticket
+
+MINUTES = {"A": 30.0, "B": 300.0, "C": 1500.0, "D": 3000.0}
+
+
+def closed(path: str, number: int = 0) -> Closed:
+    stays = tuple(Stay(group, MINUTES[group]) for group in path)
+    return Closed(Ticket(id=str(number), body="the app is slow"), stays, f"c{number % 4}")
+
+
+DESK = [closed(path, number) for number, path in enumerate(["A"] * 60 + ["AB"] * 25 + ["ABC"] * 20 + ["ABCD"] * 20)]
+
+
+@pytest.mark.parametrize(
+    ("group", "tier"),
+    [
+        ("Service Desk EMEA", "L1"),
+        ("IT_HelpDesk", "L1"),
+        ("Support N2 Réseau", "L2"),
+        ("3rd level SAP", "L3"),
+        ("Tier-1", "L1"),
+        ("Software Engineering", "L3"),
+        ("Lieferant Telekom", "L4"),
+        ("Self-Service Portal", "L0"),
+        ("Workplace Support", "L2"),
+    ],
+)
+def test_names_tell_tiers_in_several_languages(group: str, tier: str) -> None:
+    found = named(group)
+    assert found is not None and found.tier == tier
+
+
+def test_a_name_without_meaning_says_nothing() -> None:
+    assert named("GRP_12") is None and named("Team 04") is None
+
+
+def test_journeys_and_times_tell_tiers_without_any_name() -> None:
+    judged = {one.group: one for one in judge(DESK, default_rules())}
+    assert {group: one.tier for group, one in judged.items()} == {"A": "L1", "B": "L2", "C": "L3", "D": "L4"}
+    assert is_clear(judged["A"]) and {"journeys", "times"} <= {one.kind for one in judged["C"].evidence}
+
+
+def test_what_goes_to_and_fro_cancels_out() -> None:
+    pingpong = [closed("ABAB", number) for number in range(5)] + [closed("AB" * 8 + "A", number) for number in range(5)]
+    judged = {one.group: one for one in judge([*DESK, *pingpong], default_rules())}
+    assert judged["A"].tier == "L1" and judged["B"].tier == "L2"
+
+
+def export(folder: Path, **columns: str) -> Path:
+    """Write closed tickets of four groups with times; `columns` names columns that are other than usual."""
+    start = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    rows = [f"number,text,team,category,opened_at,{columns.get('closed', 'Resolved')},{columns.get('path', 'journey')}"]
+    for number, one in enumerate(DESK):
+        ended = start + timedelta(minutes=sum(stay.minutes or 0 for stay in one.stays))
+        path = " > ".join(one.path)
+        rows.append(
+            f"T{number},it is slow,{one.resolver},{one.category},{start.isoformat()},{ended.isoformat()},{path}"
+        )
+    place = folder / "closed.csv"
+    place.write_text("\n".join(rows) + "\n", "utf-8")
+    return place
+
+
+def test_the_proposal_is_a_policy_with_its_evidence_and_gives_training_its_tiers(tmp_path: Path) -> None:
+    mapping: dict[str, str | None] = {"resolver_group": "team", "id": "number"}
+    history = read_history([export(tmp_path)], mapping, Places(), options=ReadOptions())
+    judged = judge(history.closed, default_rules())
+    proposed = propose(judged, history, default_policy())
+    text = policy_text(proposed, judged, history)
+    assert "journeys: " in text and "intake: " in text and "closed from column 'Resolved'" in text
+    read = parse_policy(text)
+    assert read == proposed and dict(read.folding) == {"L0": "L1"}
+    assert {group.name: group.tier for group in read.groups} == {"A": "L1", "B": "L2", "C": "L3", "D": "L4"}
+    resolved = resolve_labels(history.dataset, read)
+    assert {row.labels["tier"] for row in resolved.rows} == {"L1", "L2", "L3", "L4"}
+    assert {read.resolver_group(tier, "c0") for tier in ("L1", "L2", "L3")} == {"A", "B", "C"}
+
+
+def test_a_file_of_reassignments_gives_journeys_and_times(tmp_path: Path) -> None:
+    rows, start = ["number,new value,sys_created_on"], datetime(2026, 3, 2, 8, tzinfo=UTC)
+    for number, one in enumerate(DESK):
+        at = start
+        for stay in one.stays:
+            rows.append(f"T{number},{stay.group},{at.isoformat()}")
+            at += timedelta(minutes=stay.minutes or 0)
+    moves = tmp_path / "moves.csv"
+    moves.write_text("\n".join(rows) + "\n", "utf-8")
+    mapping: dict[str, str | None] = {"resolver_group": "team", "id": "number"}
+    history = read_history([export(tmp_path, path="x")], mapping, Places(moves=moves), options=ReadOptions())
+    assert [one.path for one in history.closed] == [one.path for one in DESK]
+    assert [stay.minutes for stay in history.closed[-1].stays] == [30.0, 300.0, 1500.0, 3000.0]
+
+
+def test_bad_input_is_one_line_and_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = export(tmp_path), tmp_path / "policy.toml"
+    mapping: dict[str, str | None] = {"resolver_group": "team"}
+    with pytest.raises(InvalidRequest, match="--closed 'gone' is no column"):
+        read_history([data], mapping, Places(closed="gone"), options=ReadOptions())
+    with pytest.raises(InvalidDataset, match="no row names a resolver group"):
+        read_history([data], {}, Places(), options=ReadOptions())
+    alike = [Closed(Ticket(body="x"), (Stay(group),)) for group in ("P", "Q") for _ in range(9)]
+    history = read_history([data], mapping, Places(), options=ReadOptions())
+    with pytest.raises(InvalidDataset, match="look like one tier"):
+        propose(judge(alike, default_rules()), history, default_policy())
+    broken = tmp_path / "moves.csv"
+    broken.write_text("a,b\n1,2\n", "utf-8")
+    with pytest.raises(InvalidRequest, match="has no column for the ticket"):
+        verb(["learn", str(data), "--map", "resolver_group=team", "--moves", str(broken), "--out", str(out)])
+    assert not out.exists()
+    assert verb(["learn", str(data), "--map", "resolver_group=team", "--out", str(out)]) == 0
+    assert "4 groups" in capsys.readouterr().out and parse_policy(out.read_text("utf-8")).tier_of_group("C") == "L3"
