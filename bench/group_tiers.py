@@ -123,9 +123,7 @@ def of_itsm(path: Path) -> None:
     judged = judge(closed, default_rules())
     good = [one for one in judged if (one.tier in ("L0", "L1")) == (one.group in first)]
     tickets = sum(one.tickets for one in good)
-    print(
-        f"{path.name}: {len(good)} of {len(judged)} groups are rightly first line or not, {tickets} of {len(rows)} tickets"
-    )
+    print(f"{path.name}: {len(good)} of {len(judged)} groups rightly first line or not, {tickets} of {len(rows)} rows")
     at = {tier: [one.group for one in judged if one.tier == tier] for tier in LADDER}
     print("  proposed: " + ", ".join(f"{tier} {len(groups)}" for tier, groups in at.items() if groups))
     print(f"  clear: {sum(map(is_clear, judged))} groups")

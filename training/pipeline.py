@@ -20,7 +20,7 @@ from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
-from training.data.labels import learn_policy, refuse_unlearnable, resolve_labels, rules_for
+from training.data.labels import fitting, learn_policy, refuse_unlearnable, resolve_labels, rules_for
 from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.open import open_encoder
@@ -149,7 +149,8 @@ class _Run:
     @classmethod
     def opened(cls, settings: TrainSettings, policy: Policy, scratch: Path, encoder: Encoder | None, log: Log) -> _Run:
         """Read the rules and open the encoder."""
-        rules = rules_for(policy, settings.rules, NO_RULES if settings.policy == LEARN else default_rules())
+        otherwise = NO_RULES if settings.policy == LEARN else fitting(default_rules(), policy)
+        rules = rules_for(policy, settings.rules, otherwise)
         chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
         return cls(settings, policy, rules=rules, scratch=scratch, log=log, encoder=chosen, encoder_files=files,
                    cached=CachedEncoder(chosen))  # fmt: skip

@@ -29,7 +29,7 @@ FAMILIES = {
     "feedback": ("export", "disputed"),
     "mlflow": ("ui",),
     "keys": ("create", "list", "revoke"),
-    "policy": ("check", "shares"),
+    "policy": ("check", "fit", "learn", "questions", "shares"),
     "rules": ("check", "replay"),
     "store": ("backup", "restore", "forget", "retention", "migrate", "check", "outbound"),
 }

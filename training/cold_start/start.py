@@ -23,7 +23,7 @@ from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, dataset_digest, read_dataset
-from training.data.labels import resolve_labels, rules_for
+from training.data.labels import fitting, resolve_labels, rules_for
 from training.data.reading import READ_PLAINLY, ReadOptions
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
@@ -114,7 +114,7 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log =
     """
     refuse_occupied(settings.out)
     policy = _policy(settings)
-    rules = rules_for(policy, settings.rules, _fitting(default_rules(), policy))
+    rules = rules_for(policy, settings.rules, fitting(default_rules(), policy))
     _refuse_single_labels(policy)
     dataset = _read(settings, policy)
     rows = [row for row in dataset.rows if row.weight > 0] if dataset else []
@@ -199,20 +199,6 @@ def _policy(settings: StartSettings) -> Policy:
             "--policy learn takes labels from a history: a start needs a policy file whose labels are described"
         )
     return read_policy(settings.policy)
-
-
-def _fitting(rules: RuleBook, policy: Policy) -> RuleBook:
-    """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
-    known = {target: {entry.label for entry in policy.entries(target)} for target in TARGETS}
-    fitting = [
-        replace(
-            rule,
-            tier=rule.tier if rule.tier in known["tier"] else None,
-            category=rule.category if rule.category in known["category"] else None,
-        )
-        for rule in rules.rules
-    ]
-    return RuleBook((*(rule for rule in fitting[:-1] if rule.tier or rule.category), fitting[-1]))
 
 
 def _refuse_single_labels(policy: Policy) -> None:

@@ -161,6 +161,20 @@ def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBoo
     return rules
 
 
+def fitting(rules: RuleBook, policy: Policy) -> RuleBook:
+    """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
+    known = {target: {entry.label for entry in policy.entries(target)} for target in TARGETS}
+    fitting = [
+        replace(
+            rule,
+            tier=rule.tier if rule.tier in known["tier"] else None,
+            category=rule.category if rule.category in known["category"] else None,
+        )
+        for rule in rules.rules
+    ]
+    return RuleBook((*(rule for rule in fitting[:-1] if rule.tier or rule.category), fitting[-1]))
+
+
 def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_ROWS) -> tuple[list[str], dict[str, int]]:
     """Say which labels of a target can be learned, and which are too rare.
 

@@ -11,7 +11,7 @@ from training.reports.plots import svg
 from triage.escalation.level_fit import Fit, LevelFit
 
 _MOST_ROWS = 30
-_STYLE = (
+STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2733}"
     "table{border-collapse:collapse;width:100%}"
     "td,th{text-align:right;padding:.2rem .5rem;border-bottom:1px solid #dbe7f3}"
@@ -35,7 +35,7 @@ def level_fit_page(found: LevelFit, source: str) -> str:
     ]
     if len(found.by_month) > 1:
         parts.append(f"<h2>Over time</h2>{_months(found.by_month)}")
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Level fit</title><style>{_STYLE}</style>'
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Level fit</title><style>{STYLE}</style>'
     return f"{head}</head><body>{''.join(parts)}</body></html>\n"
 
 

@@ -69,6 +69,14 @@ class Hours:
             left -= max(timedelta(), closes - begins)
         return None
 
+    def shifts(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the shifts between two moments, cut off at both, in UTC and in order."""
+        for opens, closes in self._shifts(start):
+            if opens >= end:
+                break
+            if closes > start:
+                yield max(opens, start), min(closes, end)
+
     def _shifts(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Yield the shifts from the day of a moment on, in UTC and in order."""
         day = start.astimezone(self.zone).date()

@@ -58,6 +58,7 @@ class EscalationPolicy:
             limit.
         owner: Who decides about a ticket that went to and fro.
         bounce_cost: What one such return costs, in reassignments.
+        reassign_min: Minutes of work that one reassignment costs: the hand-over is written, and read by the next.
         check_min: Minutes until the next check where the tier has no time budget, or has spent it.
         timezone: Where the hours of the tiers are read.
         holidays: Days without work, such as ``2026-12-25``.
@@ -74,6 +75,7 @@ class EscalationPolicy:
     max_bounces: int = 3
     owner: str = ""
     bounce_cost: float = 1.0
+    reassign_min: float = 10.0
     check_min: float = 60.0
     timezone: str = "UTC"
     holidays: tuple[str, ...] = ()

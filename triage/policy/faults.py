@@ -77,7 +77,7 @@ def _bars(policy: Policy) -> Iterable[str]:
         yield f"[escalation] change = {rules.change:g} must lie in (0.5, 1]: below, its own tier is as likely"
     if not 0 < rules.change_risk < 1:
         yield f"[escalation] change_risk = {rules.change_risk:g} must lie in (0, 1): a change needs a higher bar"
-    for name in ("time", "attempts", "max_bounces", "bounce_cost", "check_min"):
+    for name in ("time", "attempts", "max_bounces", "bounce_cost", "reassign_min", "check_min"):
         if getattr(rules, name) < 0:
             yield f"[escalation] {name} = {getattr(rules, name):g} is negative"
     if rules.owner == "" and rules != EscalationPolicy() and rules.max_bounces:

@@ -34,6 +34,9 @@ class Tier:
         hand_over: What this tier must hand over when it passes a ticket up.
         staffed: Whether people work there; what nobody works at has nothing to hand over to the tiers above the next.
         external: Whether it is an outside party: it gets no personal data, and nothing for lack of time alone.
+        staff: People who work there at the same time, within its hours; None if not stated.
+        handling_min: Minutes of work on a ticket, half of them taking longer; where nobody works or an outside party
+            does, minutes until there is an answer. None if not stated.
     """
 
     label: str
@@ -48,6 +51,8 @@ class Tier:
     hand_over: tuple[str, ...] = ()
     staffed: bool = True
     external: bool = False
+    staff: int | None = None
+    handling_min: float | None = None
 
 
 @dataclass(frozen=True)

@@ -252,9 +252,17 @@ def _range_problems(policy: Policy) -> Iterable[str]:
     floors = [getattr(policy.gate, name) for name in ("min_margin", "tolerated_ticket_risk", "max_stranger")]
     if not all(0 <= floor <= 1 for floor in floors) or not 0 <= policy.gate.stranger_share < 1:
         yield "[gate] min_margin, tolerated_ticket_risk, max_stranger and stranger_share must lie in [0, 1]"
+    yield from _tier_problems(policy)
+
+
+def _tier_problems(policy: Policy) -> Iterable[str]:
     for tier in policy.tiers:
         if tier.time_budget_min is not None and tier.time_budget_min <= 0:
             yield f"tier {tier.label!r} has a time budget of {tier.time_budget_min}"
+        if tier.handling_min is not None and not 0 < tier.handling_min < 100_000:
+            yield f"tier {tier.label!r} has a handling time of {tier.handling_min} minutes"
+        if tier.staff is not None and not 0 < tier.staff < 10_000:
+            yield f"tier {tier.label!r} has a staff of {tier.staff}"
 
 
 def _option_table(option: Option) -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""A desk simulated: clocks, queues that can be reckoned by hand, paired arms, and the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.cli.desk.simulate import simulate
+from training.reports.simulation import simulation_page
+from training.simulation.clock import Clock
+from training.simulation.compare import Arm, Past, compare, overlaid
+from training.simulation.desk import Desk, Load, Post
+from triage.defaults import default_policy
+from triage.escalation.hours import Hours
+
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+ALWAYS = Clock.of(None, MONDAY, 100)
+
+
+def test_a_clock_laid_out_says_what_hours_say() -> None:
+    hours = Hours.parse("mon-fri 08:00-18:00, sat 08:00-12:00")
+    assert hours is not None
+    clock, draw = Clock.of(hours, MONDAY, 60), np.random.default_rng(0)
+    for _ in range(200):
+        start, minutes = float(draw.uniform(0, 20_000)), float(draw.uniform(1, 3000))
+        end = hours.after(MONDAY + timedelta(minutes=start), minutes)
+        assert end is not None
+        assert clock.after(start, minutes) == pytest.approx((end - MONDAY).total_seconds() / 60, abs=1e-3)
+        worked = hours.minutes_between(MONDAY, MONDAY + timedelta(minutes=start))
+        assert clock.worked_until(start) == pytest.approx(worked, abs=1e-3)
+
+
+def desk(staff: int | None = None) -> Desk:
+    posts = [
+        Post("L0", False, 5.0, ALWAYS, None),
+        Post("L1", True, 10.0, ALWAYS, staff),
+        Post("L2", True, 60.0, ALWAYS, None),
+        Post("L3", True, 100.0, ALWAYS, None),
+        Post("L4", False, 600.0, ALWAYS, None),
+    ]
+    return Desk(posts, 7.0)
+
+
+def one(need: int, sent: int | None) -> tuple[float, int, float]:
+    """Return work, moves and minutes to resolution of one ticket."""
+    load = Load(np.zeros(1), np.array([need]), np.ones((1, 5)))
+    found = desk().run(load, [sent])
+    return sum(found.work_min.values()), found.moves, found.resolved_h[0] * 60
+
+
+@pytest.mark.parametrize(
+    ("need", "sent", "expected"),
+    [
+        (1, None, (10, 0, 10)),
+        (1, 1, (10, 0, 10)),
+        (3, None, (10 + 67 + 107, 2, 184)),  # up one tier at a time, each reading in
+        (3, 3, (100, 0, 100)),
+        (1, 3, (10, 0, 10)),  # an expert resolves it in the time of the right tier
+        (0, None, (10, 0, 10)),  # a person says what an article would have said
+        (0, 0, (0, 0, 5)),
+        (2, 0, (17 + 67, 2, 5 + 84)),  # self-service cannot, and it begins anew with a person
+        (3, 4, (107, 1, 707)),  # the vendor hands it back
+        (4, 3, (100, 1, 707)),
+    ],
+)
+def test_the_way_of_one_ticket_can_be_reckoned(need: int, sent: int | None, expected: tuple[float, int, float]) -> None:
+    assert one(need, sent) == pytest.approx(expected)
+
+
+def test_tickets_wait_for_people() -> None:
+    load = Load(np.zeros(3), np.array([1, 1, 1]), np.ones((3, 5)))
+    assert desk(staff=1).run(load, [None] * 3).first_wait == [0.0, 10.0, 20.0]
+    assert desk(staff=3).run(load, [None] * 3).first_wait == [0.0, 0.0, 0.0]
+
+
+POLICY = default_policy()
+TIERS = ["L0", "L1", "L1", "L2", "L3"] * 12
+PAST = [Past(MONDAY + timedelta(hours=3 * number), tier) for number, tier in enumerate(TIERS)]
+
+
+def test_arms_have_the_same_tickets_and_knowing_saves_work() -> None:
+    knows = Arm("knows", POLICY, TIERS)
+    arms = [Arm("no machine", POLICY, [None] * 60), knows, Arm("again", POLICY, TIERS)]
+    found = compare(PAST, arms, 30, seed=1)
+    assert found.arms["knows"] == found.arms["again"] and found.replications == 30
+    saved = found.arms["knows"]["saved_h_per_100"]
+    assert saved.low > 0 and saved.low < saved.mean < saved.high
+    assert found.arms["knows"]["misrouted"].mean == 0 and found.arms["knows"]["moves"].mean == 0
+    assert found.against["knows"]["moves"].high < 0 and set(found.staff["knows"]) == {"L1", "L2", "L3"}
+    assert compare(PAST, arms, 30, seed=1) == found
+    page = simulation_page(found, "<60> tickets", ["assumed & said"])
+    assert page.count("<svg") == 5 and "&lt;60&gt;" in page and "src=" not in page and "<script" not in page
+
+
+def test_weeks_laid_over_each_other_keep_day_and_hour() -> None:
+    laid = overlaid(PAST, 2)
+    assert len(laid) == len(PAST)
+    assert [(one.opened_at.weekday(), one.opened_at.hour) for one in laid] == [
+        (one.opened_at.weekday(), one.opened_at.hour) for one in PAST
+    ]
+
+
+def test_the_verb_writes_a_page_and_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, page = tmp_path / "closed.csv", tmp_path / "page.html"
+    lines = [
+        f"{number},screen {number} is black,{one.tier},{one.opened_at.isoformat()}" for number, one in enumerate(PAST)
+    ]
+    data.write_text("id,body,tier,opened_at\n" + "\n".join(lines) + "\n", "utf-8")
+    assert simulate([str(data), "--out", str(page)]) == 0
+    assert "rules only" in capsys.readouterr().out and page.read_text("utf-8").startswith("<!doctype html>")
+    assert simulate([str(data), "--replications", "5"]) == 2
+    assert "30 to 10000" in capsys.readouterr().err
+    for arguments, message in (
+        (["--threshold", "0.9"], "--threshold needs a --bundle"),
+        (["--map", "opened_at="], "0 tickets have a date and a tier"),
+    ):
+        with pytest.raises(Exception, match=message):
+            simulate([str(data), *arguments])

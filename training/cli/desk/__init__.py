@@ -1,0 +1,1 @@
+"""Verbs about the desk as a whole: how it would run, and what it could hand down."""
