@@ -18,7 +18,7 @@ from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
-from triage.prediction import TARGETS, Explanation, Prediction, Score
+from triage.prediction import Explanation, Prediction, Score, in_order
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
@@ -135,7 +135,7 @@ class Model:
     def _explanation(
         self, ticket: Ticket, features: Features, probabilities: Mapping[str, NDArray[np.float64]], *, clearance: int
     ) -> Explanation:
-        """Explain the tier, or the category where there is no tier head; with the nearest tickets that may be seen.
+        """Explain the first target that has a head, mostly the tier, with the nearest tickets that may be seen.
 
         Args:
             ticket: What was scored.
@@ -143,7 +143,7 @@ class Model:
             probabilities: By target, of shape [classes].
             clearance: What the reader may see.
         """
-        target = next(name for name in TARGETS if name in self.heads)
+        target = in_order(self.heads)[0]
         head, ranked = self.heads[target], np.argsort(-probabilities[target], kind="stable")
         top, rival, vector = int(ranked[0]), int(ranked[1]), features.dense[0]
         owned = Attribution.of(self.vectorizer, self.fields, ticket, features.sparse)

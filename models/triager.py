@@ -50,7 +50,8 @@ class Triager:
 
     Args:
         bundle: A loaded bundle; None routes by rules alone, by the same path.
-        policy: Overrides the bundle's policy (folding, lists, groups, floors); the default one without a bundle.
+        policy: Overrides the bundle's policy (folding, lists, groups, floors); the default one without a bundle. The
+            labels of targets beside tier and category stay the bundle's where it does not list its own.
         rules: Overrides the bundle's rules; the default ones without a bundle.
     """
 
@@ -59,14 +60,14 @@ class Triager:
     ) -> None:
         self.bundle = bundle
         self.policy = policy or (bundle.policy if bundle else default_policy())
+        if bundle is not None:
+            self.policy = self.policy.with_targets_of(bundle.policy)
         self.rules = rules or (bundle.rules if bundle else default_rules())
         if bundle is not None and rules is not None:
             self.rules = rules.with_measurements_of(bundle.rules)
         gate = bundle.gate if bundle else Gate()
         self.gate = gate if policy is None else gate.under(policy.gate)
-        check_labels(
-            self.rules, {target: [e.label for e in self.policy.entries(target)] for target in ("tier", "category")}
-        )
+        check_labels(self.rules, self.policy.known_labels)
 
     @classmethod
     def load(cls, path: Path, *, policy: Policy | None = None, rules: RuleBook | None = None) -> Triager:

@@ -15,10 +15,10 @@ from models.atomic_write import atomic
 from models.triager import Triager
 from training.data.dataset import parse_row, ticket_id_of
 from training.data.formats import RawRow
-from training.data.presets.roles import LEVEL_OF
+from training.data.presets.roles import is_label
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_file
 from training.data.values import InvalidValue
-from training.reports.decision_text import COLUMNS, as_row
+from training.reports.decision_text import as_row, columns_of
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
 from triage.ticket import Ticket
@@ -78,18 +78,19 @@ def score(
     """
     check_output(out, data)
     opened = open_file(data, mapping or {}, options)
-    roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not LEVEL_OF.fullmatch(r)}
+    roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not is_label(r)}
     opened, source = replace(opened, roles=roles), opened.source
     partial = out.with_name(out.name + ".partial")
     try:
         done = _resume(partial, _fingerprint(triager, data, roles))
         scored = Scored(rows=done, resumed=done)
+        columns = columns_of(triager.policy.targets)
         log = progress(source.rows, done) if progress is not None else None
         rows = islice(source.read(opened.wanted()), done, None)
         with partial.open("a", encoding="utf-8") as file:
             while batch := list(islice(rows, _BATCH)):
                 for decision in _decide(triager, opened, batch, scored):
-                    file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
+                    file.write(json.dumps(as_row(decision, columns), ensure_ascii=False, allow_nan=False) + "\n")
                 file.flush()
                 if log is not None:
                     log(len(batch))
@@ -97,7 +98,7 @@ def score(
             partial.unlink()
             raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
         with atomic(out) as draft:
-            _WRITERS[out.suffix.lower()](_finished(partial), draft)
+            _WRITERS[out.suffix.lower()](_finished(partial), draft, columns)
         partial.unlink()
     except OSError as error:
         raise InvalidRequest(
@@ -198,15 +199,15 @@ def check_output(out: Path, data: Path) -> None:
         raise InvalidRequest(f"--out {str(out)!r} is the file that is read: the tickets would be lost; name another")
 
 
-def _to_jsonl(rows: Iterable[dict[str, Any]], path: Path) -> None:
+def _to_jsonl(rows: Iterable[dict[str, Any]], path: Path, _columns: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _to_csv(rows: Iterable[dict[str, Any]], path: Path) -> None:
+def _to_csv(rows: Iterable[dict[str, Any]], path: Path, columns: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
 
@@ -226,19 +227,19 @@ def inert(cell: object) -> object:
     return f"'{cell}" if begins else cell
 
 
-def _to_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
+def _to_parquet(rows: Iterator[dict[str, Any]], path: Path, columns: Sequence[str]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    numbers = ("tier_confidence", "category_confidence", "novelty")
-    fields = [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
+    numbers = {name for name in columns if name == "novelty" or name.endswith("_confidence")}
+    fields = [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in columns]
     schema = pyarrow.schema(fields)
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, 4096)):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
 
 
-_WRITERS: Mapping[str, Callable[[Iterator[dict[str, Any]], Path], None]] = {
+_WRITERS: Mapping[str, Callable[[Iterator[dict[str, Any]], Path, Sequence[str]], None]] = {
     ".jsonl": _to_jsonl,
     ".csv": _to_csv,
     ".parquet": _to_parquet,

@@ -20,7 +20,16 @@ from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
-from training.data.labels import fitting, learn_policy, refuse_unlearnable, resolve_labels, rules_for
+from training.data.labels import (
+    fitting,
+    follows_from_policy,
+    learn_policy,
+    refuse_unlearnable,
+    resolve_labels,
+    rules_for,
+    with_further_targets,
+    without_target,
+)
 from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.open import open_encoder
@@ -112,8 +121,13 @@ def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) 
             settings.data, settings.mapping, options=settings.reading, skip_bad_rows=settings.skip_bad_rows
         )
     log(f"read {len(dataset)} tickets")
-    policy = learn_policy(dataset, settings.tier_order) if settings.policy == LEARN else _policy(settings)
+    learned = settings.policy == LEARN
+    policy = learn_policy(dataset, settings.tier_order) if learned else with_further_targets(_policy(settings), dataset)
     dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
+    asked = "resolver_group" in settings.asked or settings.mapping.get("resolver_group") is not None
+    if "resolver_group" in dataset.targets and not asked and follows_from_policy(policy, dataset.rows):
+        log("the resolver group follows from tier and category by the policy: it is no target of its own")
+        policy, dataset = policy.without("resolver_group"), without_target(dataset, "resolver_group")
     refuse_unlearnable(dataset.rows, dataset.targets)
     return policy, dataset
 

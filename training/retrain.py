@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.bundle.bundle import load_bundle
 from models.bundle.manifest import read_manifest
-from training.data.dataset import Dataset, LabelledTicket, dataset_digest
+from training.data.dataset import Dataset, LabelledTicket, dataset_digest, targets_in
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.stages import STARTED, stage_of
 from training.task import LEARN, TrainSettings
 from triage.errors import BundleError, BundleNotFound, InvalidDataset
-from triage.prediction import TARGETS
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Gathered:
     added: int
 
 
-def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
+def gather(exports: Dataset | None, feedback: Dataset | None, known: Collection[str] = ()) -> Gathered:
     """Join exported tickets with what people said of tickets in the service.
 
     A ticket that stands in several exports counts once, as the last of them has it. A ticket that people judged in the
@@ -46,6 +45,8 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     Args:
         exports: What was read of files, history first; None where there are none.
         feedback: What `triage feedback export` wrote, oldest first; None where nobody has said anything.
+        known: Targets that the champion decides. A resolver group that only follows from a rule teaches nothing, so
+            feedback makes a target of it where the exports have it or the champion does.
 
     Raises:
         InvalidDataset: If there is no ticket at all.
@@ -54,7 +55,8 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     for row in exports.rows if exports else ():
         rows[_key(row)] = row
     repeated = (len(exports) if exports else 0) - len(rows)
-    said = _filed(feedback.rows if feedback else ())
+    taught = "resolver_group" in known or (exports is not None and "resolver_group" in exports.targets)
+    said = _filed(feedback.rows if feedback else (), () if taught else ("resolver_group",))
     confirmed = sum(key in rows for key in said)
     for key, row in said.items():
         rows[key] = _joined(row, rows[key]) if key in rows else row
@@ -65,7 +67,7 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     dataset = replace(
         base,
         rows=kept,
-        targets=tuple(target for target in TARGETS if any(target in row.labels for row in kept)),
+        targets=targets_in(kept),
         digest=dataset_digest(kept),
         files=(*(exports.files if exports else ()), *(feedback.files if feedback else ())),
     )
@@ -77,10 +79,12 @@ def _key(row: LabelledTicket) -> str:
     return f"id {row.ticket.id}" if row.ticket.id else f"text {row.ticket.text}"
 
 
-def _filed(rows: Sequence[LabelledTicket]) -> dict[str, LabelledTicket]:
+def _filed(rows: Sequence[LabelledTicket], untaught: Collection[str]) -> dict[str, LabelledTicket]:
     """Return each judged ticket once: its first text, and for each target the last label."""
     found: dict[str, LabelledTicket] = {}
-    for row in rows:
+    for stated in rows:
+        labels = {target: label for target, label in stated.labels.items() if target not in untaught}
+        row = stated if labels == stated.labels else replace(stated, labels=labels)
         if row.weight > 0:
             before = found.get(_key(row))
             found[_key(row)] = row if before is None else replace(before, labels={**before.labels, **row.labels})
@@ -126,6 +130,7 @@ def settings_of(champion: Path, out: Path) -> TrainSettings:
         confidence=stated.get("confidence") or TrainSettings.confidence,
         per_class=bool(stated.get("per_class", False)),
         seed=int(stated.get("seed", 0)),
+        asked=frozenset(manifest.get("targets", {})),
         champion=champion if stage_of(manifest).name not in STARTED else None,
     )
 

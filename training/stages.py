@@ -10,7 +10,7 @@ from typing import Any
 from training.data.dataset import LabelledTicket
 from training.data.labels import MIN_ROWS
 from triage.policy import Policy
-from triage.prediction import TARGETS
+from triage.prediction import in_order
 
 DESCRIPTIONS, EXAMPLES, FULL, EXTENDED = "descriptions", "examples", "full", "extended"
 
@@ -47,7 +47,7 @@ class Stage:
 def stage_facts(stage: str, policy: Policy, rows: Sequence[LabelledTicket]) -> dict[str, Any]:
     """Return what the manifest says of a stage: its name, and the tickets of each of the policy's labels."""
     tickets = {}
-    for target in TARGETS:
+    for target in in_order({*("tier", "category"), *policy.targets}):
         counts = Counter(row.labels[target] for row in rows if target in row.labels and row.weight > 0)
         listed = (*(entry.label for entry in policy.entries(target)), *sorted(counts))
         tickets[target] = {label: counts[label] for label in listed}

@@ -15,6 +15,8 @@ from triage.rules import RuleBook
 from triage.screening import Opinion, Screening, screen
 from triage.ticket import Ticket
 
+RESOLVER_GROUP = "resolver_group"
+
 
 def decide(
     ticket: Ticket,
@@ -24,7 +26,9 @@ def decide(
     policy: Policy,
     opinion: Opinion | None = None,
 ) -> Decision:
-    """Decide tier and category of a ticket, each by the first of: bypass rule, confident model, suggestion.
+    """Decide each target of a ticket by the first of: bypass rule, confident model, suggestion.
+
+    A pair of labels that the policy forbids is not decided: the model's part in it is suggested, with that reason.
 
     Args:
         ticket: What came in.
@@ -40,21 +44,30 @@ def decide(
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
     }
-    if not policy.may_automate_pair(*(_automatic_label(verdicts.get(target)) for target in ("tier", "category"))):
-        for target, verdict in verdicts.items():
-            if verdict.source is Source.MODEL:
-                verdicts[target] = _folded(
-                    _suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy
-                )
+    for target in policy.never_automatic_among(_automatic_labels(verdicts)):
+        if verdicts[target].source is Source.MODEL:
+            verdicts[target] = _folded(_suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy)
     if screened.no_ticket is not None and screened.no_ticket.kind == "empty":
         verdicts = {target: _of_nothing(verdict) for target, verdict in verdicts.items()}
+    decided = verdicts.get("tier")
     if screened.attention and "tier" in verdicts:
         verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
     restricted = ticket.is_marked_sensitive or is_suspected(policy, verdicts.get("category"))
     if "tier" in verdicts and not policy.may_see(verdicts["tier"].label, restricted):
         verdicts["tier"] = _handed_to_cleared(verdicts["tier"], policy)
+    if RESOLVER_GROUP in verdicts:
+        moved = verdicts.get("tier") != decided
+        verdicts[RESOLVER_GROUP] = _group_verdict(verdicts, policy, screened, moved=moved, restricted=restricted)
     stated = {target: _with_risks(target, verdict, prediction, gate) for target, verdict in verdicts.items()}
     return replace(_decision(ticket, prediction, stated, policy, screened), restricted=restricted)
+
+
+def _automatic_labels(verdicts: Mapping[str, TargetDecision]) -> dict[str, str]:
+    return {
+        target: verdict.label
+        for target, verdict in verdicts.items()
+        if verdict.automation is Automation.AUTOMATIC and verdict.label is not None
+    }
 
 
 def _held(screened: Screening, reason: Reason) -> Reason:
@@ -102,6 +115,39 @@ def _handed_to_cleared(verdict: TargetDecision, policy: Policy) -> TargetDecisio
         confidence=None,
         rule="access",
     )
+
+
+def _group_verdict(
+    verdicts: Mapping[str, TargetDecision], policy: Policy, screened: Screening, *, moved: bool, restricted: bool
+) -> TargetDecision:
+    """Settle which resolver group stands where one was learned: it wins where it is decided, else the policy's does.
+
+    Args:
+        verdicts: Of all targets, each as it was decided for itself.
+        policy: Names the group that goes with tier and category, and with what must not wait.
+        screened: Says what must not wait.
+        moved: Whether the tier was moved after it was decided: the learned group goes with the tier as it was.
+        restricted: Whether only some may see the ticket.
+    """
+    verdict = verdicts[RESOLVER_GROUP]
+    route = policy.attention_route(one.kind for one in screened.attention)
+    if route is not None and route.group is not None:
+        named = replace(verdict, label=route.group, automation=Automation.AUTOMATIC, confidence=None)
+        return replace(named, source=Source.BYPASS_RULE, reason=Reason.RULE, rule=f"attention: {route.kind}")
+    if screened.no_ticket is not None and screened.no_ticket.kind == "empty":
+        return verdict
+    seen = not restricted or (verdict.label is not None and policy.group_may_see(verdict.label))
+    if verdict.automation is Automation.AUTOMATIC and seen and not (moved and verdict.source is Source.MODEL):
+        return verdict
+    tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    by_policy = policy.resolver_group(tier, category)
+    if by_policy is None:
+        label = verdict.label if seen else None
+        held = replace(verdict, label=label, automation=Automation.SUGGESTED if label else Automation.BLANK)
+        return replace(held, reason=Reason.ILLEGAL_PAIR) if verdict.automation is Automation.AUTOMATIC else held
+    reason = Reason.ILLEGAL_PAIR if verdict.automation is Automation.AUTOMATIC else verdict.reason
+    held = replace(verdict, label=by_policy, automation=Automation.SUGGESTED, confidence=None, reason=reason)
+    return replace(held, source=Source.FALLBACK_RULE, rule="the policy's group of tier and category")
 
 
 def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | None, gate: Gate) -> TargetDecision:
@@ -197,10 +243,6 @@ def _folded(verdict: TargetDecision, target: str, policy: Policy) -> TargetDecis
     return replace(verdict, label=policy.fold(target, verdict.label)) if verdict.label else verdict
 
 
-def _automatic_label(verdict: TargetDecision | None) -> str | None:
-    return verdict.label if verdict is not None and verdict.automation is Automation.AUTOMATIC else None
-
-
 def _decision(
     ticket: Ticket,
     prediction: Prediction | None,
@@ -220,7 +262,9 @@ def _decision(
     return Decision(
         ticket_id=ticket.id,
         targets=verdicts,
-        resolver_group=(route and route.group) or policy.resolver_group(tier, category),
+        resolver_group=verdicts[RESOLVER_GROUP].label
+        if RESOLVER_GROUP in verdicts
+        else (route and route.group) or policy.resolver_group(tier, category),
         automation=automation,
         source=leading.source,
         reason=leading.reason,

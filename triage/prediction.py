@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-TARGETS = ("tier", "category")
-"""What a route is decided by, in the order in which they are reported."""
+ROUTE = ("tier", "category", "resolver_group")
+"""The targets that a route is made of, in the order in which they are reported; a helpdesk may have others."""
+
+
+def in_order(targets: Iterable[str]) -> tuple[str, ...]:
+    """Return targets in the order in which they are decided and reported: those of the route, then others by name.
+
+    Example:
+        >>> in_order({"priority", "category", "tier"})
+        ('tier', 'category', 'priority')
+    """
+    found = set(targets)
+    return (*(target for target in ROUTE if target in found), *sorted(found.difference(ROUTE)))
 
 
 @dataclass(frozen=True)

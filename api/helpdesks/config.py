@@ -21,6 +21,8 @@ from triage.errors import InvalidRequest
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
 """A placeholder in a template."""
+TARGET_PLACE = "target_"
+"""What the placeholder of a target beside tier, category and group begins with, such as ``{target_priority}``."""
 _EVENT_PLACEHOLDERS = frozenset(
     ("event", "target", "mode", "because", "reviews", "errors", "target_risk", "model_version", "changed_at")
 )
@@ -59,6 +61,7 @@ class FeedbackMap(_Table):
         not_people: Agents whose changes are no feedback, as the service itself.
         tier: The tier that the ticket has now.
         category: The category that it has now.
+        targets: The labels that it has now of other targets, such as ``resolver_group``.
         comment: What the agent wrote.
     """
 
@@ -69,6 +72,7 @@ class FeedbackMap(_Table):
     not_people: tuple[str, ...] = ()
     tier: str | None = None
     category: str | None = None
+    targets: dict[str, str] = {}
     comment: str | None = None
 
 
@@ -325,7 +329,8 @@ def _check_update(place: str, update: Update | None, known: frozenset[str], prob
         problems.append(f"{place}.url: it must be https, or http to this machine with loopback = true")
     if parts.netloc not in update.hosts or "{" in parts.netloc:
         problems.append(f"{place}.hosts: the host of the URL must be listed, with its port where it states one")
-    unknown = sorted(placeholders_of([update.url, update.body]) - known)
+    found = placeholders_of([update.url, update.body])
+    unknown = sorted(name for name in found - known if not name.startswith(TARGET_PLACE))
     if unknown:
         problems.append(f"{place}: unknown placeholders {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 

@@ -49,8 +49,7 @@ class Correction:
 
     ticket_id: str
     agent: str
-    tier: str | None
-    category: str | None
+    labels: Mapping[str, str]
     comment: str | None
 
 
@@ -132,11 +131,10 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
         )
     if agent in mapping.not_people:
         return None
-    said = [
-        (text_at(document, path)[:4000].strip() or None) if path else None
-        for path in (mapping.tier, mapping.category, mapping.comment)
-    ]
-    return Correction(ticket_id, agent, *said)
+    paths = {"tier": mapping.tier, "category": mapping.category, **mapping.targets}
+    labels = {name: label for name, path in paths.items() if path and (label := text_at(document, path)[:4000].strip())}
+    comment = (text_at(document, mapping.comment)[:4000].strip() or None) if mapping.comment else None
+    return Correction(ticket_id, agent, labels, comment)
 
 
 def _document(body: bytes) -> dict[str, Any]:

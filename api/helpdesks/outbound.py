@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
+from api.helpdesks.config import PLACE, TARGET_PLACE, HelpdeskConfig, Update, placeholders_of
 from api.helpdesks.paths import text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
@@ -22,6 +22,7 @@ from api.store.outbox import NOTE, ROUTE, PendingUpdate, UpdateRow
 from api.store.repository import Repository
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
+from triage.prediction import ROUTE as TARGETS_OF_ROUTE
 from triage.wording import ATTENTION
 
 MAX_ATTEMPTS = 12
@@ -162,6 +163,8 @@ def pending_updates_for(helpdesk: HelpdeskConfig, document: DecisionDocument) ->
     """
     names = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
     payload = {name: getattr(document, name) for name in names}
+    further = {name: verdict.label for name, verdict in document.targets.items() if name not in TARGETS_OF_ROUTE}
+    payload |= {f"{TARGET_PLACE}{name}": label for name, label in further.items()}
     ticket, decision = document.ticket_id, document.decision_id or ""
     pending: list[PendingUpdate] = []
     if helpdesk.update is not None and document.proposed is None and document.automation in helpdesk.update.automation:

@@ -100,7 +100,7 @@ class WebhookReceiver:
             self._reviews.keep_correction,
             delivery.helpdesk.name,
             correction.ticket_id,
-            (correction.tier, correction.category),
+            correction.labels,
             agent=correction.agent,
             comment=correction.comment,
         )

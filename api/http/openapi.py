@@ -10,7 +10,6 @@ from fastapi.openapi.utils import get_openapi
 from api.http.problems import MEDIA_TYPE
 from api.settings import Settings
 from triage.policy import Policy
-from triage.prediction import TARGETS
 
 TITLE = "Helpdesk triage"
 DESCRIPTION = (
@@ -91,6 +90,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         document["info"]["x-policy-version"] = policy.version
         _state_names(schemas)
         _state_labels(schemas, policy)
+        _state_targets(schemas, policy)
         _state_what_tickets_take(document, policy)
         if settings.open_loopback:
             _open(document)
@@ -104,18 +104,33 @@ def _state_names(schemas: dict[str, Any]) -> None:
 
 def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:
     """List the labels that feedback and events may name: those of the policy in use, and their aliases."""
-    for target in TARGETS:
+    for target in ("tier", "category"):
         known = sorted({entry.label for entry in policy.entries(target)} | set(policy.aliases.get(target, {})))
         options: list[dict[str, Any]] = [{"type": "string", "enum": known}] if known else []
         for said in ("FeedbackIn", "EventIn"):
             schemas[said]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
 
 
+def _state_targets(schemas: dict[str, Any], policy: Policy) -> None:
+    """List the targets that feedback may correct, each with its labels."""
+    known = {**{target: policy.labels(target) for target in policy.targets}, "resolver_group": policy.group_names}
+    labels = {name: sorted({*found, *policy.aliases.get(name, {})}) for name, found in known.items()}
+    schemas["FeedbackIn"]["properties"]["targets"] |= {
+        "properties": {name: {"type": "string", "enum": found} for name, found in labels.items() if found},
+        "additionalProperties": False,
+    }
+    groups = {"type": "string", "enum": labels["resolver_group"]}
+    schemas["FeedbackIn"]["properties"]["resolver_group"]["anyOf"] = [
+        *([groups] if groups["enum"] else []),
+        {"type": "null"},
+    ]
+
+
 def _state_what_tickets_take(document: dict[str, Any], policy: Policy) -> None:
     """List the groups, skills, answers and tiers that the routes of a ticket take."""
     schemas = document["components"]["schemas"]
     event, nothing = schemas["EventIn"]["properties"], {"type": "null"}
-    groups, skills = [one.name for one in policy.groups], [one.name for one in policy.escalation.skills]
+    groups, skills = list(policy.group_names), [one.name for one in policy.escalation.skills]
     event["resolver_group"]["anyOf"] = [*([{"type": "string", "enum": groups}] if groups else []), nothing]
     event["needs"] |= {"items": {"type": "string", "enum": skills}} if skills else {"maxItems": 0}
     by_text, _ = schemas["AnswerIn"]["anyOf"][1], schemas["AnswerIn"].pop("anyOf")

@@ -248,7 +248,7 @@ def _path(place: Sequence[int | str]) -> str:
 
 
 TICKET_FIELDS = ("id", "text", "subject", "body", "channel", "requester", "opened_at", "language", "attributes")
-_FIELDS_OF_FEEDBACK = ("verdict", "tier", "category", "resolver_group", "agent", "reason", "comment")
+_FIELDS_OF_FEEDBACK = ("verdict", "tier", "category", "resolver_group", "targets", "agent", "reason", "comment")
 _BOUNDS = {
     "le": "at most",
     "ge": "at least",

@@ -228,11 +228,12 @@ def _say_what_belongs_together(schema: dict[str, Any]) -> None:
         {"required": ["tier"], "properties": {**corrected["properties"], "tier": stated}},
         {"required": ["category"], "properties": {**corrected["properties"], "category": stated}},
         {"required": ["resolver_group"], "properties": {**corrected["properties"], "resolver_group": stated}},
+        {"required": ["targets"], "properties": {**corrected["properties"], "targets": {"minProperties": 1}}},
     ]
 
 
 class FeedbackIn(BaseModel):
-    """What a person says about a decision; `corrected` names what is right: tier, category, resolver group, or all."""
+    """What a person says about a decision; `corrected` names what is right: tier, category, group, another target."""
 
     model_config = ConfigDict(extra="forbid", title="Feedback", json_schema_extra=_say_what_belongs_together)
 
@@ -242,9 +243,18 @@ class FeedbackIn(BaseModel):
     resolver_group: Name | None = Field(
         None, description="the group that should take it; as in the policy; left out, the policy names it"
     )
+    targets: dict[Name, Name] = Field(
+        default_factory=dict, description="the right label of any target, by its name in the decision's `targets`"
+    )
     agent: Annotated[Name, Field(min_length=1, description="who says it, as the helpdesk names its people")]
     reason: Name | None = Field(None, description="why, in a word or two")
     comment: Annotated[Text, Field(max_length=MAX_COMMENT_CHARS)] | None = Field(None, description="why, at length")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """All labels that are named, by target; one that has a field of its own goes by that."""
+        own = {"tier": self.tier, "category": self.category, "resolver_group": self.resolver_group}
+        return {**self.targets, **{name: label for name, label in own.items() if label is not None}}
 
 
 class FeedbackOut(BaseModel):
@@ -256,6 +266,7 @@ class FeedbackOut(BaseModel):
     tier: str | None
     category: str | None
     resolver_group: str | None = Field(description="the group that takes the ticket after this")
+    targets: dict[str, str] = Field(default_factory=dict, description="what is said to be right, by target")
     agent: str
     reason: str | None
     comment: str | None

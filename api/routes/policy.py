@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Reader, ServiceDep
 from api.http.openapi import problems
@@ -70,6 +70,7 @@ class PolicyOut(BaseModel):
     tiers: list[TierOut]
     categories: list[CategoryOut]
     resolver_groups: list[GroupOut]
+    targets: dict[str, list[str]] = Field(description="labels of the targets beside tier and category, by target")
     folding: dict[str, str]
     illegal_pairs: list[list[str]]
     suggest_only: list[str]
@@ -88,6 +89,7 @@ async def policy(service: ServiceDep, reader: Reader) -> PolicyOut:
         tiers=[TierOut.model_validate(tier) for tier in known.tiers if tier.label not in known.folding],
         categories=[CategoryOut.model_validate(category) for category in known.categories],
         resolver_groups=[GroupOut.model_validate(group) for group in known.groups],
+        targets={target: list(known.labels(target)) for target in known.further},
         folding=dict(known.folding),
         illegal_pairs=sorted(list(pair) for pair in known.illegal),
         suggest_only=sorted(known.suggest_only),

@@ -65,7 +65,9 @@ class ReviewLearner:
             except StoreUnavailable:
                 return
             secret = {entry.label for entry in triager.policy.categories if entry.sensitive}
-            reviewed = [replace(one, sensitive=one.sensitive or one.category in secret) for one in reviewed]
+            reviewed = [
+                replace(one, sensitive=one.sensitive or one.labels.get("category") in secret) for one in reviewed
+            ]
             memory = self._memory(triager.bundle, reviewed)
             if self._model.learn(memory, state[1]):
                 self._learned = state
@@ -83,12 +85,12 @@ class ReviewLearner:
             return None
         predictions = list(self._predictions.values())
         heads = bundle.model.heads
-        labels = {"tier": [one.tier for one in reviewed], "category": [one.category for one in reviewed]}
+        labels = {name: [one.labels.get(name) for one in reviewed] for name in heads}
         return ReviewMemory.of(
             Reviewed(
                 np.stack([prediction.vector for prediction in predictions]),
                 {name: np.stack([prediction.probabilities[name] for prediction in predictions]) for name in heads},
-                {name: _ids(labels[name], head.labels) for name, head in heads.items() if name in labels},
+                {name: _ids(labels[name], head.labels) for name, head in heads.items()},
                 np.array([one.sensitive for one in reviewed], dtype=bool),
             )
         )

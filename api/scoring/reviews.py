@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
@@ -15,6 +15,7 @@ from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
 from api.telemetry import Metrics
 from models.wire import DecisionDocument
+from triage.decision import Source
 from triage.errors import StoreUnavailable, UnknownLabel
 from triage.policy import Policy
 
@@ -103,11 +104,9 @@ class Reviews:
         row = self.decision(decision_id)
         policy = self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
-        tier, category = labels_of(policy, said.tier, said.category)
+        labels = known_labels(policy, said.labels)
+        tier, category = labels.get("tier"), labels.get("category")
         check_tier_may_see(policy, row, tier, category)
-        group = said.resolver_group and known_group(policy, said.resolver_group)
-        if said.verdict == "corrected" and (tier, category) != (None, None):
-            group = group or group_after(policy, row.document, tier, category)
         statement = Statement(
             said.verdict,
             reviewer.agent or said.agent,
@@ -115,7 +114,8 @@ class Reviews:
             category,
             reason=said.reason,
             comment=said.comment,
-            resolver_group=group,
+            resolver_group=_group_said(policy, row.document, labels, said.verdict),
+            labels=labels,
         )
         kept = self._store.feedback(
             row.id,
@@ -132,7 +132,7 @@ class Reviews:
         self,
         source: str,
         ticket_id: str,
-        labels: tuple[str | None, str | None],
+        labels: Mapping[str, str],
         *,
         agent: str,
         comment: str | None,
@@ -142,7 +142,7 @@ class Reviews:
         Args:
             source: The helpdesk.
             ticket_id: Its id of the ticket.
-            labels: Tier and category; the decision counts as accepted where they are those that were decided.
+            labels: By target; the decision counts as accepted where they are those that were decided.
             agent: Who set them.
             comment: What that person wrote.
 
@@ -155,12 +155,19 @@ class Reviews:
         if not rows:
             raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
         policy = self._model.triager.policy
-        labels = labels_of(policy, *labels)
-        decided = (rows[0].document.tier, rows[0].document.category)
-        verdict, stated = ("accepted", (None, None)) if labels == decided else ("corrected", labels)
-        group = group_after(policy, rows[0].document, *stated) if verdict == "corrected" else None
-        statement = Statement(verdict, agent, *stated, comment=comment, resolver_group=group, by_helpdesk=True)
-        self._store.feedback(rows[0].id, statement, sensitive=stated[1] in policy.sensitive_categories)
+        labels, document = known_labels(policy, labels), rows[0].document
+        further = {target: verdict.label for target, verdict in document.targets.items()}
+        decided = {**further, **dict(document.route)}
+        tier, category = labels.get("tier"), labels.get("category")
+        same = (tier, category) == (document.tier, document.category)
+        same = same and all(decided.get(target) == label for target, label in labels.items())
+        verdict = "accepted" if same else "corrected"
+        group = _group_said(policy, document, labels, verdict)
+        statement = Statement(
+            verdict, agent, tier, category, comment=comment, resolver_group=group, labels=labels, by_helpdesk=True
+        )
+        restricted = verdict == "corrected" and category in policy.sensitive_categories
+        self._store.feedback(rows[0].id, statement, sensitive=restricted)
         self._told(verdict)
         return rows[0].id
 
@@ -207,6 +214,23 @@ def group_after(policy: Policy, decided: DecisionDocument, tier: str | None, cat
     return (route and route.group) or policy.resolver_group(*_route_after(policy, decided, tier, category))
 
 
+def _group_said(policy: Policy, decided: DecisionDocument, labels: Mapping[str, str], verdict: str) -> str | None:
+    """Return the group that takes a ticket after labels were stated: one that is stated, else the one that follows.
+
+    A group that was learned for itself and decided stands where only tier or category are corrected.
+    """
+    stated = labels.get("resolver_group")
+    if stated is not None or verdict != "corrected" or not labels.keys() & {"tier", "category"} or _stands(decided):
+        return stated
+    return group_after(policy, decided, labels.get("tier"), labels.get("category"))
+
+
+def _stands(decided: DecisionDocument) -> bool:
+    """Say whether the group of a decision is the model's own: it does not follow from tier and category."""
+    own = decided.targets.get("resolver_group")
+    return own is not None and own.source == Source.MODEL.value and own.label == decided.resolver_group
+
+
 def _route_after(
     policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None
 ) -> tuple[str | None, str | None]:
@@ -222,7 +246,8 @@ def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Poli
     if said is None:
         return decided
     tier, category = _route_after(policy, decided, said.tier, said.category)
-    group = said.resolver_group or group_after(policy, decided, tier, category)
+    follows = decided.resolver_group if _stands(decided) else group_after(policy, decided, tier, category)
+    group = said.resolver_group or follows
     changed: dict[str, object] = {"tier": tier, "category": category, "resolver_group": group}
     if (tier, category) != (decided.tier, decided.category) and decided.kind is None:
         questions = policy.in_language(policy.questions(tier, category), decided.language)
@@ -236,7 +261,8 @@ def known_group(policy: Policy, group: str) -> str:
     Raises:
         NotAcceptable: The policy does not list it.
     """
-    known = [one.name for one in policy.groups]
+    known = policy.group_names
+    group = policy.aliases.get("resolver_group", {}).get(group, group)
     if group not in known:
         raise NotAcceptable(
             "unknown-group",
@@ -244,6 +270,29 @@ def known_group(policy: Policy, group: str) -> str:
             "resolver_group",
         )
     return group
+
+
+def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:
+    """Turn stated labels of any target into the policy's own.
+
+    Raises:
+        NotAcceptable: There is no such target, the policy does not list a label, or labels never stand together.
+    """
+    found = dict[str, str]()
+    for target, label in labels.items():
+        if target == "resolver_group":
+            found[target] = known_group(policy, label)
+        elif target in ("tier", "category", *policy.targets):
+            found[target] = _label(policy, target, label) or label
+        else:
+            known = ", ".join(policy.targets)
+            raise NotAcceptable("unknown-target", f"unknown target: there are {known}; use one of them", "targets")
+    labels_of(policy, found.get("tier"), found.get("category"))
+    if not policy.may_stand_together(found):
+        raise NotAcceptable(
+            "illegal-pair", "the policy says that these labels never go together: correct one of them", "targets"
+        )
+    return found
 
 
 def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:
@@ -286,5 +335,7 @@ def _label(policy: Policy, target: str, label: str | None) -> str | None:
     except UnknownLabel as error:
         known = ", ".join(policy.labels(target)) or "none"
         raise NotAcceptable(
-            "unknown-label", f"unknown {target}: the policy lists {known}; use one of them", target
+            "unknown-label",
+            f"unknown {target}: the policy lists {known}; use one of them",
+            target if target in ("tier", "category") else "targets",
         ) from error

@@ -254,7 +254,7 @@ def _counts(verdict: Mapping[str, Any]) -> bool:
 
 def _is_error(target: str, verdict: Mapping[str, Any], standing: FeedbackRow | None) -> bool | None:
     """Return whether a person found the model's label wrong; None where that was not said."""
-    stated = getattr(standing, target, None) if standing is not None and standing.verdict != "unsure" else None
+    stated = standing.label_of(target) if standing is not None and standing.verdict != "unsure" else None
     return None if stated is None else stated != verdict.get("label")
 
 

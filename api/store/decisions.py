@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -260,7 +261,8 @@ def feedback_row(row: StoredFeedback) -> FeedbackRow:
         "created_at",
         "resolver_group",
     )
-    return FeedbackRow(**{name: getattr(row, name) for name in names})
+    labels = None if row.labels is None else json.loads(row.labels)
+    return FeedbackRow(**{name: getattr(row, name) for name in names}, labels=labels)
 
 
 def _same_text(session: Session, source: str, ticket_id: str, digest: str) -> StoredTicket | None:

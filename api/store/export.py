@@ -17,6 +17,7 @@ from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, ReviewedTicket, disputed_among
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from triage.prediction import in_order
 from triage.ticket import Ticket
 
 PERSON, MACHINE = "person", "machine"
@@ -101,7 +102,7 @@ class Export(IdempotencyKeys):
                 _reviewed(stored.ticket, row, row.standing)
                 for stored, row in judged
                 if row.standing is not None
-                and _teaches(row.standing)
+                and _teaches(row.standing, row)
                 and not _refusal(row, row.standing, rules, counted)
             ]
 
@@ -124,8 +125,13 @@ class Export(IdempotencyKeys):
             after = decisions[-1].seq
 
 
-def _teaches(said: FeedbackRow) -> bool:
-    return said.verdict != "unsure" and (said.tier, said.category) != (None, None)
+def _teaches(said: FeedbackRow, row: DecisionRow) -> bool:
+    """Say whether a person named a label of what the model decides: a group that follows from a rule is none."""
+    return said.verdict != "unsure" and any(said.label_of(target) for target in _learned(row))
+
+
+def _learned(row: DecisionRow) -> tuple[str, ...]:
+    return in_order({"tier", "category", *row.document.targets})
 
 
 def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> ReviewedTicket:
@@ -137,7 +143,8 @@ def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> Revi
         language=stored.language,
         attributes=json.loads(stored.attributes),
     )
-    return ReviewedTicket(row.id, ticket, said.tier, said.category, sensitive=row.sensitive)
+    labels = {target: label for target in _learned(row) if (label := said.label_of(target))}
+    return ReviewedTicket(row.id, ticket, labels, sensitive=row.sensitive)
 
 
 def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[int]:
@@ -184,20 +191,29 @@ def _exported(
         left_out[refusal] += 1
         return None
     group = said.resolver_group if said else row.document.resolver_group
-    if said is not None and (said.tier, said.category) == (None, None):
-        said = None  # only the group was corrected: of the labels people said nothing
-    labels = (said.tier, said.category) if said else (row.document.tier, row.document.category)
-    if labels == (None, None) or (said is None and rules.people_only):
+    if said is not None and not _teaches(said, row):
+        said = None  # only a group that no model decides was corrected: of the labels people said nothing
+    decided = row.document.targets
+    tier, category = (said.tier, said.category) if said else (row.document.tier, row.document.category)
+    others = {
+        target: said.label_of(target) if said else decided[target].label
+        for target in in_order(decided)
+        if target not in ("tier", "category")
+    }
+    if not any((tier, category, *others.values())) or (said is None and rules.people_only):
         return None
+    # A group that nobody learned goes with a tier alone, else training would take the group's tier for a label.
+    group = others.pop("resolver_group", group if tier is not None else None)
     if rules.redactor is not None:
         columns = {
             name: rules.redactor.redact(value) if _is_text(name, value) else value for name, value in columns.items()
         }
     return {
         **columns,
-        "tier": labels[0],
-        "category": labels[1],
-        "resolver_group": group if labels[0] is not None else None,  # else training would take its tier for a label
+        "tier": tier,
+        "category": category,
+        "resolver_group": group,
+        **{f"targets.{target}": label for target, label in others.items()},
         "label_source": PERSON if said else MACHINE,
         "sensitive": row.sensitive,
         "decision_id": row.id,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import uuid4
 
 from sqlalchemy import func, select
@@ -21,11 +23,12 @@ from api.store.decisions import (
     words_on,
 )
 from api.store.outbox import PendingUpdate, queue_updates, was_told, withdraw_updates
-from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey
+from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey, dump
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.work.entries import follow
-from models.wire import RouteDocument
+from models.wire import DecisionDocument
 from triage.decision import Reason
+from triage.prediction import ROUTE
 
 _DAY = timedelta(days=1)
 
@@ -42,6 +45,7 @@ class Statement:
         reason: Why, in a word or two.
         comment: Why, at length.
         resolver_group: The group that takes the ticket then, where something was corrected.
+        labels: What is said to be right, by target; the group only where it was named, not where it follows.
         by_helpdesk: Whether it was said in the helpdesk itself, which then knows it.
     """
 
@@ -52,16 +56,18 @@ class Statement:
     reason: str | None = None
     comment: str | None = None
     resolver_group: str | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True)
     by_helpdesk: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What feedback says is right of a route; None where it says nothing."""
+    """What feedback says is right: of a route, None where it says nothing, and of each target that it speaks of."""
 
     tier: str | None = None
     category: str | None = None
     resolver_group: str | None = None
+    said: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class Feedback(AutonomyRecords):
                 return feedback_row(earlier)
             said = self._kept_words(said)
             decision = self._of(session, decision_id)
-            labels = _labels(said, shown_rows(session, [decision_row(decision)])[0].document.route)
+            labels = _labels(said, shown_rows(session, [decision_row(decision)])[0].document)
             row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
@@ -253,10 +259,12 @@ def _update_of(source: str, ticket_id: str, decision_id: str, route: dict[str, s
     return PendingUpdate(source, ticket_id, decision_id, payload)
 
 
-def _labels(said: Statement, route: RouteDocument) -> Labels:
-    """Return what a statement says is right of a decision that was shown with this route."""
-    decided = Labels(route.tier, route.category, route.resolver_group)
-    stated = Labels(said.tier, said.category, said.resolver_group)
+def _labels(said: Statement, shown: DecisionDocument) -> Labels:
+    """Return what a statement says is right of a decision as it was shown."""
+    further = {name: target.label for name, target in shown.targets.items() if name not in ROUTE}
+    labels = {name: label for name, label in {**dict(shown.route), **further}.items() if label}
+    decided = Labels(shown.tier, shown.category, shown.resolver_group, labels)
+    stated = Labels(said.tier, said.category, said.resolver_group, _named(said))
     if said.verdict not in VERDICTS:
         raise NotAcceptable(
             "unknown-verdict", f"unknown verdict: it must be one of {', '.join(VERDICTS)}; choose one", "verdict"
@@ -264,16 +272,23 @@ def _labels(said: Statement, route: RouteDocument) -> Labels:
     if said.verdict == "corrected" and stated == Labels():
         raise NotAcceptable(
             "nothing-corrected",
-            "corrected names nothing: state the right tier, category or resolver group",
+            "corrected names nothing: state the right tier, category, resolver group or another target's label",
             "tier",
         )
     if said.verdict != "accepted":
         return stated
-    for part, its in vars(decided).items():
-        if getattr(stated, part) not in (None, its):
+    for part, label in stated.said.items():
+        if labels.get(part) != label:
             message = f"accepted names another {part.replace('_', ' ')} than the decision: use corrected to change it"
             raise Contradiction("accepted-another", message)
-    return decided
+    return replace(decided, said=stated.said) if said.by_helpdesk else decided
+
+
+def _named(said: Statement) -> Mapping[str, str]:
+    """Return the labels that a statement names, by target."""
+    if said.labels:
+        return said.labels
+    return {name: label for name in ROUTE if (label := getattr(said, name)) is not None}
 
 
 def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> FeedbackRow | None:
@@ -282,7 +297,8 @@ def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> Fee
     last = next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
     if last is None:
         return None
-    its = Labels(last.tier, last.category, last.resolver_group)
+    stated = last.labels if last.labels is not None else labels.said
+    its = Labels(last.tier, last.category, last.resolver_group, stated)
     mine = (said.verdict, said.agent, labels, said.reason, said.comment)
     return last if (last.verdict, last.agent, its, last.reason, last.comment) == mine else None
 
@@ -324,6 +340,7 @@ def _add(
         tier=labels.tier,
         category=labels.category,
         resolver_group=labels.resolver_group,
+        labels=dump(dict(labels.said)),
         agent=said.agent,
         key_id=key_id,
         reason=said.reason,

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from models.wire import DecisionDocument, RouteDocument
+from triage.prediction import ROUTE, in_order
 from triage.ticket import Ticket
 
 SCOPES = ("predict", "feedback", "read", "admin")
@@ -87,11 +89,22 @@ class FeedbackRow:
     undoes: str | None
     created_at: datetime
     resolver_group: str | None = None
+    labels: Mapping[str, str] | None = None
 
-    def document(self) -> dict[str, str | None]:
+    def document(self) -> dict[str, Any]:
         """Return it as a JSON document, as the API describes feedback; who asked is left out."""
-        document = {"feedback_id": self.id, **vars(self), "created_at": self.created_at.isoformat()}
-        return {name: value for name, value in document.items() if name not in ("id", "key_id")}
+        targets = {name: label for name in in_order((*ROUTE, *(self.labels or {}))) if (label := self.label_of(name))}
+        document = {"feedback_id": self.id, **vars(self), "created_at": self.created_at.isoformat(), "targets": targets}
+        return {name: value for name, value in document.items() if name not in ("id", "key_id", "labels")}
+
+    def label_of(self, target: str) -> str | None:
+        """Return what this says is right of a target; None where it says nothing of it.
+
+        A group that only followed from the tier or category that was stated is part of the route, and not said.
+        """
+        if self.labels is not None:
+            return self.labels.get(target)
+        return getattr(self, target) if target in ROUTE else None  # said before every target was kept
 
 
 @dataclass(frozen=True)
@@ -147,13 +160,22 @@ class Words:
 
 @dataclass(frozen=True)
 class ReviewedTicket:
-    """A ticket that people judged, and what they say is right; None for a label that they said nothing about."""
+    """A ticket that people judged, and what they say is right: a label of each target that they spoke about."""
 
     decision_id: str
     ticket: Ticket
-    tier: str | None
-    category: str | None
+    labels: Mapping[str, str]
     sensitive: bool
+
+    @property
+    def tier(self) -> str | None:
+        """The tier that they say is right; None where they said nothing of it."""
+        return self.labels.get("tier")
+
+    @property
+    def category(self) -> str | None:
+        """The category that they say is right; None where they said nothing of it."""
+        return self.labels.get("category")
 
 
 @dataclass(frozen=True)
@@ -256,11 +278,15 @@ def disputed_among(said: Iterable[FeedbackRow]) -> bool:
     rows = list(said)
     undone = {row.undoes for row in rows if row.undoes}
     last = {
-        row.agent: (row.tier, row.category)
+        row.agent: (row.tier, row.category, _further(row))
         for row in rows
         if row.verdict not in (UNDONE, "unsure") and row.id not in undone
     }
     return len(set(last.values())) > 1
+
+
+def _further(row: FeedbackRow) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, label) for name, label in (row.labels or {}).items() if name not in ROUTE))
 
 
 def digest_of(ticket: Ticket) -> str:

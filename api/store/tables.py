@@ -102,6 +102,7 @@ class StoredFeedback(Base):
     tier: Mapped[str | None] = mapped_column(Text)
     category: Mapped[str | None] = mapped_column(Text)
     resolver_group: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[str | None] = mapped_column(Text)
     agent: Mapped[str] = mapped_column(Text)
     key_id: Mapped[str | None] = mapped_column(String(36))
     reason: Mapped[str | None] = mapped_column(Text)

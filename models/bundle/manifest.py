@@ -19,7 +19,9 @@ FORMAT = 3
 """Version of the bundle's layout; another one is refused."""
 
 MANIFEST = "manifest.json"
-MAX_FILES = 64
+MAX_FILES = 256
+"""Files of a bundle: a target has about twenty, so that a dozen targets fit."""
+
 MAX_BYTES = 2 << 30
 MAX_MANIFEST_BYTES = 4 << 20
 SUFFIXES = (".json", ".npy", ".toml", ".onnx", ".md", ".html", ".png", ".svg", ".txt")

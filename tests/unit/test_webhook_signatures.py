@@ -135,7 +135,7 @@ def test_a_correction_is_read_by_the_map_but_not_the_machines_own() -> None:
     document = {"event": "corrected", "agent": "kim", "ticket": {"id": 7, "tier": "L2"}}
     correction = correction_of(DESK, document)
     assert correction is not None
-    assert (correction.ticket_id, correction.agent, correction.tier, correction.category) == ("7", "kim", "L2", None)
+    assert (correction.ticket_id, correction.agent, correction.labels) == ("7", "kim", {"tier": "L2"})
     assert correction_of(DESK, document | {"agent": "triage"}) is None
     assert correction_of(DESK, document | {"event": "created"}) is None
     with pytest.raises(NotAcceptable):

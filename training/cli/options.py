@@ -9,7 +9,7 @@ from pathlib import Path
 from models.home import DEFAULT_MODEL, triage_home
 from models.local_store import LocalModelStore, parse_reference
 from models.terminal import JsonOption, argument, log, option, progress
-from training.data.columns import parse_mapping
+from training.data.columns import parse_mapping, parse_targets
 from training.data.dataset import Dataset, read_dataset
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
@@ -44,6 +44,13 @@ class MapOption:
         "ROLE=COLUMN",
         group=_DATA,
     )
+    target: list[str] = option(
+        "let a column hold the labels of a target beside tier and category, such as resolver_group or priority: it is "
+        "learned, gated and reported as they are; may be repeated",
+        [],
+        "NAME=COLUMN",
+        group=_DATA,
+    )
     preset: str | None = option(
         f"whose export it is: {' '.join(presets())} (default: told from the columns)",
         None,
@@ -65,8 +72,8 @@ class MapOption:
 
     @property
     def roles(self) -> dict[str, str | None]:
-        """What `--map` says, checked."""
-        return parse_mapping(self.map)
+        """What `--map` and `--target` say, checked."""
+        return parse_targets(self.target, parse_mapping(self.map))
 
     @property
     def reading(self) -> ReadOptions:

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from models.atomic_write import write_text
+from models.bundle.manifest import read_manifest
 from models.home import triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, log, log_step, number, option, print_json, verb
@@ -78,7 +79,7 @@ def retrain(options: RetrainOptions) -> int:
                 "lets it serve"
             )
         path = local_store.path(champion)
-        gathered = _gathered(options)
+        gathered = _gathered(options, path)
         new = _new(path, gathered.dataset)
         if new < options.if_new:
             return _waits(options, new)
@@ -107,11 +108,11 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _gathered(options: RetrainOptions) -> Gathered:
+def _gathered(options: RetrainOptions, champion: Path) -> Gathered:
     exports = read_data(options) if options.data else None
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
         said = _feedback(options, Path(folder))
-        gathered = gather(exports, said)
+        gathered = gather(exports, said, read_manifest(champion).get("targets", {}))
     log_step(
         f"{len(gathered.dataset)} tickets: {gathered.confirmed} of the files judged by people in the service, "
         f"{gathered.added} that only the service had, {gathered.repeated} repeated rows left out"

@@ -19,7 +19,6 @@ from training.evaluation.predictions import ask
 from training.evaluation.rules_replay import replay
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy, read_policy
-from triage.prediction import TARGETS
 from triage.rules import RuleBook, check_labels, read_rules
 
 rules = Family("rules", __doc__)
@@ -96,6 +95,5 @@ def replay_rules(options: ReplayOptions) -> None:
 def _read(options: CheckOptions | ReplayOptions) -> tuple[Policy, RuleBook]:
     policy = read_policy(options.policy) if options.policy else default_policy()
     book = read_rules(options.rules) if options.rules else default_rules()
-    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
-    check_labels(book, known, str(options.rules or "the default rules"))
+    check_labels(book, policy.known_labels, str(options.rules or "the default rules"))
     return policy, book

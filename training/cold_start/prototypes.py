@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.heads.base_estimators import LinearEstimator
 from models.heads.head import Head, Probabilities, Stacking, softmax
 from training.ensemble.calibration import fit_temperature
-from triage.policy import Category, Tier
+from triage.policy import Category, Label, Tier
 
 DESCRIPTION_WEIGHT = 4
 """Tickets that a description counts as; the tickets of a label outweigh it from the fifth on."""
@@ -29,7 +29,7 @@ ENOUGH_EXAMPLES = 20
 Vectors = NDArray[np.float32]
 
 
-def phrases_of(entry: Tier | Category) -> list[str]:
+def phrases_of(entry: Tier | Category | Label) -> list[str]:
     """Return what a policy says about a label, phrase by phrase; the label itself where it says nothing.
 
     Example:

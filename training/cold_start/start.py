@@ -44,7 +44,7 @@ from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy, read_policy
-from triage.prediction import TARGETS, Prediction, Score
+from triage.prediction import Prediction, Score, in_order
 from triage.rules import RuleBook
 from triage.ticket import Ticket
 
@@ -230,7 +230,7 @@ class _LeaveOneOut:
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         return [
-            Prediction({target: self._ranked(target, ticket) for target in TARGETS if target in self._made.unseen},
+            Prediction({target: self._ranked(target, ticket) for target in in_order(self._made.unseen)},
                        language=ticket.language, words=len(words_of(ticket.text)))
             for ticket in tickets
         ]  # fmt: skip

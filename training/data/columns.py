@@ -5,15 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-from training.data.presets.roles import ATTRIBUTES, ROLES, is_role
+from training.data.presets.roles import ATTRIBUTES, LABELS, ROLES, is_label, is_role, role_of_target
 from triage.errors import InvalidRequest
 
-__all__ = ["ATTRIBUTES", "LABEL_SOURCE", "ROLES", "assign", "check_roles", "ignored", "parse_mapping"]
+__all__ = ["ATTRIBUTES", "LABEL_SOURCE", "ROLES", "assign", "check_roles", "ignored", "parse_mapping", "parse_targets"]
 
 LABEL_SOURCE = "label_source"
 """A column of this name says who gave a row its labels; it is read, but is no role that can be mapped."""
 
-_LABEL_ROLES = ("tier", "category", "resolver_group", "resolution")
 _TEXT_ROLES = ("text", "subject", "body")
 _SHOWN = 30  # columns in an error: a line that can still be read
 
@@ -43,6 +42,35 @@ def parse_mapping(arguments: Iterable[str]) -> dict[str, str | None]:
     return mapping
 
 
+def parse_targets(arguments: Iterable[str], mapping: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Read `--target NAME=COLUMN` arguments beside a mapping, and return the mapping with them.
+
+    Raises:
+        InvalidRequest: If an argument has another form, a name that no target can have, or comes twice.
+
+    Example:
+        >>> parse_targets(["resolver_group=Team", "priority=Prio"], {"text": "Description"})
+        {'text': 'Description', 'resolver_group': 'Team', 'targets.priority': 'Prio'}
+    """
+    found = dict(mapping)
+    for argument in arguments:
+        target, equals, column = (part.strip() for part in argument.partition("="))
+        if not equals or not column:
+            raise InvalidRequest(f"--target {argument!r} names no column: write --target NAME=COLUMN")
+        role = role_of_target(target)
+        if not is_role(role):
+            raise InvalidRequest(
+                f"--target {target!r} cannot be a target: write lower-case letters, digits and _, "
+                f"and none of the other roles of a column ({', '.join(ROLES)})"
+            )
+        if role in found:
+            raise InvalidRequest(f"the target {target!r} is given twice: one column for a target; drop one of them")
+        found[role] = column
+        if column in LABELS and column != role:
+            found.setdefault(column, None)  # a column named like another label is what the argument says it is
+    return found
+
+
 def check_roles(mapping: Mapping[str, str | None]) -> None:
     """Make sure that every role of a mapping exists.
 
@@ -54,7 +82,7 @@ def check_roles(mapping: Mapping[str, str | None]) -> None:
         raise InvalidRequest(
             f"--map has unknown roles {', '.join(map(repr, unknown))}: known are {', '.join(ROLES)}, category.2 for "
             "a deeper level, "
-            "attributes.NAME"
+            "targets.NAME, attributes.NAME"
         )
 
 
@@ -175,7 +203,7 @@ def _check_text(roles: Mapping[str, str], columns: Sequence[str], where: str) ->
 
 
 def _check_leakage(roles: Mapping[str, str], where: str) -> None:
-    labels = {roles[role]: role for role in _LABEL_ROLES if role in roles}
+    labels = {roles[role]: role for role in roles if role == "resolution" or is_label(role)}
     for role, column in roles.items():
         if column in labels and (role in _TEXT_ROLES or role.startswith(ATTRIBUTES)):
             other = labels[column]

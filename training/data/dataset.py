@@ -15,17 +15,24 @@ from training.data.labelled_ticket import LabelledTicket
 from training.data.labelling.cells import label_text
 from training.data.labelling.hierarchy import JOINT
 from training.data.labelling.settle import settle_labels
-from training.data.presets.roles import LEVEL_OF
+from training.data.presets.roles import is_label, role_of_target, target_of_role
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_files, reading_findings
 from training.data.values import InvalidValue, parse_bool, parse_language, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
 from triage.normalise import without_export_marks
-from triage.prediction import TARGETS
+from triage.prediction import in_order
 from triage.ticket import Ticket
 
-__all__ = ["Dataset", "LabelledTicket", "parse_row", "read_dataset", "read_rows", "refuse_bad_rows", "row_digest"]
-
-_LABELS = (*TARGETS, "resolver_group")
+__all__ = [
+    "Dataset",
+    "LabelledTicket",
+    "parse_row",
+    "read_dataset",
+    "read_rows",
+    "refuse_bad_rows",
+    "row_digest",
+    "targets_in",
+]
 
 MACHINE_SOURCES = frozenset(
     {"machine", "model", "auto", "automatic", "automation", "bot", "system", "rule", "rules"}
@@ -120,7 +127,7 @@ def read_dataset(
     off = {role for one in (mapping or {}, options.roles) for role, column in one.items() if column is None}
     return Dataset(
         rows=rows,
-        targets=tuple(target for target in TARGETS if any(target in row.labels for row in rows)),
+        targets=targets_in(rows),
         digest=dataset_digest(rows),
         ignored_columns=tuple(unused),
         bad_rows=tuple(bad),
@@ -128,6 +135,11 @@ def read_dataset(
         switched_off=frozenset(off),
         findings=tuple(findings),
     )
+
+
+def targets_in(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
+    """Return the targets that have a label in some row, in the order in which they are decided."""
+    return in_order({target for row in rows for target in row.labels})
 
 
 def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | BadRow]:
@@ -176,11 +188,11 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
         InvalidValue: If a cell cannot be what its role asks, there is no text, or no label where one is needed.
         InvalidTicket: If the ticket breaks its own rules.
     """
-    roles = {role: column for role, column in opened.roles.items() if labelled or not _is_label(role)}
+    roles = {role: column for role, column in opened.roles.items() if labelled or not is_label(role)}
     plain = {
         role: opened.cell(raw.cells, column)
         for role, column in roles.items()
-        if not _is_label(role) and role != "opened_at"
+        if not is_label(role) and role != "opened_at"
     }
     cells = {role: parse_text(value, role) for role, value in plain.items()}
     ticket = Ticket(
@@ -195,10 +207,11 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
     )
     if not ticket.text:
         raise InvalidValue("no text: subject and body are empty")
-    found = {target: _labels_in(raw, opened, target) for target in _LABELS if target in roles}
-    written = {target: labels[0] for target, labels in found.items() if labels and target in TARGETS}
+    found = {target: _labels_in(raw, opened, target) for target in in_order(filter(None, map(target_of_role, roles)))}
+    own = _own_targets(roles)
+    written = {target: labels[0] for target, labels in found.items() if labels and target in own}
     if labelled and not any(found.values()):
-        raise InvalidValue("no label: " + " and ".join(role for role in _LABELS if role in roles) + " empty")
+        raise InvalidValue(f"no label: {' and '.join(found)} empty")
     source = str(raw.cells.get(LABEL_SOURCE) or "").strip().casefold()
     return LabelledTicket(
         ticket=ticket,
@@ -214,16 +227,21 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
     )
 
 
-def _is_label(role: str) -> bool:
-    return role in _LABELS or bool(LEVEL_OF.fullmatch(role))
+def _own_targets(roles: Mapping[str, str]) -> frozenset[str]:
+    """Return the targets that a file has labels of; a resolver group whose column is the category's is the category."""
+    columns = {target: column for role, column in roles.items() if (target := target_of_role(role)) is not None}
+    route = (columns.get("tier"), columns.get("category"))
+    same = {"resolver_group"} if columns.get("resolver_group") in route else set()
+    return frozenset(columns.keys() - same)
 
 
 def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:
     """Return the labels of a row as written: several where the cell is a list, levels joined to a path."""
-    value = opened.cell(raw.cells, opened.roles[target])
+    own_role = role_of_target(target)
+    value = opened.cell(raw.cells, opened.roles[own_role])
     texts = [parse_text(one, target) for one in (value if isinstance(value, list) else [value])]
     labels = [label_text(text) for text in texts if text and text.strip()]
-    deeper = sorted(role for role in opened.roles if role.startswith(f"{target}."))
+    deeper = sorted(role for role in opened.roles if role.startswith(f"{own_role}."))
     if len(labels) == 1 and deeper:
         levels = [stated(parse_text(opened.cell(raw.cells, opened.roles[role]), role)) for role in deeper]
         labels = [JOINT.join([labels[0], *(label_text(level) for level in levels if level)])]
@@ -249,7 +267,7 @@ def _attributes(cells: Mapping[str, str | None]) -> dict[str, str]:
 
 def _check_labels_possible(reading: Sequence[OpenFile]) -> None:
     for opened in reading:
-        if not any(role in opened.roles for role in _LABELS):
+        if not any(target_of_role(role) for role in opened.roles):
             shown = ", ".join(map(repr, opened.source.columns[:30]))
             raise InvalidDataset(
                 f"{opened.source.path} has no labels: none of its columns is tier, category or resolver_group; "

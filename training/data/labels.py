@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.data.dataset import Dataset, LabelledTicket
+from training.data.dataset import Dataset, LabelledTicket, targets_in
 from training.data.labelling.hierarchy import known_level, roll_up
 from training.data.labelling.settle import LEAST_ROWS
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier
-from triage.prediction import TARGETS
 from triage.rules import RuleBook, check_labels, read_rules
 
 MIN_ROWS = LEAST_ROWS
 """Rows that a class needs to be learned, and classes of that size (two) that a target needs."""
 
 
+FOLLOWS = 0.99
+"""Share of tickets from which on a resolver group counts as what the policy's groups say: the rest is slips of hand."""
+
+
 def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = False) -> Dataset:
     """Turn the labels of a data set into the policy's own.
 
-    Aliases are resolved; a label that is a path becomes its deepest level that the policy has; a row without a tier
+    Targets beside tier and category that the policy does not have are left aside, see `with_further_targets`. Aliases
+    are resolved; a label that is a path becomes its deepest level that the policy has; a row without a tier
     takes that of its resolver group, unless the role `tier` was switched off. A row whose only labels were held back on
     reading, such as ``Unassigned``, is left out: that was told there.
 
@@ -48,28 +52,32 @@ def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = Fa
             f"none of the {len(dataset.rows)} rows has a label: what stands there are placeholders, or several labels "
             "in one cell; map another column with --map category=COLUMN"
         )
-    targets = tuple(target for target in TARGETS if any(target in row.labels for row in rows))
-    return replace(dataset, rows=rows, targets=targets, bad_rows=(*dataset.bad_rows, *bad))
+    return replace(dataset, rows=rows, targets=targets_in(rows), bad_rows=(*dataset.bad_rows, *bad))
 
 
 def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTicket]:
     """Put the deepest level that the policy has in the place of labels that are paths; held back ones it has return."""
-    known = {target: {*policy.labels(target), *policy.aliases.get(target, {})} for target in TARGETS}
+    targets = ("tier", "category", *policy.further)
+    known = {target: {*policy.labels(target), *policy.aliases.get(target, {})} for target in targets}
     deepest: dict[tuple[str, str], str] = {}
     levelled = []
     for row in rows:
-        back = {target: label for target, label in row.held_back.items() if label in known[target]}
+        back = {target: label for target, label in row.held_back.items() if label in known.get(target, ())}
         labels = {**row.labels, **back}
         for target, label in labels.items():
             if (target, label) not in deepest:
-                deepest[target, label] = known_level(label, known[target].__contains__) or label
+                deepest[target, label] = known_level(label, known.get(target, set()).__contains__) or label
             labels[target] = deepest[target, label]
         levelled.append(row if labels == row.labels else replace(row, labels=labels))
     return levelled
 
 
 def _in_words_of(policy: Policy, row: LabelledTicket, by_group: bool) -> LabelledTicket:
-    labels = {target: policy.aliases.get(target, {}).get(label, label) for target, label in row.labels.items()}
+    labels = {
+        target: policy.aliases.get(target, {}).get(label, label)
+        for target, label in row.labels.items()
+        if target in ("tier", "category") or policy.entries(target)
+    }
     if by_group and "tier" not in labels and row.resolver_group is not None:
         tier = policy.tier_of_group(row.resolver_group)
         labels = {"tier": tier, **labels} if tier is not None else labels
@@ -85,6 +93,8 @@ def in_words_of(policy: Policy, dataset: Dataset) -> list[LabelledTicket]:
 def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
     faults = []
     for target in dataset.targets:
+        if target not in ("tier", "category"):
+            continue  # what the policy does not list of these was learned, or is left aside
         try:
             policy.resolve(target, {row.labels[target] for row in dataset.rows if target in row.labels})
         except UnknownLabel as error:
@@ -111,7 +121,7 @@ def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
     Raises:
         InvalidRequest: If the order lacks a tier of the data, or states one twice.
     """
-    learned = {target: _learned(dataset, target) for target in TARGETS}
+    learned = {target: _learned(dataset, target) for target in ("tier", "category", *dataset.targets)}
     found = {target: sorted(set(labels.values())) for target, labels in learned.items()}
     missing = sorted(set(found["tier"]) - set(tier_order))
     if tier_order and (missing or len(set(tier_order)) < len(tier_order)):
@@ -125,7 +135,50 @@ def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
         categories=tuple(Category(label) for label in found["category"]),
         groups=tuple(_commonest_groups(dataset, learned)),
         ordinal=bool(tier_order),
-    )
+    ).with_labels(_further(dataset))
+
+
+def with_further_targets(policy: Policy, dataset: Dataset) -> Policy:
+    """Return a policy with the labels that the data has of targets beside tier and category, and it does not list.
+
+    A target that cannot be learned is not added: nothing could ever decide it, and no route would be automatic.
+    """
+    return policy.with_labels(_further(dataset))
+
+
+def follows_from_policy(policy: Policy, rows: Sequence[LabelledTicket]) -> bool:
+    """Say whether the policy's groups of tier and category tell the resolver group of nearly every ticket already.
+
+    Then there is nothing to learn of it that the other targets do not say, and a head of its own could only err.
+
+    Args:
+        policy: Names the group of a tier and category.
+        rows: In the policy's own labels.
+    """
+    known = [row for row in rows if "resolver_group" in row.labels and {"tier", "category"} & row.labels.keys()]
+    same = (policy.resolver_group(row.labels.get("tier"), row.labels.get("category")) for row in known)
+    right = sum(group == row.labels["resolver_group"] for row, group in zip(known, same, strict=True))
+    return bool(known) and right >= FOLLOWS * len(known)
+
+
+def without_target(dataset: Dataset, target: str) -> Dataset:
+    """Return a data set without the labels of a target; the tickets stay."""
+    rows = [
+        replace(row, labels={name: one for name, one in row.labels.items() if name != target}) for row in dataset.rows
+    ]
+    return replace(dataset, rows=rows, targets=targets_in(rows))
+
+
+def _further(dataset: Dataset) -> dict[str, list[str]]:
+    """Return the labels of the targets beside tier and category of which two have enough tickets to be learned."""
+    found = {}
+    for target in dataset.targets:
+        if target not in ("tier", "category"):
+            learned = _learned(dataset, target)
+            counts = Counter(learned[row.labels[target]] for row in dataset.rows if target in row.labels and row.weight)
+            if sum(count >= MIN_ROWS for count in counts.values()) > 1:
+                found[target] = sorted(set(learned.values()))
+    return found
 
 
 def _learned(dataset: Dataset, target: str) -> Mapping[str, str]:
@@ -137,11 +190,15 @@ def _learned(dataset: Dataset, target: str) -> Mapping[str, str]:
 
 def _commonest_groups(dataset: Dataset, learned: Mapping[str, Mapping[str, str]]) -> list[ResolverGroup]:
     counts: dict[tuple[str | None, str | None], Counter[str]] = {}
+    learned_route = [target for target in dataset.targets if target in ("tier", "category")]
+    if not learned_route:
+        return []
     for row in dataset.rows:
-        if row.resolver_group is not None and all(target in row.labels for target in dataset.targets):
+        if row.resolver_group is not None and all(target in row.labels for target in learned_route):
             tier, category = (learned[target].get(row.labels.get(target, "")) for target in ("tier", "category"))
             pair = (tier, category)
-            counts.setdefault(pair, Counter())[row.resolver_group] += 1
+            group = learned.get("resolver_group", {}).get(row.resolver_group, row.resolver_group)
+            counts.setdefault(pair, Counter())[group] += 1
     taken: dict[tuple[str, str | None], list[str]] = {}
     for (tier, category), groups in sorted(counts.items(), key=str):
         name = min(groups, key=lambda group: (-groups[group], group))
@@ -156,23 +213,23 @@ def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBoo
         TriageError: If the file is no rule file, or a rule names a label that the policy lacks.
     """
     rules = otherwise if file is None else read_rules(file)
-    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
-    check_labels(rules, known, where=str(file or "rules in use"))
+    check_labels(rules, policy.known_labels, where=str(file or "rules in use"))
     return rules
 
 
 def fitting(rules: RuleBook, policy: Policy) -> RuleBook:
     """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
-    known = {target: {entry.label for entry in policy.entries(target)} for target in TARGETS}
+    known = policy.known_labels
     fitting = [
         replace(
             rule,
             tier=rule.tier if rule.tier in known["tier"] else None,
             category=rule.category if rule.category in known["category"] else None,
+            targets={target: label for target, label in rule.targets.items() if label in known.get(target, ())},
         )
         for rule in rules.rules
     ]
-    return RuleBook((*(rule for rule in fitting[:-1] if rule.tier or rule.category), fitting[-1]))
+    return RuleBook((*(rule for rule in fitting[:-1] if rule.named), fitting[-1]))
 
 
 def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_ROWS) -> tuple[list[str], dict[str, int]]:
@@ -180,7 +237,7 @@ def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_RO
 
     Args:
         rows: The rows to learn from; those of weight 0 do not count.
-        target: ``tier`` or ``category``.
+        target: Such as ``tier``.
         minimum: Rows that a label needs.
 
     Returns:

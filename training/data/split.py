@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import joined, near_duplicates
 from triage.errors import InvalidDataset
+from triage.prediction import in_order
 
 TEST_SHARE = 0.15
 """Share of the rows that is set aside."""
@@ -162,9 +163,11 @@ def _stratified(
     for row, group in enumerate(groups.tolist()):
         rows_of.setdefault(group, []).append(row)
     strata: dict[tuple[str, ...], list[list[int]]] = {}
+    there = {target for row in rows for target in row.labels}
+    strata_of = in_order(there & {"tier", "category"}) or in_order(there)
     for mine in rows_of.values():
         labels = rows[mine[0]].labels
-        strata.setdefault(tuple(labels.get(target, "") for target in ("tier", "category")), []).append(mine)
+        strata.setdefault(tuple(labels.get(target, "") for target in strata_of), []).append(mine)
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(rows), dtype=bool)
     pending = 0.0

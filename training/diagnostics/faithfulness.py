@@ -9,7 +9,7 @@ import numpy as np
 
 from models.bundle.bundle import Bundle
 from models.features.vectorizer import words_of
-from triage.prediction import TARGETS, Prediction
+from triage.prediction import Prediction, in_order
 from triage.ticket import Ticket
 
 WORDS = 3
@@ -89,7 +89,7 @@ def _fall(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[fl
     """Return the mean fall of the explained label's probability, and the share of tickets that change their label."""
     falls, turned = [], []
     for old, new in zip(before, after, strict=True):
-        target = next(name for name in TARGETS if old.probabilities.get(name))
+        target = next(name for name in in_order(old.probabilities) if old.probabilities[name])
         top = old.probabilities[target][0]
         now = {score.label: score.probability for score in new.probabilities[target]}
         falls.append(top.probability - now.get(top.label, 0.0))

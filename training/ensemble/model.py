@@ -26,6 +26,7 @@ from training.ensemble.sample import Sample, label_ids_of
 from training.gate.label_shift import prior_correction
 from training.gate.strangers import fit_strangers
 from triage.policy import Policy
+from triage.prediction import in_order
 from triage.rules import NO_RULES, RuleBook
 
 FOLDS, FEW_FOLDS = 5, 3
@@ -180,7 +181,7 @@ def history_of(sample: Sample, topics: NDArray[np.float32], policy: Policy) -> N
         topics: Their LSA components, float32 of shape [n, topics].
         policy: Says what is sensitive.
     """
-    rows = sample.rows
+    rows, written = sample.rows, in_order({"tier", "category", *sample.labels})
     sensitive = np.array([row.sensitive or _sensitive_label(policy, row) for row in rows], dtype=bool)
     return NeighbourIndex(
         vectors=sample.vectors,
@@ -190,7 +191,7 @@ def history_of(sample: Sample, topics: NDArray[np.float32], policy: Policy) -> N
         labels=dict(sample.labels),
         label_ids={target: label_ids_of(rows, target, labels) for target, labels in sample.labels.items()},
         sensitive=sensitive,
-        written={target: tuple(row.labels.get(target) for row in rows) for target in ("tier", "category")},
+        written={target: tuple(row.labels.get(target) for row in rows) for target in written},
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.reference.index import EXCLUDED, UNLABELLED
 from training.data.dataset import LabelledTicket
 from training.data.labels import learnable
+from triage.prediction import in_order
 
 Labels = Mapping[str, tuple[str, ...]]
 """By target, the labels that can be learned; label ids are positions in these tuples."""
@@ -94,8 +95,14 @@ class Sample:
 
 def labels_of(rows: Sequence[LabelledTicket]) -> dict[str, tuple[str, ...]]:
     """Return the labels of each target that has at least two frequent enough to learn, the category first."""
-    found = {target: tuple(learnable(rows, target)[0]) for target in ("category", "tier")}
+    found = {target: tuple(learnable(rows, target)[0]) for target in _in_order_of_learning(rows)}
     return {target: names for target, names in found.items() if names}
+
+
+def _in_order_of_learning(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
+    """Return the targets that have labels, the category first: folds are drawn by it."""
+    targets = in_order({target for row in rows for target in row.labels})
+    return tuple(sorted(targets, key=lambda target: target != "category"))
 
 
 def label_ids_of(rows: Sequence[LabelledTicket], target: str, labels: Sequence[str]) -> NDArray[np.int32]:

@@ -16,7 +16,6 @@ from models.triager import Triager
 from training.data.dataset import LabelledTicket, row_digest
 from training.evaluation.record import Fact, Outcome, Record, short, strings
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
-from triage.prediction import TARGETS
 
 _BATCH = 256
 Progress = Callable[[int], object]
@@ -78,7 +77,7 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
             decisions += made
             if progress is not None:
                 progress(len(made))
-    found = {target: _of_target(target, triager, rows, decisions) for target in TARGETS}
+    found = {target: _of_target(target, triager, rows, decisions) for target in triager.policy.targets}
     return Predictions(rows, decisions, {target: answers for target, answers in found.items() if answers is not None})
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.bundle.manifest import audit, read_manifest
 from triage.errors import BundleMismatch
-from triage.prediction import TARGETS
+from triage.prediction import in_order
 
 FILE = "evaluation.json"
 """Name of the record in a bundle and among the artifacts of a run."""
@@ -137,7 +137,7 @@ def read_record(directory: Path) -> Record:
 
 
 def _in_order(by_target: Mapping[str, Any]) -> dict[str, Any]:
-    return {target: by_target[target] for target in TARGETS if target in by_target}
+    return {target: by_target[target] for target in in_order(by_target)}
 
 
 def strings(values: Iterable[str]) -> Strings:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from training.data.dataset import LabelledTicket
 from training.gate.rule_precision import DELTA, lower_bound
 from triage.policy import Policy
-from triage.prediction import TARGETS
 from triage.rules import Rule, RuleBook
 
 Progress = Callable[[int], object]
@@ -50,8 +50,8 @@ def replay(
         For each rule, in order: ``name``, ``kind`` and per target that it names ``label``, ``matched``, ``spoke``,
         ``coverage``, ``right``, ``precision``.
     """
-    tallies = {(rule.name, target): Tally() for rule in rules.rules for target in TARGETS if rule.names(target)}
-    labelled = dict.fromkeys(TARGETS, 0)
+    tallies = {(rule.name, target): Tally() for rule in rules.rules for target in rule.named}
+    labelled: Counter[str] = Counter()
     for row in rows:
         matching = [rule for rule in rules.rules if rule.is_catch_all or rule.matches(row.ticket)]
         for target, label in row.labels.items():
@@ -79,20 +79,19 @@ def _count(
 
 
 def _line(
-    rule: Rule, policy: Policy, tallies: dict[tuple[str, str], Tally], labelled: dict[str, int]
+    rule: Rule, policy: Policy, tallies: dict[tuple[str, str], Tally], labelled: Mapping[str, int]
 ) -> dict[str, Any]:
     targets = {}
-    for target in TARGETS:
-        tally = tallies.get((rule.name, target))
-        if tally is not None:
-            targets[target] = {
-                "label": rule.names(target),
-                "matched": tally.matched,
-                "spoke": tally.spoke,
-                "coverage": tally.spoke / labelled[target] if labelled[target] else 0.0,
-                "right": tally.right,
-                "precision": tally.precision,
-            }
+    for target, label in rule.named.items():
+        tally = tallies[rule.name, target]
+        targets[target] = {
+            "label": label,
+            "matched": tally.matched,
+            "spoke": tally.spoke,
+            "coverage": tally.spoke / labelled[target] if labelled[target] else 0.0,
+            "right": tally.right,
+            "precision": tally.precision,
+        }
     return {"name": rule.name, "kind": str(rule.kind), "targets": targets}
 
 

@@ -96,11 +96,17 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
 
 def with_shares(policy: Policy, shares: Mapping[str, Shares]) -> Policy:
     """Return a policy that states the shares of traffic, every label at least `LEAST`."""
-    tiers, categories = (_stated(policy, target, shares) for target in ("tier", "category"))
+    stated = {target: _stated(policy, target, shares) for target in ("tier", "category", *policy.further)}
     return replace(
         policy,
-        tiers=tuple(replace(entry, expected_share=tiers.get(entry.label)) for entry in policy.tiers),
-        categories=tuple(replace(entry, expected_share=categories.get(entry.label)) for entry in policy.categories),
+        tiers=tuple(replace(entry, expected_share=stated["tier"].get(entry.label)) for entry in policy.tiers),
+        categories=tuple(
+            replace(entry, expected_share=stated["category"].get(entry.label)) for entry in policy.categories
+        ),
+        further={
+            target: tuple(replace(entry, expected_share=stated[target].get(entry.label)) for entry in labels)
+            for target, labels in policy.further.items()
+        },
     )
 
 

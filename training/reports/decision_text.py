@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from models.terminal import table
@@ -28,9 +29,21 @@ COLUMNS = (
 """Columns of a scored file, in order."""
 
 
-def as_row(decision: Decision) -> dict[str, Any]:
-    """Write a decision as a row of `COLUMNS`; `*_top` is the model's own top label even where it abstained."""
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+def columns_of(targets: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a file that is scored for these targets: `COLUMNS`, then those of further targets.
+
+    Example:
+        >>> columns_of(["tier", "category", "priority"])[-2:]
+        ('priority_confidence', 'priority_top')
+    """
+    names = ("{0}", "{0}_source", "{0}_reason", "{0}_confidence", "{0}_top")
+    further = [name.format(target) for target in targets for name in names]
+    return tuple(dict.fromkeys((*COLUMNS, *further)))
+
+
+def as_row(decision: Decision, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+    """Write a decision as a row of these columns; `*_top` is the model's own top label even where it abstained."""
+    row: dict[str, Any] = dict.fromkeys(columns)
     row |= {
         "ticket_id": decision.ticket_id,
         "tier": decision.tier,
@@ -40,6 +53,7 @@ def as_row(decision: Decision) -> dict[str, Any]:
         "novelty": decision.novelty,
     }
     for target, verdict in decision.targets.items():
+        row[target] = verdict.label
         row[f"{target}_source"] = str(verdict.source)
         row[f"{target}_reason"] = str(verdict.reason)
         row[f"{target}_confidence"] = verdict.confidence

@@ -1,7 +1,7 @@
 """The desk's policy: tiers, categories, resolver groups and what goes with them, read from TOML."""
 
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
-from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
+from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
 from triage.policy.questions import Option, Question
 from triage.policy.toml_file import parse_policy, policy_document, read_policy
 
@@ -10,6 +10,8 @@ __all__ = [
     "Category",
     "EscalationPolicy",
     "GatePolicy",
+    "Label",
+    "Legal",
     "Option",
     "Policy",
     "Question",

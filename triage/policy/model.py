@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
 from triage.errors import UnknownLabel
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.questions import Question
-from triage.prediction import TARGETS, Score
+from triage.prediction import Score, in_order
 from triage.screening.cues import Frame
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -68,6 +69,43 @@ class Category:
     expected_share: float | None = None
     questions: tuple[str, ...] = ()
     hand_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a target beside tier and category; fields as for `Tier`."""
+
+    label: str
+    name: str = ""
+    description: str = ""
+    automate: bool = True
+    expected_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Legal:
+    """Which labels of other targets may stand beside one label: which tiers a group serves, for example.
+
+    Attributes:
+        target: The target whose label is bound.
+        label: That label.
+        beside: By other target, the labels that may stand beside it; a target that is absent is free.
+    """
+
+    target: str
+    label: str
+    beside: Mapping[str, tuple[str, ...]]
+
+    def allows(self, target: str, label: str, other: str, beside: str) -> bool:
+        """Say whether two labels of different targets may stand together as far as this tells.
+
+        Example:
+            >>> Legal("resolver_group", "network", {"tier": ("L2",)}).allows("tier", "L1", "resolver_group", "network")
+            False
+        """
+        pair = {target: label, other: beside}
+        named = other if target == self.target else target
+        return pair.get(self.target) != self.label or named not in self.beside or pair[named] in self.beside[named]
 
 
 @dataclass(frozen=True)
@@ -135,6 +173,8 @@ class Policy:
         groups: Resolver groups; the first that fits a route is its group.
         folding: Tiers this desk does not run, and the tier that takes their tickets.
         illegal: Pairs of (tier, category) that cannot be.
+        apart: Pairs of other targets' labels that cannot be, each a pair of (target, label).
+        legal: Labels that only some labels of other targets may stand beside.
         aliases: Per target, other spellings of a label.
         ordinal: Whether the order of tiers means anything.
         cost_under: Cost of each tier that a ticket lands too low.
@@ -151,6 +191,7 @@ class Policy:
         gate: Floors under single automatic decisions.
         escalation: When a ticket changes its tier.
         catalogue: Questions whose answers tell tiers apart; which of them is asked depends on the ticket.
+        further: Labels of the targets beside tier and category, by target.
     """
 
     version: str
@@ -175,15 +216,45 @@ class Policy:
     gate: GatePolicy = field(default_factory=GatePolicy)
     escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
     catalogue: tuple[Question, ...] = ()
+    further: Mapping[str, tuple[Label, ...]] = field(default_factory=lambda: _EMPTY)
+    apart: frozenset[frozenset[tuple[str, str]]] = frozenset()
+    legal: tuple[Legal, ...] = ()
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """The targets this policy has labels for, in the order in which they are decided."""
+        return in_order(target for target in ("tier", "category", *self.further) if self.entries(target))
+
+    def entries(self, target: str) -> Sequence[Tier | Category | Label]:
+        """Return what is known of each label of a target; nothing for one that this policy does not have."""
+        if target == "tier":
+            return self.tiers
+        return self.categories if target == "category" else self.further.get(target, ())
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """The targets this policy has labels for."""
-        return tuple(target for target in TARGETS if self.entries(target))
+    def known_labels(self) -> dict[str, list[str]]:
+        """All labels by target, those of folded tiers too; resolver groups count as listed where a route names them."""
+        known = {target: [entry.label for entry in self.entries(target)] for target in ("tier", "category")}
+        others = {target: [entry.label for entry in labels] for target, labels in self.further.items()}
+        return {**known, **others, "resolver_group": list(self.group_names)}
 
-    def entries(self, target: str) -> Sequence[Tier | Category]:
-        """Return the tiers or the categories."""
-        return self.tiers if target == "tier" else self.categories
+    def with_labels(self, labels: Mapping[str, Iterable[str]]) -> Policy:
+        """Return this policy with labels of targets beside tier and category that it does not list yet.
+
+        Args:
+            labels: By target, as the data has them; what is an alias of another label is not added.
+        """
+        further = dict(self.further)
+        for target, found in labels.items():
+            known = {entry.label for entry in self.entries(target)} | set(self.aliases.get(target, {}))
+            added = tuple(Label(label) for label in dict.fromkeys(found) if label not in known)
+            further[target] = (*self.further.get(target, ()), *added)
+        return replace(self, further=further)
+
+    def with_targets_of(self, other: Policy) -> Policy:
+        """Return this policy with the targets beside tier and category that only another one has."""
+        missing = {target: labels for target, labels in other.further.items() if target not in self.further}
+        return replace(self, further={**self.further, **missing}) if missing else self
 
     def labels(self, target: str) -> tuple[str, ...]:
         """Return the labels in use, in order; folded tiers are left out."""
@@ -191,8 +262,8 @@ class Policy:
             entry.label for entry in self.entries(target) if entry.label not in self.folding or target != "tier"
         )
 
-    def entry(self, target: str, label: str) -> Tier | Category | None:
-        """Return the tier or category with that label, or None."""
+    def entry(self, target: str, label: str) -> Tier | Category | Label | None:
+        """Return what is known of a label of a target, or None."""
         return next((entry for entry in self.entries(target) if entry.label == label), None)
 
     def fold(self, target: str, label: str) -> str:
@@ -275,9 +346,10 @@ class Policy:
             ('user', 'logs')
         """
         order = self.labels("tier")
-        below = [self.entry("tier", one) for one in order[: order.index(tier)]] if tier in order else []
-        staffed = [one for one in below if isinstance(one, Tier) and one.staffed]
-        given = [item for one in staffed or below if one is not None for item in one.hand_over]
+        lower = order[: order.index(tier)] if tier in order else ()
+        below = [entry for entry in self.tiers if entry.label in lower]
+        staffed = [one for one in below if one.staffed]
+        given = [item for one in staffed or below for item in one.hand_over]
         return tuple(dict.fromkeys((*given, *self._lists("hand_over", None, category))))
 
     def _lists(self, name: str, tier: str | None, category: str | None) -> list[str]:
@@ -302,7 +374,35 @@ class Policy:
         """Say whether the pair can be, and the tier may see it; an unknown half makes every pair possible."""
         if tier is None or category is None:
             return True
-        return (tier, category) not in self.illegal and self.may_see(tier, category in self.sensitive_categories)
+        if (tier, category) in self.illegal or not self._allowed("tier", tier, "category", category):
+            return False
+        return self.may_see(tier, category in self.sensitive_categories)
+
+    def _allowed(self, target: str, label: str, other: str, beside: str) -> bool:
+        return all(rule.allows(target, label, other, beside) for rule in self.legal)
+
+    def may_stand_together(self, labels: Mapping[str, str]) -> bool:
+        """Say whether labels of different targets can all be at once."""
+        return not self._clashing(labels, lambda tier, category: not self.is_legal(tier, category))
+
+    def never_automatic_among(self, labels: Mapping[str, str]) -> frozenset[str]:
+        """Return the targets whose labels may not be acted on without a person beside another one of these labels.
+
+        Args:
+            labels: What would be automatic, by target.
+        """
+        return self._clashing(labels, lambda tier, category: not self.may_automate_pair(tier, category))
+
+    def _clashing(self, labels: Mapping[str, str], excludes: Callable[[str, str], bool]) -> frozenset[str]:
+        found = set[str]()
+        for one, other in combinations(in_order(labels), 2):
+            pair = (one, labels[one]), (other, labels[other])
+            if (one, other) == ("tier", "category"):
+                clash = excludes(labels[one], labels[other])
+            else:
+                clash = frozenset(pair) in self.apart or not self._allowed(*pair[0], *pair[1])
+            found |= {one, other} if clash else set()
+        return frozenset(found)
 
     @cached_property
     def sensitive_categories(self) -> frozenset[str]:
@@ -346,6 +446,17 @@ class Policy:
         fits_tier = group.tier is None or self.fold("tier", group.tier) == tier
         return fits_tier and (not group.categories or category in group.categories)
 
+    @cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """All resolver groups: those of the policy's routes, and those that were learned."""
+        learned = (entry.label for entry in self.entries("resolver_group"))
+        return tuple(dict.fromkeys((*(group.name for group in self.groups), *learned)))
+
+    def group_may_see(self, group: str) -> bool:
+        """Say whether a group may see a restricted ticket: its tier has the clearance, where any tier states one."""
+        tier = self.tier_of_group(group)
+        return not any(one.clearance for one in self.tiers) or (tier is not None and self.may_see(tier, True))
+
     def tier_of_group(self, group: str) -> str | None:
         """Return the tier of a resolver group, or None if the group is unknown."""
         return next((known.tier for known in self.groups if known.name == group), None)
@@ -362,4 +473,6 @@ class Policy:
 
     def without(self, target: str) -> Policy:
         """Return this policy with one target taken away."""
-        return replace(self, tiers=()) if target == "tier" else replace(self, categories=())
+        if target in ("tier", "category"):
+            return replace(self, tiers=()) if target == "tier" else replace(self, categories=())
+        return replace(self, further={name: labels for name, labels in self.further.items() if name != target})

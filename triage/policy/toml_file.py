@@ -14,16 +14,19 @@ import re2
 from triage.errors import InvalidPolicy
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
-from triage.policy.model import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
+from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
 from triage.policy.questions import Option, Question
-from triage.prediction import TARGETS
+from triage.prediction import ROUTE
 from triage.screening.cues import compile_cue
 from triage.screening.intake import KINDS
 
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
     *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question"),
+    *("targets", "legal"),
 }
+_TARGET = re2.compile("[a-z][a-z0-9_]{0,39}")
+
 _ACTIONS = ("close", "merge", "none")
 """What may be done by itself with a message that is no ticket."""
 
@@ -94,6 +97,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
     ):
         if key in scalars and not isinstance(scalars[key], kind):
             raise TypeError(f"[policy] {key} = {scalars[key]!r} has the wrong type")
+    illegal: list[Mapping[str, str]] = data.get("illegal", [])
     scalars["suggest_only"] = frozenset(scalars.get("suggest_only", ()))
     scalars["ask_when_vague"] = tuple(scalars.get("ask_when_vague", ()))
     return Policy(
@@ -102,7 +106,13 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         categories=tuple(_entries(Category, data.get("categories", []), "categories")),
         groups=tuple(_entries(ResolverGroup, data.get("groups", []), "groups")),
         folding=dict(data.get("folding", {})),
-        illegal=frozenset((row["tier"], row["category"]) for row in data.get("illegal", [])),
+        illegal=frozenset((row["tier"], row["category"]) for row in illegal if row.keys() == {"tier", "category"}),
+        apart=frozenset(_apart(row) for row in illegal if row.keys() != {"tier", "category"}),
+        legal=tuple(_legal(row) for row in data.get("legal", [])),
+        further={
+            target: tuple(_entries(Label, rows, f"targets.{target}"))
+            for target, rows in data.get("targets", {}).items()
+        },
         aliases={target: dict(table) for target, table in data.get("aliases", {}).items()},
         settling={frozenset(row["between"]): tuple(row["ask"]) for row in data.get("settling", [])},
         attention=tuple(_entries(AttentionRoute, data.get("attention", []), "attention")),
@@ -114,6 +124,23 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         catalogue=tuple(_question(row) for row in _entries(Question, data.get("question", []), "question")),
         **scalars,
     )
+
+
+def _apart(row: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    if len(row) != 2 or not all(isinstance(label, str) for label in row.values()):
+        raise ValueError(f"[[illegal]] {dict(row)} does not name one label of each of two targets")
+    return frozenset(row.items())
+
+
+def _legal(row: Mapping[str, Any]) -> Legal:
+    bound = [(target, label) for target, label in row.items() if isinstance(label, str)]
+    beside = {target: tuple(labels) for target, labels in row.items() if isinstance(labels, list)}
+    if len(bound) != 1 or not beside or len(bound) + len(beside) != len(row):
+        raise ValueError(
+            f"[[legal]] {dict(row)} is not one label of a target and lists of labels of others, such as "
+            'resolver_group = "network" and tier = ["L2", "L3"]'
+        )
+    return Legal(*bound[0], beside)
 
 
 def _gate(table: Mapping[str, Any]) -> GatePolicy:
@@ -164,12 +191,13 @@ def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table:
 
 
 def _check(policy: Policy, where: str) -> None:
-    known = {target: [entry.label for entry in policy.entries(target)] for target in TARGETS}
-    if not any(known.values()):
+    known = {target: [entry.label for entry in policy.entries(target)] for target in _known_targets(policy)}
+    if not known["tier"] and not known["category"] and not policy.further:
         raise InvalidPolicy(
             f"{where} lists neither tiers nor categories: state at least one [[tiers]] or [[categories]]"
         )
     problems = [
+        *_target_problems(policy),
         *_label_problems(policy, known),
         *_range_problems(policy),
         *_screening_problems(policy),
@@ -180,15 +208,28 @@ def _check(policy: Policy, where: str) -> None:
         raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
 
 
+def _known_targets(policy: Policy) -> tuple[str, ...]:
+    """Return the targets that a policy may speak of: those of a route, and those that it lists."""
+    return (*ROUTE, *(target for target in policy.further if target not in ROUTE))
+
+
+def _target_problems(policy: Policy) -> Iterable[str]:
+    for target in policy.further:
+        if target in ("tier", "category") or not _TARGET.fullmatch(target):
+            yield f"[targets] {target!r} is no name of a further target: write lower-case letters, digits and _"
+
+
 def _label_problems(policy: Policy, known: Mapping[str, list[str]]) -> Iterable[str]:
     for target, labels in known.items():
         twice = sorted({label for label in labels if labels.count(label) > 1})
         yield from (f"{target} {label!r} is listed twice" for label in twice)
         yield from (f"{target} label {label!r} is not text" for label in labels if not str(label).strip())
     for target, label, place in _mentioned(policy):
-        if label not in known[target]:
+        if target not in known:
+            yield f"{place} names {target!r}, which is not a target"
+        elif label not in known[target] and (known[target] or target != "resolver_group"):
             yield f"{place} names {target} {label!r}, which is not listed"
-    for target in sorted({*policy.aliases, *policy.suggest_only} - set(TARGETS)):
+    for target in sorted({*policy.aliases, *policy.suggest_only} - set(known)):
         yield f"{target!r} is not a target"
     for folded, into in policy.folding.items():
         if into in policy.folding:
@@ -207,7 +248,11 @@ def _mentioned(policy: Policy) -> Iterable[tuple[str, str, str]]:
     yield from (("category", label, f"group {group.name!r}") for group in policy.groups for label in group.categories)
     yield from (("category", entry.parent, f"category {entry.label!r}") for entry in policy.categories if entry.parent)
     yield from (("tier", label, "[[settling]]") for pair in policy.settling for label in pair)
-    for target in TARGETS:
+    yield from ((target, label, "[[illegal]]") for pair in policy.apart for target, label in pair)
+    yield from ((rule.target, rule.label, "[[legal]]") for rule in policy.legal)
+    beside = ((target, labels) for rule in policy.legal for target, labels in rule.beside.items())
+    yield from ((target, label, "[[legal]]") for target, labels in beside for label in labels)
+    for target in _known_targets(policy):
         yield from ((target, label, f"[aliases.{target}]") for label in policy.aliases.get(target, {}).values())
 
 
@@ -241,7 +286,7 @@ def _access_problems(policy: Policy) -> Iterable[str]:
 
 
 def _range_problems(policy: Policy) -> Iterable[str]:
-    for target in TARGETS:
+    for target in policy.targets:
         shares = [entry.expected_share for entry in policy.entries(target) if entry.expected_share is not None]
         if any(not 0 < share <= 1 for share in shares) or (shares and sum(shares) > 1.001):
             yield f"expected_share of {target} must lie in (0, 1] and add up to 1 at most"
@@ -273,7 +318,7 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     """Return a policy as the tables of its file, without what is empty."""
 
     def entries(
-        values: Iterable[Tier | Category | ResolverGroup | AttentionRoute | Skill | Scope],
+        values: Iterable[Tier | Category | Label | ResolverGroup | AttentionRoute | Skill | Scope],
     ) -> list[dict[str, Any]]:
         return [{name: value for name, value in vars(entry).items() if value not in (None, (), "")} for entry in values]
 
@@ -292,7 +337,12 @@ def policy_document(policy: Policy) -> dict[str, Any]:
         "tiers": entries(policy.tiers),
         "categories": entries(policy.categories),
         "groups": entries(policy.groups),
-        "illegal": [{"tier": tier, "category": category} for tier, category in sorted(policy.illegal)],
+        "targets": {target: entries(labels) for target, labels in policy.further.items()},
+        "illegal": [
+            *({"tier": tier, "category": category} for tier, category in sorted(policy.illegal)),
+            *(dict(pair) for pair in sorted(map(sorted, policy.apart))),
+        ],
+        "legal": [{rule.target: rule.label, **{t: list(v) for t, v in rule.beside.items()}} for rule in policy.legal],
         "never_automatic": [{"tier": tier, "category": category} for tier, category in sorted(policy.never_automatic)],
         "attention": entries(policy.attention),
         "not_a_ticket": dict(policy.not_a_ticket),

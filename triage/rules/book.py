@@ -12,7 +12,7 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
-from triage.prediction import TARGETS
+from triage.prediction import in_order
 from triage.ticket import Ticket
 
 _MAX_PATTERN_MEM = 8 << 20
@@ -41,6 +41,7 @@ class Rule:
         max_words: Longest text it applies to, in words; None for any.
         tier: The tier it names, if any.
         category: The category it names, if any.
+        targets: Labels that it names of further targets, such as the resolver group.
         precision: Per target, the share of its matches that were right when it was measured, in [0, 1].
         precision_at_least: Per target, the lower confidence bound of how often it is right where it may speak, in
             [0, 1]; a target that is absent was not measured.
@@ -57,6 +58,7 @@ class Rule:
     max_words: int | None = None
     tier: str | None = None
     category: str | None = None
+    targets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     precision: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     precision_at_least: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -71,7 +73,13 @@ class Rule:
 
     def names(self, target: str) -> str | None:
         """Return the label that this rule gives to a target, or None."""
-        return self.tier if target == "tier" else self.category
+        return self.named.get(target)
+
+    @cached_property
+    def named(self) -> Mapping[str, str]:
+        """The labels that this rule names, by target."""
+        stated = {"tier": self.tier, "category": self.category, **self.targets}
+        return {target: label for target in in_order(stated) if (label := stated[target]) is not None}
 
     @property
     def is_catch_all(self) -> bool:
@@ -190,9 +198,11 @@ class RuleBook:
 
     def without(self, target: str) -> RuleBook:
         """Return the same rules with one target's labels taken away."""
-        if target == "tier":
-            return RuleBook(tuple(replace(rule, tier=None) for rule in self.rules))
-        return RuleBook(tuple(replace(rule, category=None) for rule in self.rules))
+        if target in ("tier", "category"):
+            changed: dict[str, Any] = {target: None}
+            return RuleBook(tuple(replace(rule, **changed) for rule in self.rules))
+        kept = ({name: label for name, label in rule.targets.items() if name != target} for rule in self.rules)
+        return RuleBook(tuple(replace(rule, targets=one) for rule, one in zip(self.rules, kept, strict=True)))
 
 
 NO_RULES = RuleBook((Rule("catch-all", RuleKind.FALLBACK),))
@@ -206,10 +216,10 @@ def check_labels(rules: RuleBook, known: Mapping[str, Iterable[str]], where: str
         InvalidRules: Naming every rule with an unknown label.
     """
     wrong = [
-        f"rule {rule.name!r} names {target} {rule.names(target)!r}"
+        f"rule {rule.name!r} names {target} {label!r}"
         for rule in rules.rules
-        for target in TARGETS
-        if rule.names(target) is not None and rule.names(target) not in set(known.get(target, ()))
+        for target, label in rule.named.items()
+        if label not in set(known.get(target, ()))
     ]
     if wrong:
         raise InvalidRules(

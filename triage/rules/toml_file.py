@@ -11,7 +11,6 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
-from triage.prediction import TARGETS
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
 _KEYS = {
@@ -26,6 +25,7 @@ _KEYS = {
     "max_words",
     "tier",
     "category",
+    "targets",
     "precision",
     "precision_at_least",
 }
@@ -98,6 +98,9 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     }
     for key in ("precision", "precision_at_least"):
         _check_shares(table.get(key, {}), where, name, key)
+    labels = table.get("targets", {})
+    if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
+        raise InvalidRules(f'{where}: rule {name!r} has targets = {labels!r}; write {{ resolver_group = "…" }}')
     for key in ("any", "all", "none"):
         _check_patterns(values.get(key, ()), where, name, key)
     return Rule(**values)
@@ -116,8 +119,7 @@ def _check_patterns(value: object, where: str, name: str, key: str) -> None:
 
 def _check_shares(value: object, where: str, name: str, key: str) -> None:
     fine = isinstance(value, dict) and all(
-        target in TARGETS and isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        for target, share in value.items()
+        isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1 for share in value.values()
     )
     if not fine:
         raise InvalidRules(
@@ -139,6 +141,6 @@ def rules_document(rules: RuleBook) -> dict[str, Any]:
 def _table(rule: Rule) -> dict[str, Any]:
     values = {field.name: getattr(rule, field.name) for field in fields(rule)}
     values |= {"kind": str(rule.kind), "within": None if rule.within == "text" else rule.within}
-    for name in ("attributes", "precision", "precision_at_least"):
+    for name in ("attributes", "targets", "precision", "precision_at_least"):
         values[name] = dict(values[name])
     return {name: value for name, value in values.items() if value not in (None, (), {})}

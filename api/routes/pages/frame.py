@@ -59,8 +59,8 @@ def label_names(parts: Parts) -> dict[str, dict[str, str]]:
 
 
 def group_names(parts: Parts) -> list[str]:
-    """Return the resolver groups of the policy."""
-    return [group.name for group in parts.service.model.triager.policy.groups]
+    """Return the resolver groups of the policy, and those that were learned."""
+    return list(parts.service.model.triager.policy.group_names)
 
 
 def is_blind(parts: Parts, shown: DecisionDetail) -> bool:

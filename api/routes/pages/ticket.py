@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -26,6 +26,9 @@ from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+FURTHER = "targets."
+"""What the name of a field begins with that holds the label of a target beside tier and category."""
 
 REASONS_TO_CORRECT = (
     "another team owns this service",
@@ -94,10 +97,12 @@ async def others(
 
 @router.post("/decisions/{decision_id}/feedback")
 async def feedback(
-    decision_id: str, parts: PartsDep, reviewer: Reviewer, opinion: Annotated[Opinion, Form()]
+    request: Request, decision_id: str, parts: PartsDep, reviewer: Reviewer, opinion: Annotated[Opinion, Form()]
 ) -> Response:
     """Keep what the agent says about a decision, and show the next ticket."""
-    said = _stated(opinion, reviewer)
+    sent = await request.form()
+    further = {name.removeprefix(FURTHER): str(label) for name, label in sent.items() if name.startswith(FURTHER)}
+    said = _stated(opinion, further, reviewer)
     query = _list_of(opinion.back)
     standing = await to_thread.run_sync(_standing, parts, decision_id)
     keep = partial(parts.reviews.keep, decision_id, said, reviewer)
@@ -238,10 +243,13 @@ def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dic
     }
 
 
-def _stated(opinion: Opinion, reviewer: Principal) -> FeedbackIn:
-    stated = {name: value.strip() for name, value in opinion if value.strip() and name not in ("seen", "back")}
+def _stated(opinion: Opinion, further: Mapping[str, str], reviewer: Principal) -> FeedbackIn:
+    targets = {target: label for target, label in further.items() if label.strip()}
+    stated: dict[str, Any] = {
+        name: value.strip() for name, value in opinion if value.strip() and name not in ("seen", "back")
+    }
     try:
-        return FeedbackIn.model_validate({**stated, "agent": reviewer.speaks_as})
+        return FeedbackIn.model_validate({**stated, "targets": targets, "agent": reviewer.speaks_as})
     except ValidationError as error:
         raise NotFound(
             "no-such-verdict", "the page sent a verdict that is not known: reload it and try again"

@@ -12,9 +12,10 @@ from training.data.labelled_ticket import LabelledTicket
 from training.data.labelling.cells import is_placeholder
 from training.data.labelling.hierarchy import roll_up
 from training.data.labelling.several import WAYS, parts_of, separator_in
+from training.data.presets.roles import role_of_target
 from training.data.reading import ReadOptions
 from triage.errors import InvalidRequest
-from triage.prediction import TARGETS
+from triage.prediction import in_order
 
 LEAST_ROWS = 10
 """Tickets that a label needs to be learned; `training.data.labels` goes by it as well."""
@@ -45,13 +46,12 @@ def settle_labels(
         InvalidRequest: If cells hold several labels and nothing says what is to be done.
     """
     settled, findings = list(rows), list[Finding]()
-    for target in TARGETS:
-        if target not in roles:
-            continue
-        settled, found = _apart(settled, target, options, f"{where}, column {roles[target]!r}")
+    for target in in_order({target for row in rows for target in row.labels}):
+        column = roles[role_of_target(target)]
+        settled, found = _apart(settled, target, options, f"{where}, column {column!r}")
         findings += found
         if not options.keep_placeholders:
-            settled, found = _held_back(settled, target, roles[target])
+            settled, found = _held_back(settled, target, column)
             findings += found
         findings += _levels(settled, target)
     if not options.keep_placeholders:
@@ -76,18 +76,19 @@ def _apart(
     how = f"separated by {separator!r}" if separator is not None else "as a list"
     named = [" + ".join(labels) for labels, _ in Counter(parts.values()).most_common(_NAMED)]
     what = f"{target}: {len(parts)} of {len(rows)} cells hold several labels, {how}, such as {', '.join(named)}"
-    if options.multi is None and not options.examine:
+    route = target in ("tier", "category")
+    if options.multi is None and not options.examine and route:
         raise InvalidRequest(f"{where}: {what}; say --multi {'|'.join(WAYS)}")
-    way = options.multi or "drop"
+    way = options.multi or ("drop" if route else "first")
     do = {
-        "first": "only the first of each is taken, as asked",
+        "first": "only the first of each is taken" + (", as asked" if options.multi else ""),
         "drop": "none of them is taken" + (", as asked" if options.multi else f"; train with --multi {'|'.join(WAYS)}"),
         "split": "each of them has a row of its own, as asked",
     }[way]
     places = tuple(rows[place].place for place in list(parts)[:SHOWN_PLACES])
     finding = Finding(
         f"{target}-several-labels",
-        SERIOUS if options.multi is None else NOTICE,
+        SERIOUS if options.multi is None and route else NOTICE,
         what,
         do,
         rows=len(parts),
@@ -121,6 +122,8 @@ def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:
         "labels": {**row.labels, target: label.strip()},
         "written": {**row.written, target: label},
     }
+    if target == "resolver_group":
+        changed["resolver_group"] = label.strip()
     return replace(row, **changed, several={name: one for name, one in row.several.items() if name != target})
 
 
@@ -129,6 +132,8 @@ def _without_label(row: LabelledTicket, target: str) -> LabelledTicket:
         name: {key: value for key, value in getattr(row, name).items() if key != target}
         for name in ("labels", "written", "several")
     }
+    if target == "resolver_group":
+        kept["resolver_group"] = None
     return replace(row, **kept, held_back={**row.held_back, target: row.labels.get(target, "")})
 
 
