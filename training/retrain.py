@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Gathered:
     added: int
 
 
-def gather(exports: Dataset | None, feedback: Dataset | None, known: Collection[str] = ()) -> Gathered:
+def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     """Join exported tickets with what people said of tickets in the service.
 
     A ticket that stands in several exports counts once, as the last of them has it. A ticket that people judged in the
@@ -45,8 +45,6 @@ def gather(exports: Dataset | None, feedback: Dataset | None, known: Collection[
     Args:
         exports: What was read of files, history first; None where there are none.
         feedback: What `triage feedback export` wrote, oldest first; None where nobody has said anything.
-        known: Targets that the champion decides. A resolver group that only follows from a rule teaches nothing, so
-            feedback makes a target of it where the exports have it or the champion does.
 
     Raises:
         InvalidDataset: If there is no ticket at all.
@@ -55,8 +53,7 @@ def gather(exports: Dataset | None, feedback: Dataset | None, known: Collection[
     for row in exports.rows if exports else ():
         rows[_key(row)] = row
     repeated = (len(exports) if exports else 0) - len(rows)
-    taught = "resolver_group" in known or (exports is not None and "resolver_group" in exports.targets)
-    said = _filed(feedback.rows if feedback else (), () if taught else ("resolver_group",))
+    said = _filed(feedback.rows if feedback else ())
     confirmed = sum(key in rows for key in said)
     for key, row in said.items():
         rows[key] = _joined(row, rows[key]) if key in rows else row
@@ -79,15 +76,16 @@ def _key(row: LabelledTicket) -> str:
     return f"id {row.ticket.id}" if row.ticket.id else f"text {row.ticket.text}"
 
 
-def _filed(rows: Sequence[LabelledTicket], untaught: Collection[str]) -> dict[str, LabelledTicket]:
+def _filed(rows: Sequence[LabelledTicket]) -> dict[str, LabelledTicket]:
     """Return each judged ticket once: its first text, and for each target the last label."""
     found: dict[str, LabelledTicket] = {}
-    for stated in rows:
-        labels = {target: label for target, label in stated.labels.items() if target not in untaught}
-        row = stated if labels == stated.labels else replace(stated, labels=labels)
+    for row in rows:
         if row.weight > 0:
             before = found.get(_key(row))
-            found[_key(row)] = row if before is None else replace(before, labels={**before.labels, **row.labels})
+            if before is not None:
+                group = row.resolver_group or before.resolver_group
+                row = replace(before, labels={**before.labels, **row.labels}, resolver_group=group)
+            found[_key(row)] = row
     return found
 
 

@@ -6,7 +6,6 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,13 @@ from models.triager import Triager
 from tests.pipeline.conftest import Triage, shipped_rows, write_rows
 from training.data.columns import parse_targets
 from training.data.dataset import read_dataset
-from training.data.labels import follows_from_policy, learn_policy, with_further_targets, without_target
-from training.retrain import gather
+from training.data.labels import (
+    follows_from_policy,
+    learn_policy,
+    resolve_labels,
+    with_further_targets,
+    without_target,
+)
 from triage.__main__ import main
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
@@ -118,7 +122,7 @@ def test_a_target_needs_a_name_and_a_column_of_its_own(history: Path) -> None:
     with pytest.raises(InvalidRequest, match="twice"):
         parse_targets(["priority=a", "priority=b"], {})
     read = read_dataset([history], parse_targets(["resolver_group=category"], {"tier": None}))
-    assert read.targets == ("resolver_group",)
+    assert read.targets == () and learn_policy(read).targets == ("resolver_group",)
     with pytest.raises(InvalidRequest, match="has no column 'Prio'"):
         read_dataset([history], parse_targets(["priority=Prio"], {}))
 
@@ -133,14 +137,9 @@ def test_a_target_that_cannot_be_learned_keeps_no_route_from_being_decided(tmp_p
 def test_a_group_that_the_policy_tells_already_is_no_target_of_its_own(tmp_path: Path) -> None:
     dataset = read_dataset([write_rows(tmp_path / "rows.jsonl", shipped_rows(200))])
     policy = with_further_targets(default_policy(), dataset)
-    assert policy.targets[2:] == ("resolver_group",) and follows_from_policy(policy, dataset.rows)
-    moved = [replace(row, labels={**row.labels, "resolver_group": "vendor-management"}) for row in dataset.rows]
+    learned = resolve_labels(dataset, policy)
+    assert policy.targets[2:] == learned.targets[2:] == ("resolver_group",)
+    assert follows_from_policy(policy, learned.rows)
+    moved = [replace(row, labels={**row.labels, "resolver_group": "vendor-management"}) for row in learned.rows]
     assert not follows_from_policy(policy, moved)
-    assert without_target(dataset, "resolver_group").targets == ("tier", "category")
-
-
-def test_a_group_that_only_follows_from_a_rule_is_no_label_for_the_next_training(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [{"id": "1", "text": "a b", "tier": "L1", "resolver_group": "desk"}]
-    said = read_dataset([write_rows(tmp_path / "said.jsonl", rows)])
-    assert gather(None, said).dataset.targets == ("tier",)
-    assert gather(None, said, known=["tier", "resolver_group"]).dataset.targets == ("tier", "resolver_group")
+    assert without_target(learned, "resolver_group").targets == ("tier", "category")

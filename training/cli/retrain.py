@@ -16,7 +16,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from models.atomic_write import write_text
-from models.bundle.manifest import read_manifest
 from models.home import triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, log, log_step, number, option, print_json, verb
@@ -79,7 +78,7 @@ def retrain(options: RetrainOptions) -> int:
                 "lets it serve"
             )
         path = local_store.path(champion)
-        gathered = _gathered(options, path)
+        gathered = _gathered(options)
         new = _new(path, gathered.dataset)
         if new < options.if_new:
             return _waits(options, new)
@@ -108,11 +107,11 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _gathered(options: RetrainOptions, champion: Path) -> Gathered:
+def _gathered(options: RetrainOptions) -> Gathered:
     exports = read_data(options) if options.data else None
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
         said = _feedback(options, Path(folder))
-        gathered = gather(exports, said, read_manifest(champion).get("targets", {}))
+        gathered = gather(exports, said)
     log_step(
         f"{len(gathered.dataset)} tickets: {gathered.confirmed} of the files judged by people in the service, "
         f"{gathered.added} that only the service had, {gathered.repeated} repeated rows left out"

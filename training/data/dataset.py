@@ -138,7 +138,10 @@ def read_dataset(
 
 
 def targets_in(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
-    """Return the targets that have a label in some row, in the order in which they are decided."""
+    """Return the targets that have a label in some row, in the order in which they are decided.
+
+    The resolver group becomes one where it is learned, see `training.data.labels`.
+    """
     return in_order({target for row in rows for target in row.labels})
 
 
@@ -208,8 +211,7 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
     if not ticket.text:
         raise InvalidValue("no text: subject and body are empty")
     found = {target: _labels_in(raw, opened, target) for target in in_order(filter(None, map(target_of_role, roles)))}
-    own = _own_targets(roles)
-    written = {target: labels[0] for target, labels in found.items() if labels and target in own}
+    written = {target: labels[0] for target, labels in found.items() if labels and target != "resolver_group"}
     if labelled and not any(found.values()):
         raise InvalidValue(f"no label: {' and '.join(found)} empty")
     source = str(raw.cells.get(LABEL_SOURCE) or "").strip().casefold()
@@ -225,14 +227,6 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
         written=written,
         several={target: labels for target, labels in found.items() if len(labels) > 1},
     )
-
-
-def _own_targets(roles: Mapping[str, str]) -> frozenset[str]:
-    """Return the targets that a file has labels of; a resolver group whose column is the category's is the category."""
-    columns = {target: column for role, column in roles.items() if (target := target_of_role(role)) is not None}
-    route = (columns.get("tier"), columns.get("category"))
-    same = {"resolver_group"} if columns.get("resolver_group") in route else set()
-    return frozenset(columns.keys() - same)
 
 
 def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:

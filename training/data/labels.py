@@ -64,6 +64,8 @@ def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTi
     for row in rows:
         back = {target: label for target, label in row.held_back.items() if label in known.get(target, ())}
         labels = {**row.labels, **back}
+        if "resolver_group" in known and row.resolver_group is not None:
+            labels["resolver_group"] = row.resolver_group
         for target, label in labels.items():
             if (target, label) not in deepest:
                 deepest[target, label] = known_level(label, known.get(target, set()).__contains__) or label
@@ -121,6 +123,7 @@ def learn_policy(dataset: Dataset, tier_order: Sequence[str] = ()) -> Policy:
     Raises:
         InvalidRequest: If the order lacks a tier of the data, or states one twice.
     """
+    dataset = _with_groups(dataset)
     learned = {target: _learned(dataset, target) for target in ("tier", "category", *dataset.targets)}
     found = {target: sorted(set(labels.values())) for target, labels in learned.items()}
     missing = sorted(set(found["tier"]) - set(tier_order))
@@ -143,7 +146,19 @@ def with_further_targets(policy: Policy, dataset: Dataset) -> Policy:
 
     A target that cannot be learned is not added: nothing could ever decide it, and no route would be automatic.
     """
-    return policy.with_labels(_further(dataset))
+    return policy.with_labels(_further(_with_groups(dataset)))
+
+
+def _with_groups(dataset: Dataset) -> Dataset:
+    """Return a data set whose rows have their resolver group as a label; a group that is the category is none."""
+    grouped = [row for row in dataset.rows if row.resolver_group is not None]
+    if all(row.resolver_group in {label.strip() for label in row.written.values()} for row in grouped):
+        return dataset
+    rows = [
+        row if row.resolver_group is None else replace(row, labels={**row.labels, "resolver_group": row.resolver_group})
+        for row in dataset.rows
+    ]
+    return replace(dataset, rows=rows, targets=targets_in(rows))
 
 
 def follows_from_policy(policy: Policy, rows: Sequence[LabelledTicket]) -> bool:

@@ -122,8 +122,6 @@ def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:
         "labels": {**row.labels, target: label.strip()},
         "written": {**row.written, target: label},
     }
-    if target == "resolver_group":
-        changed["resolver_group"] = label.strip()
     return replace(row, **changed, several={name: one for name, one in row.several.items() if name != target})
 
 
@@ -132,8 +130,6 @@ def _without_label(row: LabelledTicket, target: str) -> LabelledTicket:
         name: {key: value for key, value in getattr(row, name).items() if key != target}
         for name in ("labels", "written", "several")
     }
-    if target == "resolver_group":
-        kept["resolver_group"] = None
     return replace(row, **kept, held_back={**row.held_back, target: row.labels.get(target, "")})
 
 
