@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from api.app import create_app
 from api.settings import load_settings
@@ -58,7 +58,7 @@ def service(several: Path, tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def say(service: TestClient, decision: Mapping[str, Any], **said: Any) -> httpx.Response:
+def say(service: TestClient, decision: Mapping[str, Any], **said: Any) -> Response:
     return service.post(f"/v1/decisions/{decision['decision_id']}/feedback", json={"agent": "kim", **said})
 
 
