@@ -128,6 +128,8 @@ def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) 
     if "resolver_group" in dataset.targets and not asked and follows_from_policy(policy, dataset.rows):
         log("the resolver group follows from tier and category by the policy: it is no target of its own")
         policy, dataset = policy.without("resolver_group"), without_target(dataset, "resolver_group")
+    if learned and "resolver_group" in dataset.targets:
+        policy = replace(policy, groups=())  # what is commonest of tier and category is a poorer guess of the same
     refuse_unlearnable(dataset.rows, dataset.targets)
     return policy, dataset
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import joined, near_duplicates
 from triage.errors import InvalidDataset
-from triage.prediction import in_order
+from triage.prediction import ROUTE, in_order
 
 TEST_SHARE = 0.15
 """Share of the rows that is set aside."""
@@ -164,7 +164,7 @@ def _stratified(
         rows_of.setdefault(group, []).append(row)
     strata: dict[tuple[str, ...], list[list[int]]] = {}
     there = {target for row in rows for target in row.labels}
-    strata_of = in_order(there & {"tier", "category"}) or in_order(there)
+    strata_of = in_order(there.intersection(ROUTE)) or in_order(there)
     for mine in rows_of.values():
         labels = rows[mine[0]].labels
         strata.setdefault(tuple(labels.get(target, "") for target in strata_of), []).append(mine)

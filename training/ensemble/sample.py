@@ -100,9 +100,10 @@ def labels_of(rows: Sequence[LabelledTicket]) -> dict[str, tuple[str, ...]]:
 
 
 def _in_order_of_learning(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
-    """Return the targets that have labels, the category first: folds are drawn by it."""
+    """Return the targets that have labels, first what folds are drawn by: the category, or else the group."""
     targets = in_order({target for row in rows for target in row.labels})
-    return tuple(sorted(targets, key=lambda target: target != "category"))
+    first = [target for target in ("category", "resolver_group") if target in targets]
+    return tuple(dict.fromkeys((*first, *targets)))
 
 
 def label_ids_of(rows: Sequence[LabelledTicket], target: str, labels: Sequence[str]) -> NDArray[np.int32]:
