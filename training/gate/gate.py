@@ -139,7 +139,7 @@ def build_gate(
     )
     targets, floors, certificates = {}, {}, {}
     for target in calibration_scores.probabilities:
-        guards = certified_guards(calibration_scores, target, policy, gate, wanted)
+        guards = certified_guards(calibration_scores, target, policy, gate=gate, wanted=wanted)
         limits = {label: one.limit for label, one in guards.items()}
         guarded = replace(gate, targets={target: TargetGate(guards=limits)})
         here = routed(calibration_scores, target, policy, guarded, risk=wanted.target_risk)
