@@ -13,6 +13,7 @@ from openpyxl import Workbook
 
 from training.data.dataset import Dataset, read_dataset
 from training.data.formats import open_source
+from training.data.formats.encoding import encoding_of
 from training.data.reading import ReadOptions
 from triage.errors import InvalidDataset, InvalidRequest
 
