@@ -42,9 +42,9 @@ from training.evaluation.own_history import history_facts
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
-from training.evaluation.seen import FILE as SEEN
 from training.evaluation.seen import Seen, with_newest
 from training.gate.gate import CalibrationScores, RiskTarget, build_gate, calibration_scores_of, languages_of
+from training.gate.recall_guard import told
 from training.gate.rule_precision import fallback_floors
 from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
@@ -99,7 +99,7 @@ def train(
         facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder)
-        extras = {FILE: json_bytes(replayed.record), SEEN: seen.to_bytes(), **answers}
+        extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
         saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
     return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
@@ -252,6 +252,9 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     gate, floors, certificates = build_gate(
         evidence.scores, run.policy, languages, wanted, tuning_scores=evidence.tuning
     )
+    for target, found in certificates.items():
+        for line in told(target, found.guards):
+            run.log(line)
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     NOT_EARNED = "not_earned"
     NOT_A_TICKET = "not_a_ticket"
     TOO_VAGUE = "too_vague"
+    RECALL_GUARD = "recall_guard"
     SET_BY_PERSON = "set_by_person"
     STORE_UNAVAILABLE = "store_unavailable"
 

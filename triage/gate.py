@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
 from triage.decision import Reason
 from triage.policy import GatePolicy
-from triage.prediction import Prediction
+from triage.prediction import Prediction, Score
 
 
 class Promise(StrEnum):
@@ -31,6 +31,8 @@ class TargetGate:
         certified_risk: The error rate among kept tickets that was certified, in [0, 1]; None where none was.
         confidence: Probability with which the certified risk holds, in [0, 1].
         promise: For whom it holds: new tickets of those who wrote the calibration tickets, or a new group.
+        guards: Labels that must not be missed, with the probability of each from which no other label is decided, in
+            [0, 1]; 0 lets no other label be decided at all.
     """
 
     threshold: float | None = None
@@ -38,10 +40,22 @@ class TargetGate:
     certified_risk: float | None = None
     confidence: float | None = None
     promise: Promise = Promise.NONE
+    guards: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def threshold_of(self, label: str) -> float | None:
         """Return the threshold that applies to a label, or None where the gate is shut for it."""
         return self.per_class.get(label, self.threshold)
+
+    def is_guarded(self, scores: Sequence[Score]) -> bool:
+        """Say whether the first label must not be decided, because a label that must not be missed is likely enough.
+
+        Example:
+            >>> gate = TargetGate(0.8, guards={"security": 0.05})
+            >>> gate.is_guarded((Score("ordinary", 0.9), Score("security", 0.1)))
+            True
+        """
+        likely = {score.label: score.probability for score in scores}
+        return any(scores[0].label != label and likely.get(label, 0.0) >= limit for label, limit in self.guards.items())
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,10 @@ class Gate:
         floor = 1.0 - self.max_ticket_risk(target)
         if threshold is None or scores[0].probability < max(threshold, floor):
             return Reason.LOW_CONFIDENCE
-        return Reason.CONFIDENT if prediction.sureness(scores[0]) >= floor else Reason.OUT_OF_DISTRIBUTION
+        if prediction.sureness(scores[0]) < floor:
+            return Reason.OUT_OF_DISTRIBUTION
+        guarded = self.targets.get(target, TargetGate()).is_guarded(scores)
+        return Reason.RECALL_GUARD if guarded else Reason.CONFIDENT
 
     def max_ticket_risk(self, target: str) -> float:
         """Return the probability of being wrong above which no single ticket is decided, in [0, 1]."""

@@ -70,6 +70,10 @@ REASONS: Mapping[str, Wording] = {
         "it does not say what is wrong",
         "It does not say what is wrong. Ask first.",
     ),
+    Reason.RECALL_GUARD: Wording(
+        "it may be of a kind that must not be missed",
+        "The model is sure enough on average, but this may be of a kind that must not be missed: look for that first.",
+    ),
     Reason.MODEL_UNAVAILABLE: Wording(
         "no model is in use",
         "No model is in use. This is what the written rules say.",

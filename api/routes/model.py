@@ -25,6 +25,9 @@ class GateOut(BaseModel):
     certified_risk: float | None
     confidence: float | None
     promise: Literal["new_rows", "new_group", "none"] = Field(description="whom the certified risk holds for")
+    guards: dict[str, float] = Field(
+        description="labels that must not be missed: no other is decided where one is at least as probable as this"
+    )
     max_ticket_risk: float = Field(description="no ticket is decided whose own probability of being wrong is above it")
 
 
@@ -75,6 +78,7 @@ def _described(model: ModelHolder) -> ModelOut:
                 certified_risk=gate.certified_risk,
                 confidence=gate.confidence,
                 promise=gate.promise.value,
+                guards=dict(gate.guards),
                 max_ticket_risk=triager.gate.max_ticket_risk(target),
             )
             for target, gate in triager.gate.targets.items()

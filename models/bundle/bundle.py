@@ -209,6 +209,7 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
                 "certified_risk": one.certified_risk,
                 "confidence": one.confidence,
                 "promise": one.promise.value,
+                "guards": dict(one.guards),
             }
             for target, one in gate.targets.items()
         },

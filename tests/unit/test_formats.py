@@ -13,6 +13,7 @@ from openpyxl import Workbook
 
 from training.data.dataset import Dataset, read_dataset
 from training.data.formats import open_source
+from training.data.formats.encoding import encoding_of
 from training.data.reading import ReadOptions
 from triage.errors import InvalidDataset, InvalidRequest
 
@@ -249,3 +250,29 @@ def test_bombs_and_bundles_are_refused_before_they_are_unpacked(tmp_path: Path) 
         with pytest.raises(InvalidDataset, match=needle) as caught:
             open_source(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Nedá sa otvoriť príloha správy", "iso8859_2"),
+        ("Passwort zurücksetzen für Müller", "mac_roman"),
+        ("프린터가 작동하지 않습니다", "euc_kr"),
+        ("Žádám o obnovení hesla pro účet", "iso8859_2"),
+    ],
+)
+def test_a_page_with_few_letters_is_refused_and_not_taken_for_a_commoner_one(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    path = tmp_path / "few.csv"
+    path.write_bytes(f"id,body,category\n1,{text},a\n2,x,b\n".encode(encoding))
+    with pytest.raises(InvalidDataset, match="--encoding"):
+        encoding_of(path)
+    assert encoding_of(path, encoding).name.replace("-", "_") == encoding
+
+
+def test_french_of_some_length_is_not_taken_for_thai(tmp_path: Path) -> None:
+    lines = ["Réinitialiser le mot de passe oublié", "La messagerie est très lente", "Problème à distance"] * 7
+    path = tmp_path / "french.csv"
+    path.write_bytes("\n".join(["body", *lines]).encode("cp1252"))
+    assert encoding_of(path).name == "cp1252"

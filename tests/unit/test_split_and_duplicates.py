@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
-from training.data.duplicates import joined, near_duplicates
-from training.data.split import split
+from training.data.duplicates import joined, masked, near_duplicates
+from training.data.split import kept_together, split
 from triage.errors import InvalidDataset
 from triage.ticket import Ticket
 
@@ -126,6 +127,35 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
     assert near_duplicates(texts).tolist() == [0, 0, 0, 3, 4, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Disk of srv-01 is 91 % full, please clear it", "disk of SRV-17 is 99 % full, please clear it"),
+        ("backup of db01.example.org failed at 10:31 AM", "backup of mail.example.net failed at 9:05 PM"),
+        (
+            "login of a.b@example.org was refused on Mon, 3 May 2024",
+            "login of x@example.org was refused on 12 June 2025",
+        ),
+    ],
+)
+def test_texts_that_differ_in_numbers_hosts_and_times_are_duplicates(one: str, other: str) -> None:
+    assert near_duplicates([one, other]).tolist() == [0, 0]
+    assert masked(one) == masked(other)
+
+
+def test_messages_of_one_ticket_stay_on_one_side_of_every_split() -> None:
+    rng = np.random.default_rng(5)
+    rows = [
+        LabelledTicket(Ticket(f"T{number}", body=" ".join(rng.choice(WORDS, 12))), {"category": "ab"[number % 2]})
+        for number in range(80)
+        for _ in range(3)
+    ]
+    parts = split(Dataset(rows, ("category",), "d"), seed=0)
+    assert not {rows[place].ticket.id for place in parts.train} & {rows[place].ticket.id for place in parts.test}
+    same = [replace(row, ticket=replace(row.ticket, id="0")) for row in rows]  # no ticket has so many messages
+    assert len(np.unique(kept_together(same))) == len(rows)
+
+
 def test_near_duplicates_scale() -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS, 30)) for _ in range(3000)]
@@ -139,7 +169,9 @@ def test_every_pair_of_shipped_tickets_that_is_similar_shares_a_cluster_and_no_o
     rows = read_dataset([Path(__file__).parents[2] / "datasets" / "tickets.jsonl"]).rows
     texts = [row.ticket.text for row in rows[::3]]
     texts += [f"{text} Thank you and kind regards." for text in texts[:300]]
-    grams = CountVectorizer(token_pattern=r"\w+", ngram_range=(3, 3), binary=True, dtype=np.int64).fit_transform(texts)
+    grams = CountVectorizer(token_pattern=r"\w+|#", ngram_range=(3, 3), binary=True, dtype=np.int64).fit_transform(
+        [masked(text) for text in texts]
+    )
     common, sizes = (grams @ grams.T).tocoo(), np.asarray(grams.sum(axis=1)).ravel()
     similar = common.data >= 0.8 * (sizes[common.row] + sizes[common.col] - common.data)
     graph = coo_array((similar[similar], (common.row[similar], common.col[similar])), shape=(len(texts),) * 2)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle, load_bundle
 from models.terminal import JsonOption, log, print_json, print_table, progress, verb
@@ -15,6 +17,7 @@ from training.cli.options import BundleOption, DataOptions, bundle_path, read_da
 from training.data.dataset import Dataset
 from training.data.labels import in_words_of
 from training.encoders.cache import CachedEncoder
+from training.evaluation.champion import unseen_by
 from training.evaluation.evaluate import evaluate as measure
 
 _WEAKEST = 12  # labels that a person looks at; all of them are in the JSON document
@@ -36,7 +39,7 @@ def evaluate(options: EvaluateOptions) -> None:
     path = bundle_path(options.bundle)
     dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
-    warn_of_training_tickets(bundle, dataset)
+    warn_of_training_tickets(path, bundle, dataset)
     with progress(len(dataset), "deciding") as bar:
         measured = measure(
             triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
@@ -59,10 +62,15 @@ def open_for_measuring(path: Path) -> tuple[Triager, Bundle]:
     return Triager(bundle), bundle
 
 
-def warn_of_training_tickets(bundle: Bundle, dataset: Dataset) -> None:
-    """Tell on stderr how many of the tickets a bundle was trained on, by their ids: results on those flatter."""
-    history = set(bundle.model.history.ids) - {""}
-    known = sum(row.ticket.id in history for row in dataset.rows)
+def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> None:
+    """Tell on stderr how many of the tickets a bundle was trained on: results on those flatter.
+
+    They are known by their text and by near-duplicates of it, not by their id: other desks number theirs alike.
+
+    Raises:
+        BundleError: If the bundle was altered.
+    """
+    known = int(np.count_nonzero(~unseen_by(dataset.rows, [path], [Triager(bundle)])))
     if known:
         log(f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter")
 
@@ -102,6 +110,7 @@ def _print_target(target: str, values: Mapping[str, Any]) -> None:
     weakest = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])[:_WEAKEST]
     keys = ("label", "rows", "precision", "recall", "f1")
     print_table(["label", "tickets", "precision", "recall", "F1"], [[row[key] for key in keys] for row in weakest], 2)
+    _print_levels_and_guards(target, values)
     if "misses" in values:
         misses = values["misses"]
         print(f"  missed by one tier {misses['off_by_one']:.3f}, by two or more {misses['severe']:.3f}")
@@ -111,6 +120,21 @@ def _print_target(target: str, values: Mapping[str, Any]) -> None:
         print(f"  macro-F1 over the labels that the bundle knows: {values['macro_f1_known']:.3f}")
     for row in values["unknown_labels"]:
         print(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong")
+
+
+def _print_levels_and_guards(target: str, values: Mapping[str, Any]) -> None:
+    tables = (
+        ("by_level", "by level of the label, as written and as learned",
+         ("level", "rows", "accuracy", "learned_rows", "learned_accuracy"),
+         ("level", "tickets", "accuracy", "as learned", "accuracy")),
+        ("guards", "labels that must not be missed",
+         ("label", "min_recall", "rows", "decided_right", "left_to_people", "missed"),
+         ("label", "recall to keep", "tickets", "decided right", "left to people", "missed")),
+    )  # fmt: skip
+    for name, title, keys, header in tables:
+        if values.get(name):
+            print(f"\n{target}: {title}")
+            print_table(list(header), [[row[key] for key in keys] for row in values[name]], 2)
 
 
 def _print_label_shift(target: str, shift: Mapping[str, Any]) -> None:

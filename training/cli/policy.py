@@ -260,6 +260,7 @@ def check(options: CheckOptions) -> None:
         "categories": categories,
         "groups": len(found.groups),
         "illegal": [list(pair) for pair in sorted(found.illegal)],
+        "min_recall": {target: guards for target in found.targets if (guards := found.guards(target))},
         "remarks": remarks,
         "ok": True,
     }
@@ -270,6 +271,11 @@ def check(options: CheckOptions) -> None:
         *([f"  folded      {folded}"] if folded else []),
         f"  categories  {', '.join(categories)}",
         f"  groups      {', '.join(dict.fromkeys(group.name for group in found.groups)) or 'none'}",
+        *(
+            f"  guarded     {label} of {target}: at least {least:.0%} of its tickets are decided right or asked about"
+            for target in found.targets
+            for label, least in found.guards(target).items()
+        ),
         *(f"  remark      {remark}" for remark in remarks),
     ]
     print_result(document, "\n".join(lines), as_json=options.json)

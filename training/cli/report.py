@@ -65,7 +65,7 @@ def _replayed(options: ReportOptions, path: Path) -> Record:
     """Measure the bundle on the tickets of the command line."""
     dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
-    warn_of_training_tickets(bundle, dataset)
+    warn_of_training_tickets(path, bundle, dataset)
     rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
     bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
     with progress(len(rows), "deciding") as bar:

@@ -28,7 +28,6 @@ from training.encoders.cache import CachedEncoder
 from training.ensemble.model import history_of
 from training.ensemble.sample import Sample
 from training.evaluation.record import FILE, read_record
-from training.evaluation.seen import FILE as SEEN
 from training.evaluation.seen import Seen, with_newest
 from training.stages import EXTENDED, FULL, HANDFUL, stage_of
 from triage.errors import InvalidDataset, InvalidPolicy, InvalidRequest
@@ -100,7 +99,7 @@ def extend(
     inside = bundle.manifest["encoder"].get("inside")
     before = Seen.by(source)
     seen = before.joined(Seen.of(rows)) if before else None
-    extras = {FILE: json_bytes(record.to_document()), **({SEEN: seen.to_bytes()} if seen else {})}
+    extras = {FILE: json_bytes(record.to_document()), **(seen.files() if seen else {})}
     facts = with_newest(_facts(bundle, policy, found, counts), seen)
     saved = save_bundle(out, made, facts, encoder_files=source / ENCODER_FOLDER if inside else None, extras=extras)
     log(f"saved {out}")

@@ -35,7 +35,6 @@ from training.evaluation.evaluate import measure
 from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import lower_bounds, precisions, replay
-from training.evaluation.seen import FILE as SEEN
 from training.evaluation.seen import Seen, with_newest
 from training.gate.label_shift import prior_correction
 from training.stages import DESCRIPTIONS, EXAMPLES, stage_facts
@@ -131,7 +130,7 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log =
         bundle,
         with_newest(_facts(settings, policy, made.model, rows, dataset), seen),
         encoder_files=files,
-        extras={FILE: json_bytes(record), SEEN: seen.to_bytes()},
+        extras={FILE: json_bytes(record), **seen.files()},
     )
     log(f"saved {settings.out}")
     return Started(saved, settings.out, dataset, measured)

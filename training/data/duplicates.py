@@ -17,15 +17,37 @@ SIMILAR = 0.8
 
 _BANDS, _ROWS = 16, 4  # a pair at 0.8 shares a band with probability 0.9998, one at 0.4 with 0.34
 _SEED = 20_240_229
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+|#")
+VARIABLE = re.compile(r"\S*[\d@]\S*|\w+(?:[.-]\w+)*\.[a-z]{2,}\b")
+"""Words of a text in lower case that differ from one copy of a message to the next: with a digit or @, or a domain."""
+
+_OF_A_DATE = (
+    "mon|tues?|wed|thu|fri|sat|sun|monday|tuesday|wednesday|thursday|friday|saturday|sunday|am|pm|utc|gmt|cet|cest|uhr"
+    "|jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|january|february|march|april|june|july|august|september"
+    "|october|november|december"
+)
+_MOMENT = re.compile(rf"(?:\b(?:{_OF_A_DATE})\b[\s,.]*)*#(?:[\s,.]*(?:#|\b(?:{_OF_A_DATE})\b))*")
+
+
+def masked(text: str) -> str:
+    """Return a text in lower case with one mark in the place of what differs from one copy of a message to the next.
+
+    That are numbers, addresses, hosts, dates and times: every word with a digit or an @ in it, and names of domains.
+
+    Example:
+        >>> masked("Disk of srv-01.example.org full at 10:31 AM, 3 May 2024")
+        'disk of # full at #'
+    """
+    return _MOMENT.sub("#", VARIABLE.sub("#", text.casefold()))
 
 
 def near_duplicates(texts: Sequence[str], similar: float = SIMILAR) -> NDArray[np.int64]:
     """Group texts that say nearly the same.
 
     Two texts are joined where the Jaccard similarity of their sets of word 3-grams reaches `similar`; joining is
-    transitive. Texts of fewer than three words are joined only where their words are equal. Candidates come from
-    MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3).
+    transitive. Words that differ in numbers, hosts and times only count as equal (see `masked`). Texts of fewer than
+    three words are joined only where their words are equal. Candidates come from MinHash with banding (Broder 1997;
+    Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3).
 
     Args:
         texts: Any number of texts.
@@ -38,7 +60,7 @@ def near_duplicates(texts: Sequence[str], similar: float = SIMILAR) -> NDArray[n
         >>> near_duplicates(["the disk is full again today", "VPN drops", "The disk is full, again today!"]).tolist()
         [0, 1, 0]
     """
-    shingles = [_shingles(text) for text in texts]
+    shingles = [shingles_of(masked(text)) for text in texts]
     seen: dict[bytes, int] = {}
     equal = [(row, seen.setdefault(part.tobytes(), row)) for row, part in enumerate(shingles)]
     pairs = _candidates(shingles, list(seen.values()))
@@ -68,9 +90,9 @@ def joined(*groupings: NDArray[np.int64]) -> NDArray[np.int64]:
     return _clusters(len(rows), np.concatenate(pairs))
 
 
-def _shingles(text: str) -> NDArray[np.uint64]:
-    """Return the hashes of the word 3-grams of a text, sorted and each once; at least one."""
-    words = _WORD.findall(text.casefold())
+def shingles_of(text: str) -> NDArray[np.uint64]:
+    """Return the hashes of the word 3-grams of a text in lower case, uint64, ascending and each once; at least one."""
+    words = _WORD.findall(text)
     grams = {" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2))}
     return np.array(sorted(sha1_hash64(gram.encode()) for gram in grams), dtype=np.uint64)
 

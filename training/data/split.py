@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,13 +39,37 @@ class Split:
         test: Row numbers set aside, ascending; int64.
         kind: ``time`` (the latest rows are set aside), ``group`` (whole groups are), ``random`` (stratified by label),
             ``new`` (rows that the present champion was never given).
-        clusters: Cluster of near-duplicates of each row; rows of one cluster are on one side.
+        clusters: Cluster of near-duplicates and of messages of one ticket, by row; one cluster is on one side.
     """
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
     kind: Kind
     clusters: NDArray[np.int64]
+
+
+MOST_MESSAGES = 50
+"""Rows of one id above which it is no ticket's: a constant, or the wrong column."""
+
+
+def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Group the rows that must stay on one side of every split: near-duplicates, and messages of one ticket (same id).
+
+    Args:
+        rows: At least one.
+        clusters: Near-duplicate clusters, where they are known already.
+
+    Returns:
+        The first row of each row's group, int64 of shape [n].
+    """
+    found = near_duplicates([row.ticket.text for row in rows]) if clusters is None else clusters
+    counts = Counter(row.ticket.id for row in rows)
+    first: dict[str, int] = {}
+    tickets = [
+        first.setdefault(row.ticket.id, place) if row.ticket.id and counts[row.ticket.id] <= MOST_MESSAGES else place
+        for place, row in enumerate(rows)
+    ]
+    return joined(found, np.array(tickets, dtype=np.int64))
 
 
 def split(
@@ -66,14 +91,14 @@ def split(
         dataset: What was read.
         seed: Equal seeds give equal splits.
         share: Share of the rows to set aside, in (0, 1).
-        clusters: Near-duplicate clusters, where they are known already.
+        clusters: What `kept_together` returns, where it is known already.
         new: Which rows the present champion was never given, bool of shape [n]; None where nothing serves yet.
 
     Raises:
         InvalidDataset: If the rows cannot be split into two sides.
     """
     rows = dataset.rows
-    found = near_duplicates([row.ticket.text for row in rows]) if clusters is None else clusters
+    found = kept_together(rows) if clusters is None else clusters
     groups = found
     kind: Kind = "random"
     if len({row.group for row in rows if row.group is not None}) > 1:
@@ -89,7 +114,7 @@ def split(
     if not len(test) or not len(train):
         raise InvalidDataset(
             f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
-            "together (near-duplicates, or one group); add other tickets"
+            "together (near-duplicates, messages of one ticket, or one group); add other tickets"
         )
     return Split(train, test, kind, found)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
+from training.data.labelling.hierarchy import levels_of, separator_of
 from training.evaluation import metrics
 from training.evaluation.label_shift_effect import label_shift_effect
 from training.evaluation.predictions import Predictions, Progress, TargetPredictions, ask
@@ -46,8 +47,10 @@ def evaluate(
 
     Returns:
         Plain numbers ready for JSON: ``rows``, ``targets``, ``route``, ``abstained``, ``sources``, ``reasons``. Each
-        target says in ``promise`` for whom its certificate holds, and where rows have a group, ``by_group`` has the
-        share decided and the error rate among those of each group.
+        target says in ``promise`` for whom its certificate holds. Where labels are paths, ``by_level`` says how often
+        they are right at each level, as written and as rolled up to what is learned; where rows have a group,
+        ``by_group`` has the share decided and the error rate among those of each; where the policy guards labels,
+        ``guards`` says what became of their tickets.
 
     Raises:
         InvalidDataset: If no row has a label of a target that the model has a head for.
@@ -71,6 +74,8 @@ def measure(triager: Triager, answers: Predictions, baselines: Baselines | None 
         if (effect := label_shift_effect(triager, found)) is not None:
             targets[target]["label_shift"] = effect
         targets[target]["promise"] = triager.gate.targets.get(target, TargetGate()).promise.value
+        if by_level := _by_level(found, answers):
+            targets[target]["by_level"] = by_level
         if by_group := _by_group(found, answers):
             targets[target]["by_group"] = by_group
     automatic, right = answers.automatic, answers.right
@@ -115,9 +120,47 @@ def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, S
     }
     if found.set_sizes.any():
         result["sets"] = {"coverage": _share(found.likely), "mean_size": float(np.mean(found.set_sizes))}
+    if guards := policy.guards(found.target):
+        result["guards"] = [_guarded(found, label, least) for label, least in guards.items()]
     if found.target == "tier" and policy.ordinal:
         result["misses"] = metrics.misses(policy.labels("tier"), found.true.tolist(), found.top.tolist())
     return result
+
+
+def _guarded(found: TargetPredictions, label: str, least: float) -> dict[str, Any]:
+    """Count how the tickets of a label that must not be missed came out.
+
+    Its ``recall`` is the share of them that was decided right or left to a person.
+    """
+    own = found.true == label
+    missed = int(np.sum(own & found.kept & ~found.correct))
+    right = int(np.sum(own & found.kept & found.correct))
+    rows = int(np.sum(own))
+    return {
+        "label": label,
+        "min_recall": least,
+        "rows": rows,
+        "decided_right": right,
+        "missed": missed,
+        "left_to_people": rows - right - missed,
+        "recall": 1.0 - missed / rows if rows else None,
+    }
+
+
+def _by_level(found: TargetPredictions, answers: Predictions) -> list[dict[str, Any]]:
+    """Measure labels that are paths at each level, as written and as learned; empty where they are none.
+
+    A label that the policy's aliases turned into another one is taken as that.
+    """
+    true = found.true.tolist()
+    written = [answers.rows[place].written.get(found.target, "").strip() for place in found.rows]
+    separator = separator_of(Counter(one or other for one, other in zip(written, true, strict=True)))
+    if separator is None:
+        return []
+    learned, named = ([levels_of(label, separator) for label in labels] for labels in (true, found.top.tolist()))
+    paths = [levels_of(label, separator) for label in written]
+    whole = [path if path[: len(short)] == short else short for path, short in zip(paths, learned, strict=True)]
+    return metrics.by_level(whole, learned, named)
 
 
 def _by_group(found: TargetPredictions, answers: Predictions) -> list[dict[str, Any]]:

@@ -201,5 +201,36 @@ def bootstrap_interval(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+Path = tuple[str, ...]
+"""A label that is a path, by its levels."""
+
+
+def by_level(written: Sequence[Path], learned: Sequence[Path], named: Sequence[Path]) -> list[dict[str, Any]]:
+    """Say how often labels that are paths are right at each level.
+
+    Args:
+        written: The label of each row as the data has it.
+        learned: The same, rolled up to what is learned.
+        named: The label that the model names.
+
+    Returns:
+        For each level ``rows`` and ``accuracy`` of the labels as written that reach it, and of those as learned.
+
+    Example:
+        >>> found = by_level([("IT", "dock"), ("HR", "pay")], [("IT", "dock"), ("HR",)], [("IT", "dock"), ("HR",)])
+        >>> found[1] == {"level": 2, "rows": 2, "accuracy": 0.5, "learned_rows": 1, "learned_accuracy": 1.0}
+        True
+    """
+    table = []
+    for level in range(1, max(map(len, written), default=0) + 1):
+        figures: dict[str, Any] = {"level": level}
+        for name, labels in (("", written), ("learned_", learned)):
+            right = [label[:level] == guess[:level] for label, guess in zip(labels, named, strict=True)
+                     if len(label) >= level]  # fmt: skip
+            figures |= {f"{name}rows": len(right), f"{name}accuracy": _ratio(sum(right), len(right))}
+        table.append(figures)
+    return table
+
+
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from models.reference.novelty import excluded_share, novelty
 from training.data.dataset import LabelledTicket
 from training.gate.group_risk import NO_GROUP, certify_new_group
 from training.gate.label_shift import resampled
+from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
 from training.gate.risk_control import Certificate, certify, set_floor
 from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Policy
@@ -138,13 +139,19 @@ def build_gate(
     )
     targets, floors, certificates = {}, {}, {}
     for target in calibration_scores.probabilities:
-        here = routed(calibration_scores, target, policy, gate, risk=wanted.target_risk)
-        told = None if tuning_scores is None else routed(tuning_scores, target, policy, gate, risk=wanted.target_risk)
+        guards = certified_guards(calibration_scores, target, policy, gate=gate, wanted=wanted)
+        limits = {label: one.limit for label, one in guards.items()}
+        guarded = replace(gate, targets={target: TargetGate(guards=limits)})
+        here = routed(calibration_scores, target, policy, guarded, risk=wanted.target_risk)
+        told = (
+            None if tuning_scores is None else routed(tuning_scores, target, policy, guarded, risk=wanted.target_risk)
+        )
         drawn = _as_expected(calibration_scores, target, policy)
         if drawn is not None:
             here = here.at(drawn)
-        found = certified(here, told, risk=wanted.target_risk, delta=1 - wanted.confidence, grouped=wanted.grouped)
-        certificates[target] = found
+        delta = (1 - wanted.confidence) / hypotheses(guards)
+        found = certified(here, told, risk=wanted.target_risk, delta=delta, grouped=wanted.grouped)
+        certificates[target] = replace(found, guards=guards)
         shown = found.by_label.values() if wanted.per_class else (found.whole,)
         proved = any(one.threshold is not None for one in shown)
         targets[target] = TargetGate(
@@ -153,6 +160,7 @@ def build_gate(
             certified_risk=wanted.target_risk if proved else None,
             confidence=wanted.confidence if proved else None,
             promise=_promise(proved, wanted.grouped and not wanted.per_class),
+            guards=limits,
         )
         floors[target] = set_floor(_true_probability(calibration_scores, target), wanted.target_risk)
     return replace(gate, targets=targets), floors, certificates
@@ -201,10 +209,12 @@ class Certificates:
         whole: One threshold for all labels.
         by_label: One for each label that is routed; that all of them hold at once has the probability stated, since
             each is tested at an equal part of delta (Bonferroni).
+        guards: What could be certified of labels that must not be missed.
     """
 
     whole: Certificate
     by_label: Mapping[str, Certificate]
+    guards: Mapping[str, GuardCertificate] = field(default_factory=dict)
 
 
 def certified(here: Routed, told: Routed | None, *, risk: float, delta: float, grouped: bool = False) -> Certificates:
@@ -242,6 +252,43 @@ def certified(here: Routed, told: Routed | None, *, risk: float, delta: float, g
     return Certificates(whole, alone)
 
 
+def certified_guards(
+    scores: CalibrationScores, target: str, policy: Policy, gate: Gate, wanted: RiskTarget
+) -> dict[str, GuardCertificate]:
+    """Certify the guards that a policy states for a target, at an equal part of the confidence each.
+
+    Args:
+        scores: About calibration tickets. Those of a group count like others.
+        target: Such as ``category``.
+        policy: States which labels must not be missed.
+        gate: Says what keeps a ticket from being decided, thresholds left aside.
+        wanted: What the gate is to promise.
+    """
+    stated = policy.guards(target)
+    if not stated:
+        return {}
+    told = routed(scores, target, policy, gate, risk=wanted.target_risk)
+    true = np.array([policy.fold(target, row.labels[target]) for row in labelled_with(scores.rows, target)])
+    likely = _guarded_probabilities(scores, target, policy, stated)
+    found = {}
+    for label, least in stated.items():
+        own = true == label
+        found[label] = certify_guard(
+            likely[label][own], (told.eligible & (told.label != label))[own],
+            min_recall=least, delta=(1 - wanted.confidence) / len(stated),
+        )  # fmt: skip
+    return found
+
+
+def _guarded_probabilities(
+    scores: CalibrationScores, target: str, policy: Policy, labels: Iterable[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the probability of each of some labels, by ticket that has a label of the target."""
+    known = np.array([target in row.labels for row in scores.rows], dtype=bool)
+    folded = np.array([policy.fold(target, label) for label in scores.labels[target]])
+    return {label: scores.probabilities[target][known][:, folded == label].sum(axis=1) for label in labels}
+
+
 def _as_expected(calibration_scores: CalibrationScores, target: str, policy: Policy) -> NDArray[np.int64] | None:
     """Draw labelled rows in the shares of labels that the policy expects of traffic; None where it states none."""
     stated = policy.expected_shares(target)
@@ -260,7 +307,7 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         calibration_scores: About tickets that the model had not seen.
         target: ``tier`` or ``category``.
         policy: Folds and ranks labels.
-        gate: Says what keeps a ticket from being decided, thresholds left aside.
+        gate: Says what keeps a ticket from being decided, guards of labels among it, thresholds left aside.
         risk: Target risk, which the floor under single decisions is a multiple of.
     """
     labels, probabilities = calibration_scores.labels[target], calibration_scores.probabilities[target]
@@ -298,7 +345,10 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
     if gate.max_novelty is not None:
         eligible &= calibration_scores.novelty <= gate.max_novelty
     group = _groups(calibration_scores.rows)
-    return Routed(np.array(chosen, dtype=np.str_)[known], *(values[known] for values in (sure, right, eligible, group)))
+    told = Routed(np.array(chosen, dtype=np.str_)[known], *(values[known] for values in (sure, right, eligible, group)))
+    limits = gate.targets.get(target, TargetGate()).guards
+    likely = _guarded_probabilities(calibration_scores, target, policy, limits)
+    return told._replace(eligible=told.eligible & unguarded(told.label, likely, limits))
 
 
 def labelled_with(rows: Sequence[LabelledTicket], target: str) -> list[LabelledTicket]:
@@ -327,6 +377,10 @@ def _true_probability(calibration_scores: CalibrationScores, target: str) -> NDA
 def certificate_facts(certificates: Mapping[str, Certificates]) -> dict[str, Any]:
     """Return certificates as plain values for the manifest."""
     return {
-        target: {**vars(found.whole), "by_label": {label: vars(one) for label, one in found.by_label.items()}}
+        target: {
+            **vars(found.whole),
+            "by_label": {label: vars(one) for label, one in found.by_label.items()},
+            "guards": {label: vars(one) for label, one in found.guards.items()},
+        }
         for target, found in certificates.items()
     }

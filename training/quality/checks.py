@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from models.language import detect_languages
 from training.data.dataset import Dataset, LabelledTicket
-from training.data.duplicates import near_duplicates
+from training.data.duplicates import masked, near_duplicates
 from training.data.finding import FINE, NOTICE, SERIOUS, Finding
 from training.data.labels import MIN_ROWS, learnable
+from training.data.split import MOST_MESSAGES, kept_together
+from training.quality.giveaways import giveaways, machine_labels
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
 from training.quality.renamed_labels import renamed_labels
@@ -22,7 +24,9 @@ from training.quality.similar_label_names import similar_label_names
 
 _ORDER = (SERIOUS, NOTICE, FINE)
 _SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
-_CONFLICTING, _SUSPECT, _CHANCE = 0.05, 0.3, 0.02
+_GIVEN_AWAY = 0.3
+"""Share of a label's tickets with a line that no other label has, from which accuracy on it is the line's."""
+_CONFLICTING, _SUSPECT, _CHANCE, _SURELY = 0.05, 0.3, 0.02, 1.64
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
     """
     log("near-duplicates")
     clusters = near_duplicates([row.ticket.text for row in dataset.rows])
+    together = kept_together(dataset.rows, clusters)
     examinations: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("what was noticed on reading", lambda: iter(dataset.findings)),
         ("rows", lambda: _rows(dataset)),
@@ -69,8 +74,9 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
         ("labels that look alike", lambda: _labels(dataset)),
         ("labels that were renamed", lambda: _renamed(dataset)),
         ("leakage", lambda: _leakage(dataset)),
+        ("what gives labels away", lambda: _giveaways(dataset, clusters)),
         ("languages", lambda: _languages(dataset, seed)),
-        ("labels that may be wrong", lambda: _suspects(dataset, clusters, seed)),
+        ("labels that may be wrong", lambda: _suspects(dataset, together, seed)),
     )
     findings: list[Finding] = []
     for name, examine in examinations:
@@ -103,8 +109,12 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
     ids = Counter(row.ticket.id for row in rows if row.ticket.id)
     twice = [row for row in rows if ids[row.ticket.id] > 1]
     if twice:
-        do = "keep one row a ticket: the last, or the one that a person closed"
-        what = f"{len(twice)} rows share an id with another row"
+        tickets = len({row.ticket.id for row in twice})
+        if max(ids[row.ticket.id] for row in twice) > MOST_MESSAGES:
+            do = f"an id with more than {MOST_MESSAGES} rows is no ticket's: is it the right column?"
+        else:
+            do = "nothing, if they are messages of one ticket: they stay on one side of every split; else keep one row"
+        what = f"{len(twice)} rows share an id with another row: {tickets} ids"
         yield Finding("repeated-ids", NOTICE, what, do, rows=len(twice), places=_places(twice))
     dates = sorted(row.ticket.opened_at for row in rows if row.ticket.opened_at is not None)
     if dates:
@@ -155,15 +165,35 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
         yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, rows=extra)
     for target in dataset.targets:
         torn = [rows for rows in clustered.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
-        count = sum(map(len, torn))
+        count, twins = sum(map(len, torn)), sum(_twins(rows, target) for rows in torn)
         if count:
-            severity = SERIOUS if count > _CONFLICTING * len(dataset.rows) else NOTICE
+            severity = SERIOUS if twins > _CONFLICTING * len(dataset.rows) else NOTICE
             what = f"{count} near-equal tickets in {len(torn)} groups have different {target} labels"
+            if twins < count:
+                what += f"; {count - twins} of them differ in numbers, hosts or times, which may tell them apart"
             do = "agree on one label for each group: no model can learn both"
             places = tuple(
                 ", ".join(f"{row.place} ({row.labels.get(target)})" for row in rows[:4]) for rows in torn[:20]
             )
             yield Finding(f"{target}-conflicting-duplicates", severity, what, do, rows=count, places=places)
+
+
+def _twins(rows: Sequence[LabelledTicket], target: str) -> int:
+    """Count the rows of a cluster that contradict another one in more than numbers and hosts, or in nothing."""
+    labelled = [row for row in rows if target in row.labels]
+    texts = [" ".join(row.ticket.text.casefold().split()) for row in labelled]
+    masks = [masked(text) for text in texts]
+    by_text, by_mask = (Counter((key, row.labels[target]) for key, row in zip(keys, labelled, strict=True))
+                        for keys in (texts, masks))  # fmt: skip
+    rows_of_text, rows_of_mask, labels = Counter(texts), Counter(masks), Counter(row.labels[target] for row in labelled)
+    count = 0
+    for row, text, mask in zip(labelled, texts, masks, strict=True):
+        label = row.labels[target]
+        same_text = rows_of_text[text] - by_text[text, label]
+        same_mask = rows_of_mask[mask] - by_mask[mask, label]
+        anywhere = len(labelled) - labels[label]
+        count += same_text > 0 or anywhere > same_mask
+    return count
 
 
 def _labels(dataset: Dataset) -> Iterator[Finding]:
@@ -196,6 +226,26 @@ def _leakage(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("leakage", SERIOUS, what, do, rows=len(rows), places=_places(rows))
 
 
+def _giveaways(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
+    for target in dataset.targets:
+        for one in giveaways(dataset.rows, target, clusters):
+            others = f"and in {one.others} others" if one.others else "and in no other"
+            share = f"{one.covered:.0%} of the {target} {one.label!r} ({len(one.rows)} tickets)"
+            what = f"{one.line!r} stands in {share} {others}"
+            do = (
+                "if the team or the desk's tool wrote it after the ticket came, cut it out: a new ticket will not have "
+            )
+            do += "it; if a machine always writes it, a rule does better"
+            severity = SERIOUS if one.covered >= _GIVEN_AWAY else NOTICE
+            yield Finding(f"{target}-given-away", severity, what, do, rows=len(one.rows), places=_places(one.rows))
+        for label, rows, part in machine_labels(dataset.rows, target):
+            what = f"{part:.0%} of the {target} {label!r} were written by machines ({len(rows)} tickets)"
+            do = (
+                "what is measured there says little about people's tickets: route machines by a rule, or leave them out"
+            )
+            yield Finding(f"{target}-machine-mail", NOTICE, what, do, rows=len(rows), places=_places(rows))
+
+
 def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
     chosen = np.random.default_rng(seed).permutation(len(dataset.rows))[:_LANGUAGE_SAMPLE]
     sample = [dataset.rows[row].ticket for row in chosen]
@@ -208,14 +258,15 @@ def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
     yield Finding("languages", severity, f"languages: {shares}", do)
 
 
-def _suspects(dataset: Dataset, clusters: NDArray[np.int64], seed: int) -> Iterator[Finding]:
+def _suspects(dataset: Dataset, together: NDArray[np.int64], seed: int) -> Iterator[Finding]:
     for target in dataset.targets:
-        found = find_label_issues(dataset.rows, target, clusters, seed)
+        found = find_label_issues(dataset.rows, target, together, seed)
         if found is None:
             continue
-        if found.accuracy < found.majority + _CHANCE:
-            what = f"the text hardly tells the {target}: a plain model is right on {found.accuracy:.1%} of unseen rows"
-            do = f"the commonest label alone is right on {found.majority:.1%}: are text and label of the same row?"
+        if found.balanced < found.chance + _CHANCE + _SURELY * found.noise:
+            told = f"a plain model tells {found.balanced:.1%} of unseen rows, each label counted alike"
+            what = f"the text hardly tells the {target}: {told}"
+            do = f"guessing tells {found.chance:.1%}: are text and label of the same row?"
             yield Finding(f"{target}-unrelated", SERIOUS, what, do, rows=found.examined)
             continue
         share = len(found.rows) / max(1, found.examined)

@@ -30,13 +30,18 @@ class LabelIssues:
     Attributes:
         examined: Rows looked at.
         accuracy: Accuracy of the plain model on rows that it had not seen, in [0, 1].
-        majority: Share of the commonest label: what knowing nothing achieves.
+        balanced: Mean over the labels of the share of their rows that it told, when every label is taken to be as
+            common as the others, in [0, 1]; guessing achieves `chance`.
+        chance: 1 / number of labels.
+        noise: Standard error of `balanced`.
         rows: Place, label given and label that fits better; the most doubtful first.
     """
 
     examined: int
     accuracy: float
-    majority: float
+    balanced: float
+    chance: float
+    noise: float
     rows: tuple[tuple[str, str, str], ...]
 
 
@@ -51,7 +56,7 @@ def find_label_issues(
     Args:
         rows: Labelled rows.
         target: ``tier`` or ``category``.
-        clusters: Near-duplicate cluster of each row, int64 of shape [n]; they are never on both sides of a fold.
+        clusters: Which rows belong together, int64 of shape [n]; they are never on both sides of a fold.
         seed: Seed of the sample and the folds.
 
     Returns:
@@ -89,8 +94,20 @@ def find_label_issues(
         for row in ranked
         if top_k[row] != given[row] and probabilities[row, top_k[row]] >= _SURE
     )
-    majority = float(np.bincount(given).max() / len(given))
-    return LabelIssues(len(chosen), float(np.mean(top_k == given)), majority, tuple(found))
+    balanced, noise = _balanced(given, probabilities)
+    return LabelIssues(len(chosen), float(np.mean(top_k == given)), balanced=balanced, chance=1 / len(labels),
+                       noise=noise, rows=tuple(found))  # fmt: skip
+
+
+def _balanced(given: NDArray[np.int64], probabilities: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the balanced accuracy and its standard error.
+
+    A label of 2 % that the text tells perfectly raises plain accuracy by 0.02 over naming the commonest label, and this
+    one to 1. So probabilities are divided by the share of their label first: else a rare one is hardly ever the top.
+    """
+    rows = np.bincount(given, minlength=probabilities.shape[1])
+    told = np.bincount(given[np.argmax(probabilities / rows, axis=1) == given], minlength=len(rows)) / rows
+    return float(told.mean()), float(np.sqrt((told * (1 - told) / rows).sum()) / len(rows))
 
 
 def _cross_validated(

@@ -94,6 +94,9 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     for target, served in gate.get("refitted", {}).items():
         if isinstance(served, Mapping):
             yield f"- {target}: {_served(served, risk, confidence)}"
+            yield from (
+                f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items()
+            )
     floor = gate.get("max_ticket_risk")
     if floor is not None:
         yield f"- That is right on average. No single ticket is decided whose own risk is above {floor:.2f}."
@@ -120,6 +123,18 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object) -> str:
         else "new tickets like those of the calibration part; another organisation is not promised anything"
     )
     return f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
+
+
+def _guard(label: str, guard: Mapping[str, Any], confidence: object) -> str:
+    """Say in words what the guard of a label that must not be missed promises."""
+    least = f"{guard['min_recall']:.0%}"
+    if not guard["limit"]:
+        more = f"about {guard['more_tickets']} more tickets with this label, or a better model, would change that"
+        return f"{least} of the {label} tickets cannot be kept from being missed, so no other label is decided; {more}"
+    return (
+        f"at least {least} of the {label} tickets are decided right or left to a person, with probability "
+        f"{confidence}: no other label is decided where {label} has a probability of {guard['limit']:.3f} or more"
+    )
 
 
 def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -156,6 +171,18 @@ def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
         if "misses" in values:
             misses = values["misses"]
             yield f"Tiers missed by one: {misses['off_by_one']:.3f}; by two or more: {misses['severe']:.3f}."
+        if "by_level" in values:
+            listed = "; ".join(
+                f"level {row['level']}: {row['accuracy']:.3f} of {row['rows']} as written, "
+                f"{row['learned_accuracy']:.3f} of {row['learned_rows']} as learned"
+                for row in values["by_level"]
+            )
+            yield f"{target} by level: {listed}."
+        for one in values.get("guards", ()):
+            yield (
+                f"{target} {one['label']}, which must not be missed: of {one['rows']} tickets {one['decided_right']} "
+                f"were decided right, {one['left_to_people']} left to people, {one['missed']} decided as another."
+            )
         if "label_shift" in values:
             yield from _shift(target, values["label_shift"])
         if values["baselines"]:

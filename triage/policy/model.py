@@ -38,6 +38,8 @@ class Tier:
         staff: People who work there at the same time, within its hours; None if not stated.
         handling_min: Minutes of work on a ticket, half of them taking longer; where nobody works or an outside party
             does, minutes until there is an answer. None if not stated.
+        min_recall: Share of its tickets that must not be decided as another tier, in (0, 1): where that cannot be kept,
+            the gate leaves the ticket to a person. None guards nothing.
     """
 
     label: str
@@ -54,6 +56,7 @@ class Tier:
     external: bool = False
     staff: int | None = None
     handling_min: float | None = None
+    min_recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Category:
     expected_share: float | None = None
     questions: tuple[str, ...] = ()
     hand_over: tuple[str, ...] = ()
+    min_recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -297,6 +301,17 @@ class Policy:
         shares = {entry.label: entry.expected_share for entry in self.entries(target)}
         stated = {label: share for label, share in shares.items() if share is not None}
         return stated if len(stated) == len(shares) else {}
+
+    def guards(self, target: str) -> dict[str, float]:
+        """Return the labels in use that must not be missed, with the recall that each must keep.
+
+        Example:
+            >>> policy = Policy("1", categories=(Category("security", min_recall=0.9), Category("ordinary")))
+            >>> policy.guards("category")
+            {'security': 0.9}
+        """
+        stated = {entry.label: entry.min_recall for entry in self.entries(target)}
+        return {label: recall for label in self.labels(target) if (recall := stated[label]) is not None}
 
     def may_automate(self, target: str, label: str) -> bool:
         """Say whether a label may be acted on without a person."""

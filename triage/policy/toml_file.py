@@ -290,6 +290,7 @@ def _range_problems(policy: Policy) -> Iterable[str]:
         shares = [entry.expected_share for entry in policy.entries(target) if entry.expected_share is not None]
         if any(not 0 < share <= 1 for share in shares) or (shares and sum(shares) > 1.001):
             yield f"expected_share of {target} must lie in (0, 1] and add up to 1 at most"
+        yield from _recall_problems(policy, target)
     if policy.cost_under < 0 or policy.cost_over < 0:
         yield "costs must not be negative"
     if policy.gate.max_ticket_risk_multiple < 1:
@@ -308,6 +309,16 @@ def _tier_problems(policy: Policy) -> Iterable[str]:
             yield f"tier {tier.label!r} has a handling time of {tier.handling_min} minutes"
         if tier.staff is not None and not 0 < tier.staff < 10_000:
             yield f"tier {tier.label!r} has a staff of {tier.staff}"
+
+
+def _recall_problems(policy: Policy, target: str) -> Iterable[str]:
+    for entry in policy.entries(target):
+        if entry.min_recall is not None and not (_is_number(entry.min_recall) and 0 < entry.min_recall < 1):
+            yield f"{target} {entry.label!r} has a min_recall of {entry.min_recall}, which must lie between 0 and 1"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _option_table(option: Option) -> dict[str, Any]:

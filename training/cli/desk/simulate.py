@@ -68,8 +68,8 @@ def simulate(options: SimulateOptions) -> None:
     policies = [read_policy(path) for path in options.policy] or [default_policy()]
     bundle = load_bundle(bundle_path(options.bundle)) if options.bundle is not None else None
     history = read_data(options)
-    if bundle is not None:
-        warn_of_training_tickets(bundle, history)
+    if bundle is not None and options.bundle is not None:
+        warn_of_training_tickets(bundle_path(options.bundle), bundle, history)
     rows = _usable(history, policies)
     arms = _arms(options, policies, rows, bundle=bundle, thresholds=thresholds)
     past = [Past(row.ticket.opened_at, row.labels["tier"]) for row in rows if row.ticket.opened_at is not None]

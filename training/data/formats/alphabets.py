@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from unicodedata import category
 
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
 _SIGNS = frozenset("“”‘’„‚–—…•€£¥§°©®™«»‹›·´¿¡ªº¹²³½¼¾µ×±№†\xa0\xad")
@@ -101,9 +102,14 @@ def _signs_within(text: str) -> int:
     )
 
 
+def _is_of_a_word(char: str) -> bool:
+    """Say whether a character is a letter, or a mark above or below one, as vowels are in Thai."""
+    return char.isalpha() or category(char).startswith("M")
+
+
 def _mixed(text: str) -> int:
     """Count letters beyond ASCII that touch an ASCII letter: other scripts do not mix with the Latin one in a word."""
     return sum(
-        (before > "\x7f") != (after > "\x7f") and before.isalpha() and after.isalpha()
+        (before > "\x7f") != (after > "\x7f") and _is_of_a_word(before) and _is_of_a_word(after)
         for before, after in pairwise(text)
     )

@@ -25,7 +25,11 @@ _LEAST_LEAD = 0.02
 """Lead in that share by which one code page is believed before another that reads the text otherwise."""
 
 _LEAST_LETTERS = 20
-"""Letters that a code page which hardly anybody uses any more must explain to be believed."""
+"""Letters that a code page which hardly anybody uses any more must explain to be believed; with fewer it can still be
+what keeps another page from being believed."""
+
+_FEW_LETTERS = 5
+"""Letters of several bytes each from which no encoding of one byte a letter is believed in their place."""
 
 _MOSTLY_UTF8 = 0.6
 """Share of bytes beyond ASCII that are UTF-8, from which a file is UTF-8 with faults: others seldom reach 0.3."""
@@ -142,15 +146,16 @@ def _legacy(path: Path, sample: bytes) -> Encoding:
     words = [match[0] for match in _WORD.finditer(sample)][:20_000]
     ranked = sorted(_readings(words), key=lambda reading: -reading.share)
     ranked = [reading for reading in ranked if first_wrong_byte(path, reading.page.name) is None]
-    if not ranked or ranked[0].share < _LEAST_COVERAGE:
+    best = next((reading for reading in ranked if reading.believable), None)
+    if best is None or best.share < _LEAST_COVERAGE:
         raise InvalidDataset(
             f"{path} is not UTF-8, and its encoding cannot be told from its bytes; state it with --encoding "
             "(such as cp1252), or save the file as UTF-8"
         )
-    best = ranked[0]
-    rivals = [one for one in ranked[1:] if one.fit > best.fit - _LEAST_LEAD and one.text != best.text]
-    if rivals and not _same_family(best, rivals):
-        names = ", ".join(dict.fromkeys([best.page.name, *(one.page.name for one in rivals)]))
+    rivals = [one for one in ranked if one is not best and one.fit > best.fit - _LEAST_LEAD and one.text != best.text]
+    wider = [name for name, script in _WIDE if _is_wide(sample, name, script, least=_FEW_LETTERS)]
+    if wider or (rivals and not _same_family(best, rivals)):
+        names = ", ".join(dict.fromkeys([best.page.name, *(one.page.name for one in rivals), *wider]))
         raise InvalidDataset(
             f"{path} is not UTF-8, and its bytes make sense in several encodings ({names}); state one with --encoding"
         )
@@ -171,6 +176,11 @@ class _Reading:
         """The share, whatever page is the commonest."""
         return self.share - self.page.prior
 
+    @property
+    def believable(self) -> bool:
+        """Whether the page is in use, or explains enough letters."""
+        return bool(self.page.prior) or sum(char > "\x7f" and char.isalpha() for char in self.text) >= _LEAST_LETTERS
+
 
 def _readings(words: Sequence[bytes]) -> Iterator[_Reading]:
     for page in CODE_PAGES:
@@ -178,8 +188,7 @@ def _readings(words: Sequence[bytes]) -> Iterator[_Reading]:
             text = b" ".join(words).decode(page.name)
         except UnicodeDecodeError:
             continue
-        if page.prior or sum(char > "\x7f" and char.isalpha() for char in text) >= _LEAST_LETTERS:
-            yield _Reading(page, text, coverage(text, page))
+        yield _Reading(page, text, coverage(text, page))
 
 
 def _same_family(best: _Reading, rivals: Sequence[_Reading]) -> bool:
@@ -188,8 +197,8 @@ def _same_family(best: _Reading, rivals: Sequence[_Reading]) -> bool:
     return all([char for char in rival.text if char.isalpha()] == letters for rival in rivals)
 
 
-def _is_wide(sample: bytes, name: str, script: str) -> bool:
-    """Whether a sample makes sense in an encoding of several bytes a letter."""
+def _is_wide(sample: bytes, name: str, script: str, least: int = _LEAST_LETTERS) -> bool:
+    """Whether a sample makes sense in an encoding of several bytes a letter, and has so many letters."""
     try:
         text = sample.decode(name)
     except UnicodeDecodeError as error:
@@ -197,7 +206,7 @@ def _is_wide(sample: bytes, name: str, script: str) -> bool:
             return False
         text = sample[: error.start].decode(name)
     beyond = [char for char in text if char > "\x7f" and not "\uff00" <= char <= "\uffef" and char.isalpha()]
-    if len(beyond) < _LEAST_LETTERS:
+    if len(beyond) < least:
         return False
     within: Callable[[str], bool] = {
         "kana": lambda char: "\u3040" <= char <= "\u30ff",

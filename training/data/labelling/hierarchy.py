@@ -51,7 +51,17 @@ def above(label: str, separator: str) -> str | None:
 
 def depth(label: str, separator: str) -> int:
     """Return the level of a label, 1 at the top."""
-    return len([part for part in label.split(separator) if part.strip()])
+    return len(levels_of(label, separator))
+
+
+def levels_of(label: str, separator: str) -> tuple[str, ...]:
+    """Return the levels of a label from the top, in lower case.
+
+    Example:
+        >>> levels_of("IT > Hardware", ">")
+        ('it', 'hardware')
+    """
+    return tuple(part.strip().casefold() for part in label.split(separator) if part.strip())
 
 
 def separator_of(counts: Mapping[str, int]) -> str | None:
