@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from triage.errors import UnknownLabel
+from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.questions import Question
 from triage.prediction import TARGETS, Score
@@ -150,6 +151,7 @@ class Policy:
         translations: By language, questions as they are asked in it.
         gate: Floors under single automatic decisions.
         escalation: When a ticket changes its tier.
+        effort: The minutes that the desk's work takes.
         catalogue: Questions whose answers tell tiers apart; which of them is asked depends on the ticket.
     """
 
@@ -174,6 +176,7 @@ class Policy:
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     gate: GatePolicy = field(default_factory=GatePolicy)
     escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
+    effort: Effort = field(default_factory=Effort)
     catalogue: tuple[Question, ...] = ()
 
     @property
