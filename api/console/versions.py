@@ -17,6 +17,8 @@ from models.regular_file import read_regular_file
 from triage.errors import TriageError
 
 _EVALUATION, _MAX_BYTES = "evaluation.json", 64 << 20
+_DIGITS = 12
+"""Digits of a bundle's digest by which its decisions name it."""
 FIGURES = {
     "accuracy": "share of tickets set aside whose first label is right",
     "macro_f1": "the same, every label counting alike",
@@ -32,7 +34,8 @@ class ModelVersion:
     """A version of the model.
 
     Attributes:
-        version: Its name in the local store; the folder's name for a bundle that is served directly.
+        version: Its name in the local store; that of its decisions for a bundle that is served directly.
+        decides_as: The name that its decisions bear: the beginning of its digest.
         aliases: What points to it.
         facts: Of its manifest: stage, encoder, data, settings.
         measured: Of its evaluation on the tickets set aside; empty where it carries none.
@@ -40,6 +43,7 @@ class ModelVersion:
     """
 
     version: str
+    decides_as: str
     aliases: tuple[str, ...]
     facts: Mapping[str, Any]
     measured: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +58,7 @@ class ModelVersion:
 def versions(settings: Settings) -> list[ModelVersion]:
     """Read all versions, newest first; one that cannot be read is left out."""
     if settings.bundle is not None:
-        found = [_read(settings.bundle, settings.bundle.name, ("in use",), None)]
+        found = [_read(settings.bundle, None, ("in use",), None)]
     else:
         store = LocalModelStore(settings.home, parse_reference(settings.model)[0])
         names = {alias: entry.version for alias, entry in _aliases(store).items()}
@@ -82,7 +86,7 @@ def models(known: Iterable[ModelVersion], served: Iterable[Served], targets: Ite
     measured = [(target, name) for target in targets for name in ("accuracy", "coverage", "selective_risk")]
     rows: list[Row] = []
     for one in known:
-        did = here.pop(one.version, Served(one.version))
+        did = here.pop(one.decides_as, Served(one.decides_as))
         rows.append(_row(one.version, ", ".join(one.aliases), [one.figure(*what) for what in measured], did))
     rows += [_row(version, "gone", [None] * len(measured), did) for version, did in here.items() if version]
     columns = ("version", "alias", *(f"{target}_{name}" for target, name in measured))
@@ -110,7 +114,7 @@ def _aliases(store: LocalModelStore) -> Mapping[str, Any]:
 
 
 def _read(
-    path: Path, version: str, aliases: tuple[str, ...], comparison: Mapping[str, Any] | None
+    path: Path, version: str | None, aliases: tuple[str, ...], comparison: Mapping[str, Any] | None
 ) -> ModelVersion | None:
     try:
         manifest = read_manifest(path)
@@ -120,4 +124,5 @@ def _read(
     except (TriageError, OSError, ValueError):
         return None
     facts = {key: value for key, value in manifest.items() if key != "files"}
-    return ModelVersion(version, aliases, facts, evaluation.get("measured", {}), comparison)
+    decides_as, measured = str(manifest.get("digest", ""))[:_DIGITS], evaluation.get("measured", {})
+    return ModelVersion(version or decides_as, decides_as, aliases, facts, measured=measured, comparison=comparison)

@@ -34,10 +34,11 @@ def test_what_is_saved_follows_from_the_figures_of_the_policy() -> None:
     assert rows["decided alone, found right"] == (6, 3.0, 18) and rows["suggestion corrected"] == (3, -1.0, -3)
     assert rows["together"] == (20, round(43 / 20, 2), 43)
     assert minutes([], Effort(), wrong=0.1).rows == ()
-    assert parse_policy("[effort]\ncheck_min = 2").effort == Effort(check_min=2.0)
+    tiers = '[[tiers]]\nlabel = "A"\n'
+    assert parse_policy(f"{tiers}[effort]\ncheck_min = 2").effort == Effort(check_min=2.0)
     for wrong in ("[effort]\ncheck_min = -1", "[effort]\nhours = 1", "[effort]\ncheck_min = 'x'"):
         with pytest.raises(InvalidPolicy, match="effort"):
-            parse_policy(wrong)
+            parse_policy(tiers + wrong)
 
 
 def test_reasons_are_counted_by_day() -> None:

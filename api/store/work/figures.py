@@ -87,7 +87,7 @@ class Figures(IdempotencyKeys):
             .order_by(day)
         )
         with self.database.reading() as session:
-            return [Day(str(row[0]), *row[1:4], count=row[4]) for row in session.execute(query)]
+            return [Day(str(row[0]), *row[1:]) for row in session.execute(query)]
 
     def served(self) -> list[Served]:
         """Count the decisions of each model version, the newest version first."""

@@ -7,6 +7,11 @@ import io
 
 from fastapi.testclient import TestClient
 
+FIGURES = (
+    *("funnel-tier", "funnel-category", "days", "reasons", "reliability", "drift", "rules", "agreement"),
+    *("minutes", "models", "reasons-days"),
+)
+
 
 def decide(client: TestClient, name: str, body: str = "the printer prints blank pages") -> str:
     return str(client.post("/v1/predict", json={"id": name, "body": body}).json()["decision_id"])
