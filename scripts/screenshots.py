@@ -85,9 +85,11 @@ def ticket_to_show(url: str) -> str:
     """Return the address of a ticket on which the page has most to say: one that may move, with similar tickets."""
     listed = call(f"{url}/v1/decisions?view=waiting&sort=unsure&limit=40")["decisions"]
 
-    def telling(one: dict[str, Any]) -> tuple[bool, int]:
-        moves = call(f"{url}/v1/tickets/{one['ticket_id']}/escalation", {})["verdict"] == "move"
-        return moves, len(one["ticket"]["body"]) if len(one["ticket"]["body"]) < 500 else 0
+    def telling(one: dict[str, Any]) -> tuple[bool, bool, int]:
+        verdict = call(f"{url}/v1/tickets/{one['ticket_id']}/escalation", {})
+        quoted = verdict["verdict"] == "move" and any(part["met"] and part["quote"] for part in verdict["criteria"])
+        words = len(one["ticket"]["body"]) if one["ticket"]["subject"] and len(one["ticket"]["body"]) < 450 else 0
+        return bool(words), quoted, sum(bool(near["ending"]) for near in one["explanation"]["similar"]) * 1000 + words
 
     return f"/decisions/{max(listed, key=telling)['decision_id']}"
 
@@ -119,9 +121,11 @@ def pictures(browser: Browser, url: str) -> None:
     wide.goto("/")
     take(wide, "queue")
     wide.goto(ticket)
-    for more in wide.locator(".similar summary").all()[:2]:
-        more.click()
+    wide.locator(".similar summary").first.click()
+    wide.evaluate("window.scrollTo(0, 0)")
+    wide.set_viewport_size({"width": 1600, "height": 1280})
     take(wide, "ticket")
+    wide.set_viewport_size({"width": 1600, "height": 1000})
     wide.goto("/overview")
     take(wide, "overview")
     wide.goto("/try")
