@@ -17,16 +17,17 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from sample_day import AGENTS, DAY, call, hold_out, review
 
+day: Any = import_module("sample_day")  # beside this file
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUALITY, MAX_KB = 82, 150
+QUALITY, MAX_KB = 76, 150
 REVIEWED = 2 / 3
 WRITTEN = (
     "The client drops the tunnel every ten minutes since Monday, restarting twice did not help. All of us in Leeds."
@@ -60,7 +61,7 @@ def wait_for(url: str, within_s: float = 300) -> None:
     began = time.monotonic()
     while time.monotonic() - began < within_s:
         try:
-            call(f"{url}/readyz")
+            day.call(f"{url}/readyz")
             return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.5)
@@ -70,26 +71,28 @@ def wait_for(url: str, within_s: float = 300) -> None:
 def work_through(url: str) -> None:
     """Have the day decided: the first part with its reviews, the rest left to wait."""
     with tempfile.TemporaryDirectory() as folder:
-        hold_out(Path(folder))
-        rows = [json.loads(line) for line in (Path(folder) / DAY).read_text("utf-8").splitlines()]
+        day.hold_out(Path(folder))
+        rows = [json.loads(line) for line in (Path(folder) / day.DAY).read_text("utf-8").splitlines()]
     rows.sort(key=lambda row: str(row["opened_at"]))
     reviewed = round(len(rows) * REVIEWED)
     for place, row in enumerate(rows[:reviewed]):
-        review(url, row, AGENTS[place % len(AGENTS)])
+        day.review(url, row, day.AGENTS[place % len(day.AGENTS)])
     for row in rows[reviewed:]:
         ticket = {name: row[name] for name in ("id", "channel", "language", "subject", "body") if row.get(name)}
-        call(f"{url}/v1/predict", ticket)
+        day.call(f"{url}/v1/predict", ticket)
 
 
 def ticket_to_show(url: str) -> str:
     """Return the address of a ticket on which the page has most to say: one that may move, with similar tickets."""
-    listed = call(f"{url}/v1/decisions?view=waiting&sort=unsure&limit=40")["decisions"]
+    listed = day.call(f"{url}/v1/decisions?view=waiting&sort=unsure&limit=40")["decisions"]
 
     def telling(one: dict[str, Any]) -> tuple[bool, bool, int]:
-        verdict = call(f"{url}/v1/tickets/{one['ticket_id']}/escalation", {})
+        address = f"{url}/v1/tickets/{one['ticket_id']}"
+        verdict, packet = day.call(f"{address}/escalation", {}), day.call(f"{address}/packet")
         quoted = verdict["verdict"] == "move" and any(part["met"] and part["quote"] for part in verdict["criteria"])
-        words = len(one["ticket"]["body"]) if one["ticket"]["subject"] and len(one["ticket"]["body"]) < 450 else 0
-        return bool(words), quoted, sum(bool(near["ending"]) for near in one["explanation"]["similar"]) * 1000 + words
+        ended = sum(bool(near["ending"]) for near in one["explanation"]["similar"])
+        is_short = bool(one["ticket"]["subject"]) and 120 < len(one["ticket"]["body"]) < 450
+        return is_short, quoted, ended + 2 * sum(bool(entry["quotes"]) for entry in packet["entries"])
 
     return f"/decisions/{max(listed, key=telling)['decision_id']}"
 
