@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install hooks lock run stop quick test coverage check docs bench clean
+.PHONY: help install hooks lock run stop quick test coverage check docs screenshots bench clean
 
 help:  ## List the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ check: $(STAMP)  ## Lint, spelling, types, import contracts, and what is generat
 docs: $(STAMP)  ## Build the documentation in site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@! grep -rlE '(src|data-src)="https?://|<link[^>]+stylesheet[^>]+https?://' site --include=*.html || { echo "make: these pages load something from elsewhere" >&2; exit 1; }
+
+screenshots: $(STAMP)  ## Take the pictures of the docs anew, with the model that `make run` trained
+	@$(BIN)/python scripts/screenshots.py
 
 bench: $(STAMP)  ## Measure quality and load (long)
 	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python $$driver; done

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from models.atomic_write import atomic
 from models.home import DEFAULT_MODEL, triage_home
@@ -137,6 +139,22 @@ class LocalModelStore:
             )
         self._write(alias, history[:-1])
         return history[-2]
+
+    def keep_comparison(self, version: str, document: Mapping[str, Any]) -> None:
+        """Keep how a version compared with the one that served, beside the versions; a later comparison replaces it."""
+        with atomic(self._comparison_file(version)) as draft:
+            draft.write_text(json.dumps(document, indent=1, allow_nan=False), "utf-8")
+
+    def comparison(self, version: str) -> dict[str, Any] | None:
+        """Return how a version compared with the one that served; None where that was not kept, or cannot be read."""
+        try:
+            document = json.loads(read_regular_file(self._comparison_file(version), MAX_ALIAS_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return document if isinstance(document, dict) else None
+
+    def _comparison_file(self, version: str) -> Path:
+        return self.root / f"{_checked(version, 'version')}.comparison.json"
 
     def _alias_file(self, alias: str) -> Path:
         return self.root / f"{_checked(alias, 'alias')}.alias"

@@ -73,6 +73,7 @@ class SimilarTicketDocument(_Document):
     similarity: float
     title: str
     labels: dict[str, str]
+    ending: str = Field(default="", description="what ended it, as the history says; empty where it does not")
 
 
 class ReviewVoteDocument(_Document):
@@ -338,6 +339,7 @@ def _explanation(explanation: Explanation, decimals: int | None) -> ExplanationD
                 similarity=_number(near.similarity, decimals),
                 title=near.title,
                 labels=dict(near.labels),
+                ending=near.ending,
             )
             for near in explanation.similar
         ),

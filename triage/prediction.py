@@ -39,12 +39,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A similar ticket of the desk's history: its id, cosine similarity in [-1, 1] and its labels."""
+    """A similar ticket of the desk's history: its id, cosine similarity in [-1, 1], its labels, and what ended it."""
 
     ticket_id: str
     similarity: float
     labels: Mapping[str, str]
     title: str = ""
+    ending: str = ""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,19 @@ AUTOMATION: Mapping[str, str] = {
 }
 
 
+CRITERIA: Mapping[str, Wording] = {
+    "access": Wording("Access", "This tier may see the ticket."),
+    "expertise": Wording("Skills", "It needs no skill that this tier lacks."),
+    "scope": Wording("How many are affected", "Nothing says that many are affected."),
+    "complexity": Wording("Where it belongs", "No other tier is probable enough."),
+    "no_procedure": Wording("Procedure", "Nothing says that no procedure covers it."),
+    "attempts": Wording("Attempts", "Not tried often enough in vain to hand it up."),
+    "priority": Wording("Priority", "Its priority asks for no haste, or there is time left."),
+    "time": Wording("Time", "The tier's time is not spent."),
+    "ping_pong": Wording("To and fro", "It did not go to and fro too often."),
+}
+"""The criteria by which a ticket moves between tiers: what each is called, and what holds where it is not met."""
+
 ATTENTION: Mapping[str, str] = {
     "safety": "Danger to people",
     "credentials": "Secrets given away, or an intruder",

@@ -10,10 +10,13 @@ from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
 from api.store.rows import DecisionRow
 from api.store.work.figures import Cell, Day, Signal
+from triage.policy import Effort
 from triage.wording import phrase_of
 
 BINS = 10
 """Bins of the reliability diagram, of equal width."""
+_REASONS = 5
+"""Reasons that are counted apart over time."""
 _POINTS = 120
 """Most points of a curve: more do not show at the width of a page."""
 Row = tuple[str | int | float | None, ...]
@@ -102,6 +105,63 @@ def days(counted: Iterable[Day]) -> Table:
     return Table(
         "days", "Over time", "Decisions by the day (UTC) on which they were made.", columns=("day", *columns), rows=rows
     )
+
+
+def reasons_by_day(counted: Iterable[Day]) -> Table:
+    """Count by day why a person was asked: the commonest reasons apart, the others together."""
+    asked = [one for one in counted if one.automation != "automatic"]
+    total: Counter[str] = Counter()
+    for one in asked:
+        total[one.reason] += one.count
+    named = [reason for reason, _ in total.most_common(_REASONS)]
+    by_day: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in asked:
+        by_day[one.day][one.reason if one.reason in named else ""] += one.count
+    rows: tuple[Row, ...] = tuple(
+        (day, *(steps[reason] for reason in named), steps[""]) for day, steps in sorted(by_day.items())
+    )
+    return Table(
+        "reasons-days",
+        "Why a person is asked, over time",
+        "Decisions that were not automatic, by day (UTC) and reason.",
+        columns=("day", *(phrase_of(reason) for reason in named), "other reasons"),
+        rows=rows,
+    )
+
+
+def minutes(cells: Iterable[Cell], effort: Effort, wrong: float) -> Table:
+    """Reckon what was saved, in minutes of people's work.
+
+    Args:
+        cells: All decisions.
+        effort: The policy's figures.
+        wrong: Share of automatic decisions that is taken to be wrong where nobody looked, in [0, 1].
+    """
+    counted: Counter[tuple[str, str | None]] = Counter()
+    for cell in cells:
+        counted["automatic" if cell.automation == "automatic" else "suggested", cell.verdict] += cell.count
+    spared, price = effort.by_hand_min, effort.reassign_min
+    outcomes = (
+        ("decided alone, nobody looked", ("automatic", None), spared - wrong * price),
+        ("decided alone, found right", ("automatic", "accepted"), spared - effort.check_min),
+        ("decided alone, found wrong", ("automatic", "corrected"), -price),
+        ("suggestion accepted", ("suggested", "accepted"), spared - effort.check_min),
+        ("suggestion corrected", ("suggested", "corrected"), -effort.check_min),
+    )
+    rows: list[Row] = [
+        (name, counted[key], round(each, 2), round(counted[key] * each)) for name, key, each in outcomes if counted[key]
+    ]
+    if rows:
+        decisions = sum(int(row[1] or 0) for row in rows)
+        saved = sum(int(row[3] or 0) for row in rows)
+        rows.append(("together", decisions, round(saved / decisions, 2), saved))
+    meaning = (
+        f"By the policy's figures: {effort.by_hand_min:g} minutes to triage by hand, {effort.check_min:g} to check a "
+        f"suggestion, {effort.reassign_min:g} for a ticket in the wrong place. Of automatic decisions that nobody "
+        f"looked at, {wrong:.1%} are taken to be wrong. State your own figures in [effort]."
+    )
+    columns = ("outcome", "decisions", "minutes_each", "minutes")
+    return Table("minutes", "Minutes saved", meaning, columns=columns, rows=tuple(rows))
 
 
 def realised_error(target: str, errors: Sequence[bool]) -> Table:

@@ -73,10 +73,11 @@ class QueueQuery(DecisionQuery):
     sort: Sort = "urgent"
     limit: int = Field(default=50, ge=1, le=200)
     done: Label | None = Field(default=None, description="id of the decision that was just spoken about")
+    told: Literal["answers", "moved"] | None = Field(default=None, description="what was just noted of a ticket")
 
     def link(self, **changes: object) -> str:
         """Return the query of a link to the same list with some parts changed; what is usual is left out."""
-        stated = {name: value for name, value in self if name not in ("before", "done")} | changes
+        stated = {name: value for name, value in self if name not in ("before", "done", "told")} | changes
         usual = QueueQuery().model_dump()
         return urlencode({name: value for name, value in stated.items() if value not in (usual.get(name), None, "")})
 

@@ -12,6 +12,7 @@ from models.wire import DecisionDocument
 
 MAX_EVENT_CHARS = 20_000
 MAX_NEEDS = 20
+MAX_ANSWERS = 10
 
 
 def _of_one_kind(schema: dict[str, Any]) -> None:
@@ -196,4 +197,4 @@ class AnswersIn(BaseModel):
 
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
     at: Moment = Field(description="when it was answered, RFC 3339; not before the last event")
-    answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=10)]
+    answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=MAX_ANSWERS)]

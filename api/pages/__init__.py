@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api.pages.filters import ago, percent, surely
-from triage.wording import ATTENTION, AUTOMATION, NO_TICKET, SOURCES, sentence_of
+from api.pages.filters import ago, at, percent, surely
+from triage.wording import ATTENTION, AUTOMATION, CRITERIA, NO_TICKET, SOURCES, sentence_of
 
 _SWAGGER_UI = ("swagger-ui.css", "swagger-ui-bundle.js")
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
@@ -24,8 +24,9 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(sources=SOURCES, automations=AUTOMATION, attentions=ATTENTION, no_tickets=NO_TICKET)
-    environment.filters.update(percent=percent, ago=ago, surely=surely, reason=sentence_of)
+    words = {"automations": AUTOMATION, "attentions": ATTENTION, "no_tickets": NO_TICKET, "criteria": CRITERIA}
+    environment.globals.update(sources=SOURCES, **words)
+    environment.filters.update(percent=percent, ago=ago, at=at, surely=surely, reason=sentence_of)
     return environment
 
 

@@ -47,6 +47,17 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return "just now"
 
 
+def at(moment: datetime) -> str:
+    """Write a moment in UTC, to the minute.
+
+    Example:
+        >>> at(datetime(2026, 1, 1, 12, 5, tzinfo=UTC))
+        '1 Jan, 12:05 UTC'
+    """
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b, %H:%M} UTC"
+
+
 def surely(share: float) -> str:
     """Say in words how far a probability goes, as people understand such words.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from anyio import to_thread
@@ -32,13 +32,30 @@ from api.store.threads.events import StoredThread, check_order
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
-from triage.escalation.criteria import Verdict, assess
+from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
 from triage.escalation.retriage import rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 
 _ALTERNATIVES = 5
+
+
+@dataclass(frozen=True)
+class Handling:
+    """Everything about a ticket over time that people look at together, judged once.
+
+    Attributes:
+        view: Its routes and everything that happened to it.
+        escalation: Whether it stays or moves, by which criterion.
+        packet: What goes with it to the tier that it moves to, or to the next one where it stays.
+        decision: What would be decided now, about everything that was written.
+    """
+
+    view: TicketViewOut
+    escalation: EscalationOut
+    packet: PacketOut
+    decision: DecisionDocument
 
 
 class TicketThreads:
@@ -106,14 +123,33 @@ class TicketThreads:
             TooBusy: The service cannot answer in time.
         """
         triager = self._service.model.triager
-        stored, decision = await self._judged(triager, ticket_id, asker)
-        verdict = assess(thread_of(stored), decision, triager.policy, at or datetime.now(UTC))
-        readable = may_read(triager.policy, stored.latest, asker.clearance) and _covers(triager.policy, decision, asker)
-        return _escalation(ticket_id, verdict, with_words=readable)
+        judged = await self._judged(triager, ticket_id, asker)
+        return _escalation(judged, judged.verdict(at or datetime.now(UTC)))
 
-    async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> tuple[StoredThread, Decision]:
+    async def handling(self, ticket_id: str, asker: Principal) -> Handling:
+        """Return history, escalation and packet of a ticket, for the page that shows them together.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        judged = await self._judged(triager, ticket_id, asker)
+        verdict, policy = judged.verdict(datetime.now(UTC)), triager.policy
+        tier = verdict.tier if verdict.move else next_up(policy, judged.thread.route.tier)
+        return Handling(
+            _view(policy, judged.stored, asker),
+            _escalation(judged, verdict),
+            _packet(judged, tier or verdict.tier),
+            _document(judged.decision, policy, judged.stored.latest, asker),
+        )
+
+    async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
-        return stored, await self._service.decide_again(triager, thread_of(stored).whole, asker)
+        thread = thread_of(stored)
+        decision = await self._service.decide_again(triager, thread.whole, asker)
+        readable = may_read(triager.policy, stored.latest, asker.clearance) and _covers(triager.policy, decision, asker)
+        return _Judged(ticket_id, triager.policy, stored, thread, decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
         """Return the hand-over packet of the edge that a ticket is about to take, or of the one to a stated tier.
@@ -124,27 +160,9 @@ class TicketThreads:
             TooBusy: The service cannot answer in time.
         """
         triager = self._service.model.triager
-        policy = triager.policy
-        stored, decision = await self._judged(triager, ticket_id, asker)
-        thread = thread_of(stored)
-        now = thread.route.tier
-        tier = labels_of(policy, to_tier, None)[0] if to_tier else None
-        tier = tier or assess(thread, decision, policy, datetime.now(UTC)).tier
-        readable = may_read(policy, stored.latest, asker.clearance) and _covers(policy, decision, asker)
-        outside = is_external(policy, tier)
-        texts = [outward(text) if outside else text for text in thread.texts] if readable else []
-        made = packet(policy, texts, (now, tier), thread.route.category or decision.category)
-        missing = policy.in_language(made.missing, decision.language) if readable else ()
-        return PacketOut(
-            ticket_id=ticket_id,
-            from_tier=now,
-            to_tier=tier,
-            withheld=not readable,
-            redacted=outside,
-            entries=[PacketEntryOut.model_validate(one) for one in made.entries] if readable else [],
-            missing=list(missing),
-            text=made.text() if readable else "",
-        )
+        judged = await self._judged(triager, ticket_id, asker)
+        tier = labels_of(triager.policy, to_tier, None)[0] if to_tier else None
+        return _packet(judged, tier or judged.verdict(datetime.now(UTC)).tier)
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
@@ -153,27 +171,29 @@ class TicketThreads:
             NotFound: Nothing was decided about the ticket.
             StoreUnavailable: The store does not answer.
         """
-        stored, policy = self._store.thread(ticket_id, reader.source), self._service.model.triager.policy
-        thread, readable = thread_of(stored), may_read(policy, stored.latest, reader.clearance)
-        limit = policy.escalation.max_bounces
-        owner = policy.escalation.owner if limit and thread.bounces >= limit else None
-        entries = sorted(_timeline(stored, with_words=readable), key=lambda entry: entry.at)
-        return TicketViewOut(
-            ticket_id=ticket_id,
-            withheld=not readable,
-            route=_route_out(thread.route, readable),
-            bounces=thread.bounces,
-            bounce_cost=thread.bounces * policy.escalation.bounce_cost,
-            owner=owner or None,
-            routes=[_route_out(route, readable) for route in thread.routes],
-            timeline=entries,
-        )
+        return _view(self._service.model.triager.policy, self._store.thread(ticket_id, reader.source), reader)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A thread, what is decided about all of it now, and whether its words are for the one who asks."""
+
+    ticket_id: str
+    policy: Policy
+    stored: StoredThread
+    thread: Thread
+    decision: Decision
+    readable: bool
+
+    def verdict(self, at: datetime) -> Verdict:
+        return assess(self.thread, self.decision, self.policy, at)
 
 
 def thread_of(stored: StoredThread) -> Thread:
     """Return a ticket's thread: decisions, what people said of them, and events, each with the route it led to.
 
-    Once a person chose, a later decision about another text of the ticket is no route of it.
+    Once a person chose, a later decision about another text of the ticket is no route of it. Who accepts a ticket that
+    has moved since it was decided leaves it where it is.
     """
     first = stored.decisions[0].created_at
     if stored.events:
@@ -186,10 +206,13 @@ def thread_of(stored: StoredThread) -> Thread:
             routes.append(made)
         chosen = _chosen(row, routes[-1])
         routes += [chosen] if chosen else []
-    events = [event for event, _ in stored.events]
     led = [route for _, route in stored.events if route is not None]
-    routes = [routes[0], *sorted((*routes[1:], *led), key=lambda route: route.at)]
-    return Thread(stored.ticket, tuple(routes), tuple(events))
+    placed = [routes[0]]
+    for route in sorted((*routes[1:], *led), key=lambda route: route.at):
+        now = placed[-1]
+        left = route.because == "accepted" and route.by is Mover.PERSON and now.event_id is not None
+        placed.append(replace(now, at=route.at, by=route.by, because=route.because) if left else route)
+    return Thread(stored.ticket, tuple(placed), tuple(event for event, _ in stored.events))
 
 
 def _decided(row: DecisionRow, at: datetime) -> Route:
@@ -293,12 +316,47 @@ def _told(
     )
 
 
-def _escalation(ticket_id: str, verdict: Verdict, *, with_words: bool) -> EscalationOut:
+def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketViewOut:
+    thread, readable = thread_of(stored), may_read(policy, stored.latest, reader.clearance)
+    limit = policy.escalation.max_bounces
+    owner = policy.escalation.owner if limit and thread.bounces >= limit else None
+    return TicketViewOut(
+        ticket_id=stored.ticket.id,
+        withheld=not readable,
+        route=_route_out(thread.route, readable),
+        bounces=thread.bounces,
+        bounce_cost=thread.bounces * policy.escalation.bounce_cost,
+        owner=owner or None,
+        routes=[_route_out(route, readable) for route in thread.routes],
+        timeline=sorted(_timeline(stored, with_words=readable), key=lambda entry: entry.at),
+    )
+
+
+def _packet(judged: _Judged, tier: str | None) -> PacketOut:
+    """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names."""
+    policy, readable, now = judged.policy, judged.readable, judged.thread.route
+    outside = is_external(policy, tier)
+    texts = [outward(text) if outside else text for text in judged.thread.texts] if readable else []
+    made = packet(policy, texts, (now.tier, tier), now.category or judged.decision.category)
+    missing = policy.in_language(made.missing, judged.decision.language) if readable else ()
+    return PacketOut(
+        ticket_id=judged.ticket_id,
+        from_tier=now.tier,
+        to_tier=tier,
+        withheld=not readable,
+        redacted=outside,
+        entries=[PacketEntryOut.model_validate(one) for one in made.entries] if readable else [],
+        missing=list(missing),
+        text=made.text() if readable else "",
+    )
+
+
+def _escalation(judged: _Judged, verdict: Verdict) -> EscalationOut:
     criteria = [CriterionOut.model_validate(one) for one in verdict.criteria]
-    if not with_words:
+    if not judged.readable:
         criteria = [one.model_copy(update={"quote": ""}) for one in criteria]
     return EscalationOut(
-        ticket_id=ticket_id,
+        ticket_id=judged.ticket_id,
         verdict="move" if verdict.move else "stay",
         tier=verdict.tier,
         resolver_group=verdict.resolver_group,

@@ -109,6 +109,17 @@ class Decisions(IdempotencyKeys):
             found = decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
             return shown_rows(session, [found])[0]
 
+    def decisions_about(self, ticket_ids: Collection[str]) -> dict[str, str]:
+        """Return the id of the newest decision about each of the tickets that the store has."""
+        query = (
+            select(StoredTicket.ticket_id, StoredDecision.id)
+            .join(StoredDecision, StoredDecision.ticket_seq == StoredTicket.seq)
+            .where(StoredTicket.ticket_id.in_(ticket_ids))
+            .order_by(StoredDecision.seq)
+        )
+        with self.database.reading() as session:
+            return {ticket_id: decision_id for ticket_id, decision_id in session.execute(query) if ticket_id}
+
     def latest(
         self,
         limit: int = 50,

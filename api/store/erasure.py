@@ -26,6 +26,7 @@ from api.store.tables import (
     StoredUpdate,
 )
 from api.store.threads.events import without_words
+from api.store.work.words import merge
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
@@ -142,7 +143,8 @@ class Erasure(IdempotencyKeys):
         return done
 
     def scrub(self) -> None:
-        """Take what was deleted out of the database's files: SQLite empties its log, PostgreSQL vacuums."""
+        """Take what was deleted out of the files: SQLite merges its index and empties its log, PostgreSQL vacuums."""
+        merge(self.database)
         with self.database.translating(), self.database.engine.connect() as connection:
             if self.database.dialect == "sqlite":
                 driver: Any = connection.connection.driver_connection

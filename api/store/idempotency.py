@@ -87,7 +87,10 @@ class IdempotencyKeys:
         left = {
             "terms": tuple(one for one in explanation.terms if one.term.lower() in words),
             "against": tuple(one for one in explanation.against if one.term.lower() in words),
-            "similar": tuple(one.model_copy(update={"title": redact(one.title)}) for one in explanation.similar),
+            "similar": tuple(
+                one.model_copy(update={"title": redact(one.title), "ending": redact(one.ending)})
+                for one in explanation.similar
+            ),
         }
         attention = tuple(one.model_copy(update={"evidence": redact(one.evidence)}) for one in document.attention)
         return document.model_copy(update={"explanation": explanation.model_copy(update=left), "attention": attention})

@@ -40,6 +40,7 @@ def pack_model(model: Model) -> Files:
             {
                 "ids": history.ids,
                 "titles": history.titles,
+                "endings": history.endings,
                 "labels": dict(history.labels),
                 "written": dict(history.written),
             }
@@ -123,8 +124,10 @@ def _past_tickets(files: Mapping[str, bytes]) -> NeighbourIndex:
         label_ids={target: array_of(files, f"past-tickets-{target}", np.int32, 1) for target in past["labels"]},
         sensitive=array_of(files, "past-tickets-sensitive", np.bool_, 1),
         written={target: tuple(labels) for target, labels in past["written"].items()},
+        endings=tuple(past.get("endings", ())),
     )
     parts: list[Sized] = [index.vectors, index.topics, index.ids, index.titles, index.sensitive]
+    parts += [index.endings] if index.endings else []
     if len({len(part) for part in (*parts, *index.label_ids.values())}) > 1:
         raise ValueError("arrays of unequal length")
     return index

@@ -67,6 +67,8 @@ class NeighbourIndex:
         label_ids: Per target, int32 of shape [n]: a position in `labels`, `EXCLUDED` or `UNLABELLED`.
         sensitive: Rows that only a sufficient clearance may see; bool of shape [n].
         written: Per target and row, the label as it was written, rare ones included.
+        endings: What ended each, in words; empty for sensitive tickets and where nobody wrote it down; no entries where
+            the bundle is older than they are.
     """
 
     vectors: NDArray[np.float32]
@@ -77,6 +79,7 @@ class NeighbourIndex:
     label_ids: Mapping[str, NDArray[np.int32]]
     sensitive: NDArray[np.bool_]
     written: Mapping[str, tuple[str | None, ...]]
+    endings: tuple[str, ...] = ()
 
     def nearest(self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int = NEAR) -> Neighbours:
         """Return the past tickets nearest to each of n tickets.
@@ -116,6 +119,7 @@ class NeighbourIndex:
                 round(value, 3),
                 {target: label for target, names in self.written.items() if (label := names[row])},
                 self.titles[row],
+                self.endings[row] if self.endings else "",
             )
             for row, value in shown
         )

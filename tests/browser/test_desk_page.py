@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -215,6 +216,51 @@ def test_answers_of_the_requester_move_the_decision(page: Any) -> None:
     assert "With these answers" in page.inner_text("#moved") and page.noted == []
 
 
+def test_answers_are_kept_by_keyboard_and_the_page_shows_where_they_led(page: Any, desk: Any) -> None:
+    body = "it does not print and the vpn drops"
+    assert desk.predict(id="KEEP-1", subject="please help", body=body).status_code == 200
+    page.goto("/tickets?id=KEEP-1")
+    page.keyboard.press("w")
+    page.keyboard.type("the vpn drops, network down, vpn tunnel")
+    page.wait_for_selector("#moved .moves")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".told")
+    assert "answers are kept" in page.inner_text(".told")
+    assert "With everything written since".upper() in page.inner_text(".decision").upper()
+    assert "The requester answered" in page.inner_text(".timeline") and "vpn tunnel" in page.inner_text(".timeline")
+    assert page.noted == []
+
+
+def test_a_met_criterion_moves_a_ticket_with_one_key_and_the_packet_is_copied_with_another(
+    page: Any, desk: Any
+) -> None:
+    body = f"{VPN} All of us in the whole company are affected, everybody."
+    assert desk.predict(id="MOVE-1", subject="all of us", body=body).status_code == 200
+    at = "2026-11-28T09:00:00Z"
+    for number in range(2):
+        tried = {"id": f"e{number}", "kind": "attempt", "outcome": "failed", "at": at, "text": "reset the client"}
+        assert desk.client.post("/v1/tickets/MOVE-1/events", json=tried).status_code == 200
+    page.goto("/tickets?id=MOVE-1")
+    assert "move to" in page.inner_text(".sides") and "reset the client" in page.inner_text(".criteria")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("p")
+    page.wait_for_selector("button:has-text('Copied')")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("Hand-over from")
+    page.keyboard.press("e")
+    page.wait_for_selector(".told")
+    assert "Moved by a person" in page.inner_text(".decision") and "Status" in page.inner_text(".timeline")
+    page.keyboard.press("a")
+    page.wait_for_selector(".told:has-text('accepted')")
+    assert desk.client.get("/v1/tickets/MOVE-1").json()["route"]["by"] == "person"
+    assert page.noted == []
+
+
+def test_similar_tickets_open_on_the_page(page: Any) -> None:
+    suggest(page, VPN, "VPN drops")
+    page.locator(".similar summary").first.click()
+    assert page.locator(".similar .ended").first.is_visible() and page.noted == []
+
+
 def test_reading_and_verdicts_need_no_script(chromium: Any, desk: Any) -> None:
     assert desk.predict(id="PLAIN-1", subject="plain one", body=VPN).status_code == 200
     context = chromium.new_context(base_url=desk.url, java_script_enabled=False)
@@ -236,7 +282,9 @@ def test_no_page_has_a_serious_fault_of_accessibility(chromium: Any, desk: Any, 
     context = chromium.new_context(base_url=desk.url, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     serious = []
-    for path in (*PAGES, f"/decisions/{found}", "/decisions/nothing", "/?q=nothingmatches", "/?view=disputed"):
+    version = desk.client.get("/v1/model").json()["model_version"]
+    paths = (*PAGES, f"/decisions/{found}", "/decisions/nothing", "/?q=nothingmatches", "/?view=disputed", "/sign-in")
+    for path in (*paths, f"/overview/models/{version}"):
         page.goto(path)
         serious += [
             f"{path}: {one['id']} {[node['target'] for node in one['nodes']][:3]}"
@@ -254,13 +302,18 @@ def test_errors_are_pages_with_a_way_back(page: Any) -> None:
         page.wait_for_selector("#list-title")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+@pytest.mark.parametrize("width", [320, 360, 768, 1280, 1920])
 def test_it_fits_every_screen(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     suggest(page, f"{VPN} {'unbreakable' * 30}", "S" * 200)
     for path in (page.url, "/docs", *PAGES):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if width == 1920 and path != "/docs":  # no third of the screen stays empty
+            places = page.evaluate(
+                "[...document.querySelectorAll('main *')].map((one) => one.getBoundingClientRect().right)"
+            )
+            assert max(places) >= 1600, path
     assert page.noted == []
 
 
@@ -318,6 +371,38 @@ def test_agents_sign_in_with_a_key_and_out_again(
         page.goto("/")
         assert page.url.endswith("/sign-in")
         context.close()
+
+
+def test_every_page_has_an_empty_a_full_and_a_broken_state(
+    chromium: Any, tmp_path: Path, serve: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    with serve("--open-loopback", home=tmp_path, TRIAGE_RULES_ONLY="1", TRIAGE_REQUEST_DEADLINE_S="15") as service:
+        page = chromium.new_context(base_url=service.url).new_page()
+        page.set_default_timeout(15_000)
+        empty = {"/": "Nobody waits", "/overview": "Nothing yet", "/try": "Where should this ticket go?"}
+        for path, words_of_it in empty.items():
+            page.goto(path)
+            assert words_of_it in page.inner_text("main"), path
+        decision = service.predict(id="FULL-1", subject="full one", body=VPN).json()["decision_id"]
+        full = {"/": "full one", "/overview": "received", f"/decisions/{decision}": "Hand over"}
+        for path, words_of_it in full.items():
+            page.goto(path)
+            assert words_of_it.upper() in page.inner_text("main").upper(), path
+        with sqlite3.connect(tmp_path / "store.sqlite") as store:  # the store is away: its tables are
+            for name in ("queue_entries", "decisions", "tickets", "feedback"):
+                store.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
+        for path in ("/", "/overview", f"/decisions/{decision}", "/tickets?id=FULL-1", "/overview/models/nothing"):
+            answer = page.goto(path)
+            said = page.inner_text("main")
+            assert answer.status in (200, 404, 503) and ("does not answer" in said or answer.status == 404), (
+                path,
+                said,
+            )
+            assert page.locator("a[href='/']").count() >= 1, path
+        page.goto("/try")
+        page.fill("#body", VPN)
+        page.wait_for_selector("#result .decision")  # new tickets are decided all the same
+        page.context.close()
 
 
 def make_key(home: Path) -> str:

@@ -126,7 +126,7 @@ def test_sensitive_tickets_are_not_even_searched_below_their_clearance(bundle: B
         shown = history.similar(history.vectors[row], 5, may_see_sensitive=False)
         assert len(shown) == 5
         assert not secret & {neighbour.ticket_id for neighbour in shown}
-        assert history.titles[row] == ""
+        assert history.titles[row] == "" == history.endings[row]
     low, high = (Triager(bundle).decide(tickets, explain=True, clearance=level) for level in (needed - 1, needed))
     assert not {n.ticket_id for d in low for n in d.explanation.similar} & {
         history.ids[r] for r in np.flatnonzero(history.sensitive)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from api.console.intervals import confidence_sequence
-from api.console.overview import funnel, realised_error, reasons, rules
-from api.store.work.figures import Cell
+from api.console.overview import funnel, minutes, realised_error, reasons, reasons_by_day, rules
+from api.store.work.figures import Cell, Day
+from triage.errors import InvalidPolicy
+from triage.policy import Effort, parse_policy
 
 CELLS = [
     Cell("L1", "access", "automatic", "confident", None, "accepted", by_model=True, count=6),
@@ -21,6 +25,28 @@ def test_the_funnel_counts_every_decision_once() -> None:
     assert table.rows == (("L1", 9, 9, 6, 6, 3, 0), ("L2", 1, 0, 0, 1, 0, 0), ("–", 2, 0, 0, 0, 0, 0))
     assert sum(int(row[1] or 0) for row in reasons(CELLS).rows) == 6
     assert rules(CELLS).rows == (("vpn", 4, round(4 / 12, 4), 4, 0.25),)
+
+
+def test_what_is_saved_follows_from_the_figures_of_the_policy() -> None:
+    cells = [*CELLS, Cell("L1", "access", "automatic", "confident", None, None, by_model=True, count=10)]
+    rows = {row[0]: row[1:] for row in minutes(cells, Effort(4.0, 1.0, 15.0), wrong=0.1).rows}
+    assert rows["decided alone, nobody looked"] == (10, 2.5, 25)
+    assert rows["decided alone, found right"] == (6, 3.0, 18) and rows["suggestion corrected"] == (3, -1.0, -3)
+    assert rows["together"] == (20, round(43 / 20, 2), 43)
+    assert minutes([], Effort(), wrong=0.1).rows == ()
+    tiers = '[[tiers]]\nlabel = "A"\n'
+    assert parse_policy(f"{tiers}[effort]\ncheck_min = 2").effort == Effort(check_min=2.0)
+    for wrong in ("[effort]\ncheck_min = -1", "[effort]\nhours = 1", "[effort]\ncheck_min = 'x'"):
+        with pytest.raises(InvalidPolicy, match="effort"):
+            parse_policy(tiers + wrong)
+
+
+def test_reasons_are_counted_by_day() -> None:
+    days = [Day("d1", "suggested", "ambiguous", None, 2), Day("d1", "automatic", "confident", None, 9)]
+    days += [Day("d2", "blank", f"other-{number}", None, 1) for number in range(7)]
+    table = reasons_by_day(days)
+    assert table.rows[0][:2] == ("d1", 2) and sum(int(value or 0) for value in table.rows[1][1:]) == 7
+    assert len(table.columns) == 7 == len(table.rows[0])
 
 
 def test_the_interval_misses_the_rate_hardly_ever_however_often_one_looks() -> None:

@@ -41,7 +41,7 @@ DECISION = Decision(
     explanation=Explanation(
         terms=(Term("vpn", 1.83999), Term("mail", -0.0001)),
         against=(Term("update", 0.2222),),
-        similar=(Neighbour("INC-1", 0.83456, {"tier": "L2"}, "VPN drops"),),
+        similar=(Neighbour("INC-1", 0.83456, {"tier": "L2"}, "VPN drops", "restarted"),),
     ),
     attention=(Attention("safety", "it smokes"),),
     left_out=(LeftOut("signature", 12),),
@@ -92,7 +92,15 @@ WRITTEN = {
     "explanation": {
         "terms": [{"term": "vpn", "weight": 1.84}, {"term": "mail", "weight": 0.0}],
         "against": [{"term": "update", "weight": 0.222}],
-        "similar": [{"ticket_id": "INC-1", "similarity": 0.835, "title": "VPN drops", "labels": {"tier": "L2"}}],
+        "similar": [
+            {
+                "ticket_id": "INC-1",
+                "similarity": 0.835,
+                "title": "VPN drops",
+                "labels": {"tier": "L2"},
+                "ending": "restarted",
+            }
+        ],
         "reviews": [],
     },
     "questions": ["Since when?"],

@@ -230,6 +230,7 @@ def _with_rows(
         },
         sensitive=np.concatenate([old.sensitive, added.sensitive]),
         written={target: (*labels, *added.written[target]) for target, labels in old.written.items()},
+        endings=(*(old.endings or ("",) * len(old.ids)), *added.endings),
     )
 
 

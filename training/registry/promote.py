@@ -132,6 +132,7 @@ def judge(
     if before is not None and apart and (rows or not _outgrown(local_store.path(before), path)):
         log(f"comparing version {challenger.version} with {alias} {before}")
         comparison = _compared(local_store.path(before), path, challenge.margin, rows)
+        local_store.keep_comparison(challenger.version, {"before": before, **comparison.to_document()})
     return Promotion(challenger.version, before, comparison, promoted=False)
 
 

@@ -234,7 +234,7 @@ def _complexity(thread: Thread, decision: Decision, policy: Policy) -> Criterion
 
 def _no_procedure(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Criterion:
     quote = _quoted(policy.escalation.no_procedure, readings)
-    tier = _next_up(policy, thread.route.tier) if quote is not None else None
+    tier = next_up(policy, thread.route.tier) if quote is not None else None
     because = "no written procedure covers it" if quote is not None else ""
     return Criterion(
         Name.NO_PROCEDURE,
@@ -250,7 +250,7 @@ def _no_procedure(thread: Thread, policy: Policy, readings: Sequence[Reading]) -
 def _attempts(thread: Thread, policy: Policy) -> Criterion:
     failed, bar = thread.failed_attempts, policy.escalation.attempts
     met = bar > 0 and len(failed) >= bar
-    tier = _next_up(policy, thread.route.tier) if met else None
+    tier = next_up(policy, thread.route.tier) if met else None
     quote = next((event.text[:_QUOTE_CHARS] for event in reversed(failed) if event.text), "")
     because = f"{len(failed)} attempts did not help" if met else ""
     return Criterion(
@@ -277,7 +277,7 @@ def _time(thread: Thread, policy: Policy, at: datetime) -> Iterable[Criterion]:
     )
     for name, bar, because in bars:
         met = bool(bar) and bar is not None and share >= bar
-        up = _next_up(policy, thread.route.tier) if met else None
+        up = next_up(policy, thread.route.tier) if met else None
         yield Criterion(
             name, score=round(share, 3), bar=bar or 0.0, met=up is not None, tier=up, because=because if met else ""
         )
@@ -306,7 +306,7 @@ def _next_check(policy: Policy, tier: str | None, spent: float, at: datetime, pr
     return None if due is None else due + timedelta(0)
 
 
-def _next_up(policy: Policy, tier: str | None) -> str | None:
+def next_up(policy: Policy, tier: str | None) -> str | None:
     """Return the next tier inside the organisation; time alone sends nothing to an outside party."""
     order = policy.labels("tier")
     if not policy.ordinal or tier not in order:

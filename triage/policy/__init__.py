@@ -1,5 +1,6 @@
 """The desk's policy: tiers, categories, resolver groups and what goes with them, read from TOML."""
 
+from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
 from triage.policy.questions import Option, Question
@@ -8,6 +9,7 @@ from triage.policy.toml_file import parse_policy, policy_document, read_policy
 __all__ = [
     "AttentionRoute",
     "Category",
+    "Effort",
     "EscalationPolicy",
     "GatePolicy",
     "Label",

@@ -15,7 +15,9 @@ from triage.screening.cues import compile_cue
 
 
 def escalation_problems(policy: Policy) -> Iterable[str]:
-    """Name each fault in the escalation of a policy, with its place."""
+    """Name each fault in the escalation and the reckoning of a policy, with its place."""
+    if not all(0 <= minutes < 24 * 60 for minutes in vars(policy.effort).values()):
+        yield "[effort] minutes must lie between 0 and a day"
     yield from _bars(policy)
     yield from _clock(policy)
     yield from _names(policy)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from triage.errors import UnknownLabel
+from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.questions import Question
 from triage.prediction import Score, in_order
@@ -194,6 +195,7 @@ class Policy:
         translations: By language, questions as they are asked in it.
         gate: Floors under single automatic decisions.
         escalation: When a ticket changes its tier.
+        effort: The minutes that the desk's work takes.
         catalogue: Questions whose answers tell tiers apart; which of them is asked depends on the ticket.
         further: Labels of the targets beside tier and category, by target.
     """
@@ -219,6 +221,7 @@ class Policy:
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _EMPTY)
     gate: GatePolicy = field(default_factory=GatePolicy)
     escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
+    effort: Effort = field(default_factory=Effort)
     catalogue: tuple[Question, ...] = ()
     further: Mapping[str, tuple[Label, ...]] = field(default_factory=lambda: _EMPTY)
     apart: frozenset[frozenset[tuple[str, str]]] = frozenset()

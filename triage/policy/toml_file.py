@@ -12,6 +12,7 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidPolicy
+from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
@@ -22,7 +23,7 @@ from triage.screening.intake import KINDS
 
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
-    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question"),
+    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question", "effort"),
     *("targets", "legal"),
 }
 _TARGET = re2.compile("[a-z][a-z0-9_]{0,39}")
@@ -119,7 +120,8 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         not_a_ticket={kind: str(action) for kind, action in data.get("not_a_ticket", {}).items()},
         never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
         translations={language: dict(table) for language, table in data.get("translations", {}).items()},
-        gate=_gate(data.get("gate", {})),
+        gate=GatePolicy(**_numbers(GatePolicy, data.get("gate", {}), "gate")),
+        effort=Effort(**_numbers(Effort, data.get("effort", {}), "effort")),
         escalation=_escalation(data.get("escalation", {})),
         catalogue=tuple(_question(row) for row in _entries(Question, data.get("question", []), "question")),
         **scalars,
@@ -143,15 +145,16 @@ def _legal(row: Mapping[str, Any]) -> Legal:
     return Legal(*bound[0], beside)
 
 
-def _gate(table: Mapping[str, Any]) -> GatePolicy:
-    known = [field.name for field in fields(GatePolicy)]
+def _numbers(kind: type[GatePolicy | Effort], table: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Read a table that holds numbers alone."""
+    known = [field.name for field in fields(kind)]
     unknown = set(table) - set(known)
     if unknown:
-        raise ValueError(f"[gate] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+        raise ValueError(f"[{name}] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
     for key, value in table.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"[gate] {key} = {value!r} is not a number")
-    return GatePolicy(**{key: float(value) for key, value in table.items()})
+            raise TypeError(f"[{name}] {key} = {value!r} is not a number")
+    return {key: float(value) for key, value in table.items()}
 
 
 def _escalation(table: Mapping[str, Any]) -> EscalationPolicy:
@@ -337,6 +340,7 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     document = {
         "policy": {"version": policy.version, **scalars, "suggest_only": sorted(policy.suggest_only)},
         "gate": asdict(policy.gate),
+        "effort": asdict(policy.effort),
         "escalation": {
             **{name: value for name, value in vars(policy.escalation).items() if value not in ((), "")},
             "priority": dict(policy.escalation.priority),

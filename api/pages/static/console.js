@@ -10,6 +10,15 @@ function moveThroughList(step) {
   return true;
 }
 
+// Browsers give the clipboard to pages on https and on this machine only; elsewhere the text is selected and copied.
+async function copyFrom(source) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(source.textContent);
+  const panel = source.closest("details");
+  if (panel) panel.open = true;
+  getSelection().selectAllChildren(source);
+  document.execCommand("copy");
+}
+
 function use(target) {
   const panel = target.closest("details");
   if (panel) panel.open = true;
@@ -52,10 +61,7 @@ document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
   if (opener) document.getElementById(opener.dataset.opens).showModal();
   const copier = event.target.closest("[data-copies]");
-  if (copier) {
-    const lines = [...document.getElementById(copier.dataset.copies).children].map((line) => line.innerText);
-    navigator.clipboard.writeText(lines.join("\n")).then(() => { copier.textContent = "Copied"; });
-  }
+  if (copier) copyFrom(document.getElementById(copier.dataset.copies)).then(() => { copier.textContent = "Copied"; });
 });
 
 // A verdict is sent once, however often the key is pressed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from api.console import overview
 from api.console.overview import Table
+from api.console.versions import FIGURES, ModelVersion, models, versions
 from api.deps import Parts, PartsDep, Reader
 from api.http.exceptions import NotFound
 from api.routes.pages.frame import page
@@ -19,6 +21,8 @@ from api.security.page_route import PageRoute
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
+_ENOUGH = 30
+"""Audits from which on their error rate is told instead of the stated one."""
 _AUDITS, _SPOKEN, _WATCHED = 20_000, 2_000, 5_000
 """Most audits, reviewed tickets and decisions watched for drift that are read: a few tenths of a second."""
 
@@ -35,6 +39,30 @@ async def show(parts: PartsDep, reader: Reader) -> HTMLResponse:
         autonomy=autonomy,
         tables={table.name: table for table in tables},
     )
+
+
+@router.get("/overview/models/{version}")
+async def model(version: str, parts: PartsDep, reader: Reader) -> HTMLResponse:
+    """Show the report of one model version, and how it compared with the one before."""
+    known = await to_thread.run_sync(versions, parts.service.settings)
+    found = next((one for one in known if one.version == version), None)
+    if found is None:
+        raise NotFound("no-such-version", "this machine has no such version: see /overview for those that there are")
+    others = [one for one in known if one.version != version]
+    return await page(
+        parts,
+        reader,
+        "model.html",
+        here="overview",
+        version=found,
+        others=others,
+        figures=FIGURES,
+        targets=_targets(found),
+    )
+
+
+def _targets(found: ModelVersion) -> dict[str, dict[str, Any]]:
+    return dict(found.measured.get("targets", {}))
 
 
 @router.get("/overview/{name}.csv")
@@ -54,21 +82,30 @@ async def as_csv(name: str, parts: PartsDep, reader: Reader) -> Response:
 
 def _figures(parts: Parts) -> tuple[dict[str, TargetAutonomy], list[Table]]:
     store, autonomy = parts.service.store, parts.service.autonomy.describe()
-    version = parts.service.model.triager.model_version
+    triager = parts.service.model.triager
+    version, days = triager.model_version, store.days()
     cells, spoken = store.cells(), store.spoken_about(_SPOKEN)
-    errors = [
-        overview.realised_error(target, store.audited_errors(version, target, _AUDITS))
-        for target in autonomy
-        if version is not None
-    ]
+    errors = {target: store.audited_errors(version, target, _AUDITS) if version else [] for target in autonomy}
     return autonomy, [
+        overview.minutes(cells, triager.policy.effort, _taken_to_be_wrong(autonomy, errors)),
         overview.funnel("funnel-tier", "Funnel by tier", cells, lambda cell: cell.tier),
         overview.funnel("funnel-category", "Funnel by category", cells, lambda cell: cell.category),
-        overview.days(store.days()),
+        overview.days(days),
         overview.reasons(cells),
-        *errors,
+        overview.reasons_by_day(days),
+        *(overview.realised_error(target, found) for target, found in errors.items()),
         overview.reliability(spoken),
         overview.drift(store.signals(version, _WATCHED) if version is not None else []),
+        models(versions(parts.service.settings), store.served(), triager.policy.targets),
         overview.rules(cells),
         overview.agreement(spoken),
     ]
+
+
+def _taken_to_be_wrong(autonomy: dict[str, TargetAutonomy], errors: dict[str, list[bool]]) -> float:
+    """Return the error rate of automatic decisions: the worst target's, as audited, else as stated."""
+    rates = [
+        sum(found) / len(found) if len(found) >= _ENOUGH else autonomy[target].target_risk or 0.0
+        for target, found in errors.items()
+    ]
+    return max(rates, default=0.0)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from api.console.queries import QueueQuery
+from api.console.timeline import moments
 from api.deps import Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import NotFound, Refused, TooBusy
-from api.http.schemas import DecisionDetail, FeedbackIn
+from api.http.schemas import MAX_NAME_CHARS, DecisionDetail, FeedbackIn
+from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, AnswersIn, EventIn
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
+from api.scoring.threads import Handling
 from api.security.auth import Principal
 from api.security.page_route import PageRoute
+from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
@@ -56,6 +63,28 @@ class Opinion(BaseModel):
     reason: str = ""
     seen: str = ""
     back: str = ""
+
+
+class Answers(BaseModel):
+    """What the requester answered, question by question; what is empty was not answered.
+
+    Attributes:
+        question: As they were asked.
+        answer: In the requester's words, in the same order.
+        event_id: Under which they are kept: sent twice, they are kept once.
+        back: Query of the list that the ticket was opened from.
+    """
+
+    question: list[str] = []
+    answer: list[str] = []
+    event_id: str = Field(default="", max_length=64)
+    back: str = ""
+
+    @property
+    def given(self) -> list[tuple[str, str]]:
+        """Each question that was answered, with its answer."""
+        pairs = zip(self.question, self.answer, strict=False)
+        return [(ask, told.strip()[:MAX_EVENT_CHARS]) for ask, told in pairs if told.strip()]
 
 
 @router.get("/decisions/{decision_id}")
@@ -145,16 +174,43 @@ async def release(decision_id: str, parts: PartsDep, reviewer: Reviewer, back: A
 
 
 @router.post("/decisions/{decision_id}/answers")
-async def answers(
+async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annotated[Answers, Form()]) -> Response:
+    """Keep what the requester answered: the ticket is decided anew with it, and moves where that is sure enough."""
+    query, shown = _list_of(told.back), await to_thread.run_sync(_shown, parts, caller, decision_id)
+    said = [{"question": ask[:MAX_NAME_CHARS], "text": words} for ask, words in told.given]
+    if not said:
+        problem = "Nothing was answered: write what the requester says beside a question."
+        return await _ticket_page(parts, caller, decision_id, query, problem=problem)
+    stated = {"id": told.event_id or str(uuid4()), "at": datetime.now(UTC).isoformat(), "answers": said[:MAX_ANSWERS]}
+    payload = AnswersIn.model_validate(stated)
+    take = partial(parts.threads.answer, shown.ticket_id, payload, _at_desk(caller, shown))
+    return await _noted(parts, caller, decision_id, query, take=take, told="answers")
+
+
+@router.post("/decisions/{decision_id}/move")
+async def move(
     decision_id: str,
     parts: PartsDep,
-    caller: Caller,
-    question: Annotated[list[str], Form()],
-    answer: Annotated[list[str], Form()],
+    reviewer: Reviewer,
+    tier: Annotated[str, Form(max_length=255)],
+    event_id: Annotated[str, Form(max_length=64)] = "",
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Move a ticket to another tier because an escalation criterion is met; the first decision is not called wrong."""
+    query, shown = _list_of(back), await to_thread.run_sync(_shown, parts, reviewer, decision_id)
+    status = {"kind": "status", "status": "escalated", "tier": tier, "at": datetime.now(UTC).isoformat()}
+    event = EventIn.model_validate({"id": event_id or str(uuid4()), **status})
+    take = partial(parts.threads.take, shown.ticket_id, event, _at_desk(reviewer, shown))
+    return await _noted(parts, reviewer, decision_id, query, take=take, told="moved")
+
+
+@router.post("/decisions/{decision_id}/answers/preview")
+async def preview_answers(
+    decision_id: str, parts: PartsDep, caller: Caller, told: Annotated[Answers, Form()]
 ) -> HTMLResponse:
     """Show what the answers of the requester would change; nothing is kept."""
-    shown = await to_thread.run_sync(lambda: parts.reviews.shown(parts.reviews.decision(decision_id), caller))
-    said = [f"{ask} {told.strip()}" for ask, told in zip(question, answer, strict=False) if told.strip()]
+    shown = await to_thread.run_sync(_shown, parts, caller, decision_id)
+    said = [f"{ask} {words}" for ask, words in told.given]
     moved, problem = [], None
     if said and shown.ticket is not None:
         body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
@@ -195,6 +251,9 @@ async def _ticket_page(
     values = await to_thread.run_sync(look)
     shown = values["shown"]
     assert isinstance(shown, DecisionDetail)
+    handling = await _handling(parts, reader, shown)
+    route = handling.view.route if handling else None
+    near = [one.ticket_id for one in shown.explanation.similar]
     subject, body = marked(shown)
     return await page(
         parts,
@@ -211,8 +270,54 @@ async def _ticket_page(
         names=label_names(parts),
         groups=group_names(parts),
         reasons_to_correct=REASONS_TO_CORRECT,
+        handling=handling,
+        now=route if route and route.event_id else None,
+        moves=_moves(shown, handling),
+        moments=moments(shown, handling.view if handling else None),
+        opens=await to_thread.run_sync(parts.service.store.decisions_about, near),
+        event_id=str(uuid4()),
         **values,
     )
+
+
+def _shown(parts: Parts, reader: Principal, decision_id: str) -> DecisionDetail:
+    return parts.reviews.shown(parts.reviews.decision(decision_id), reader)
+
+
+def _at_desk(reader: Principal, shown: DecisionDetail) -> Principal:
+    """Return the reader as one whose ticket ids are those of the ticket's own helpdesk."""
+    return replace(reader, source=shown.desk)
+
+
+async def _handling(parts: Parts, reader: Principal, shown: DecisionDetail) -> Handling | None:
+    """Return what goes on with a ticket; None for a text that another one has replaced, and where it is too busy."""
+    if is_blind(parts, shown) or shown.revisions[-1:] not in ([], [shown.decision_id]):
+        return None
+    try:
+        return await parts.threads.handling(shown.ticket_id, _at_desk(reader, shown))
+    except (TooBusy, NotFound):
+        return None
+
+
+def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, TargetDocument, TargetDocument]]:
+    """Return each target as it was decided first and as it would be now, where something was written since."""
+    if handling is None or not any(one.what in ("comment", "answer", "attempt") for one in handling.view.timeline):
+        return []
+    after = handling.decision.targets
+    return [(name, one, after[name]) for name, one in shown.targets.items() if name in after]
+
+
+async def _noted(
+    parts: Parts, reader: Principal, decision_id: str, query: QueueQuery, *, take: Callable[[], Any], told: str
+) -> Response:
+    """Note what happened to a ticket and show it again; where it cannot be noted, the page says why."""
+    try:
+        await take()
+    except NotFound:
+        raise
+    except (StoreUnavailable, Refused) as error:
+        return await _ticket_page(parts, reader, decision_id, query, problem=_sentence(error))
+    return RedirectResponse(f"/decisions/{decision_id}?{query.link(told=told)}", 303)
 
 
 def marked(shown: DecisionDetail) -> tuple[list[Piece], list[Piece]]:
@@ -277,13 +382,17 @@ async def _kept(change: Callable[[], object]) -> str | None:
     """
     try:
         await to_thread.run_sync(change)
-    except StoreUnavailable:
-        return "The store does not answer: nothing was saved. Please try again in a moment."
     except NotFound:
         raise
-    except Refused as error:
-        return f"{str(error)[:1].upper()}{str(error)[1:]}."
+    except (StoreUnavailable, Refused) as error:
+        return _sentence(error)
     return None
+
+
+def _sentence(error: StoreUnavailable | Refused) -> str:
+    if isinstance(error, StoreUnavailable):
+        return "The store does not answer: nothing was saved. Please try again in a moment."
+    return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
 
 async def _changed(

@@ -14,6 +14,7 @@ from api.http.exceptions import Contradiction, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision
 from api.store.rows import DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from api.store.work.entries import move
 from triage.escalation.thread import Event, EventKind, Mover, Route
 from triage.ticket import Ticket
 
@@ -128,6 +129,8 @@ class Threads(Decisions):
                 )
             )
             decision.sensitive = decision.sensitive or sensitive
+            if route is not None:
+                move(session, decision.seq, (route.tier, route.category, route.resolver_group))
             return True
 
     def _kept_event(self, event: Event) -> Event:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from api.store.rows import UNDONE, FeedbackRow, disputed_among
-from api.store.tables import StoredDecision, StoredTicket
+from api.store.tables import StoredDecision, StoredEvent, StoredTicket
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument
 from triage.decision import Reason
 
+_ROUTE = ("tier", "category", "resolver_group")
 SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
 """Reasons with which the model or a rule did speak; with any other one it abstained."""
 
@@ -67,6 +70,12 @@ def enter(session: Session, decision: StoredDecision, document: DecisionDocument
     )
 
 
+def move(session: Session, decision_seq: int, labels: tuple[str | None, str | None, str | None]) -> None:
+    """Bring the line of a decision to where an event took its ticket: tier, category and resolver group."""
+    parts = dict(zip(_ROUTE, labels, strict=True))
+    session.execute(update(StoredEntry).where(StoredEntry.decision_seq == decision_seq).values(**parts))
+
+
 def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRow]) -> None:
     """Bring the line of a decision to what people say of it now; a verdict ends the claim.
 
@@ -82,8 +91,9 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     standing = next((row for row in reversed(said) if row.verdict != UNDONE and row.id not in undone), None)
     corrected = standing if standing is not None and standing.verdict == "corrected" else None
     document = DecisionDocument.model_validate_json(decision.document)
-    for part in ("tier", "category", "resolver_group"):
-        setattr(entry, part, getattr(corrected, part, None) or getattr(document, part))
+    route = _route_of_events(session, decision) or {}
+    for part in _ROUTE:
+        setattr(entry, part, getattr(corrected, part, None) or route.get(part) or getattr(document, part))
     needed = entry.automation != "automatic" or entry.audit or bool(entry.attention)
     entry.verdict = standing.verdict if standing is not None else None
     entry.waiting = needed and standing is None and not entry.superseded
@@ -91,3 +101,12 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     entry.disputed = disputed_among(said)
     if standing is not None:
         entry.claimed_by = entry.claimed_at = None
+
+
+def _route_of_events(session: Session, decision: StoredDecision) -> dict[str, Any] | None:
+    """Return where the events of a decision's ticket took it last, or None; only its newest text has moved."""
+    query = select(StoredEvent.route).where(
+        StoredEvent.ticket_seq == decision.ticket_seq, StoredEvent.route.is_not(None)
+    )
+    kept = session.scalar(query.order_by(StoredEvent.seq.desc()).limit(1))
+    return None if kept is None else dict(json.loads(kept))

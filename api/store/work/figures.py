@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
@@ -33,8 +33,20 @@ class Day:
 
     day: str
     automation: str
+    reason: str
     verdict: str | None
     count: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one model version decided, how much of it without a person, and what people said."""
+
+    model_version: str | None
+    decisions: int = 0
+    automatic: int = 0
+    accepted: int = 0
+    corrected: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,13 +81,33 @@ class Figures(IdempotencyKeys):
         """Count all decisions by the day on which they were made, in UTC, oldest first."""
         day = func.date(StoredDecision.created_at)
         query = (
-            select(day, StoredEntry.automation, StoredEntry.verdict, func.count())
+            select(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, func.count())
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
-            .group_by(day, StoredEntry.automation, StoredEntry.verdict)
+            .group_by(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict)
             .order_by(day)
         )
         with self.database.reading() as session:
-            return [Day(str(row[0]), row[1], row[2], row[3]) for row in session.execute(query)]
+            return [Day(str(row[0]), *row[1:]) for row in session.execute(query)]
+
+    def served(self) -> list[Served]:
+        """Count the decisions of each model version, the newest version first."""
+
+        def times(condition: ColumnElement[bool]) -> ColumnElement[int]:
+            return func.sum(case((condition, 1), else_=0))
+
+        query = (
+            select(
+                StoredEntry.model_version,
+                func.count(),
+                times(StoredEntry.automation == "automatic"),
+                times(StoredEntry.verdict == "accepted"),
+                times(StoredEntry.verdict == "corrected"),
+            )
+            .group_by(StoredEntry.model_version)
+            .order_by(func.max(StoredEntry.decision_seq).desc())
+        )
+        with self.database.reading() as session:
+            return [Served(row[0], *(int(value or 0) for value in row[1:])) for row in session.execute(query)]
 
     def audited_errors(self, version: str, target: str, limit: int) -> list[bool]:
         """Return what the audits of a model's automatic decisions found, oldest first: True for an error.

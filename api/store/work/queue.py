@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Boolean, ColumnElement, Select, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, Select, and_, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
@@ -16,6 +16,7 @@ from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from api.store.work.tables import StoredEntry
+from api.store.work.words import holding
 
 View = Literal[
     "waiting", "mine", "suggested", "abstained", "audit", "disputed", "corrected", "unsure", "automatic", "all"
@@ -102,7 +103,7 @@ class Queue(IdempotencyKeys):
             after: Id of the decision after which the page begins; an unknown one returns none.
         """
         with self.database.reading() as session:
-            query = _found(wanted)
+            query = self._found(wanted)
             if after is not None:
                 place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
                 if place is None:
@@ -120,7 +121,7 @@ class Queue(IdempotencyKeys):
             place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
             if place is None:
                 return None
-            query = _found(wanted).where(StoredEntry.decision_seq != place.decision_seq)
+            query = self._found(wanted).where(StoredEntry.decision_seq != place.decision_seq)
             order = _order(sort)
             if backwards:
                 query, order = query.where(_behind(place, sort, backwards=True)), _order(sort, backwards=True)
@@ -162,6 +163,22 @@ class Queue(IdempotencyKeys):
             views["mine"] = (session.scalar(mine) or 0) if agent else 0
         return Counts(dict(views), flagged, dict(tiers), dict(groups))
 
+    def _found(self, wanted: Filter) -> Select[StoredEntry]:
+        query = select(StoredEntry).where(_view(wanted.view, wanted.agent), *_filters(wanted))
+        if wanted.ticket_id is None and not wanted.words:
+            return query
+        query = query.join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq).join(
+            StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq
+        )
+        if wanted.ticket_id is not None:
+            query = query.where(StoredTicket.ticket_id == wanted.ticket_id)
+        query = query.where(*holding(self.database, wanted.words))
+        if wanted.words and not wanted.clearance_for_words:
+            query = query.where(
+                StoredDecision.sensitive.is_(False)
+            )  # a search must not tell what is kept from a reader
+        return query
+
     def queue_state(self) -> tuple[object, ...]:
         """Return values of which one changes whenever the queue does."""
         claims = select(func.count(), func.max(StoredEntry.claimed_at)).where(StoredEntry.claimed_by.is_not(None))
@@ -192,26 +209,6 @@ def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:
         for entry in entries
         if entry.decision_id in shown
     ]
-
-
-def _found(wanted: Filter) -> Select[StoredEntry]:
-    query = select(StoredEntry).where(_view(wanted.view, wanted.agent), *_filters(wanted))
-    if wanted.ticket_id is None and not wanted.words:
-        return query
-    query = query.join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq).join(
-        StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq
-    )
-    if wanted.ticket_id is not None:
-        query = query.where(StoredTicket.ticket_id == wanted.ticket_id)
-    for word in wanted.words.split():
-        held = [
-            column.icontains(word, autoescape=True)
-            for column in (StoredTicket.subject, StoredTicket.body, StoredTicket.ticket_id)
-        ]
-        query = query.where(or_(*held))
-    if wanted.words and not wanted.clearance_for_words:
-        query = query.where(StoredDecision.sensitive.is_(False))  # a search must not tell what a reader may not read
-    return query
 
 
 def _filters(wanted: Filter) -> list[ColumnElement[bool]]:

@@ -7,6 +7,11 @@ import io
 
 from fastapi.testclient import TestClient
 
+FIGURES = (
+    *("funnel-tier", "funnel-category", "days", "reasons", "reliability", "drift", "rules", "agreement"),
+    *("minutes", "models", "reasons-days"),
+)
+
 
 def decide(client: TestClient, name: str, body: str = "the printer prints blank pages") -> str:
     return str(client.post("/v1/predict", json={"id": name, "body": body}).json()["decision_id"])
@@ -43,7 +48,19 @@ def test_every_figure_has_a_csv_file_and_the_funnel_counts_all(client: TestClien
     for number in range(5):
         decide(client, f"T-{number}")
     page = client.get("/overview").text
-    for name in ("funnel-tier", "funnel-category", "days", "reasons", "reliability", "drift", "rules", "agreement"):
+    for name in (
+        "funnel-tier",
+        "funnel-category",
+        "days",
+        "reasons",
+        "reliability",
+        "drift",
+        "rules",
+        "agreement",
+        "minutes",
+        "models",
+        "reasons-days",
+    ):
         answer = client.get(f"/overview/{name}.csv")
         assert answer.status_code == 200 and f"/overview/{name}.csv" in page
     rows = list(csv.DictReader(io.StringIO(client.get("/overview/funnel-tier.csv").text)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
@@ -15,6 +16,7 @@ from api.store.work.queue import SORTS, Filter, Sort
 ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
 OPEN: dict[str, Any] = {"automation": "suggested", "reason": "not_earned"}
 WAITING = Filter("waiting")
+BLOCKS = "SELECT block FROM ticket_words_data"
 
 
 def ids(store: Repository, wanted: Filter, sort: Sort = "urgent", **options: Any) -> list[str]:
@@ -138,3 +140,27 @@ def test_people_see_who_else_has_a_ticket_open(repository: Repository, decide: C
     assert repository.viewers(one) == ["ana", "ben"]
     repository.look_away(one, "ana")
     assert repository.viewers(one) == ["ben"]
+
+
+def test_words_are_found_by_an_index_and_forgotten_with_the_ticket(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    decide(repository, "INC-4711", "The Übermittlung of zanzibar fails", **OPEN)
+    decide(repository, "b", "nothing of the kind", **OPEN)
+    for words in ("zanzi", "ZANZIBAR fails", "übermitt", "inc-47", "4711 of", "of"):
+        assert "INC-4711" in ids(repository, Filter(words=words)), words
+    for words in ('zanzi"bar', "zanzibar kind", "AND", "*", "%", "__"):
+        assert ids(repository, Filter(words=words)) == [], words
+    assert _holds(repository, "zan")
+    repository.forget("INC-4711")
+    assert ids(repository, Filter(words="zanzibar")) == [] and ids(repository, Filter(words="kind")) == ["b"]
+    assert not _holds(repository, "zan")
+
+
+def _holds(repository: Repository, letters: str) -> bool:
+    """Say whether the index of words holds three letters, deleted ones included; PostgreSQL vacuums its own."""
+    with repository.database.reading() as session:
+        if repository.database.dialect == "postgresql":
+            plan = session.execute(text("SELECT 1 FROM pg_indexes WHERE indexname = 'ix_tickets_words'"))
+            return plan.first() is not None and bool(ids(repository, Filter(words=letters)))
+        return any(letters.encode() in bytes(block) for (block,) in session.execute(text(BLOCKS)))

@@ -1,0 +1,77 @@
+"""A ticket's timeline for people: decisions, what people said of them, what happened since, and where that led."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.http.schemas import DecisionDetail
+from api.http.ticket_schemas import TicketViewOut
+from triage.prediction import ROUTE
+
+_HAPPENED = {
+    "comment": "Written",
+    "attempt": "Tried",
+    "answer": "The requester answered",
+    "status": "Status",
+    "route": "Moved to",
+}
+_SAID = {
+    "accepted": "accepted it",
+    "corrected": "corrected to",
+    "unsure": "was not sure",
+    "undone": "took a verdict back",
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One entry: when, who, what happened, where that led, and the words that were written.
+
+    Attributes:
+        at: When.
+        who: The person; empty where it was the machine, or nobody is named.
+        what: A few words that continue `who`.
+        route: Tier, category and group, as far as the entry names them.
+        words: What was written.
+        link: Id of a decision that has a page of its own; empty for none.
+    """
+
+    at: datetime
+    who: str
+    what: str
+    route: str = ""
+    words: str = ""
+    link: str = ""
+
+
+def moments(shown: DecisionDetail, view: TicketViewOut | None) -> list[Moment]:
+    """Return everything that happened to a ticket, oldest first.
+
+    Args:
+        shown: The decision on the page.
+        view: The ticket over time; None where it cannot be told.
+    """
+    by = f"model {shown.model_version}" if shown.model_version else "the rules alone"
+    first = _route(*(verdict.label for verdict in shown.targets.values()))
+    found = [Moment(shown.created_at, "", f"Decided by {by}", first)]
+    found += [Moment(shown.created_at, "", "Another decision about this ticket", link=one) for one in _others(shown)]
+    for said in shown.feedback:
+        words = ": ".join(filter(None, (said.reason, said.comment)))
+        further = (label for target, label in said.targets.items() if target not in ROUTE)
+        named = (said.tier, said.category, said.resolver_group, *further) if said.verdict == "corrected" else ()
+        found.append(Moment(said.created_at, said.agent, _SAID[said.verdict], _route(*named), words))
+    for one in view.timeline if view else ():
+        if one.what in _HAPPENED:
+            route = _route(one.tier, one.category, one.resolver_group)
+            found.append(Moment(one.at, "", _HAPPENED[one.what], route, one.words))
+    return sorted(found, key=lambda one: one.at)
+
+
+def _others(shown: DecisionDetail) -> Iterable[str]:
+    return (one for one in shown.revisions if one != shown.decision_id)
+
+
+def _route(*labels: str | None) -> str:
+    return " / ".join(label for label in labels if label)

@@ -1,0 +1,119 @@
+"""Words of tickets, found by an index of three letters at a time: FTS5 in SQLite, pg_trgm in PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, column, func, inspect, or_, select, table, text
+from sqlalchemy.exc import DBAPIError
+
+from api.store.database import Database
+from api.store.tables import StoredTicket
+
+TABLE, INDEX = "ticket_words", "ix_tickets_words"
+"""Names of the index in SQLite, where it is a table, and in PostgreSQL."""
+_LEAST = 3
+"""Letters of a word that the index can find: shorter ones are looked for in the texts themselves."""
+_COLUMNS = ("ticket_id", "subject", "body")
+_NAMES, _NEW, _OLD = (", ".join(f"{part}{name}" for name in _COLUMNS) for part in ("", "new.", "old."))
+_ADD = f"INSERT INTO {TABLE} (rowid, {_NAMES}) VALUES (new.seq, {_NEW});"
+_REMOVE = f"INSERT INTO {TABLE} ({TABLE}, rowid, {_NAMES}) VALUES ('delete', old.seq, {_OLD});"
+_TRIGGERS = {
+    f"{TABLE}_added": f"AFTER INSERT ON tickets BEGIN {_ADD} END",
+    f"{TABLE}_removed": f"AFTER DELETE ON tickets BEGIN {_REMOVE} END",
+    f"{TABLE}_changed": f"AFTER UPDATE OF {_NAMES} ON tickets BEGIN {_REMOVE} {_ADD} END",
+}
+_POSTGRES_TEXT = "lower(subject || ' ' || body || ' ' || coalesce(ticket_id, ''))"
+_SCHEMA = (
+    "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+    "WHERE e.extname = 'pg_trgm'"
+)
+_PORTION = 500
+"""Pages that are merged at a time: a tenth of a second, in which nobody else writes."""
+
+
+def make_index(connection: Connection) -> None:
+    """Make the index of the tickets that are there and of those to come; a database that cannot is left without."""
+    if connection.dialect.name == "sqlite":
+        words = f"CREATE VIRTUAL TABLE {TABLE} USING fts5({_NAMES}, content='tickets', content_rowid='seq', "
+        if not _tried(connection, f"{words}tokenize='trigram')"):
+            return
+        for name, when in _TRIGGERS.items():
+            connection.execute(text(f"CREATE TRIGGER {name} {when}"))
+        connection.execute(text(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')"))
+        return
+    schema = connection.scalar(text(_SCHEMA))
+    if schema is None and _tried(connection, "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public"):
+        schema = connection.scalar(text(_SCHEMA))
+    if schema is not None:
+        _tried(connection, f"CREATE INDEX {INDEX} ON tickets USING gin (({_POSTGRES_TEXT}) {schema}.gin_trgm_ops)")
+
+
+def drop_index(connection: Connection) -> None:
+    """Take the index away; the texts stay."""
+    if connection.dialect.name == "sqlite":
+        for name in _TRIGGERS:
+            connection.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
+        connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
+    else:
+        connection.execute(text(f"DROP INDEX IF EXISTS {INDEX}"))
+
+
+def is_of_index(name: str | None) -> bool:
+    """Say whether a table or an index of the database belongs to the index of words, which no model describes."""
+    return name is not None and name.startswith((TABLE, INDEX))
+
+
+def holding(database: Database, words: str) -> list[ColumnElement[bool]]:
+    """Return the conditions under which a ticket holds words: in subject, text or id, whatever their case.
+
+    Args:
+        database: To be asked.
+        words: Separated by blanks; a part of a word counts as well.
+    """
+    if database.dialect == "postgresql":
+        whole = func.lower(
+            StoredTicket.subject.concat(text("' '"))
+            .concat(StoredTicket.body)
+            .concat(text("' '"))
+            .concat(func.coalesce(StoredTicket.ticket_id, text("''")))
+        )
+        return [whole.contains(word.lower(), autoescape=True) for word in words.split()]
+    found = [word for word in words.split() if len(word) >= _LEAST] if _is_indexed(database) else []
+    conditions = [_held(word) for word in words.split() if word not in found]
+    if found:
+        quoted = " ".join('"' + word.replace('"', '""') + '"' for word in found)
+        index = table(TABLE, column("rowid"), column(TABLE))
+        conditions.append(StoredTicket.seq.in_(select(index.c.rowid).where(index.c[TABLE].op("MATCH")(quoted))))
+    return conditions
+
+
+def merge(database: Database) -> None:
+    """Merge the index into one, bit by bit, so that what was deleted from it is in the file no more."""
+    if database.dialect == "postgresql" or not _is_indexed(database):
+        return
+    first, step, changed = True, -_PORTION, 2
+    while first or changed >= 2:  # a step that changes less than two rows found nothing to do
+        with database.writing() as session:
+            before = session.scalar(text("SELECT total_changes()")) or 0
+            session.execute(text(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('merge', {step})"))
+            changed = (session.scalar(text("SELECT total_changes()")) or 0) - before
+        first, step = step < 0, _PORTION
+
+
+def _held(word: str) -> ColumnElement[bool]:
+    columns = (StoredTicket.subject, StoredTicket.body, StoredTicket.ticket_id)
+    return or_(*(one.icontains(word, autoescape=True) for one in columns))
+
+
+def _is_indexed(database: Database) -> bool:
+    with database.engine.connect() as connection:
+        return inspect(connection).has_table(TABLE)
+
+
+def _tried(connection: Connection, statement: str) -> bool:
+    """Run a statement that a database may lack the means for, and say whether it had them."""
+    try:
+        with connection.begin_nested():
+            connection.execute(text(statement))
+    except DBAPIError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""The page of a ticket over HTTP: what goes with it, whether it moves, what was answered, and where that led."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import load_settings
+
+VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'. Restarted twice."
+VAGUE = "It does not work as it should since Monday, please help me with it soon."
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    home = tmp_path_factory.mktemp("page")
+    settings = load_settings(home=home, open_loopback=True, rules_only=True, request_deadline_s=20)
+    with TestClient(create_app(settings)) as client:
+        client.headers["Accept"] = "text/html"
+        yield client
+
+
+def decide(client: TestClient, name: str, body: str = VPN) -> str:
+    answer = client.post("/v1/predict", json={"id": name, "subject": name, "body": body})
+    return str(answer.json()["decision_id"])
+
+
+def words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def shown(client: TestClient, decision: str) -> str:
+    page = client.get(f"/decisions/{decision}")
+    assert page.status_code == 200
+    return page.text
+
+
+def test_the_packet_is_filled_and_every_criterion_is_scored(client: TestClient) -> None:
+    page = shown(client, decide(client, "FULL"))
+    said = words(page)
+    assert "Stay or move?" in said and "Where it belongs" in said and "Attempts" in said
+    assert page.count('class="mark"') == 8
+    packet = re.search(r'id="packet-text"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert packet and "since Monday" in unescape(packet[1]) and "MISSING" in packet[1] and "data-copies" in page
+
+
+def test_answers_are_kept_once_and_stand_in_the_timeline(client: TestClient) -> None:
+    decision = decide(client, "ANSWER", VAGUE)
+    page = shown(client, decision)
+    questions = re.findall(r'name="question" value="([^"]+)"', page)
+    event = re.search(r'name="event_id" value="([^"]+)"', page)
+    assert questions and event
+    told = {
+        "question": [unescape(one) for one in questions],
+        "answer": ["the vpn drops", *[""] * (len(questions) - 1)],
+        "event_id": event[1],
+    }
+    for _ in range(2):
+        kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
+        assert kept.status_code in (303, 409), words(kept.text)
+    timeline = client.get("/v1/tickets/ANSWER").json()["timeline"]
+    assert [one["what"] for one in timeline].count("answer") == 1
+    said = words(shown(client, decision))
+    assert "The requester answered" in said and "With everything written since" in said
+    nothing = client.post(f"/decisions/{decision}/answers", data={**told, "answer": [""] * len(questions)})
+    assert nothing.status_code == 409 and "Nothing was answered" in nothing.text
+
+
+def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:
+    decision = decide(client, "PREVIEW", VAGUE)
+    told = {"question": ["Which application?"], "answer": ["the vpn"]}
+    page = client.post(f"/decisions/{decision}/answers/preview", data=told)
+    assert page.status_code == 200 and "With these answers" in page.text
+    assert len(client.get("/v1/tickets/PREVIEW").json()["timeline"]) == 1
+
+
+def test_a_ticket_that_moves_is_shown_where_it_is_and_in_the_queue(client: TestClient) -> None:
+    decision = decide(client, "MOVE")
+    before = client.get(f"/v1/decisions/{decision}").json()["tier"]
+    there = "L3" if before != "L3" else "L2"
+    for _ in range(2):
+        moved = client.post(f"/decisions/{decision}/move", data={"tier": there, "event_id": "x"})
+        assert moved.status_code in (200, 409)
+    said = words(shown(client, decision))
+    assert f"{there} /" in said and f"decided at first: {before} /" in said and "Moved by a person" in said
+    found = client.get(f"/v1/decisions?view=all&tier={there}").json()["decisions"]
+    assert decision in [one["decision_id"] for one in found]
+    accepted = client.post(f"/decisions/{decision}/feedback", data={"verdict": "accepted"}, follow_redirects=False)
+    assert accepted.status_code == 303
+    assert client.get("/v1/tickets/MOVE").json()["route"]["tier"] == there  # accepting does not send it back
+    assert decision in [
+        one["decision_id"] for one in client.get(f"/v1/decisions?view=all&tier={there}").json()["decisions"]
+    ]
+
+
+def test_a_correction_is_shown_with_its_reason_and_a_replaced_text_leads_to_the_new_one(client: TestClient) -> None:
+    first = decide(client, "TWICE")
+    said = {"verdict": "corrected", "tier": "L3", "reason": "needs <b>rights</b>"}
+    assert client.post(f"/decisions/{first}/feedback", data=said, follow_redirects=False).status_code == 303
+    page = shown(client, first)
+    assert "needs &lt;b&gt;rights&lt;/b&gt;" in page and "agent corrected to L3" in words(page)
+    second = decide(client, "TWICE", "Another text: the printer prints blank pages")
+    assert f"/decisions/{second}?view=all" in shown(client, first) and "replaced by a newer one" in shown(client, first)
+
+
+def test_what_cannot_be_moved_is_told_on_the_page(client: TestClient, tmp_path: Path) -> None:
+    decision = decide(client, "WRONG")
+    page = client.post(f"/decisions/{decision}/move", data={"tier": "L9"})
+    assert page.status_code == 409 and "unknown tier" in page.text.lower()
+    assert client.get("/decisions/nothing").status_code == 404
