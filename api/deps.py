@@ -68,6 +68,8 @@ AccessDep = Annotated[Access, Depends(_access)]
 Reader = Annotated[Principal, Depends(require("read"))]
 Caller = Annotated[Principal, Depends(require("predict"))]
 Reviewer = Annotated[Principal, Depends(require("feedback"))]
+Trainer = Annotated[Principal, Depends(require("train"))]
+PeopleReader = Annotated[Principal, Depends(require("people"))]
 Admin = Annotated[Principal, Depends(require("admin"))]
 
 IdempotencyHeader = Annotated[
