@@ -22,6 +22,8 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
+from api.learning.jobs import Runner
+from api.learning.worth_asking import WorthAsking
 from api.mail.config import load_mailboxes
 from api.maintenance.retention_job import RetentionJob
 from api.pages.live import Watch
@@ -39,7 +41,7 @@ from api.routes import (
     users,
     webhooks,
 )
-from api.routes.pages import assets, overview, people, queue, sign_in, ticket, try_ticket
+from api.routes.pages import assets, learning, overview, people, queue, sign_in, ticket, try_ticket
 from api.routes.protocols import inference
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
@@ -75,6 +77,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
     sign_in.router,
     people.router,
+    learning.router,
     users.router,
     docs.router,
 )
@@ -108,6 +111,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     poller = Poller(helpdesks, receiver, opened)
     readers = mail_readers(service, settings)
     retention = RetentionJob(opened, settings)
+    jobs = Runner(opened, settings)
     keyring = Keyring(opened)
     door = Door(opened, keyring, settings, _shared_counts())
     access = Access(opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings))
@@ -122,6 +126,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         retention.start()
         yield
         retention.stop()
+        await to_thread.run_sync(jobs.stop)
         for reader in readers:
             await to_thread.run_sync(reader.stop)
         await poller.stop()
@@ -139,6 +144,8 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         reviews,
         receiver,
         TicketThreads(service),
+        worth_asking=WorthAsking(opened, service.model),
+        jobs=jobs,
         watch=Watch(opened.queue_state, lambda: service.draining),
         watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
     )

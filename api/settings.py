@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -55,8 +56,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=100,
-        description="how many different people must have reviewed before automation opens; 0: two where several people "
-        "have accounts, else one",
+        description="how many different people must have reviewed before automation opens; 0: where several people "
+        "have accounts, the reviews must suffice whoever of them is left out",
     )
     learn_from_reviews: bool = Field(
         True, description="1: what people said of tickets corrects the model's probabilities for the next ones at once"
@@ -80,6 +81,9 @@ class Settings(BaseSettings):
     )
     rate_limit: str = Field("", description="calls per key, such as 100/minute; empty: no limit")
 
+    history: str = Field(
+        "", description="what triage retrain is given from the page: files of the history, and --map options for them"
+    )
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = Field(
         "", description="address by which browsers reach the service; empty: as each request names it"
     )
@@ -175,6 +179,7 @@ class Settings(BaseSettings):
         if self.rate_limit:
             _parsed(self.rate_limit)
         _parsed(self.sign_in_rate, "sign_in_rate")
+        self.history_words  # noqa: B018 - reading it is the check
         if bool(self.proxy_header) != bool(self.proxies):
             raise ValueError(f"{_variable('proxy_header')} and {_variable('proxy_trusted')} are needed together")
         if bool(self.oidc_issuer) != bool(self.oidc_client_id):
@@ -197,6 +202,18 @@ class Settings(BaseSettings):
             return [ipaddress.ip_network(one.strip()) for one in self.proxy_trusted.split(",") if one.strip()]
         except ValueError as error:
             raise ValueError(f"{_variable('proxy_trusted')}: {error}") from error
+
+    @property
+    def history_words(self) -> list[str]:
+        """Words of the history as a command line has them.
+
+        Raises:
+            ValueError: A quotation mark is not closed.
+        """
+        try:
+            return shlex.split(self.history)
+        except ValueError as error:
+            raise ValueError(f"{_variable('history')}: {error}") from error
 
     @property
     def sign_ins(self) -> RateLimitItem:

@@ -101,7 +101,7 @@ def create(new: NewUser, service: ServiceDep, admin: Admin) -> UserOut:
     return _out(service.store.add_user(new.name, Rights(new.roles, new.clearance, new.groups), password))
 
 
-@router.post("/users/{name}", responses=problems(401, 403, 404, 422, 503))
+@router.post("/users/{name}", responses={**problems(401, 403), **problems(404, 422, 503)})
 def change(name: str, change: UserChange, service: ServiceDep, admin: Admin) -> UserOut:
     """Change what an account may do, its password, or whether it may sign in."""
     check_manages(admin)

@@ -115,8 +115,7 @@ def test_the_command_line_makes_lists_and_disables_accounts(tmp_path: Path) -> N
     status, made = triage("create", "anna", "--role", "admin,lead", "--json")
     assert status == 0 and made["roles"] == ["admin", "lead"] and len(made["password"]) >= 12
     assert triage("create", "kim", "--password-file", "-", "--json", stdin=PASSWORD + "\n")[1].get("password") is None
-    assert triage("roles", "kim", "--role", "lead", "--clearance", "2", "--group", "network", "--json")[1]["groups"] == [
-        "network"
-    ]
+    changed = triage("roles", "kim", "--role", "lead", "--clearance", "2", "--group", "network", "--json")[1]
+    assert changed["groups"] == ["network"]
     assert [one["name"] for one in triage("list", "--json")[1]["users"]] == ["anna", "kim"]
     assert triage("disable", "kim")[0] == 0 and "disabled" in triage("list")[1]

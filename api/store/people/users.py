@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import NotAcceptable, NotFound
 from api.store.idempotency import IdempotencyKeys
 from api.store.people.tables import StoredIdentity, StoredUser
-from api.store.rows import ADMIN, ROLES, UserRow
+from api.store.rows import ADMIN, ROLES, FeedbackRow, UserRow
 from api.store.tables import StoredSession
 
 MOST_NAME_CHARS = 100
@@ -154,6 +154,26 @@ def login_of(name: str) -> str:
         'anna.bell'
     """
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def several_people(session: Session) -> bool:
+    """Say whether two people or more have an account with which they judge tickets: then nobody counts alone."""
+    rows = session.scalars(select(StoredUser.roles).where(StoredUser.disabled_at.is_(None)))
+    judging = (row for row in rows if any("feedback" in ROLES[role] for role in row.split()))
+    return next(judging, None) is not None and next(judging, None) is not None
+
+
+def signer(said: FeedbackRow, several: bool) -> str:
+    """Return what tells apart those who speak.
+
+    Where people have accounts it is the account, or the key of a machine: a key may state any name beside what it
+    sends. Elsewhere, and for a helpdesk that says who corrected a ticket there, it is the name.
+
+    Args:
+        said: What was said.
+        several: Whether several people have accounts.
+    """
+    return said.key_id if several and said.key_id else said.agent
 
 
 def user_row_of(session: Session, user_id: str | None) -> UserRow | None:
