@@ -21,6 +21,8 @@ LEAST, MOST = 3, 12
 _WORDS = 4
 _WORD = re.compile(r"[^\W\d_]{3,30}")
 _ROUNDS = 3
+_APART = 2
+"""So many times as often as elsewhere a word must stand in a theme to name it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _names(inside: Counter[str], spread: Counter[str], size: int, total: int) ->
 
     def tells(word: str) -> float:
         share, others = inside[word] / size, (spread[word] - inside[word] + 0.5) / (total - size + 1)
-        return inside[word] * math.log(share / others) if share > others else 0.0
+        return inside[word] * math.log(share / others) if share >= _APART * others else 0.0
 
     often = [word for word, count in inside.items() if count >= max(2, size / 3)]
     return [word for word in sorted(often, key=lambda word: (-tells(word), word))[:_WORDS] if tells(word) > 0]

@@ -11,16 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Admin, PeopleReader, ServiceDep
 from api.http.exceptions import NotAllowed
-from api.http.openapi import problems
+from api.http.openapi import PROBLEMS, problems
 from api.http.schemas import Text
 from api.security.auth import GuardedRoute, Principal
-from api.security.passwords import MOST_CHARS, hash_password
+from api.security.passwords import LEAST_CHARS, MOST_CHARS, hash_password
 from api.store.people.users import MOST_NAME_CHARS, Rights
 from api.store.rows import UserRow
 
 router = APIRouter(prefix="/v1", tags=["people"], route_class=GuardedRoute)
 
-Password = Annotated[Text, Field(min_length=1, max_length=MOST_CHARS)]
+Password = Annotated[Text, Field(min_length=LEAST_CHARS, max_length=MOST_CHARS)]
 Roles = Annotated[list[Annotated[Text, Field(max_length=32)]], Field(max_length=8)]
 Groups = Annotated[list[Annotated[Text, Field(min_length=1, max_length=200)]], Field(max_length=200)]
 
@@ -93,7 +93,7 @@ def users(service: ServiceDep, reader: PeopleReader) -> UsersOut:
     return UsersOut(users=[_out(row) for row in service.store.users()])
 
 
-@router.post("/users", status_code=201, responses=problems(401, 403, 422, 503))
+@router.post("/users", status_code=201, responses=PROBLEMS)
 def create(new: NewUser, service: ServiceDep, admin: Admin) -> UserOut:
     """Make an account; from the first one on, people sign in to the pages."""
     check_manages(admin)
@@ -101,7 +101,7 @@ def create(new: NewUser, service: ServiceDep, admin: Admin) -> UserOut:
     return _out(service.store.add_user(new.name, Rights(new.roles, new.clearance, new.groups), password))
 
 
-@router.post("/users/{name}", responses={**problems(401, 403), **problems(404, 422, 503)})
+@router.post("/users/{name}", responses={**PROBLEMS, **problems(404)})
 def change(name: str, change: UserChange, service: ServiceDep, admin: Admin) -> UserOut:
     """Change what an account may do, its password, or whether it may sign in."""
     check_manages(admin)

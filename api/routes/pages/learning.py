@@ -109,7 +109,7 @@ async def discard(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer
     return RedirectResponse("/learning", 303)
 
 
-async def _begun(parts: Parts, trainer: Principal, kind: str, title: str, words: list[str], **more: Any) -> Response:
+async def _begun(parts: Parts, trainer: Principal, kind: str, *, title: str, words: list[str], **more: Any) -> Response:
     begin = partial(parts.jobs.begin, kind, title, words, asked_by=trainer.speaks_as, **more)
     try:
         await to_thread.run_sync(begin)
