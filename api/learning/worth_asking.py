@@ -23,7 +23,9 @@ from triage.ticket import Ticket
 
 LOOKED_AT = 192
 """Waiting tickets that are looked at, the least sure: reading one takes some 20 ms, once."""
-SHOWN = 20
+SHOWN = 12
+_RARE = 50
+"""Past tickets below which a label is called rare, if it is among the rarest quarter."""
 _PORTION = 16
 """Tickets that are read together: between portions the encoder is free for tickets that somebody waits for."""
 _REMEMBERED = 2_000
@@ -161,5 +163,5 @@ def _worth(
         title=title_of(row),
         first=likely[0],
         second=likely[1] if len(likely) > 1 else None,
-        few=few if few <= rare else None,
+        few=few if few <= min(rare, _RARE) else None,
     )

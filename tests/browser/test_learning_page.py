@@ -34,8 +34,8 @@ def desk(
     """A service that follows the champion, with a history to train on again."""
     home = tmp_path_factory.mktemp("learning")
     store = LocalModelStore(home)
-    store.add(make_bundle(), "1")
-    store.point(CHAMPION, "1", str(read_manifest(store.path("1"))["digest"]))
+    store.add(make_bundle(), "0")  # the registry counts from 1
+    store.point(CHAMPION, "0", str(read_manifest(store.path("0"))["digest"]))
     rows = [json.loads(line) for line in SHIPPED.read_text("utf-8").splitlines()]
     kept = [row for row in rows if row["category"] in CATEGORIES and row["tier"] in TIERS and row["language"] == "en"]
     history = home / "history.jsonl"

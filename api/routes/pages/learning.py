@@ -52,7 +52,7 @@ async def show(parts: PartsDep, reader: Reader) -> HTMLResponse:
 async def job(parts: PartsDep, reader: Reader) -> HTMLResponse:
     """Show how the jobs stand, as a part of the page that is asked for again while one runs."""
     jobs = await to_thread.run_sync(parts.service.store.jobs)
-    return HTMLResponse(render("jobs.html", **_shown(parts, reader, jobs)))
+    return HTMLResponse(render("jobs.html", csrf=reader.csrf or "", **_shown(reader, jobs)))
 
 
 @router.post("/learning/retrain")
@@ -132,16 +132,15 @@ async def _page(parts: Parts, reader: Principal, *, problem: str = "", status: i
         problem=problem,
         history=bool(parts.service.settings.history_words),
         by_alias=parts.service.settings.bundle is None,
-        **_shown(parts, reader, jobs),
+        **_shown(reader, jobs),
     )
 
 
-def _shown(parts: Parts, reader: Principal, jobs: list[JobRow]) -> dict[str, Any]:
+def _shown(reader: Principal, jobs: list[JobRow]) -> dict[str, Any]:
     return {
         "jobs": jobs,
         "running": any(one.state == RUNNING for one in jobs),
         "trains": "train" in reader.scopes,
-        "csrf": reader.csrf or "",
     }
 
 
