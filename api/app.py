@@ -22,6 +22,8 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
+from api.learning.jobs import Runner
+from api.learning.worth_asking import WorthAsking
 from api.mail.config import load_mailboxes
 from api.maintenance.retention_job import RetentionJob
 from api.pages.live import Watch
@@ -35,17 +37,19 @@ from api.routes import (
     model,
     policy,
     predict,
-    session,
     tickets,
+    users,
     webhooks,
 )
-from api.routes.pages import assets, overview, queue, ticket, try_ticket
+from api.routes.pages import assets, learning, overview, people, queue, sign_in, ticket, try_ticket
 from api.routes.protocols import inference
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
+from api.security.api_keys import Keyring
 from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter
+from api.security.sign_in import Door
 from api.settings import Settings
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
@@ -71,8 +75,10 @@ _ROUTERS: tuple[APIRouter, ...] = (
     ticket.router,
     try_ticket.router,
     assets.router,
-    session.router,
-    session.pages,
+    sign_in.router,
+    people.router,
+    learning.router,
+    users.router,
     docs.router,
 )
 
@@ -105,7 +111,10 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     poller = Poller(helpdesks, receiver, opened)
     readers = mail_readers(service, settings)
     retention = RetentionJob(opened, settings)
-    access = Access(opened, settings.open_loopback, _limiter(settings))
+    jobs = Runner(opened, settings)
+    keyring = Keyring(opened)
+    door = Door(opened, keyring, settings, _shared_counts())
+    access = Access(opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,6 +126,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         retention.start()
         yield
         retention.stop()
+        await to_thread.run_sync(jobs.stop)
         for reader in readers:
             await to_thread.run_sync(reader.stop)
         await poller.stop()
@@ -124,6 +134,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         await service.stop()
         if access.limiter is not None:
             access.limiter.close()
+        door.close()
         if store is None:
             opened.close()
 
@@ -133,6 +144,8 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         reviews,
         receiver,
         TicketThreads(service),
+        worth_asking=WorthAsking(opened, service.model),
+        jobs=jobs,
         watch=Watch(opened.queue_state, lambda: service.draining),
         watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
     )
@@ -175,8 +188,14 @@ def _limiter(settings: Settings) -> Limiter | None:
     """Return what counts the calls of each key; workers share their count in the directory of their metrics."""
     if settings.rate is None:
         return None
+    shared = _shared_counts()
+    return Limiter(settings.rate, shared / "rates" if shared else None)
+
+
+def _shared_counts() -> Path | None:
+    """Return where several workers count together: the directory of their metrics; None for one process."""
     shared = os.environ.get(MULTIPROCESS_VARIABLE)
-    return Limiter(settings.rate, Path(shared) / "rates" if shared else None)
+    return Path(shared) if shared else None
 
 
 def _version() -> str:

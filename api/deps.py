@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from api.helpdesks.receiver import WebhookReceiver
+from api.learning.jobs import Runner
+from api.learning.worth_asking import WorthAsking
 from api.pages.live import Watch
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
@@ -24,6 +26,8 @@ class Parts:
     reviews: Reviews
     webhooks: WebhookReceiver
     threads: TicketThreads
+    worth_asking: WorthAsking
+    jobs: Runner
     watch: Watch
     watch_tickets: Watch
 
@@ -68,6 +72,8 @@ AccessDep = Annotated[Access, Depends(_access)]
 Reader = Annotated[Principal, Depends(require("read"))]
 Caller = Annotated[Principal, Depends(require("predict"))]
 Reviewer = Annotated[Principal, Depends(require("feedback"))]
+Trainer = Annotated[Principal, Depends(require("train"))]
+PeopleReader = Annotated[Principal, Depends(require("people"))]
 Admin = Annotated[Principal, Depends(require("admin"))]
 
 IdempotencyHeader = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -52,7 +53,11 @@ class Settings(BaseSettings):
         False, description="1: the page does not show what the model says of an audited ticket before a person has"
     )
     autonomy_reviewers: int = Field(
-        1, ge=1, le=100, description="how many different people must have reviewed before automation opens"
+        0,
+        ge=0,
+        le=100,
+        description="how many different people must have reviewed before automation opens; 0: where several people "
+        "have accounts, the reviews must suffice whoever of them is left out",
     )
     learn_from_reviews: bool = Field(
         True, description="1: what people said of tickets corrects the model's probabilities for the next ones at once"
@@ -75,6 +80,33 @@ class Settings(BaseSettings):
         False, description="1: personal data and secrets are redacted before a ticket is stored"
     )
     rate_limit: str = Field("", description="calls per key, such as 100/minute; empty: no limit")
+
+    history: str = Field(
+        "", description="what triage retrain is given from the page: files of the history, and --map options for them"
+    )
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = Field(
+        "", description="address by which browsers reach the service; empty: as each request names it"
+    )
+    sign_in_rate: str = Field(
+        "10/5 minutes", description="attempts to sign in under one name; ten times as many from one address"
+    )
+    oidc_issuer: Annotated[str, Field(pattern=r"^((https://|http://(127\.0\.0\.1|localhost))[^\s?#]*)?$")] = Field(
+        "", description="provider of OpenID Connect that people sign in with; empty: none"
+    )
+    oidc_client_id: str = Field("", description="what the provider calls this service")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="file that holds the secret which the provider gave this service"
+    )
+    oidc_claim: str = Field("preferred_username", description="the provider's claim that is the name of the account")
+    oidc_new_role: Literal["", "agent", "lead", "data-scientist"] = Field(
+        "", description="role of accounts made for people who sign in with the provider and have none; empty: refused"
+    )
+    proxy_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = Field(
+        "", description="header in which a proxy says who has signed in there; empty: no such header is believed"
+    )
+    proxy_trusted: str = Field(
+        "", description="addresses or networks of the proxies whose header is believed, with commas between"
+    )
     feedback_cap_key: int = Field(
         0, ge=0, description="most feedback that is taken from one key in 24 hours; 0: no cap"
     )
@@ -146,12 +178,47 @@ class Settings(BaseSettings):
         parse_reference(self.model)
         if self.rate_limit:
             _parsed(self.rate_limit)
+        _parsed(self.sign_in_rate, "sign_in_rate")
+        self.history_words  # noqa: B018 - reading it is the check
+        if bool(self.proxy_header) != bool(self.proxies):
+            raise ValueError(f"{_variable('proxy_header')} and {_variable('proxy_trusted')} are needed together")
+        if bool(self.oidc_issuer) != bool(self.oidc_client_id):
+            raise ValueError(f"{_variable('oidc_issuer')} and {_variable('oidc_client_id')} are needed together")
         return self
 
     @property
     def rate(self) -> RateLimitItem | None:
         """Calls per key, and the time in which they may be made; None without a limit."""
         return _parsed(self.rate_limit) if self.rate_limit else None
+
+    @property
+    def proxies(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Networks of the proxies whose word on who has signed in is believed.
+
+        Raises:
+            ValueError: One of them is no address and no network.
+        """
+        try:
+            return [ipaddress.ip_network(one.strip()) for one in self.proxy_trusted.split(",") if one.strip()]
+        except ValueError as error:
+            raise ValueError(f"{_variable('proxy_trusted')}: {error}") from error
+
+    @property
+    def history_words(self) -> list[str]:
+        """Words of the history as a command line has them.
+
+        Raises:
+            ValueError: A quotation mark is not closed.
+        """
+        try:
+            return shlex.split(self.history)
+        except ValueError as error:
+            raise ValueError(f"{_variable('history')}: {error}") from error
+
+    @property
+    def sign_ins(self) -> RateLimitItem:
+        """Attempts to sign in under one name, and the time in which they may be made."""
+        return _parsed(self.sign_in_rate, "sign_in_rate")
 
     @property
     def batch_deadline_s(self) -> float:
@@ -174,13 +241,13 @@ class Settings(BaseSettings):
         return self.encoder_threads or max(1, (os.cpu_count() or 1) // self.workers)
 
 
-def _parsed(rate: str) -> RateLimitItem:
+def _parsed(rate: str, setting: str = "rate_limit") -> RateLimitItem:
     try:
         [parsed] = limits.parse_many(rate)
     except ValueError:
         parsed = None
     if parsed is None or parsed.amount < 1:
-        raise ValueError(f"{_variable('rate_limit')} is no rate: write for example 100/minute or 5/10 seconds")
+        raise ValueError(f"{_variable(setting)} is no rate: write for example 100/minute or 5/10 seconds")
     return parsed
 
 

@@ -15,9 +15,10 @@ if [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; then
   [ "$running" = "$url" ] || echo "  for another port: make stop, then make run PORT=$PORT"
   exit 0
 fi
+data=datasets/tickets.jsonl
+[ "$SAMPLE" = 1 ] && [ -f "$TRIAGE_HOME/sample/history.jsonl" ] && data="$TRIAGE_HOME/sample/history.jsonl"
 if [ ! -f "$TRIAGE_HOME/models/helpdesk-triage/champion.alias" ]; then
   draft="$TRIAGE_HOME/first-bundle"
-  data=datasets/tickets.jsonl
   rm -rf "$draft"
   if [ "$SAMPLE" = 1 ]; then
     "$BIN/python" -P scripts/sample_day.py hold-out "$TRIAGE_HOME/sample"
@@ -28,7 +29,8 @@ if [ ! -f "$TRIAGE_HOME/models/helpdesk-triage/champion.alias" ]; then
   "$BIN/triage" promote
 fi
 echo "· starting the service"
-"$BIN/triage" serve --port "$PORT" --open-loopback >"$log" 2>&1 &
+TRIAGE_HISTORY=${TRIAGE_HISTORY-"'$PWD/${data#"$PWD"/}' --map group=organisation"} \
+  "$BIN/triage" serve --port "$PORT" --open-loopback >"$log" 2>&1 &
 pid=$!
 echo "$pid" >"$pid_file"
 echo "$url" >"$url_file"

@@ -265,6 +265,8 @@ def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
     """Split tickets into those to learn from and those to calibrate on, whole groups of near-duplicates each.
 
     No group with a used ticket is calibrated on: the gate's promise is for tickets that nothing at all was fitted on.
+    Nor is one with a ticket that people judged in the service: whoever teaches does not also certify.
+
     The second part is empty where the tickets are too few, or come in groups such as organisations.
     """
     sample = sample.take(np.flatnonzero([row.weight > 0 for row in sample.rows]))
@@ -273,7 +275,11 @@ def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         return sample, sample.take(np.zeros(0, dtype=np.int64))
     names, group = np.unique(sample.groups, return_inverse=True)
     order = np.random.default_rng(seed + 1).permutation(len(names))  # not the draw that set the test part aside
-    order = order[np.bincount(group, sample.used)[order] == 0]
+    judged = np.array([row.judged for row in sample.rows])
+    if not judged.all():
+        order = order[np.bincount(group, sample.used | judged)[order] == 0]
+    else:
+        order = order[np.bincount(group, sample.used)[order] == 0]
     chosen = order[np.cumsum(np.bincount(group)[order]) <= wanted]
     held = np.isin(group, chosen)
     return sample.take(np.flatnonzero(~held)), sample.take(np.flatnonzero(held))

@@ -40,7 +40,7 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
 
     A ticket that stands in several exports counts once, as the last of them has it. A ticket that people judged in the
     service keeps its text as it was when it was filed, which is what a model will see, and the labels that people
-    named; labels that nobody spoke about stay those of the export.
+    named; labels that nobody spoke about stay those of the export. It counts as judged: nothing is measured on it.
 
     Args:
         exports: What was read of files, history first; None where there are none.
@@ -85,7 +85,7 @@ def _filed(rows: Sequence[LabelledTicket]) -> dict[str, LabelledTicket]:
             if before is not None:
                 group = row.resolver_group or before.resolver_group
                 row = replace(before, labels={**before.labels, **row.labels}, resolver_group=group)
-            found[_key(row)] = row
+            found[_key(row)] = replace(row, judged=True)
     return found
 
 
@@ -99,7 +99,7 @@ def _joined(said: LabelledTicket, exported: LabelledTicket) -> LabelledTicket:
     )
     labels = {**exported.labels, **said.labels}
     group = exported.resolver_group or said.resolver_group
-    return replace(exported, ticket=ticket, labels=labels, resolver_group=group, weight=1.0)
+    return replace(exported, ticket=ticket, labels=labels, resolver_group=group, weight=1.0, judged=True)
 
 
 def settings_of(champion: Path, out: Path) -> TrainSettings:

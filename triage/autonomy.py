@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 DELTA = 0.05
 """Chance, over all time, that automation opens although the risk is above the target."""
@@ -176,6 +176,20 @@ class ClosingTest:
         return self.evidence >= _CLOSE_AT
 
 
+class Review(NamedTuple):
+    """What one person found of one ticket.
+
+    Attributes:
+        error: Whether the model's label was wrong.
+        audited: Whether the ticket was drawn into the audit slice.
+        who: Tells people apart.
+    """
+
+    error: bool
+    audited: bool
+    who: str
+
+
 @dataclass(frozen=True)
 class Autonomy:
     """How far the model may go for one target at one desk, and the reviews that say so.
@@ -215,13 +229,14 @@ class Autonomy:
         opening, closing = OpeningTest(target_risk, delta), ClosingTest(target_risk)
         return cls(opening, closing, mode, openings=int(carried), carried=carried)
 
-    def update(self, error: bool, *, audited: bool = False, may_open: bool = True) -> Self:
+    def update(self, error: bool, *, audited: bool = False, may_open: bool = True, may_close: bool = True) -> Self:
         """Return the state after one more review.
 
         Args:
             error: Whether a person found the model's label wrong.
             audited: Whether the ticket was drawn into the audit slice.
             may_open: False keeps automation shut whatever the evidence, such as while all of it is one person's word.
+            may_close: False keeps it open in the same way.
         """
         if self.mode is Mode.SUGGEST:
             opening = self.opening.update(error)
@@ -232,10 +247,35 @@ class Autonomy:
         if not audited:
             return self
         closing = self.closing.update(error)
-        if not closing.failed:
+        if not closing.failed or not may_close:
             return replace(self, closing=closing)
         opening = OpeningTest(self.opening.target_risk, self.opening.delta)
         return replace(self, opening=opening, closing=closing, mode=Mode.SUGGEST, carried=False)
+
+    def recount(self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False) -> Self:
+        """Return the state after reviews in their order.
+
+        Args:
+            reviews: All of them.
+            reviewers: How many different people must have reviewed before automation opens.
+            nobody_alone: A change of mode must stand whoever of the people is left out with all they said: so nobody
+                opens or closes automation alone, however much they say.
+        """
+        state, people = self, set[str]()
+        for place, review in enumerate(reviews):
+            people.add(review.who)
+            after = state.update(review.error, audited=review.audited, may_open=len(people) >= reviewers)
+            if after.mode is not state.mode and nobody_alone and not self._stands(reviews[: place + 1], after.mode):
+                after = state.update(review.error, audited=review.audited, may_open=False, may_close=False)
+            state = after
+        return state
+
+    def _stands(self, reviews: Sequence[Review], mode: Mode) -> bool:
+        """Say whether the reviews come to the same mode without those of any one person."""
+        return all(
+            self.recount([review for review in reviews if review.who != who]).mode is mode
+            for who in {review.who for review in reviews}
+        )
 
     def replay(self, errors: Iterable[bool]) -> Self:
         """Return the state after reviews in the order in which they were made, each of them drawn for an audit."""

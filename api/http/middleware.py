@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import framework_problem
+from api.http.problems import error_page, framework_problem, wants_page
 from api.http.reception import InlineImages
 from api.settings import Settings
 from api.telemetry import Metrics, described
@@ -158,7 +158,11 @@ class _Exchange:
             return
 
     async def _refuse(self, status: int) -> None:
-        await framework_problem(status).response(self.request_id)(self._scope, self._receive, self._headed_send)
+        problem = framework_problem(status)
+        accept = Headers(scope=self._scope).get("accept", "")
+        as_page = wants_page(accept, self._scope["path"])
+        answer = error_page(problem, self.request_id) if as_page else problem.response(self.request_id)
+        await answer(self._scope, self._receive, self._headed_send)
 
     def _report(self, seconds: float) -> None:
         route = self._scope.get("route")

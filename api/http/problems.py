@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -27,6 +27,7 @@ from api.http.exceptions import (
     TooBusy,
     TooMuch,
 )
+from api.pages import render
 from triage.errors import (
     BundleError,
     InvalidPolicy,
@@ -301,7 +302,40 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("allow", "")
         headers.pop("allow", None)
-    return framework_problem(error.status_code, headers).response(request_id_of(request))
+    problem = framework_problem(error.status_code, headers)
+    if wants_page(request.headers.get("accept", ""), request.url.path):
+        return error_page(problem, request_id_of(request))
+    return problem.response(request_id_of(request))
+
+
+def wants_page(accept: str, path: str) -> bool:
+    """Say whether a browser asks for something to show, not a program for something to read.
+
+    Example:
+        >>> wants_page("text/html,*/*", "/peple"), wants_page("text/html", "/v1/model"), wants_page("*/*", "/peple")
+        (True, False, False)
+    """
+    return "text/html" in accept and not path.startswith(("/v1/", "/v2/"))
+
+
+_TITLES = {
+    403: "This is not for you",
+    404: "There is no such page",
+    422: "This address cannot be read",
+    500: "Something broke here",
+    503: "One moment",
+}
+
+
+def error_page(problem: Problem, request_id: str) -> Response:
+    """Say what went wrong on a page with a way back."""
+    values = {
+        "title": _TITLES.get(problem.status, "This did not work"),
+        "detail": f"{problem.detail[:1].upper()}{problem.detail[1:]}.",
+        "status": problem.status,
+        "request_id": request_id,
+    }
+    return HTMLResponse(render("error.html", here="", **values), problem.status, headers=problem.headers)
 
 
 _MALFORMED = Problem(400, "malformed-json", "the body is not JSON that can be read; send UTF-8 JSON")

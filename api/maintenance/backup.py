@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from api.store.database import Database
 from api.store.migrations.migrate import migrate
+from api.store.people.tables import StoredUser
 from api.store.tables import Base, StoredKey, StoredTicket
 from triage.errors import InvalidRequest
 
@@ -81,14 +82,14 @@ def restore(database: Database, backup: Path, replace: bool = False) -> dict[str
                 raise InvalidRequest(
                     "the store is not empty: restoring replaces all of it; add --replace if that is meant"
                 )
-            revoked, forgotten = _since_then(new)
+            kept_off = _since_then(new)
             for table in reversed(Base.metadata.sorted_tables):
                 new.execute(table.delete())
             for table in Base.metadata.sorted_tables:
                 if table.name != "sessions":  # whoever was signed in then signs in again
                     _pour(old, new, table)
             _go_on_counting(database, new)
-            _keep_away(new, revoked, forgotten)
+            _keep_away(new, kept_off)
             return {name: _count(new, name) for name in sorted(Base.metadata.tables)}
 
 
@@ -182,16 +183,27 @@ def _count(connection: Connection, name: str) -> int:
     return int(connection.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0)
 
 
-def _since_then(connection: Connection) -> tuple[list[Any], list[Any]]:
+class _SinceThen(NamedTuple):
+    """What was revoked, disabled and forgotten since a backup was taken, and must not come back with it."""
+
+    keys: list[Any]
+    users: list[Any]
+    tickets: list[Any]
+
+
+def _since_then(connection: Connection) -> _SinceThen:
     revoked = select(StoredKey.id, StoredKey.revoked_at).where(StoredKey.revoked_at.is_not(None))
+    disabled = select(StoredUser.id, StoredUser.disabled_at).where(StoredUser.disabled_at.is_not(None))
     forgotten = select(StoredTicket.source, StoredTicket.ticket_id).where(StoredTicket.forgotten_at.is_not(None))
-    return list(connection.execute(revoked).all()), list(connection.execute(forgotten).all())
+    return _SinceThen(*(list(connection.execute(query).all()) for query in (revoked, disabled, forgotten)))
 
 
-def _keep_away(connection: Connection, revoked: list[Any], forgotten: list[Any]) -> None:
-    for key_id, moment in revoked:
+def _keep_away(connection: Connection, since: _SinceThen) -> None:
+    for key_id, moment in since.keys:
         connection.execute(update(StoredKey).where(StoredKey.id == key_id).values(revoked_at=moment))
-    for source, ticket_id in forgotten:
+    for user_id, moment in since.users:
+        connection.execute(update(StoredUser).where(StoredUser.id == user_id).values(disabled_at=moment))
+    for source, ticket_id in since.tickets:
         mine = (
             (StoredTicket.source == source)
             & (StoredTicket.ticket_id == ticket_id)

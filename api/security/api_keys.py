@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from api.http.exceptions import NotSignedIn
 from api.store.repository import Repository
-from api.store.rows import SCOPES, KeyRow
+from api.store.rows import SCOPES, KeyRow, UserRow
 from triage.errors import InvalidRequest, StoreUnavailable
 
 MARK = "triage"
@@ -23,7 +23,8 @@ STALE_S = 600.0
 """How long a key that was seen is believed while the store does not answer."""
 _REMEMBERED = 4096
 
-Found = tuple[KeyRow, str]
+Owner = KeyRow | UserRow
+Found = tuple[Owner, str]
 
 
 def create_key(
@@ -72,7 +73,7 @@ class Keyring:
     def __init__(self, repository: Repository, fresh_s: float = FRESH_S) -> None:
         self._repository = repository
         self._fresh_s = fresh_s
-        self._seen: OrderedDict[str, tuple[float, KeyRow, str]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, Owner, str]] = OrderedDict()
         self._lock = threading.Lock()
 
     def by_key(self, text: str) -> KeyRow:
@@ -84,13 +85,18 @@ class Keyring:
         """
         digest = sha256(text)
         row, _ = self._look("k" + digest, lambda: self._find(text, digest))
+        assert isinstance(row, KeyRow)
         return _valid(row)
 
-    def by_session(self, token: str) -> tuple[KeyRow, str]:
-        """Return the key and the agent of a page session that is open now; errors as for `by_key`."""
+    def by_session(self, token: str) -> Found:
+        """Return the key or account and the agent of a page session that is open now; errors as for `by_key`."""
         digest = sha256(token)
         row, agent = self._look("s" + digest, lambda: self._repository.session(digest))
-        return _valid(row), agent
+        if isinstance(row, KeyRow):
+            return _valid(row), agent
+        if row.disabled_at is not None:
+            raise NotSignedIn("disabled-account", "the account was disabled: ask whoever manages accounts")
+        return row, agent
 
     def forget(self, token: str) -> None:
         """Believe a session no longer, for this process at once."""

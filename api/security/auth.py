@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import math
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,11 +18,13 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.http.exceptions import NotAllowed, NotSignedIn
-from api.security.api_keys import Keyring, sha256
+from api.security.api_keys import FRESH_S, Keyring, sha256
 from api.security.rate_limit import Limiter
+from api.security.sign_in import Door
 from api.settings import is_loopback
 from api.store.repository import Repository
-from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow
+from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow, UserRow
+from triage.errors import StoreUnavailable
 
 _T = TypeVar("_T")
 COOKIE = "triage_session"
@@ -43,6 +48,9 @@ OPEN_ROUTES = (
     "HEAD /readyz",
     "GET /sign-in",
     "POST /sign-in",
+    "GET /sign-in/openid",
+    "GET /sign-in/openid/back",
+    "POST /sign-in/proxy",
     "GET /static/{name}",
     "POST /v1/webhooks/{desk}",  # asks for a signature instead
 )
@@ -55,13 +63,15 @@ class Principal:
     """Who asks.
 
     Attributes:
-        key_id: Id of the API key; None where requests need none.
-        name: What people call the key.
+        key_id: Id of the API key or of the account; None where requests need none.
+        name: What people call the key or the person.
         scopes: What it is good for.
         clearance: How sensitive the past tickets are that it may see.
         agent: Who signed in to the page; None for a request with a key.
         csrf: What a request of the page must carry to change anything; None for a request with a key.
         source: The helpdesk that the ticket ids of its requests belong to.
+        groups: Resolver groups that the person works for; none for a key.
+        has_account: Whether it is a person with an account.
     """
 
     key_id: str | None
@@ -71,6 +81,8 @@ class Principal:
     agent: str | None = None
     csrf: str | None = None
     source: str = "api"
+    groups: tuple[str, ...] = ()
+    has_account: bool = False
 
     @property
     def speaks_as(self) -> str:
@@ -79,7 +91,9 @@ class Principal:
 
 
 OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)
-"""Whoever asks a service that was started with --open-loopback."""
+"""Whoever asks a service that was started with --open-loopback, while nobody has an account."""
+MACHINE = Principal(None, "loopback", frozenset({"predict"}))
+"""The same once people have accounts: programs of this machine have tickets decided, and see and change nothing."""
 
 
 class Access:
@@ -88,13 +102,30 @@ class Access:
     Args:
         store: Where keys and sessions are kept.
         open_loopback: Whether requests need no key; the service must listen on a loopback address then.
+        door: Lets people in.
         limiter: Counts the calls of each key; None without a limit.
     """
 
-    def __init__(self, store: Repository, open_loopback: bool = False, limiter: Limiter | None = None) -> None:
-        self.keyring = Keyring(store)
+    def __init__(
+        self, store: Repository, keyring: Keyring, door: Door, *, open_loopback: bool = False,
+        limiter: Limiter | None = None,
+    ) -> None:  # fmt: skip
+        self.keyring, self.door = keyring, door
         self.open_loopback = open_loopback
         self.limiter = limiter
+        self._store, self._accounts, self._asked_at = store, False, -math.inf
+
+    async def people_sign_in(self) -> bool:
+        """Say whether people have accounts here: from the first one on, nobody opens the pages without signing in.
+
+        What was known stands while the store does not answer: then there is nothing to see.
+        """
+        now = time.monotonic()
+        if not self._accounts and now - self._asked_at >= FRESH_S:
+            with suppress(StoreUnavailable):
+                self._accounts = await to_thread.run_sync(self._store.has_users)
+            self._asked_at = now
+        return self._accounts
 
     async def principal(self, request: Request) -> Principal:
         """Return who sent a request, by its key, its session, or because everybody may.
@@ -112,13 +143,14 @@ class Access:
         token = request.cookies.get(COOKIE)
         if token is not None:
             row, agent = await self._looked_up("s", token, self.keyring.by_session)
+            self.door.check_same_person(request, agent)
             principal = _principal(row, agent, csrf_token(token))
             await _check_same_site(request, principal)
             return principal
         if self.open_loopback:
             _check_loopback(request)
             await _check_same_site(request, OPEN)
-            return OPEN
+            return MACHINE if await self.people_sign_in() else OPEN
         raise NotSignedIn("no-key", "no key: send Authorization: Bearer KEY; make one with triage keys create")
 
     async def _looked_up(self, kind: str, secret: str, look: Callable[[str], _T]) -> _T:
@@ -156,6 +188,8 @@ class Guard:
             request.state.principal = principal
             if access.limiter is not None:
                 access.limiter.count(principal.key_id or "")
+        if self.scope not in principal.scopes and principal is MACHINE:
+            raise NotSignedIn("no-account", "people have accounts here: sign in, or send a key")
         if self.scope not in principal.scopes:
             raise NotAllowed("missing-scope", f"the key lacks the scope {self.scope!r}: ask for one that has it")
         return principal
@@ -247,8 +281,12 @@ def _guards(dependant: Dependant) -> list[Guard]:
     return mine + [guard for inner in dependant.dependencies for guard in _guards(inner)]
 
 
-def _principal(row: KeyRow, agent: str | None = None, csrf: str | None = None) -> Principal:
-    return Principal(row.id, row.name, row.scopes, row.clearance, agent=agent, csrf=csrf)
+def _principal(row: KeyRow | UserRow, agent: str | None = None, csrf: str | None = None) -> Principal:
+    is_person = isinstance(row, UserRow)
+    groups = row.groups if isinstance(row, UserRow) else ()
+    return Principal(
+        row.id, row.name, row.scopes, row.clearance, agent=agent, csrf=csrf, groups=groups, has_account=is_person
+    )
 
 
 async def _key_of(request: Request) -> str | None:

@@ -7,21 +7,14 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from api.http.exceptions import NotSignedIn
-from api.http.problems import problem_of, problem_of_faults, request_id_of
-from api.pages import render
+from api.http.problems import error_page, problem_of, problem_of_faults, request_id_of
 from api.security.auth import COOKIE, GuardedRoute
 from triage.errors import TriageError
 
 SIGN_IN = "/sign-in"
-_TITLES = {
-    403: "This is not for you",
-    404: "There is no such page",
-    422: "This address cannot be read",
-    503: "One moment",
-}
 
 
 class PageRoute(GuardedRoute):
@@ -54,7 +47,4 @@ def _error_page(request: Request, error: TriageError | RequestValidationError) -
         problem = problem_of(error)
     else:
         problem = problem_of_faults([{**fault, "loc": tuple(fault["loc"][1:])} for fault in error.errors()])
-    detail = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
-    title = _TITLES.get(problem.status, "This did not work")
-    values = {"title": title, "detail": detail, "status": problem.status, "request_id": request_id_of(request)}
-    return HTMLResponse(render("error.html", **values), problem.status, headers=problem.headers)
+    return error_page(problem, request_id_of(request))

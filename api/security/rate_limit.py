@@ -98,8 +98,13 @@ class Limiter:
         self._storage = SQLiteStorage(path)
         self._windows = FixedWindowRateLimiter(self._storage)
 
-    def count(self, key_id: str) -> None:
+    def count(self, key_id: str, *, what: str = "calls", whose: str = "with this key") -> None:
         """Count a call.
+
+        Args:
+            key_id: Whose call it is.
+            what: What is counted, in words.
+            whose: Of whom, in words.
 
         Raises:
             TooMuch: With the seconds until the window ends, if the calls of this window are used up.
@@ -108,7 +113,7 @@ class Limiter:
             left_s = self._windows.get_window_stats(self._rate, key_id).reset_time - time.time()
             raise TooMuch(
                 "rate-limit",
-                f"more than {self._rate.amount} calls in {self._rate.get_expiry()} s with this key; "
+                f"more than {self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}; "
                 "wait, or ask for a higher rate",
                 max(1, math.ceil(left_s)),
             )

@@ -158,6 +158,7 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
+        proxy_headers=not settings.proxy_header,  # whose header is believed is told by the address that is really there
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.grace_s),
     )

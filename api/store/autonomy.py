@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from api.store.idempotency import IdempotencyKeys
 from api.store.outbox import PendingUpdate, queue_updates
+from api.store.people.users import several_people, signer
 from api.store.rows import UNDONE, FeedbackRow, dump
 from api.store.tables import StoredAutonomy, StoredAutonomyChange, StoredReview
-from triage.autonomy import Autonomy, Mode
+from triage.autonomy import Autonomy, Mode, Review
 from triage.decision import Reason, Source
 
 EVENT = "autonomy"
@@ -70,12 +71,13 @@ class AutonomyRecords(IdempotencyKeys):
     anew from the beginning, so that two workers and a restart come to the same.
 
     Attributes:
-        reviewers: How many different people must have reviewed before automation opens.
+        reviewers: How many different people must have reviewed before automation opens; 0 asks that where several
+            people have accounts it stands whoever of them is left out.
         subscribers: Helpdesks that are told of every change of mode.
         on_change: Called with each change, inside the transaction that makes it.
     """
 
-    reviewers: int = 1
+    reviewers: int = 0
     subscribers: tuple[str, ...] = ()
     on_change: Callable[[ModeChange], object] = staticmethod(lambda change: None)
 
@@ -155,7 +157,8 @@ class AutonomyRecords(IdempotencyKeys):
         if review is None and error is None:
             return
         before = Autonomy.from_document(json.loads(row.state))
-        agent = _pseudonym(standing.agent) if standing else ""
+        several = several_people(session)
+        agent = _pseudonym(signer(standing, several)) if standing else ""
         if review is None:
             review = StoredReview(
                 decision_id=decision_id, target=row.target, model_version=row.model_version,
@@ -165,28 +168,31 @@ class AutonomyRecords(IdempotencyKeys):
             session.flush()
             may_open = self.reviewers <= 1 or _agents(session, row) >= self.reviewers
             after = before.update(bool(error), audited=review.audited, may_open=may_open)
+            if after.mode is not before.mode and several:
+                after = self._recount(session, row, several=several)
         elif (review.error, review.agent) == (error, agent):
             return
         else:
             review.error, review.agent = error, agent or review.agent
             session.flush()
-            after = self._recount(session, row)
+            after = self._recount(session, row, several=several)
         row.state = dump(after.to_document())
         if after.mode is not before.mode:
             self._change(session, row, after, _why(after, before))
 
-    def _recount(self, session: Session, row: StoredAutonomy) -> Autonomy:
+    def _recount(self, session: Session, row: StoredAutonomy, *, several: bool) -> Autonomy:
         """Return the state that all reviews of a model's target make, from the beginning."""
-        state, agents = Autonomy.from_document(json.loads(row.base)), set()
         query = select(StoredReview.error, StoredReview.audited, StoredReview.agent).where(
             StoredReview.model_version == row.model_version,
             StoredReview.target == row.target,
             StoredReview.error.is_not(None),
         )
-        for error, audited, agent in session.execute(query.order_by(StoredReview.seq)):
-            agents.add(agent)
-            state = state.update(bool(error), audited=audited, may_open=len(agents) >= self.reviewers)
-        return state
+        reviews = [
+            Review(bool(error), audited, who)
+            for error, audited, who in session.execute(query.order_by(StoredReview.seq))
+        ]
+        base = Autonomy.from_document(json.loads(row.base))
+        return base.recount(reviews, reviewers=self.reviewers, nobody_alone=several and not self.reviewers)
 
     def _begin(
         self, session: Session, version: str, target: str, beginning: Beginning, *, before: StoredAutonomy | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +15,16 @@ from sqlalchemy.orm import Session
 from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
+from api.store.people.users import several_people, signer
 from api.store.rows import DecisionRow, FeedbackRow, ReviewedTicket, disputed_among
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from triage.prediction import in_order
 from triage.ticket import Ticket
 
 PERSON, MACHINE = "person", "machine"
+ALONE = 50
+"""Labels that one person may contribute whatever the others say: what a desk's corrections of a week come to, and too
+few to turn a model trained on a history of hundreds."""
 _CHUNK = 500
 
 
@@ -34,6 +38,8 @@ class ExportRules:
         cap_per_key: Most labels of one day that may come in by one API key; None for no cap.
         settled_after: How old feedback must be to count.
         skip_disputed: Leave out decisions on which people disagree.
+        outweighed: Where several people have accounts, take no more labels of one of them than of all others together,
+            or `ALONE` where those have fewer.
         redactor: Takes personal data and secrets out of the texts; None exports them as they are kept.
     """
 
@@ -42,7 +48,40 @@ class ExportRules:
     cap_per_key: int | None = 5000
     settled_after: timedelta = timedelta(0)
     skip_disputed: bool = False
+    outweighed: bool = True
     redactor: Redactor | None = None
+
+
+class Shares:
+    """Counts how much each person and key contributes, and says what is too much.
+
+    Args:
+        several: Whether several people have accounts.
+    """
+
+    def __init__(self, several: bool = False) -> None:
+        self.several = several
+        self._counted: Counter[tuple[str, str, str]] = Counter()
+        self._allowed: dict[str, int] = {}
+
+    def weigh(self, said: Iterable[FeedbackRow | None]) -> None:
+        """Count who says how much in all, so that nobody outweighs all the others."""
+        labels = Counter(signer(one, self.several) for one in said if one is not None and _teaches(one))
+        if self.several:
+            self._allowed = {who: max(ALONE, labels.total() - mine) for who, mine in labels.items()}
+
+    def refusal(self, said: FeedbackRow, rules: ExportRules) -> str | None:
+        """Count one more label, and return why it is too much; None where it is not."""
+        day = said.created_at.date().isoformat()
+        who = signer(said, self.several)
+        for whose, name, most in (("agent", who, rules.cap_per_agent), ("key", said.key_id or "", rules.cap_per_key)):
+            self._counted[day, whose, name] += 1
+            if most is not None and self._counted[day, whose, name] > most:
+                return f"over the daily cap of one {whose}"
+        self._counted["", "all", who] += 1
+        if self._counted["", "all", who] > self._allowed.get(who, self._counted["", "all", who]):
+            return "more of one person than of all others"
+        return None
 
 
 class Export(IdempotencyKeys):
@@ -59,10 +98,15 @@ class Export(IdempotencyKeys):
             rules: What is exported.
             left_out: Where to count rows that a rule left out, by its reason.
         """
-        counted: Counter[tuple[str, str, str]] = Counter()
+        count = Shares()
+        if rules.outweighed:
+            with self.database.reading() as session:
+                count.several = several_people(session)
+            if count.several:
+                count.weigh(row.standing for row, _ in self._decided())
         left_out = Counter() if left_out is None else left_out
         for row, columns in self._decided():
-            exported = _exported(row, columns, rules, counted=counted, left_out=left_out)
+            exported = _exported(row, columns, rules, count=count, left_out=left_out)
             if exported is not None:
                 yield exported
 
@@ -93,17 +137,18 @@ class Export(IdempotencyKeys):
             .subquery()
         )
         query = select(StoredDecision).join(spoken, StoredDecision.id == spoken.c.decision_id).order_by(spoken.c.last)
-        counted: Counter[tuple[str, str, str]] = Counter()
         with self.database.reading() as session:
+            count = Shares(several_people(session) and rules.outweighed)
             decisions = [row for row in session.scalars(query) if row.ticket.forgotten_at is None]
             said = feedback_by_decision(session, [row.id for row in decisions])
             judged = [(row, decision_row(row, said.get(row.id, ()))) for row in decisions]
+            count.weigh(row.standing for _, row in judged)
             return [
                 _reviewed(stored.ticket, row, row.standing)
                 for stored, row in judged
                 if row.standing is not None
                 and _teaches(row.standing, row)
-                and not _refusal(row, row.standing, rules, counted)
+                and not _refusal(row, row.standing, rules, count)
             ]
 
     def _decided(self) -> Iterator[tuple[DecisionRow, dict[str, Any]]]:
@@ -180,13 +225,13 @@ def _exported(
     columns: dict[str, Any],
     rules: ExportRules,
     *,
-    counted: Counter[tuple[str, str, str]],
+    count: Shares,
     left_out: Counter[str],
 ) -> dict[str, Any] | None:
     said = row.standing
     if said is not None and said.verdict == "unsure":
         said = None
-    refusal = _refusal(row, said, rules, counted)
+    refusal = _refusal(row, said, rules, count)
     if refusal:
         left_out[refusal] += 1
         return None
@@ -227,18 +272,11 @@ def _is_text(name: str, value: object) -> bool:
     return isinstance(value, str) and (name in ("subject", "body") or name.startswith("attributes."))
 
 
-def _refusal(
-    row: DecisionRow, said: FeedbackRow | None, rules: ExportRules, counted: Counter[tuple[str, str, str]]
-) -> str | None:
+def _refusal(row: DecisionRow, said: FeedbackRow | None, rules: ExportRules, count: Shares) -> str | None:
     if said is None:
         return None
     if datetime.now(UTC) - said.created_at < rules.settled_after:
         return "unsettled"
     if rules.skip_disputed and is_disputed(row):
         return "disputed"
-    day = said.created_at.date().isoformat()
-    for whose, who, most in (("agent", said.agent, rules.cap_per_agent), ("key", said.key_id or "", rules.cap_per_key)):
-        counted[day, whose, who] += 1
-        if most is not None and counted[day, whose, who] > most:
-            return f"over the daily cap of one {whose}"
-    return None
+    return count.refusal(said, rules)

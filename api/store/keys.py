@@ -1,4 +1,4 @@
-"""API keys and page sessions in the store: digests only, never the secret."""
+"""API keys in the store: digests only, never the secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.store.tables import StoredKey, StoredSession
 
 
 class Keys(IdempotencyKeys):
-    """The part of the repository that keeps keys and sessions."""
+    """The part of the repository that keeps keys."""
 
     def add_key(
         self,
@@ -41,7 +41,7 @@ class Keys(IdempotencyKeys):
         with self.database.writing() as session:
             session.add(row)
             session.flush()
-            return _key_row(row)
+            return key_row(row)
 
     def key(self, prefix: str) -> tuple[KeyRow, str] | None:
         """Return the key with that prefix and the SHA-256 of its secret, or None; expired and revoked ones too.
@@ -51,12 +51,12 @@ class Keys(IdempotencyKeys):
         """
         with self.database.reading() as session:
             row = session.scalar(select(StoredKey).where(StoredKey.prefix == prefix))
-            return None if row is None else (_key_row(row), row.digest)
+            return None if row is None else (key_row(row), row.digest)
 
     def keys(self) -> list[KeyRow]:
         """Return all keys, oldest first."""
         with self.database.reading() as session:
-            return [_key_row(row) for row in session.scalars(select(StoredKey).order_by(StoredKey.created_at))]
+            return [key_row(row) for row in session.scalars(select(StoredKey).order_by(StoredKey.created_at))]
 
     def revoke_key(self, which: str) -> KeyRow:
         """Revoke the key with that id, prefix or name, and close its sessions; revoking twice changes nothing.
@@ -79,33 +79,11 @@ class Keys(IdempotencyKeys):
             row = rows[0]
             row.revoked_at = row.revoked_at or datetime.now(UTC)
             session.execute(delete(StoredSession).where(StoredSession.key_id == row.id))
-            return _key_row(row)
-
-    def open_session(self, digest: str, key_id: str, agent: str, expires_at: datetime) -> None:
-        """Commit a page session by the SHA-256 of its token."""
-        with self.database.writing() as session:
-            session.add(
-                StoredSession(
-                    digest=digest, key_id=key_id, agent=agent, created_at=datetime.now(UTC), expires_at=expires_at
-                )
-            )
-
-    def session(self, digest: str) -> tuple[KeyRow, str] | None:
-        """Return the key and the agent of a session that is still open, or None."""
-        with self.database.reading() as session:
-            opened = session.get(StoredSession, digest)
-            if opened is None or opened.expires_at <= datetime.now(UTC):
-                return None
-            row = session.get(StoredKey, opened.key_id)
-            return None if row is None else (_key_row(row), opened.agent)
-
-    def close_session(self, digest: str) -> None:
-        """Close a page session; an unknown one is closed already."""
-        with self.database.writing() as session:
-            session.execute(delete(StoredSession).where(StoredSession.digest == digest))
+            return key_row(row)
 
 
-def _key_row(row: StoredKey) -> KeyRow:
+def key_row(row: StoredKey) -> KeyRow:
+    """Return a stored key as it may be shown."""
     return KeyRow(
         id=row.id,
         name=row.name,

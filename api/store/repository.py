@@ -12,13 +12,15 @@ from api.store.feedback import Feedback
 from api.store.keys import Keys
 from api.store.migrations.migrate import migrate
 from api.store.outbox import Outbox
+from api.store.people.sessions import Sessions
 from api.store.threads.events import Threads
 from api.store.work.claims import Claims
 from api.store.work.figures import Figures
+from api.store.work.jobs import Jobs
 from api.store.work.queue import Queue
 
 
-class Repository(Threads, Feedback, Queue, Claims, Figures, Keys, Outbox, Export, Erasure):
+class Repository(Threads, Feedback, Queue, Claims, Jobs, Sessions, Figures, Keys, Outbox, Export, Erasure):
     """Everything that the store can do; every method is one transaction, safe to call from any thread.
 
     What a method returned has been committed: it survives the process being killed. Methods block; call them from

@@ -16,8 +16,19 @@ from models.wire import DecisionDocument, RouteDocument
 from triage.prediction import ROUTE, in_order
 from triage.ticket import Ticket
 
-SCOPES = ("predict", "feedback", "read", "admin")
-"""What a key may be good for; none of them includes another."""
+SCOPES = ("predict", "feedback", "read", "train", "people", "admin")
+"""What a key may be good for; none of them includes another. ``train`` makes and promotes models, ``people`` sees
+accounts and ends sessions."""
+
+ADMIN = "admin"
+_AGENT = frozenset({"predict", "feedback", "read"})
+ROLES = {
+    "agent": _AGENT,
+    "lead": _AGENT | {"people"},
+    "data-scientist": _AGENT | {"train"},
+    ADMIN: frozenset(SCOPES),
+}
+"""What people are, and the scopes that it gives them."""
 
 VERDICTS = ("accepted", "corrected", "unsure")
 """What a person may say about a decision."""
@@ -250,6 +261,57 @@ class KeyRow:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """A person's account as it may be shown: never the password.
+
+    Attributes:
+        id: Its id.
+        name: What the person signs in with, and what their feedback is signed with.
+        roles: Some of `ROLES`.
+        clearance: Which sensitive tickets the person sees.
+        groups: Resolver groups that the person works for.
+        has_password: Whether the person can sign in with a password.
+        created_at: When it was made.
+        disabled_at: Since when nobody can sign in with it; None where people can.
+    """
+
+    id: str
+    name: str
+    roles: tuple[str, ...]
+    clearance: int
+    groups: tuple[str, ...]
+    has_password: bool
+    created_at: datetime
+    disabled_at: datetime | None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the roles allow together."""
+        return frozenset[str]().union(*(ROLES[role] for role in self.roles))
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """An open session of the pages: its id tells nothing of its token.
+
+    Attributes:
+        id: By which it can be ended.
+        owner: Id of the account or key that opened it.
+        agent: Who it speaks as.
+        by_account: Whether a person's account opened it, else a key.
+        created_at: When it was opened.
+        expires_at: When it ends by itself.
+    """
+
+    id: str
+    owner: str
+    agent: str
+    by_account: bool
+    created_at: datetime
+    expires_at: datetime
 
 
 def new_id() -> str:

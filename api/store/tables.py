@@ -142,12 +142,13 @@ class StoredKey(Base):
 
 
 class StoredSession(Base):
-    """An agent's session on the page: the SHA-256 of its token, and the key that it was opened with."""
+    """A session on the page: the SHA-256 of its token, and the account or the key that it was opened with."""
 
     __tablename__ = "sessions"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    key_id: Mapped[str] = mapped_column(ForeignKey("keys.id", ondelete="CASCADE"))
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("keys.id", ondelete="CASCADE"))
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     agent: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Utc)
     expires_at: Mapped[datetime] = mapped_column(Utc)

@@ -172,3 +172,23 @@ def test_a_busy_machine_makes_no_version_slower(bundle: Path) -> None:
     with busy_machine():
         before, after = processor_times_ms(one, other)
     assert 0 < after <= max(2 * before, before + 20)
+
+
+def test_one_person_who_flips_a_thousand_labels_gets_no_worse_model_promoted(
+    triage: Triage, champion: Path, tmp_path: Path
+) -> None:
+    tiers = ("L0", "L1", "L2", "L3", "L4")
+    flipped = [
+        {**row, "tier": tiers[(tiers.index(str(row["tier"])) + 2) % len(tiers)], "label_source": "person",
+         "decision_id": str(number), "verdict": "corrected", "category": None}
+        for number, row in enumerate(history(MONTHS)[:1000])
+    ]  # fmt: skip
+    labels = write_rows(tmp_path / "flipped.jsonl", flipped)
+    closed = write_rows(tmp_path / "closed.jsonl", as_exported(history(MONTHS)))
+    beside = triage("retrain", closed, *MAP, "--feedback", labels, "--promote", "--json")
+    assert beside.status == 1 and not beside.document["promoted"] and champion_number(triage) == "1", beside.err
+    accuracy = next(one for one in beside.document["comparison"]["checks"] if one["what"] == "tier accuracy")
+    assert accuracy["challenger"] < accuracy["champion"] and not accuracy["passed"]
+    alone = triage("retrain", "--feedback", labels, "--promote", "--json")
+    assert alone.status == 1 and champion_number(triage) == "1"
+    assert "labelled in the service" in alone.document["comparison"]["obstacles"][-1]

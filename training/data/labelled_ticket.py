@@ -24,6 +24,8 @@ class LabelledTicket:
         resolution: What ended it, in words; never a feature.
         sensitive: Whether only some tiers may see it.
         weight: 0 where the labels came from a machine alone, else 1.
+        judged: Whether people said its labels in the service: who teaches a model must not also mark it, so that such a
+            ticket is learned from and never measured on.
         place: Where the row stands, as ``file:line``.
         written: The labels as the file has them, outer spaces and all.
         several: Labels of a cell that is a list of them, by target.
@@ -37,6 +39,7 @@ class LabelledTicket:
     resolution: str | None = None
     sensitive: bool = False
     weight: float = 1.0
+    judged: bool = False
     place: str = ""
     written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     several: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NONE)

@@ -85,7 +85,8 @@ def split(
     By group where a column plays that role, else by time where nearly all rows are dated (and not all alike), else at
     random. Where some rows are new to the champion, and enough but not too many, they are what is set aside instead:
     the champion was given all others, so that a challenger measured on them lacks nothing that the champion had. Rows
-    whose labels came from a machine alone are never set aside: nothing could be measured on them.
+    whose labels came from a machine alone are never set aside: nothing could be measured on them. Nor are rows that
+    people judged in the service, unless there are no others: who teaches does not mark.
 
     Args:
         dataset: What was read.
@@ -107,6 +108,8 @@ def split(
         kind = "time" if np.mean(_latest(rows, groups, share, seed)) <= MOST_BY_TIME else "random"
     chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
     usable = np.array([row.weight > 0 for row in rows])
+    judged = np.array([row.judged for row in rows])
+    usable &= ~judged if np.any(usable & ~judged) else True
     if new is not None and kind != "group":
         kind, chosen = _with_new(kind, chosen, _wholly(new, groups), usable)
     test = np.flatnonzero(chosen & usable)

@@ -70,7 +70,7 @@ class Champion:
             Files for the challenger's bundle, and facts for its manifest.
         """
         unseen = [row for row, new in zip(rows, self.seen.lacks(rows), strict=True) if new and row.weight > 0]
-        facts = {FACTS: {"digest": self.digest, "asked": len(unseen)}}
+        facts = {FACTS: {"digest": self.digest, "asked": len(unseen), "judged": all(row.judged for row in unseen)}}
         if not unseen:
             return {}, facts
         found = ask(self.triager, unseen)
@@ -78,6 +78,16 @@ class Champion:
             return {}, {FACTS: {"digest": self.digest, "asked": 0}}
         record = record_of(self.triager, found, measure(self.triager, found))
         return {FILE: json_bytes(record.to_document())}, facts
+
+
+def marked_by_its_teachers(challenger: Path) -> bool:
+    """Say whether what a challenger is compared on are the labels that it was taught in the service, and none other.
+
+    Raises:
+        BundleError: If the bundle is absent or altered.
+    """
+    facts = read_manifest(challenger).get(FACTS, {})
+    return bool(facts.get("asked") and facts.get("judged"))
 
 
 def answers_kept(challenger: Path, champion: Path) -> Record | None:

@@ -13,7 +13,7 @@ from models.bundle.manifest import audit, read_manifest
 from models.local_store import CHAMPION, LocalModelStore
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
-from training.evaluation.champion import answers_kept, unseen_by
+from training.evaluation.champion import answers_kept, marked_by_its_teachers, unseen_by
 from training.evaluation.compare import Comparison, compare
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
@@ -24,6 +24,10 @@ from training.stages import STARTED, stage_of
 from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
 from triage.ticket import Ticket
 
+_MARKED_BY_TEACHERS = (
+    "all tickets that it could be compared on were labelled in the service, like those it learned from: name the "
+    "history too, or give closed tickets with --data FILE"
+)
 _PROBES = 15
 _TRIES = 3  # the quickest of three is hardly ever one that an interrupt fell into
 
@@ -169,7 +173,10 @@ def _compared(champion: Path, challenger: Path, margin: float, rows: Sequence[La
         before, after = _asked(theirs, fresh), _asked(ours, fresh)
     else:
         before, after = answers_kept(challenger, champion) or read_record(champion), read_record(challenger)
-    return compare(before, after, margin=margin, latencies_ms=processor_times_ms(theirs, ours))
+    found = compare(before, after, margin=margin, latencies_ms=processor_times_ms(theirs, ours))
+    if not rows and marked_by_its_teachers(challenger):
+        return replace(found, obstacles=(*found.obstacles, _MARKED_BY_TEACHERS))
+    return found
 
 
 def _fresh(rows: Sequence[LabelledTicket], paths: Sequence[Path], triagers: Sequence[Triager]) -> list[LabelledTicket]:

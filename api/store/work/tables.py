@@ -1,4 +1,4 @@
-"""The tables of the queue: one line for each decision as it stands, and who looks at what."""
+"""The tables of work: one line for each decision as it stands, who looks at what, and jobs in the background."""
 
 from __future__ import annotations
 
@@ -66,3 +66,21 @@ class StoredViewer(Base):
     decision_id: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True)
     agent: Mapped[str] = mapped_column(Text, primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredJob(Base):
+    """A job in the background, such as a training: what was asked, how it went, and what people did with it."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    log: Mapped[str] = mapped_column(Text)
+    result: Mapped[str | None] = mapped_column(Text)
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    asked_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Utc)
+    seen_at: Mapped[datetime] = mapped_column(Utc)
+    ended_at: Mapped[datetime | None] = mapped_column(Utc)

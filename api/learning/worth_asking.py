@@ -1,0 +1,167 @@
+"""Tickets that wait, as the model sees them: which of them to label next, and which have a theme in common."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.learning.themes import Theme, themes_of
+from api.scoring.model_holder import ModelHolder
+from api.security.clearance import may_read
+from api.store.repository import Repository
+from api.store.rows import DecisionRow
+from api.store.work.queue import Filter
+from models.bundle.bundle import Bundle
+from models.reference.to_label import next_to_label
+from triage.ticket import Ticket
+
+LOOKED_AT = 192
+"""Waiting tickets that are looked at, the least sure: reading one takes some 20 ms, once."""
+SHOWN = 12
+_RARE = 50
+"""Past tickets below which a label is called rare, if it is among the rarest quarter."""
+_PORTION = 16
+"""Tickets that are read together: between portions the encoder is free for tickets that somebody waits for."""
+_REMEMBERED = 2_000
+_TARGET = "category"
+_ODD = ("out_of_distribution", "low_confidence", "ambiguous", "class_excluded", "no_head")
+"""Reasons for abstaining that a missing category may be behind."""
+
+
+class _Read(NamedTuple):
+    """What the model makes of a ticket: its embedding, and probabilities by target."""
+
+    vector: NDArray[np.float32]
+    probabilities: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A ticket that is worth labelling, and why.
+
+    Attributes:
+        decision_id: Its decision.
+        title: What it is called in lists.
+        first: The likeliest label, with its probability; None without a model.
+        second: The next one.
+        few: How many tickets have the likeliest label, where those are few.
+    """
+
+    decision_id: str
+    title: str
+    first: tuple[str, float] | None
+    second: tuple[str, float] | None
+    few: int | None
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What there is to label: tickets in order, themes, and how many tickets were looked at."""
+
+    queue: list[Worth]
+    themes: list[Theme]
+    looked_at: int
+
+
+class WorthAsking:
+    """Chooses what people should label; it reads waiting tickets with the model in use, each once.
+
+    Its methods ask the store and score tickets, and so block: call them from worker threads.
+
+    Args:
+        store: Where decisions are kept.
+        model: Holds the model in use.
+    """
+
+    def __init__(self, store: Repository, model: ModelHolder) -> None:
+        self._store, self._model = store, model
+        self._turn = threading.Lock()
+        self._read: OrderedDict[str, _Read] = OrderedDict()
+        self._digest = ""
+
+    def look(self, clearance: int) -> Learning:
+        """Return what is worth labelling now, among what somebody with that clearance may read."""
+        triager = self._model.triager
+        bundle = triager.bundle
+        if not isinstance(bundle, Bundle) or _TARGET not in bundle.model.heads:
+            return Learning([], [], 0)
+        lines = self._store.lines(Filter(view="waiting"), "unsure", limit=LOOKED_AT)
+        rows = [line.row for line in lines if not line.row.forgotten and may_read(triager.policy, line.row, clearance)]
+        if not rows:
+            return Learning([], [], 0)
+        with self._turn:
+            read = self._known(bundle, rows)
+        labels = bundle.model.heads[_TARGET].labels
+        vectors = np.stack([one.vector for one in read])
+        probabilities = np.stack([one.probabilities[_TARGET] for one in read])
+        labelled = _labelled(bundle, labels)
+        if len(labels) > 1:
+            order = next_to_label(vectors, probabilities, labelled, SHOWN)
+        else:
+            order = np.arange(min(SHOWN, len(rows)))
+        rare = int(np.quantile(labelled, 0.25))
+        queue = [_worth(rows[place], labels, probabilities[place], labelled=labelled, rare=rare) for place in order]
+        odd = [place for place, row in enumerate(rows) if _is_odd(row)]
+        return Learning(queue, themes_of([rows[place] for place in odd], vectors[odd]), len(rows))
+
+    def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> list[_Read]:
+        if self._digest != bundle.digest:
+            self._read, self._digest = OrderedDict(), bundle.digest
+        fresh = [row for row in rows if row.id not in self._read]
+        for start in range(0, len(fresh), _PORTION):
+            portion = fresh[start : start + _PORTION]
+            vectors, probabilities = bundle.probabilities_of([_ticket(row) for row in portion])
+            for place, row in enumerate(portion):
+                by_target = {target: values[place] for target, values in probabilities.items()}
+                self._read[row.id] = _Read(vectors[place], by_target)
+        found = [self._read[row.id] for row in rows]
+        while len(self._read) > _REMEMBERED:
+            self._read.popitem(last=False)
+        return found
+
+
+def title_of(row: DecisionRow) -> str:
+    """Return what a ticket is called in lists: its subject, else the beginning of its text."""
+    words = " ".join((row.subject or row.body).split())
+    return words[:120] + ("…" if len(words) > 120 else "")
+
+
+def _ticket(row: DecisionRow) -> Ticket:
+    return Ticket(id=row.ticket_id or "", subject=row.subject, body=row.body, channel=row.channel)
+
+
+def _labelled(bundle: Bundle, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return how many past tickets have each label, of shape [classes]."""
+    written = list(bundle.model.history.written.get(_TARGET, ()))
+    return np.array([written.count(label) for label in labels], dtype=np.int64)
+
+
+def _is_odd(row: DecisionRow) -> bool:
+    verdict = row.document.targets.get(_TARGET)
+    return verdict is not None and str(verdict.reason) in _ODD
+
+
+def _worth(
+    row: DecisionRow,
+    labels: Sequence[str],
+    probabilities: NDArray[np.float64],
+    *,
+    labelled: NDArray[np.int64],
+    rare: int,
+) -> Worth:
+    order = np.argsort(-probabilities)[:2]
+    likely = [(labels[place], float(probabilities[place])) for place in order]
+    few = int(labelled[order[0]])
+    return Worth(
+        decision_id=row.id,
+        title=title_of(row),
+        first=likely[0],
+        second=likely[1] if len(likely) > 1 else None,
+        few=few if few <= min(rare, _RARE) else None,
+    )

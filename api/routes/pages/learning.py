@@ -1,0 +1,198 @@
+"""Learning at `/learning`: what to label next, themes without a category, and training with its comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+from uuid import uuid4
+
+from anyio import to_thread
+from fastapi import APIRouter, Form
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, Field
+
+from api.deps import Parts, PartsDep, Reader, Trainer
+from api.http.exceptions import Contradiction, NotAcceptable, NotFound
+from api.http.schemas import Text
+from api.pages import render
+from api.routes.pages.frame import page
+from api.security.auth import Principal
+from api.security.clearance import may_read
+from api.security.page_route import PageRoute
+from api.store.rows import dump
+from api.store.work.jobs import RUNNING, JobRow
+from models.local_store import LocalModelStore, parse_reference
+from models.toml_files import dump_policy
+from triage.errors import BundleNotFound, InvalidPolicy
+from triage.policy import Category
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+LEAST_EXAMPLES = 8
+
+
+class NewCategory(BaseModel):
+    """A category that a theme becomes, and the tickets that are examples of it."""
+
+    label: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
+    name: Text = Field("", max_length=100)
+    description: Text = Field("", max_length=1000)
+    decision: list[Text] = Field([], max_length=64)
+
+
+@router.get("/learning")
+async def show(parts: PartsDep, reader: Reader) -> HTMLResponse:
+    """Show everything that can be taught, and the jobs."""
+    return await _page(parts, reader)
+
+
+@router.get("/learning/job")
+async def job(parts: PartsDep, reader: Reader) -> HTMLResponse:
+    """Show how the jobs stand, as a part of the page that is asked for again while one runs."""
+    jobs = await to_thread.run_sync(parts.service.store.jobs)
+    return HTMLResponse(render("jobs.html", csrf=reader.csrf or "", **_shown(reader, jobs)))
+
+
+@router.post("/learning/retrain")
+async def retrain(parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
+    """Train again as the champion was trained, with what people said since, and compare."""
+    words = ["retrain", *parts.service.settings.history_words, "--name", _name(parts)]
+    return await _begun(
+        parts, trainer, "retrain", title="Training on the history and what people said since", words=words
+    )
+
+
+@router.post("/learning/rollback")
+async def roll_back(parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
+    """Let the version before serve again."""
+    return await _begun(
+        parts, trainer, "rollback", title="Going back to the version before", words=["rollback", _name(parts)]
+    )
+
+
+@router.post("/learning/category")
+async def make_category(
+    parts: PartsDep, reader: Reader, trainer: Trainer, new: Annotated[NewCategory, Form()]
+) -> Response:
+    """Give the champion a category more, from its description and eight examples or more."""
+    try:
+        bundle = await to_thread.run_sync(_champion, parts)
+        files = await to_thread.run_sync(_files, parts, trainer, new)
+    except (NotAcceptable, BundleNotFound, InvalidPolicy) as error:
+        return await _page(parts, reader, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=422)
+    out = parts.service.settings.home / "learning" / str(uuid4())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    words = ["extend", bundle, "{folder}/examples.jsonl", "--policy", "{folder}/policy.toml", "--out", str(out)]
+    title = f"A new category, {new.label}, from {len(new.decision)} tickets"
+    return await _begun(parts, trainer, "extend", title=title, words=[*words, "--name", _name(parts)], files=files)
+
+
+@router.post("/learning/{job_id}/promote")
+async def promote(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
+    """Let the version of a job serve, if it holds up."""
+    done = await to_thread.run_sync(_made, parts, job_id)
+    version = str((done.result or {})["version"])
+
+    def settle(result: Mapping[str, Any] | None) -> None:
+        parts.service.store.settle_job(job_id, "promoted")
+
+    words = ["promote", _name(parts), version]
+    return await _begun(parts, trainer, "promote", title=f"Letting version {version} serve", words=words, then=settle)
+
+
+@router.post("/learning/{job_id}/discard")
+async def discard(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
+    """Leave the version of a job unused."""
+    await to_thread.run_sync(parts.service.store.settle_job, job_id, "discarded")
+    return RedirectResponse("/learning", 303)
+
+
+async def _begun(parts: Parts, trainer: Principal, kind: str, *, title: str, words: list[str], **more: Any) -> Response:
+    begin = partial(parts.jobs.begin, kind, title, words, asked_by=trainer.speaks_as, **more)
+    try:
+        await to_thread.run_sync(begin)
+    except Contradiction as error:
+        return await _page(parts, trainer, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+    return RedirectResponse("/learning", 303)
+
+
+async def _page(parts: Parts, reader: Principal, *, problem: str = "", status: int = 200) -> HTMLResponse:
+    learning = await to_thread.run_sync(parts.worth_asking.look, reader.clearance)
+    jobs = await to_thread.run_sync(parts.service.store.jobs)
+    return await page(
+        parts,
+        reader,
+        "learning.html",
+        status=status,
+        here="learning",
+        learning=learning,
+        least_examples=LEAST_EXAMPLES,
+        problem=problem,
+        history=bool(parts.service.settings.history_words),
+        by_alias=parts.service.settings.bundle is None,
+        **_shown(reader, jobs),
+    )
+
+
+def _shown(reader: Principal, jobs: list[JobRow]) -> dict[str, Any]:
+    return {
+        "jobs": jobs,
+        "running": any(one.state == RUNNING for one in jobs),
+        "trains": "train" in reader.scopes,
+    }
+
+
+def _name(parts: Parts) -> str:
+    return parse_reference(parts.service.settings.model)[0]
+
+
+def _champion(parts: Parts) -> str:
+    """Return the folder of the bundle in use.
+
+    Raises:
+        BundleNotFound: Rules alone are in use.
+    """
+    settings = parts.service.settings
+    if settings.bundle is not None:
+        return str(settings.bundle)
+    name, alias = parse_reference(settings.model)
+    return str(LocalModelStore(settings.home, name).resolve(alias))
+
+
+def _made(parts: Parts, job_id: str) -> JobRow:
+    """Return a job that has made a version about which nobody has decided.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = next((one for one in parts.service.store.jobs() if one.id == job_id), None)
+    if found is None or not (found.result or {}).get("version") or found.verdict is not None:
+        raise NotFound("no-such-version", "this job has made no version that waits: see /learning")
+    return found
+
+
+def _files(parts: Parts, trainer: Principal, new: NewCategory) -> dict[str, str]:
+    """Return the policy with the new category, and the examples, as the files that the job reads.
+
+    Raises:
+        NotAcceptable: The label is there already, or there are too few examples that the person may read.
+    """
+    policy = parts.service.model.triager.policy
+    if any(entry.label == new.label for entry in policy.categories):
+        raise NotAcceptable("label-taken", "there is a category with that label already: choose another one", "label")
+    rows = [parts.reviews.decision(decision) for decision in dict.fromkeys(new.decision)]
+    rows = [row for row in rows if may_read(policy, row, trainer.clearance) and not row.forgotten]
+    if len(rows) < LEAST_EXAMPLES:
+        raise NotAcceptable(
+            "few-examples", f"a category needs {LEAST_EXAMPLES} examples: {len(rows)} were chosen", "decision"
+        )
+    added = Category(new.label, new.name or new.label, description=new.description)
+    grown = replace(policy, version=f"{policy.version}+{new.label}", categories=(*policy.categories, added))
+    examples = [
+        {"id": row.ticket_id or row.id, "subject": row.subject, "body": row.body, "category": new.label,
+         "label_source": "person"}
+        for row in rows
+    ]  # fmt: skip
+    return {"policy.toml": dump_policy(grown), "examples.jsonl": "".join(f"{dump(one)}\n" for one in examples)}

@@ -1,0 +1,180 @@
+"""Signing in to the pages: with a password, at a provider, through a proxy or with a key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, Field
+
+from api.deps import AccessDep, Reader, ServiceDep
+from api.http.exceptions import NotSignedIn, TooMuch
+from api.http.schemas import Text
+from api.pages import render
+from api.security.api_keys import sha256
+from api.security.auth import COOKIE, Access, check_same_origin
+from api.security.openid import Attempt, Identity, OpenId
+from api.security.page_route import SIGN_IN, PageRoute
+from api.security.sign_in import LIFETIME, PROXY
+from api.settings import Settings
+
+_ATTEMPT = "triage_openid"
+_ATTEMPT_S = 600
+_PATH = "/sign-in/openid"
+
+
+class SignIn(BaseModel):
+    """Name and password of an account, or a name and a key."""
+
+    name: Text = Field("", max_length=100)
+    password: Text = Field("", max_length=200)
+    agent: Text = Field("", max_length=100)
+    key: Text = Field("", max_length=200)
+
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+@router.get(SIGN_IN)
+async def ask(request: Request, service: ServiceDep, access: AccessDep) -> HTMLResponse:
+    """Ask who it is."""
+    return await _asked(request, access)
+
+
+@router.post(SIGN_IN)
+async def sign_in(
+    request: Request,
+    service: ServiceDep,
+    access: AccessDep,
+    said: Annotated[SignIn, Form()],
+) -> Response:
+    """Open a session with name and password, or with a key where nobody has an account."""
+    check_same_origin(request)
+    address = request.client.host if request.client else ""
+    before = request.cookies.get(COOKIE)
+    by_key = partial(access.door.by_key, said.key.strip(), said.agent.strip(), address)
+    by_password = partial(access.door.by_password, said.name, said.password, address)
+    try:
+        token = await to_thread.run_sync(partial(by_key if said.key else by_password, before=before))
+    except (NotSignedIn, TooMuch) as error:
+        return await _asked(request, access, problem=error)
+    answer = RedirectResponse("/", 303)
+    _keep(answer, request, service.settings, token)
+    return answer
+
+
+@router.get(_PATH)
+async def go_to_provider(request: Request, service: ServiceDep, access: AccessDep) -> Response:
+    """Send the browser to the provider that signs people in."""
+    attempt = Attempt.new()
+    try:
+        address = await _provider(access).address(attempt, _back(request, service.settings))
+    except NotSignedIn as error:
+        return await _asked(request, access, problem=error)
+    answer = RedirectResponse(address, 303)
+    answer.set_cookie(
+        _ATTEMPT, attempt.cookie, max_age=_ATTEMPT_S, path=_PATH, httponly=True,
+        samesite="lax", secure=_is_secure(request, service.settings),
+    )  # fmt: skip
+    return answer
+
+
+@router.get(f"{_PATH}/back")
+async def come_back(request: Request, service: ServiceDep, access: AccessDep) -> Response:
+    """Open a session for the person whom the provider has signed in."""
+    back = _back(request, service.settings)
+    try:
+        attempt = Attempt.of(request.cookies.get(_ATTEMPT))
+        identity = await _provider(access).identity(attempt, f"{back}?{request.url.query}", back)
+        let_in = partial(access.door.by_identity, identity, request.cookies.get(COOKIE))
+        token = await to_thread.run_sync(let_in)
+    except NotSignedIn as error:
+        return await _asked(request, access, problem=error)
+    # Not a redirect: it would still come from the provider's site, and the browser would hold a strict cookie back.
+    answer = HTMLResponse(render("signed_in.html", here="sign-in"))
+    _keep(answer, request, service.settings, token)
+    answer.delete_cookie(_ATTEMPT, path=_PATH)
+    return answer
+
+
+@router.post("/sign-in/proxy")
+async def through_proxy(request: Request, service: ServiceDep, access: AccessDep) -> Response:
+    """Open a session for the person whom a trusted proxy has signed in."""
+    check_same_origin(request)
+    named = access.door.named_by_proxy(request)
+    try:
+        if named is None:
+            raise NotSignedIn("no-proxy", "no trusted proxy says who has signed in")
+        identity = Identity(PROXY, named.strip(), named.strip())
+        token = await to_thread.run_sync(partial(access.door.by_identity, identity, request.cookies.get(COOKIE)))
+    except NotSignedIn as error:
+        return await _asked(request, access, problem=error)
+    answer = RedirectResponse("/", 303)
+    _keep(answer, request, service.settings, token)
+    return answer
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, service: ServiceDep, access: AccessDep, reader: Reader) -> Response:
+    """Close the session."""
+    token = request.cookies.get(COOKIE)
+    if token:
+        await to_thread.run_sync(service.store.close_session, sha256(token))
+        access.keyring.forget(token)
+    answer = RedirectResponse(SIGN_IN, 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+async def _asked(request: Request, access: Access, problem: NotSignedIn | TooMuch | None = None) -> HTMLResponse:
+    """Show the ways in that there are here, and why the last one did not lead in."""
+    page = render(
+        "sign_in.html",
+        here="sign-in",
+        problem=_words(problem) if problem else None,
+        accounts=await access.people_sign_in(),
+        provider=access.door.openid is not None,
+        named=access.door.named_by_proxy(request),
+    )
+    if isinstance(problem, TooMuch):
+        return HTMLResponse(page, 429, headers={"Retry-After": str(problem.retry_after_s)})
+    return HTMLResponse(page)
+
+
+def _words(problem: NotSignedIn | TooMuch) -> str:
+    if isinstance(problem, TooMuch):
+        return f"There were too many attempts. Try again in {-(-problem.retry_after_s // 60)} min."
+    known = {
+        "revoked-key": "This key was revoked.",
+        "expired-key": "This key has expired.",
+        "unknown-key": "This key is not known. Check it for typing errors.",
+        "wrong-password": "This name and this password do not belong together.",
+    }
+    return known.get(problem.code, f"{str(problem)[:1].upper()}{str(problem)[1:]}.")
+
+
+def _keep(answer: Response, request: Request, settings: Settings, token: str) -> None:
+    """Let the browser keep the token of its session."""
+    answer.set_cookie(
+        COOKIE, token, max_age=int(LIFETIME.total_seconds()), httponly=True, samesite="strict",
+        secure=_is_secure(request, settings),
+    )  # fmt: skip
+
+
+def _provider(access: Access) -> OpenId:
+    if access.door.openid is None:
+        raise NotSignedIn("no-provider", "nobody signs in with a provider here: TRIAGE_OIDC_ISSUER names one")
+    return access.door.openid
+
+
+def _back(request: Request, settings: Settings) -> str:
+    """Return the address that the provider sends the browser back to."""
+    here = settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
+    return f"{here}{_PATH}/back"
+
+
+def _is_secure(request: Request, settings: Settings) -> bool:
+    return request.scope["scheme"] == "https" or settings.public_url.startswith("https:")

@@ -1,0 +1,148 @@
+"""Signing in: by password, by key, by a provider of OpenID Connect or by a trusted proxy; each opens a new session."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from fastapi import Request
+from limits import RateLimitItem
+
+from api.http.exceptions import NotSignedIn
+from api.security.api_keys import Keyring, sha256
+from api.security.openid import Identity, OpenId
+from api.security.passwords import is_password
+from api.security.rate_limit import Limiter
+from api.settings import Settings
+from api.store.people.users import login_of
+from api.store.repository import Repository
+from api.store.rows import UserRow
+
+LIFETIME = timedelta(hours=12)
+"""A working day: whoever comes back tomorrow signs in again."""
+PROXY = "proxy"
+"""The issuer of identities that a trusted proxy states."""
+_OF_ONE_ADDRESS = 10
+"""So many times the attempts of one name may come from one address: a whole office may share it."""
+log = structlog.get_logger(__name__)
+
+
+class Door:
+    """Lets people in. Its methods ask the store and hash passwords, and so block: call them from worker threads.
+
+    Args:
+        store: Where accounts and sessions are kept.
+        keyring: Knows keys, and what it remembers of sessions.
+        settings: How people sign in here, and how often they may try.
+        shared: Directory in which workers count attempts together; None counts in this process alone.
+    """
+
+    def __init__(self, store: Repository, keyring: Keyring, settings: Settings, shared: Path | None = None) -> None:
+        self._store, self._keyring = store, keyring
+        self._header, self._proxies = settings.proxy_header, settings.proxies
+        self._new_role = settings.oidc_new_role or None
+        self.openid = OpenId(settings) if settings.oidc_issuer else None
+        self._names = Limiter(settings.sign_ins, shared / "names" if shared else None)
+        self._addresses = Limiter(_times(settings.sign_ins, _OF_ONE_ADDRESS), shared / "addresses" if shared else None)
+
+    def by_password(self, name: str, password: str, address: str, before: str | None = None) -> str:
+        """Open a session with a password, and return its token.
+
+        Args:
+            name: Of the account.
+            password: As it was typed.
+            address: Where it was typed: attempts are counted by name and by address.
+            before: Token of the session that the browser had; it ends.
+
+        Raises:
+            NotSignedIn: Name and password do not belong together, or the account is disabled; which, is not told.
+            TooMuch: There were too many attempts.
+        """
+        return self._open(self.check_password(name, password, address), before)
+
+    def check_password(self, name: str, password: str, address: str) -> UserRow:
+        """Return the account that a name and a password belong to; errors as for `by_password`."""
+        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+        self._names.count(sha256(login_of(name)), what="attempts to sign in", whose="under this name")
+        found = self._store.user(name)
+        right = is_password(found[1] if found else None, password)
+        if found is None or not right or found[0].disabled_at is not None:
+            log.warning("sign_in_refused", how="password")
+            raise NotSignedIn("wrong-password", "name and password do not belong together, or the account is disabled")
+        return found[0]
+
+    def by_key(self, key: str, agent: str, address: str, before: str | None = None) -> str:
+        """Open a session with a key, under a name that the person chooses, and return its token.
+
+        Raises:
+            NotSignedIn: The key is not valid, or people have accounts here.
+            TooMuch: There were too many attempts.
+        """
+        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+        if self._store.has_users():
+            raise NotSignedIn("keys-are-for-machines", "people have accounts here: sign in with yours")
+        row = self._keyring.by_key(key)
+        token = self._fresh(before)
+        self._store.open_session(sha256(token), row.id, agent or row.name, datetime.now(UTC) + LIFETIME)
+        return token
+
+    def by_identity(self, identity: Identity, before: str | None = None) -> str:
+        """Open a session for somebody whom another system has signed in, and return its token.
+
+        Raises:
+            NotSignedIn: There is no account for that person, or it is disabled.
+        """
+        new_role = self._new_role if identity.issuer != PROXY else None
+        user = self._store.identify(identity.issuer, identity.subject, identity.name, new_role)
+        if user is None or user.disabled_at is not None:
+            log.warning("sign_in_refused", how="identity")
+            raise NotSignedIn("no-account", "there is no account for you here, or it is disabled: ask for one")
+        return self._open(user, before)
+
+    def named_by_proxy(self, request: Request) -> str | None:
+        """Return who a trusted proxy says has signed in; None where no trusted proxy says so."""
+        if not self._header or request.client is None:
+            return None
+        try:
+            peer = ipaddress.ip_address(request.client.host)
+        except ValueError:
+            return None
+        if not any(peer in network for network in self._proxies):
+            return None
+        stated = request.headers.getlist(self._header)
+        return stated[0] if len(stated) == 1 and stated[0].strip() else None
+
+    def check_same_person(self, request: Request, agent: str) -> None:
+        """Refuse a session that is not of the person whom the proxy has signed in meanwhile.
+
+        Raises:
+            NotSignedIn: The proxy names somebody else.
+        """
+        named = self.named_by_proxy(request)
+        if named is not None and login_of(named) != login_of(agent):
+            raise NotSignedIn("another-person", "somebody else has signed in at the proxy: sign in again")
+
+    def close(self) -> None:
+        """Let go of the counts."""
+        self._names.close()
+        self._addresses.close()
+
+    def _open(self, user: UserRow, before: str | None) -> str:
+        token = self._fresh(before)
+        self._store.open_session(sha256(token), None, user.name, datetime.now(UTC) + LIFETIME, user_id=user.id)
+        log.info("signed_in", user=user.id)
+        return token
+
+    def _fresh(self, before: str | None) -> str:
+        """Return a new token; a session that the browser had, or that somebody put there, ends."""
+        if before:
+            self._store.close_session(sha256(before))
+            self._keyring.forget(before)
+        return secrets.token_urlsafe(32)
+
+
+def _times(rate: RateLimitItem, times: int) -> RateLimitItem:
+    return type(rate)(rate.amount * times, rate.multiples)

@@ -1,0 +1,140 @@
+"""Jobs in the background, as rows: one at a time over all workers, with what they wrote and what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.http.exceptions import Contradiction, NotFound
+from api.store.idempotency import IdempotencyKeys
+from api.store.work.tables import StoredJob
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+LOST_AFTER = timedelta(seconds=60)
+"""A job of which nothing was heard for so long has died with its process: it says something every few seconds."""
+_MOST_LOG_CHARS = 20_000
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job.
+
+    Attributes:
+        id: Its id.
+        kind: ``retrain``, ``extend``, ``promote`` or ``rollback``.
+        title: What it does, in words.
+        state: ``running``, ``done`` or ``failed``.
+        log: What it wrote, the last of it.
+        result: The document that it printed; None while it runs, or where it failed before.
+        verdict: ``promoted`` or ``discarded``, once a person has decided about its result.
+        asked_by: Who began it.
+        created_at: When it began.
+        ended_at: When it ended.
+    """
+
+    id: str
+    kind: str
+    title: str
+    state: str
+    log: str
+    result: Mapping[str, Any] | None
+    verdict: str | None
+    asked_by: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class Jobs(IdempotencyKeys):
+    """The part of the repository that keeps jobs."""
+
+    def begin_job(self, kind: str, title: str, asked_by: str) -> JobRow:
+        """Commit that a job begins.
+
+        Raises:
+            Contradiction: Another one is at work.
+        """
+        now = datetime.now(UTC)
+        with self.database.writing() as session:
+            self.database.serialise(session, "jobs")
+            _bury(session, now)
+            if session.scalar(select(StoredJob.id).where(StoredJob.state == RUNNING)) is not None:
+                raise Contradiction("job-running", "another job is at work: wait until it has ended")
+            row = StoredJob(
+                id=str(uuid4()), kind=kind, title=title, state=RUNNING, log="", asked_by=asked_by, created_at=now,
+                seen_at=now,
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+            return _job_row(row)
+
+    def hear_job(self, job_id: str, log: str) -> None:
+        """Commit what a job has written so far: it also says that it is alive."""
+        with self.database.writing() as session:
+            row = session.get_one(StoredJob, job_id)
+            row.log, row.seen_at = log[-_MOST_LOG_CHARS:], datetime.now(UTC)
+
+    def end_job(self, job_id: str, *, ok: bool, result: Mapping[str, Any] | None) -> None:
+        """Commit how a job ended."""
+        with self.database.writing() as session:
+            row = session.get_one(StoredJob, job_id)
+            row.state, row.ended_at = DONE if ok else FAILED, datetime.now(UTC)
+            row.result = json.dumps(result) if result is not None else None
+
+    def settle_job(self, job_id: str, verdict: str) -> JobRow:
+        """Commit what a person decided about a job's result.
+
+        Raises:
+            NotFound: There is no such job.
+            Contradiction: It runs still, or somebody has decided already.
+        """
+        with self.database.writing() as session:
+            self.database.serialise(session, "jobs")
+            row = session.get(StoredJob, job_id)
+            if row is None:
+                raise NotFound("no-such-job", "there is no such job: see /learning for those that there are")
+            if row.state == RUNNING or row.verdict is not None:
+                raise Contradiction("job-settled", "the job runs still, or somebody has decided about it already")
+            row.verdict = verdict
+            return _job_row(row)
+
+    def jobs(self, limit: int = 10) -> list[JobRow]:
+        """Return the latest jobs, newest first; one that died with its process counts as failed."""
+        now = datetime.now(UTC)
+        with self.database.reading() as session:
+            rows = list(session.scalars(select(StoredJob).order_by(StoredJob.created_at.desc()).limit(limit)))
+            lost = any(row.state == RUNNING and now - row.seen_at > LOST_AFTER for row in rows)
+        if lost:
+            with self.database.writing() as session:
+                _bury(session, now)
+            return self.jobs(limit)
+        return [_job_row(row) for row in rows]
+
+
+def _bury(session: Session, now: datetime) -> None:
+    query = select(StoredJob).where(StoredJob.state == RUNNING, StoredJob.seen_at < now - LOST_AFTER)
+    for row in session.scalars(query):
+        row.state, row.ended_at = FAILED, now
+        row.log += "\nthe process that ran it has ended; begin again: a training goes on where it was"
+    session.flush()
+
+
+def _job_row(row: StoredJob) -> JobRow:
+    return JobRow(
+        id=row.id,
+        kind=row.kind,
+        title=row.title,
+        state=row.state,
+        log=row.log,
+        result=json.loads(row.result) if row.result else None,
+        verdict=row.verdict,
+        asked_by=row.asked_by,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+    )

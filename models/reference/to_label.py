@@ -1,0 +1,63 @@
+"""Which tickets people should label next: those the model is unsure of, unlike one another, and of rare labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RARE = 1.0
+"""How much a ticket of a label without any labelled ticket is worth, beside one of the commonest label. Measured with
+0, 1 and 3 by `bench/labelling_queue.py`."""
+CANDIDATES = 10
+"""So many times the tickets wanted are looked at for how they differ: the ones of highest value. With fewer the picks
+are near copies of one another, with all of them easy tickets come in because they are far from everything."""
+
+
+def next_to_label(
+    vectors: NDArray[np.float32],
+    probabilities: NDArray[np.float64],
+    labelled: NDArray[np.int64],
+    how_many: int,
+) -> NDArray[np.int64]:
+    """Return the positions of the tickets to label next, the most useful first.
+
+    A ticket's value is how close its two likeliest labels are (margin sampling: Scheffer, Decomain and Wrobel 2001),
+    raised where it may be of a label that few tickets have. Among the tickets of highest value those are taken that
+    lie apart from the ones taken before, as equal tickets teach the same (Citovsky et al. 2021, "Batch active learning
+    at scale", choose from the smallest margins in the same way).
+
+    Args:
+        vectors: Embeddings of unit length, of shape [n, dim].
+        probabilities: What the model says of each ticket, of shape [n, classes] with at least two classes.
+        labelled: Tickets that have each label already, of shape [classes].
+        how_many: How many are wanted; all where there are fewer.
+
+    Returns:
+        Positions of shape [min(how_many, n)].
+
+    Example:
+        >>> vectors = np.eye(3, dtype=np.float32)
+        >>> sure_and_unsure = np.array([[0.9, 0.1], [0.55, 0.45], [0.7, 0.3]])
+        >>> next_to_label(vectors, sure_and_unsure, np.array([5, 5]), 2).tolist()
+        [1, 2]
+    """
+    value = value_of(probabilities, labelled)
+    how_many = min(how_many, len(value))
+    candidates = np.argsort(-value, kind="stable")[: how_many * CANDIDATES]
+    worth, near = value[candidates], np.zeros(len(candidates))
+    taken: list[int] = []
+    for _ in range(how_many):
+        place = int(np.argmax(worth * (1 - near)))
+        taken.append(place)
+        near = np.maximum(near, np.clip(vectors[candidates] @ vectors[candidates[place]], 0, 1))
+        worth[place] = -np.inf
+        near[place] = 0
+    return candidates[taken]
+
+
+def value_of(probabilities: NDArray[np.float64], labelled: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what labelling each ticket is worth before it is asked what others teach, of shape [n], in [0, 2]."""
+    top = np.partition(probabilities, -2, axis=1)[:, -2:]
+    unsure = 1 - (top[:, 1] - top[:, 0])
+    rare = 1 / np.sqrt(1 + labelled)
+    return np.asarray(unsure * (1 + RARE * (probabilities @ (rare / rare.max()))))

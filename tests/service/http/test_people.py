@@ -1,0 +1,347 @@
+"""People sign in with accounts: by password, at a provider, through a proxy; and what each role then may."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.security.auth import COOKIE, csrf_token
+from api.security.passwords import hash_password, is_password
+from api.settings import load_settings
+from api.store.people.users import Rights
+from api.store.repository import Repository
+from triage.errors import InvalidRequest
+
+from ...conftest import free_port
+
+PASSWORD = "four words in a row"
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def hashed() -> str:
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+    """Start the service with settings; a store that another one has filled is taken up again."""
+    running: list[TestClient] = []
+
+    def start(client: tuple[str, int] = ("testclient", 50000), **settings: Any) -> TestClient:
+        app = create_app(load_settings(home=tmp_path, rules_only=True, **settings))
+        running.append(TestClient(app, raise_server_exceptions=False, follow_redirects=False, client=client))
+        running[-1].__enter__()
+        return running[-1]
+
+    yield start
+    for client in running:
+        client.__exit__(None, None, None)
+
+
+def store_of(client: TestClient) -> Repository:
+    store: Repository = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    return store
+
+
+def account(client: TestClient, name: str, *roles: str, hashed: str | None = None) -> None:
+    store_of(client).add_user(name, Rights(roles, 2, ["network"]), hashed)
+
+
+def sign_in(client: TestClient, name: str, password: str = PASSWORD) -> Any:
+    return client.post("/sign-in", data={"name": name, "password": password}, headers=HTML)
+
+
+def csrf(client: TestClient) -> dict[str, str]:
+    return {"X-CSRF-Token": csrf_token(client.cookies[COOKIE])}
+
+
+def test_a_password_is_kept_as_an_argon2_hash_and_has_twelve_characters(hashed: str) -> None:
+    assert hashed.startswith("$argon2id$") and PASSWORD not in hashed
+    assert is_password(hashed, PASSWORD) and not is_password(hashed, PASSWORD + "!") and not is_password(None, "")
+    with pytest.raises(InvalidRequest, match="12"):
+        hash_password("too short")
+
+
+def test_feedback_is_signed_by_the_account_whatever_the_request_says(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "Anna", "agent", hashed=hashed)
+    assert sign_in(client, " anna ").status_code == 303
+    decided = client.post("/v1/predict", json={"text": "my password is expired"}, headers=csrf(client)).json()
+    said = {"verdict": "accepted", "agent": "somebody else"}
+    answer = client.post(f"/v1/decisions/{decided['decision_id']}/feedback", json=said, headers=csrf(client))
+    assert answer.json()["agent"] == "Anna"
+    [row] = store_of(client).history(decided["decision_id"])
+    found = store_of(client).user("anna")
+    assert found is not None and row.key_id == found[0].id
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("agent", {"GET /v1/decisions"}),
+        ("lead", {"GET /v1/decisions", "GET /v1/users"}),
+        ("data-scientist", {"GET /v1/decisions"}),
+        ("admin", {"GET /v1/decisions", "GET /v1/users", "POST /v1/users"}),
+    ],
+)
+def test_each_role_may_what_it_is_for(serve: Callable[..., TestClient], hashed: str, role: str, may: set[str]) -> None:
+    client = serve()
+    account(client, "anna", role, hashed=hashed)
+    sign_in(client, "anna")
+    new = {"name": "kim", "roles": ["agent"]}
+    answered = {
+        "GET /v1/decisions": client.get("/v1/decisions"),
+        "GET /v1/users": client.get("/v1/users"),
+        "POST /v1/users": client.post("/v1/users", json=new, headers=csrf(client)),
+    }
+    assert {route for route, answer in answered.items() if answer.status_code < 300} == may
+    assert {answer.status_code for route, answer in answered.items() if route not in may} <= {403}
+
+
+def test_a_wrong_password_an_unknown_name_and_a_disabled_account_look_the_same(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    account(client, "kim", "agent", hashed=hashed)
+    store_of(client).switch_user("kim", enabled=False)
+    pages = {sign_in(client, *who).text for who in (("root", "x"), ("nobody", PASSWORD), ("kim", PASSWORD))}
+    assert len(pages) == 1 and "do not belong together" in pages.pop() and COOKIE not in client.cookies
+
+
+def test_attempts_are_limited_by_name(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve(sign_in_rate="3/minute")
+    account(client, "root", "admin", hashed=hashed)
+    assert [sign_in(client, "root", "x" * 12).status_code for _ in range(3)] == [200] * 3
+    refused = sign_in(client, "ROOT")
+    assert refused.status_code == 429 and int(refused.headers["Retry-After"]) <= 60
+    assert "too many attempts" in refused.text
+
+
+def test_a_session_that_somebody_put_there_ends_at_the_sign_in(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    planted = client.cookies[COOKIE]
+    sign_in(client, "root")
+    assert client.cookies[COOKIE] != planted and len(store_of(client).sessions()) == 1
+    assert client.get("/v1/decisions", headers={"Cookie": f"{COOKIE}={planted}"}).status_code in (200, 401)
+    client.cookies.clear()
+    assert client.get("/v1/decisions", headers={"Cookie": f"{COOKIE}={planted}"}).status_code == 401
+
+
+def test_roles_password_and_disabling_take_effect_on_open_sessions(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    client.app.state.access.keyring._fresh_s = 0.0  # type: ignore[attr-defined]
+    store = store_of(client)
+    account(client, "root", "admin", hashed=hashed)
+    account(client, "kim", "admin", hashed=hashed)
+    sign_in(client, "kim")
+    assert client.get("/v1/users").status_code == 200
+    store.change_rights("kim", Rights(["agent"]))
+    assert client.get("/v1/users").status_code == 403
+    store.set_password("kim", hashed)
+    assert client.get("/v1/decisions").status_code == 401
+    sign_in(client, "kim")
+    store.switch_user("kim", enabled=False)
+    assert client.get("/v1/decisions").status_code == 401 and sign_in(client, "kim").status_code == 200
+
+
+def test_sessions_are_listed_and_ended_over_the_api(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    client.app.state.access.keyring._fresh_s = 0.0  # type: ignore[attr-defined]
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    [session] = client.get("/v1/sessions").json()["sessions"]
+    assert (session["agent"], session["by"]) == ("root", "account")
+    path = f"/v1/sessions/{session['session_id']}"
+    assert client.delete("/v1/sessions/3f", headers=csrf(client)).status_code == 404
+    assert client.delete(path, headers=csrf(client)).status_code == 204
+    assert client.get("/v1/decisions").status_code == 401
+
+
+def test_nobody_ends_the_session_of_another_without_the_right(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    account(client, "kim", "agent", hashed=hashed)
+    sign_in(client, "root")
+    [admin] = store_of(client).sessions()
+    client.cookies.clear()
+    sign_in(client, "kim")
+    form = {"csrf_token": csrf_token(client.cookies[COOKIE])}
+    assert client.post(f"/sessions/{admin.id}/end", data=form, headers=HTML).status_code == 404
+    assert "root" not in client.get("/people", headers=HTML).text
+    assert len(store_of(client).sessions()) == 2
+
+
+def test_the_last_admin_stays(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    for change in ({"roles": ["agent"]}, {"disabled": True}):
+        answer = client.post("/v1/users/root", json=change, headers=csrf(client))
+        assert (answer.status_code, answer.json()["code"]) == (422, "last-admin")
+
+
+def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve(open_loopback=True)
+    assert client.get("/", headers=HTML).status_code == 200
+    refused = client.post("/v1/users", json={"name": "eve", "roles": ["admin"]})
+    assert (refused.status_code, refused.json()["code"]) == (403, "first-account")
+    account(client, "root", "admin", hashed=hashed)
+    client.app.state.access._asked_at = -10.0  # type: ignore[attr-defined]
+    away = client.get("/", headers=HTML)
+    assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
+    decided = client.post("/v1/predict", json={"text": "my password is expired"})
+    assert decided.status_code == 200
+    said = {"verdict": "accepted", "agent": "root"}
+    answer = client.post(f"/v1/decisions/{decided.json()['decision_id']}/feedback", json=said)
+    assert (answer.status_code, answer.json()["code"]) == (401, "no-account")
+    assert sign_in(client, "root").status_code == 303 and client.get("/", headers=HTML).status_code == 200
+
+
+def test_keys_open_no_pages_once_people_have_accounts(serve: Callable[..., TestClient], hashed: str) -> None:
+    from api.security.api_keys import create_key
+
+    client = serve()
+    text, _ = create_key(store_of(client), "desk", ["read", "predict", "feedback"])
+    account(client, "root", "admin", hashed=hashed)
+    answer = client.post("/sign-in", data={"agent": "root", "key": text}, headers=HTML)
+    assert answer.status_code == 200 and "People have accounts here" in answer.text
+    assert client.get("/v1/decisions", headers={"X-API-Key": text}).status_code == 200
+
+
+class TestProxy:
+    """The header of a proxy is believed where it is switched on, and from the proxy alone."""
+
+    ON: ClassVar = {"proxy_header": "X-Forwarded-User", "proxy_trusted": "10.1.0.0/16"}
+    SAYS: ClassVar = {"X-Forwarded-User": "anna", **HTML}
+
+    @pytest.mark.parametrize(
+        ("settings", "peer"),
+        [({}, "10.1.0.7"), (ON, "10.2.0.7"), (ON, "127.0.0.1"), (ON, "testclient")],
+        ids=["off", "another network", "loopback", "no address"],
+    )
+    def test_nobody_else_is_believed(
+        self, serve: Callable[..., TestClient], settings: dict[str, str], peer: str
+    ) -> None:
+        client = serve(client=(peer, 50000), **settings)
+        account(client, "anna", "admin")
+        assert client.post("/sign-in/proxy", headers={**self.SAYS, "X-Forwarded-For": "10.1.0.7"}).status_code == 200
+        assert COOKIE not in client.cookies and "anna" not in client.get("/sign-in", headers=self.SAYS).text
+
+    def test_a_person_goes_on_and_another_one_signs_in_again(self, serve: Callable[..., TestClient]) -> None:
+        client = serve(client=("10.1.0.7", 50000), **self.ON)
+        account(client, "anna", "admin")
+        assert "Go on as" in client.get("/sign-in", headers=self.SAYS).text
+        assert client.post("/sign-in/proxy", headers=self.SAYS).status_code == 303
+        assert client.get("/v1/users", headers=self.SAYS).status_code == 200
+        assert client.get("/v1/users", headers={"X-Forwarded-User": "kim"}).status_code == 401
+        assert client.post("/sign-in/proxy", headers={"X-Forwarded-User": "kim"}).status_code == 200
+
+    def test_half_a_setting_is_refused_at_the_start(self, tmp_path: Path) -> None:
+        for stated in ({"proxy_header": "X-User"}, {"proxy_trusted": "10.0.0.1"}, {**self.ON, "proxy_trusted": "moon"}):
+            with pytest.raises(InvalidRequest, match="TRIAGE_PROXY"):
+                load_settings(home=tmp_path, **stated)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """A provider of OpenID Connect, as a process of its own on loopback."""
+    port = free_port()
+    command = [sys.executable, "-P", "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                issuer = httpx.get(f"{url}/.well-known/openid-configuration", timeout=5).json()["issuer"]
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield str(issuer).rstrip("/")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+class TestOpenId:
+    """Sign-in at a provider that runs."""
+
+    @pytest.fixture(autouse=True)
+    def _secret(self, tmp_path: Path) -> None:
+        self.secret = tmp_path / "secret"
+        self.secret.write_text("the service's own secret\n")
+
+    def settings(self, provider: str, **more: str) -> dict[str, Any]:
+        stated = {"oidc_issuer": provider, "oidc_client_id": "triage", "oidc_claim": "sub"}
+        return {**stated, "oidc_client_secret_file": self.secret, **more}
+
+    def there_and_back(self, client: TestClient, subject: str) -> str:
+        """Sign in at the provider, and return where it sends the browser."""
+        away = client.get("/sign-in/openid", headers=HTML)
+        assert away.status_code == 303 and "code_challenge_method=S256" in away.headers["location"]
+        answered = httpx.post(away.headers["location"], data={"sub": subject}, follow_redirects=False, timeout=10)
+        assert answered.status_code in (302, 303), answered.text
+        return re.sub(r"^https?://[^/]+", "", answered.headers["location"])
+
+    def test_a_person_with_an_account_is_let_in(self, serve: Callable[..., TestClient], provider: str) -> None:
+        client = serve(**self.settings(provider))
+        account(client, "anna@example.com", "lead")
+        assert "/sign-in/openid" in client.get("/sign-in", headers=HTML).text
+        back = client.get(self.there_and_back(client, "anna@example.com"), headers=HTML)
+        assert back.status_code == 200 and "samesite=strict" in back.headers["set-cookie"].lower()
+        assert client.get("/v1/users").status_code == 200
+        [session] = store_of(client).sessions()
+        assert session.agent == "anna@example.com"
+
+    def test_a_stranger_is_refused_or_gets_the_role_that_is_set(
+        self, serve: Callable[..., TestClient], provider: str
+    ) -> None:
+        client = serve(**self.settings(provider))
+        refused = client.get(self.there_and_back(client, "eve@example.com"), headers=HTML)
+        assert "no account for you" in refused.text and COOKIE not in client.cookies
+        generous = serve(**self.settings(provider, oidc_new_role="agent"))
+        assert generous.get(self.there_and_back(generous, "eve@example.com"), headers=HTML).status_code == 200
+        assert generous.get("/v1/decisions").status_code == 200 and generous.get("/v1/users").status_code == 403
+
+    def test_an_answer_to_another_browser_is_worth_nothing(
+        self, serve: Callable[..., TestClient], provider: str
+    ) -> None:
+        client, other = serve(**self.settings(provider)), serve(**self.settings(provider))
+        account(client, "anna@example.com", "lead")
+        stolen = self.there_and_back(client, "anna@example.com")
+        assert "begin again" in other.get(stolen, headers=HTML).text  # no attempt of its own
+        other.get("/sign-in/openid", headers=HTML)
+        assert "begin again" in other.get(stolen, headers=HTML).text  # an attempt with another state
+        assert COOKIE not in other.cookies
+
+    def test_a_provider_that_is_away_is_said(self, serve: Callable[..., TestClient]) -> None:
+        client = serve(**self.settings(f"http://127.0.0.1:{free_port()}"))
+        answer = client.get("/sign-in/openid", headers=HTML)
+        assert answer.status_code == 200 and "does not answer" in answer.text
+
+
+def test_errors_in_a_browser_are_pages_and_problems_for_programs(serve: Callable[..., TestClient]) -> None:
+    client = serve(open_loopback=True)
+    page = client.get("/no/such/page", headers=HTML)
+    assert page.status_code == 404 and "Back to the queue" in page.text
+    assert client.get("/no/such/page").headers["content-type"] == "application/problem+json"
+    assert client.get("/v1/nothing", headers=HTML).headers["content-type"] == "application/problem+json"

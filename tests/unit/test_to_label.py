@@ -1,0 +1,51 @@
+"""What people should label next, and the themes of what the model does not know."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from api.learning.themes import themes_of
+from models.reference.to_label import next_to_label, value_of
+
+RNG = np.random.default_rng(0)
+
+
+def unit(vectors: Any) -> Any:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_what_the_model_is_torn_about_comes_first_and_the_rarer_label_of_two_equals() -> None:
+    probabilities = np.array([[0.9, 0.05, 0.05], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.6, 0.3, 0.1]])
+    order = next_to_label(unit(RNG.normal(size=(4, 64))), probabilities, np.array([100, 100, 2]), 4)
+    assert order.tolist() == [2, 1, 3, 0]
+    assert np.all(value_of(probabilities, np.array([0, 0, 0])) <= 2)
+
+
+def test_near_copies_are_not_asked_one_after_the_other() -> None:
+    alike = unit(np.array([[1.0, 0.01 * place, 0.0] for place in range(5)] + [[0.0, 0.0, 1.0]]))
+    probabilities = np.array([[0.5, 0.5]] * 5 + [[0.6, 0.4]])
+    assert next_to_label(alike, probabilities, np.array([5, 5]), 2).tolist() == [0, 5]
+
+
+def test_every_ticket_is_asked_once_and_never_more_than_there_are() -> None:
+    vectors = unit(RNG.normal(size=(30, 8)))
+    probabilities = RNG.dirichlet(np.ones(4), size=30)
+    assert sorted(next_to_label(vectors, probabilities, np.zeros(4, dtype=np.int64), 99).tolist()) == list(range(30))
+
+
+def test_themes_gather_what_is_alike_and_carry_its_words() -> None:
+    about = {"badge reader gate": 9, "coffee machine kitchen": 5, "parking barrier": 2}
+    rows, vectors = [], []
+    for place, (words, number) in enumerate(about.items()):
+        for copy in range(number):
+            rows.append(SimpleNamespace(id=f"{place}-{copy}", subject=words, body=f"please help with number {copy}"))
+            vectors.append(np.eye(16)[place] + 0.05 * RNG.normal(size=16))
+    found = themes_of(rows, unit(vectors))  # type: ignore[arg-type]
+    assert [len(theme.tickets) for theme in found] == [9, 5]
+    assert set(found[0].words) == {"badge", "reader", "gate"}
+    assert set(found[1].words) == {"coffee", "machine", "kitchen"}
+    assert themes_of([], np.zeros((0, 16), dtype=np.float32)) == []
