@@ -116,7 +116,9 @@ def _state_what_tickets_take(document: dict[str, Any], policy: Policy) -> None:
     schemas = document["components"]["schemas"]
     event, nothing = schemas["EventIn"]["properties"], {"type": "null"}
     groups, skills = [one.name for one in policy.groups], [one.name for one in policy.escalation.skills]
-    event["resolver_group"]["anyOf"] = [*([{"type": "string", "enum": groups}] if groups else []), nothing]
+    for takes_a_group in (event, schemas["FeedbackIn"]["properties"]):
+        known = [{"type": "string", "enum": groups}] if groups else []
+        takes_a_group["resolver_group"]["anyOf"] = [*known, nothing]
     event["needs"] |= {"items": {"type": "string", "enum": skills}} if skills else {"maxItems": 0}
     by_text, _ = schemas["AnswerIn"]["anyOf"][1], schemas["AnswerIn"].pop("anyOf")
     schemas["AnswerIn"]["anyOf"] = [

@@ -263,3 +263,13 @@ class StoredEvent(Base):
     key_id: Mapped[str | None] = mapped_column(String(36))
     at: Mapped[datetime] = mapped_column(Utc)
     created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredRateWindow(Base):
+    """How many calls of a key were counted in the window that ends at a moment, in seconds since 1970."""
+
+    __tablename__ = "rate_windows"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    calls: Mapped[int]
+    ends_at: Mapped[float]
