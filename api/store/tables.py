@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -272,4 +272,4 @@ class StoredRateWindow(Base):
 
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     calls: Mapped[int]
-    ends_at: Mapped[float]
+    ends_at: Mapped[float] = mapped_column(Float)

@@ -45,7 +45,7 @@ def connected(address: str | None) -> Iterator[int]:
             f"no Ray cluster at {address or 'this machine'!r}: {what}; see ray status, or leave --address out"
         ) from error
     try:
-        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
 
@@ -58,6 +58,6 @@ def joblib_on_ray(address: str | None) -> Iterator[int]:
         InvalidRequest: If no cluster answers there.
     """
     with connected(address) as cores:
-        register_ray()
+        register_ray()  # type: ignore[no-untyped-call]
         with joblib.parallel_config(backend="ray", n_jobs=-1):
             yield cores
