@@ -51,6 +51,7 @@ from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter
 from api.security.sign_in import Door
 from api.settings import Settings
+from api.store.database import Database
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
@@ -114,7 +115,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     jobs = Runner(opened, settings)
     keyring = Keyring(opened)
     door = Door(opened, keyring, settings, _shared_counts())
-    access = Access(opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings))
+    access = Access(opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings, opened.database))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -184,12 +185,13 @@ def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
     ]
 
 
-def _limiter(settings: Settings) -> Limiter | None:
-    """Return what counts the calls of each key; workers share their count in the directory of their metrics."""
+def _limiter(settings: Settings, database: Database) -> Limiter | None:
+    """Return what counts the calls of each key: workers share a file beside their metrics, replicas PostgreSQL."""
     if settings.rate is None:
         return None
     shared = _shared_counts()
-    return Limiter(settings.rate, shared / "rates" if shared else None)
+    database_of_replicas = database if database.dialect == "postgresql" else None
+    return Limiter(settings.rate, shared / "rates" if shared else None, database_of_replicas)
 
 
 def _shared_counts() -> Path | None:
