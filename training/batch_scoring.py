@@ -111,6 +111,7 @@ def score(
 
 def _decided(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: Scored) -> Iterator[list[Row]]:
     """Yield the rows of one batch after another: the engine's, and between them those that cannot be scored."""
+    columns = columns_of(engine.triager.policy.targets)
     read: deque[tuple[Sequence[RawRow], Sequence[bool]]] = deque()
 
     def batches() -> Iterator[list[Ticket]]:

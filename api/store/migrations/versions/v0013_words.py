@@ -6,8 +6,8 @@ from alembic import op
 
 from api.store.work.words import drop_index, make_index
 
-revision = "0010"
-down_revision = "0009"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
