@@ -115,7 +115,9 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     jobs = Runner(opened, settings)
     keyring = Keyring(opened)
     door = Door(opened, keyring, settings, _shared_counts())
-    access = Access(opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings, opened.database))
+    access = Access(
+        opened, keyring, door, open_loopback=settings.open_loopback, limiter=_limiter(settings, opened.database)
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -46,7 +46,9 @@ def decide(
     }
     for target in policy.never_automatic_among(_automatic_labels(verdicts)):
         if verdicts[target].source is Source.MODEL:
-            verdicts[target] = _folded(_suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules), target, policy)
+            verdicts[target] = _folded(
+                _suggest(target, Reason.ILLEGAL_PAIR, ticket, prediction, rules=rules), target, policy
+            )
     if screened.no_ticket is not None and screened.no_ticket.kind == "empty":
         verdicts = {target: _of_nothing(verdict) for target, verdict in verdicts.items()}
     decided = verdicts.get("tier")
@@ -200,7 +202,7 @@ def _verdict(
             prediction.probabilities[target],
             prediction.sets.get(target, ()),
         )
-    return _folded(_suggest(target, reason, ticket, prediction, rules), target, policy)
+    return _folded(_suggest(target, reason, ticket, prediction, rules=rules), target, policy)
 
 
 def _suggest(

@@ -195,24 +195,24 @@ class Limiter:
         Raises:
             TooMuch: With the seconds until the window ends, if the calls of this window are used up.
         """
+        said = f"{self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}"
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
-                self._count(self._shared, key_id)
+                self._count(self._shared, key_id, said)
                 return
             except StoreUnavailable:
                 self._away_until = time.monotonic() + _PAUSE_S
-        self._count(self._windows, key_id)
+        self._count(self._windows, key_id, said)
 
     def close(self) -> None:
         """Let go of the file."""
         self._storage.close()
 
-    def _count(self, windows: FixedWindowRateLimiter, key_id: str) -> None:
+    def _count(self, windows: FixedWindowRateLimiter, key_id: str, said: str) -> None:
         if not windows.hit(self._rate, key_id):
             left_s = windows.get_window_stats(self._rate, key_id).reset_time - time.time()
             raise TooMuch(
                 "rate-limit",
-                f"more than {self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}; "
-                "wait, or ask for a higher rate",
+                f"more than {said}; wait, or ask for a higher rate",
                 max(1, math.ceil(left_s)),
             )

@@ -118,8 +118,8 @@ class NeighbourIndex:
                 self.ids[row],
                 round(value, 3),
                 {target: label for target, names in self.written.items() if (label := names[row])},
-                self.titles[row],
-                self.endings[row] if self.endings else "",
+                title=self.titles[row],
+                ending=self.endings[row] if self.endings else "",
             )
             for row, value in shown
         )

@@ -81,7 +81,8 @@ class Figures(IdempotencyKeys):
         """Count all decisions by the day on which they were made, in UTC, oldest first."""
         day = func.date(StoredDecision.created_at)
         query = (
-            select(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, func.count())
+            select(day, StoredEntry.automation, StoredEntry.reason)
+            .add_columns(StoredEntry.verdict, func.count())
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
             .group_by(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict)
             .order_by(day)
