@@ -321,7 +321,7 @@ def wants_page(accept: str, path: str) -> bool:
     """Say whether a browser asks for something to show, not a program for something to read.
 
     Example:
-        >>> wants_page("text/html,*/*", "/peple"), wants_page("text/html", "/v1/model"), wants_page("*/*", "/peple")
+        >>> wants_page("text/html,*/*", "/nowhere"), wants_page("text/html", "/v1/model"), wants_page("*/*", "/nowhere")
         (True, False, False)
     """
     return "text/html" in accept and not path.startswith(("/v1/", "/v2/"))

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 RARE = 1.0
-"""How much a ticket of a label without any labelled ticket is worth, beside one of the commonest label. Measured with
-0, 1 and 3 by `bench/labelling_queue.py`."""
+"""How much more a ticket is worth that is surely of the rarest label, as a multiple: it may count twice, so that rare
+labels come in early and the queue does not fill with them."""
 CANDIDATES = 10
-"""So many times the tickets wanted are looked at for how they differ: the ones of highest value. With fewer the picks
-are near copies of one another, with all of them easy tickets come in because they are far from everything."""
+"""So many times the tickets wanted are looked at for how they differ: the ones of highest value. Only once, and the
+picks are near copies of one another; all of them, and easy tickets come in because they are far from everything."""
 
 
 def next_to_label(

@@ -52,7 +52,7 @@ def page(desk: Any) -> Iterator[Any]:
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_context(base_url=desk.url).new_page()
+        page: Any = browser.new_context(base_url=desk.url).new_page()
         page.set_default_timeout(60_000)
         page.noted = []
         page.on("pageerror", lambda error: page.noted.append(str(error)))
@@ -62,7 +62,7 @@ def page(desk: Any) -> Iterator[Any]:
 
 
 def job_ends(page: Any) -> None:
-    page.wait_for_selector(".job:first-child .pill:not(:has-text('running'))", timeout=180_000)
+    page.wait_for_selector(".job:first-child .pill:not(:has-text('running'))", timeout=400_000)
     page.goto("/learning")
 
 
