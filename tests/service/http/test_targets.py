@@ -52,7 +52,7 @@ def several(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def service(several: Path, tmp_path: Path) -> Iterator[TestClient]:
     settings = load_settings(
-        home=tmp_path, bundle=several, open_loopback=True, autonomy="certified", request_deadline_s=30
+        home=tmp_path, bundle=several, open_loopback=True, autonomy="certified", request_deadline_s=30, grace_s=60
     )
     with TestClient(create_app(settings)) as client:
         yield client
