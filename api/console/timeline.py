@@ -59,11 +59,11 @@ def moments(shown: DecisionDetail, view: TicketViewOut | None) -> list[Moment]:
     for said in shown.feedback:
         words = ": ".join(filter(None, (said.reason, said.comment)))
         named = (said.tier, said.category, said.resolver_group) if said.verdict == "corrected" else ()
-        found.append(Moment(said.created_at, said.agent, _SAID[said.verdict], _route(*named), words))
+        found.append(Moment(said.created_at, said.agent, _SAID[said.verdict], _route(*named), words=words))
     for one in view.timeline if view else ():
         if one.what in _HAPPENED:
             route = _route(one.tier, one.category, one.resolver_group)
-            found.append(Moment(one.at, "", _HAPPENED[one.what], route, one.words))
+            found.append(Moment(one.at, "", _HAPPENED[one.what], route, words=one.words))
     return sorted(found, key=lambda one: one.at)
 
 

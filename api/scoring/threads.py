@@ -149,7 +149,7 @@ class TicketThreads:
         thread = thread_of(stored)
         decision = await self._service.decide_again(triager, thread.whole, asker)
         readable = may_read(triager.policy, stored.latest, asker.clearance) and _covers(triager.policy, decision, asker)
-        return _Judged(ticket_id, triager.policy, stored, thread, decision, readable=readable)
+        return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
         """Return the hand-over packet of the edge that a ticket is about to take, or of the one to a stated tier.
