@@ -91,7 +91,7 @@ def ticket_to_show(url: str) -> str:
         verdict, packet = day.call(f"{address}/escalation", {}), day.call(f"{address}/packet")
         quoted = verdict["verdict"] == "move" and any(part["met"] and part["quote"] for part in verdict["criteria"])
         ended = sum(bool(near["ending"]) for near in one["explanation"]["similar"])
-        is_short = bool(one["ticket"]["subject"]) and 120 < len(one["ticket"]["body"]) < 450
+        is_short = one["language"] == "en" and bool(one["ticket"]["subject"]) and 120 < len(one["ticket"]["body"]) < 450
         return is_short, quoted, ended + 2 * sum(bool(entry["quotes"]) for entry in packet["entries"])
 
     return f"/decisions/{max(listed, key=telling)['decision_id']}"

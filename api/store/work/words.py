@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, column, func, inspect, or_, select, table, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import aliased
 
 from api.store.database import Database
 from api.store.tables import StoredTicket
@@ -100,8 +101,10 @@ def merge(database: Database) -> None:
 
 
 def _held(word: str) -> ColumnElement[bool]:
-    columns = (StoredTicket.subject, StoredTicket.body, StoredTicket.ticket_id)
-    return or_(*(one.icontains(word, autoescape=True) for one in columns))
+    """Return that a text holds a word; SQLite compares without regard to the case of letters without accents."""
+    read = aliased(StoredTicket)
+    columns = (read.subject, read.body, read.ticket_id)
+    return StoredTicket.seq.in_(select(read.seq).where(or_(*(one.contains(word, autoescape=True) for one in columns))))
 
 
 def _is_indexed(database: Database) -> bool:
