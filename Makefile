@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml requirements.lock constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@log=$$($(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" 2>&1) || { echo "$$log" >&2; exit 2; }
 	@log=$$($(BIN)/python -m pip install --quiet -c requirements.lock -c constraints.txt \
-		-e '.[train,postgres,mail,mcp,otel]' --group dev --group docs 2>&1) || { echo "$$log" >&2; exit 2; }
+		-e '.[train,postgres,mail,mcp,otel,ray]' --group dev --group docs 2>&1) || { echo "$$log" >&2; exit 2; }
 	@touch $@
 
 install: $(STAMP)  ## Make the environment, at the versions of requirements.lock
@@ -67,8 +67,10 @@ docs: $(STAMP)  ## Build the documentation in site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@! grep -rlE '(src|data-src)="https?://|<link[^>]+stylesheet[^>]+https?://' site --include=*.html || { echo "make: these pages load something from elsewhere" >&2; exit 1; }
 
-bench: $(STAMP)  ## Measure quality and load (long)
-	@for driver in bench/*.py; do echo "· $$driver"; $(BIN)/python $$driver; done
+bench: $(STAMP)  ## Measure the service beside what one would build instead (ALL=1: run every other driver too, long)
+	@$(BIN)/python bench/performance.py $(ARGS)
+	@test -z "$(ALL)" || for driver in $(filter-out bench/performance%,$(wildcard bench/*.py)); do \
+		echo "· $$driver"; $(BIN)/python $$driver; done
 
 clean: stop  ## Remove everything that make has made
-	@rm -rf $(VENV) .triage site build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .peers .triage site build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -47,6 +47,7 @@ from api.scoring.threads import TicketThreads
 from api.security.auth import Access, deny_by_default
 from api.security.rate_limit import Limiter
 from api.settings import Settings
+from api.store.database import Database
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
 from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
@@ -105,7 +106,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     poller = Poller(helpdesks, receiver, opened)
     readers = mail_readers(service, settings)
     retention = RetentionJob(opened, settings)
-    access = Access(opened, settings.open_loopback, _limiter(settings))
+    access = Access(opened, settings.open_loopback, _limiter(settings, opened.database))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -171,12 +172,16 @@ def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
     ]
 
 
-def _limiter(settings: Settings) -> Limiter | None:
-    """Return what counts the calls of each key; workers share their count in the directory of their metrics."""
+def _limiter(settings: Settings, database: Database) -> Limiter | None:
+    """Return what counts the calls of each key: workers share a file beside their metrics, replicas PostgreSQL."""
     if settings.rate is None:
         return None
     shared = os.environ.get(MULTIPROCESS_VARIABLE)
-    return Limiter(settings.rate, Path(shared) / "rates" if shared else None)
+    return Limiter(
+        settings.rate,
+        Path(shared) / "rates" if shared else None,
+        database if database.dialect == "postgresql" else None,
+    )
 
 
 def _version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,6 +19,7 @@ from training.data.formats import RawRow
 from training.data.presets.roles import LEVEL_OF
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_file
 from training.data.values import InvalidValue
+from training.engines.engine import Engine, Row
 from training.reports.decision_text import COLUMNS, as_row
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
@@ -49,7 +51,7 @@ class Scored:
 
 
 def score(
-    triager: Triager,
+    engine: Engine,
     data: Path,
     out: Path,
     *,
@@ -64,7 +66,7 @@ def score(
     the same data with the same bundle continues there, and the output appears whole or not at all.
 
     Args:
-        triager: Decides.
+        engine: Decides, in this process or elsewhere.
         data: Any file that `training.data.formats` reads.
         out: Ends in ``.jsonl``, ``.csv`` or ``.parquet``.
         mapping: Roles with their columns.
@@ -82,17 +84,16 @@ def score(
     opened, source = replace(opened, roles=roles), opened.source
     partial = out.with_name(out.name + ".partial")
     try:
-        done = _resume(partial, _fingerprint(triager, data, roles))
+        done = _resume(partial, _fingerprint(engine.triager, data, roles))
         scored = Scored(rows=done, resumed=done)
         log = progress(source.rows, done) if progress is not None else None
-        rows = islice(source.read(opened.wanted()), done, None)
+        raws = islice(source.read(opened.wanted()), done, None)
         with partial.open("a", encoding="utf-8") as file:
-            while batch := list(islice(rows, _BATCH)):
-                for decision in _decide(triager, opened, batch, scored):
-                    file.write(json.dumps(as_row(decision), ensure_ascii=False, allow_nan=False) + "\n")
+            for rows in _decided(engine, opened, raws, scored):
+                file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
                 file.flush()
                 if log is not None:
-                    log(len(batch))
+                    log(len(rows))
         if not scored.rows:
             partial.unlink()
             raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
@@ -107,22 +108,34 @@ def score(
     return scored
 
 
-def _decide(triager: Triager, opened: OpenFile, batch: Sequence[RawRow], scored: Scored) -> list[Decision]:
-    tickets: list[Ticket | None] = []
-    for raw in batch:
-        try:
-            tickets.append(_ticket(raw, opened))
-        except (InvalidValue, InvalidTicket) as error:
-            scored.unscorable.append(BadRow(str(opened.source.path), raw.line, str(error), ticket_id_of(raw, opened)))
-            tickets.append(None)
-    decided = iter(triager.decide([ticket for ticket in tickets if ticket is not None]))
-    decisions = [
-        next(decided) if ticket is not None else unscorable(triager, ticket_id_of(raw, opened))
-        for ticket, raw in zip(tickets, batch, strict=True)
-    ]
-    scored.rows += len(decisions)
-    scored.automatic += sum(decision.automation == "automatic" for decision in decisions)
-    return decisions
+def _decided(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: Scored) -> Iterator[list[Row]]:
+    """Yield the rows of one batch after another: the engine's, and between them those that cannot be scored."""
+    read: deque[tuple[Sequence[RawRow], Sequence[bool]]] = deque()
+
+    def batches() -> Iterator[list[Ticket]]:
+        while batch := list(islice(raws, _BATCH)):
+            tickets = [_ticket_or_none(raw, opened, scored) for raw in batch]
+            read.append((batch, [ticket is not None for ticket in tickets]))
+            yield [ticket for ticket in tickets if ticket is not None]
+
+    for decided in engine.rows(batches()):
+        batch, readable = read.popleft()
+        row = iter(decided)
+        rows = [
+            next(row) if is_readable else as_row(unscorable(engine.triager, ticket_id_of(raw, opened)))
+            for raw, is_readable in zip(batch, readable, strict=True)
+        ]
+        scored.rows += len(rows)
+        scored.automatic += sum(row["automation"] == "automatic" for row in rows)
+        yield rows
+
+
+def _ticket_or_none(raw: RawRow, opened: OpenFile, scored: Scored) -> Ticket | None:
+    try:
+        return _ticket(raw, opened)
+    except (InvalidValue, InvalidTicket) as error:
+        scored.unscorable.append(BadRow(str(opened.source.path), raw.line, str(error), ticket_id_of(raw, opened)))
+        return None
 
 
 def _ticket(raw: RawRow, opened: OpenFile) -> Ticket:

@@ -107,7 +107,7 @@ def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_ch
     try:
         return to_ticket(TicketIn.model_validate(fields), max_text_chars)
     except ValidationError as error:
-        faults = problem_of_faults(error.errors(include_input=False)).detail
+        faults = problem_of_faults(error.errors(include_input=False), model=TicketIn).detail
         raise NotAcceptable(
             "invalid-ticket", f"the webhook's ticket cannot be read: {faults}; see [helpdesks.NAME.ticket]", "body"
         ) from None

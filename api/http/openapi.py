@@ -103,12 +103,32 @@ def _state_names(schemas: dict[str, Any]) -> None:
 
 
 def _state_labels(schemas: dict[str, Any], policy: Policy) -> None:
-    """List the labels that feedback and events may name: those of the policy in use, and their aliases."""
-    for target in TARGETS:
-        known = sorted({entry.label for entry in policy.entries(target)} | set(policy.aliases.get(target, {})))
-        options: list[dict[str, Any]] = [{"type": "string", "enum": known}] if known else []
-        for said in ("FeedbackIn", "EventIn"):
+    """List the labels that feedback and events may name, and which never together: of the policy, with its aliases."""
+    for said in ("FeedbackIn", "EventIn"):
+        for target in TARGETS:
+            known = sorted(_names(policy, target))
+            options: list[dict[str, Any]] = [{"type": "string", "enum": known}] if known else []
             schemas[said]["properties"][target]["anyOf"] = [*options, {"type": "null"}]
+        apart = [
+            {"not": {"required": ["tier", "category"], "properties": {"tier": {"enum": tiers}, "category": categories}}}
+            for tiers, categories in _never_together(policy)
+        ]
+        schemas[said] |= {"allOf": apart} if apart else {}
+
+
+def _names(policy: Policy, target: str) -> dict[str, str]:
+    """Return what a label of a target may be called: itself and its aliases, each with the label that is meant."""
+    return {entry.label: entry.label for entry in policy.entries(target)} | dict(policy.aliases.get(target, {}))
+
+
+def _never_together(policy: Policy) -> list[tuple[list[str], dict[str, Any]]]:
+    """Return tiers, and as a schema the categories that cannot stand with them."""
+    tiers, categories = _names(policy, "tier"), _names(policy, "category")
+    by_categories: dict[tuple[str, ...], list[str]] = {}
+    for tier, meant in sorted(tiers.items()):
+        barred = tuple(sorted(name for name, label in categories.items() if not policy.is_legal(meant, label)))
+        by_categories.setdefault(barred, []).append(tier)
+    return [(named, {"enum": list(barred)}) for barred, named in by_categories.items() if barred]
 
 
 def _state_what_tickets_take(document: dict[str, Any], policy: Policy) -> None:
@@ -116,7 +136,9 @@ def _state_what_tickets_take(document: dict[str, Any], policy: Policy) -> None:
     schemas = document["components"]["schemas"]
     event, nothing = schemas["EventIn"]["properties"], {"type": "null"}
     groups, skills = [one.name for one in policy.groups], [one.name for one in policy.escalation.skills]
-    event["resolver_group"]["anyOf"] = [*([{"type": "string", "enum": groups}] if groups else []), nothing]
+    for takes_a_group in (event, schemas["FeedbackIn"]["properties"]):
+        known = [{"type": "string", "enum": groups}] if groups else []
+        takes_a_group["resolver_group"]["anyOf"] = [*known, nothing]
     event["needs"] |= {"items": {"type": "string", "enum": skills}} if skills else {"maxItems": 0}
     by_text, _ = schemas["AnswerIn"]["anyOf"][1], schemas["AnswerIn"].pop("anyOf")
     schemas["AnswerIn"]["anyOf"] = [

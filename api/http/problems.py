@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -13,9 +13,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.http.body_fields import body_model, fields_at, names_in
 from api.http.exceptions import (
     Contradiction,
     KeyReused,
@@ -187,9 +189,15 @@ class Fault(NamedTuple):
     allowed: str = ""
 
 
-def validation_problem(faults: Sequence[Fault]) -> Problem:
-    """Return a 422 that names each field at fault and what is allowed there, and never what was in it."""
-    errors = [{"field": _path(fault.place), "code": fault.code} for fault in faults]
+def validation_problem(faults: Sequence[Fault], model: type[BaseModel] | None = None) -> Problem:
+    """Return a 422 that names each field at fault and what is allowed there, and never what was in it.
+
+    Args:
+        faults: What is at fault.
+        model: What takes the request's body: the names of its fields may be told.
+    """
+    known = KNOWN_FIELDS | names_in(model)
+    errors = [{"field": _path(fault.place, known), "code": fault.code} for fault in faults]
     details = [_sentence(error["field"], fault) for error, fault in zip(errors[:3], faults, strict=False)]
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
     codes = {error["code"] for error in errors}
@@ -198,18 +206,20 @@ def validation_problem(faults: Sequence[Fault]) -> Problem:
 
 
 def problem_of_faults(
-    faults: Sequence[Mapping[str, Any]], place: tuple[int | str, ...] = (), fields: Sequence[str] = ()
+    faults: Sequence[Mapping[str, Any]], place: tuple[int | str, ...] = (), model: type[BaseModel] | None = None
 ) -> Problem:
     """Return the problem of what pydantic found at fault.
 
     Args:
         faults: As pydantic tells them.
         place: Where the value stands that they are about.
-        fields: Names of the fields that there are.
+        model: What should have taken the value: it knows the names of the fields.
     """
-    return validation_problem(
-        [Fault((*place, *fault["loc"]), _code(fault["type"]), _allowed(fault, fields)) for fault in faults]
-    )
+    told = [
+        Fault((*place, *fault["loc"]), _code(fault["type"]), _allowed(fault, fields_at(model, fault["loc"][:-1])))
+        for fault in faults
+    ]
+    return validation_problem(told, model)
 
 
 def _sentence(field: str, fault: Fault) -> str:
@@ -235,14 +245,14 @@ def _allowed(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
     return ""
 
 
-def _path(place: Sequence[int | str]) -> str:
+def _path(place: Sequence[int | str], known_fields: Set[str]) -> str:
     """Write a field's path; names that the caller made up become an asterisk, for they may hold anything."""
     path = ""
     for depth, part in enumerate(place):
         if isinstance(part, int):
             path += f"[{part}]"
         elif part != "[key]":
-            known = part in KNOWN_FIELDS and "attributes" not in place[:depth]
+            known = part in known_fields and "attributes" not in place[:depth]
             path += ("." if path else "") + (part if known else "*")
     return path
 
@@ -260,7 +270,6 @@ _BOUNDS = {
 """What pydantic calls a bound, in words."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z_]{0,23}")
 """A field's name that may be told though the caller made it up: too short and plain to hold anything."""
-_FIELDS_AT = (("/feedback", _FIELDS_OF_FEEDBACK), ("/predict/batch", ("tickets",)), ("/predict", TICKET_FIELDS))
 _PARAMETERS = (
     "limit",
     "before",
@@ -324,8 +333,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     ):
         return framework_problem(415).response(request_id_of(request))
     inside = [{**fault, "loc": tuple(fault["loc"][1:])} for fault in faults]
-    fields = next((known for end, known in _FIELDS_AT if request.url.path.endswith(end)), ())
-    return problem_of_faults(inside, fields=fields).response(request_id_of(request))
+    return problem_of_faults(inside, model=body_model(request)).response(request_id_of(request))
 
 
 def _code(kind: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
 from urllib.parse import unquote
 
 from api.mail.config import Mailbox, is_here
 from api.mail.message import DECISION_HEADER
 from models.wire import DecisionDocument
 
+REPEAT_HEADER = "X-Triage-Repeat"
 _TIMEOUT_S = 30.0
 
 
@@ -44,17 +47,29 @@ def is_forwarded(mailbox: Mailbox, document: DecisionDocument) -> bool:
     )
 
 
-def forward(
-    mailbox: Mailbox, raw: bytes, document: DecisionDocument, password: str, *, on_taken: Callable[[], object]
-) -> None:
+@dataclass(frozen=True)
+class Forward:
+    """A mail on its way to a group.
+
+    Attributes:
+        raw: The mail.
+        document: What was decided about it.
+        again: Whether an earlier try began, and nobody knows how it ended: the header ``X-Triage-Repeat`` says so.
+    """
+
+    raw: bytes
+    document: DecisionDocument
+    again: bool = False
+
+
+def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callable[[], object]) -> None:
     """Send a mail on to the address of its group (RFC 5322, section 3.6.6).
 
-    Its ``Resent-Message-ID`` is the same at every try, so that a server can tell a second one.
+    ``Message-ID`` and ``Resent-Message-ID`` are the same at every try, so that whoever gets it can tell a second one.
 
     Args:
         mailbox: Whose mail it is.
-        raw: The mail.
-        document: What was decided about it.
+        mail: The mail, and what was decided about it.
         password: Of the mailbox, for a server that wants a login without stating a password.
         on_taken: Called at once when the server has taken it, before anything else that could fail or be killed.
 
@@ -62,14 +77,15 @@ def forward(
         OSError: The server does not take it.
     """
     assert mailbox.sender is not None
-    address = mailbox.groups[document.resolver_group or ""]
-    resent = {
-        "Resent-From": mailbox.sender,
-        "Resent-To": address,
-        "Resent-Message-ID": f"<{document.decision_id}@triage>",
-    }
+    address = mailbox.groups[mail.document.resolver_group or ""]
+    known_by = f"<{mail.document.decision_id}@triage>"
+    resent = {"Resent-From": mailbox.sender, "Resent-To": address, "Resent-Message-ID": known_by}
+    if not BytesHeaderParser().parsebytes(mail.raw)["Message-ID"]:
+        resent["Message-ID"] = known_by
+    if mail.again:
+        resent[REPEAT_HEADER] = "possible"
     with _connection(mailbox, password) as server:
-        server.sendmail(mailbox.sender, [address], with_headers(raw, headers_of(document) | resent))
+        server.sendmail(mailbox.sender, [address], with_headers(mail.raw, headers_of(mail.document) | resent))
         on_taken()
 
 

@@ -16,7 +16,7 @@ from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
 from api.http.exceptions import TooBusy
-from api.mail.answers import forward, headers_of, is_forwarded, with_headers
+from api.mail.answers import Forward, forward, headers_of, is_forwarded, with_headers
 from api.mail.config import Mailbox
 from api.mail.message import has_text, identity, is_looping, parse, ticket_of
 from api.scoring.service import Service
@@ -152,10 +152,11 @@ class MailReader:
         raw = self._fetch(server, uid, "BODY.PEEK[]")
         if folder and not self._has_copy(server, folder, document):
             server.append(folder, with_headers(raw, headers_of(document)))
-        sent = f"{UNDATED}forward:{document.decision_id}"
+        begun, sent = (f"{UNDATED}{stage}:{document.decision_id}" for stage in ("forwarding", "forward"))
         if to_group and not self._service.store.has_delivery(self._name, sent):
+            mail = Forward(raw, document, again=not self._service.store.take_delivery(self._name, [begun]))
             note = partial(self._service.store.take_delivery, self._name, [sent])
-            forward(self._mailbox, raw, document, self._password, on_taken=note)
+            forward(self._mailbox, mail, self._password, on_taken=note)
 
     def _has_copy(self, server: IMAPClient, folder: str, document: DecisionDocument) -> bool:
         server.select_folder(folder, readonly=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
 from api.http.openapi import PROBLEMS
-from api.http.problems import TICKET_FIELDS, Fault, problem_of_faults, validation_problem
+from api.http.problems import Fault, problem_of_faults, validation_problem
 from api.http.reception import Received, to_ticket
 from api.http.schemas import BatchIn, BatchOut, ProblemOut, TicketIn
 from api.security.auth import GuardedRoute
@@ -85,9 +85,7 @@ def _read(stated: object, place: int, max_text_chars: int) -> Received | Problem
     try:
         return to_ticket(TicketIn.model_validate(stated), max_text_chars)
     except ValidationError as error:
-        problem = problem_of_faults(
-            error.errors(include_input=False, include_url=False), ("tickets", place), TICKET_FIELDS
-        )
+        problem = problem_of_faults(error.errors(include_input=False, include_url=False), ("tickets", place), TicketIn)
     except InvalidTicket as error:
         problem = validation_problem([Fault(("tickets", place, *error.field.split(".")), error.code)])
     return ProblemOut.model_validate(problem.document())

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from anyio import to_thread
 
 from api.http.exceptions import Contradiction, NotAcceptable
+from api.http.reception import readable
 from api.http.ticket_schemas import (
+    MAX_EVENT_CHARS,
     AnswerIn,
     AnswersIn,
     CriterionOut,
@@ -87,14 +89,14 @@ class TicketThreads:
         return _told(ticket_id, event, after, moved=route is not None, decision=document)
 
     async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:
-        """Take answers to questions as one event.
+        """Take answers to questions as one event, cut between head and tail where together they are over-long.
 
         Raises:
             NotAcceptable: The policy lists no such answer, or nothing was answered.
             NotFound: As for `take`, like the other refusals.
         """
         policy = self._service.model.triager.policy
-        text = "\n".join(_answer_text(policy, one) for one in payload.answers)
+        text, _ = readable("\n".join(_answer_text(policy, one) for one in payload.answers), MAX_EVENT_CHARS)
         event = EventIn.model_validate({"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text})
         return await self.take(ticket_id, event, sender)
 

@@ -121,6 +121,18 @@ class Access:
             return OPEN
         raise NotSignedIn("no-key", "no key: send Authorization: Bearer KEY; make one with triage keys create")
 
+    async def count(self, principal: Principal) -> None:
+        """Count a call against the rate of its key, where there is a rate.
+
+        Raises:
+            TooMuch: The calls of this window are used up.
+        """
+        key_id = principal.key_id or ""
+        if self.limiter is not None and self.limiter.waits:
+            await to_thread.run_sync(self.limiter.count, key_id)
+        elif self.limiter is not None:
+            self.limiter.count(key_id)
+
     async def _looked_up(self, kind: str, secret: str, look: Callable[[str], _T]) -> _T:
         if self.keyring.remembered(kind, secret):
             return look(secret)
@@ -154,8 +166,7 @@ class Guard:
             access = access_of(request)
             principal = await access.principal(request)
             request.state.principal = principal
-            if access.limiter is not None:
-                access.limiter.count(principal.key_id or "")
+            await access.count(principal)
         if self.scope not in principal.scopes:
             raise NotAllowed("missing-scope", f"the key lacks the scope {self.scope!r}: ask for one that has it")
         return principal

@@ -1,4 +1,4 @@
-"""Rate limits: so many calls per key in a window, counted over all workers of this machine."""
+"""Rate limits: so many calls per key in a window, counted over all workers, and over replicas that share a store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from pathlib import Path
 from limits import RateLimitItem
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from api.http.exceptions import TooMuch
+from api.store.database import Database
+from api.store.tables import StoredRateWindow
+from triage.errors import StoreUnavailable
 
 _PATIENCE_S = 5.0
+_STORE_PATIENCE_S = 0.5
+"""How long a call waits for its turn to be counted in the store: then it is counted here alone."""
+_PAUSE_S = 5.0
+"""How long a store that did not answer is not asked again."""
 
 
 class SQLiteStorage(Storage):
@@ -85,18 +94,95 @@ class SQLiteStorage(Storage):
         self._connection.close()
 
 
+class StoreStorage(Storage):
+    """Counts for `limits` in PostgreSQL, by the database's own clock, for replicas on several machines.
+
+    The table is not logged: a count costs no write to the disk, and a crash of the database begins all windows anew.
+
+    Args:
+        database: The store that the replicas share.
+    """
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What this storage may fail with."""
+        return StoreUnavailable
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count calls, in a new window where the last one has ended, and return those of the window."""
+        now = func.extract("epoch", func.clock_timestamp())
+        window = insert(StoredRateWindow).values(key=key, calls=amount, ends_at=now + expiry)
+        runs = StoredRateWindow.ends_at.between(now, now + expiry)
+        counted = window.on_conflict_do_update(
+            index_elements=[StoredRateWindow.key],
+            set_={
+                "calls": case((runs, StoredRateWindow.calls), else_=0) + amount,
+                "ends_at": case((runs, StoredRateWindow.ends_at), else_=now + expiry),
+            },
+        ).returning(StoredRateWindow.calls)
+        with self._database.writing(_STORE_PATIENCE_S) as session:
+            return int(session.scalar(counted) or 0)
+
+    def get(self, key: str) -> int:
+        """Return the calls of the window that runs now."""
+        row = self._row(key)
+        return row.calls if row is not None and row.ends_at > time.time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """Return when the window ends, in seconds since 1970; now where none runs."""
+        row = self._row(key)
+        return max(time.time(), row.ends_at) if row is not None else time.time()
+
+    def check(self) -> bool:
+        """Say whether the store answers."""
+        self._database.ping()
+        return True
+
+    def reset(self) -> int:
+        """Forget all counts, and return their number."""
+        with self._database.writing() as session:
+            return len(session.scalars(delete(StoredRateWindow).returning(StoredRateWindow.key)).all())
+
+    def clear(self, key: str) -> None:
+        """Forget the count of a key."""
+        with self._database.writing() as session:
+            session.execute(delete(StoredRateWindow).where(StoredRateWindow.key == key))
+
+    def close(self) -> None:
+        """Do nothing: the store belongs to the service."""
+
+    def _row(self, key: str) -> StoredRateWindow | None:
+        with self._database.reading() as session:
+            return session.scalar(select(StoredRateWindow).where(StoredRateWindow.key == key))
+
+
 class Limiter:
     """Lets a key make so many calls in a window.
 
     Args:
         rate: Calls, and the length of the window.
         path: A file that all workers share, made where it is absent; None counts in this process alone.
+        database: A PostgreSQL that replicas share: they share the count then, and count on their own while it does not
+            answer.
     """
 
-    def __init__(self, rate: RateLimitItem, path: Path | None = None) -> None:
+    def __init__(self, rate: RateLimitItem, path: Path | None = None, database: Database | None = None) -> None:
         self._rate = rate
         self._storage = SQLiteStorage(path)
         self._windows = FixedWindowRateLimiter(self._storage)
+        self._shared = FixedWindowRateLimiter(StoreStorage(database)) if database is not None else None
+        self._away_until = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether counting waits for a network, and belongs on a thread of its own."""
+        return self._shared is not None
 
     def count(self, key_id: str) -> None:
         """Count a call.
@@ -104,15 +190,24 @@ class Limiter:
         Raises:
             TooMuch: With the seconds until the window ends, if the calls of this window are used up.
         """
-        if not self._windows.hit(self._rate, key_id):
-            left_s = self._windows.get_window_stats(self._rate, key_id).reset_time - time.time()
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                self._count(self._shared, key_id)
+                return
+            except StoreUnavailable:
+                self._away_until = time.monotonic() + _PAUSE_S
+        self._count(self._windows, key_id)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._storage.close()
+
+    def _count(self, windows: FixedWindowRateLimiter, key_id: str) -> None:
+        if not windows.hit(self._rate, key_id):
+            left_s = windows.get_window_stats(self._rate, key_id).reset_time - time.time()
             raise TooMuch(
                 "rate-limit",
                 f"more than {self._rate.amount} calls in {self._rate.get_expiry()} s with this key; "
                 "wait, or ask for a higher rate",
                 max(1, math.ceil(left_s)),
             )
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._storage.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -263,3 +263,13 @@ class StoredEvent(Base):
     key_id: Mapped[str | None] = mapped_column(String(36))
     at: Mapped[datetime] = mapped_column(Utc)
     created_at: Mapped[datetime] = mapped_column(Utc)
+
+
+class StoredRateWindow(Base):
+    """How many calls of a key were counted in the window that ends at a moment, in seconds since 1970."""
+
+    __tablename__ = "rate_windows"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    calls: Mapped[int]
+    ends_at: Mapped[float] = mapped_column(Float)

@@ -10,6 +10,7 @@ import pytest
 
 from models.triager import Triager
 from training.batch_scoring import inert, score
+from training.engines.engine import InThisProcess
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1"])
@@ -27,7 +28,7 @@ def test_no_cell_of_a_scored_file_begins_like_a_formula(tmp_path: Path) -> None:
     data.write_text(
         "".join(json.dumps({"id": id, "body": "the printer is broken"}) + "\n" for id in ("=1+1", "@x", "-2"))
     )
-    score(Triager(), data, out)
+    score(InThisProcess(Triager()), data, out)
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["ticket_id"] for row in rows] == ["'=1+1", "'@x", "'-2"]

@@ -22,6 +22,7 @@ SCORING = (
     "cli/options.py",
     "cli/predict.py",
     "batch_scoring.py",
+    "engines/engine.py",
     "reports/decision_text.py",
     *(f"data/formats/{path.name}" for path in (ROOT / "training/data/formats").glob("*.py")),
 )

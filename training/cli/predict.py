@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.serving.threads import limit_blas_threads
 from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
 from models.wire import DecisionDocument
 from training import batch_scoring
 from training.cli.options import BundleOption, MapOption, bundle_path
+from training.engines.engine import EngineOptions, scoring_engine
 from training.reports.decision_text import as_text
 from triage.errors import InvalidRequest, grouped
 from triage.ticket import Ticket
@@ -57,7 +57,7 @@ def predict(options: PredictOptions) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(BundleOption, MapOption, JsonOption):
+class ScoreOptions(BundleOption, MapOption, EngineOptions, JsonOption):
     """The options of `triage score`."""
 
     data: Path = argument("CSV, JSON, XML, XLSX or Parquet file, packed as .gz or .zip or not", "DATA")
@@ -73,11 +73,11 @@ def score(options: ScoreOptions) -> None:
     Examples:
         triage score my-bundle tickets.csv --out decisions.csv
         triage score helpdesk-triage@champion tickets.jsonl --map text=description --out decisions.parquet
+        triage score my-bundle tickets.parquet --engine ray --address 10.0.0.1:6379 --out decisions.parquet
     """
     mapping, reading = options.roles, options.reading
     batch_scoring.check_output(options.out, options.data)
-    limit_blas_threads()
-    triager = Triager.load(bundle_path(options.bundle))
+    engine = scoring_engine(options, bundle_path(options.bundle))
     with ExitStack() as stack:
 
         def watch(total: int | None, done: int) -> batch_scoring.Progress:
@@ -86,7 +86,7 @@ def score(options: ScoreOptions) -> None:
             update: batch_scoring.Progress = stack.enter_context(progress(total, "scoring", initial=done)).update
             return update
 
-        done = batch_scoring.score(triager, options.data, options.out, mapping=mapping, options=reading,
+        done = batch_scoring.score(engine, options.data, options.out, mapping=mapping, options=reading,
                                   progress=watch)  # fmt: skip
     faults = grouped(done.unscorable)
     for line in faults[:_SHOWN_FAULTS]:

@@ -14,6 +14,7 @@ from training.cli.evaluate import print_measured
 from training.cli.options import DataOptions, NewBundleOptions, keep_mapping, log_left_out, new_bundle_path
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
+from training.engines.engine import EngineOptions, training_engine
 from training.registry import promote as promotion
 from training.registry import publish
 from training.registry.tracker import Opening, Tracker
@@ -32,7 +33,7 @@ def _steps(text: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(DataOptions, NewBundleOptions):
+class TrainOptions(DataOptions, NewBundleOptions, EngineOptions):
     """The options of `triage train`."""
 
     policy: str | None = option(
@@ -74,13 +75,15 @@ def train(options: TrainOptions) -> None:
         triage train export.csv --map id=Number --map subject="Short description" --map body=Description
         triage train tickets.jsonl --policy learn --out my-bundle --no-register
         triage train tickets.jsonl --map group=organisation --target-risk 0.02 --json
+        triage train tickets.jsonl --engine ray --address auto
     """
     settings = _settings_of(options)
     tracker = tracker_for(options)
     settings = replace(settings, champion=champion_path(tracker, options.name))
     opening = Opening(f"{options.name} train", "train", data=settings.data)
     with tracked(tracker, opening) as run_id:
-        trained = pipeline.train(settings, log=log_step)
+        with training_engine(options):
+            trained = pipeline.train(settings, log=log_step)
         log_left_out(trained.dataset)
         keep_mapping(options)
         run_id, version = register_bundle(tracker, trained.path, options.name, run_id)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -27,6 +27,8 @@ from training.ensemble.composition import (
 )
 from training.ensemble.estimators import DEFAULT_HYPER_PARAMETERS, HyperParameters, fit_estimator
 
+_MOST_JOBS = 32
+"""Jobs at a time, on however many cores: there are about as many fits of estimators and folds."""
 _BLOCK = 512  # rows whose similarities to all others are held at once
 
 
@@ -144,7 +146,7 @@ def cross_fit(
 def _jobs(hyper_parameters: HyperParameters, data: TargetData) -> int:
     if hyper_parameters.jobs is not None:
         return hyper_parameters.jobs
-    return 1 if len(data.features.sparse.values) < 200_000 else max(1, min(os.cpu_count() or 1, 8))
+    return 1 if len(data.features.sparse.values) < 200_000 else max(1, min(effective_n_jobs(-1), _MOST_JOBS))
 
 
 def _without_weights(name: str, data: TargetData) -> Estimator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,7 +90,7 @@ def out_of_fold_logits(scores: Scores, label_ids: NDArray[np.int64], folds: NDAr
         rows = np.flatnonzero((label_ids >= 0) & (folds >= 0) & (folds != fold))
         return fit_stacking([block[rows] for block in scores], label_ids[rows])
 
-    fitted = Parallel(n_jobs=os.cpu_count(), prefer="threads")(delayed(without)(fold) for fold in numbers)
+    fitted = Parallel(n_jobs=-1, prefer="threads")(delayed(without)(fold) for fold in numbers)
     for fold, stacking in zip(numbers, fitted, strict=True):
         logits[folds == fold] = stacking.logits(side_by_side[folds == fold])
     return logits

@@ -140,7 +140,10 @@ def _tickets(payload: InferenceIn, max_text_chars: int) -> list[Received]:
     columns = {one.name: one.data for one in payload.inputs}
     if "text" not in columns or len({len(one) for one in columns.values()}) != 1 or len(columns) < len(payload.inputs):
         raise NotAcceptable(
-            "columns", "the inputs must hold text, each name once, and as many texts in each as there are tickets", ""
+            "columns",
+            f"inputs: text is needed, the others of {', '.join(_INPUTS)} may be left out; each name once, and in each "
+            "as many texts as there are tickets",
+            "inputs",
         )
     rows = zip(*([*columns[name]] for name in columns), strict=True)
     names = ["body" if name == "text" else name for name in columns]

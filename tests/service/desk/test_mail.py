@@ -15,12 +15,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.mail.config import load_mailboxes
+from api.mail.answers import Forward, forward
+from api.mail.config import Mailbox, load_mailboxes
 from api.mail.message import parse, ticket_of
 from api.settings import load_settings
+from models.triager import Triager
+from models.wire import DecisionDocument
 from tests.service.desk.dovecot import CAN_RUN, PASSWORD, Sink, dovecot, mail_server, mailbox_of
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.ticket import Ticket
 
 real = pytest.mark.skipif(not CAN_RUN, reason="Dovecot is not installed (dovecot-imapd), or this is not root")
 GROUPS = [group.name for group in default_policy().groups]
@@ -104,6 +108,7 @@ def test_a_mail_is_decided_answered_with_headers_and_forwarded(
     for (_, forwarded, _), decision in zip(sink.taken, decisions, strict=True):
         assert forwarded["From"] == "kim@example.org" and forwarded["Resent-From"] == "triage@example.org"
         assert forwarded["Resent-Message-ID"] == f"<{decision['decision_id']}@triage>"
+        assert forwarded["X-Triage-Repeat"] is None
     with mailbox_of(imap) as box:
         box.select_folder("INBOX")
         assert len(box.search(["UNSEEN"])) == 2  # the mailbox itself is left as it was
@@ -241,3 +246,19 @@ def test_a_file_of_mailboxes_that_makes_no_sense_is_refused(
     (tmp_path / "mail.toml").write_text(text)
     with pytest.raises(InvalidRequest, match=message):
         load_mailboxes(tmp_path / "mail.toml", {"MAIL_PASSWORD": "x"})
+
+
+def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids() -> None:
+    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id="d-1")
+    raw = b"From: kim@example.org\r\nSubject: printer\r\n\r\nthe printer jams\r\n"
+    with mail_server() as (sink, port):
+        mailbox = Mailbox(
+            imap="imap://127.0.0.1", user="support", password="P", smtp=f"smtp://127.0.0.1:{port}",
+            sender="triage@example.org", groups={document.resolver_group or "": "group@example.org"},
+        )  # fmt: skip
+        for again in (False, True):
+            forward(mailbox, Forward(raw, document, again=again), "", on_taken=lambda: None)
+        first, second = (message for _, message, _ in sink.taken)
+    assert (first["X-Triage-Repeat"], second["X-Triage-Repeat"]) == (None, "possible")
+    for name in ("Message-ID", "Resent-Message-ID"):
+        assert first[name] == second[name] == "<d-1@triage>"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from ...conftest import free_port
+from ..started import started
 
 RAILS = Path("/usr/share/redmine/bin/rails")
 STORE = Path("/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default")
@@ -51,39 +51,6 @@ keys = %w[triage kim].map do |login|
 end
 puts (['RESULT', project.id, tracker.id] + fields.map(&:id) + keys).join(' ')
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], log: Path, ready: str, **environment: str) -> Iterator[None]:
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            command, env=os.environ | environment, cwd=log.parent, stdout=sink, stderr=sink, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                if httpx.get(ready, timeout=10).status_code < 500:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(0.3)
-        yield
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
 
 
 class Desk:
@@ -169,8 +136,8 @@ poll = {{ every_s = 1 }}
     ]
     server += ["-P", str(room / "redmine.pid")]
     with (
-        running(server, room / "redmine.log", f"{redmine}/login", **environment),
-        running(serve, room / "triage.log", f"{service}/livez", **triage),
+        started(server, room / "redmine.log", f"{redmine}/login", **environment),
+        started(serve, room / "triage.log", f"{service}/livez", **triage),
         httpx.Client(base_url=redmine, headers={"X-Redmine-API-Key": kim_key}, timeout=60) as desk,
         httpx.Client(base_url=f"{service}/v1", timeout=30) as client,
     ):

@@ -6,13 +6,10 @@ import base64
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,9 @@ import httpx
 import pytest
 
 from api.helpdesks.signatures import PRESETS
+
+from ...conftest import free_port
+from ..started import started
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "request_tracker"
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
@@ -30,38 +30,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (SERVER.exists() and SETUP), reason="Request Tracker 5 is not installed (request-tracker5)"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], log: Path, ready: str, **environment: str) -> Iterator[None]:
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=sink, stderr=sink, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                if httpx.get(ready, timeout=5).status_code < 500:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +62,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clien
     desk_url, triage_url = f"http://127.0.0.1:{rt_port}", f"http://127.0.0.1:{triage_port}"
     rt_server = [str(SERVER), "--server", "Standalone", "--port", str(rt_port)]
     with (
-        running(serve, room / "triage.log", f"{triage_url}/livez", **triage),
-        running(rt_server, room / "rt.log", f"{desk_url}/REST/2.0/rt", **rt),
+        started(serve, room / "triage.log", f"{triage_url}/livez", **triage),
+        started(rt_server, room / "rt.log", f"{desk_url}/REST/2.0/rt", **rt),
         httpx.Client(base_url=f"{desk_url}/REST/2.0", auth=("root", "password"), timeout=30) as desk,
         httpx.Client(base_url=f"{triage_url}/v1", timeout=30) as service,
     ):

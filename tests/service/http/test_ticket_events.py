@@ -197,6 +197,8 @@ def test_answers_are_evidence_and_those_that_nobody_lists_are_refused(desk: tupl
     assert kept["words"] == f"{question.options[0].answer} twice, with another cable"
     assert client.post("/v1/tickets/T-1/answers", json=body).json()["duplicate"]
     body = {**body, "id": "a2", "answers": [{"question": question.id, "answer": "perhaps"}]}
+    long = [{"question": question.id, "text": f"{word} " * 2000} for word in ("screen", "black")]
+    assert client.post("/v1/tickets/T-1/answers", json={**body, "id": "a3", "answers": long}).status_code == 200
     refused = client.post("/v1/tickets/T-1/answers", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "unknown-answer")
 

@@ -99,6 +99,30 @@ def test_an_empty_mail_is_blank(client: TestClient) -> None:
         ),
         ("POST", "/v1/predict/batch", {"tickets": []}, "tickets is empty: at least 1"),
         ("POST", "/v1/predict", {"text": "a", "channel": "c" * 65}, "channel is too long: at most 64"),
+        (
+            "POST",
+            "/v1/tickets/T/answers",
+            {"id": "a", "at": "2026-11-27T09:00:00Z", "answers": [{"reply": "yes"}]},
+            "reply is not a field; fields: question, answer, text",
+        ),
+        (
+            "POST",
+            "/v2/models/helpdesk-triage/infer",
+            {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "columns": ["a"], "data": ["a"]}]},
+            "columns is not a field; fields: name, shape, datatype, parameters, data",
+        ),
+        (
+            "POST",
+            "/v2/models/helpdesk-triage/infer",
+            {"inputs": [{"name": "body", "shape": [1], "datatype": "BYTES", "data": ["a"]}]},
+            "inputs[0].name: one of text, subject, id",
+        ),
+        (
+            "POST",
+            "/v2/models/helpdesk-triage/infer",
+            {"inputs": [{"name": "id", "shape": [1], "datatype": "BYTES", "data": ["a"]}]},
+            "inputs: text is needed, the others of text, subject, id may be left out",
+        ),
     ],
 )
 def test_a_problem_names_the_field_and_what_is_allowed(

@@ -1,0 +1,63 @@
+"""A Ray cluster: joined at an address or started on this machine for one run, and joblib's work done on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read at the import: nothing is told to anybody
+os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster started here: its workers do all that there is to do
+
+import joblib
+import ray
+from ray.util.joblib import register_ray
+
+from triage.errors import InvalidRequest
+
+_QUIET = ("ray", "ray.util.multiprocessing.pool")
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[int]:
+    """Join a cluster for a block, and yield the number of its cores.
+
+    Args:
+        address: ``HOST:PORT`` or ``auto``; None starts one on this machine, with all its cores.
+
+    Raises:
+        InvalidRequest: If no cluster answers there.
+    """
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    here = {"address": "local", "num_cpus": os.cpu_count(), "include_dashboard": False}
+    try:
+        ray.init(
+            **(here if address is None else {"address": address}),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidRequest(
+            f"no Ray cluster at {address or 'this machine'!r}: {what}; see ray status, or leave --address out"
+        ) from error
+    try:
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def joblib_on_ray(address: str | None) -> Iterator[int]:
+    """Let joblib spread its work over a cluster in a block, and yield the number of its cores.
+
+    Raises:
+        InvalidRequest: If no cluster answers there.
+    """
+    with connected(address) as cores:
+        register_ray()  # type: ignore[no-untyped-call]
+        with joblib.parallel_config(backend="ray", n_jobs=-1):
+            yield cores
