@@ -41,8 +41,10 @@ from api.routes import (
     users,
     webhooks,
 )
+from api.routes.knowledge import entries as knowledge
 from api.routes.pages import assets, learning, overview, people, queue, sign_in, ticket, try_ticket
 from api.routes.protocols import inference
+from api.scoring.knowledge import Knowledge
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
@@ -65,6 +67,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     decisions.router,
     feedback.router,
     tickets.router,
+    knowledge.router,
     webhooks.router,
     model.router,
     autonomy.router,
@@ -149,6 +152,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         TicketThreads(service),
         worth_asking=WorthAsking(opened, service.model),
         jobs=jobs,
+        knowledge=Knowledge(service),
         watch=Watch(opened.queue_state, lambda: service.draining),
         watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
     )

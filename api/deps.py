@@ -11,6 +11,7 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.learning.jobs import Runner
 from api.learning.worth_asking import WorthAsking
 from api.pages.live import Watch
+from api.scoring.knowledge import Knowledge
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.scoring.threads import TicketThreads
@@ -28,6 +29,7 @@ class Parts:
     threads: TicketThreads
     worth_asking: WorthAsking
     jobs: Runner
+    knowledge: Knowledge
     watch: Watch
     watch_tickets: Watch
 
@@ -58,6 +60,10 @@ async def _threads(request: Request) -> TicketThreads:
     return parts_of(request).threads
 
 
+async def _knowledge(request: Request) -> Knowledge:
+    return parts_of(request).knowledge
+
+
 async def _access(request: Request) -> Access:
     return access_of(request)
 
@@ -67,6 +73,7 @@ ServiceDep = Annotated[Service, Depends(_service)]
 ReviewsDep = Annotated[Reviews, Depends(_reviews)]
 WebhooksDep = Annotated[WebhookReceiver, Depends(_webhooks)]
 ThreadsDep = Annotated[TicketThreads, Depends(_threads)]
+KnowledgeDep = Annotated[Knowledge, Depends(_knowledge)]
 AccessDep = Annotated[Access, Depends(_access)]
 
 Reader = Annotated[Principal, Depends(require("read"))]

@@ -41,5 +41,14 @@ def test_every_ticket_is_right_too_low_or_too_high(pairs: list[tuple[str, str]])
 def test_the_page_loads_nothing_and_escapes_names() -> None:
     found = level_fit(POLICY, [Routed("L1", "L1", "<b>", "g", datetime(2026, m, 1, tzinfo=UTC)) for m in (1, 2)])
     page = level_fit_page(found, "2 tickets")
-    assert page.count("<svg") == 2 and "&lt;b&gt;" in page and "<b>" not in page
+    assert page.count("<svg") == 4 and "&lt;b&gt;" in page and "<b>" not in page
     assert "src=" not in page and "<script" not in page
+
+
+def test_bounces_cost_what_the_policy_says_where_journeys_are_known() -> None:
+    tickets = [Routed("L1", "L1", bounces=2), Routed("L1", "L1", bounces=0), Routed("L1", "L1")]
+    every = level_fit(POLICY, tickets).all
+    assert (every.bounces, every.cost_bounces) == (1.0, POLICY.escalation.bounce_cost)
+    assert level_fit(POLICY, tickets[2:]).all.bounces is None
+    page = level_fit_page(level_fit(POLICY, tickets), "3 tickets")
+    assert "cost of bounces" in page and "cost of bounces" not in level_fit_page(level_fit(POLICY, tickets[2:]), "1")

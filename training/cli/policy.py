@@ -10,6 +10,7 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from training.reports.atomic_write import check_page, write_page
 from training.reports.level_fit import level_fit_page
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
-from triage.escalation.level_fit import Routed, level_fit
+from triage.escalation.level_fit import LevelFit, Routed, level_fit
 from triage.escalation.questions import gain
+from triage.escalation.thread import returns
 from triage.policy import Policy, read_policy
 
 policy = Family("policy", __doc__)
@@ -75,18 +77,24 @@ def shares(options: SharesOptions) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnOptions(DataOptions, JsonOption):
-    """The options of `triage policy learn`."""
+class JourneyOptions(DataOptions, JsonOption):
+    """The options of verbs that read which groups had a ticket."""
 
     journey: str | None = option(
         "column with the groups that had a ticket, in order: 'Desk > Network > Vendor' (default: found by its name)",
         None,
         "COLUMN",
     )
-    closed: str | None = option("column with the time of closing (default: found by its name)", None, "COLUMN")
     moves: Path | None = option(
         "file with a row for each time that a group got a ticket: ticket, group, at", None, "FILE"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnOptions(JourneyOptions):
+    """The options of `triage policy learn`."""
+
+    closed: str | None = option("column with the time of closing (default: found by its name)", None, "COLUMN")
     out: Path = option("write the proposed policy to a new file", Path("policy.toml"), "FILE")
 
 
@@ -185,7 +193,7 @@ def questions(options: QuestionsOptions) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions(BundleOption, DataOptions, JsonOption):
+class FitOptions(BundleOption, JourneyOptions):
     """The options of `triage policy fit`."""
 
     out: Path | None = option("write the report as an HTML page", None, "FILE.html")
@@ -203,9 +211,11 @@ def fit(options: FitOptions) -> None:
         check_page(options.out)
     triager = Triager.load(bundle_path(options.bundle))
     known = triager.policy
-    rows = [row for row in in_words_of(known, read_data(options)) if row.labels.get("tier")]
+    history = read_data(options)
+    rows = [row for row in in_words_of(known, history) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
+    bounces = _bounces(options, [row.resolver_group for row in rows])
     decisions = triager.decide([row.ticket for row in rows])
     done = [
         Routed(
@@ -214,6 +224,7 @@ def fit(options: FitOptions) -> None:
             category=row.labels.get("category"),
             resolver_group=row.resolver_group,
             opened_at=row.ticket.opened_at,
+            bounces=bounces.get(row.place),
         )
         for row, decision in zip(rows, decisions, strict=True)
         if decision.tier is not None
@@ -229,10 +240,47 @@ def fit(options: FitOptions) -> None:
         f"{every.tickets} tickets: {every.right:.3f} right at once, {every.first_line:.3f} resolved by the first line",
         f"  sent too low   {every.too_low:.3f}, cost {every.cost_low:.3f} a ticket",
         f"  sent too high  {every.too_high:.3f}, cost {every.cost_high:.3f} a ticket",
+        *(
+            [f"  bounces        {every.bounces:.3f}, cost {every.cost_bounces:.3f} a ticket"]
+            if every.bounces is not None
+            else []
+        ),
+        *_first_line(found, known),
         *(f"  {tier:<12} resolves {share:.3f}" for tier, share in found.resolved.items()),
         *([f"  page           {options.out}"] if options.out else []),
     ]
     print_result(asdict(found), "\n".join(lines), as_json=options.json)
+
+
+def _bounces(options: FitOptions, groups: Sequence[str | None]) -> dict[str, int]:
+    """Return by the place of its row how often a ticket came back; empty where nothing tells of journeys.
+
+    Raises:
+        InvalidRequest: If journeys are asked for, and no row names a resolver group.
+    """
+    if not any(groups):
+        if options.journey or options.moves:
+            raise InvalidRequest("--journey and --moves need a resolver group: map it with --map resolver_group=COLUMN")
+        return {}
+    history = read_history(
+        options.data,
+        options.roles,
+        Places(options.journey, None, options.moves),
+        options=options.reading,
+        skip_bad_rows=options.skip_bad_rows,
+    )
+    told = options.moves is not None or any(one.startswith("journey") for one in history.read)
+    return {one.place: returns(one.path) for one in history.closed} if told else {}
+
+
+def _first_line(found: LevelFit, policy: Policy) -> list[str]:
+    """Say whether the first line gets what the policy expects; where it does not, how to correct for it."""
+    order = policy.labels("tier")
+    first = order[: 2 if len(order) > 2 else 1]
+    if not found.expected:
+        return ["  first line     the policy expects no share: state expected_share, or triage policy shares learns it"]
+    expected, sent = (sum(shares.get(tier, 0.0) for tier in first) for shares in (found.expected, found.sent))
+    return [f"  first line     expected {expected:.3f}, sent {sent:.3f}, resolved {found.all.first_line:.3f}"]
 
 
 @dataclass(frozen=True, kw_only=True)

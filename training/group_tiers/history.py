@@ -46,12 +46,21 @@ class Stay:
 
 @dataclass(frozen=True)
 class Closed:
-    """A closed ticket: its stays in order, the last of which resolved it; its category, None where it has none."""
+    """A closed ticket.
+
+    Attributes:
+        ticket: What came in.
+        stays: The groups that had it in order, the last of which resolved it.
+        category: None where it has none.
+        resolution: What ended it, in words.
+        place: Where the row stands.
+    """
 
     ticket: Ticket
     stays: tuple[Stay, ...]
     category: str | None = None
     resolution: str = ""
+    place: str = ""
 
     @property
     def resolver(self) -> str:
@@ -124,7 +133,9 @@ def read_history(
         ended = dates.read(row.ticket.attributes.get(_CLOSED)) if dates is not None else None
         stays = _stays(row.ticket, str(row.resolver_group), moves.get(row.ticket.id, ()), ended)
         ticket = replace(row.ticket, attributes={})
-        closed.append(Closed(ticket, stays, row.labels.get("category"), row.resolution or ""))
+        closed.append(
+            Closed(ticket, stays, row.labels.get("category"), resolution=row.resolution or "", place=row.place)
+        )
     said = [f"{name.replace('_at', '')} from column {column!r}" for name, column in sorted(found.items())]
     if places.moves is not None:
         said.append(f"reassignments of {sum(len(one.stays) > 1 for one in closed)} tickets from {places.moves.name}")

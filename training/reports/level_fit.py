@@ -34,7 +34,10 @@ def level_fit_page(found: LevelFit, source: str) -> str:
         _table("By resolver group", found.by_group),
     ]
     if len(found.by_month) > 1:
-        parts.append(f"<h2>Over time</h2>{_months(found.by_month)}")
+        parts.append(f"<h2>Over time</h2>{_months(found.by_month)}{_table('By month', found.by_month)}")
+        for title, months in (("category", found.months_by_category), ("resolver group", found.months_by_group)):
+            if months:
+                parts.append(f"<h2>Right at once over time, by {title}</h2>{_lines(months)}")
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Level fit</title><style>{STYLE}</style>'
     return f"{head}</head><body>{''.join(parts)}</body></html>\n"
 
@@ -42,13 +45,12 @@ def level_fit_page(found: LevelFit, source: str) -> str:
 def _table(title: str, fits: Mapping[str, Fit]) -> str:
     if not fits:
         return ""
-    names = ("tickets", "right at once", "first line", "too low", "too high", "cost low", "cost high")
+    names = ["tickets", "right at once", "first line", "too low", "too high", "cost low", "cost high"]
+    if any(fit.bounces is not None for fit in fits.values()):
+        names += ["bounces", "cost of bounces"]
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{fit.tickets}</td>"
-        + "".join(
-            f"<td>{value:.3f}</td>"
-            for value in (fit.right, fit.first_line, fit.too_low, fit.too_high, fit.cost_low, fit.cost_high)
-        )
+        + "".join(f"<td>{_cell(value)}</td>" for value in _values(fit)[: len(names) - 1])
         + "</tr>"
         for name, fit in list(fits.items())[:_MOST_ROWS]
     )
@@ -56,10 +58,20 @@ def _table(title: str, fits: Mapping[str, Fit]) -> str:
     return f"<h2>{title}</h2><table><tr><th></th>{heads}</tr>{rows}</table>"
 
 
+def _values(fit: Fit) -> tuple[float | None, ...]:
+    rates = (fit.right, fit.first_line, fit.too_low, fit.too_high)
+    return (*rates, fit.cost_low, fit.cost_high, fit.bounces, fit.cost_bounces)
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def _shares(found: LevelFit) -> str:
     def draw(axes: Axes) -> None:
         places = range(len(found.resolved))
         axes.bar(places, list(found.resolved.values()), width=0.5, color="#2563a8", label="resolved")
+        axes.plot(places, list(found.sent.values()), "_", markersize=22, color="#1d2733", label="sent")
         if found.expected:
             expected = [found.expected.get(tier, 0.0) for tier in found.resolved]
             axes.plot(places, expected, "o", color="#b4441f", label="expected by the policy")
@@ -81,3 +93,18 @@ def _months(months: Mapping[str, Fit]) -> str:
         axes.legend(frameon=False)
 
     return svg(draw, (7.0, 3.0))
+
+
+def _lines(parts: Mapping[str, Mapping[str, Fit]]) -> str:
+    months = sorted({month for of in parts.values() for month in of})
+    colours = ("#2563a8", "#b4441f", "#3f7f5f", "#7a8794", "#8a5fa8", "#c79a2b")
+
+    def draw(axes: Axes) -> None:
+        for (name, of), colour in zip(parts.items(), colours, strict=False):
+            there = [place for place, month in enumerate(months) if month in of]
+            axes.plot(there, [of[months[place]].right for place in there], color=colour, marker=".", label=name)
+        axes.set_xticks(range(len(months)), months, rotation=45, ha="right")
+        axes.set_ylim(0, 1)
+        axes.legend(frameon=False, ncols=2, fontsize=8)
+
+    return svg(draw, (7.0, 3.4))

@@ -190,6 +190,24 @@ def _expertise(thread: Thread, decision: Decision, policy: Policy, readings: Seq
     return _highest(found, policy) or Criterion(Name.EXPERTISE, 0.0, 1.0)
 
 
+def skills_needed(policy: Policy, text: str, tier: str) -> tuple[str, ...]:
+    """Return the names of the skills that a text asks for and that a tier does not have.
+
+    Example:
+        >>> from triage.policy import EscalationPolicy, Skill, Tier
+        >>> rules = EscalationPolicy(skills=(Skill("logs", "L2", any=("event log",)),))
+        >>> policy = Policy("1", tiers=(Tier("L1"), Tier("L2")), escalation=rules)
+        >>> skills_needed(policy, "Found it in the event log.", "L1")
+        ('logs',)
+    """
+    readings = [Reading(text)]
+    return tuple(
+        skill.name
+        for skill in policy.escalation.skills
+        if policy.is_below(tier, policy.fold("tier", skill.tier)) and _quoted(skill.any, readings) is not None
+    )
+
+
 def _scope(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Criterion:
     scopes = policy.escalation.scopes
     bar = next((float(place) for place, one in enumerate(scopes) if one.tier is not None), float(len(scopes)))

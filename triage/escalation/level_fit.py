@@ -9,6 +9,9 @@ from datetime import datetime
 
 from triage.policy import Policy
 
+_MOST_OVER_TIME = 6
+"""Categories and groups that are followed over time: more lines cannot be told apart."""
+
 
 @dataclass(frozen=True)
 class Routed:
@@ -20,6 +23,7 @@ class Routed:
         category: Its category; None where it has none.
         resolver_group: The group that resolved it; None if unknown.
         opened_at: When it came; None if unknown.
+        bounces: How often it came back to a group that had it before; None if its journey is unknown.
     """
 
     sent: str
@@ -27,6 +31,7 @@ class Routed:
     category: str | None = None
     resolver_group: str | None = None
     opened_at: datetime | None = None
+    bounces: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Fit:
         too_high: Share sent above the tier that resolved it: over-escalated.
         cost_low: What those sent too low cost by the policy, per ticket.
         cost_high: What those sent too high cost by the policy, per ticket.
+        bounces: Returns to a group that had the ticket before, per ticket whose journey is known; None where none is.
+        cost_bounces: What these cost by the policy, in reassignments per such ticket.
     """
 
     tickets: int
@@ -51,6 +58,8 @@ class Fit:
     too_high: float
     cost_low: float
     cost_high: float
+    bounces: float | None = None
+    cost_bounces: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,18 +69,24 @@ class LevelFit:
     Attributes:
         all: All tickets.
         resolved: Share of tickets that each tier resolved.
+        sent: Share of tickets that each tier was sent.
         expected: Share that the policy expects at each tier; empty where it states none.
         by_category: One fit a category, the commonest first.
         by_group: One fit a resolver group.
         by_month: One fit a month, in order.
+        months_by_category: For each of the commonest categories, one fit a month, in order.
+        months_by_group: For each of the commonest resolver groups, the same.
     """
 
     all: Fit
     resolved: dict[str, float]
+    sent: dict[str, float]
     expected: dict[str, float]
     by_category: dict[str, Fit]
     by_group: dict[str, Fit]
     by_month: dict[str, Fit]
+    months_by_category: dict[str, dict[str, Fit]]
+    months_by_group: dict[str, dict[str, Fit]]
 
 
 def level_fit(policy: Policy, tickets: Sequence[Routed]) -> LevelFit:
@@ -87,15 +102,27 @@ def level_fit(policy: Policy, tickets: Sequence[Routed]) -> LevelFit:
         >>> level_fit(policy, [Routed("L1", "L1"), Routed("L1", "L3")]).all.cost_low
         1.0
     """
-    resolved = {tier: sum(one.resolved == tier for one in tickets) / len(tickets) for tier in policy.labels("tier")}
+    count, tiers = len(tickets), policy.labels("tier")
     return LevelFit(
         all=_fit(policy, tickets),
-        resolved=resolved,
+        resolved={tier: sum(one.resolved == tier for one in tickets) / count for tier in tiers},
+        sent={tier: sum(one.sent == tier for one in tickets) / count for tier in tiers},
         expected=policy.expected_shares("tier"),
         by_category=_by(policy, tickets, lambda one: one.category),
         by_group=_by(policy, tickets, lambda one: one.resolver_group),
         by_month=dict(sorted(_by(policy, tickets, _month).items())),
+        months_by_category=_months_by(policy, tickets, lambda one: one.category),
+        months_by_group=_months_by(policy, tickets, lambda one: one.resolver_group),
     )
+
+
+def _months_by(
+    policy: Policy, tickets: Sequence[Routed], key: Callable[[Routed], str | None]
+) -> dict[str, dict[str, Fit]]:
+    names = list(_by(policy, tickets, key))[:_MOST_OVER_TIME]
+    return {
+        name: dict(sorted(_by(policy, [one for one in tickets if key(one) == name], _month).items())) for name in names
+    }
 
 
 def _month(ticket: Routed) -> str | None:
@@ -116,6 +143,8 @@ def _fit(policy: Policy, tickets: Sequence[Routed]) -> Fit:
     first = set(order[: 2 if len(order) > 2 else 1])
     low = [one for one in tickets if policy.is_below(one.sent, one.resolved)]
     high = [one for one in tickets if policy.is_below(one.resolved, one.sent)]
+    known = [one.bounces for one in tickets if one.bounces is not None]
+    bounces = sum(known) / len(known) if known else None
     return Fit(
         tickets=count,
         right=sum(one.sent == one.resolved for one in tickets) / count,
@@ -124,4 +153,6 @@ def _fit(policy: Policy, tickets: Sequence[Routed]) -> Fit:
         too_high=len(high) / count,
         cost_low=sum(policy.cost(one.resolved, one.sent) for one in low) / count,
         cost_high=sum(policy.cost(one.resolved, one.sent) for one in high) / count,
+        bounces=bounces,
+        cost_bounces=bounces * policy.escalation.bounce_cost if bounces is not None else None,
     )

@@ -163,6 +163,15 @@ def bounces(routes: Sequence[Route]) -> int:
         >>> bounces([Route(None, None, group, at) for group in ("desk", "network", "desk", "desk", "network")])
         2
     """
-    places = [route.resolver_group or route.tier for route in routes]
+    return returns([route.resolver_group or route.tier for route in routes])
+
+
+def returns(places: Sequence[str | None]) -> int:
+    """Count how often a ticket came back to a place where it had been before, places given in order.
+
+    Example:
+        >>> returns(["desk", "network", "desk"]), returns(["desk", "desk", "network"])
+        (1, 0)
+    """
     moves = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
     return sum(place in moves[:number] for number, place in enumerate(moves))

@@ -1,0 +1,1 @@
+"""Routes on knowledge that is handed down: proposals, entries, and which entries fit a ticket."""

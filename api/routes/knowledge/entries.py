@@ -1,0 +1,56 @@
+"""`/v1/knowledge`: proposals to hand down, accepting them, accepted entries, and those that fit a ticket."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api.deps import KnowledgeDep, Reader, Reviewer
+from api.http.openapi import problems
+from api.routes.tickets import TicketId
+from api.scoring.knowledge import AcceptIn, EntriesOut, EntryOut, ProposalsOut, TicketKnowledgeOut
+from api.security.auth import GuardedRoute
+
+router = APIRouter(prefix="/v1", tags=["knowledge"], route_class=GuardedRoute)
+
+EntryId = Annotated[str, Path(pattern=r"^k-[0-9a-f]{4,40}$", description="the id of a proposal and of its entry")]
+
+
+@router.get("/knowledge/proposals", responses=problems(401, 403, 503))
+def proposals(knowledge: KnowledgeDep, reader: Reader) -> ProposalsOut:
+    """Return what could be handed down: tickets of higher tiers that share a resolution, with the evidence."""
+    return knowledge.proposals()
+
+
+@router.post(
+    "/knowledge/proposals/{entry_id}/accept", responses={**problems(400, 401, 403, 404), **problems(413, 415, 422, 503)}
+)
+def accept(entry_id: EntryId, payload: AcceptIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> EntryOut:
+    """Accept a proposal: it becomes a knowledge entry, or the next version of one."""
+    return knowledge.accept(entry_id, payload)
+
+
+@router.get("/knowledge/entries", responses=problems(401, 403, 503))
+def entries(knowledge: KnowledgeDep, reader: Reader) -> EntriesOut:
+    """Return the accepted entries in their newest versions."""
+    return knowledge.entries()
+
+
+@router.get("/knowledge/entries/{entry_id}", responses={**problems(401, 403, 404), **problems(422, 503)})
+def entry(
+    entry_id: EntryId,
+    knowledge: KnowledgeDep,
+    reader: Reader,
+    version: Annotated[
+        int | None, Query(ge=1, le=1_000_000, description="its newest one where it is not given")
+    ] = None,
+) -> EntryOut:
+    """Return an entry in one of its versions."""
+    return knowledge.entry(entry_id, version)
+
+
+@router.get("/tickets/{ticket_id}/knowledge", responses={**problems(401, 403, 404), **problems(422, 503)})
+def fitting(ticket_id: TicketId, knowledge: KnowledgeDep, reader: Reader) -> TicketKnowledgeOut:
+    """Return the entries that fit a ticket, by the words that their tickets share."""
+    return knowledge.fitting(ticket_id, reader)

@@ -1,0 +1,17 @@
+"""Knowledge that is handed down: what higher tiers found, as proposals and accepted entries, and which ticket fits."""
+
+from triage.knowledge.entry import ARTICLE, KINDS, SCRIPT, Entry, Proposal, parse_entry
+from triage.knowledge.match import Suggestion, score, suggestions, words_of
+
+__all__ = [
+    "ARTICLE",
+    "KINDS",
+    "SCRIPT",
+    "Entry",
+    "Proposal",
+    "Suggestion",
+    "parse_entry",
+    "score",
+    "suggestions",
+    "words_of",
+]
