@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -236,7 +237,7 @@ def test_a_met_criterion_moves_a_ticket_with_one_key_and_the_packet_is_copied_wi
 ) -> None:
     body = f"{VPN} All of us in the whole company are affected, everybody."
     assert desk.predict(id="MOVE-1", subject="all of us", body=body).status_code == 200
-    at = "2026-11-28T09:00:00Z"
+    at = datetime.now(UTC).isoformat()
     for number in range(2):
         tried = {"id": f"e{number}", "kind": "attempt", "outcome": "failed", "at": at, "text": "reset the client"}
         assert desk.client.post("/v1/tickets/MOVE-1/events", json=tried).status_code == 200
