@@ -130,7 +130,7 @@ def sessions(service: ServiceDep, reader: PeopleReader) -> SessionsOut:
     )
 
 
-@router.delete("/sessions/{session_id}", status_code=204, responses=problems(401, 403, 404, 503))
+@router.delete("/sessions/{session_id}", status_code=204, responses=problems(401, 403, 404, 422))
 def end(session_id: str, service: ServiceDep, reader: PeopleReader) -> Response:
     """End a session: its browser has to sign in again within two seconds."""
     service.store.end_session(session_id)

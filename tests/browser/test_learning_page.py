@@ -97,7 +97,7 @@ def test_retraining_shows_its_log_and_its_comparison_and_can_be_discarded(page: 
     said = page.inner_text(".job >> nth=0")
     assert "Version" in said and "hold" in said and "tickets that neither had seen" in said, said
     page.click(".job >> nth=0 >> summary:has-text('checks')")
-    assert "tier accuracy" in page.inner_text(".job >> nth=0")
+    assert "processor time" in page.inner_text(".job >> nth=0")
     page.click("text=Discard")
     assert "discarded" in page.inner_text(".job >> nth=0")
 
