@@ -20,4 +20,4 @@ if __name__ == "__main__":
         nodes.remove_node(second, allow_graceful=False)
         say("killed")
         sys.stdin.read()
-    nodes.shutdown()
+    nodes.shutdown()  # type: ignore[no-untyped-call]

@@ -29,9 +29,16 @@ class Nodes:
     def __init__(self, room: Path) -> None:
         (room / "token").write_text("0123456789abcdef" * 4)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_AUTH_TOKEN_PATH": str(room / "token")}
-        self.environment = {**os.environ, **ray, "PYTHONPATH": path}
-        with (room / "nodes.log").open("w") as log:
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": path,
+            "RAY_AUTH_TOKEN_PATH": str(room / "token"),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": "200",
+            "RAY_worker_niceness": "0",
+        }
+        self._log = room / "nodes.log"
+        with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(Path(__file__).with_name("ray_nodes.py"))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment,
@@ -41,7 +48,7 @@ class Nodes:
     def _told(self, word: str) -> str:
         assert self._process.stdout is not None
         line = next((line for line in self._process.stdout if line.startswith(word)), "")
-        assert line, "the nodes did not start"
+        assert line, self._log.read_text()[-3000:]
         return line
 
     def kill_the_second(self) -> None:

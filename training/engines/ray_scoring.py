@@ -193,7 +193,7 @@ class _Crew:
                     self.done[batch.number], self.lost = rows, 0
 
     def _ask_for_an_actor(self) -> None:
-        actor = ray.remote(Worker).options(num_cpus=1, scheduling_strategy="SPREAD").remote()
+        actor: Any = ray.remote(Worker).options(num_cpus=1, scheduling_strategy="SPREAD").remote()
         self.coming[actor.load.remote(self.files, self.digest)] = len(self.actors)
         self.actors.append(actor)
 

@@ -122,7 +122,7 @@ def _autonomy_is_shared(
 ) -> None:
     """A review that one replica takes counts for the one that takes the place of the other."""
     said = {"verdict": "accepted", "agent": "kim"}
-    assert replica.client.post(f"/v1/decisions/{id}/feedback", json=said).status_code == 201
+    assert replica.client.post(f"/v1/decisions/{id}/feedback", json=said).status_code == 200
     with run_service(place[0], "--open-loopback", ready="/readyz", **place[1]) as newcomer:
         assert newcomer.client.get("/v1/autonomy").json() == replica.client.get("/v1/autonomy").json()
         assert newcomer.client.get(f"/v1/decisions/{id}").json()["standing"]["verdict"] == "accepted"
