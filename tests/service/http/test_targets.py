@@ -44,7 +44,8 @@ def several(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathF
     model = with_target(with_target(old.model, "resolver_group", TEAMS), "priority", WORDS)
     policy = old.policy.with_labels({name: model.heads[name].labels for name in ("resolver_group", "priority")})
     gates = {**old.gate.targets, "resolver_group": TargetGate(0.0), "priority": TargetGate(None)}
-    bundle = Bundle(model, old.encoder, replace(old.gate, targets=gates, min_margin=0.0), policy, old.rules)
+    gate = replace(old.gate, targets=gates, min_margin=0.0, max_novelty=None, max_stranger=1.0, max_excluded=1.0)
+    bundle = Bundle(model, old.encoder, gate, policy, old.rules)
     save_bundle(place, bundle, {"settings": {"name": "several"}}, encoder_files=make_bundle() / "encoder")
     return place
 
