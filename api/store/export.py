@@ -66,7 +66,7 @@ class Shares:
 
     def weigh(self, said: Iterable[FeedbackRow | None]) -> None:
         """Count who says how much in all, so that nobody outweighs all the others."""
-        labels = Counter(signer(one, self.several) for one in said if one is not None and _teaches(one))
+        labels = Counter(signer(one, self.several) for one in said if one is not None and _names_a_label(one))
         if self.several:
             self._allowed = {who: max(ALONE, labels.total() - mine) for who, mine in labels.items()}
 
@@ -168,6 +168,11 @@ class Export(IdempotencyKeys):
             if not decisions:
                 return
             after = decisions[-1].seq
+
+
+def _names_a_label(said: FeedbackRow) -> bool:
+    named = {"tier", "category", *(said.labels or {})}
+    return said.verdict != "unsure" and any(said.label_of(target) for target in named)
 
 
 def _teaches(said: FeedbackRow, row: DecisionRow) -> bool:

@@ -85,6 +85,7 @@ class Label:
     description: str = ""
     automate: bool = True
     expected_share: float | None = None
+    min_recall: float | None = None
 
 
 @dataclass(frozen=True)
