@@ -168,3 +168,14 @@ def test_what_a_bundle_has_seen_is_told_by_near_duplicates(asked: str, new: bool
     ticket = Ticket("T0", body=asked.format(*bodies))
     assert seen.lacks([LabelledTicket(ticket, {})]).tolist() == [new]
     assert set(seen.files()) == {"seen.npy", "seen-sketches.npy"}
+
+
+def test_labels_that_are_paths_are_examined_at_the_level_they_are_learned_at() -> None:
+    data = history(180)
+    rows = [
+        LabelledTicket(row.ticket, {"category": f"IT > {row.labels['category']} > {number % 20}"})
+        for number, row in enumerate(data.rows)
+    ]
+    diagnosis = diagnose(Dataset(rows, ("category",), "d"))
+    assert not diagnosis.serious, diagnosis.findings
+    assert len(diagnosis.balance["category"]) > 50  # as written

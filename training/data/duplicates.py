@@ -41,7 +41,7 @@ def masked(text: str) -> str:
     return _MOMENT.sub("#", VARIABLE.sub("#", text.casefold()))
 
 
-def near_duplicates(texts: Sequence[str], similar: float = SIMILAR) -> NDArray[np.int64]:
+def near_duplicates(texts: Sequence[str], similar: float = SIMILAR, *, as_written: bool = False) -> NDArray[np.int64]:
     """Group texts that say nearly the same.
 
     Two texts are joined where the Jaccard similarity of their sets of word 3-grams reaches `similar`; joining is
@@ -52,6 +52,7 @@ def near_duplicates(texts: Sequence[str], similar: float = SIMILAR) -> NDArray[n
     Args:
         texts: Any number of texts.
         similar: Smallest Jaccard similarity of a pair, in (0, 1].
+        as_written: Numbers, hosts and times count as other words do.
 
     Returns:
         The cluster of each text, int64 of shape [n]: the index of the first text of its cluster.
@@ -60,7 +61,7 @@ def near_duplicates(texts: Sequence[str], similar: float = SIMILAR) -> NDArray[n
         >>> near_duplicates(["the disk is full again today", "VPN drops", "The disk is full, again today!"]).tolist()
         [0, 1, 0]
     """
-    shingles = [shingles_of(masked(text)) for text in texts]
+    shingles = [shingles_of(text.casefold() if as_written else masked(text)) for text in texts]
     seen: dict[bytes, int] = {}
     equal = [(row, seen.setdefault(part.tobytes(), row)) for row, part in enumerate(shingles)]
     pairs = _candidates(shingles, list(seen.values()))

@@ -196,6 +196,16 @@ def _further(dataset: Dataset) -> dict[str, list[str]]:
     return found
 
 
+def rolled_up(dataset: Dataset) -> Dataset:
+    """Return a data set with labels that are paths at the level they are learned at without a policy of one's own."""
+    learned = {target: _learned(dataset, target) for target in dataset.targets}
+    rows = [
+        replace(row, labels={target: learned.get(target, {}).get(label, label) for target, label in row.labels.items()})
+        for row in dataset.rows
+    ]
+    return replace(dataset, rows=rows)
+
+
 def _learned(dataset: Dataset, target: str) -> Mapping[str, str]:
     """Return what each label of the data is learned as."""
     counts = Counter(row.labels[target] for row in dataset.rows if target in row.labels)

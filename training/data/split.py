@@ -60,9 +60,13 @@ def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | 
         clusters: Near-duplicate clusters, where they are known already.
 
     Returns:
-        The first row of each row's group, int64 of shape [n].
+        The first row of each row's group, int64 of shape [n]. Where all tickets differ in numbers, hosts and times
+        only, these tell them apart.
     """
-    found = near_duplicates([row.ticket.text for row in rows]) if clusters is None else clusters
+    texts = [row.ticket.text for row in rows]
+    found = near_duplicates(texts) if clusters is None else clusters
+    if len(np.unique(found)) == 1:
+        found = near_duplicates(texts, as_written=True)
     counts = Counter(row.ticket.id for row in rows)
     first: dict[str, int] = {}
     tickets = [

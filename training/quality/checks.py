@@ -14,7 +14,7 @@ from models.language import detect_languages
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import masked, near_duplicates
 from training.data.finding import FINE, NOTICE, SERIOUS, Finding
-from training.data.labels import MIN_ROWS, learnable
+from training.data.labels import MIN_ROWS, learnable, rolled_up
 from training.data.split import MOST_MESSAGES, kept_together
 from training.quality.giveaways import giveaways, machine_labels
 from training.quality.label_issues import find_label_issues
@@ -56,13 +56,14 @@ class Diagnosis:
 
 
 def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lambda _: None) -> Diagnosis:
-    """Examine a data set.
+    """Examine a data set; labels that are paths at the level they are learned at, for the others have too few tickets.
 
     Args:
         dataset: What was read, bad rows skipped.
         seed: Seed of samples and cross-validation.
         log: Called with the name of what is examined next.
     """
+    as_written, dataset = dataset, rolled_up(dataset)
     log("near-duplicates")
     clusters = near_duplicates([row.ticket.text for row in dataset.rows])
     together = kept_together(dataset.rows, clusters)
@@ -83,7 +84,7 @@ def diagnose(dataset: Dataset, seed: int = 0, log: Callable[[str], object] = lam
         log(name)
         findings += examine()
     balance = {
-        target: dict(Counter(row.labels[target] for row in dataset.rows if target in row.labels).most_common())
+        target: dict(Counter(row.labels[target] for row in as_written.rows if target in row.labels).most_common())
         for target in dataset.targets
     }
     ranked = sorted(findings, key=lambda finding: (_ORDER.index(finding.severity), -finding.rows))
