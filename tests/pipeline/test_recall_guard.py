@@ -116,6 +116,9 @@ def test_the_policy_says_what_it_guards(triage: Triage, files: Path, tmp_path: P
         "category": {"IT > security": 0.9}
     }
     assert "at least 90% of its tickets" in triage("policy", "check", files / "guarded.toml").out
+    further = tmp_path / "further.toml"
+    further.write_text(GUARDED + '[[targets.priority]]\nlabel = "high"\nmin_recall = 0.8\n', "utf-8")
+    assert triage("policy", "check", further, "--json").document["min_recall"]["priority"] == {"high": 0.8}
     wrong = tmp_path / "wrong.toml"
     for value in ("1.0", "0", '"most"', "true"):
         wrong.write_text(POLICY + f"min_recall = {value}\n", "utf-8")
