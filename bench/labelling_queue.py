@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.encoder import OnnxEncoder
-from models.reference.to_label import next_to_label
+from models.reference.to_label import next_to_label, typicality
 from models.terminal import print_json, table
 from training.data.dataset import read_dataset
 from training.encoders.cache import CachedEncoder
@@ -35,6 +35,7 @@ def learning_curve(
 ) -> list[float]:
     """Return the accuracy on `test` after START, START + BATCH, … labels of the pool; the pool's order is the draw."""
     known, rest = pool[:START], pool[START:]
+    typical = typicality(vectors[rest]) if chosen else np.ones(len(rest))
     accuracies = []
     while True:
         model = LogisticRegression(C=10, max_iter=200).fit(vectors[known], labels[known])
@@ -44,8 +45,9 @@ def learning_curve(
         picks = np.arange(min(BATCH, len(rest)))
         if chosen:
             counts = np.array([np.count_nonzero(labels[known] == one) for one in model.classes_])
-            picks = next_to_label(vectors[rest], model.predict_proba(vectors[rest]), counts, BATCH)
-        known, rest = np.append(known, rest[picks]), np.delete(rest, picks)
+            probabilities = model.predict_proba(vectors[rest])
+            picks = next_to_label(vectors[rest], probabilities, counts, BATCH, typical=typical)
+        known, rest, typical = np.append(known, rest[picks]), np.delete(rest, picks), np.delete(typical, picks)
 
 
 def saved(random: Sequence[float], chosen: Sequence[float], place: int) -> tuple[float, float, float]:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 RARE = 1.0
 """How much more a ticket is worth that is surely of the rarest label, as a multiple: it may count twice, so that rare
 labels come in early and the queue does not fill with them."""
+NEIGHBOURS = 10
+"""How many of the most alike tickets say how typical one is."""
 CANDIDATES = 10
 """So many times the tickets wanted are looked at for how they differ: the ones of highest value. Only once, and the
 picks are near copies of one another; all of them, and easy tickets come in because they are far from everything."""
@@ -18,30 +20,34 @@ def next_to_label(
     probabilities: NDArray[np.float64],
     labelled: NDArray[np.int64],
     how_many: int,
+    *,
+    typical: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Return the positions of the tickets to label next, the most useful first.
 
     A ticket's value is how close its two likeliest labels are (margin sampling: Scheffer, Decomain and Wrobel 2001),
-    raised where it may be of a label that few tickets have. Among the tickets of highest value those are taken that
-    lie apart from the ones taken before, as equal tickets teach the same (Citovsky et al. 2021, "Batch active learning
-    at scale", choose from the smallest margins in the same way).
+    raised where it may be of a label that few tickets have, and weighed by how typical it is of those that wait
+    (information density: Settles and Craven 2008): what is odd in itself teaches nothing about others. Among the
+    tickets of highest value those are taken that lie apart from the ones taken before, as equal tickets teach the same
+    (Citovsky et al. 2021, "Batch active learning at scale", choose from the smallest margins in the same way).
 
     Args:
         vectors: Embeddings of unit length, of shape [n, dim].
         probabilities: What the model says of each ticket, of shape [n, classes] with at least two classes.
         labelled: Tickets that have each label already, of shape [classes].
         how_many: How many are wanted; all where there are fewer.
+        typical: What `typicality` said of the tickets, of shape [n], where that was asked before.
 
     Returns:
         Positions of shape [min(how_many, n)].
 
     Example:
-        >>> vectors = np.eye(3, dtype=np.float32)
+        >>> vectors = np.full((3, 1), 1, dtype=np.float32)
         >>> sure_and_unsure = np.array([[0.9, 0.1], [0.55, 0.45], [0.7, 0.3]])
         >>> next_to_label(vectors, sure_and_unsure, np.array([5, 5]), 2).tolist()
         [1, 2]
     """
-    value = value_of(probabilities, labelled)
+    value = value_of(probabilities, labelled) * (typicality(vectors) if typical is None else typical)
     how_many = min(how_many, len(value))
     candidates = np.argsort(-value, kind="stable")[: how_many * CANDIDATES]
     worth, near = value[candidates], np.zeros(len(candidates))
@@ -53,6 +59,17 @@ def next_to_label(
         worth[place] = -np.inf
         near[place] = 0
     return candidates[taken]
+
+
+def typicality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how near the nearest other tickets are on average, as a cosine of shape [n], in [0.05, 1]."""
+    if len(vectors) < 2:
+        return np.ones(len(vectors))
+    alike = vectors @ vectors.T
+    np.fill_diagonal(alike, -1)
+    most = min(NEIGHBOURS, len(vectors) - 1)
+    nearest = np.partition(alike, -most, axis=1)[:, -most:]
+    return np.asarray(np.clip(nearest.mean(axis=1), 0.05, 1), dtype=np.float64)
 
 
 def value_of(probabilities: NDArray[np.float64], labelled: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -20,15 +20,23 @@ def unit(vectors: Any) -> Any:
 
 def test_what_the_model_is_torn_about_comes_first_and_the_rarer_label_of_two_equals() -> None:
     probabilities = np.array([[0.9, 0.05, 0.05], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.6, 0.3, 0.1]])
-    order = next_to_label(unit(RNG.normal(size=(4, 64))), probabilities, np.array([100, 100, 2]), 4)
+    order = next_to_label(unit(np.eye(4)), probabilities, np.array([100, 100, 2]), 4)
     assert order.tolist() == [2, 1, 3, 0]
     assert np.all(value_of(probabilities, np.array([0, 0, 0])) <= 2)
 
 
 def test_near_copies_are_not_asked_one_after_the_other() -> None:
-    alike = unit(np.array([[1.0, 0.01 * place, 0.0] for place in range(5)] + [[0.0, 0.0, 1.0]]))
-    probabilities = np.array([[0.5, 0.5]] * 5 + [[0.6, 0.4]])
-    assert next_to_label(alike, probabilities, np.array([5, 5]), 2).tolist() == [0, 5]
+    near = [[1.0, 0.01 * place, 0.0] for place in range(5)]
+    apart = [[0.0, 0.01 * place, 1.0] for place in range(5)]
+    probabilities = np.array([[0.5, 0.5]] * 5 + [[0.6, 0.4]] * 5)
+    first, second = next_to_label(unit(near + apart), probabilities, np.array([5, 5]), 2)
+    assert first < 5 <= second
+
+
+def test_what_is_typical_of_many_comes_before_what_is_odd_in_itself() -> None:
+    many = [[1.0, 0.02 * place, 0.0] for place in range(6)]
+    order = next_to_label(unit([*many, [0.0, 0.0, 1.0]]), np.full((7, 2), 0.5), np.array([5, 5]), 7)
+    assert order[0] != 6
 
 
 def test_every_ticket_is_asked_once_and_never_more_than_there_are() -> None:
