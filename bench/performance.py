@@ -236,6 +236,7 @@ def peers(room: Path, rows: list[LabelledTicket], bundle: Path, workers: int) ->
     labelled = [{"text": row.ticket.text, "labels": dict(row.labels)} for row in rows[:FITTED]]
     (room / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in labelled))
     environment = {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",  # mlflow calls uvicorn by its bare name
         "PEER_ENCODER": resolve_encoder(DEFAULT_ENCODER),
         "PEER_HEADS": str(heads),
         "PYTHONPATH": str(PEERS),

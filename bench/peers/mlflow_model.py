@@ -23,6 +23,8 @@ class Router(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
 
 if __name__ == "__main__":
     beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "heads.py")
-    mlflow.pyfunc.save_model(sys.argv[1], python_model=os.path.abspath(__file__), code_paths=[beside])
+    mlflow.pyfunc.save_model(
+        sys.argv[1], python_model=os.path.abspath(__file__), code_paths=[beside], pip_requirements=["mlflow"]
+    )
 else:
     mlflow.models.set_model(Router())
