@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.home import triage_home
 from models.local_store import parse_reference
+from models.serving.answers import MOST_ANSWERS
 from triage.errors import InvalidRequest, TriageError
 
 PREFIX = "TRIAGE_"
@@ -131,6 +132,12 @@ class Settings(BaseSettings):
 
     queue_size: int = Field(
         512, ge=1, le=10_000, description="tickets waiting for a score, per process, at most; the deadline allows fewer"
+    )
+    remember_answers: int = Field(
+        MOST_ANSWERS, ge=0, le=100_000, description="answers kept in memory for texts that come again; 0: none"
+    )
+    cascade: bool = Field(
+        True, description="0: every ticket is put to the encoder, and the bundle's first stage answers none"
     )
     score_batch: int = Field(32, ge=1, le=32, description="most tickets scored at once")
     request_deadline_s: Seconds = Field(

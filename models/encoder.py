@@ -23,6 +23,9 @@ _BATCH = 32
 _SPECIAL_TOKENS = 2
 """Tokens that mark beginning and end of a text."""
 
+_TOKEN_BATCH = 256
+"""Single tokens that are encoded together: a batch of this size takes some ten megabytes."""
+
 Progress = Callable[[int], object]
 """Called with the number of texts done since the last call."""
 
@@ -86,6 +89,31 @@ class OnnxEncoder:
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts texts into tokens, as many as the encoder reads at most."""
+        return self._tokenizer
+
+    def token_vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Encode single tokens, each as a text of its own.
+
+        Args:
+            ids: Token ids, of shape [n].
+
+        Returns:
+            float32 of shape [n, dim], each row of length 1.
+        """
+        around = self._tokenizer.encode("").ids
+        before, after = (around[0], around[-1]) if len(around) == _SPECIAL_TOKENS else (None, None)
+        columns = [np.full(len(ids), one) if one is not None else None for one in (before, after)]
+        tokens = np.stack([one for one in (columns[0], ids, columns[1]) if one is not None], axis=1).astype(np.int64)
+        parts = [tokens[start : start + _TOKEN_BATCH] for start in range(0, len(tokens), _TOKEN_BATCH)]
+        found = [
+            self._session.run(["sentence_embedding"], {"input_ids": part, "attention_mask": np.ones_like(part)})[0]
+            for part in parts
+        ]
+        return np.concatenate([np.zeros((0, self.dim), np.float32), *found])
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Encode each text on its own, several at a time on threads of their own.

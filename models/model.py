@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -54,12 +54,21 @@ class Model:
     strangers: StrangerCurve | None = None
     reviews: ReviewMemory | None = None
 
-    def features(self, tickets: Sequence[Ticket], vectors: NDArray[np.float32]) -> Features:
-        """Return the features of n tickets with these embeddings, float32 of shape [n, dim]."""
-        sparse = sparse_features(self.vectorizer, self.fields, tickets)
+    def features(
+        self, tickets: Sequence[Ticket], vectors: NDArray[np.float32], read: Features | None = None
+    ) -> Features:
+        """Return the features of n tickets.
+
+        Args:
+            tickets: The tickets.
+            vectors: Their embeddings, float32 of shape [n, dim].
+            read: Features of the same tickets by a model of the same vocabulary and rules, whose words are taken over.
+        """
+        sparse = sparse_features(self.vectorizer, self.fields, tickets) if read is None else read.sparse
+        matches = match_rules(self.rules, tickets) if read is None else read.rule_matches
         topics = self.topics.project(sparse)
         near = self.history.nearest(vectors, topics)
-        return Features(sparse, vectors, topics, **near._asdict(), rule_matches=match_rules(self.rules, tickets))
+        return Features(sparse, vectors, topics, **near._asdict(), rule_matches=matches)
 
     def probabilities(self, features: Features) -> dict[str, Probabilities]:
         """Return calibrated probabilities by target, each of shape [n, labels]."""
@@ -68,7 +77,7 @@ class Model:
     def predict(
         self,
         tickets: Sequence[Ticket],
-        vectors: NDArray[np.float32],
+        features: Features,
         truncated: Sequence[bool],
         *,
         explain: bool = False,
@@ -78,15 +87,36 @@ class Model:
 
         Args:
             tickets: Any number of them.
-            vectors: Their embeddings, float32 of shape [n, dim].
+            features: Their features.
             truncated: Whether the encoder read only the beginning.
             explain: Whether to add the terms that counted and similar tickets.
             clearance: What the reader may see.
         """
-        features = self.features(tickets, vectors)
-        own = self.probabilities(features)
+        found = self.predictions(tickets, features, self.probabilities(features), truncated)
+        if not explain:
+            return found
+        return [
+            replace(one, explanation=self.explanation(ticket, features.take(np.array([row])), one, clearance=clearance))
+            for row, (ticket, one) in enumerate(zip(tickets, found, strict=True))
+        ]
+
+    def predictions(
+        self,
+        tickets: Sequence[Ticket],
+        features: Features,
+        own: Mapping[str, Probabilities],
+        truncated: Sequence[bool],
+    ) -> list[Prediction]:
+        """Return predictions without explanations.
+
+        Args:
+            tickets: n of them.
+            features: Their features.
+            own: The model's own probabilities by target, before reviews correct them, each of shape [n, classes].
+            truncated: Whether the encoder read only the beginning.
+        """
         distance = novelty(features.similarity, own)
-        probabilities = own if self.reviews is None else self.reviews.corrected(vectors, own)
+        probabilities = own if self.reviews is None else self.reviews.corrected(features.dense, own)
         unreviewed = {} if self.reviews is None else own
         strangers = self.stranger_probability(features)
         rare = {
@@ -103,14 +133,6 @@ class Model:
                 sets={target: self._prediction_set(target, values[row]) for target, values in probabilities.items()},
                 words=len(words_of(ticket.text)),
                 truncated=truncated[row],
-                explanation=self._explanation(
-                    ticket,
-                    features.take(np.array([row])),
-                    {target: values[row] for target, values in probabilities.items()},
-                    clearance=clearance,
-                )
-                if explain
-                else Explanation(),
                 unreviewed={target: self._ranked(target, values[row]) for target, values in unreviewed.items()},
             )
             for row, ticket in enumerate(tickets)
@@ -132,20 +154,19 @@ class Model:
         count = max(1, int((values >= floor).sum()))
         return tuple(self.heads[target].labels[label] for label in ranked[:count])
 
-    def _explanation(
-        self, ticket: Ticket, features: Features, probabilities: Mapping[str, NDArray[np.float64]], *, clearance: int
-    ) -> Explanation:
+    def explanation(self, ticket: Ticket, features: Features, prediction: Prediction, *, clearance: int) -> Explanation:
         """Explain the first target that has a head, mostly the tier, with the nearest tickets that may be seen.
 
         Args:
             ticket: What was scored.
             features: Its own, one row.
-            probabilities: By target, of shape [classes].
+            prediction: What was predicted for it.
             clearance: What the reader may see.
         """
         target = in_order(self.heads)[0]
-        head, ranked = self.heads[target], np.argsort(-probabilities[target], kind="stable")
-        top, rival, vector = int(ranked[0]), int(ranked[1]), features.dense[0]
+        head, ranked = self.heads[target], prediction.probabilities[target]
+        top, rival = (head.labels.index(score.label) for score in ranked[:2])
+        vector = features.dense[0]
         owned = Attribution.of(self.vectorizer, self.fields, ticket, features.sparse)
 
         def contributions(label: int, over: int | None) -> dict[str, float]:
@@ -155,8 +176,8 @@ class Model:
             return owned.contributions(head, label, over) | by_rules
 
         may_see_sensitive = clearance >= self.sensitive_clearance
-        tops = {name: int(values.argmax()) for name, values in probabilities.items()}
         labels = {name: one.labels for name, one in self.heads.items()}
+        tops = {name: labels[name].index(scores[0].label) for name, scores in prediction.probabilities.items()}
         return Explanation(
             terms=strongest(contributions(top, None)),
             against=strongest({term: weight for term, weight in contributions(rival, top).items() if weight > 0}),

@@ -65,8 +65,8 @@ class Triager:
         self.rules = rules or (bundle.rules if bundle else default_rules())
         if bundle is not None and rules is not None:
             self.rules = rules.with_measurements_of(bundle.rules)
-        gate = bundle.gate if bundle else Gate()
-        self.gate = gate if policy is None else gate.under(policy.gate)
+        self._overrides = policy is not None
+        self.gate = self._gate_of(bundle)
         check_labels(self.rules, self.policy.known_labels)
 
     @classmethod
@@ -88,7 +88,12 @@ class Triager:
             return self
         changed = copy(self)
         changed.bundle = self.bundle.with_reviews(reviews)
+        changed.gate = self._gate_of(changed.bundle)
         return changed
+
+    def _gate_of(self, bundle: Predictor | None) -> Gate:
+        gate = bundle.gate if bundle else Gate()
+        return gate.under(self.policy.gate) if self._overrides else gate
 
     @property
     def model_version(self) -> str | None:

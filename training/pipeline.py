@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.baselines import baselines_of
-from models.bundle.bundle import Bundle, save_bundle
+from models.bundle.bundle import Bundle, Cascade, save_bundle
 from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
-from models.encoder import Encoder
+from models.cascade.first_stage import FirstStage
+from models.encoder import Encoder, OnnxEncoder
 from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
@@ -32,10 +33,13 @@ from training.data.labels import (
 )
 from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
+from training.encoders.distill import Distiller, static_vectors
 from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
+from training.ensemble.first_stage import LEAST_ROWS, FittedFirstStage, fit_first_stage
 from training.ensemble.model import FittedModel, fit_model, refit_model
 from training.ensemble.sample import Sample
+from training.evaluation.cascade import stage_figures
 from training.evaluation.champion import Champion
 from training.evaluation.evaluate import measure
 from training.evaluation.own_history import history_facts
@@ -43,13 +47,24 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import Seen, with_newest
-from training.gate.gate import CalibrationScores, RiskTarget, build_gate, calibration_scores_of, languages_of
+from training.gate.first_stage import FirstAnswers, agreeing_threshold, routed_labels
+from training.gate.gate import (
+    CalibrationScores,
+    RiskTarget,
+    build_gate,
+    calibration_scores_of,
+    languages_of,
+    readable,
+    true_probability,
+)
 from training.gate.recall_guard import told
+from training.gate.risk_control import set_floor
 from training.gate.rule_precision import fallback_floors
-from training.provenance import CertifiedModel, facts_of
+from training.provenance import CertifiedModel, Staged, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy, read_policy
+from triage.prediction import Prediction
 from triage.rules import NO_RULES, RuleBook
 
 CALIBRATION_SHARE, CALIBRATION_ROWS = 0.1, 4000
@@ -95,8 +110,11 @@ def train(
         replayed = _replay(first.bundle, everything.take(parts.test))
         answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
         log("learning from all tickets")
-        final = refit(run, first.fitted, everything)
-        facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
+        final = refit(run, first, everything)
+        stages = stage_figures(with_encoder(first.bundle, run.encoder), [dataset.rows[row] for row in parts.test])
+        facts = facts_of(
+            settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured, stages=stages
+        )
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder)
         extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
@@ -151,6 +169,7 @@ class _Run:
         encoder: As it goes into the bundle.
         encoder_files: Its ONNX files; None where the bundle only names it.
         cached: The same encoder, which remembers what it has encoded.
+        distiller: Makes static encoders of it for a first stage; None where there is to be none.
     """
 
     settings: TrainSettings
@@ -161,6 +180,7 @@ class _Run:
     encoder: Encoder
     encoder_files: Path | None
     cached: CachedEncoder
+    distiller: Distiller | None = None
 
     @classmethod
     def opened(cls, settings: TrainSettings, policy: Policy, scratch: Path, encoder: Encoder | None, log: Log) -> _Run:
@@ -169,7 +189,7 @@ class _Run:
         rules = rules_for(policy, settings.rules, otherwise)
         chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
         return cls(settings, policy, rules=rules, scratch=scratch, log=log, encoder=chosen, encoder_files=files,
-                   cached=CachedEncoder(chosen))  # fmt: skip
+                   cached=CachedEncoder(chosen), distiller=_distiller(settings, chosen))  # fmt: skip
 
     def embed(self, dataset: Dataset, parts: Split) -> Sample:
         """Return all tickets with their vectors, and with the groups that the split went by."""
@@ -178,6 +198,11 @@ class _Run:
         if parts.kind == "group":
             return Sample.of(dataset.rows, vectors, _group_numbers(dataset), by_organisation=True)
         return Sample.of(dataset.rows, vectors, parts.clusters)
+
+
+def _distiller(settings: TrainSettings, encoder: Encoder) -> Distiller | None:
+    """Return what a first stage is made with; None where none is wanted, or where the encoder is not ONNX."""
+    return Distiller(encoder) if settings.cascade and isinstance(encoder, OnnxEncoder) else None
 
 
 def _group_numbers(dataset: Dataset) -> NDArray[np.int64]:
@@ -195,27 +220,45 @@ def _group_numbers(dataset: Dataset) -> NDArray[np.int64]:
 def fit(run: _Run, sample: Sample) -> CertifiedModel:
     """Fit a model and choose its gate: on a part of its own where there are many tickets, else cross-fitted."""
     learned, held = _calibration_split(sample, run.settings.seed)
-    fitted = fit_model(learned, run.policy, rules=run.rules, seed=run.settings.seed)
+    seed = run.settings.seed
+    fitted = fit_model(learned, run.policy, rules=run.rules, seed=seed)
+    first = None
+    if run.distiller is not None and len(learned) >= LEAST_ROWS:
+        run.log("learning a first stage without the encoder")
+        first = fit_first_stage(fitted, run.distiller, run.policy, seed=seed)
+    stage = None if first is None else first.stage(run.settings.target_risk)
     if len(held):
-        tuning = _out_of_fold_scores(fitted, run.settings.seed, TUNING_ROWS)
+        tuning = _out_of_fold_scores(fitted, seed, TUNING_ROWS)
         evidence = _Evidence("set aside", _scores(fitted.model, held), tuning)
+        if first is not None and stage is not None:
+            evidence = evidence._replace(
+                stage=stage, first=_first_scores(stage, held), first_tuning=_first_out_of_fold(first, seed, TUNING_ROWS)
+            )
     else:
-        evidence = _Evidence("cross-fitted", _out_of_fold_scores(fitted, run.settings.seed))
-    return calibrate(run, fitted, model=fitted.model, learned=learned, evidence=evidence)
+        evidence = _Evidence("cross-fitted", _out_of_fold_scores(fitted, seed))
+        if first is not None:
+            evidence = evidence._replace(stage=stage, first=_first_out_of_fold(first, seed))
+    made = calibrate(run, fitted, model=fitted.model, learned=learned, evidence=evidence)
+    return replace(made, first=first)
 
 
-def refit(run: _Run, fitted: FittedModel, sample: Sample) -> CertifiedModel:
+def refit(run: _Run, before: CertifiedModel, sample: Sample) -> CertifiedModel:
     """Fit the estimators to more tickets, and choose the gate anew on tickets that nothing at all was fitted on.
 
     Stacking and calibration stay those of the first model. Where the tickets are too few for a part of their own,
     everything is fitted from the beginning.
     """
+    fitted = before.fitted
     used = sample.used | np.isin(sample.index, fitted.sample.index)
     learned, held = _calibration_split(replace(sample, used=used), run.settings.seed)
     if not len(held):
         return fit(run, sample)
     model = refit_model(fitted, learned, run.policy)
-    return calibrate(run, fitted, model=model, learned=learned, evidence=_Evidence("set aside", _scores(model, held)))
+    evidence = _Evidence("set aside", _scores(model, held))
+    if before.first is not None:
+        stage = before.first.refitted(learned, run.policy, run.settings.target_risk)
+        evidence = evidence._replace(stage=stage, first=_first_scores(stage, held))
+    return calibrate(run, fitted, model=model, learned=learned, evidence=evidence)
 
 
 class _Evidence(NamedTuple):
@@ -225,11 +268,17 @@ class _Evidence(NamedTuple):
         kind: Where the tickets are from: ``set aside`` or ``cross-fitted``.
         scores: Of tickets that the model had not seen.
         tuning: Scores of other tickets, which say where the sequence of tests starts; None takes `scores`.
+        stage: A first stage before its threshold is chosen; None where there is none.
+        first: What it says of the tickets of `scores`.
+        first_tuning: What it says of the tickets of `tuning`.
     """
 
     kind: str
     scores: CalibrationScores
     tuning: CalibrationScores | None = None
+    stage: FirstStage | None = None
+    first: FirstScores | None = None
+    first_tuning: FirstScores | None = None
 
 
 def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evidence: _Evidence) -> CertifiedModel:
@@ -257,8 +306,40 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
             run.log(line)
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
-    bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
-    return CertifiedModel(bundle, fitted, certificates, f"{evidence.kind}, {len(evidence.scores.rows)} rows")
+    calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
+    cascade, staged = _cascade(run, evidence, languages, wanted)
+    bundle = Bundle(
+        replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules, cascade=cascade
+    )
+    return CertifiedModel(bundle, fitted, certificates, calibration, staged=staged)
+
+
+def _cascade(
+    run: _Run, evidence: _Evidence, languages: frozenset[str], wanted: RiskTarget
+) -> tuple[Cascade | None, Staged | None]:
+    """Choose from when on the first stage answers, and certify both stages together; None where it never does."""
+    if evidence.stage is None or evidence.first is None:
+        return None, None
+    open_gate = readable(evidence.tuning or evidence.scores, run.policy, languages)
+    risk, policy = wanted.target_risk, run.policy
+    answers = FirstAnswers.of(evidence.first.predictions, open_gate, policy, risk)
+    threshold = agreeing_threshold(
+        answers, routed_labels(evidence.scores.probabilities, evidence.scores.labels, policy)
+    )
+    if threshold is None:
+        run.log("the first stage agrees with the full model too seldom: every ticket is put to the full model")
+        return None, None
+    taken, tuning = answers.above(threshold), None
+    if evidence.tuning is not None and evidence.first_tuning is not None:
+        others = FirstAnswers.of(evidence.first_tuning.predictions, open_gate, policy, risk)
+        tuning = replace(evidence.tuning, taken=others.above(threshold))
+    gate, _, certificates = build_gate(
+        replace(evidence.scores, taken=taken), policy, languages, wanted, tuning_scores=tuning
+    )
+    floors = {target: set_floor(true_probability(evidence.first.scores, target), risk) for target in certificates}
+    stage = replace(evidence.stage, threshold=threshold, model=replace(evidence.stage.model, set_floors=floors))
+    staged = Staged(threshold, float(taken.passed.mean()), certificates)
+    return Cascade(stage, gate), staged
 
 
 def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
@@ -291,14 +372,43 @@ def _scores(model: Model, held: Sample) -> CalibrationScores:
     return calibration_scores_of(held.rows, model.probabilities(features), features, model)
 
 
+def _out_of_fold_rows(fitted: FittedModel, seed: int, most: int | None) -> NDArray[np.int64]:
+    """Return positions of cross-fitted rows, all or so many of them; the same for two models of the same sample."""
+    index = fitted.out_of_fold
+    if most is None or len(index) <= most:
+        return index
+    return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
+
+
 def _out_of_fold_scores(fitted: FittedModel, seed: int, most: int | None = None) -> CalibrationScores:
     """Return what cross-fitted models said of their own tickets, or of some of them."""
-    index = fitted.out_of_fold
-    if most is not None and len(index) > most:
-        index = np.sort(np.random.default_rng(seed).choice(index, most, replace=False))
+    index = _out_of_fold_rows(fitted, seed, most)
     probabilities = {target: values[index] for target, values in fitted.probabilities.items()}
     rows = fitted.sample.take(index).rows
     return calibration_scores_of(rows, probabilities, fitted.features.take(index), fitted.model)
+
+
+class FirstScores(NamedTuple):
+    """What a first stage says of tickets that it had not seen: predictions, and scores as the gate reads them."""
+
+    predictions: list[Prediction]
+    scores: CalibrationScores
+
+
+def _first_scores(stage: FirstStage, held: Sample) -> FirstScores:
+    tickets = [row.ticket for row in held.rows]
+    features = stage.model.features(tickets, static_vectors(stage.encoder, [ticket.text for ticket in tickets]))
+    probabilities = stage.model.probabilities(features)
+    scores = calibration_scores_of(held.rows, probabilities, features, stage.model)
+    return FirstScores(stage.predictions(tickets, features, probabilities), scores)
+
+
+def _first_out_of_fold(first: FittedFirstStage, seed: int, most: int | None = None) -> FirstScores:
+    index, fitted = _out_of_fold_rows(first.fitted, seed, most), first.fitted
+    rows, features = fitted.sample.take(index).rows, fitted.features.take(index)
+    probabilities = {target: values[index] for target, values in fitted.probabilities.items()}
+    scores = calibration_scores_of(rows, probabilities, features, fitted.model)
+    return FirstScores(first.stage(1.0).predictions([row.ticket for row in rows], features, probabilities), scores)
 
 
 def _with_fine_tuned_encoder(
@@ -324,7 +434,8 @@ def _with_fine_tuned_encoder(
     if tuned is None:
         return run, sample, first, {"adaptation": {"kept": False}}
     cached = CachedEncoder(tuned.encoder, cache=run.scratch / "vectors")
-    challenger = replace(run, encoder=tuned.encoder, encoder_files=tuned.files, cached=cached)
+    distiller = _distiller(run.settings, tuned.encoder)
+    challenger = replace(run, encoder=tuned.encoder, encoder_files=tuned.files, cached=cached, distiller=distiller)
     vectors = cached.encode([row.ticket.text for row in sample.rows])
     seen = np.isin(sample.index, tuned.seen)
     used = seen | np.isin(sample.index, tuned.kept)
@@ -355,5 +466,11 @@ def _replay(bundle: Bundle, sample: Sample) -> _Replayed:
 def with_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
     """Return the bundle with another encoder in it."""
     return Bundle(
-        bundle.model, encoder, gate=bundle.gate, policy=bundle.policy, rules=bundle.rules, manifest=bundle.manifest
+        bundle.model,
+        encoder,
+        gate=bundle.gate_alone,
+        policy=bundle.policy,
+        rules=bundle.rules,
+        manifest=bundle.manifest,
+        cascade=bundle.cascade,
     )

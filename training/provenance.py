@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.bundle.bundle import Bundle
 from training.data.dataset import Dataset
 from training.data.labels import learnable
 from training.data.split import Split
+from training.ensemble.first_stage import FittedFirstStage
 from training.ensemble.model import FittedModel
 from training.gate.gate import Certificates, certificate_facts
 from training.stages import FULL, stage_facts
 from training.task import LEARN, TrainSettings
+
+
+class Staged(NamedTuple):
+    """The first stage's threshold, the share of calibration tickets that it answers, and what holds of both stages."""
+
+    threshold: float
+    share: float
+    certificates: Mapping[str, Certificates]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {"threshold": self.threshold, "share": self.share, **certificate_facts(self.certificates)}
 
 
 @dataclass(frozen=True)
@@ -25,12 +38,16 @@ class CertifiedModel:
         fitted: What its stacking and its calibration come from.
         certificates: Of the gate, by target.
         calibration: What the gate was chosen on, in words.
+        first: The first stage, to be fitted again to more rows; None where there is none.
+        staged: What is known of the cascade; None where every ticket is put to the full model.
     """
 
     bundle: Bundle
     fitted: FittedModel
     certificates: Mapping[str, Certificates]
     calibration: str
+    first: FittedFirstStage | None = None
+    staged: Staged | None = None
 
 
 def facts_of(
@@ -40,6 +57,7 @@ def facts_of(
     first: CertifiedModel,
     final: CertifiedModel,
     measured: Mapping[str, Any],
+    stages: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the manifest says of a run.
 
@@ -50,6 +68,7 @@ def facts_of(
         first: The model that was measured.
         final: The model that is saved.
         measured: What `training.evaluation.evaluate` says of the first one.
+        stages: What `training.evaluation.cascade` says of its stages; None where it has but one.
     """
     return {
         "settings": {
@@ -62,6 +81,7 @@ def facts_of(
             "rules": "default" if settings.rules is None else "file",
             "tier_order": list(settings.tier_order),
             "adapt": settings.adapt is not None,
+            "cascade": settings.cascade,
         },
         "data": {
             "digest": dataset.digest,
@@ -82,6 +102,11 @@ def facts_of(
             "measured_with": {"calibration": first.calibration, **certificate_facts(first.certificates)},
             "refitted": {"calibration": final.calibration, **certificate_facts(final.certificates)},
             "max_ticket_risk": final.bundle.gate.ticket_risk_limit(settings.target_risk),
+        },
+        "cascade": {
+            "measured_with": None if first.staged is None else first.staged.facts(),
+            "refitted": None if final.staged is None else final.staged.facts(),
+            "stages": stages,
         },
         "metrics": headline(measured),
         "stage": stage_facts(FULL, final.bundle.policy, dataset.rows),

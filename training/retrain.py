@@ -127,6 +127,7 @@ def settings_of(champion: Path, out: Path) -> TrainSettings:
         target_risk=stated.get("target_risk") or TrainSettings.target_risk,
         confidence=stated.get("confidence") or TrainSettings.confidence,
         per_class=bool(stated.get("per_class", False)),
+        cascade=bool(stated.get("cascade", True)),
         seed=int(stated.get("seed", 0)),
         asked=frozenset(manifest.get("targets", {})),
         champion=champion if stage_of(manifest).name not in STARTED else None,

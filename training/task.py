@@ -38,6 +38,7 @@ class TrainSettings:
         skip_bad_rows: Leave unusable rows out instead of stopping.
         adapt: How much is done to adapt the encoder to the labels; None leaves it as it is.
         asked: Targets that are learned even where the policy tells their labels from tier and category.
+        cascade: Learn a first stage that answers without the encoder what it is sure of.
         champion: Folder of the version that serves, which answers what is set aside as well; None where none does.
     """
 
@@ -55,6 +56,7 @@ class TrainSettings:
     seed: int = 0
     skip_bad_rows: bool = False
     adapt: TrainingBudget | None = None
+    cascade: bool = True
     champion: Path | None = None
     asked: frozenset[str] = frozenset()
 

@@ -39,7 +39,7 @@ def decide(
         opinion: What a classifier thinks must not wait or is no ticket; None leaves that to written cues.
     """
     screened = screen(ticket, policy.own_cues, opinion)
-    prediction = prediction and _in_terms_of(policy, prediction)
+    prediction = prediction and in_terms_of(policy, prediction)
     reasons = {target: _held(screened, gate.reason(target, prediction)) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
@@ -161,7 +161,7 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
     return replace(verdict, ticket_risk=1.0 - prediction.sureness(top), certified_risk=certified)
 
 
-def _in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
+def in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
     """Fold and rank the probabilities as this desk's policy has it."""
     probabilities = {target: policy.rank(target, scores) for target, scores in prediction.probabilities.items()}
     unreviewed = {target: policy.rank(target, scores) for target, scores in prediction.unreviewed.items()}

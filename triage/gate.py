@@ -95,6 +95,18 @@ class Gate:
             max_stranger=policy.max_stranger,
         )
 
+    def readable(self, risk: float | None = None) -> Gate:
+        """Return this gate with every threshold at nothing: what it keeps back is not for a lack of confidence.
+
+        Args:
+            risk: Target risk, which the floor under single decisions is a multiple of; None takes that of each target.
+        """
+        opened = {
+            target: TargetGate(0.0, certified_risk=one.certified_risk if risk is None else risk)
+            for target, one in self.targets.items()
+        }
+        return replace(self, targets=opened)
+
     def reason(self, target: str, prediction: Prediction | None) -> Reason:
         """Say why the model may decide a target (`CONFIDENT`) or why it abstains.
 

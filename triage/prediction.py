@@ -83,6 +83,7 @@ class Prediction:
         truncated: Whether the encoder saw only the beginning of the text.
         explanation: Empty unless it was asked for.
         unreviewed: As `probabilities`, before this desk's reviews corrected them; empty where none did.
+        by_first_stage: Whether the first stage predicted it, without the encoder.
     """
 
     probabilities: Mapping[str, tuple[Score, ...]]
@@ -95,6 +96,7 @@ class Prediction:
     truncated: bool = False
     explanation: Explanation = field(default_factory=Explanation)
     unreviewed: Mapping[str, tuple[Score, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    by_first_stage: bool = False
 
     @property
     def without_reviews(self) -> Prediction:

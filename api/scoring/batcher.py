@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from api.http.exceptions import TooBusy
+from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from triage.decision import Decision
 from triage.ticket import Ticket
@@ -79,6 +80,7 @@ class Batcher:
         score_batch: Most tickets decided together.
         wait_s: How long an idle batcher waits for company, in seconds.
         on_load: Called on the event loop after each micro-batch.
+        memory: Answers to texts that come again, which need no turn; None remembers none.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class Batcher:
         score_batch: int,
         wait_s: float,
         on_load: Callable[[Load], object] = lambda load: None,
+        memory: AnswerMemory | None = None,
     ) -> None:
         self.queue_size = queue_size
         self._score_batch = score_batch
         self._wait_s = wait_s
         self._on_load = on_load
+        self._memory = memory or AnswerMemory(0)
         self._single: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -154,6 +158,14 @@ class Batcher:
         Raises:
             TooBusy: If the queue is full or the deadline passes.
         """
+        known = [self._memory.get(triager, ticket, **vars(view)) for ticket in tickets]
+        fresh = [ticket for ticket, answer in zip(tickets, known, strict=True) if answer is None]
+        given = iter(await self._decided(triager, fresh, deadline_s, view, bulk=bulk) if fresh else [])
+        return [answer if answer is not None else next(given) for answer in known]
+
+    async def _decided(
+        self, triager: Triager, tickets: Sequence[Ticket], deadline_s: float, view: View, *, bulk: bool
+    ) -> list[Decision]:
         queue = self._bulk if bulk else self._single
         self._admit(queue, len(tickets), deadline_s)
         deadline = time.monotonic() + deadline_s
@@ -246,6 +258,8 @@ class Batcher:
         seconds = time.monotonic() - began
         self._seconds_a_ticket += _SMOOTHING * (seconds / len(batch) - self._seconds_a_ticket)
         for one, decision in zip(batch, decisions, strict=True):
+            if fallback is None:
+                self._memory.put(triager, one.ticket, decision, **vars(view))
             if not one.decision.done():
                 one.decision.set_result(decision)
         self._on_load(Load(len(batch), seconds, fallback))

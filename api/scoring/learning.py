@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from api.scoring.model_holder import ModelHolder
 from api.store.repository import Repository
 from api.store.rows import ReviewedTicket
-from models.bundle.bundle import Bundle
+from models.bundle.bundle import Bundle, Unreviewed
 from models.reference.reviews import MAX_REVIEWS, Reviewed, ReviewMemory
 from triage.errors import StoreUnavailable
 
@@ -28,6 +28,13 @@ class _Predicted(NamedTuple):
 
     vector: NDArray[np.float32]
     probabilities: Mapping[str, NDArray[np.float64]]
+
+
+class _ByStage(NamedTuple):
+    """What the full model says of one reviewed ticket, and what the first stage does; None where there is none."""
+
+    full: _Predicted
+    first: _Predicted | None
 
 
 class ReviewLearner:
@@ -45,7 +52,7 @@ class ReviewLearner:
         self._store, self._model = store, model
         self._turn = threading.Lock()
         self._learned: tuple[object, ...] | None = None
-        self._predictions: dict[str, _Predicted] = {}
+        self._predictions: dict[str, _ByStage] = {}
         self._digest = ""
 
     def refresh(self) -> None:
@@ -83,23 +90,35 @@ class ReviewLearner:
         self._predictions = {one.decision_id: self._predictions[one.decision_id] for one in reviewed}
         if not reviewed:
             return None
-        predictions = list(self._predictions.values())
-        heads = bundle.model.heads
-        labels = {name: [one.labels.get(name) for one in reviewed] for name in heads}
-        return ReviewMemory.of(
-            Reviewed(
-                np.stack([prediction.vector for prediction in predictions]),
-                {name: np.stack([prediction.probabilities[name] for prediction in predictions]) for name in heads},
-                {name: _ids(labels[name], head.labels) for name, head in heads.items()},
-                np.array([one.sensitive for one in reviewed], dtype=bool),
-            )
-        )
+        known = list(self._predictions.values())
+        first = [one.first for one in known if one.first is not None]
+        memory = _learned(bundle, reviewed, [one.full for one in known])
+        return memory if len(first) < len(known) else replace(memory, first=_learned(bundle, reviewed, first))
 
     def _score(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> None:
-        vectors, probabilities = bundle.probabilities_of([one.ticket for one in reviewed])
+        tickets = [one.ticket for one in reviewed]
+        full, first = bundle.probabilities_of(tickets), bundle.first_probabilities_of(tickets)
         for row, one in enumerate(reviewed):
-            by_target = {name: values[row] for name, values in probabilities.items()}
-            self._predictions[one.decision_id] = _Predicted(vectors[row], by_target)
+            by_first = None if first is None else _predicted(first, row)
+            self._predictions[one.decision_id] = _ByStage(_predicted(full, row), by_first)
+
+
+def _predicted(said: Unreviewed, row: int) -> _Predicted:
+    return _Predicted(said.vectors[row], {name: values[row] for name, values in said.probabilities.items()})
+
+
+def _learned(bundle: Bundle, reviewed: Sequence[ReviewedTicket], predictions: Sequence[_Predicted]) -> ReviewMemory:
+    """Learn what reviews change of one stage, from what it said of the reviewed tickets on its own."""
+    heads = bundle.model.heads
+    labels = {name: [one.labels.get(name) for one in reviewed] for name in heads}
+    return ReviewMemory.of(
+        Reviewed(
+            np.stack([prediction.vector for prediction in predictions]),
+            {name: np.stack([prediction.probabilities[name] for prediction in predictions]) for name in heads},
+            {name: _ids(labels[name], head.labels) for name, head in heads.items()},
+            np.array([one.sensitive for one in reviewed], dtype=bool),
+        )
+    )
 
 
 def _ids(stated: Sequence[str | None], labels: tuple[str, ...]) -> NDArray[np.int64]:

@@ -108,6 +108,7 @@ class ModelHolder:
         on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self._files = (settings.policy, settings.rules)
+        self._cascade = settings.cascade
         self._policy, self._rules = self._read_files()
         self._threads = settings.threads
         self._poll_s = settings.poll_s
@@ -274,6 +275,7 @@ class ModelHolder:
     def _verified(self, pointer: Pointer) -> Triager:
         try:
             bundle = load_bundle(pointer.path, expected_digest=pointer.digest, threads=self._threads)
+            bundle = bundle if self._cascade else bundle.without_cascade()
             triager = Triager(bundle, policy=self._policy, rules=self._rules)
             triager.decide(_WARM_UP, explain=True)
         except TriageError:

@@ -30,6 +30,7 @@ from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics
 from api.tracing import Tracing
+from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
@@ -73,11 +74,14 @@ class Service:
         self.tracing = Tracing(settings.otlp_endpoint)
         self.draining = False
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
+        self.memory = AnswerMemory(settings.remember_answers)
+        self._erasures: object = None
         self.batcher = Batcher(
             queue_size=settings.queue_size,
             score_batch=settings.score_batch,
             wait_s=_BATCH_WAIT_S,
             on_load=self._on_load,
+            memory=self.memory,
         )
         self.admission = AdmissionControl(
             settings.queue_size + settings.score_batch,
@@ -338,7 +342,12 @@ class Service:
     def _ask_store(self) -> str | None:
         try:
             self.store.ping()
+            erasures = self.store.erasures()
+            if erasures != self._erasures:
+                self._erasures = erasures
+                self.memory.forget()
         except StoreUnavailable as error:
+            self.memory.forget()  # nobody can say now what was forgotten meanwhile
             return f"store-{error.code}"
         return None
 
@@ -352,6 +361,7 @@ class Service:
             await asyncio.sleep(self.settings.poll_s)
 
     def _on_swap(self, version: str) -> None:
+        self.memory.forget()
         self.autonomy.adopt(self.model.triager)
         self.metrics.swaps.inc()
         self.metrics.model_ready.set(1)

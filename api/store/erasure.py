@@ -108,6 +108,18 @@ class Erasure(IdempotencyKeys):
         self.scrub()
         return done
 
+    def erasures(self) -> tuple[datetime | None, int | None]:
+        """Return what changes where a ticket is forgotten or past its time: when the last was, and the oldest there.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            last = session.scalar(
+                select(func.max(StoredTicket.forgotten_at)).where(StoredTicket.forgotten_at.is_not(None))
+            )
+            return last, session.scalar(select(func.min(StoredTicket.seq)))
+
     def expire(self, older_than: timedelta | None, keys_older_than: timedelta = IDEMPOTENCY_AGE) -> Expired:
         """Remove what is past its time.
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -31,6 +43,9 @@ Sequence = BigInteger().with_variant(Integer, "sqlite")
 """Type of a running number: SQLite only counts up by itself in an INTEGER."""
 
 
+_GONE = text("forgotten_at IS NOT NULL")
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
 
@@ -43,6 +58,7 @@ class StoredTicket(Base):
         UniqueConstraint("source", "ticket_id", "digest", name="uq_tickets_text"),
         UniqueConstraint("source", "ticket_id", "revision", name="uq_tickets_revision"),
         Index("ix_tickets_received", "received_at"),
+        Index("ix_tickets_forgotten", "forgotten_at", sqlite_where=_GONE, postgresql_where=_GONE),
     )
 
     seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)

@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.codecs import json_bytes, npy_array, npy_bytes
+from models.bundle.first_stage import pack_first_stage, unpack_first_stage
 from models.bundle.manifest import Manifest, audit, read_manifest, write_directory
 from models.bundle.serialisation import pack_model, unpack_model
+from models.cascade.first_stage import FirstStage
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.features.features import Features
 from models.heads.head import Probabilities
 from models.model import Model
 from models.reference.reviews import ReviewMemory
@@ -37,6 +40,20 @@ _PROBES = (
 )
 
 
+class Unreviewed(NamedTuple):
+    """What a model says of n tickets before reviews: vectors of shape [n, dim], and probabilities by target."""
+
+    vectors: NDArray[np.float32]
+    probabilities: dict[str, Probabilities]
+
+
+class Cascade(NamedTuple):
+    """A first stage, and the gate that was certified for both stages together."""
+
+    stage: FirstStage
+    gate: Gate
+
+
 class Bundle:
     """A model with the gate, policy and rules it was certified with; what `Triager` decides by.
 
@@ -47,6 +64,7 @@ class Bundle:
         policy: Of the helpdesk.
         rules: Of the helpdesk, with the precision measured in training.
         manifest: What the directory says of itself; empty for a bundle that was never saved.
+        cascade: The first stage with its gate; None asks the full model about every ticket.
     """
 
     def __init__(
@@ -57,10 +75,13 @@ class Bundle:
         policy: Policy,
         rules: RuleBook,
         manifest: Manifest | None = None,
+        cascade: Cascade | None = None,
     ) -> None:
         self.model = model
         self.encoder = encoder
-        self.gate = gate
+        self.gate_alone = gate
+        self.gate = gate if cascade is None else cascade.gate
+        self.cascade = cascade
         self.policy = policy
         self.rules = rules
         self.manifest: Manifest = manifest or {}
@@ -80,20 +101,80 @@ class Bundle:
         found: list[Prediction] = []
         for start in range(0, len(tickets), _BATCH):
             part = tickets[start : start + _BATCH]
-            texts = [ticket.text for ticket in part]
-            vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
-            found += self.model.predict(part, vectors, cut, explain=explain, clearance=clearance)
+            if self.cascade is None:
+                found += self._in_full(part, None, explain=explain, clearance=clearance)
+            else:
+                found += self._by_stages(self.cascade, part, explain=explain, clearance=clearance)
         return found
 
-    def probabilities_of(self, tickets: Sequence[Ticket]) -> tuple[NDArray[np.float32], dict[str, Probabilities]]:
+    def _in_full(
+        self, tickets: Sequence[Ticket], read: Features | None, *, explain: bool, clearance: int
+    ) -> list[Prediction]:
+        """Ask the full model; `read` holds what the first stage read of the same tickets, None where it did not."""
+        texts = [ticket.text for ticket in tickets]
+        vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
+        features = self.model.features(tickets, vectors, read)
+        return self.model.predict(tickets, features, cut, explain=explain, clearance=clearance)
+
+    def _by_stages(
+        self, cascade: Cascade, tickets: Sequence[Ticket], *, explain: bool, clearance: int
+    ) -> list[Prediction]:
+        answers, read = cascade.stage.answers(tickets, self.gate, self.policy, explain=explain, clearance=clearance)
+        asked = [row for row, answer in enumerate(answers) if answer is None]
+        if not asked:
+            return [answer for answer in answers if answer is not None]
+        rest = read.take(np.array(asked))
+        given = iter(self._in_full([tickets[row] for row in asked], rest, explain=explain, clearance=clearance))
+        return [answer if answer is not None else next(given) for answer in answers]
+
+    def probabilities_of(self, tickets: Sequence[Ticket]) -> Unreviewed:
         """Return the embeddings of n tickets, and the model's own probabilities by target, without any review."""
         vectors = self.encoder.encode([ticket.text for ticket in tickets])
-        return vectors, self.model.probabilities(self.model.features(tickets, vectors))
+        return Unreviewed(vectors, self.model.probabilities(self.model.features(tickets, vectors)))
+
+    def first_probabilities_of(self, tickets: Sequence[Ticket]) -> Unreviewed | None:
+        """Return static vectors and probabilities as the first stage has them; None where there is none."""
+        if self.cascade is None:
+            return None
+        stage = self.cascade.stage
+        vectors = stage.encoder.encode([ticket.text for ticket in tickets])
+        return Unreviewed(vectors, stage.model.probabilities(stage.model.features(tickets, vectors)))
 
     def with_reviews(self, reviews: ReviewMemory | None) -> Bundle:
-        """Return the same bundle with a desk's own reviews beside it; None takes them away."""
-        model = replace(self.model, reviews=reviews)
-        return Bundle(model, self.encoder, self.gate, self.policy, rules=self.rules, manifest=self.manifest)
+        """Return the same bundle with a desk's own reviews beside it; None takes them away.
+
+        Where they do not say what the first stage makes of them, every ticket is put to the full model.
+        """
+        cascade = self.cascade
+        if cascade is not None:
+            first = None if reviews is None else reviews.first
+            stage = cascade.stage.with_reviews(first)
+            cascade = None if reviews is not None and first is None else cascade._replace(stage=stage)
+        return self._with(replace(self.model, reviews=reviews), cascade)
+
+    def without_cascade(self) -> Bundle:
+        """Return the same bundle with the full model alone, and the gate that was certified for it."""
+        return self._with(self.model, None)
+
+    def indexed(self) -> Bundle:
+        """Return the same bundle with graphs of its past tickets where they are many."""
+        model = replace(self.model, history=self.model.history.indexed())
+        if self.cascade is None:
+            return self._with(model, None)
+        stage = self.cascade.stage
+        first = replace(stage.model, history=stage.model.history.indexed())
+        return self._with(model, Cascade(replace(stage, model=first), self.cascade.gate))
+
+    def _with(self, model: Model, cascade: Cascade | None) -> Bundle:
+        return Bundle(
+            model,
+            self.encoder,
+            self.gate_alone,
+            self.policy,
+            rules=self.rules,
+            manifest=self.manifest,
+            cascade=cascade,
+        )
 
 
 def save_bundle(
@@ -119,10 +200,15 @@ def save_bundle(
     Raises:
         InvalidRequest: If the target is occupied or cannot be written.
     """
+    bundle = bundle.indexed()
     files: dict[str, bytes | Path] = {**pack_model(bundle.model), **(extras or {})}
     files["policy.toml"] = dump_policy(bundle.policy).encode()
     files["rules.toml"] = dump_rules(bundle.rules).encode()
-    files["gate.json"] = json_bytes(_gate_facts(bundle.gate))
+    gates = _gate_facts(bundle.gate_alone)
+    if bundle.cascade is not None:
+        files |= pack_first_stage(bundle.cascade.stage)
+        gates["cascade"] = _gate_facts(bundle.cascade.gate)
+    files["gate.json"] = json_bytes(gates)
     if encoder_files is not None:
         files |= {f"{ENCODER_FOLDER}/{name}": encoder_files / name for name in ONNX_FILES}
     vectors = bundle.encoder.encode([probe.text for probe in _PROBES])
@@ -154,16 +240,20 @@ def load_bundle(
     files = audit(directory, manifest)
     model = unpack_model(files)
     try:
-        gate = _gate(json.loads(files["gate.json"]))
+        gates = json.loads(files["gate.json"])
+        both = gates.pop("cascade", None)
+        gate, staged = _gate(gates), None if both is None else _gate(both)
         policy, rules = parse_policy(files["policy.toml"].decode()), parse_rules(files["rules.toml"].decode())
         golden = {name: npy_array(files[f"golden-{name}.npy"]) for name in ("vectors", *model.heads)}
     except (KeyError, ValueError, TypeError, AttributeError, TriageError) as error:
         raise BundleTampered(
             f"bundle {directory.name!r} is refused: {type(error).__name__} in gate, policy or rules; pull it again"
         ) from error
-    bundle = Bundle(
-        model, encoder or _encoder(files, manifest, threads), gate=gate, policy=policy, rules=rules, manifest=manifest
-    )
+    encoder = encoder or _encoder(files, manifest, threads)
+    cascade = None
+    if staged is not None and isinstance(encoder, OnnxEncoder):
+        cascade = Cascade(unpack_first_stage(files, model, encoder.tokenizer), staged)
+    bundle = Bundle(model, encoder, gate=gate, policy=policy, rules=rules, manifest=manifest, cascade=cascade)
     try:
         _check_answers(bundle, golden, directory.name)
     except (ValueError, IndexError) as error:  # parts of other shapes than the rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sized
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer
 from models.heads.base_estimators import RuleEstimator
 from models.model import Model
-from models.reference.index import NeighbourIndex
+from models.reference.graph import NeighbourGraph
+from models.reference.index import BOTH, OPEN, SENSITIVE, NeighbourIndex
 from models.reference.novelty import StrangerCurve
 from models.toml_files import dump_rules
 from triage.errors import BundleTampered, TriageError
@@ -61,6 +62,7 @@ def pack_model(model: Model) -> Files:
         files[RULES_FILE] = dump_rules(model.rules).encode()
     for target, label_ids in history.label_ids.items():
         files[f"past-tickets-{target}.npy"] = npy_bytes(label_ids)
+    files |= {f"past-tickets-graph-{part}.npy": npy_bytes(graph.to_array()) for part, graph in history.graphs.items()}
     for target, head in model.heads.items():
         files |= {f"head-{target}-{name}.npy": npy_bytes(array) for name, array in head_arrays(head).items()}
     return files
@@ -130,4 +132,24 @@ def _past_tickets(files: Mapping[str, bytes]) -> NeighbourIndex:
     parts += [index.endings] if index.endings else []
     if len({len(part) for part in (*parts, *index.label_ids.values())}) > 1:
         raise ValueError("arrays of unequal length")
-    return index
+    return replace(index, graphs=graphs_of(files, "past-tickets-graph", index))
+
+
+def graphs_of(files: Mapping[str, bytes], name: str, index: NeighbourIndex) -> dict[str, NeighbourGraph]:
+    """Read the graphs of an index of past tickets from files called `name` and the part.
+
+    Raises:
+        ValueError: If one is of other rows.
+    """
+    count, dim = index.vectors.shape
+    sensitive = int(index.sensitive.sum())
+    shapes = {
+        OPEN: (count - sensitive, dim),
+        SENSITIVE: (sensitive, dim),
+        BOTH: (count, dim + index.topics.shape[1]),
+    }
+    return {
+        part: NeighbourGraph.read(array_of(files, f"{name}-{part}", np.uint8, 1), *shape)
+        for part, shape in shapes.items()
+        if f"{name}-{part}.npy" in files
+    }

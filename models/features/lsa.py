@@ -48,3 +48,11 @@ class LsaProjection:
             out[row] = values[span][inside][known] @ self.directions[words[known]]
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         return np.asarray(np.where(lengths > 1e-9, out / np.maximum(lengths, 1e-9), 0.0), dtype=np.float32)
+
+    def of_none(self, count: int) -> NDArray[np.float32]:
+        """Return the vectors of so many tickets none of whose words is read, of shape [count, dim]."""
+        return np.zeros((count, self.dim), dtype=np.float32)
+
+
+NO_TOPICS = LsaProjection(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
+"""Reads no word: for models that do without."""

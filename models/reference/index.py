@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.reference.graph import EXACT_ROWS, NeighbourGraph
 from triage.prediction import Neighbour
 
 NEAR = 25
@@ -20,6 +21,9 @@ EXCLUDED = -1
 
 UNLABELLED = -2
 """Label id of a ticket without a label for the target."""
+
+OPEN, SENSITIVE, BOTH = "open", "sensitive", "both"
+"""Names of the graphs: of tickets that everybody may see, of the others, and of all by embedding and LSA components."""
 
 _BLOCK = 256
 
@@ -69,6 +73,7 @@ class NeighbourIndex:
         written: Per target and row, the label as it was written, rare ones included.
         endings: What ended each, in words; empty for sensitive tickets and where nobody wrote it down; no entries where
             the bundle is older than they are.
+        graphs: What finds near rows in a part too large to look through, by the part's name; see `indexed`.
     """
 
     vectors: NDArray[np.float32]
@@ -80,6 +85,7 @@ class NeighbourIndex:
     sensitive: NDArray[np.bool_]
     written: Mapping[str, tuple[str | None, ...]]
     endings: tuple[str, ...] = ()
+    graphs: Mapping[str, NeighbourGraph] = field(default_factory=dict)
 
     def nearest(self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int = NEAR) -> Neighbours:
         """Return the past tickets nearest to each of n tickets.
@@ -89,30 +95,79 @@ class NeighbourIndex:
             topics: LSA components, float32 of shape [n, topics].
             count: Neighbours per ticket. Where the index is shorter the rest is -1, with a similarity of 0.
         """
+        if self.graphs:
+            dense = self._by_parts(vectors, count, may_see_sensitive=True)
+            return Neighbours(*dense, *self._nearest_by_both(vectors, topics, count))
         blocks = (slice(start, start + _BLOCK) for start in range(0, max(1, len(vectors)), _BLOCK))
         return Neighbours.joined(
             Neighbours.of(vectors[block] @ self.vectors.T, topics[block] @ self.topics.T, count) for block in blocks
         )
+
+    def indexed(self) -> NeighbourIndex:
+        """Return the same index with a graph for each part that is too large to look through.
+
+        Tickets that only some may see are a part of their own: who may not is answered from the others' graph alone.
+        """
+        parts = {OPEN: self._open, SENSITIVE: np.flatnonzero(self.sensitive)}
+        graphs = {name: NeighbourGraph.of(self.vectors, rows) for name, rows in parts.items() if len(rows) > EXACT_ROWS}
+        if graphs and self.topics.any():
+            graphs[BOTH] = NeighbourGraph.of(side_by_side(self.vectors, self.topics), np.arange(len(self.ids)))
+        return replace(self, graphs=graphs)
+
+    def _by_parts(
+        self, vectors: NDArray[np.float32], count: int, *, may_see_sensitive: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Search the open part, and the sensitive one where that may be seen; as `top_k` returns it."""
+        found = [self._in_part(OPEN, vectors, count)]
+        if may_see_sensitive and self.sensitive.any():
+            found.append(self._in_part(SENSITIVE, vectors, count))
+        rows = np.concatenate([near for near, _ in found], axis=1)
+        similarity = np.concatenate([np.where(near >= 0, values, MASKED) for near, values in found], axis=1)
+        place, values = top_k(similarity.astype(np.float32), count)
+        near = np.take_along_axis(rows, np.maximum(place, 0), axis=1)
+        return np.where(place >= 0, near, -1), values
+
+    def _in_part(
+        self, part: str, vectors: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if part in self.graphs:
+            return _scored(self.graphs[part].nearest(vectors, count), self.vectors, vectors)
+        rows, own = self._open_part if part == OPEN else self._sensitive_part
+        place, values = top_k(vectors @ own.T, count)
+        return np.where(place >= 0, rows[np.maximum(place, 0)], -1) if len(rows) else place, values
+
+    def _nearest_by_both(
+        self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Search by the mean similarity of embedding and LSA components; none where there are no components."""
+        if BOTH not in self.graphs:
+            return np.full((len(vectors), count), -1, dtype=np.int64), np.zeros((len(vectors), count), np.float32)
+        near = self.graphs[BOTH].nearest(side_by_side(vectors, topics), count)
+        by_vectors, by_topics = (
+            _similarities(near, past, own) for past, own in ((self.vectors, vectors), (self.topics, topics))
+        )
+        return _ordered(near, (by_vectors + by_topics) * np.float32(0.5))
 
     @cached_property
     def _open(self) -> NDArray[np.int64]:
         return np.flatnonzero(~self.sensitive)
 
     @cached_property
-    def _open_vectors(self) -> NDArray[np.float32]:
-        return self.vectors if not self.sensitive.any() else self.vectors[self._open]
+    def _open_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        return self._open, self.vectors if not self.sensitive.any() else self.vectors[self._open]
+
+    @cached_property
+    def _sensitive_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        rows = np.flatnonzero(self.sensitive)
+        return rows, self.vectors[rows]
 
     def similar(self, vector: NDArray[np.float32], count: int, may_see_sensitive: bool) -> tuple[Neighbour, ...]:
         """Return what a reader may see of the most similar tickets; the others are not even searched."""
-        rows, vectors = (
-            (np.arange(len(self.ids)), self.vectors) if may_see_sensitive else (self._open, self._open_vectors)
-        )
-        found, similarity = top_k(vector[None, :] @ vectors.T, min(count, len(rows)))
-        shown = [
-            (int(rows[position]), float(value))
-            for position, value in zip(found[0], similarity[0], strict=True)
-            if position >= 0
-        ]
+        if may_see_sensitive and not self.graphs:
+            found, similarity = top_k(vector[None, :] @ self.vectors.T, min(count, len(self.ids)))
+        else:
+            found, similarity = self._by_parts(vector[None, :], count, may_see_sensitive=may_see_sensitive)
+        shown = [(int(row), float(value)) for row, value in zip(found[0], similarity[0], strict=True) if row >= 0]
         return tuple(
             Neighbour(
                 self.ids[row],
@@ -149,3 +204,25 @@ def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], N
     near[similarity <= MASKED / 2] = -1
     similarity[near < 0] = 0.0
     return near, similarity
+
+
+def side_by_side(vectors: NDArray[np.float32], topics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors whose inner product is the mean of those of embeddings and of LSA components."""
+    return np.hstack([vectors, topics]) * np.float32(np.sqrt(0.5))
+
+
+def _similarities(near: NDArray[np.int64], past: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the inner products of vectors of shape [n, dim] with the rows found for each, of shape [n, count]."""
+    return np.asarray(np.einsum("nkd,nd->nk", past[np.maximum(near, 0)], own), dtype=np.float32)
+
+
+def _scored(
+    near: NDArray[np.int64], past: NDArray[np.float32], own: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return rows found with their exact similarities, most similar first; as `top_k` returns them."""
+    return _ordered(near, _similarities(near, past, own))
+
+
+def _ordered(near: NDArray[np.int64], similarity: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    place, values = top_k(np.where(near >= 0, similarity, np.float32(MASKED)), near.shape[1])
+    return np.where(place >= 0, np.take_along_axis(near, np.maximum(place, 0), axis=1), -1), values

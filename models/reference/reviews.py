@@ -88,9 +88,15 @@ class Correction:
 
 @dataclass(frozen=True)
 class ReviewMemory:
-    """What reviews changed, by target; another set of reviews is another memory."""
+    """What reviews changed; another set of reviews is another memory.
+
+    Attributes:
+        corrections: By target.
+        first: What the same reviews change of the first stage; None where it was not learned.
+    """
 
     corrections: Mapping[str, Correction]
+    first: ReviewMemory | None = None
 
     @classmethod
     def of(cls, reviewed: Reviewed) -> ReviewMemory:

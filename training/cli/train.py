@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.local_store import CHAMPION, LocalModelStore
 from models.terminal import log, log_step, number, option, print_json, seed, share, verb
@@ -64,6 +65,9 @@ class TrainOptions(DataOptions, NewBundleOptions, EngineOptions):
         False,
         group=_PROMISE,
     )
+    no_cascade: bool = option(
+        "put every ticket to the encoder: learn no first stage that answers without it", False, group=_ENCODER
+    )
     seed: int = option("seed of everything that is drawn", 0, "N", read=seed)
 
 
@@ -95,13 +99,33 @@ def train(options: TrainOptions) -> None:
     }
     if "adaptation" in trained.bundle.manifest:
         document["adaptation"] = trained.bundle.manifest["adaptation"]
+    stages = trained.bundle.manifest["cascade"]["stages"]
+    if stages is not None:
+        document["cascade"] = stages
     if options.json:
         print_json(document)
         return
     print(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
     print_measured(trained.measured)
+    if stages is not None:
+        print(_by_stage(stages))
     print(f"\nbundle   {trained.path}")
     print(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
+
+
+def _by_stage(stages: Mapping[str, Any]) -> str:
+    """Say in words what the first stage answers, how well, and what a ticket costs."""
+    cost = stages["milliseconds"]
+    lines = [f"\nthe first stage answers {stages['share']:.3f} of the tickets without the encoder"]
+    for target, figures in stages["targets"].items():
+        first, accuracy = figures["of_first_stage"], figures["accuracy"]
+        if first["first"] is not None:
+            lines.append(
+                f"  {target}: right on {first['first']:.3f} of these, the full model on {first['full']:.3f}; over all "
+                f"{accuracy['cascade']:.3f} for {accuracy['full']:.3f}"
+            )
+    spent = ", ".join(f"{name.replace('_', ' ')} {ms:.1f} ms" for name, ms in cost.items() if ms is not None)
+    return "\n".join([*lines, f"  processor time of a prediction: {spent}"])
 
 
 def _settings_of(options: TrainOptions) -> TrainSettings:
@@ -120,6 +144,7 @@ def _settings_of(options: TrainOptions) -> TrainSettings:
         seed=options.seed,
         skip_bad_rows=options.skip_bad_rows,
         adapt=_budget(options),
+        cascade=not options.no_cascade,
     )
 
 

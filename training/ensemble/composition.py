@@ -12,8 +12,8 @@ from triage.rules import RuleBook
 FINE_TUNED = "fine-tuned"
 """The estimator that reads the fine-tuned part of the vectors, and nothing else."""
 
-NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "neighbours", "hybrid-neighbours", "rules"
-USUAL = ("hybrid", "lexical", "network", NEIGHBOURS, HYBRID_NEIGHBOURS)
+HYBRID, NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "hybrid", "neighbours", "hybrid-neighbours", "rules"
+USUAL = (HYBRID, "lexical", "network", NEIGHBOURS, HYBRID_NEIGHBOURS)
 WITH_WEIGHTS = (*USUAL[:3], FINE_TUNED)
 """Estimators that are fitted, the slowest first; the others are votes."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,13 @@ class FittedHead:
     facts: Mapping[str, Any]
 
 
-def fit_head(target: str, data: TargetData, folds: NDArray[np.int64], hyper_parameters: HyperParameters) -> FittedHead:
+def fit_head(
+    target: str,
+    data: TargetData,
+    folds: NDArray[np.int64],
+    hyper_parameters: HyperParameters,
+    names: Sequence[str] | None = None,
+) -> FittedHead:
     """Fit a head.
 
     Args:
@@ -46,8 +52,11 @@ def fit_head(target: str, data: TargetData, folds: NDArray[np.int64], hyper_para
         folds: Fold by row, int64 of shape [n]; nothing crosses them. From rows marked `SEEN` the base estimators learn,
             and nothing else does: what they score there is no evidence.
         hyper_parameters: Of the base estimators.
+        names: Which estimators are combined, without any baseline; None takes those that so many rows call for.
     """
-    names, baselines = estimators_for(len(data.label_ids), data.rule_labels, fine_tuned=data.base_dim is not None)
+    baselines: Sequence[str] = ()
+    if names is None:
+        names, baselines = estimators_for(len(data.label_ids), data.rule_labels, fine_tuned=data.base_dim is not None)
     fitted = cross_fit(data, folds, names=names, baselines=baselines, hyper_parameters=hyper_parameters)
     scores, known = list(fitted.scores.values()), np.flatnonzero((data.label_ids >= 0) & (folds != SEEN))
     label_ids = data.label_ids[known]

@@ -98,12 +98,12 @@ def fit_model(
     near = neighbours_across_groups(sample.vectors, history.topics, sample.groups)
     rule_matches = match_rules(rules, tickets)
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=rule_matches)
-    folds = _folds(sample, seed)
+    folds = folds_of(sample, seed)
     hyper_parameters = HyperParameters(balanced=len(sample) < MANY_ROWS, seed=seed, jobs=jobs)
     heads: dict[str, FittedHead] = {}
     for target in sample.labels:
         fitted = fit_head(target, target_data(sample, target, features, rules), folds, hyper_parameters)
-        correction = _prior_correction(policy, fitted.head, sample.label_ids(target))
+        correction = prior_correction_of(policy, fitted.head, sample.label_ids(target))
         heads[target] = replace(fitted, head=replace(fitted.head, prior_correction=correction))
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
     label_ids = {name: sample.label_ids(name) for name in heads}
@@ -137,7 +137,7 @@ def _rounded(sample: Sample) -> Sample:
     return replace(sample, vectors=sample.vectors.astype(np.float16).astype(np.float32))
 
 
-def _folds(sample: Sample, seed: int) -> NDArray[np.int64]:
+def folds_of(sample: Sample, seed: int) -> NDArray[np.int64]:
     """Return the fold of each row, int64 of shape [n]; `SEEN` where the encoder was fine-tuned on it."""
     count = GROUP_FOLDS if sample.by_organisation else FEW_FOLDS if len(sample) > MANY_ROWS else FOLDS
     folds, unseen = np.full(len(sample), SEEN), sample.take(np.flatnonzero(~sample.seen))
@@ -166,7 +166,7 @@ def _features_again(fitted: FittedModel, sample: Sample) -> tuple[SparseRows, ND
     return fitted.features.sparse.followed_by(fresh).take(position), topics[position]
 
 
-def _prior_correction(policy: Policy, head: Head, label_ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def prior_correction_of(policy: Policy, head: Head, label_ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """Return what corrects a head for the shares that the policy expects, of shape [classes]; None without any."""
     stated = policy.expected_shares(head.target)
     if not stated:

@@ -17,6 +17,7 @@ from models.language import detect_language
 from models.model import Model
 from models.reference.novelty import excluded_share, novelty
 from training.data.dataset import LabelledTicket
+from training.gate.first_stage import Taken
 from training.gate.group_risk import NO_GROUP, certify_new_group
 from training.gate.label_shift import resampled
 from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
@@ -45,6 +46,7 @@ class CalibrationScores:
         languages: Detected language by row.
         words: Number of words by row.
         stranger: By row, the probability that the ticket belongs to no label.
+        taken: What the first stage answers in the model's place; None where there is none.
     """
 
     rows: Sequence[LabelledTicket]
@@ -55,6 +57,7 @@ class CalibrationScores:
     languages: Sequence[str | None]
     words: NDArray[np.int64]
     stranger: NDArray[np.float64]
+    taken: Taken | None = None
 
 
 def calibration_scores_of(
@@ -114,6 +117,12 @@ class RiskTarget:
     grouped: bool = False
 
 
+def readable(scores: CalibrationScores, policy: Policy, languages: frozenset[str]) -> Gate:
+    """Return a gate that says what is strange, foreign or too short, and is shut for every target."""
+    strange = float(np.quantile(scores.novelty, 1 - STRANGE_SHARE))
+    return Gate(max_novelty=strange, languages=languages).under(policy.gate)
+
+
 def build_gate(
     calibration_scores: CalibrationScores,
     policy: Policy,
@@ -133,10 +142,7 @@ def build_gate(
     Returns:
         The gate, the floors of the prediction sets, and the certificates.
     """
-    source = tuning_scores or calibration_scores
-    gate = Gate(max_novelty=float(np.quantile(source.novelty, 1 - STRANGE_SHARE)), languages=languages).under(
-        policy.gate
-    )
+    gate = readable(tuning_scores or calibration_scores, policy, languages)
     targets, floors, certificates = {}, {}, {}
     for target in calibration_scores.probabilities:
         guards = certified_guards(calibration_scores, target, policy, gate=gate, wanted=wanted)
@@ -162,7 +168,7 @@ def build_gate(
             promise=_promise(proved, wanted.grouped and not wanted.per_class),
             guards=limits,
         )
-        floors[target] = set_floor(_true_probability(calibration_scores, target), wanted.target_risk)
+        floors[target] = set_floor(true_probability(calibration_scores, target), wanted.target_risk)
     return replace(gate, targets=targets), floors, certificates
 
 
@@ -344,6 +350,11 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
     )
     if gate.max_novelty is not None:
         eligible &= calibration_scores.novelty <= gate.max_novelty
+    if calibration_scores.taken is not None:
+        for row in np.flatnonzero(known & calibration_scores.taken.passed):
+            chosen[row] = str(calibration_scores.taken.labels[target][row])
+            right[row] = chosen[row] == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
+            sure[row], eligible[row] = calibration_scores.taken.confidence[target][row], True
     group = _groups(calibration_scores.rows)
     told = Routed(np.array(chosen, dtype=np.str_)[known], *(values[known] for values in (sure, right, eligible, group)))
     limits = gate.targets.get(target, TargetGate()).guards
@@ -363,7 +374,7 @@ def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:
     )
 
 
-def _true_probability(calibration_scores: CalibrationScores, target: str) -> NDArray[np.float64]:
+def true_probability(calibration_scores: CalibrationScores, target: str) -> NDArray[np.float64]:
     """Return the probability that each labelled row's own label was given; 0 for a label that is not learned."""
     place = {label: code for code, label in enumerate(calibration_scores.labels[target])}
     found = [

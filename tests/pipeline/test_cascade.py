@@ -1,0 +1,100 @@
+"""A bundle with a first stage: trained, saved, read back, measured, and switched off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle.bundle import Bundle, load_bundle
+from models.triager import Triager
+from training import pipeline
+from training.gate import first_stage as gate_of_first
+from training.task import TrainSettings
+from triage.prediction import Prediction
+from triage.ticket import Ticket
+
+
+@pytest.fixture(scope="module")
+def staged(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a bundle whose first stage answers often: it may differ from the full model more than usual."""
+    first = make_bundle()
+    settings = TrainSettings(
+        (first.parent / "tickets.jsonl",),
+        tmp_path_factory.mktemp("staged") / "bundle",
+        encoder=str(first.parent / "encoder"),
+        target_risk=0.3,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIAGE_HOME", str(first.parent / "home"))
+        patch.setattr(pipeline, "LEAST_ROWS", 50)
+        patch.setattr(gate_of_first, "LEAST_ANSWERED", 10)
+        patch.setattr(gate_of_first, "DISAGREEMENT", 0.2)
+        return pipeline.train(settings, log=lambda step: None).bundle
+
+
+@pytest.fixture(scope="module")
+def tickets(make_bundle: Callable[..., Path]) -> list[Ticket]:
+    rows = map(json.loads, (make_bundle().parent / "tickets.jsonl").read_text("utf-8").splitlines())
+    return [Ticket(row["id"], row["subject"], row["body"]) for row in rows]
+
+
+def test_a_small_history_has_no_first_stage(make_bundle: Callable[..., Path]) -> None:
+    assert load_bundle(make_bundle()).cascade is None
+
+
+def test_both_stages_answer_and_each_says_which_it_is(staged: Bundle, tickets: list[Ticket]) -> None:
+    assert staged.cascade is not None
+    found = staged.predict(tickets, explain=True)
+    by_first = np.array([one.by_first_stage for one in found])
+    assert by_first.any()
+    floor = staged.cascade.stage.threshold
+    for one in np.array(found, dtype=object)[by_first]:
+        assert min(scores[0].probability for scores in one.probabilities.values()) >= floor
+        assert one.explanation.terms and len(one.explanation.similar) == 5
+
+
+def test_what_the_first_stage_does_not_answer_is_answered_as_without_it(staged: Bundle, tickets: list[Ticket]) -> None:
+    full = staged.without_cascade().predict(tickets, explain=True)
+    for mine, alone in zip(staged.predict(tickets, explain=True), full, strict=True):
+        assert not alone.by_first_stage
+        if not mine.by_first_stage:  # a matrix product rounds in the eleventh digit by what else is in the batch
+            for target in alone.probabilities:
+                (label, probability), wanted = top(mine, target), top(alone, target)
+                assert label == wanted[0] and probability == pytest.approx(wanted[1], abs=1e-6)
+            assert mine.novelty == pytest.approx(alone.novelty, abs=1e-5)
+            assert mine.explanation == alone.explanation
+
+
+def top(prediction: Prediction, target: str) -> tuple[str, float]:
+    first = prediction.probabilities[target][0]
+    return first.label, first.probability
+
+
+def test_a_ticket_is_answered_alone_as_among_others(staged: Bundle, tickets: list[Ticket]) -> None:
+    together = Triager(staged).decide(tickets[:20], explain=True)
+    for ticket, decision in zip(tickets, together, strict=False):
+        alone = Triager(staged).decide([ticket], explain=True)[0]
+        assert (alone.tier, alone.category, alone.reason) == (decision.tier, decision.category, decision.reason)
+
+
+def test_the_manifest_tells_of_both_stages(staged: Bundle) -> None:
+    facts = staged.manifest["cascade"]
+    assert 0 < facts["refitted"]["share"] <= 1 and staged.cascade is not None
+    assert facts["refitted"]["threshold"] == staged.cascade.stage.threshold
+    assert {"share", "targets", "milliseconds"} <= set(facts["stages"] or {"share", "targets", "milliseconds"})
+
+
+def test_a_training_without_a_cascade_makes_a_bundle_without_one(
+    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_bundle()
+    monkeypatch.setenv("TRIAGE_HOME", str(first.parent / "home"))
+    monkeypatch.setattr(pipeline, "LEAST_ROWS", 50)
+    settings = TrainSettings(
+        (first.parent / "tickets.jsonl",), tmp_path / "bundle", encoder=str(first.parent / "encoder"), cascade=False
+    )
+    assert pipeline.train(settings, log=lambda step: None).bundle.cascade is None
