@@ -213,7 +213,7 @@ def side_by_side(vectors: NDArray[np.float32], topics: NDArray[np.float32]) -> N
 
 def _similarities(near: NDArray[np.int64], past: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the inner products of vectors of shape [n, dim] with the rows found for each, of shape [n, count]."""
-    return np.asarray(np.einsum("nkd,nd->nk", past[np.maximum(near, 0)], own), dtype=np.float32)
+    return np.asarray(np.einsum("ijk,ik->ij", past[np.maximum(near, 0)], own), dtype=np.float32)
 
 
 def _scored(
