@@ -20,6 +20,9 @@ from models.encoder import Encoder, OnnxEncoder
 from models.model import Model
 from models.terminal import Log, log_step
 from models.triager import Triager
+from training.cascade.distill import Distiller, static_vectors
+from training.cascade.figures import stage_figures
+from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, fit_first_stage
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
 from training.data.labels import (
     fitting,
@@ -33,13 +36,10 @@ from training.data.labels import (
 )
 from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
-from training.encoders.distill import Distiller, static_vectors
 from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
-from training.ensemble.first_stage import LEAST_ROWS, FittedFirstStage, fit_first_stage
 from training.ensemble.model import FittedModel, fit_model, refit_model
 from training.ensemble.sample import Sample
-from training.evaluation.cascade import stage_figures
 from training.evaluation.champion import Champion
 from training.evaluation.evaluate import measure
 from training.evaluation.own_history import history_facts
@@ -112,9 +112,8 @@ def train(
         log("learning from all tickets")
         final = refit(run, first, everything)
         stages = stage_figures(with_encoder(first.bundle, run.encoder), [dataset.rows[row] for row in parts.test])
-        facts = facts_of(
-            settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured, stages=stages
-        )
+        first = replace(first, stages=stages)
+        facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder)
         extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
@@ -308,10 +307,8 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
     cascade, staged = _cascade(run, evidence, languages, wanted)
-    bundle = Bundle(
-        replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules, cascade=cascade
-    )
-    return CertifiedModel(bundle, fitted, certificates, calibration, staged=staged)
+    bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
+    return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
 
 
 def _cascade(
@@ -465,12 +462,12 @@ def _replay(bundle: Bundle, sample: Sample) -> _Replayed:
 
 def with_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
     """Return the bundle with another encoder in it."""
-    return Bundle(
+    made = Bundle(
         bundle.model,
         encoder,
         gate=bundle.gate_alone,
         policy=bundle.policy,
         rules=bundle.rules,
         manifest=bundle.manifest,
-        cascade=bundle.cascade,
     )
+    return made.in_stages(bundle.cascade)

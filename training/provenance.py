@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.bundle.bundle import Bundle
+from training.cascade.first_stage import FittedFirstStage
 from training.data.dataset import Dataset
 from training.data.labels import learnable
 from training.data.split import Split
-from training.ensemble.first_stage import FittedFirstStage
 from training.ensemble.model import FittedModel
 from training.gate.gate import Certificates, certificate_facts
 from training.stages import FULL, stage_facts
@@ -40,6 +40,7 @@ class CertifiedModel:
         calibration: What the gate was chosen on, in words.
         first: The first stage, to be fitted again to more rows; None where there is none.
         staged: What is known of the cascade; None where every ticket is put to the full model.
+        stages: What `training.cascade.figures` says of both stages; None where there is but one.
     """
 
     bundle: Bundle
@@ -48,6 +49,7 @@ class CertifiedModel:
     calibration: str
     first: FittedFirstStage | None = None
     staged: Staged | None = None
+    stages: Mapping[str, Any] | None = None
 
 
 def facts_of(
@@ -57,7 +59,6 @@ def facts_of(
     first: CertifiedModel,
     final: CertifiedModel,
     measured: Mapping[str, Any],
-    stages: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the manifest says of a run.
 
@@ -68,7 +69,6 @@ def facts_of(
         first: The model that was measured.
         final: The model that is saved.
         measured: What `training.evaluation.evaluate` says of the first one.
-        stages: What `training.evaluation.cascade` says of its stages; None where it has but one.
     """
     return {
         "settings": {
@@ -106,7 +106,7 @@ def facts_of(
         "cascade": {
             "measured_with": None if first.staged is None else first.staged.facts(),
             "refitted": None if final.staged is None else final.staged.facts(),
-            "stages": stages,
+            "stages": first.stages,
         },
         "metrics": headline(measured),
         "stage": stage_facts(FULL, final.bundle.policy, dataset.rows),

@@ -64,7 +64,6 @@ class Bundle:
         policy: Of the helpdesk.
         rules: Of the helpdesk, with the precision measured in training.
         manifest: What the directory says of itself; empty for a bundle that was never saved.
-        cascade: The first stage with its gate; None asks the full model about every ticket.
     """
 
     def __init__(
@@ -75,16 +74,23 @@ class Bundle:
         policy: Policy,
         rules: RuleBook,
         manifest: Manifest | None = None,
-        cascade: Cascade | None = None,
     ) -> None:
         self.model = model
         self.encoder = encoder
         self.gate_alone = gate
-        self.gate = gate if cascade is None else cascade.gate
-        self.cascade = cascade
+        self.cascade: Cascade | None = None
         self.policy = policy
         self.rules = rules
         self.manifest: Manifest = manifest or {}
+
+    @property
+    def gate(self) -> Gate:
+        """When the bundle may decide: as certified for both stages together, or for the full model alone."""
+        return self.gate_alone if self.cascade is None else self.cascade.gate
+
+    def in_stages(self, cascade: Cascade | None) -> Bundle:
+        """Return the same bundle with a first stage and its gate; None asks the full model about every ticket."""
+        return self._with(self.model, cascade)
 
     @property
     def version(self) -> str:
@@ -166,15 +172,9 @@ class Bundle:
         return self._with(model, Cascade(replace(stage, model=first), self.cascade.gate))
 
     def _with(self, model: Model, cascade: Cascade | None) -> Bundle:
-        return Bundle(
-            model,
-            self.encoder,
-            self.gate_alone,
-            self.policy,
-            rules=self.rules,
-            manifest=self.manifest,
-            cascade=cascade,
-        )
+        made = Bundle(model, self.encoder, self.gate_alone, self.policy, rules=self.rules, manifest=self.manifest)
+        made.cascade = cascade
+        return made
 
 
 def save_bundle(
@@ -253,7 +253,7 @@ def load_bundle(
     cascade = None
     if staged is not None and isinstance(encoder, OnnxEncoder):
         cascade = Cascade(unpack_first_stage(files, model, encoder.tokenizer), staged)
-    bundle = Bundle(model, encoder, gate=gate, policy=policy, rules=rules, manifest=manifest, cascade=cascade)
+    bundle = Bundle(model, encoder, gate=gate, policy=policy, rules=rules, manifest=manifest).in_stages(cascade)
     try:
         _check_answers(bundle, golden, directory.name)
     except (ValueError, IndexError) as error:  # parts of other shapes than the rest

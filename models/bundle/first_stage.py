@@ -116,4 +116,4 @@ def _unpack(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> Fi
         strangers=None if facts["strangers"] is None else StrangerCurve(**facts["strangers"]),
     )
     encoder = StaticEncoder(str(facts["encoder"]), tokenizer, table)
-    return FirstStage(encoder, model, float(facts["threshold"]), float(facts["risk"]), novelty)
+    return FirstStage(encoder, model, threshold=float(facts["threshold"]), risk=float(facts["risk"]), novelty=novelty)

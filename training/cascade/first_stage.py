@@ -13,7 +13,7 @@ from models.cascade.static_encoder import StaticEncoder
 from models.features.lsa import NO_TOPICS
 from models.heads.head import Probabilities
 from models.reference.novelty import novelty
-from training.encoders.distill import Distiller, static_vectors
+from training.cascade.distill import Distiller, static_vectors
 from training.ensemble.composition import HYBRID, NEIGHBOURS, RULES
 from training.ensemble.cross_fit import neighbours_across_groups
 from training.ensemble.head import fit_head
@@ -44,12 +44,12 @@ class FittedFirstStage:
 
     def stage(self, risk: float) -> FirstStage:
         """Return the stage as it is before its threshold is chosen: it answers nothing."""
-        return FirstStage(self.encoder, self.fitted.model, 1.0, risk, self.novelty)
+        return FirstStage(self.encoder, self.fitted.model, threshold=1.0, risk=risk, novelty=self.novelty)
 
     def refitted(self, sample: Sample, policy: Policy, risk: float) -> FirstStage:
         """Fit the estimators to more rows; the static vectors, stacking and calibration stay as they were."""
         model = refit_model(self.fitted, with_static_vectors(sample, self.encoder), policy)
-        return FirstStage(self.encoder, model, 1.0, risk, self.novelty)
+        return FirstStage(self.encoder, model, threshold=1.0, risk=risk, novelty=self.novelty)
 
 
 def fit_first_stage(full: FittedModel, distiller: Distiller, policy: Policy, *, seed: int = 0) -> FittedFirstStage:
