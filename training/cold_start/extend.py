@@ -95,7 +95,7 @@ def extend(
     heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
     heads[TARGET] = _with_new_classes(heads[TARGET], found)
     model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
-    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate, new), policy, _unmeasured(rules, new))
+    made = Bundle(model, bundle.encoder, _shut_for(bundle.gate_alone, new), policy, _unmeasured(rules, new))
     inside = bundle.manifest["encoder"].get("inside")
     before = Seen.by(source)
     seen = before.joined(Seen.of(rows)) if before else None
