@@ -133,7 +133,9 @@ def _answered(request: urllib.request.Request, process: subprocess.Popen[bytes],
 def test_spark_scores_with_the_champion(there: Path) -> None:
     pytest.importorskip("pyspark", reason="Spark is not installed")
     code = f"""
+import os, sys
 import mlflow
+os.environ["PYSPARK_PYTHON"] = sys.executable  # else its workers take the first python3 of the path
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import struct
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
