@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 PORT ?= 8000
 SAMPLE ?= 1
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -46,11 +47,11 @@ quick: $(STAMP)  ## Run the fast tests, in less than 90 seconds
 		tests/unit tests/data tests/service $(ARGS)
 
 test: $(STAMP)  ## Run all tests
-	@$(BIN)/python -P -m pytest $(ARGS)
+	@$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 coverage: $(STAMP)  ## Run all tests, and fail where fewer than 90 % of the lines were run
 	@rm -rf .coverage
-	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest $(ARGS)
+	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

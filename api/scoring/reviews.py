@@ -104,7 +104,7 @@ class Reviews:
         row = self.decision(decision_id)
         policy = self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
-        labels = known_labels(policy, said.labels)
+        labels = known_labels(policy, said.targets) | known_labels(policy, said.labels)
         tier, category = labels.get("tier"), labels.get("category")
         check_tier_may_see(policy, row, tier, category)
         statement = Statement(
