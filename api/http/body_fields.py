@@ -23,14 +23,10 @@ def fields_at(model: type[BaseModel] | None, place: Sequence[int | str]) -> tupl
         place: Names of fields and numbers of items, as pydantic tells them, from the outside in.
 
     Example:
-        >>> class Tensor(BaseModel):
-        ...     name: str
-        ...     data: list[str] | None
-        >>> class Request(BaseModel):
-        ...     inputs: list[Tensor]
-        >>> fields_at(Request, ("inputs", 0))
-        ('name', 'data')
-        >>> fields_at(Request, ("inputs", 0, "data"))
+        >>> from api.http.schemas import FeedbackIn
+        >>> fields_at(FeedbackIn, ())[:2]
+        ('verdict', 'tier')
+        >>> fields_at(FeedbackIn, ("tier",))
         ()
     """
     for part in place:

@@ -21,9 +21,9 @@ _ALARMED = 0.45
 """Probability from which a classifier flags a ticket on its own."""
 _SECONDED = 0.06
 """Probability from which it seconds a written cue; below, the cue was a play of words."""
-_SURE_NO_TICKET = 0.6
+_SURE_NO_TICKET = 0.88
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
-_SECONDED_NO_TICKET = 0.2
+_SECONDED_NO_TICKET = 0.15
 
 _READABLE_WORDS = 10
 _FEW_WORDS = 3
