@@ -66,7 +66,7 @@ class FirstStage:
         found = self.predictions(tickets, features, self.model.probabilities(features))
         opened = gate.readable(self.risk)
         taken = [sureness(opened, policy, prediction) >= self.threshold for prediction in found]
-        for row in np.flatnonzero(taken) if explain else ():
+        for row in np.flatnonzero(taken).tolist() if explain else ():
             one = features.take(np.array([row]))
             explanation = self.model.explanation(tickets[row], one, found[row], clearance=clearance)
             found[row] = replace(found[row], explanation=explanation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, TypedDict
 
 import pytest
 
@@ -11,7 +12,16 @@ from models.triager import Triager
 from triage.ticket import Ticket
 
 TICKET = Ticket("T-1", "Printer", "The printer on the second floor does not print.", channel="email")
-PLAIN = {"explain": True, "clearance": 0}
+
+
+class View(TypedDict):
+    """Who asks for what."""
+
+    explain: bool
+    clearance: int
+
+
+PLAIN: View = {"explain": True, "clearance": 0}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,7 @@ def test_a_repeated_text_has_its_own_id_and_the_same_answer(triager: Triager) ->
         {"attributes": {"site": "harbour"}},
     ],
 )
-def test_whatever_may_change_the_answer_is_another_text(triager: Triager, change: dict[str, object]) -> None:
+def test_whatever_may_change_the_answer_is_another_text(triager: Triager, change: dict[str, Any]) -> None:
     assert remembering(triager).get(triager, replace(TICKET, **change), **PLAIN) is None
 
 

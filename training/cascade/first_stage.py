@@ -70,15 +70,15 @@ def fit_first_stage(full: FittedModel, distiller: Distiller, policy: Policy, *, 
     for target, whole in full.heads.items():
         data = target_data(sample, target, features, full.model.rules)
         names = (HYBRID, NEIGHBOURS, *([RULES] if (data.rule_labels >= 0).any() else []))
-        fitted = fit_head(target, data, folds, whole.hyper_parameters, names=names)
-        correction = prior_correction_of(policy, fitted.head, sample.label_ids(target))
-        heads[target] = replace(fitted, head=replace(fitted.head, prior_correction=correction))
+        head = fit_head(target, data, folds, whole.hyper_parameters, names=names)
+        correction = prior_correction_of(policy, head.head, sample.label_ids(target))
+        heads[target] = replace(head, head=replace(head.head, prior_correction=correction))
     label_ids = {name: sample.label_ids(name) for name in heads}
     model = replace(
         full.model,
         topics=NO_TOPICS,
         history=history_of(sample, nothing, policy),
-        heads={target: fitted.head for target, fitted in heads.items()},
+        heads={target: head.head for target, head in heads.items()},
         strangers=fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed),
     )
     fitted = replace(full, model=model, heads=heads, features=features, sample=sample)
