@@ -89,7 +89,7 @@ def test_known_finds_what_was_decided_and_nothing_else(repository: Repository, n
 
 
 def test_similar_tickets_are_not_told_to_less_clearance(repository: Repository, new: Make, document: Make) -> None:
-    similar = [{"ticket_id": "HR-1", "similarity": 0.9, "title": "payroll", "labels": {}}]
+    similar = [{"ticket_id": "HR-1", "similarity": 0.9, "title": "payroll", "labels": {}, "ending": ""}]
     explained = document("T-1", explanation={"terms": [], "against": [], "similar": similar})
     repository.record([NewDecision(new().ticket, explained, clearance=3)])
     found = repository.known(new().ticket)
