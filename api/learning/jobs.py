@@ -77,6 +77,8 @@ class Runner:
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+        if self._thread is not None:
+            self._thread.join(_GRACE_S)
 
     def _run(
         self,
@@ -106,13 +108,13 @@ class Runner:
         if self._settings.store_url:
             environment[f"{PREFIX}STORE_URL"] = self._settings.store_url
         with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True
-            )
-            self._process = process
-            assert process.stderr is not None
-            self._listen(job, process, process.stderr)
-            status = process.wait()
+            ) as process:
+                self._process = process
+                assert process.stderr is not None
+                self._listen(job, process, process.stderr)
+                status = process.wait()
             printed.seek(0)
             return status, _document(printed.read())
 

@@ -88,10 +88,7 @@ def test_keys_in_json(run: Run) -> None:
 def test_a_key_without_stated_scopes_does_the_daily_work(run: Run) -> None:
     assert json.loads(run("keys", "create", "--json")[1])["scopes"] == ["feedback", "predict", "read"]
     assert json.loads(run("keys", "create", "--scope", "all", "--json")[1])["scopes"] == [
-        "admin",
-        "feedback",
-        "predict",
-        "read",
+        *("admin", "feedback", "people", "predict", "read", "train"),
     ]
 
 
