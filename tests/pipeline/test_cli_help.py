@@ -33,6 +33,7 @@ FAMILIES = {
     "policy": ("check", "fit", "learn", "questions", "shares"),
     "rules": ("check", "replay"),
     "store": ("backup", "restore", "forget", "retention", "migrate", "check", "outbound"),
+    "users": ("create", "list", "disable", "enable", "password", "roles", "sessions", "sign-out"),
 }
 VERBS = sorted(entry.name for entry in entry_points(group=GROUP))
 EVERY = [(name,) for name in VERBS] + [(name, inner) for name, inners in FAMILIES.items() for inner in inners]
