@@ -47,11 +47,11 @@ quick: $(STAMP)  ## Run the fast tests, in less than 90 seconds
 		tests/unit tests/data tests/service $(ARGS)
 
 test: $(STAMP)  ## Run all tests
-	@$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 coverage: $(STAMP)  ## Run all tests, and fail where fewer than 90 % of the lines were run
 	@rm -rf .coverage
-	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

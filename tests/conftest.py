@@ -36,24 +36,15 @@ TIERS, CATEGORIES = ("L1", "L2"), ("access", "network", "printing")
 TRAIN_OR_SERVE = {"make_bundle", "trained", "bundle", "serve", "run_service"}
 """Fixtures that train a model or start a server."""
 
-ONE_PROCESS = {"model", "pipeline"}
-"""Folders whose tests share models that take long to train."""
-
 hypothesis_settings.register_profile("suite", deadline=None)  # a deadline would measure how busy the machine is
 hypothesis_settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what asks for a trained model or a running server, and say which tests one process runs.
-
-    The folders below train their models once for all their files, so each of them is one process's work; elsewhere a
-    file is.
-    """
+    """Mark every test as slow that asks for a trained model or a running server."""
     for item in items:
         if isinstance(item, pytest.Function) and TRAIN_OR_SERVE & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ONE_PROCESS else str(item.path)))
 
 
 def make_encoder(folder: Path, words: list[str], dim: int = DIM) -> Path:
