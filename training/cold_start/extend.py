@@ -80,9 +80,9 @@ def extend(
     bundle, policy = load_bundle(source, encoder=encoder), read_policy(policy_file)
     rules = rules_for(policy, rule_file, bundle.rules)
     record = read_record(source)
-    new = _new_labels(bundle, policy)
-    resolved = resolve_labels(dataset, policy)
-    rows = [row for row in resolved.rows if row.labels.get(TARGET) in new and row.weight > 0]
+    resolved, lacking = resolve_labels(dataset, policy), _new_labels(bundle, policy)
+    rows = [row for row in resolved.rows if row.labels.get(TARGET) in lacking and row.weight > 0]
+    new = _wanted(bundle, lacking, rows)
     past_places = _past_places(bundle.model.history, new)
     counts = _counts(rows, past_places, new)
     if policy.version == bundle.policy.version:
@@ -135,6 +135,13 @@ def _new_labels(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
             "new label from: train in full"
         )
     return new
+
+
+def _wanted(bundle: Bundle, lacking: Sequence[str], rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
+    """Return the categories to add: those that the old policy had too, and that nobody has filed, wait for tickets."""
+    filed = {row.labels[TARGET] for row in rows} | set(bundle.model.history.written.get(TARGET, ()))
+    wanted = [label for label in lacking if label in filed or bundle.policy.entry(TARGET, label) is None]
+    return tuple(wanted or lacking)
 
 
 def _past_places(history: NeighbourIndex, new: Sequence[str]) -> dict[str, NDArray[np.int64]]:

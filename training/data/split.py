@@ -52,6 +52,10 @@ MOST_MESSAGES = 50
 """Rows of one id above which it is no ticket's: a constant, or the wrong column."""
 
 
+FEWEST_TEXTS = 10
+"""Different texts, numbers apart, below which nothing could be set aside: then numbers tell tickets apart as well."""
+
+
 def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """Group the rows that must stay on one side of every split: near-duplicates, and messages of one ticket (same id).
 
@@ -60,12 +64,12 @@ def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | 
         clusters: Near-duplicate clusters, where they are known already.
 
     Returns:
-        The first row of each row's group, int64 of shape [n]. Where all tickets differ in numbers, hosts and times
-        only, these tell them apart.
+        The first row of each row's group, int64 of shape [n]. Where nearly all tickets differ in numbers, hosts and
+        times only, these tell them apart.
     """
     texts = [row.ticket.text for row in rows]
     found = near_duplicates(texts) if clusters is None else clusters
-    if len(np.unique(found)) == 1:
+    if len(np.unique(found)) < FEWEST_TEXTS:
         found = near_duplicates(texts, as_written=True)
     counts = Counter(row.ticket.id for row in rows)
     first: dict[str, int] = {}
