@@ -91,9 +91,7 @@ def test_training_on_a_cluster_gives_the_estimators_that_training_here_gives(
     assert same and [path for path in same if (here / path).read_bytes() != (there / path).read_bytes()] == []
 
 
-def test_a_node_that_is_killed_loses_and_doubles_no_row(
-    nodes: Nodes, triage: Triage, bundle: Path, tmp_path: Path
-) -> None:
+def test_a_node_that_is_killed_loses_and_doubles_no_row(nodes: Nodes, bundle: Path, tmp_path: Path) -> None:
     rows = shipped_rows(400)
     numbered = [{**rows[place % len(rows)], "id": f"R-{place}"} for place in range(ROWS)]
     numbered[700] = {"id": "R-700", "body": "\0"}
@@ -109,7 +107,7 @@ def test_a_node_that_is_killed_loses_and_doubles_no_row(
     said, complaints = process.communicate(timeout=300)
     assert process.returncode == 0, complaints
     assert (json.loads(said)["rows"], len(json.loads(said)["unscorable"])) == (ROWS, 1)
-    assert triage("score", bundle, data, "--out", here).status == 0
+    assert nodes.run_here("score", bundle, data, "--out", here).wait(300) == 0
     assert there.read_bytes() == here.read_bytes()
 
 
