@@ -15,14 +15,13 @@ from models.bundle.manifest import read_manifest
 from models.local_store import CHAMPION, LocalModelStore
 
 from ..conftest import CATEGORIES, ROWS, SHIPPED, TIERS, wait_until
-from .test_desk_page import CHROMIUM, FLAGS
 
 WIDTHS = (360, 1280, 1920)
 BADGES = [
     f"The badge reader at gate {number} stays red, my badge does not open the {door} any more"
     for number, door in enumerate(("door", "garage", "archive", "lab", "lobby", "canteen", "store", "roof", "yard"))
 ]
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +46,13 @@ def desk(
 
 
 @pytest.fixture(scope="module")
-def page(desk: Any) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page: Any = browser.new_context(base_url=desk.url).new_page()
-        page.set_default_timeout(60_000)
-        page.noted = []
-        page.on("pageerror", lambda error: page.noted.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and page.noted.append(said.text))
-        yield page
-        browser.close()
+def page(chromium: Any, desk: Any) -> Any:
+    page: Any = chromium.new_context(base_url=desk.url).new_page()
+    page.set_default_timeout(60_000)
+    page.noted = []
+    page.on("pageerror", lambda error: page.noted.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and page.noted.append(said.text))
+    return page
 
 
 def job_ends(page: Any) -> None:

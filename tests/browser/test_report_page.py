@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,7 @@ from training.evaluation import metrics
 from training.evaluation.record import Fact, Outcome, Record, strings
 from training.reports.report import report
 
-CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+pytestmark = [pytest.mark.browser]
 
 
 def made_up(count: int = 300) -> tuple[dict[str, Any], Record]:
@@ -61,23 +51,18 @@ def made_up(count: int = 300) -> tuple[dict[str, Any], Record]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[str], list[str]]]:
-    from playwright.sync_api import sync_playwright
-
+def page(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[str], list[str]]:
     path: Path = tmp_path_factory.mktemp("report") / "report.html"
     manifest, record = made_up()
     extras = Extras({"tier": [(100, 0.5), (400, 0.7)]}, {"tier": {"nothing": 0.8, "lexical": 0.7}})
     path.write_text(report(manifest, record, extras=extras), "utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = browser.new_page(viewport={"width": 1180, "height": 900})
-        requests: list[str] = []
-        complaints: list[str] = []
-        opened.on("request", lambda request: requests.append(request.url))
-        opened.on("console", lambda message: complaints.append(message.text))
-        opened.goto(path.as_uri())
-        yield opened, requests, complaints
-        browser.close()
+    opened = chromium.new_page(viewport={"width": 1180, "height": 900})
+    requests: list[str] = []
+    complaints: list[str] = []
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.goto(path.as_uri())
+    return opened, requests, complaints
 
 
 def test_it_loads_nothing_from_elsewhere(page: tuple[Any, list[str], list[str]]) -> None:

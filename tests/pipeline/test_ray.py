@@ -107,7 +107,9 @@ def test_a_node_that_is_killed_loses_and_doubles_no_row(nodes: Nodes, bundle: Pa
     said, complaints = process.communicate(timeout=300)
     assert process.returncode == 0, complaints
     assert (json.loads(said)["rows"], len(json.loads(said)["unscorable"])) == (ROWS, 1)
-    assert nodes.run_here("score", bundle, data, "--out", here).wait(300) == 0
+    alone = nodes.run_here("score", bundle, data, "--out", here)
+    _, complaints = alone.communicate(timeout=300)
+    assert alone.returncode == 0, complaints
     assert there.read_bytes() == here.read_bytes()
 
 
