@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -108,15 +110,21 @@ class Triager:
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
         """
-        opinions = _opinions(tickets)
+        opinions = _screening_thread().submit(_opinions, tickets)
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
         decided = (
             decide(ticket, prediction, self.gate, self.rules, self.policy, opinion)
-            for ticket, prediction, opinion in zip(tickets, probabilities, opinions, strict=True)
+            for ticket, prediction, opinion in zip(tickets, probabilities, opinions.result(), strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]
+
+
+@cache
+def _screening_thread() -> ThreadPoolExecutor:
+    """Return a thread that screens while the bundle predicts: both wait for encoders that leave the interpreter."""
+    return ThreadPoolExecutor(1, "screening")
 
 
 def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
