@@ -279,7 +279,7 @@ def _decision(
         else policy.in_language(
             policy.ask_when_vague
             if screened.vague and policy.ask_when_vague
-            else _asked(ticket, verdicts, policy, rivals[0] if doubtful and rivals else None, language),
+            else _asked(ticket, verdicts, policy, rival=rivals[0] if doubtful and rivals else None, language=language),
             language,
         ),
         hand_over=() if kind else policy.hand_over(tier, category),
@@ -296,7 +296,7 @@ def _decision(
 
 
 def _asked(
-    ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, rival: str | None, language: str | None
+    ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, *, rival: str | None, language: str | None
 ) -> tuple[str, ...]:
     """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route.
 
@@ -306,13 +306,13 @@ def _asked(
     if rival is not None:
         scores = verdicts["tier"].alternatives
         found = tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
-        chosen = _choice("tier", ticket, verdicts, policy, language) + found
+        chosen = _choice("tier", ticket, verdicts, policy, language=language) + found
         return chosen[:MOST] or policy.questions(tier, category, rival=rival)
-    return _choice("category", ticket, verdicts, policy, language) + policy.questions(tier, category)
+    return _choice("category", ticket, verdicts, policy, language=language) + policy.questions(tier, category)
 
 
 def _choice(
-    target: str, ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, language: str | None
+    target: str, ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, *, language: str | None
 ) -> tuple[str, ...]:
     """Return the question that lets a target's label be chosen, where it is in doubt and nobody chose it yet."""
     verdict = verdicts.get(target)

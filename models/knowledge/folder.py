@@ -205,7 +205,9 @@ class KnowledgeFolder:
         entries = tolerant(lambda place: self.entry(place.name), sorted((self.path / "entries").glob("k-*")))
         dismissed = {one.id: one for one in tolerant(self._dismissal, self._files("dismissed"))}
         reports = tolerant(lambda _: self.report(), [self.path])
-        return Contents(tuple(proposals), tuple(entries), dismissed, next(iter(reports), None), tuple(faults))
+        return Contents(
+            tuple(proposals), tuple(entries), dismissed, report=next(iter(reports), None), faults=tuple(faults)
+        )
 
     def _files(self, kind: str) -> list[Path]:
         return sorted((self.path / kind).glob("k-*.json"))
