@@ -53,8 +53,9 @@ class Told:
 
 
 def decider(triager: Triager) -> Decider:
-    """Return what decides tickets as the triager does, but reads each text once."""
+    """Return what decides tickets as the triager does, but reads each text once, and decides each choice once."""
     known: dict[str, tuple[Prediction, Opinion]] = {}
+    decisions: dict[tuple[str, str, tuple[tuple[str, str], ...]], Decision] = {}
 
     def decided(tickets: Sequence[Ticket]) -> list[Decision]:
         new = list({one.text: one for one in tickets if one.text not in known}.values())
@@ -64,10 +65,14 @@ def decider(triager: Triager) -> Decider:
             read = triager.bundle.predict(some, explain=False, clearance=0)
             opinions = shipped_classifier().opinions(some)
             known.update((one.text, pair) for one, pair in zip(some, zip(read, opinions, strict=True), strict=True))
-        return [
-            decide(one, known[one.text][0], triager.gate, triager.rules, triager.policy, known[one.text][1])
-            for one in tickets
-        ]
+        return [made(one) for one in tickets]
+
+    def made(one: Ticket) -> Decision:
+        key = one.id, one.text, one.chosen
+        if key not in decisions:
+            read, opinion = known[one.text]
+            decisions[key] = decide(one, read, triager.gate, triager.rules, policy=triager.policy, opinion=opinion)
+        return decisions[key]
 
     return decided
 

@@ -23,7 +23,10 @@ from triage.knowledge.entry import FENCE
 _ID = re.compile(r"k-[0-9a-f]{4,40}")
 _MOST_BYTES = 1 << 20
 """Largest file that is read: an entry is some pages."""
-_PROPOSAL, _ENTRY, _DISMISSAL, _REPORT = map(TypeAdapter, (Proposal, Entry, Dismissal, Report))
+_PROPOSAL = TypeAdapter(Proposal)
+_ENTRY = TypeAdapter(Entry)
+_DISMISSAL = TypeAdapter(Dismissal)
+_REPORT = TypeAdapter(Report)
 _T = TypeVar("_T")
 
 
