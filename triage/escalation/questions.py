@@ -20,7 +20,7 @@ _LEAST_GAIN = 0.01
 
 MOST_TOLD = 0.07
 """Probability that the ticket answers a question, in words that no pattern knows, above which it is not asked: of the
-questions that are left then one in thirty is answered already, and two of three are left."""
+questions that are asked then one in thirty is answered already, and three of four are left."""
 
 
 def settling_questions(policy: Policy, scores: Sequence[Score], text: str, count: int = MOST) -> tuple[Question, ...]:

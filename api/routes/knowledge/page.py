@@ -114,7 +114,9 @@ async def _page(
 
 def _decisions(parts: Parts, found: KnowledgeShown, waiting: list[ProposalOut]) -> dict[str, str]:
     """Return the decisions of the tickets that are named, as far as the service has seen them."""
-    named = {ticket for one in (*waiting, *found.entries, *found.dismissed) for ticket in one.tickets[:_SHOWN_TICKETS]}
+    proposed = [one.tickets[:_SHOWN_TICKETS] for one in waiting]
+    accepted = [one.tickets[:_SHOWN_TICKETS] for one in found.entries]
+    named = {ticket for tickets in (*proposed, *accepted) for ticket in tickets}
     try:
         return parts.service.store.decisions_about(sorted(named)) if named else {}
     except StoreUnavailable:  # the evidence is readable without links
