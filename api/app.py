@@ -42,6 +42,7 @@ from api.routes import (
     webhooks,
 )
 from api.routes.knowledge import entries as knowledge
+from api.routes.knowledge import page as knowledge_page
 from api.routes.pages import assets, learning, overview, people, queue, sign_in, ticket, try_ticket
 from api.routes.protocols import inference
 from api.scoring.knowledge import Knowledge
@@ -68,6 +69,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     tickets.router,
     knowledge.router,
+    knowledge_page.router,
     webhooks.router,
     model.router,
     autonomy.router,

@@ -1,15 +1,18 @@
-"""What each answer says of each tier, learned from a desk's own tickets: how often its tickets give that answer."""
+"""What each answer says of each tier, and which questions a ticket answers unseen, learned from a desk's tickets."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+
+from sklearn.linear_model import LogisticRegression
 
 from models.triager import Triager
 from triage.decision import Automation, Decision
 from triage.escalation.questions import answered
-from triage.policy import Option, Policy, Question
+from triage.policy import BIAS, WORDS, Option, Policy, Question
 from triage.screening.reading import MAX_CHARS, Reading, plain
 from triage.ticket import Ticket
 
@@ -71,6 +74,42 @@ def with_settling(policy: Policy, triager: Triager, tickets: Sequence[Ticket]) -
         return replace(question, settles=shares)
 
     return replace(policy, catalogue=tuple(map(settles, policy.catalogue)))
+
+
+def with_told(policy: Policy, texts: Sequence[str], told: Sequence[Collection[str]]) -> Policy:
+    """Return a policy whose questions say how likely a ticket answers them in words that no pattern knows.
+
+    For each question a logistic regression is fitted on the tickets in which no pattern finds an answer. A question
+    that all of them, or none, answer has nothing to learn from, and stays as it is.
+
+    Args:
+        policy: Has the questions.
+        texts: Tickets that somebody read.
+        told: For each, the ids of the questions that it answers, as the reader says.
+    """
+    plains = [plain(text[:MAX_CHARS]) for text in texts]
+    given = [{one.id for one in policy.catalogue if answered(one, said)} for said in plains]
+    ids = [one.id for one in policy.catalogue]
+    rows = [
+        [math.log(max(1, len(said.split()))), *(float(name in found) for name in ids)]
+        for said, found in zip(plains, given, strict=True)
+    ]
+
+    def learned(question: Question) -> Question:
+        open_ones = [place for place, found in enumerate(given) if question.id not in found]
+        labels = [question.id in told[place] for place in open_ones]
+        if len(set(labels)) < 2:
+            return question
+        fitted = LogisticRegression(max_iter=3000).fit([rows[place] for place in open_ones], labels)
+        names = (WORDS, *ids)
+        weights = {
+            name: round(float(weight), _DECIMALS)
+            for name, weight in zip(names, fitted.coef_[0], strict=True)
+            if name != question.id and round(float(weight), _DECIMALS)
+        }
+        return replace(question, told={BIAS: round(float(fitted.intercept_[0]), _DECIMALS), **weights})
+
+    return replace(policy, catalogue=tuple(map(learned, policy.catalogue)))
 
 
 @dataclass(frozen=True)

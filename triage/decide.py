@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
-from triage.escalation.questions import settling_questions
+from triage.escalation.choices import choice_question, with_chosen
+from triage.escalation.questions import MOST, settling_questions
 from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
@@ -40,6 +41,8 @@ def decide(
     """
     screened = screen(ticket, policy.own_cues, opinion)
     prediction = prediction and in_terms_of(policy, prediction)
+    if prediction is not None and ticket.chosen:
+        prediction = with_chosen(policy, prediction, ticket.chosen, gate)
     reasons = {target: _held(screened, gate.reason(target, prediction)) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
@@ -276,7 +279,7 @@ def _decision(
         else policy.in_language(
             policy.ask_when_vague
             if screened.vague and policy.ask_when_vague
-            else _asked(ticket, verdicts, policy, rivals[0] if doubtful and rivals else None),
+            else _asked(ticket, verdicts, policy, rival=rivals[0] if doubtful and rivals else None, language=language),
             language,
         ),
         hand_over=() if kind else policy.hand_over(tier, category),
@@ -293,15 +296,31 @@ def _decision(
 
 
 def _asked(
-    ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, rival: str | None
+    ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, *, rival: str | None, language: str | None
 ) -> tuple[str, ...]:
-    """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route."""
+    """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route.
+
+    To choose a label settles it most often, so that comes first: the tier's, or the category's where the tier is clear.
+    """
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     if rival is not None:
-        chosen = settling_questions(policy, verdicts["tier"].alternatives, ticket.text)
-        if chosen:
-            return tuple(question.ask for question in chosen)
-    return policy.questions(tier, category, rival=rival)
+        scores = verdicts["tier"].alternatives
+        found = tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
+        chosen = _choice("tier", ticket, verdicts, policy, language=language) + found
+        return chosen[:MOST] or policy.questions(tier, category, rival=rival)
+    return _choice("category", ticket, verdicts, policy, language=language) + policy.questions(tier, category)
+
+
+def _choice(
+    target: str, ticket: Ticket, verdicts: Mapping[str, TargetDecision], policy: Policy, *, language: str | None
+) -> tuple[str, ...]:
+    """Return the question that lets a target's label be chosen, where it is in doubt and nobody chose it yet."""
+    verdict = verdicts.get(target)
+    known = verdict is None or verdict.automation is Automation.AUTOMATIC or not verdict.alternatives
+    if verdict is None or known or target in dict(ticket.chosen):
+        return ()
+    question = choice_question(policy, target, verdict.alternatives, language)
+    return (question,) if question else ()
 
 
 def hold_back(decision: Decision, unearned: Collection[str] = (), audited: Collection[str] = ()) -> Decision:

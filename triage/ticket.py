@@ -35,6 +35,7 @@ class Ticket:
         language: ISO 639-1 code as stated by the helpdesk; None lets the model detect it.
         requester: Opaque identifier of who asks; never a feature.
         attributes: Further structured fields by name, such as ``site`` or ``vip``.
+        chosen: Target and label of each answer that was chosen since, oldest first.
 
     Example:
         >>> Ticket(subject="VPN", body="<p>It drops &amp; returns</p>").text
@@ -49,6 +50,7 @@ class Ticket:
     language: str | None = None
     requester: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    chosen: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("id", "subject", "body", "channel", "language", "requester"):

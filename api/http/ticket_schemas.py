@@ -13,6 +13,7 @@ from models.wire import DecisionDocument
 MAX_EVENT_CHARS = 20_000
 MAX_NEEDS = 20
 MAX_ANSWERS = 10
+MAX_QUESTION_CHARS = 2_000
 
 
 def _of_one_kind(schema: dict[str, Any]) -> None:
@@ -183,8 +184,17 @@ class AnswerIn(BaseModel):
         },
     )
 
-    question: Annotated[Name, Field(min_length=1, description="id of the policy's question, or the question as asked")]
-    answer: Name | None = Field(None, description="one of the answers that the policy lists for it")
+    question: Annotated[
+        Text,
+        Field(
+            min_length=1,
+            max_length=MAX_QUESTION_CHARS,
+            description="id of the policy's question, the target of its choice, or the question as asked",
+        ),
+    ]
+    answer: Name | None = Field(
+        None, description="one of the answers that the policy lists for it; of a choice a label, its name or statement"
+    )
     text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(
         None, description="in the requester's words"
     )

@@ -34,6 +34,7 @@ from api.store.threads.events import StoredThread, check_order
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
+from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
 from triage.escalation.retriage import rerouted, route_by_person
@@ -70,8 +71,16 @@ class TicketThreads:
     def __init__(self, service: Service) -> None:
         self._service, self._store = service, service.store
 
-    async def take(self, ticket_id: str, payload: EventIn, sender: Principal) -> EventOut:
+    async def take(
+        self, ticket_id: str, payload: EventIn, sender: Principal, *, chosen: tuple[tuple[str, str], ...] = ()
+    ) -> EventOut:
         """Take an event: the whole thread is decided anew, and the route changes where that is sure enough.
+
+        Args:
+            ticket_id: Of a ticket that was decided.
+            payload: What happened.
+            sender: Who says so.
+            chosen: Of an answer: target and label of what was chosen.
 
         Raises:
             NotFound: Nothing was decided about the ticket.
@@ -82,7 +91,7 @@ class TicketThreads:
             TooBusy: The service cannot answer in time.
         """
         triager = self._service.model.triager
-        event = _event_of(payload)
+        event = replace(_event_of(payload), chosen=chosen)
         stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
         event = _checked(triager.policy, stored.latest, event, sender)
         thread = thread_of(stored)
@@ -113,9 +122,11 @@ class TicketThreads:
             NotFound: As for `take`, like the other refusals.
         """
         policy = self._service.model.triager.policy
-        text, _ = readable("\n".join(_answer_text(policy, one) for one in payload.answers), MAX_EVENT_CHARS)
-        event = EventIn.model_validate({"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text})
-        return await self.take(ticket_id, event, sender)
+        told = [_answer(policy, one) for one in payload.answers]
+        text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
+        stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
+        chosen = tuple(one for _, one in told if one is not None)
+        return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
 
     async def escalation(self, ticket_id: str, asker: Principal, at: datetime | None = None) -> EscalationOut:
         """Say whether a ticket stays at its tier or moves, by which criterion, and when to ask again.
@@ -240,21 +251,29 @@ def _chosen(row: DecisionRow, now: Route) -> Route | None:
     )
 
 
-def _answer_text(policy: Policy, said: AnswerIn) -> str:
-    """Return an answer as the model reads it: the requester's words, and the answer that was chosen."""
+def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None]:
+    """Return an answer as the model reads it, and the target and label that it chooses, if it does.
+
+    The model reads the requester's words, and the answer that was chosen among the policy's. A label that was chosen is
+    evidence of its own, and is not read as text besides.
+    """
+    for words in (said.answer, said.text):
+        chosen = chosen_label(policy, said.question, words) if words else None
+        if chosen is not None:
+            return (said.text or "" if words is said.answer else ""), chosen
     question = next((one for one in policy.catalogue if said.question in (one.id, one.ask)), None)
     known = [option.answer for option in question.options] if question else []
     if said.answer is not None and said.answer not in known:
+        listed = "a label of it, by name or as it is offered" if is_choice(policy, said.question) else " / ".join(known)
         raise NotAcceptable(
             "unknown-answer",
-            f"the policy lists no such answer to {said.question!r}: it has {' / '.join(known) or 'none'}; "
-            "choose one, or send text",
+            f"the policy lists no such answer to {said.question!r}: it has {listed or 'none'}; choose, or send text",
             "answers",
         )
     words = " ".join(part for part in (said.answer, said.text) if part and part.strip())
     if not words:
         raise NotAcceptable("no-text", "an answer says something: state answer or text", "answers")
-    return words
+    return words, None
 
 
 def _event_of(payload: EventIn) -> Event:
@@ -291,7 +310,7 @@ def _check_kind(event: Event) -> None:
         raise NotAcceptable(
             "not-a-status", "status, tier, category and resolver_group belong to a status: send one", "kind"
         )
-    if event.kind in (EventKind.COMMENT, EventKind.ANSWER) and not event.text.strip():
+    if event.kind in (EventKind.COMMENT, EventKind.ANSWER) and not event.text.strip() and not event.chosen:
         raise NotAcceptable("no-text", "a comment or an answer says something: state its text", "text")
 
 
@@ -402,7 +421,8 @@ def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut
                 resolver_group=said.resolver_group,
             )
     for event, route in stored.events:
-        words = ": ".join(filter(None, (event.outcome or event.status, event.text)))
+        chosen = ", ".join(f"{target}: {label}" for target, label in event.chosen)
+        words = ": ".join(filter(None, (event.outcome or event.status, chosen, event.text)))
         yield TimelineOut(at=event.at, what=event.kind.value, by="person", words=words if with_words else "")
         if route is not None:
             yield TimelineOut(

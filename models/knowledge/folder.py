@@ -1,26 +1,52 @@
-"""The folder of knowledge: `proposals/ID.json`, and `entries/ID/VERSION.md`, of which the newest counts."""
+"""The folder of knowledge: `proposals/ID.json`, `dismissed/ID.json`, `report.json`, and `entries/ID/VERSION.md`."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import tomli_w
+from pydantic import TypeAdapter, ValidationError
 
 from models.atomic_write import write_text
 from models.home import triage_home
 from models.regular_file import read_regular_file
 from triage.errors import InvalidRequest
-from triage.knowledge import Entry, Proposal, parse_entry
+from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
 from triage.knowledge.entry import FENCE
 
 _ID = re.compile(r"k-[0-9a-f]{4,40}")
 _MOST_BYTES = 1 << 20
 """Largest file that is read: an entry is some pages."""
+_PROPOSAL = TypeAdapter(Proposal)
+_ENTRY = TypeAdapter(Entry)
+_DISMISSAL = TypeAdapter(Dismissal)
+_REPORT = TypeAdapter(Report)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything in the folder that can be read, and what is wrong with the rest.
+
+    Attributes:
+        proposals: Those that would save the most minutes a month first, dismissed ones too.
+        entries: The newest version of each.
+        dismissed: Who dismissed which proposal, by its id.
+        report: What the entries did; None where nobody counted.
+        faults: One sentence for each file that cannot be read.
+    """
+
+    proposals: tuple[Proposal, ...]
+    entries: tuple[Entry, ...]
+    dismissed: Mapping[str, Dismissal]
+    report: Report | None
+    faults: tuple[str, ...]
 
 
 class KnowledgeFolder:
@@ -49,15 +75,14 @@ class KnowledgeFolder:
 
     def proposals(self) -> list[Proposal]:
         """Return the proposals, those that would save the most minutes a month first."""
-        found = [_proposal(self._read(path), path.name) for path in sorted((self.path / "proposals").glob("k-*.json"))]
-        return sorted(found, key=lambda one: (-one.per_month * one.saved_min, one.id))
+        return _ranked(map(self._proposal, self._files("proposals")))
 
     def proposal(self, proposal_id: str) -> Proposal | None:
         """Return one proposal; None where there is none of that id."""
         path = self.path / "proposals" / f"{proposal_id}.json"
         if not _ID.fullmatch(proposal_id) or not path.is_file():
             return None
-        return _proposal(self._read(path), path.name)
+        return self._proposal(path)
 
     def accept(
         self, proposal: Proposal, by: str, at: str, *, title: str | None = None, body: str | None = None
@@ -74,6 +99,7 @@ class KnowledgeFolder:
         Raises:
             InvalidRequest: If it cannot be written.
         """
+        self.restore(proposal.id)
         versions = self._versions(proposal.id)
         entry = Entry(
             id=proposal.id,
@@ -110,7 +136,95 @@ class KnowledgeFolder:
         if wanted not in versions:
             return None
         path = self.path / "entries" / entry_id / f"{wanted}.md"
-        return parse_entry(self._read(path), f"{entry_id}/{path.name}")
+        where = f"{entry_id}/{path.name}"
+        entry = parse_entry(self._read(path), where)
+        stated = {one.name: getattr(entry, one.name) for one in fields(entry)}
+        return _made(lambda: _ENTRY.validate_python(stated), f"{where} cannot be read", "mend its head")
+
+    def dismiss(self, proposal_id: str, by: str, at: str) -> Dismissal:
+        """Note that somebody decided against a proposal; the same tickets proposed again stay dismissed.
+
+        Args:
+            proposal_id: Of a proposal that is there.
+            by: Who dismisses it.
+            at: When, ISO 8601 with a zone.
+
+        Raises:
+            InvalidRequest: If it cannot be written.
+        """
+        dismissal = Dismissal(proposal_id, by, at)
+        write_text(self.path / "dismissed" / f"{proposal_id}.json", json.dumps(asdict(dismissal)) + "\n")
+        return dismissal
+
+    def restore(self, proposal_id: str) -> None:
+        """Let a dismissed proposal wait again; one that was not dismissed waits already."""
+        if _ID.fullmatch(proposal_id):
+            (self.path / "dismissed" / f"{proposal_id}.json").unlink(missing_ok=True)
+
+    def dismissed(self) -> dict[str, Dismissal]:
+        """Return who dismissed which proposal, by its id.
+
+        Raises:
+            InvalidRequest: If a file cannot be read.
+        """
+        return {one.id: one for one in map(self._dismissal, self._files("dismissed"))}
+
+    def put_report(self, report: Report) -> None:
+        """Keep what the entries did, in the place of what was counted before.
+
+        Raises:
+            InvalidRequest: If it cannot be written.
+        """
+        write_text(self.path / "report.json", json.dumps(asdict(report), ensure_ascii=False, indent=1) + "\n")
+
+    def report(self) -> Report | None:
+        """Return what the entries did when it was last counted; None where nobody counted.
+
+        Raises:
+            InvalidRequest: If the file cannot be read.
+        """
+        path = self.path / "report.json"
+        if not path.is_file():
+            return None
+        text = self._read(path)
+        return _made(lambda: _REPORT.validate_json(text), f"{path.name} cannot be read", "run triage knowledge report")
+
+    def look(self) -> Contents:
+        """Return everything that can be read: one broken file hides nothing else."""
+        faults: list[str] = []
+
+        def tolerant(read: Callable[[Path], _T | None], paths: Iterable[Path]) -> list[_T]:
+            found = []
+            for path in paths:
+                try:
+                    one = read(path)
+                except InvalidRequest as error:
+                    faults.append(str(error))
+                else:
+                    found += [one] if one is not None else []
+            return found
+
+        proposals = _ranked(tolerant(self._proposal, self._files("proposals")))
+        entries = tolerant(lambda place: self.entry(place.name), sorted((self.path / "entries").glob("k-*")))
+        dismissed = {one.id: one for one in tolerant(self._dismissal, self._files("dismissed"))}
+        reports = tolerant(lambda _: self.report(), [self.path])
+        return Contents(
+            tuple(proposals), tuple(entries), dismissed, report=next(iter(reports), None), faults=tuple(faults)
+        )
+
+    def _files(self, kind: str) -> list[Path]:
+        return sorted((self.path / kind).glob("k-*.json"))
+
+    def _proposal(self, path: Path) -> Proposal:
+        text, what = self._read(path), f"proposal {path.name} cannot be read"
+        found = _made(lambda: _PROPOSAL.validate_json(text), what, "run triage knowledge propose again")
+        if not all(map(math.isfinite, (found.bar, found.precision, found.recall, found.per_month, found.saved_min))):
+            raise InvalidRequest(f"{what}: a figure in it is no number; run triage knowledge propose again")
+        return found
+
+    def _dismissal(self, path: Path) -> Dismissal:
+        text = self._read(path)
+        return _made(lambda: _DISMISSAL.validate_json(text), f"dismissed/{path.name} cannot be read", "remove it")
 
     def _versions(self, entry_id: str) -> list[int]:
         if not _ID.fullmatch(entry_id):
@@ -125,11 +239,19 @@ class KnowledgeFolder:
             raise InvalidRequest(f"{path.name} cannot be read: {error}; mend or remove it") from error
 
 
-def _proposal(text: str, where: str) -> Proposal:
+def _ranked(proposals: Iterable[Proposal]) -> list[Proposal]:
+    return sorted(proposals, key=lambda one: (-one.per_month * one.saved_min, one.id))
+
+
+def _made(make: Callable[[], _T], what: str, remedy: str) -> _T:
+    """Return what a file holds, with everything of its kind in it.
+
+    Raises:
+        InvalidRequest: Naming the first thing that is wrong with it.
+    """
     try:
-        data: Mapping[str, Any] = json.loads(text)
-        values = {one.name: data[one.name] for one in fields(Proposal)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidRequest(f"proposal {where} cannot be read: {error}; run triage knowledge propose again") from error
-    stated: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
-    return Proposal(**stated)
+        return make()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidRequest(f"{what}: {place and f'{place}: '}{first['msg']}; {remedy}") from error

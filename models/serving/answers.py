@@ -85,5 +85,6 @@ class AnswerMemory:
 
 def _key(ticket: Ticket, explain: bool, clearance: int) -> str:
     """Return a digest of all that counts; the id does not, nor who asks and when."""
-    parts = (ticket.subject, ticket.body, ticket.channel, ticket.language, dict(ticket.attributes), explain, clearance)
+    said = (ticket.subject, ticket.body, ticket.channel, ticket.language, dict(ticket.attributes), ticket.chosen)
+    parts = (*said, explain, clearance)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()

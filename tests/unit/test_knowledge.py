@@ -15,7 +15,7 @@ from training.knowledge.effect import effects
 from training.knowledge.propose import Resolved, propose
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
-from triage.knowledge import ARTICLE, SCRIPT, parse_entry, suggestions
+from triage.knowledge import ARTICLE, SCRIPT, Report, parse_entry, suggestions
 
 POLICY = default_policy()
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -111,6 +111,41 @@ def test_a_broken_entry_is_named(tmp_path: Path) -> None:
         KnowledgeFolder(tmp_path).entries()
 
 
+def test_a_dismissed_proposal_stays_dismissed_until_it_is_restored_or_accepted(tmp_path: Path) -> None:
+    folder = KnowledgeFolder(tmp_path)
+    folder.propose(propose(history(), POLICY))
+    first, second = folder.proposals()
+    folder.dismiss(first.id, "Ada", "2026-01-01")
+    folder.dismiss(second.id, "Ada", "2026-01-01")
+    folder.propose(propose(history(), POLICY))
+    assert {one.by for one in folder.dismissed().values()} == {"Ada"} and len(folder.dismissed()) == 2
+    folder.restore(first.id)
+    folder.restore("k-../../x")  # no id, no file
+    folder.accept(second, "Ada", "2026-01-02")
+    assert folder.dismissed() == {}
+
+
+def test_one_broken_file_hides_nothing_else(tmp_path: Path) -> None:
+    folder = KnowledgeFolder(tmp_path)
+    folder.propose(propose(history(), POLICY))
+    entry = folder.accept(folder.proposals()[0], "Ada", START.isoformat())
+    folder.put_report(Report("2026-01-01", tuple(effects([entry], history(), POLICY))))
+    whole = folder.look()
+    assert (len(whole.proposals), len(whole.entries), whole.faults) == (2, 1, ())
+    assert whole.report is not None and whole.report.entries[0].id == entry.id
+    path = tmp_path / "proposals" / f"{folder.proposals()[1].id}.json"
+    path.write_text(path.read_text("utf-8").replace('"per_month": ', '"per_month": NaN, "was": '), "utf-8")
+    (tmp_path / "entries" / entry.id / "2.md").write_text(
+        f'+++\nid="{entry.id}"\nversion="two"\ntitle="t"\nkind="script"\ntier="L1"\naccepted_at=""\naccepted_by=""\n+++\n',
+        "utf-8",
+    )
+    (tmp_path / "report.json").write_text("[]", "utf-8")
+    found = folder.look()
+    assert (len(found.proposals), len(found.entries), found.report) == (1, 0, None)
+    assert [path.name in found.faults[0], "2.md" in found.faults[1], "report.json" in found.faults[2]] == [True] * 3
+    assert "version" in found.faults[1]
+
+
 def test_a_report_says_how_many_stayed_low_because_of_an_entry(tmp_path: Path) -> None:
     folder = KnowledgeFolder(tmp_path)
     folder.propose(propose(history(), POLICY))
@@ -149,3 +184,5 @@ def test_the_verbs_say_what_they_do(
     assert knowledge(["accept", chosen, "--by", "Ada"]) == 0
     assert knowledge(["list", "--json"]) == 0 and knowledge(["report", str(data), "--json"]) == 0
     assert '"version": 1' in capsys.readouterr().out
+    counted = KnowledgeFolder().report()
+    assert counted is not None and [one.id for one in counted.entries] == [chosen]

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scipy.stats import bootstrap
 
 from training.knowledge.propose import Resolved
-from triage.knowledge import Entry, score, words_of
+from triage.knowledge import Effect, Entry, score, words_of
 from triage.policy import Policy
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one entry did.
-
-    Attributes:
-        id: Of the entry.
-        title: Of the entry.
-        before: Tickets that fit it from before it was accepted.
-        low_before: Of those, the share that its tier or a lower one resolved.
-        after: Tickets that fit it since.
-        low_after: Of those, the share that its tier or a lower one resolved.
-        stayed_low: Tickets since that would have gone higher at the share from before: the difference of shares times
-            those since; negative where more go higher now.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        saved_min: Minutes of work that this saved, at the policy's figures.
-    """
-
-    id: str
-    title: str
-    before: int
-    low_before: float
-    after: int
-    low_after: float
-    stayed_low: float
-    low: float
-    high: float
-    saved_min: float
 
 
 def effects(entries: Sequence[Entry], history: Sequence[Resolved], policy: Policy) -> list[Effect]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from triage.policy import Option, Policy, Question
+from triage.policy import BIAS, WORDS, Option, Policy, Question
 from triage.prediction import Score
 from triage.screening.cues import one_of
 from triage.screening.reading import MAX_CHARS, plain
@@ -17,6 +17,10 @@ MOST = 3
 
 _LEAST_GAIN = 0.01
 """Expected gain, in nats, below which an answer could as well be guessed: one hundredth moves no probability by 0.1."""
+
+MOST_TOLD = 0.07
+"""Probability that the ticket answers a question, in words that no pattern knows, above which it is not asked: of the
+questions that are asked then one in thirty is answered already, and three of four are left."""
 
 
 def settling_questions(policy: Policy, scores: Sequence[Score], text: str, count: int = MOST) -> tuple[Question, ...]:
@@ -28,16 +32,54 @@ def settling_questions(policy: Policy, scores: Sequence[Score], text: str, count
     Args:
         policy: Has the questions.
         scores: Calibrated probabilities of the tiers.
-        text: What the requester said; a question that it answers is not asked.
+        text: What the requester said; a question that it answers, or probably does, is not asked.
         count: Most questions to return.
     """
     prior = {score.label: score.probability for score in scores}
     said = plain(text[:MAX_CHARS])
     top = max(prior, key=lambda label: prior[label], default="")
-    gains = [(gain(question, prior), question) for question in policy.catalogue if not answered(question, said)]
+    gains = [(gain(question, prior), question) for question in open_questions(policy, said)]
     telling = [(value, question) for value, question in gains if value >= _LEAST_GAIN]
     ranked = sorted(telling, key=lambda one: (-one[1].settles.get(top, 0.0), -one[0]))
     return tuple(question for _, question in ranked[:count])
+
+
+def open_questions(policy: Policy, said: str) -> list[Question]:
+    """Return the questions that a text does not answer: no pattern finds an answer, nor is one likely to be missed.
+
+    Args:
+        policy: Has the questions.
+        said: The text, as `triage.screening.reading.plain` makes it.
+    """
+    given = {question.id for question in policy.catalogue if answered(question, said)}
+    words = len(said.split())
+    return [
+        question
+        for question in policy.catalogue
+        if question.id not in given and chance_told(question, words, given) <= MOST_TOLD
+    ]
+
+
+def chance_told(question: Question, words: int, given: Collection[str]) -> float:
+    """Return the probability that a ticket answers a question though no pattern says so, in [0, 1].
+
+    Long tickets, and those that answer other questions, answer more than patterns find.
+
+    Args:
+        question: With the weights that were learned; without any, patterns are taken at their word.
+        words: How many words the ticket has.
+        given: Ids of the questions that it answers by their patterns.
+
+    Example:
+        >>> question = Question("tried", "?", told={"bias": -6.0, "words": 1.0, "change": 0.5})
+        >>> round(chance_told(question, 20, ()), 3), round(chance_told(question, 200, {"change"}), 3)
+        (0.047, 0.45)
+    """
+    if not question.told:
+        return 0.0
+    score = question.told.get(BIAS, 0.0) + question.told.get(WORDS, 0.0) * math.log(max(1, words))
+    score += sum(question.told.get(name, 0.0) for name in given)
+    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, score))))
 
 
 def gain(question: Question, prior: Mapping[str, float]) -> float:

@@ -47,6 +47,7 @@ class Event:
         category: Of a status: the category that a person named.
         resolver_group: Of a status: the group that a person assigned it to.
         needs: Names of skills that somebody said are needed.
+        chosen: Of an answer: target and label of what was chosen among the labels that a question offered.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Event:
     category: str | None = None
     resolver_group: str | None = None
     needs: tuple[str, ...] = ()
+    chosen: tuple[tuple[str, str], ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -143,9 +145,10 @@ class Thread:
 
     @property
     def whole(self) -> Ticket:
-        """The ticket as the model reads it now: its own text, and under it what was written since."""
+        """The ticket as the model reads it now: its own text, under it what was written since, and what was chosen."""
+        chosen = tuple(one for event in self.events for one in event.chosen)
         written = [self.ticket.body, *(event.text for event in self.events if event.text)]
-        return replace(self.ticket, body="\n\n".join(part for part in written if part))
+        return replace(self.ticket, body="\n\n".join(part for part in written if part), chosen=chosen)
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A knowledge entry as Markdown with a head of TOML, and the proposal that it came from."""
+"""A knowledge entry as Markdown with a head of TOML, the proposal that it came from, and what it did."""
 
 from __future__ import annotations
 
@@ -109,6 +109,53 @@ class Entry:
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "body"}
         said = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
         return {name: dict(value) if name == "words" else value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Dismissal:
+    """A proposal that somebody decided against: by whom, and when (ISO 8601 with a zone)."""
+
+    id: str
+    by: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one entry did.
+
+    Attributes:
+        id: Of the entry.
+        title: Of the entry.
+        before: Tickets that fit it from before it was accepted.
+        low_before: Of those, the share that its tier or a lower one resolved.
+        after: Tickets that fit it since.
+        low_after: Of those, the share that its tier or a lower one resolved.
+        stayed_low: Tickets since that would have gone higher at the share from before: the difference of shares times
+            those since; negative where more go higher now.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        saved_min: Minutes of work that this saved, at the policy's figures.
+    """
+
+    id: str
+    title: str
+    before: int
+    low_before: float
+    after: int
+    low_after: float
+    stayed_low: float
+    low: float
+    high: float
+    saved_min: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the accepted entries did, as it was last counted: when (ISO 8601 with a zone), and each entry's effect."""
+
+    at: str
+    entries: tuple[Effect, ...]
 
 
 def parse_entry(text: str, where: str = "entry") -> Entry:

@@ -10,7 +10,7 @@ import re2
 
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.model import Policy
-from triage.policy.questions import Question
+from triage.policy.questions import BIAS, WORDS, Question
 from triage.screening.cues import compile_cue
 
 
@@ -23,6 +23,7 @@ def escalation_problems(policy: Policy) -> Iterable[str]:
     yield from _names(policy)
     yield from _patterns(policy)
     yield from _questions(policy)
+    yield from _choices(policy)
     yield from _structure(policy)
 
 
@@ -39,8 +40,29 @@ def _questions(policy: Policy) -> Iterable[str]:
             t > 1.001 for t in totals
         ):
             yield f"{place} has probabilities of answers that do not lie in [0, 1] or add up to more than 1 for a tier"
+        if any(isinstance(weight, bool) or not isinstance(weight, int | float) for weight in question.told.values()):
+            yield f"{place} has weights of what is told that are no numbers"
+        for unknown in sorted(set(question.told) - {BIAS, WORDS, *ids}):
+            yield f"{place} has a weight for {unknown!r}: weights are {BIAS}, {WORDS}, and ids of questions"
         if all(max(shares) - min(shares) < 0.005 for shares in _by_answer(question, tiers)):
             yield f"{place} changes nothing: each answer is as likely in every tier"
+
+
+def _choices(policy: Policy) -> Iterable[str]:
+    targets = [choice.target for choice in policy.choices]
+    yield from (
+        f"[[choice]] of {one!r} is listed twice" for one in sorted({t for t in targets if targets.count(t) > 1})
+    )
+    for choice in policy.choices:
+        place, known = f"[[choice]] of {choice.target!r}", {one.label for one in policy.entries(choice.target)}
+        if not known:
+            yield f"{place} is about a target that has no labels"
+        if isinstance(choice.right, bool) or not isinstance(choice.right, int | float) or not 0.5 < choice.right < 1:
+            yield f"{place} has right = {choice.right!r}, which must lie between 0.5 and 1"
+        labels, said = ([getattr(one, name) for one in choice.statements] for name in ("label", "says"))
+        yield from (f"{place} names {label!r}, which is not listed" for label in sorted(set(labels) - known))
+        if known and (len(set(labels)) < len(labels) or len({words.casefold() for words in said}) < len(said)):
+            yield f"{place} has two statements of one label, or two labels that say the same"
 
 
 def _by_answer(question: Question, tiers: set[str]) -> list[list[float]]:

@@ -12,7 +12,7 @@ from typing import Any
 from triage.errors import UnknownLabel
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy
-from triage.policy.questions import Question
+from triage.policy.questions import Choice, Question
 from triage.prediction import Score, in_order
 from triage.screening.cues import Frame
 
@@ -198,6 +198,7 @@ class Policy:
         escalation: When a ticket changes its tier.
         effort: The minutes that the desk's work takes.
         catalogue: Questions whose answers tell tiers apart; which of them is asked depends on the ticket.
+        choices: Questions that are answered by choosing a label of a target that is in doubt.
         further: Labels of the targets beside tier and category, by target.
     """
 
@@ -224,6 +225,7 @@ class Policy:
     escalation: EscalationPolicy = field(default_factory=EscalationPolicy)
     effort: Effort = field(default_factory=Effort)
     catalogue: tuple[Question, ...] = ()
+    choices: tuple[Choice, ...] = ()
     further: Mapping[str, tuple[Label, ...]] = field(default_factory=lambda: _EMPTY)
     apart: frozenset[frozenset[tuple[str, str]]] = frozenset()
     legal: tuple[Legal, ...] = ()

@@ -16,7 +16,7 @@ from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
-from triage.policy.questions import Option, Question
+from triage.policy.questions import Choice, Option, Question, Statement
 from triage.prediction import ROUTE
 from triage.screening.cues import compile_cue
 from triage.screening.intake import KINDS
@@ -24,7 +24,7 @@ from triage.screening.intake import KINDS
 _TABLES = {
     *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
     *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question", "effort"),
-    *("targets", "legal"),
+    *("targets", "legal", "choice"),
 }
 _TARGET = re2.compile("[a-z][a-z0-9_]{0,39}")
 
@@ -124,6 +124,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         effort=Effort(**_numbers(Effort, data.get("effort", {}), "effort")),
         escalation=_escalation(data.get("escalation", {})),
         catalogue=tuple(_question(row) for row in _entries(Question, data.get("question", []), "question")),
+        choices=tuple(_choice(row) for row in _entries(Choice, data.get("choice", []), "choice")),
         **scalars,
     )
 
@@ -175,6 +176,11 @@ def _escalation(table: Mapping[str, Any]) -> EscalationPolicy:
 def _question(row: Question) -> Question:
     options: Any = row.options  # still tables
     return replace(row, options=tuple(_entries(Option, options, f"question {row.id!r}, options")))
+
+
+def _choice(row: Choice) -> Choice:
+    statements: Any = row.statements  # still tables
+    return replace(row, statements=tuple(_entries(Statement, statements, f"choice of {row.target!r}, statements")))
 
 
 def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table: str) -> Iterable[Any]:
@@ -367,9 +373,13 @@ def policy_document(policy: Policy) -> dict[str, Any]:
                 "id": one.id,
                 "ask": one.ask,
                 "settles": dict(one.settles),
+                **({"told": dict(one.told)} if one.told else {}),
                 "options": [_option_table(option) for option in one.options],
             }
             for one in policy.catalogue
+        ],
+        "choice": [
+            {**vars(one), "statements": [vars(statement) for statement in one.statements]} for one in policy.choices
         ],
         "settling": [{"between": sorted(pair), "ask": asked} for pair, asked in policy.settling.items()],
     }

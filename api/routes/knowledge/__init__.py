@@ -1,1 +1,1 @@
-"""Routes on knowledge that is handed down: proposals, entries, and which entries fit a ticket."""
+"""Routes on knowledge that is handed down: proposals, entries, which entries fit a ticket, and the page of it."""

@@ -1,4 +1,4 @@
-"""`/v1/knowledge`: proposals to hand down, accepting them, accepted entries, and those that fit a ticket."""
+"""`/v1/knowledge`: proposals to hand down, accepting or dismissing them, accepted entries, and those that fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from fastapi import APIRouter, Path, Query
 from api.deps import KnowledgeDep, Reader, Reviewer
 from api.http.openapi import problems
 from api.routes.tickets import TicketId
-from api.scoring.knowledge import AcceptIn, EntriesOut, EntryOut, ProposalsOut, TicketKnowledgeOut
+from api.scoring.knowledge import (
+    AcceptIn,
+    DismissIn,
+    EntriesOut,
+    EntryOut,
+    ProposalOut,
+    ProposalsOut,
+    TicketKnowledgeOut,
+)
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["knowledge"], route_class=GuardedRoute)
@@ -29,6 +37,15 @@ def proposals(knowledge: KnowledgeDep, reader: Reader) -> ProposalsOut:
 def accept(entry_id: EntryId, payload: AcceptIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> EntryOut:
     """Accept a proposal: it becomes a knowledge entry, or the next version of one."""
     return knowledge.accept(entry_id, payload)
+
+
+@router.post(
+    "/knowledge/proposals/{entry_id}/dismiss",
+    responses={**problems(400, 401, 403, 404), **problems(409, 413, 415, 422), **problems(503)},
+)
+def dismiss(entry_id: EntryId, payload: DismissIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> ProposalOut:
+    """Decide against a proposal, or let it wait again."""
+    return knowledge.dismiss(entry_id, payload)
 
 
 @router.get("/knowledge/entries", responses=problems(401, 403, 503))

@@ -20,8 +20,8 @@ from api.console.queries import QueueQuery
 from api.console.timeline import moments
 from api.deps import Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import NotFound, Refused, TooBusy
-from api.http.schemas import MAX_NAME_CHARS, DecisionDetail, FeedbackIn
-from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, AnswersIn, EventIn
+from api.http.schemas import DecisionDetail, FeedbackIn
+from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
@@ -30,6 +30,7 @@ from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
+from triage.escalation.choices import chosen_label
 from triage.ticket import Ticket
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -177,7 +178,7 @@ async def release(decision_id: str, parts: PartsDep, reviewer: Reviewer, back: A
 async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annotated[Answers, Form()]) -> Response:
     """Keep what the requester answered: the ticket is decided anew with it, and moves where that is sure enough."""
     query, shown = _list_of(told.back), await to_thread.run_sync(_shown, parts, caller, decision_id)
-    said = [{"question": ask[:MAX_NAME_CHARS], "text": words} for ask, words in told.given]
+    said = [{"question": ask[:MAX_QUESTION_CHARS], "text": words} for ask, words in told.given]
     if not said:
         problem = "Nothing was answered: write what the requester says beside a question."
         return await _ticket_page(parts, caller, decision_id, query, problem=problem)
@@ -210,11 +211,14 @@ async def preview_answers(
 ) -> HTMLResponse:
     """Show what the answers of the requester would change; nothing is kept."""
     shown = await to_thread.run_sync(_shown, parts, caller, decision_id)
-    said = [f"{ask} {words}" for ask, words in told.given]
+    policy = parts.service.model.triager.policy
+    chosen = {ask: chosen_label(policy, ask, words) for ask, words in told.given}
+    said = [f"{ask} {words}" for ask, words in told.given if chosen[ask] is None]
     moved, problem = [], None
-    if said and shown.ticket is not None:
+    if told.given and shown.ticket is not None:
         body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
         ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
+        ticket = replace(ticket, chosen=tuple(one for one in chosen.values() if one is not None))
         try:
             after = await parts.service.preview(ticket, caller)
             moved = [(name, shown.targets[name], one) for name, one in after.targets.items() if name in shown.targets]

@@ -154,7 +154,10 @@ def check_order(last: datetime | None, event: Event) -> None:
 
 def event_document(event: Event) -> str:
     """Write an event down as JSON text."""
-    return dump(_plain(asdict(event)))
+    values = _plain(asdict(event))
+    if not event.chosen:  # as it was written before answers could be chosen: the same event sent again is the same
+        del values["chosen"]
+    return dump(values)
 
 
 def without_words(document: str) -> str:
@@ -198,7 +201,9 @@ def _plain(values: Mapping[str, object]) -> dict[str, object]:
 
 def _event(row: StoredEvent) -> Event:
     values = json.loads(row.event)
-    return Event(**{**values, "kind": EventKind(values["kind"]), "at": row.at, "needs": tuple(values["needs"])})
+    chosen = tuple((target, label) for target, label in values.get("chosen", ()))
+    told = {"kind": EventKind(values["kind"]), "at": row.at, "needs": tuple(values["needs"]), "chosen": chosen}
+    return Event(**{**values, **told})
 
 
 def _route(row: StoredEvent) -> Route | None:

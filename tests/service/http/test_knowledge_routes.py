@@ -113,3 +113,16 @@ def test_a_broken_file_is_not_the_fault_of_the_request(
     (tmp_path / "knowledge" / "proposals" / "k-00ff.json").write_text("{", "utf-8")
     answer = client.get("/v1/knowledge/proposals")
     assert answer.status_code == 503 and "k-00ff.json" in answer.json()["detail"]
+
+
+def test_a_proposal_is_dismissed_and_waits_again(desk: tuple[TestClient, dict[str, dict[str, str]]]) -> None:
+    client, keys = desk
+    path = ACCEPT.replace("/accept", "/dismiss")
+    assert client.post(path, json={"agent": "Ada"}, headers=keys["reads"]).status_code == 403
+    assert client.post(path, json={"agent": "Ada"}).json()["dismissed_by"] == "Ada"
+    assert client.get("/v1/knowledge/proposals").json()["proposals"][0]["dismissed_by"] == "Ada"
+    assert client.post(path, json={"agent": "Ada", "undo": True}).json()["dismissed_by"] is None
+    assert client.get("/v1/knowledge/proposals").json()["proposals"][0]["dismissed_by"] is None
+    client.post(ACCEPT, json={"agent": "Ada"})
+    refused = client.post(path, json={"agent": "Ada"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "accepted")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from api.app import create_app
 from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.repository import Repository, open_repository
+from api.store.threads.events import event_document
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy
+from triage.escalation.thread import Event, EventKind
 
 TEXT = "The printer on the second floor does not print."
 SECRET = "zanzibar"
@@ -201,6 +205,55 @@ def test_answers_are_evidence_and_those_that_nobody_lists_are_refused(desk: tupl
     assert client.post("/v1/tickets/T-1/answers", json={**body, "id": "a3", "answers": long}).status_code == 200
     refused = client.post("/v1/tickets/T-1/answers", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "unknown-answer")
+
+
+def test_a_choice_is_kept_as_what_was_chosen_and_not_as_words(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    tier = next(one for one in default_policy().choices if one.target == "tier")
+    said = [
+        {"question": f"{tier.ask} this / that", "answer": tier.statements[2].says},
+        {"question": "category", "text": "devices"},
+    ]
+    body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": said}
+    answer = client.post("/v1/tickets/T-1/answers", json=body)
+    assert answer.status_code == 200 and not answer.json()["duplicate"]
+    [kept] = [one for one in view(client)["timeline"] if one["what"] == "answer"]
+    assert kept["words"] == "tier: L2, category: hardware"
+    assert client.post("/v1/tickets/T-1/answers", json=body).json()["duplicate"]
+    changed = {**body, "answers": said[:1]}
+    assert client.post("/v1/tickets/T-1/answers", json=changed).json()["code"] == "event-changed"
+    refused = client.post(
+        "/v1/tickets/T-1/answers", json={**body, "id": "c2", "answers": [{"question": "tier", "answer": "L9"}]}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown-answer")
+    own = {"question": "tier", "text": "no idea, it just beeps"}
+    assert client.post("/v1/tickets/T-1/answers", json={**body, "id": "c3", "answers": [own]}).status_code == 200
+    assert "no idea, it just beeps" in [one["words"] for one in view(client)["timeline"]]
+
+
+def test_an_event_that_was_kept_before_answers_could_be_chosen_is_the_same_event() -> None:
+    event = Event("e", EventKind.COMMENT, datetime(2026, 1, 1, tzinfo=UTC), "hm")
+    assert "chosen" not in event_document(event)
+    assert '"chosen"' in event_document(replace(event, chosen=(("tier", "L2"),)))
+
+
+def test_a_choice_weighs_beside_the_text(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    store = open_repository(tmp_path)
+    with TestClient(
+        create_app(load_settings(home=tmp_path, bundle=make_bundle(), request_deadline_s=15), store)
+    ) as client:
+        key = create_key(store, "all", ["predict", "feedback", "read"], clearance=2)[0]
+        client.headers["Authorization"] = f"Bearer {key}"
+        first = opened(client, text="something with the big screen and the accounts program")["targets"]["tier"]
+        likeliest, rival = first["alternatives"][:2]
+        body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": [{"question": "tier", "answer": rival["label"]}]}
+        then = client.post("/v1/tickets/T-1/answers", json=body).json()["decision"]["targets"]["tier"]
+        after = {one["label"]: one["probability"] for one in then["alternatives"]}
+        weight = next(one.weight for one in default_policy().choices if one.target == "tier")
+        before = rival["probability"] / likeliest["probability"]
+        assert after[rival["label"]] / after[likeliest["label"]] == pytest.approx(weight * before, rel=0.02)
+    store.close()
 
 
 def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -78,6 +78,25 @@ def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:
     page = client.post(f"/decisions/{decision}/answers/preview", data=told)
     assert page.status_code == 200 and "With these answers" in page.text
     assert len(client.get("/v1/tickets/PREVIEW").json()["timeline"]) == 1
+
+
+def test_a_label_is_chosen_on_the_page_by_writing_what_is_offered(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    settings = load_settings(home=tmp_path, open_loopback=True, bundle=make_bundle("shut"), request_deadline_s=20)
+    with TestClient(create_app(settings)) as client:
+        client.headers["Accept"] = "text/html"
+        decision = decide(client, "CHOOSE", "something with the big screen and the accounts program")
+        asked = client.get(f"/v1/decisions/{decision}").json()["questions"][0]
+        assert asked.startswith("Which of these ") and " / " in asked and asked in unescape(shown(client, decision))
+        offered = asked.split(" / ")[1]
+        told = {"question": [asked], "answer": [offered.lower()], "event_id": "page-2"}
+        preview = client.post(f"/decisions/{decision}/answers/preview", data=told)
+        assert preview.status_code == 200 and "With these answers" in preview.text
+        kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
+        assert kept.status_code == 303
+        [answer] = [one for one in client.get("/v1/tickets/CHOOSE").json()["timeline"] if one["what"] == "answer"]
+        assert re.fullmatch(r"(tier|category): [\w-]+", answer["words"])  # what was chosen, not what was written
 
 
 def test_a_ticket_that_moves_is_shown_where_it_is_and_in_the_queue(client: TestClient) -> None:

@@ -21,6 +21,7 @@ from training.knowledge.effect import effects
 from training.knowledge.propose import LEAST_TICKETS, Resolved, propose
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.knowledge import Report
 from triage.policy import Policy, read_policy
 
 knowledge = Family("knowledge", __doc__)
@@ -82,8 +83,8 @@ def list_(options: JsonOption) -> None:
     """
     folder = KnowledgeFolder()
     entries = folder.entries()
-    accepted = {one.id for one in entries}
-    waiting = [one for one in folder.proposals() if one.id not in accepted]
+    judged = {one.id for one in entries} | set(folder.dismissed())
+    waiting = [one for one in folder.proposals() if one.id not in judged]
     rows = [[one.id, one.version, one.kind, one.tier, one.accepted_at[:10], one.title] for one in entries]
     heads = ["id", "version", "kind", "tier", "accepted", "title"]
     text = table(heads, rows) if rows else "no entries yet"
@@ -133,17 +134,21 @@ def _text(path: Path) -> str:
 def report(options: HistoryOptions) -> None:
     """Say how many tickets stayed low because of each entry: those that fit it, before it was accepted and since.
 
+    The service's page of knowledge shows what was counted last.
+
     Examples:
         triage knowledge report closed.csv
         triage knowledge report closed.csv --json
     """
-    entries = KnowledgeFolder().entries()
+    folder = KnowledgeFolder()
+    entries = folder.entries()
     if not entries:
         raise InvalidRequest("no entry was accepted yet: triage knowledge propose, then triage knowledge accept ID")
     policy, resolved = _resolved(options)
     if not any(one.opened_at for one in resolved):
         raise InvalidRequest("no ticket has a date: map it with --map opened_at=COLUMN")
     found = effects(entries, resolved, policy)
+    folder.put_report(Report(datetime.now(UTC).isoformat(timespec="seconds"), tuple(found)))
     rows = [
         [one.id, one.before, one.low_before, one.after, one.low_after,
          f"{one.stayed_low:.1f} ({one.low:.1f} to {one.high:.1f})", one.saved_min, one.title]
