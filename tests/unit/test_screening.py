@@ -227,7 +227,8 @@ def test_a_header_leaves_no_doubt_and_words_do() -> None:
     assert screen(thanks, (), opinion()).no_ticket is None
     answer = Ticket(subject="Re: plotter", body="the beers are on me")
     assert screen(answer, (), opinion(thanks=0.95)).no_ticket == NoTicket("thanks", "")
-    assert screen(Ticket(body="printer again"), (), opinion(gibberish=0.95)).no_ticket is None
+    assert screen(Ticket(body="printer again"), (), opinion(close_request=0.95)).no_ticket is None
+    assert screen(Ticket(body="wq lop jnn"), (), opinion(gibberish=0.95)).no_ticket == NoTicket("gibberish", "")
 
 
 @pytest.mark.parametrize(
