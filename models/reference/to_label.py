@@ -17,7 +17,7 @@ TAUGHT_BY = 3
 """How many of the most alike labelled tickets say how much of a ticket is known: one may be an odd one, ten blur it."""
 _MOST_TAUGHT = 0.99
 """A ticket of which copies are labelled keeps a hundredth of its value: it comes last, and in order."""
-CANDIDATES = 10
+CANDIDATES = 20
 """So many times the tickets wanted are looked at for how they differ: the ones of highest value. Only once, and the
 picks are near copies of one another; all of them, and easy tickets come in because they are far from everything."""
 

@@ -333,6 +333,9 @@ def test_no_page_has_a_serious_fault_of_accessibility(chromium: Any, desk: Any, 
 def test_errors_are_pages_with_a_way_back(page: Any) -> None:
     for path in ("/decisions/nothing", "/?nonsense=1", "/tickets?id=nothing"):
         page.goto(path)
+        said = page.inner_text("main")
+        assert "GET /" not in said and "/docs" not in said and "see " not in said  # nobody is sent to a manual
+        assert page.locator("header nav a").count() == 6
         page.click("text=Back to the queue")
         page.wait_for_selector("#list-title")
 
@@ -426,14 +429,21 @@ def test_every_page_has_an_empty_a_full_and_a_broken_state(
         with sqlite3.connect(tmp_path / "store.sqlite") as store:  # the store is away: its tables are
             for name in ("queue_entries", "decisions", "tickets", "feedback"):
                 store.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
-        for path in ("/", "/overview", f"/decisions/{decision}", "/tickets?id=FULL-1", "/overview/models/nothing"):
+        broken = (
+            "/",
+            "/overview",
+            f"/decisions/{decision}",
+            "/tickets?id=FULL-1",
+            "/overview/models/nothing",
+        )
+        for path in broken:
             answer = page.goto(path)
             said = page.inner_text("main")
             assert answer.status in (200, 404, 503) and ("does not answer" in said or answer.status == 404), (
                 path,
                 said,
             )
-            assert page.locator("a[href='/']").count() >= 1, path
+            assert page.locator("a[href='/']").count() >= 1 and "Error" not in said, path
         page.goto("/try")
         page.fill("#body", VPN)
         page.wait_for_selector("#result .decision")  # new tickets are decided all the same

@@ -47,7 +47,7 @@ _VIEW_NAMES = {
     "all": "Everything",
 }
 _SORT_NAMES = {
-    "urgent": "must not wait, then oldest",
+    "urgent": "urgent first",
     "oldest": "oldest first",
     "newest": "newest first",
     "unsure": "least sure first",
