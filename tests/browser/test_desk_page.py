@@ -274,7 +274,7 @@ def test_reading_and_verdicts_need_no_script(chromium: Any, desk: Any) -> None:
 
 def test_a_reason_is_given_by_keyboard_in_ones_own_words_too(page: Any, desk: Any) -> None:
     for number in range(3):
-        body = f"{VPN} for the {number + 2}nd time"
+        body = f"{VPN} , attempt {number}"
         assert desk.predict(id=f"WHY-{number}", subject=f"why {number}", body=body).status_code == 200
     page.goto("/?q=why&sort=oldest")
     page.keyboard.press("j")

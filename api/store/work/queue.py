@@ -19,9 +19,9 @@ from api.store.work.tables import StoredEntry
 from api.store.work.words import are_common, holding
 
 View = Literal[
-    *("waiting", "mine", "my_groups", "suggested", "abstained", "audit"),
-    *("disputed", "corrected", "unsure", "automatic", "all"),
-]
+    "waiting", "mine", "my_groups", "suggested", "abstained", "audit", "disputed", "corrected", "unsure",
+    "automatic", "all",
+]  # fmt: skip
 Sort = Literal["urgent", "newest", "oldest", "unsure"]
 VIEWS: tuple[str, ...] = get_args(View)
 SORTS: tuple[str, ...] = get_args(Sort)

@@ -188,7 +188,8 @@ def test_common_words_are_found_as_rare_ones_are(
 
     def found(one: Filter) -> list[str]:
         whole = repository.lines(one, sort, limit=100)
-        pages, places = [], [line.row.id for line in whole]
+        pages: list[str] = []
+        places = [line.row.id for line in whole]
         while page := repository.lines(one, sort, limit=3, after=pages[-1] if pages else None):
             pages += [line.row.id for line in page]
         following = [repository.next_in_queue(one, sort, place) or "" for place in places]
