@@ -112,7 +112,7 @@ class WorthAsking:
         lines = self._store.lines(Filter(view="waiting"), "unsure", limit=LOOKED_AT)
         rows = [line.row for line in lines if not line.row.forgotten and may_read(triager.policy, line.row, clearance)]
         if not rows:
-            return Learning([], [], 0, target, targets)
+            return Learning([], [], 0, target=target, targets=targets)
         with self._turn:
             read = self._known(bundle, rows)
         labels = bundle.model.heads[target].labels
@@ -128,7 +128,7 @@ class WorthAsking:
         queue = [_worth(rows[place], labels, probabilities[place], labelled=labelled, rare=rare) for place in order]
         odd = [place for place, row in enumerate(rows) if _is_odd(row)]
         themes = themes_of([rows[place] for place in odd], vectors[odd])
-        return Learning(queue, themes, len(rows), target, targets)
+        return Learning(queue, themes, len(rows), target=target, targets=targets)
 
     def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> list[_Read]:
         if self._digest != bundle.digest:

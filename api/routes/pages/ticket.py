@@ -145,9 +145,7 @@ async def feedback(
     if said.verdict == "corrected" and said.reason is None:
         shown = await to_thread.run_sync(_shown, parts, reviewer, decision_id)
         if not is_blind(parts, shown):  # who judges before seeing the decision does not know whether this corrects it
-            return await _ticket_page(
-                parts, reviewer, decision_id, query, problem=_NO_REASON, status=422, draft=opinion
-            )
+            return await _ticket_page(parts, reviewer, decision_id, query, problem=_NO_REASON, draft=opinion)
     standing = await to_thread.run_sync(_standing, parts, decision_id)
     keep = partial(parts.reviews.keep, decision_id, said, reviewer)
     problem = await _kept(keep)
@@ -257,7 +255,6 @@ async def _ticket_page(
     query: QueueQuery,
     *,
     problem: str | None = None,
-    status: int = 409,
     draft: Opinion | None = None,
 ) -> HTMLResponse:
     """Show a ticket.
@@ -268,7 +265,6 @@ async def _ticket_page(
         decision_id: The decision about it.
         query: The list that it was opened from.
         problem: What kept something from being saved.
-        status: Of the answer where there is a problem.
         draft: What was not saved, so that nobody has to choose it again.
     """
 
@@ -294,7 +290,7 @@ async def _ticket_page(
         reader,
         "ticket.html",
         here="queue",
-        status=200 if problem is None else status,
+        status=200 if problem is None else 409 if draft is None else 422,
         query=query,
         back=query.link(),
         problem=problem,

@@ -114,7 +114,7 @@ class Queue(IdempotencyKeys):
                 if place is None:
                     return []
                 behind = [_behind(place, sort)]
-            return _lines(session, self._first(session, wanted, behind, _order(sort), limit))
+            return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
 
     def next_in_queue(self, wanted: Filter, sort: Sort, after: str, *, backwards: bool = False) -> str | None:
         """Return the id of the decision that stands after, or before, another one in a view; None at its end.
@@ -126,7 +126,7 @@ class Queue(IdempotencyKeys):
             if place is None:
                 return None
             beside = [StoredEntry.decision_seq != place.decision_seq, _behind(place, sort, backwards=backwards)]
-            found = self._first(session, wanted, beside, _order(sort, backwards=backwards), 1)
+            found = self._first(session, wanted, beside, order=_order(sort, backwards=backwards), limit=1)
             return found[0].decision_id if found else None
 
     def counts(self, agent: str | None = None, groups: Sequence[str] = ()) -> Counts:
@@ -165,7 +165,7 @@ class Queue(IdempotencyKeys):
         return Counts(dict(views), flagged, dict(tiers), dict(by_group))
 
     def _first(
-        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], order: list[Any], limit: int
+        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], *, order: list[Any], limit: int
     ) -> list[StoredEntry]:
         """Return the first lines of a list, in an order.
 
