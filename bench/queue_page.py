@@ -78,7 +78,6 @@ def fill(home: Path, size: int) -> None:
         for part, verdict in enumerate(("accepted", "corrected")):
             session.execute(text(half), {"part": part, "verdict": verdict})
         make_index(session.connection())
-        session.execute(text("ANALYZE"))
     store.close()
 
 

@@ -158,7 +158,7 @@ def minutes(cells: Iterable[Cell], effort: Effort, wrong: float) -> Table:
     meaning = (
         f"By the policy's figures: {effort.by_hand_min:g} minutes to triage by hand, {effort.check_min:g} to check a "
         f"suggestion, {effort.reassign_min:g} for a ticket in the wrong place. Of automatic decisions that nobody "
-        f"looked at, {wrong:.1%} are taken to be wrong. State your own figures in [effort]."
+        f"looked at, {wrong:.1%} are taken to be wrong. These figures stand in the policy's section [effort]."
     )
     columns = ("outcome", "decisions", "minutes_each", "minutes")
     return Table("minutes", "Minutes saved", meaning, columns=columns, rows=tuple(rows))

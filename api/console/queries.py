@@ -21,7 +21,9 @@ class DecisionQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     view: View = Field(
-        default="all", description="a share of the work: waiting for what needs a person, mine for what I took"
+        default="all",
+        description="a share of the work: waiting for what needs a person, mine for what I took, my_groups for what "
+        "waits for the resolver groups of my account",
     )
     tier: Label | None = Field(default=None, description="as it stands after corrections")
     category: Label | None = Field(default=None, description="as it stands after corrections")
@@ -46,7 +48,7 @@ class DecisionQuery(BaseModel):
         """Return what the store is asked for.
 
         Args:
-            reader: Who asks: ``mine`` are the tickets that this agent took.
+            reader: Who asks: ``mine`` are the tickets that this agent took, ``my_groups`` those of its groups.
             sensitive_clearance: Clearance from which the words of sensitive tickets are searched.
         """
         return Filter(
@@ -62,6 +64,7 @@ class DecisionQuery(BaseModel):
             ticket_id=self.ticket_id,
             words=self.q,
             agent=reader.speaks_as,
+            groups=reader.groups,
             clearance_for_words=reader.clearance >= sensitive_clearance,
         )
 

@@ -327,6 +327,12 @@ def wants_page(accept: str, path: str) -> bool:
     return "text/html" in accept and not path.startswith(("/v1/", "/v2/"))
 
 
+_DETAILS = {
+    "not-found": "Nothing is at this address: the link may be an old one, or a letter of it may be missing.",
+    "store-unreachable": "The store does not answer at the moment. New tickets are still decided: try again soon.",
+    "internal-error": "The service failed on this request, and its log says why. Please try again in a moment.",
+}
+"""What people read in a browser, where the sentence for programs would tell them little."""
 _TITLES = {
     403: "This is not for you",
     404: "There is no such page",
@@ -337,14 +343,17 @@ _TITLES = {
 
 
 def error_page(problem: Problem, request_id: str) -> Response:
-    """Say what went wrong on a page with a way back."""
+    """Say what went wrong on a page with a way back; where programs are told to look, people are not sent."""
+    detail = problem.detail.partition("; see ")[0]
+    if problem.status == 422:
+        detail = f"part of it is not understood: {detail}"
     values = {
         "title": _TITLES.get(problem.status, "This did not work"),
-        "detail": f"{problem.detail[:1].upper()}{problem.detail[1:]}.",
+        "detail": _DETAILS.get(problem.code) or f"{detail[:1].upper()}{detail[1:]}.",
         "status": problem.status,
         "request_id": request_id,
     }
-    return HTMLResponse(render("error.html", here="", **values), problem.status, headers=problem.headers)
+    return HTMLResponse(render("error.html", here="nowhere", **values), problem.status, headers=problem.headers)
 
 
 _MALFORMED = Problem(400, "malformed-json", "the body is not JSON that can be read; send UTF-8 JSON")

@@ -18,7 +18,7 @@ from api.store.repository import Repository
 from api.store.rows import DecisionRow
 from api.store.work.queue import Filter
 from models.bundle.bundle import Bundle
-from models.reference.to_label import next_to_label
+from models.reference.to_label import TAUGHT_BY, next_to_label
 from triage.ticket import Ticket
 
 LOOKED_AT = 192
@@ -29,7 +29,7 @@ _RARE = 50
 _PORTION = 16
 """Tickets that are read together: between portions the encoder is free for tickets that somebody waits for."""
 _REMEMBERED = 2_000
-_TARGET = "category"
+CATEGORY = "category"
 _ODD = ("out_of_distribution", "low_confidence", "ambiguous", "class_excluded", "no_head")
 """Reasons for abstaining that a missing category may be behind."""
 
@@ -62,11 +62,21 @@ class Worth:
 
 @dataclass(frozen=True)
 class Learning:
-    """What there is to label: tickets in order, themes, and how many tickets were looked at."""
+    """What there is to label.
+
+    Attributes:
+        queue: Tickets in order.
+        themes: Among those that the model abstained on.
+        looked_at: How many tickets were looked at.
+        target: What the order helps the model to learn.
+        targets: What else it could help to learn.
+    """
 
     queue: list[Worth]
     themes: list[Theme]
     looked_at: int
+    target: str = CATEGORY
+    targets: tuple[str, ...] = ()
 
 
 class WorthAsking:
@@ -85,30 +95,40 @@ class WorthAsking:
         self._read: OrderedDict[str, _Read] = OrderedDict()
         self._digest = ""
 
-    def look(self, clearance: int) -> Learning:
-        """Return what is worth labelling now, among what somebody with that clearance may read."""
+    def look(self, clearance: int, target: str = CATEGORY) -> Learning:
+        """Return what is worth labelling now, among what somebody with that clearance may read.
+
+        Args:
+            clearance: Of the reader.
+            target: What the model is to learn; what helps with categories does little for tiers. One that the model
+                does not know gives way to the category, else to the first that it knows.
+        """
         triager = self._model.triager
         bundle = triager.bundle
-        if not isinstance(bundle, Bundle) or _TARGET not in bundle.model.heads:
+        if not isinstance(bundle, Bundle) or not bundle.model.heads:
             return Learning([], [], 0)
+        targets = tuple(bundle.model.heads)
+        target = next(one for one in (target, CATEGORY, *targets) if one in targets)
         lines = self._store.lines(Filter(view="waiting"), "unsure", limit=LOOKED_AT)
         rows = [line.row for line in lines if not line.row.forgotten and may_read(triager.policy, line.row, clearance)]
         if not rows:
-            return Learning([], [], 0)
+            return Learning([], [], 0, target=target, targets=targets)
         with self._turn:
             read = self._known(bundle, rows)
-        labels = bundle.model.heads[_TARGET].labels
+        labels = bundle.model.heads[target].labels
         vectors = np.stack([one.vector for one in read])
-        probabilities = np.stack([one.probabilities[_TARGET] for one in read])
-        labelled = _labelled(bundle, labels)
+        probabilities = np.stack([one.probabilities[target] for one in read])
+        labelled = _labelled(bundle, target, labels)
         if len(labels) > 1:
-            order = next_to_label(vectors, probabilities, labelled, SHOWN)
+            taught = bundle.model.history.likeness(vectors, TAUGHT_BY)
+            order = next_to_label(vectors, probabilities, labelled, SHOWN, taught=taught)
         else:
             order = np.arange(min(SHOWN, len(rows)))
         rare = int(np.quantile(labelled, 0.25))
         queue = [_worth(rows[place], labels, probabilities[place], labelled=labelled, rare=rare) for place in order]
         odd = [place for place, row in enumerate(rows) if _is_odd(row)]
-        return Learning(queue, themes_of([rows[place] for place in odd], vectors[odd]), len(rows))
+        themes = themes_of([rows[place] for place in odd], vectors[odd])
+        return Learning(queue, themes, len(rows), target=target, targets=targets)
 
     def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> list[_Read]:
         if self._digest != bundle.digest:
@@ -136,14 +156,14 @@ def _ticket(row: DecisionRow) -> Ticket:
     return Ticket(id=row.ticket_id or "", subject=row.subject, body=row.body, channel=row.channel)
 
 
-def _labelled(bundle: Bundle, labels: Sequence[str]) -> NDArray[np.int64]:
+def _labelled(bundle: Bundle, target: str, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return how many past tickets have each label, of shape [classes]."""
-    written = list(bundle.model.history.written.get(_TARGET, ()))
+    written = list(bundle.model.history.written.get(target, ()))
     return np.array([written.count(label) for label in labels], dtype=np.int64)
 
 
 def _is_odd(row: DecisionRow) -> bool:
-    verdict = row.document.targets.get(_TARGET)
+    verdict = row.document.targets.get(CATEGORY)
     return verdict is not None and str(verdict.reason) in _ODD
 
 

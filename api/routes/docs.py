@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from api.deps import Reader
+from api.deps import PartsDep, Reader
 from api.http.middleware import CONTENT_SECURITY_POLICY
-from api.pages import render
+from api.routes.pages.frame import page
 from api.security.page_route import PageRoute
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -23,7 +23,8 @@ async def openapi(request: Request, reader: Reader) -> JSONResponse:
 
 
 @router.get("/docs")
-async def docs(reader: Reader) -> HTMLResponse:
+async def docs(parts: PartsDep, reader: Reader) -> HTMLResponse:
     """Describe the API for people, and let them try it."""
-    page = render("docs.html", here="docs", csrf=reader.csrf or "")
-    return HTMLResponse(page, headers={"Content-Security-Policy": _WITH_DRAWN_ICONS})
+    shown = await page(parts, reader, "docs.html", here="docs")
+    shown.headers["Content-Security-Policy"] = _WITH_DRAWN_ICONS
+    return shown

@@ -287,7 +287,7 @@ def _first_reason(beginning: Beginning, state: Autonomy) -> str:
         return "the model was not trained on this organisation's tickets: it has to earn autonomy by reviews made here"
     seen = f"{state.reviews} closed tickets of this organisation that it had not seen, {state.errors} errors"
     if state.mode is Mode.AUTOMATIC:
-        return f"{seen}: an error rate above {beginning.target_risk:g} is ruled out"
+        return f"{seen}: an error rate above {beginning.target_risk * 100:g} % is ruled out"
     if not beginning.outcomes:
         return "no closed tickets of this organisation were set aside at training that the model would have decided"
     return f"{seen}: not enough to rule out an error rate above {beginning.target_risk:g}"
@@ -296,7 +296,7 @@ def _first_reason(beginning: Beginning, state: Autonomy) -> str:
 def _why(after: Autonomy, before: Autonomy) -> str:
     risk = after.opening.target_risk
     if after.mode is Mode.AUTOMATIC:
-        return f"{after.reviews} reviews, {after.errors} errors: an error rate above {risk:g} is ruled out"
+        return f"{after.reviews} reviews, {after.errors} errors: an error rate above {risk * 100:g} % is ruled out"
     if after.openings < before.openings or after.closing == before.closing:
         return "a review that had counted was taken back or changed, and the others do not suffice"
     seen = after.closing

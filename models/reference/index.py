@@ -103,6 +103,17 @@ class NeighbourIndex:
             Neighbours.of(vectors[block] @ self.vectors.T, topics[block] @ self.topics.T, count) for block in blocks
         )
 
+    def likeness(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+        """Return how near the nearest past tickets are to each of n tickets on average, as a cosine of shape [n].
+
+        Args:
+            vectors: Unit vectors, float32 of shape [n, dim].
+            count: How many are averaged; all where there are fewer, and none is a likeness of zero.
+        """
+        near, values = self._by_parts(vectors, count, may_see_sensitive=True)
+        there = near >= 0
+        return np.asarray(np.where(there, values, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1), dtype=np.float64)
+
     def indexed(self) -> NeighbourIndex:
         """Return the same index with a graph for each part that is too large to look through.
 

@@ -115,7 +115,9 @@ def test_from_words_to_correction_and_back(page: Any) -> None:
     assert page.url.split("?")[0] == here.split("?")[0] and page.locator("button[name=accept]").count() == 1
     page.click("summary:has-text('Correct')")
     page.select_option("#right-tier", "L3")
-    page.fill("#reason", "needs rights that this tier lacks")
+    page.click("button[name=correct]")
+    assert page.url.split("?")[0] == here.split("?")[0] and page.locator(".told").count() == 0  # asks for a reason
+    page.fill("#reason", "needs rights that we lack")
     page.click("button[name=correct]")
     assert "corrected to L3 / network" in words(page.inner_text(".told"))
     page.goto(here)
@@ -166,6 +168,7 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
             page.keyboard.press("t")
             page.keyboard.type("L1" if "L2" in page.inner_text(".decision h2") else "L2")
             page.keyboard.press("Enter")
+            page.keyboard.press("1")
         else:
             page.keyboard.press("n" if number % 4 == 2 else "a")
         try:
@@ -177,6 +180,7 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
     verdicts = [one["verdict"] for one in said if one]
     assert len(verdicts) == 40
     assert (verdicts.count("accepted"), verdicts.count("corrected"), verdicts.count("unsure")) == (20, 10, 10)
+    assert {one["reason"] for one in said if one["verdict"] == "corrected"} == {"another team owns this service"}
     page.keyboard.press("u")
     page.wait_for_selector(".ticket-page")
     page.keyboard.press("?")
@@ -258,9 +262,52 @@ def test_reading_and_verdicts_need_no_script(chromium: Any, desk: Any) -> None:
     assert "VPN" in page.inner_text(".words")
     page.click("summary:has-text('Correct')")
     page.select_option("#right-tier", "L1")
+    page.check("input[name=reason][value='']")
+    page.click("button[name=correct]")
+    assert "a correction needs a reason" in page.inner_text("[role=alert]")
+    assert page.input_value("#right-tier") == "L1"
+    page.check("input[name=reason] >> nth=2")
     page.click("button[name=correct]")
     assert "corrected to L1" in words(page.inner_text(".told"))
     context.close()
+
+
+def test_a_reason_is_given_by_keyboard_in_ones_own_words_too(page: Any, desk: Any) -> None:
+    for number in range(3):
+        body = f"{VPN} , attempt {number}"
+        assert desk.predict(id=f"WHY-{number}", subject=f"why {number}", body=body).status_code == 200
+    page.goto("/?q=why&sort=oldest")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".ticket-page")
+    here = page.url.split("?")[0]
+    page.keyboard.press("t")
+    page.keyboard.type("L3")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.pick") == "1" and page.url.split("?")[0] == here
+    page.keyboard.press("a")  # accepts nothing while a correction is being made
+    page.keyboard.press("c")
+    assert page.evaluate("document.activeElement.id") == "right-category"
+    page.keyboard.press("Enter")
+    page.keyboard.press("7")
+    page.keyboard.press("Enter")  # nothing is written: the browser says so
+    assert page.url.split("?")[0] == here and page.evaluate("document.activeElement.id") == "reason"
+    page.keyboard.type("1 of our own, see #7")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url.split("?")[0] != here)
+    for keys in (("ArrowDown", "ArrowDown", "Enter"), ("Enter",)):
+        here = page.url.split("?")[0]
+        page.keyboard.press("t")
+        page.keyboard.type("L3")
+        page.keyboard.press("Enter")
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_url(lambda url, here=here: url.split("?")[0] != here)
+    said = desk.client.get("/v1/decisions?q=why&view=corrected&sort=oldest").json()["decisions"]
+    assert [one["standing"]["reason"] for one in said] == [
+        *("1 of our own, see #7", "can be solved at first contact", "another team owns this service")
+    ]
+    assert page.noted == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -286,6 +333,9 @@ def test_no_page_has_a_serious_fault_of_accessibility(chromium: Any, desk: Any, 
 def test_errors_are_pages_with_a_way_back(page: Any) -> None:
     for path in ("/decisions/nothing", "/?nonsense=1", "/tickets?id=nothing"):
         page.goto(path)
+        said = page.inner_text("main")
+        assert "GET /" not in said and "/docs" not in said and "see " not in said  # nobody is sent to a manual
+        assert page.locator("header nav a").count() == 6
         page.click("text=Back to the queue")
         page.wait_for_selector("#list-title")
 
@@ -379,14 +429,21 @@ def test_every_page_has_an_empty_a_full_and_a_broken_state(
         with sqlite3.connect(tmp_path / "store.sqlite") as store:  # the store is away: its tables are
             for name in ("queue_entries", "decisions", "tickets", "feedback"):
                 store.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
-        for path in ("/", "/overview", f"/decisions/{decision}", "/tickets?id=FULL-1", "/overview/models/nothing"):
+        broken = (
+            "/",
+            "/overview",
+            f"/decisions/{decision}",
+            "/tickets?id=FULL-1",
+            "/overview/models/nothing",
+        )
+        for path in broken:
             answer = page.goto(path)
             said = page.inner_text("main")
             assert answer.status in (200, 404, 503) and ("does not answer" in said or answer.status == 404), (
                 path,
                 said,
             )
-            assert page.locator("a[href='/']").count() >= 1, path
+            assert page.locator("a[href='/']").count() >= 1 and "Error" not in said, path
         page.goto("/try")
         page.fill("#body", VPN)
         page.wait_for_selector("#result .decision")  # new tickets are decided all the same
@@ -427,6 +484,7 @@ def test_two_people_on_one_ticket_see_each_other_and_no_verdict_is_lost(
         ben.wait_for_selector("#others:has-text('Ana has accepted this ticket')")
         ben.click("summary:has-text('Correct')")
         ben.select_option("#right-tier", "L3")
+        ben.check("input[name=reason] >> nth=0")
         ben.click("button[name=correct]")
         told = words(ben.inner_text("main"))
         assert "Ben corrected to L3" in told and "Ana accepted it" in told  # not sent on: both words stand here

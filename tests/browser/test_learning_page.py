@@ -78,6 +78,12 @@ def test_what_is_worth_labelling_leads_to_its_ticket(page: Any, desk: Any) -> No
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.set_viewport_size({"width": 1280, "height": 900})
+    assert "about the category" in page.inner_text(".learning")
+    page.click(".choices a:has-text('tier')")
+    assert "about the tier" in page.inner_text(".learning") and page.locator(".learning a.open").count() >= 5
+    assert " L1 " in f" {page.inner_text('.learning .persons')} " or "L2" in page.inner_text(".learning .persons")
+    page.goto("/learning?target=nothing")
+    assert "about the category" in page.inner_text(".learning")
     page.click(".learning a.open >> nth=0")
     page.wait_for_selector(".ticket-page")
 

@@ -1,6 +1,6 @@
 // One key for each thing to do. The pages work without this file, by mouse, Tab and Enter.
 "use strict";
-const writing = (place) => place.closest("input:not([type=hidden]), textarea, select, [contenteditable]") !== null;
+const writing = (place) => place.closest("input:not([type=hidden]):not([type=radio]), textarea, select, [contenteditable]") !== null;
 
 function moveThroughList(step) {
   const lines = [...document.querySelectorAll("a.open")];
@@ -30,10 +30,40 @@ function use(target) {
   }
 }
 
+// A correction has a reason: a number picks one and saves, except for the last, which is written by hand.
+const reasons = (form) => [...form.querySelectorAll("[data-pick]")];
+
+function pick(form, one) {
+  one.checked = true;
+  one.dispatchEvent(new Event("change", { bubbles: true }));
+  if (one.value) form.requestSubmit();
+  else form.querySelector("[name=other_reason]").focus();
+}
+
+function save(form) {
+  const offered = reasons(form);
+  if (offered.length && !offered.some((one) => one.checked)) offered[0].focus();
+  else form.requestSubmit();
+}
+
+function keyAmongReasons(event, form) {
+  const named = reasons(form).find((one) => one.dataset.pick === event.key);
+  if (named) pick(form, named);
+  else if (event.key === "Enter") pick(form, event.target);
+  else if (event.key === "Escape") event.target.blur();
+  else if (["t", "c", "g"].includes(event.key)) use(form.querySelector(`[data-key="${event.key}"]`));
+  else return;  // the arrows, Tab and the space bar do what they always do
+  event.preventDefault();
+}
+
 document.addEventListener("keydown", (event) => {
   const place = event.target;
   if (event.key === "Escape" && writing(place)) {
     place.blur();
+    return;
+  }
+  if (place.matches("[data-pick]") && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    keyAmongReasons(event, place.form);
     return;
   }
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && place.form) {
@@ -43,7 +73,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === "Enter" && place.matches("select") && place.closest(".correct-form")) {
     event.preventDefault();
-    place.form.requestSubmit();
+    save(place.form);
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || writing(place) || document.querySelector("dialog[open]")) return;
@@ -62,6 +92,14 @@ document.addEventListener("click", (event) => {
   if (opener) document.getElementById(opener.dataset.opens).showModal();
   const copier = event.target.closest("[data-copies]");
   if (copier) copyFrom(document.getElementById(copier.dataset.copies)).then(() => { copier.textContent = "Copied"; });
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.name !== "other_reason") return;
+  reasons(event.target.form).at(-1).checked = true;
+});
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-pick]")) event.target.form.elements.other_reason.required = event.target.value === "";
 });
 
 // A verdict is sent once, however often the key is pressed.

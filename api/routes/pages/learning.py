@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from anyio import to_thread
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Parts, PartsDep, Reader, Trainer
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
-from api.http.schemas import Text
+from api.http.schemas import MAX_NAME_CHARS, Text
+from api.learning.worth_asking import CATEGORY
 from api.pages import render
 from api.routes.pages.frame import page
 from api.security.auth import Principal
@@ -43,9 +44,17 @@ class NewCategory(BaseModel):
 
 
 @router.get("/learning")
-async def show(parts: PartsDep, reader: Reader) -> HTMLResponse:
-    """Show everything that can be taught, and the jobs."""
-    return await _page(parts, reader)
+async def show(
+    parts: PartsDep, reader: Reader, target: Annotated[str, Query(max_length=MAX_NAME_CHARS)] = CATEGORY
+) -> HTMLResponse:
+    """Show everything that can be taught, and the jobs.
+
+    Args:
+        parts: Of this process.
+        reader: Who asks.
+        target: What the tickets worth labelling are to teach; one that is not there gives way to the category.
+    """
+    return await _page(parts, reader, target=target)
 
 
 @router.get("/learning/job")
@@ -118,8 +127,10 @@ async def _begun(parts: Parts, trainer: Principal, kind: str, *, title: str, wor
     return RedirectResponse("/learning", 303)
 
 
-async def _page(parts: Parts, reader: Principal, *, problem: str = "", status: int = 200) -> HTMLResponse:
-    learning = await to_thread.run_sync(parts.worth_asking.look, reader.clearance)
+async def _page(
+    parts: Parts, reader: Principal, *, problem: str = "", status: int = 200, target: str = CATEGORY
+) -> HTMLResponse:
+    learning = await to_thread.run_sync(parts.worth_asking.look, reader.clearance, target)
     jobs = await to_thread.run_sync(parts.service.store.jobs)
     return await page(
         parts,

@@ -36,6 +36,7 @@ _OUTCOMES = {
 _VIEW_NAMES = {
     "waiting": "Needs a person",
     "mine": "Taken by me",
+    "my_groups": "My groups",
     "suggested": "Suggested",
     "abstained": "Model abstained",
     "audit": "Drawn to check",
@@ -46,7 +47,7 @@ _VIEW_NAMES = {
     "all": "Everything",
 }
 _SORT_NAMES = {
-    "urgent": "must not wait, then oldest",
+    "urgent": "urgent first",
     "oldest": "oldest first",
     "newest": "newest first",
     "unsure": "least sure first",
@@ -90,7 +91,8 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
         problem=problem,
         done=done,
         counts=counts,
-        views=_views(counts),
+        views=_views(counts, with_groups=bool(reader.groups) or query.view == "my_groups"),
+        own_groups=reader.groups,
         sorts=_SORT_NAMES,
         names=label_names(parts),
         groups=group_names(parts),
@@ -138,8 +140,10 @@ def previous_of(parts: Parts, reader: Principal, query: QueueQuery, decision_id:
     return parts.service.store.next_in_queue(wanted, query.sort, decision_id, backwards=True)
 
 
-def _views(counts: Counts) -> list[tuple[str, str, int | None]]:
-    return [(view, name, counts.views.get(view)) for view, name in _VIEW_NAMES.items()]
+def _views(counts: Counts, *, with_groups: bool) -> list[tuple[str, str, int | None]]:
+    """Return each view with its name and how many tickets it has; "my groups" only for somebody who has some."""
+    names = {view: name for view, name in _VIEW_NAMES.items() if with_groups or view != "my_groups"}
+    return [(view, name, counts.views.get(view)) for view, name in names.items()]
 
 
 def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Shown], str | None, str | None]:

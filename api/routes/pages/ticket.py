@@ -47,12 +47,15 @@ REASONS_TO_CORRECT = (
     "the rule is out of date",
 )
 """What is offered as the reason of a correction; anything else may be written."""
+_NO_REASON = "Nothing is saved yet: a correction needs a reason. Pick one from the list, or write your own."
 
 
 class Opinion(BaseModel):
     """What an agent says of a decision on the page; what is empty counts as not stated.
 
     Attributes:
+        reason: Of the correction, one of those that are offered or another one.
+        other_reason: In the agent's own words, where none of the offered ones is chosen.
         seen: Id of the verdict that stood when the page was shown: another one may have come since.
         back: Query of the list that the ticket was opened from.
     """
@@ -62,8 +65,14 @@ class Opinion(BaseModel):
     category: str = ""
     resolver_group: str = ""
     reason: str = ""
+    other_reason: str = ""
     seen: str = ""
     back: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason, picked or written; empty where there is none."""
+        return self.reason.strip() or self.other_reason.strip()
 
 
 class Answers(BaseModel):
@@ -134,6 +143,10 @@ async def feedback(
     further = {name.removeprefix(FURTHER): str(label) for name, label in sent.items() if name.startswith(FURTHER)}
     said = _stated(opinion, further, reviewer)
     query = _list_of(opinion.back)
+    if said.verdict == "corrected" and said.reason is None:
+        shown = await to_thread.run_sync(_shown, parts, reviewer, decision_id)
+        if not is_blind(parts, shown):  # who judges before seeing the decision does not know whether this corrects it
+            return await _ticket_page(parts, reviewer, decision_id, query, problem=_NO_REASON, draft=opinion)
     standing = await to_thread.run_sync(_standing, parts, decision_id)
     keep = partial(parts.reviews.keep, decision_id, said, reviewer)
     problem = await _kept(keep)
@@ -240,8 +253,25 @@ async def by_ticket_id(parts: PartsDep, reader: Reader, id: Annotated[str, Query
 
 
 async def _ticket_page(
-    parts: Parts, reader: Principal, decision_id: str, query: QueueQuery, *, problem: str | None = None
+    parts: Parts,
+    reader: Principal,
+    decision_id: str,
+    query: QueueQuery,
+    *,
+    problem: str | None = None,
+    draft: Opinion | None = None,
 ) -> HTMLResponse:
+    """Show a ticket.
+
+    Args:
+        parts: Of this process.
+        reader: Who asks.
+        decision_id: The decision about it.
+        query: The list that it was opened from.
+        problem: What kept something from being saved.
+        draft: What was not saved, so that nobody has to choose it again.
+    """
+
     def look() -> dict[str, Any]:
         shown = parts.reviews.shown(parts.reviews.decision(decision_id), reader)
         return {
@@ -264,10 +294,11 @@ async def _ticket_page(
         reader,
         "ticket.html",
         here="queue",
-        status=200 if problem is None else 409,
+        status=200 if problem is None else 409 if draft is None else 422,
         query=query,
         back=query.link(),
         problem=problem,
+        draft=draft,
         blind=is_blind(parts, shown),
         subject=subject,
         body=body,
@@ -355,8 +386,10 @@ def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dic
 def _stated(opinion: Opinion, further: Mapping[str, str], reviewer: Principal) -> FeedbackIn:
     targets = {target: label for target, label in further.items() if label.strip()}
     stated: dict[str, Any] = {
-        name: value.strip() for name, value in opinion if value.strip() and name not in ("seen", "back")
+        name: value.strip() for name, value in opinion if value.strip() and name not in ("other_reason", "seen", "back")
     }
+    if opinion.why:
+        stated["reason"] = opinion.why
     try:
         return FeedbackIn.model_validate({**stated, "targets": targets, "agent": reviewer.speaks_as})
     except ValidationError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Boolean, ColumnElement, Select, and_, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
@@ -16,15 +16,18 @@ from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
 from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
 from api.store.work.tables import StoredEntry
-from api.store.work.words import holding
+from api.store.work.words import are_common, holding
 
 View = Literal[
-    "waiting", "mine", "suggested", "abstained", "audit", "disputed", "corrected", "unsure", "automatic", "all"
-]
+    "waiting", "mine", "my_groups", "suggested", "abstained", "audit", "disputed", "corrected", "unsure",
+    "automatic", "all",
+]  # fmt: skip
 Sort = Literal["urgent", "newest", "oldest", "unsure"]
 VIEWS: tuple[str, ...] = get_args(View)
 SORTS: tuple[str, ...] = get_args(Sort)
-_COUNTED = ("waiting", "suggested", "abstained", "audit")
+_COUNTED = ("waiting", "my_groups", "suggested", "abstained", "audit")
+_LOOKED_AT = 8
+"""So many times the lines wanted are looked at one by one for words that most tickets hold, from the first line on."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Filter:
         ticket_id: The helpdesk's id of the ticket.
         words: That subject, text or id hold, all of them.
         agent: Whose view ``mine`` is.
+        groups: Resolver groups of that agent, whose tickets the view ``my_groups`` has.
         clearance_for_words: Whether tickets of sensitive categories are searched too.
     """
 
@@ -59,6 +63,7 @@ class Filter:
     ticket_id: str | None = None
     words: str = ""
     agent: str | None = None
+    groups: tuple[str, ...] = ()
     clearance_for_words: bool = False
 
 
@@ -103,14 +108,13 @@ class Queue(IdempotencyKeys):
             after: Id of the decision after which the page begins; an unknown one returns none.
         """
         with self.database.reading() as session:
-            query = self._found(wanted)
+            behind: list[ColumnElement[bool]] = []
             if after is not None:
                 place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
                 if place is None:
                     return []
-                query = query.where(_behind(place, sort))
-            entries = list(session.scalars(query.order_by(*_order(sort)).limit(limit)))
-            return _lines(session, entries)
+                behind = [_behind(place, sort)]
+            return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
 
     def next_in_queue(self, wanted: Filter, sort: Sort, after: str, *, backwards: bool = False) -> str | None:
         """Return the id of the decision that stands after, or before, another one in a view; None at its end.
@@ -121,20 +125,16 @@ class Queue(IdempotencyKeys):
             place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
             if place is None:
                 return None
-            query = self._found(wanted).where(StoredEntry.decision_seq != place.decision_seq)
-            order = _order(sort)
-            if backwards:
-                query, order = query.where(_behind(place, sort, backwards=True)), _order(sort, backwards=True)
-            else:
-                query = query.where(_behind(place, sort))
-            entry = session.scalar(query.order_by(*order).limit(1))
-            return entry.decision_id if entry is not None else None
+            beside = [StoredEntry.decision_seq != place.decision_seq, _behind(place, sort, backwards=backwards)]
+            found = self._first(session, wanted, beside, order=_order(sort, backwards=backwards), limit=1)
+            return found[0].decision_id if found else None
 
-    def counts(self, agent: str | None = None) -> Counts:
+    def counts(self, agent: str | None = None, groups: Sequence[str] = ()) -> Counts:
         """Count the tickets of each view.
 
         Args:
             agent: Whose claims are counted as ``mine``.
+            groups: Resolver groups of that agent, whose tickets are counted as ``my_groups``.
         """
         columns = (
             StoredEntry.tier,
@@ -144,27 +144,53 @@ class Queue(IdempotencyKeys):
             StoredEntry.audit,
             StoredEntry.calm,
         )
-        tiers, groups, flagged = Counter[str](), Counter[str](), 0
+        tiers, by_group, flagged = Counter[str](), Counter[str](), 0
         views = Counter(dict.fromkeys(_COUNTED, 0))
         with self.database.reading() as session:
-            grouped = select(*columns, func.count()).where(_view("waiting", None)).group_by(*columns)
+            grouped = select(*columns, func.count()).where(_WAITS).group_by(*columns)
             for tier, group, automation, abstained, audit, calm, count in session.execute(grouped):
                 tiers[tier or ""] += count
-                groups[group or ""] += count
+                by_group[group or ""] += count
                 views["waiting"] += count
                 views["suggested"] += count * (automation == "suggested")
                 views["abstained"] += count * abstained
                 views["audit"] += count * audit
                 flagged += count * (not calm)
             for view in ("disputed", "corrected", "unsure"):
-                query = select(func.count()).select_from(StoredEntry).where(_view(view, agent))
+                query = select(func.count()).select_from(StoredEntry).where(_view(Filter(view)))
                 views[view] = session.scalar(query) or 0
-            mine = select(func.count()).select_from(StoredEntry).where(_view("mine", agent))
+            mine = select(func.count()).select_from(StoredEntry).where(_view(Filter("mine", agent=agent)))
             views["mine"] = (session.scalar(mine) or 0) if agent else 0
-        return Counts(dict(views), flagged, dict(tiers), dict(groups))
+        views["my_groups"] = sum(by_group[group] for group in set(groups))
+        return Counts(dict(views), flagged, dict(tiers), dict(by_group))
 
-    def _found(self, wanted: Filter) -> Select[StoredEntry]:
-        query = select(StoredEntry).where(_view(wanted.view, wanted.agent), *_filters(wanted))
+    def _first(
+        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], *, order: list[Any], limit: int
+    ) -> list[StoredEntry]:
+        """Return the first lines of a list, in an order.
+
+        Words that very many tickets hold are looked for in the first lines of the list, one by one: to have the index
+        name all tickets that hold them takes longer than everything else on the page. Where too few are among these
+        lines, the index is asked after all.
+
+        Args:
+            session: To be asked.
+            wanted: Which lines.
+            beside: What else must be true of them.
+            order: That they stand in.
+            limit: Most of them.
+        """
+        if wanted.words and wanted.ticket_id is None and are_common(self.database, session, wanted.words):
+            beginning = select(StoredEntry.decision_seq).where(_view(wanted), *_filters(wanted), *beside)
+            head = list(session.scalars(beginning.order_by(*order).limit(limit * _LOOKED_AT)))
+            query = self._found(wanted, one_by_one=True).where(StoredEntry.decision_seq.in_(head))
+            entries = list(session.scalars(query.order_by(*order).limit(limit)))
+            if len(entries) == limit or len(head) < limit * _LOOKED_AT:
+                return entries
+        return list(session.scalars(self._found(wanted).where(*beside).order_by(*order).limit(limit)))
+
+    def _found(self, wanted: Filter, *, one_by_one: bool = False) -> Select[StoredEntry]:
+        query = select(StoredEntry).where(_view(wanted), *_filters(wanted))
         if wanted.ticket_id is None and not wanted.words:
             return query
         query = query.join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq).join(
@@ -172,7 +198,7 @@ class Queue(IdempotencyKeys):
         )
         if wanted.ticket_id is not None:
             query = query.where(StoredTicket.ticket_id == wanted.ticket_id)
-        query = query.where(*holding(self.database, wanted.words))
+        query = query.where(*holding(self.database, wanted.words, one_by_one=one_by_one))
         if wanted.words and not wanted.clearance_for_words:
             query = query.where(
                 StoredDecision.sensitive.is_(False)
@@ -223,21 +249,25 @@ def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _view(view: str, agent: str | None) -> ColumnElement[bool]:
-    waits = literal_column("queue_entries.waiting", Boolean)  # as the partial indexes say it: SQLite compares words
+_WAITS: ColumnElement[Any] = literal_column("queue_entries.waiting")
+"""As the partial indexes say it: SQLite compares the words, and would read all lines for ``waiting = 1``."""
+
+
+def _view(wanted: Filter) -> ColumnElement[bool]:
     conditions: dict[str, ColumnElement[bool]] = {
-        "waiting": waits,
-        "mine": and_(waits, StoredEntry.claimed_by == (agent or "")),
-        "suggested": and_(waits, StoredEntry.automation == "suggested"),
-        "abstained": and_(waits, StoredEntry.abstained.is_(True)),
-        "audit": and_(waits, StoredEntry.audit.is_(True)),
+        "waiting": _WAITS,
+        "mine": and_(_WAITS, StoredEntry.claimed_by == (wanted.agent or "")),
+        "my_groups": and_(_WAITS, StoredEntry.resolver_group.in_(wanted.groups)),
+        "suggested": and_(_WAITS, StoredEntry.automation == "suggested"),
+        "abstained": and_(_WAITS, StoredEntry.abstained.is_(True)),
+        "audit": and_(_WAITS, StoredEntry.audit.is_(True)),
         "disputed": StoredEntry.disputed.is_(True),
         "corrected": StoredEntry.verdict == "corrected",
         "unsure": and_(StoredEntry.verdict == "unsure", StoredEntry.superseded.is_(False)),
         "automatic": and_(StoredEntry.automation == "automatic", StoredEntry.verdict.is_(None)),
         "all": StoredEntry.decision_seq > 0,
     }
-    return conditions[view]
+    return conditions[wanted.view]
 
 
 def _order(sort: Sort, *, backwards: bool = False) -> list[ColumnElement[Any]]:

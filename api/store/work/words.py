@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, column, func, inspect, or_, select, table, text
+from sqlalchemy import ColumnElement, Connection, Select, column, exists, func, inspect, or_, select, table, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from api.store.database import Database
 from api.store.tables import StoredTicket
@@ -13,6 +13,8 @@ TABLE, INDEX = "ticket_words", "ix_tickets_words"
 """Names of the index in SQLite, where it is a table, and in PostgreSQL."""
 _LEAST = 3
 """Letters of a word that the index can find: shorter ones are looked for in the texts themselves."""
+COMMON = 20_000
+"""Tickets that hold some words from which on these are common: to list so many takes some 20 ms."""
 _COLUMNS = ("ticket_id", "subject", "body")
 _NAMES, _NEW, _OLD = (", ".join(f"{part}{name}" for name in _COLUMNS) for part in ("", "new.", "old."))
 _ADD = f"INSERT INTO {TABLE} (rowid, {_NAMES}) VALUES (new.seq, {_NEW});"
@@ -63,12 +65,14 @@ def is_of_index(name: str | None) -> bool:
     return name is not None and name.startswith((TABLE, INDEX))
 
 
-def holding(database: Database, words: str) -> list[ColumnElement[bool]]:
+def holding(database: Database, words: str, *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
     """Return the conditions under which a ticket holds words: in subject, text or id, whatever their case.
 
     Args:
         database: To be asked.
         words: Separated by blanks; a part of a word counts as well.
+        one_by_one: Whether the index is asked about each ticket, not once for all that hold the words: quick where
+            few tickets are in question, and the words are common.
     """
     if database.dialect == "postgresql":
         whole = func.lower(
@@ -78,13 +82,25 @@ def holding(database: Database, words: str) -> list[ColumnElement[bool]]:
             .concat(func.coalesce(StoredTicket.ticket_id, text("''")))
         )
         return [whole.contains(word.lower(), autoescape=True) for word in words.split()]
-    found = [word for word in words.split() if len(word) >= _LEAST] if _is_indexed(database) else []
+    found = _indexed_words(database, words)
     conditions = [_held(word) for word in words.split() if word not in found]
-    if found:
-        quoted = " ".join('"' + word.replace('"', '""') + '"' for word in found)
-        index = table(TABLE, column("rowid"), column(TABLE))
-        conditions.append(StoredTicket.seq.in_(select(index.c.rowid).where(index.c[TABLE].op("MATCH")(quoted))))
+    if found and one_by_one:
+        conditions.append(exists(_matching(found).where(_FTS.c.rowid == StoredTicket.seq).correlate(StoredTicket)))
+    elif found:
+        conditions.append(StoredTicket.seq.in_(_matching(found)))
     return conditions
+
+
+def are_common(database: Database, session: Session, words: str) -> bool:
+    """Say whether the index has so many tickets with all these words that it should not list them.
+
+    It counts no further than that, which takes about a millisecond. PostgreSQL is never asked: it chooses by itself.
+    """
+    found = _indexed_words(database, words) if database.dialect == "sqlite" else []
+    if not found:
+        return False
+    some = _matching(found).limit(COMMON).subquery()
+    return session.scalar(select(func.count()).select_from(some)) == COMMON
 
 
 def merge(database: Database) -> None:
@@ -98,6 +114,18 @@ def merge(database: Database) -> None:
             session.execute(text(f"INSERT INTO {TABLE} ({TABLE}, rank) VALUES ('merge', {step})"))
             changed = (session.scalar(text("SELECT total_changes()")) or 0) - before
         first, step = step < 0, _PORTION
+
+
+_FTS = table(TABLE, column("rowid"), column(TABLE))
+
+
+def _indexed_words(database: Database, words: str) -> list[str]:
+    return [word for word in words.split() if len(word) >= _LEAST] if _is_indexed(database) else []
+
+
+def _matching(words: list[str]) -> Select[int]:
+    quoted = " ".join('"' + word.replace('"', '""') + '"' for word in words)
+    return select(_FTS.c.rowid).where(_FTS.c[TABLE].op("MATCH")(quoted))
 
 
 def _held(word: str) -> ColumnElement[bool]:

@@ -76,7 +76,7 @@ def by_api(client: TestClient, decision: str) -> None:
 
 
 def by_page(client: TestClient, decision: str) -> None:
-    answer = client.post(f"/decisions/{decision}/feedback", data={"verdict": "corrected", **OTHER})
+    answer = client.post(f"/decisions/{decision}/feedback", data={"verdict": "corrected", "reason": "theirs", **OTHER})
     assert answer.status_code == 200
 
 

@@ -73,6 +73,34 @@ def test_a_password_is_kept_as_an_argon2_hash_and_has_twelve_characters(hashed: 
         hash_password("too short")
 
 
+def test_an_account_with_groups_has_a_view_of_what_waits_for_them(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    store = store_of(client)
+    store.add_user("Anna", Rights(["agent"], 2, ["major-incident", "network"]), hashed)
+    store.add_user("Ben", Rights(["agent"], 2, []), hashed)
+    sign_in(client, "Anna")
+    bodies = (
+        "The VPN drops every ten minutes",
+        "the printer prints blank pages",
+        "nobody can work, outage in all offices",
+    )
+    sent = [{"id": f"G-{number}", "text": body} for number, body in enumerate(bodies)]
+    decided = [client.post("/v1/predict", json=one, headers=csrf(client)).json() for one in sent]
+    mine = [one["ticket_id"] for one in decided if one["resolver_group"] == "major-incident"]
+    assert 0 < len(mine) < 3, decided
+    found = client.get("/v1/decisions?view=my_groups&sort=oldest").json()["decisions"]
+    assert [one["ticket_id"] for one in found] == mine
+    page = client.get("/?view=my_groups").text
+    assert "My groups" in page and "printer" not in page
+    assert len(re.findall(r'class="open"', page)) == len(mine)
+    client.post("/sign-out", data={"csrf_token": csrf_token(client.cookies[COOKIE])})
+    sign_in(client, "Ben")
+    assert client.get("/v1/decisions?view=my_groups").json()["decisions"] == []
+    assert "My groups" not in client.get("/").text and "You have no groups yet" in client.get("/?view=my_groups").text
+
+
 def test_feedback_is_signed_by_the_account_whatever_the_request_says(
     serve: Callable[..., TestClient], hashed: str
 ) -> None:

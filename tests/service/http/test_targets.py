@@ -116,7 +116,7 @@ def test_the_page_lets_people_correct_every_target(service: TestClient) -> None:
     assert 'name="targets.priority"' in page and 'name="resolver_group"' in page and "identity" in page
     label = decision["targets"]["priority"]["alternatives"][1]["label"]
     token = page.split('name="csrf_token" value="')[1].split('"')[0]
-    form = {"verdict": "corrected", "targets.priority": label, "csrf_token": token}
+    form = {"verdict": "corrected", "targets.priority": label, "reason": "the CFO waits", "csrf_token": token}
     sent = service.post(f"/decisions/{decision['decision_id']}/feedback", data=form, follow_redirects=False)
     assert sent.status_code == 303, sent.text
     kept = service.get(f"/v1/decisions/{decision['decision_id']}").json()["standing"]

@@ -128,6 +128,31 @@ def test_a_correction_is_shown_with_its_reason_and_a_replaced_text_leads_to_the_
     assert f"/decisions/{second}?view=all" in shown(client, first) and "replaced by a newer one" in shown(client, first)
 
 
+def test_a_correction_on_the_page_needs_a_reason_and_what_was_chosen_is_not_lost(client: TestClient) -> None:
+    decision = decide(client, "WHY")
+    place, form = (
+        f"/decisions/{decision}/feedback",
+        {"verdict": "corrected", "tier": "L3", "resolver_group": "service-desk"},
+    )
+    for reason in ({}, {"reason": ""}, {"reason": " ", "other_reason": "  "}):
+        refused = client.post(place, data={**form, **reason}, follow_redirects=False)
+        assert refused.status_code == 422 and "a correction needs a reason" in refused.text
+        assert (
+            re.search(r'<option value="L3" selected>', refused.text) and "<option selected>service-desk" in refused.text
+        )
+        assert '<details class="correct" open>' in refused.text
+    assert client.get(f"/v1/decisions/{decision}").json()["feedback"] == []
+    own = client.post(place, data={**form, "reason": "", "other_reason": "<b>my</b> words"}, follow_redirects=False)
+    assert own.status_code == 303
+    assert client.get(f"/v1/decisions/{decision}").json()["standing"]["reason"] == "<b>my</b> words"
+    for verdict in ("accepted", "unsure"):  # these need none
+        other = decide(client, f"WHY-{verdict}", f"{VPN} {verdict}")
+        said = client.post(f"/decisions/{other}/feedback", data={"verdict": verdict}, follow_redirects=False)
+        assert said.status_code == 303
+    program = {"verdict": "corrected", "tier": "L3", "agent": "kim"}  # and programs may leave it out
+    assert client.post(f"/v1/decisions/{decide(client, 'API')}/feedback", json=program).status_code == 200
+
+
 def test_what_cannot_be_moved_is_told_on_the_page(client: TestClient, tmp_path: Path) -> None:
     decision = decide(client, "WRONG")
     page = client.post(f"/decisions/{decision}/move", data={"tier": "L9"})

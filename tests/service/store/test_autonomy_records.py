@@ -85,7 +85,7 @@ def test_clean_reviews_open_automation_and_say_why(store: Repository, decide: Ma
         "tier": Mode.AUTOMATIC,
         "category": Mode.AUTOMATIC,
     }
-    assert rows["tier"].because == f"{CLEAN} reviews, 0 errors: an error rate above 0.1 is ruled out"
+    assert rows["tier"].because == f"{CLEAN} reviews, 0 errors: an error rate above 10 % is ruled out"
     assert rows["tier"].changed_at > first.changed_at
     assert store.autonomy_changes() == list(reversed(told))
     assert {change.target for change in told} == {"tier", "category"}

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository
+from api.store.work import words as word_index
 from api.store.work.queue import SORTS, Filter, Sort
 
 ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
@@ -155,6 +156,74 @@ def test_words_are_found_by_an_index_and_forgotten_with_the_ticket(
     repository.forget("INC-4711")
     assert ids(repository, Filter(words="zanzibar")) == [] and ids(repository, Filter(words="kind")) == ["b"]
     assert not _holds(repository, "zan")
+
+
+def test_what_waits_for_the_groups_of_an_agent_is_a_view_with_its_count(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    for name, group in (("a", "network"), ("b", "service-desk"), ("c", "access-team"), ("d", "network"), ("e", None)):
+        decide(repository, name, name, **OPEN, resolver_group=group)
+    done = decide(repository, "f", "f", **OPEN, resolver_group="network")
+    repository.feedback(done, Statement("accepted", "ana"))
+    mine = Filter("my_groups", agent="ana", groups=("network", "access-team"))
+    assert ids(repository, mine) == ["a", "c", "d"]
+    assert repository.counts("ana", ("network", "access-team", "network")).views["my_groups"] == 3
+    assert ids(repository, Filter("my_groups", agent="ana")) == [] and repository.counts("ana").views["my_groups"] == 0
+    first = repository.lines(mine, "urgent", limit=1)[0].row.id
+    following = repository.next_in_queue(mine, "urgent", first)
+    assert following is not None and repository.decision(following).ticket_id == "c"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_common_words_are_found_as_rare_ones_are(
+    repository: Repository, decide: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sort: Sort
+) -> None:
+    for number in range(40):  # of which the last ones alone hold both words, behind all lines looked at one by one
+        body = "the printer jams" if number >= 34 else "Printer is empty"
+        decide(repository, f"t{number}", body, **OPEN, **(ALARM if number % 5 == 1 else {}))
+    wanted = (
+        *(Filter("waiting", words=said) for said in ("PRINTER", "printer jams", "printer t3", "printer zanzibar")),
+        *(Filter(words="printer", tier="L4"), Filter(words="printer is", attention="any")),
+    )
+
+    def found(one: Filter) -> list[str]:
+        whole = repository.lines(one, sort, limit=100)
+        pages: list[str] = []
+        places = [line.row.id for line in whole]
+        while page := repository.lines(one, sort, limit=3, after=pages[-1] if pages else None):
+            pages += [line.row.id for line in page]
+        following = [repository.next_in_queue(one, sort, place) or "" for place in places]
+        assert pages == places and following == [*places[1:], ""][: len(places)]
+        return places
+
+    by_the_list = [found(one) for one in wanted]
+    assert [len(places) for places in by_the_list] == [40, 6, 11, 0, 0, 7]
+    monkeypatch.setattr(word_index, "COMMON", 2)
+    assert [found(one) for one in wanted] == by_the_list
+
+
+def test_sqlite_reads_the_waiting_lines_by_their_indexes(repository: Repository) -> None:
+    if repository.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL reads a small table without its indexes")
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(repository.database.engine, "before_cursor_execute", note)
+    repository.lines(WAITING, "urgent")
+    repository.counts("ana")
+    event.remove(repository.database.engine, "before_cursor_execute", note)
+    with repository.database.engine.connect() as connection:
+        plans = [
+            str(row)
+            for statement, parameters in asked
+            if statement.startswith("SELECT") and "queue_entries" in statement
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    for index in ("ix_queue_order", "ix_queue_counts", "ix_queue_claimed", "ix_queue_verdict", "ix_queue_disputed"):
+        assert any(index in plan for plan in plans), (index, plans)
+    assert not any("SCAN queue_entries'" in plan for plan in plans), plans
 
 
 def _holds(repository: Repository, letters: str) -> bool:
