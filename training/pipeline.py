@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,12 +47,14 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import Seen, with_newest
-from training.gate.first_stage import FirstAnswers, agreeing_threshold, routed_labels
+from training.gate.first_stage import FirstAnswers, agreeing_threshold, routed_labels, stricter_thresholds
 from training.gate.gate import (
     CalibrationScores,
+    Certificates,
     RiskTarget,
     build_gate,
     calibration_scores_of,
+    dearer_targets,
     languages_of,
     readable,
     true_probability,
@@ -306,33 +308,51 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
-    cascade, staged = _cascade(run, evidence, languages, wanted)
+    cascade, staged = _cascade(run, evidence, languages, wanted, alone=certificates)
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
     return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
 
 
 def _cascade(
-    run: _Run, evidence: _Evidence, languages: frozenset[str], wanted: RiskTarget
+    run: _Run,
+    evidence: _Evidence,
+    languages: frozenset[str],
+    wanted: RiskTarget,
+    *,
+    alone: Mapping[str, Certificates],
 ) -> tuple[Cascade | None, Staged | None]:
-    """Choose from when on the first stage answers, and certify both stages together; None where it never does."""
+    """Choose from when on the first stage answers, and certify both stages together; None where it never does.
+
+    It answers from where it agrees with the full model, or less often where too little could be automatic then. That
+    is looked up on tickets that are not those of the certificate, where there are others: choosing after the
+    certificate was seen would spend more than delta.
+    """
     if evidence.stage is None or evidence.first is None:
         return None, None
     open_gate = readable(evidence.tuning or evidence.scores, run.policy, languages)
     risk, policy = wanted.target_risk, run.policy
     answers = FirstAnswers.of(evidence.first.predictions, open_gate, policy, risk)
-    threshold = agreeing_threshold(
-        answers, routed_labels(evidence.scores.probabilities, evidence.scores.labels, policy)
-    )
-    if threshold is None:
+    agreeing = agreeing_threshold(answers, routed_labels(evidence.scores.probabilities, evidence.scores.labels, policy))
+    if agreeing is None:
         run.log("the first stage agrees with the full model too seldom: every ticket is put to the full model")
         return None, None
-    taken, tuning = answers.above(threshold), None
-    if evidence.tuning is not None and evidence.first_tuning is not None:
-        others = FirstAnswers.of(evidence.first_tuning.predictions, open_gate, policy, risk)
-        tuning = replace(evidence.tuning, taken=others.above(threshold))
-    gate, _, certificates = build_gate(
-        replace(evidence.scores, taken=taken), policy, languages, wanted, tuning_scores=tuning
-    )
+    others = evidence.tuning and evidence.first_tuning
+    elsewhere = None if others is None else FirstAnswers.of(others.predictions, open_gate, policy, risk)
+    for threshold in stricter_thresholds(answers, agreeing):
+        taken, tuning = answers.above(threshold), None
+        if evidence.tuning is not None and elsewhere is not None:
+            tuning = replace(evidence.tuning, taken=elsewhere.above(threshold))
+        gate, _, certificates = build_gate(
+            replace(evidence.scores, taken=taken), policy, languages, wanted, tuning_scores=tuning
+        )
+        here, there = alone, certificates
+        if evidence.tuning is not None and tuning is not None:
+            here, there = (build_gate(one, policy, languages, wanted)[2] for one in (evidence.tuning, tuning))
+        if not dearer_targets(here, there, per_class=wanted.per_class):
+            break
+    else:
+        run.log("with a first stage far less could be automatic: every ticket is put to the full model")
+        return None, None
     floors = {target: set_floor(true_probability(evidence.first.scores, target), risk) for target in certificates}
     stage = replace(evidence.stage, threshold=threshold, model=replace(evidence.stage.model, set_floors=floors))
     staged = Staged(threshold, float(taken.passed.mean()), certificates)

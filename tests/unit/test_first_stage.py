@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from training.gate.first_stage import DISAGREEMENT, FirstAnswers, agreeing_threshold
-from training.gate.risk_control import certify
+from training.gate.gate import Certificates, dearer_targets
+from training.gate.risk_control import Certificate, certify, no_certificate
 from triage.defaults import default_policy
 from triage.gate import Gate
 from triage.prediction import Prediction, Score
@@ -41,6 +42,18 @@ def test_what_is_too_strange_to_be_answered_is_never_sure() -> None:
     plain = Prediction({"tier": (Score("L1", 0.99), Score("L2", 0.01))}, novelty=0.4, words=9, by_first_stage=True)
     found = FirstAnswers.of([strange, plain], gate, default_policy(), 0.05)
     assert found.sureness.tolist() == [-1.0, 0.99]
+
+
+def test_a_first_stage_that_costs_half_of_what_may_be_automatic_is_too_dear() -> None:
+    def may(kept: int) -> Certificates:
+        return Certificates(Certificate(0.8, kept, 3, 1000, bound=0.05, more_tickets=0), {})
+
+    alone = {"tier": may(400), "category": may(100)}
+    assert dearer_targets(alone, {"tier": may(380), "category": may(60)}, per_class=False) == []
+    assert dearer_targets(alone, {"tier": may(380), "category": may(40)}, per_class=False) == ["category"]
+    shut = Certificates(no_certificate(1000, None), {})
+    assert dearer_targets(alone, {"tier": shut, "category": may(120)}, per_class=False) == ["tier"]
+    assert dearer_targets({"tier": shut}, {"tier": shut}, per_class=False) == []
 
 
 def test_both_stages_together_keep_the_promise_on_tickets_to_come() -> None:

@@ -93,6 +93,13 @@ def agreeing_threshold(answers: FirstAnswers, full: Mapping[str, NDArray[np.str_
     return None
 
 
+def stricter_thresholds(answers: FirstAnswers, threshold: float) -> list[float]:
+    """Return a threshold, and higher ones from which three quarters, a half and a quarter of as many are answered."""
+    sure = answers.sureness[answers.sureness >= threshold]
+    higher = [float(np.quantile(sure, share, method="higher")) for share in (0.25, 0.5, 0.75)] if len(sure) else []
+    return [threshold, *(one for one in higher if (sure >= one).sum() >= LEAST_ANSWERED)]
+
+
 def routed_labels(
     probabilities: Mapping[str, Probabilities], labels: Mapping[str, Sequence[str]], policy: Policy
 ) -> dict[str, NDArray[np.str_]]:

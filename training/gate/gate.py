@@ -32,6 +32,9 @@ STRANGE_SHARE = 0.005
 _LANGUAGE_SAMPLE = 2000
 _LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
 
+LEAST_DECIDED = 0.5
+"""Share of what the full model alone may decide that both stages together must be allowed to decide at least."""
+
 
 @dataclass(frozen=True)
 class CalibrationScores:
@@ -221,6 +224,26 @@ class Certificates:
     whole: Certificate
     by_label: Mapping[str, Certificate]
     guards: Mapping[str, GuardCertificate] = field(default_factory=dict)
+
+
+def dearer_targets(
+    alone: Mapping[str, Certificates], both: Mapping[str, Certificates], *, per_class: bool
+) -> list[str]:
+    """Return the targets of which both stages together may decide less than half of what the full model alone may.
+
+    A certificate over a few hundred errors less or more is a matter of luck: where the first stage's share of it fails,
+    speed is not worth it.
+
+    Args:
+        alone: What could be certified of the full model, by target.
+        both: The same of both stages together, on the same tickets.
+        per_class: Whether each label has a threshold of its own.
+    """
+
+    def kept(found: Certificates) -> int:
+        return sum(one.kept for one in found.by_label.values()) if per_class else found.whole.kept
+
+    return [target for target, found in alone.items() if kept(both[target]) < LEAST_DECIDED * kept(found)]
 
 
 def certified(here: Routed, told: Routed | None, *, risk: float, delta: float, grouped: bool = False) -> Certificates:
