@@ -25,6 +25,10 @@ MAX_HEADER_BYTES = 32 * 1024
 """Largest block of request headers, in bytes: as nginx has it by default (four buffers of 8 KiB)."""
 
 
+_PAUSE_S = 0.1
+"""Seconds until somebody is turned away: who asks again at once, whatever Retry-After says, must not take the time in
+which others are answered. Sixty such clients cost a third of the answers."""
+
 _CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
 
 
@@ -133,7 +137,7 @@ class SlowClientProtocol(HttpToolsProtocol):
         if cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST":
             error = self.admission.refusal()
             if error is not None:
-                self._turn_away(cycle, problem_of(error))
+                self.loop.call_later(_PAUSE_S, self._turn_away, cycle, problem_of(error))
                 return
             arrival = _Arrival(None if cycle.more_body else time.monotonic())
             if cycle.more_body:  # so it is the one that is being read now
@@ -194,6 +198,8 @@ class SlowClientProtocol(HttpToolsProtocol):
         self._close()
 
     def _turn_away(self, cycle: RequestResponseCycle, problem: Problem) -> None:
+        if self.transport.is_closing():
+            return
         self._write(problem, problem.headers if cycle.keep_alive else {**problem.headers, "connection": "close"})
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
