@@ -336,7 +336,7 @@ def _cascade(
     if agreeing is None:
         run.log("the first stage agrees with the full model too seldom: every ticket is put to the full model")
         return None, None
-    others = evidence.tuning and evidence.first_tuning
+    others = None if evidence.tuning is None else evidence.first_tuning
     elsewhere = None if others is None else FirstAnswers.of(others.predictions, open_gate, policy, risk)
     for threshold in stricter_thresholds(answers, agreeing):
         taken, tuning = answers.above(threshold), None
