@@ -43,7 +43,7 @@ RATES = (1e-4, 3e-3)
 SCALE = 6.0
 """Length of a vector before the linear layer: unit length would keep the logits flat."""
 SMOOTHING = 0.03
-HELD_BACK = ("c", "e")
+HELD_BACK = ("c", "e", "q")
 """The writers whose rows nothing learns from: what ships is measured on them."""
 SOME_ALARM = -1
 """Label of rows of which only that they must not wait is known, not the kind."""

@@ -335,7 +335,7 @@ def test_errors_are_pages_with_a_way_back(page: Any) -> None:
         page.goto(path)
         said = page.inner_text("main")
         assert "GET /" not in said and "/docs" not in said and "see " not in said  # nobody is sent to a manual
-        assert page.locator("header nav a").count() == 6
+        assert page.locator("header nav a").count() == 7
         page.click("text=Back to the queue")
         page.wait_for_selector("#list-title")
 
