@@ -237,7 +237,7 @@ def test_a_met_criterion_moves_a_ticket_with_one_key_and_the_packet_is_copied_wi
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.keyboard.press("p")
     page.wait_for_selector("button:has-text('Copied')")
-    assert page.evaluate("navigator.clipboard.readText()").startswith("Hand-over from")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("Hand-over ")
     page.keyboard.press("e")
     page.wait_for_selector(".told")
     assert "Moved by a person" in page.inner_text(".decision") and "Status" in page.inner_text(".timeline")

@@ -38,6 +38,9 @@ def test_what_is_said_is_quoted_and_what_is_missing_is_asked() -> None:
     )
     bare = packet(POLICY, ["It is slow"], ("L1", "L2"), None)
     assert len(bare.missing) == len(bare.entries) and "MISSING" in bare.text()
+    assert bare.text().startswith("Hand-over from L1 to L2\n")
+    kept = packet(POLICY, ["It is slow"], ("L2", "L2"), None)
+    assert kept.text().startswith("Hand-over to L2\n")
 
 
 def test_only_the_vendor_is_outside() -> None:

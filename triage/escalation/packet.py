@@ -58,7 +58,8 @@ class Packet:
 
     def text(self) -> str:
         """Return the packet as text to paste into a work order."""
-        lines = [f"Hand-over from {self.from_tier or 'the requester'} to {self.to_tier or 'nobody yet'}"]
+        giver = f" from {self.from_tier or 'the requester'}" if self.from_tier != self.to_tier else ""
+        lines = [f"Hand-over{giver} to {self.to_tier or 'nobody yet'}"]
         for entry in self.entries:
             lines.append(f"- {entry.item}: {' | '.join(entry.quotes) if entry.quotes else 'MISSING - ' + entry.ask}")
         return "\n".join(lines)
