@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from numpy.typing import NDArray
 from usearch.index import Index
@@ -42,7 +40,8 @@ class NeighbourGraph:
             expansion_add=_BUILD_WIDTH,
             expansion_search=_SEARCH_WIDTH,
         )
-        index.add(rows, vectors[rows].astype(np.float16), threads=os.cpu_count() or 1)
+        # On several threads the order of rows, and with it the graph, would be another one each time.
+        index.add(rows, vectors[rows].astype(np.float16), threads=1)
         return cls(index)
 
     @classmethod

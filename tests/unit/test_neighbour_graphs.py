@@ -66,6 +66,11 @@ def test_who_may_not_see_sensitive_tickets_is_answered_from_the_others_alone(ind
         assert indexed.similar(indexed.vectors[row], 1, may_see_sensitive=True)[0].ticket_id == f"secret-{row}"
 
 
+def test_the_same_rows_give_the_same_graph(exact: NeighbourIndex, indexed: NeighbourIndex) -> None:
+    again = NeighbourGraph.of(module.side_by_side(exact.vectors, exact.topics), np.arange(ROWS))
+    np.testing.assert_array_equal(again.to_array(), indexed.graphs[BOTH].to_array())
+
+
 def test_a_graph_is_read_as_it_was_written_and_no_other(indexed: NeighbourIndex) -> None:
     graph = indexed.graphs[BOTH]
     content = graph.to_array()
