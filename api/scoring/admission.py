@@ -13,10 +13,10 @@ from api.http.exceptions import TooBusy
 ARRIVED: ContextVar[float] = ContextVar("arrived")
 """When the request came, on the monotonic clock; unset where admission control did not see it, as in tests."""
 
-_LOOP_SHARE = 0.85
+_LOOP_SHARE = 0.8
 """Share of the deadline that may pass until the requests inside are answered; the rest is for the new one itself. With
 0.35, 64 clients that ask one ticket after another were refused wherever fewer than 91 were answered a second."""
-_QUEUE_SHARE = 0.8
+_QUEUE_SHARE = 0.75
 """Share of the deadline that the queue for a score may take."""
 _BUSY = 8
 """Below so many requests inside, the rate at which they end shows how few come, not how slow the service is."""
