@@ -256,9 +256,9 @@ def refit(run: _Run, before: CertifiedModel, sample: Sample) -> CertifiedModel:
         return fit(run, sample)
     model = refit_model(fitted, learned, run.policy)
     evidence = _Evidence("set aside", _scores(model, held))
-    if before.first is not None:
+    if before.first is not None and before.staged is not None:
         stage = before.first.refitted(learned, run.policy, run.settings.target_risk)
-        evidence = evidence._replace(stage=stage, first=_first_scores(stage, held))
+        evidence = evidence._replace(stage=stage, first=_first_scores(stage, held), decided=before.staged.threshold)
     return calibrate(run, fitted, model=model, learned=learned, evidence=evidence)
 
 
@@ -272,6 +272,8 @@ class _Evidence(NamedTuple):
         stage: A first stage before its threshold is chosen; None where there is none.
         first: What it says of the tickets of `scores`.
         first_tuning: What it says of the tickets of `tuning`.
+        decided: From where on an earlier model's first stage answered: it is answered from there at least, and not
+            looked up again whether that pays. None leaves it open.
     """
 
     kind: str
@@ -280,6 +282,7 @@ class _Evidence(NamedTuple):
     stage: FirstStage | None = None
     first: FirstScores | None = None
     first_tuning: FirstScores | None = None
+    decided: float | None = None
 
 
 def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evidence: _Evidence) -> CertifiedModel:
@@ -324,8 +327,8 @@ def _cascade(
     """Choose from when on the first stage answers, and certify both stages together; None where it never does.
 
     It answers from where it agrees with the full model, or less often where too little could be automatic then. That
-    is looked up on tickets that are not those of the certificate, where there are others: choosing after the
-    certificate was seen would spend more than delta.
+    is looked up on tickets that are not those of the certificate, where there are others, and stays for the refitted
+    model: choosing after the certificate was seen would spend more than delta.
     """
     if evidence.stage is None or evidence.first is None:
         return None, None
@@ -338,7 +341,10 @@ def _cascade(
         return None, None
     others = None if evidence.tuning is None else evidence.first_tuning
     elsewhere = None if others is None else FirstAnswers.of(others.predictions, open_gate, policy, risk)
-    for threshold in stricter_thresholds(answers, agreeing):
+    thresholds = stricter_thresholds(answers, agreeing)
+    if evidence.decided is not None:
+        thresholds = [max(agreeing, evidence.decided)]
+    for threshold in thresholds:
         taken, tuning = answers.above(threshold), None
         if evidence.tuning is not None and elsewhere is not None:
             tuning = replace(evidence.tuning, taken=elsewhere.above(threshold))
@@ -348,7 +354,7 @@ def _cascade(
         here, there = alone, certificates
         if evidence.tuning is not None and tuning is not None:
             here, there = (build_gate(one, policy, languages, wanted)[2] for one in (evidence.tuning, tuning))
-        if not dearer_targets(here, there, per_class=wanted.per_class):
+        if evidence.decided is not None or not dearer_targets(here, there, per_class=wanted.per_class):
             break
     else:
         run.log("with a first stage far less could be automatic: every ticket is put to the full model")

@@ -38,13 +38,18 @@ def test_every_row_is_a_ticket_that_can_be_sent_with_a_known_kind(file: Path) ->
         Ticket(row["id"], row["subject"], row["body"], attributes=row.get("headers", {}))
 
 
+SHORTER = ("not-tickets-o", "not-tickets-p", "not-tickets-q")
+"""Files of writers who were asked for fewer messages that are no tickets, and for fewer that only look like it."""
+
+
 @pytest.mark.parametrize("file", [*ATTENTION, *NOT_TICKETS], ids=lambda file: file.name)
 def test_each_writer_wrote_enough_of_every_kind_and_more_of_what_only_sounds_so(file: Path) -> None:
     sort = file.stem.rsplit("-", 1)[0]
     counts = Counter(row["kind"] for row in rows_of(file))
     assert set(counts) == KINDS[sort] and min(counts.values()) >= 5
     matter = sum(count for kind, count in counts.items() if kind is not None)
-    assert matter >= 100 and counts[None] >= 110
+    least = 110 if file.stem in SHORTER else 140
+    assert matter >= 100 and counts[None] >= least
 
 
 def test_no_text_stands_twice_and_no_organisation_is_shared() -> None:
