@@ -98,3 +98,28 @@ def test_a_training_without_a_cascade_makes_a_bundle_without_one(
         (first.parent / "tickets.jsonl",), tmp_path / "bundle", encoder=str(first.parent / "encoder"), cascade=False
     )
     assert pipeline.train(settings, log=lambda step: None).bundle.cascade is None
+
+
+def test_whether_a_first_stage_pays_is_not_looked_up_on_the_tickets_of_the_last_certificate(
+    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, steps, looked = make_bundle(), list[str](), list[str]()
+
+    def dearer(*_: object, **__: object) -> list[str]:
+        looked.append(next(step for step in reversed(steps) if step.startswith("learning from")))
+        return []
+
+    monkeypatch.setenv("TRIAGE_HOME", str(first.parent / "home"))
+    for place, name, value in (
+        (pipeline, "LEAST_ROWS", 50),
+        (pipeline, "LEAST_CALIBRATION", 10),  # as from 10,000 rows on
+        (pipeline, "dearer_targets", dearer),
+        (gate_of_first, "LEAST_ANSWERED", 1),
+        (gate_of_first, "DISAGREEMENT", 1.0),
+    ):
+        monkeypatch.setattr(place, name, value)
+    settings = TrainSettings(
+        (first.parent / "tickets.jsonl",), tmp_path / "b", encoder=str(first.parent / "encoder"), target_risk=0.3
+    )
+    assert pipeline.train(settings, log=steps.append).bundle.cascade is not None
+    assert looked and "learning from all tickets" in steps and "learning from all tickets" not in looked
