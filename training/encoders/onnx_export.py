@@ -20,6 +20,7 @@ import numpy as np
 
 from models.encoder import ONNX_FILES, OnnxEncoder, SentenceTransformerEncoder
 from models.home import triage_home
+from training.encoders.fused_graph import can_be_fused, write_fused
 from triage.errors import EncoderUnavailable, TriageError
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -30,7 +31,7 @@ SIDE_BY_SIDE = (0.2, 0.8)
 
 MIN_COSINE_EXACT = 0.9999
 MIN_COSINE_QUANTISED = 0.97
-_FORMAT = 2
+_FORMAT = 3
 _PROBES = (
     "The printer on the third floor prints nothing since this morning.",
     "VPN",
@@ -106,8 +107,13 @@ def export(
     exact = draft / "exact.onnx"
     both = [original] if beside is None else [original, beside]
     dim, limit = sum(one.dim for one in both), int(original.model.max_seq_length or 512)
+    shares = SIDE_BY_SIDE if beside else (1.0,)
     try:
-        _trace([one.model for one in both], exact, limit)
+        models = [one.model for one in both]
+        if all(map(can_be_fused, models)):
+            write_fused(models, shares, exact)
+        else:
+            _trace(models, exact, limit)
     except TriageError:
         raise
     except Exception as error:  # the exporter raises types of its own for whatever a model does that it cannot follow
@@ -117,8 +123,7 @@ def export(
         ) from error
     facts = {"name": "", "dim": dim, "max_tokens": limit, "source": name}
     original.model.tokenizer.backend_tokenizer.save(str(draft / "tokenizer.json"))
-    scales = [1.0] if beside is None else [share**0.5 for share in SIDE_BY_SIDE]
-    expected = np.concatenate([one.encode(_PROBES) * scale for one, scale in zip(both, scales, strict=True)], axis=1)
+    expected = np.concatenate([one.encode(_PROBES) * share**0.5 for one, share in zip(both, shares, strict=True)], axis=1)
     parity: dict[str, float] = {}
     for kind, floor in (("exact", MIN_COSINE_EXACT), ("int8", MIN_COSINE_QUANTISED)):
         if kind == "exact":
@@ -200,10 +205,19 @@ def _clear(part: Any) -> None:
 
 
 def _quantise(exact: Path, target: Path) -> None:
+    """Store matrices and the vectors of words, which are two thirds of the file, in eight bits."""
+    from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():
-        quantize_dynamic(exact, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+        quantize_dynamic(
+            exact,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Attention", "Gather"],
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},  # the library does not know what a fused step returns
+        )
 
 
 @contextlib.contextmanager
