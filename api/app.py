@@ -62,6 +62,7 @@ from api.tracing import TracingMiddleware
 from triage.errors import InvalidRequest
 
 _ROUTERS: tuple[APIRouter, ...] = (
+    predict.plain,
     predict.router,
     predict.redirects,
     inference.router,

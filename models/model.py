@@ -181,6 +181,8 @@ class Model:
         return Explanation(
             terms=strongest(contributions(top, None)),
             against=strongest({term: weight for term, weight in contributions(rival, top).items() if weight > 0}),
-            similar=self.history.similar(vector, SIMILAR_SHOWN, may_see_sensitive),
+            similar=self.history.similar(
+                vector, SIMILAR_SHOWN, may_see_sensitive, (features.near[0], features.similarity[0])
+            ),
             reviews=self.reviews.votes(labels, vector, tops, may_see_sensitive) if self.reviews is not None else (),
         )

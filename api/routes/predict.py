@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key
+from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key, parts_of
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
 from api.http.openapi import PROBLEMS
 from api.http.problems import Fault, problem_of_faults, validation_problem
@@ -20,6 +21,49 @@ from api.security.auth import GuardedRoute
 from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
 
+_JSON = ("application/json", "application/json; charset=utf-8")
+
+
+class PlainTicketRoute(GuardedRoute):
+    """Decides a ticket that comes without any wish at once: resolving what a route asks for takes longer than reading.
+
+    Whatever is out of the ordinary, such as a fault in the ticket, an idempotency key or a query, is left to FastAPI,
+    whose answers to ordinary tickets are the same.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler with the short way before the long one."""
+        handle = super().get_route_handler()
+
+        async def decide_or_hand_on(request: Request) -> Response:
+            await self.admit(request)
+            payload = await _plain_ticket(request)
+            if payload is None:
+                answer: Response = await handle(request)
+                return answer
+            service = parts_of(request).service
+            ticket = to_ticket(payload, service.settings.max_text_chars)
+            documents = await service.decide([ticket], request.state.principal)
+            response = Response(documents[0].model_dump_json(by_alias=True), media_type="application/json")
+            _say_whether_stored(response, documents)
+            return response
+
+        return decide_or_hand_on
+
+
+async def _plain_ticket(request: Request) -> TicketIn | None:
+    """Return the ticket of a request that is nothing but one; None for any other."""
+    headers = request.headers
+    is_plain = not request.scope["query_string"] and "idempotency-key" not in headers
+    if not is_plain or headers.get("content-type", "").lower() not in _JSON:
+        return None
+    try:
+        return TicketIn.model_validate(json.loads(await request.body()))
+    except (ValueError, RecursionError):
+        return None
+
+
+plain = APIRouter(prefix="/v1", tags=["predict"], route_class=PlainTicketRoute)
 router = APIRouter(prefix="/v1", tags=["predict"], route_class=GuardedRoute)
 
 STORED_HEADER = "Triage-Stored"
@@ -29,14 +73,22 @@ STORED_HEADER = "Triage-Stored"
 class Wishes:
     """What a request asks for beside its tickets: an answer given once for a key, and whether it says why."""
 
-    idempotency: IdempotencyHeader = None
-    explain: Annotated[bool, Query(description="false: do not say why")] = True
+    idempotency: str | None
+    explain: bool
 
 
-WishesDep = Annotated[Wishes, Depends()]
+async def _wishes(
+    idempotency: IdempotencyHeader = None,
+    explain: Annotated[bool, Query(description="false: do not say why")] = True,
+) -> Wishes:
+    """Read the wishes; a class as a dependency would be called on a thread of the pool."""
+    return Wishes(idempotency, explain)
 
 
-@router.post(
+WishesDep = Annotated[Wishes, Depends(_wishes)]
+
+
+@plain.post(
     "/predict",
     responses={200: {"content": {"application/json": {"example": DECISION_EXAMPLE}}}, **PROBLEMS},
 )

@@ -226,14 +226,22 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Any:
         """Return the handler with the guards of this route put first."""
         handle = super().get_route_handler()
-        guards = _guards(self.dependant)
 
         async def handle_after_guards(request: Request) -> Any:
-            for guard in guards:
-                await guard(request)
+            await self.admit(request)
             return await handle(request)
 
         return handle_after_guards
+
+    async def admit(self, request: Request) -> None:
+        """Let a request pass the guards of this route, which note who asks in its state; once is enough.
+
+        Raises:
+            NotSignedIn: Nobody is known who asks.
+            NotAllowed: Who asks may not.
+        """
+        for guard in _guards(self.dependant):
+            await guard(request)
 
 
 def scopes_of(app: FastAPI) -> dict[tuple[str, str], tuple[str, ...]]:

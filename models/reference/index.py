@@ -130,7 +130,7 @@ class NeighbourIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Search the open part, and the sensitive one where that may be seen; as `top_k` returns it."""
         found = [self._in_part(OPEN, vectors, count)]
-        if may_see_sensitive and self.sensitive.any():
+        if may_see_sensitive and self._any_sensitive:
             found.append(self._in_part(SENSITIVE, vectors, count))
         rows = np.concatenate([near for near, _ in found], axis=1)
         similarity = np.concatenate([np.where(near >= 0, values, MASKED) for near, values in found], axis=1)
@@ -160,22 +160,40 @@ class NeighbourIndex:
         return _ordered(near, (by_vectors + by_topics) * np.float32(0.5))
 
     @cached_property
+    def _any_sensitive(self) -> bool:
+        return bool(self.sensitive.any())
+
+    @cached_property
     def _open(self) -> NDArray[np.int64]:
         return np.flatnonzero(~self.sensitive)
 
     @cached_property
     def _open_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        return self._open, self.vectors if not self.sensitive.any() else self.vectors[self._open]
+        return self._open, self.vectors if not self._any_sensitive else self.vectors[self._open]
 
     @cached_property
     def _sensitive_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         rows = np.flatnonzero(self.sensitive)
         return rows, self.vectors[rows]
 
-    def similar(self, vector: NDArray[np.float32], count: int, may_see_sensitive: bool) -> tuple[Neighbour, ...]:
-        """Return what a reader may see of the most similar tickets; the others are not even searched."""
-        if may_see_sensitive and not self.graphs:
-            found, similarity = top_k(vector[None, :] @ self.vectors.T, min(count, len(self.ids)))
+    def similar(
+        self,
+        vector: NDArray[np.float32],
+        count: int,
+        may_see_sensitive: bool,
+        nearest: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None,
+    ) -> tuple[Neighbour, ...]:
+        """Return what a reader may see of the most similar tickets; the others are not even searched.
+
+        Args:
+            vector: Of length 1, float32 of shape [dim].
+            count: How many are shown at most.
+            may_see_sensitive: Whether all may be shown.
+            nearest: Rows and similarities of the nearest of all, where they are known: they serve where no ticket is
+                hidden from the reader.
+        """
+        if nearest is not None and (may_see_sensitive or not self._any_sensitive):
+            found, similarity = nearest[0][None, :count], nearest[1][None, :count]
         else:
             found, similarity = self._by_parts(vector[None, :], count, may_see_sensitive=may_see_sensitive)
         shown = [(int(row), float(value)) for row, value in zip(found[0], similarity[0], strict=True) if row >= 0]

@@ -21,9 +21,9 @@ _QUERY_KEY_VALUE = ("query", "key", "value")
 
 
 def can_be_fused(model: Any) -> bool:
-    """Say whether a sentence-transformers model is what `write_fused` writes: BERT, the mean of its tokens, unit length."""
+    """Say whether `write_fused` can write a sentence-transformers model: BERT, the mean of its tokens, length 1."""
     steps = list(model.children())
-    bert = getattr(steps[0], "auto_model", None)
+    bert: Any = getattr(steps[0], "auto_model", None)
     if type(bert).__name__ != "BertModel" or len(steps) not in (2, 3):
         return False
     config, pooling = bert.config, steps[1]

@@ -123,7 +123,9 @@ def export(
         ) from error
     facts = {"name": "", "dim": dim, "max_tokens": limit, "source": name}
     original.model.tokenizer.backend_tokenizer.save(str(draft / "tokenizer.json"))
-    expected = np.concatenate([one.encode(_PROBES) * share**0.5 for one, share in zip(both, shares, strict=True)], axis=1)
+    expected = np.concatenate(
+        [one.encode(_PROBES) * share**0.5 for one, share in zip(both, shares, strict=True)], axis=1
+    )
     parity: dict[str, float] = {}
     for kind, floor in (("exact", MIN_COSINE_EXACT), ("int8", MIN_COSINE_QUANTISED)):
         if kind == "exact":
@@ -216,7 +218,9 @@ def _quantise(exact: Path, target: Path) -> None:
             weight_type=QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=["MatMul", "Attention", "Gather"],
-            extra_options={"DefaultTensorType": TensorProto.FLOAT},  # the library does not know what a fused step returns
+            extra_options={
+                "DefaultTensorType": TensorProto.FLOAT
+            },  # the library does not know what a fused step returns
         )
 
 

@@ -116,16 +116,28 @@ def no_ticket(ticket: Ticket) -> NoTicket | None:
     (RFC 3834), ``Precedence``, ``Return-Path`` or ``Content-Type: multipart/report`` (RFC 6522).
     """
     message = _Message.of(ticket)
-    if not message.says_something:
-        return NoTicket("empty", message.subject.strip(), certain=True)
+    header = _by_header(ticket.attributes)
+    certain = _certain(message, header)
+    if certain is not None:
+        return certain
     if message.is_nonsense:
         return NoTicket("gibberish", message.evidence)
-    header = _by_header(ticket.attributes)
-    if header is not None and header.kind in ("bounce", "auto_reply"):
-        return replace(message.speaks_for("bounce", header) or header, certain=True)
     if message.wants_something and not message.is_machine_made:
         return None
     return next((found for kind in KINDS[2:] if (found := message.speaks_for(kind, header))), None)
+
+
+def certainly_no_ticket(ticket: Ticket) -> NoTicket | None:
+    """Say why a message is no ticket where no opinion about its words could change that: it is empty, or by headers."""
+    return _certain(_Message.of(ticket), _by_header(ticket.attributes))
+
+
+def _certain(message: _Message, header: NoTicket | None) -> NoTicket | None:
+    if not message.says_something:
+        return NoTicket("empty", message.subject.strip(), certain=True)
+    if header is not None and header.kind in ("bounce", "auto_reply"):
+        return replace(message.speaks_for("bounce", header) or header, certain=True)
+    return None
 
 
 def _by_header(attributes: Mapping[str, str]) -> NoTicket | None:

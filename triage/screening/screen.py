@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from triage.screening.attention import Attention, as_written, find_attention
 from triage.screening.cues import Frame
-from triage.screening.intake import KINDS, NoTicket, no_ticket
+from triage.screening.intake import KINDS, NoTicket, certainly_no_ticket, no_ticket
 from triage.screening.machines import is_machine_made
 from triage.screening.vagueness import is_vague
 from triage.ticket import Ticket
@@ -95,24 +95,21 @@ def screen(ticket: Ticket, own: Sequence[Frame] = (), opinion: Opinion | None = 
 
 
 def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) -> tuple[Attention, ...]:
-    found = find_attention(ticket)
-    if opinion is not None:
-        alarm = opinion.of(ATTENTION_KINDS)
-        if alarm < _SECONDED:
-            found = ()
-        elif not found and alarm >= _ALARMED and opinion.quote:
-            found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
+    alarm = 1.0 if opinion is None else opinion.of(ATTENTION_KINDS)
+    found = find_attention(ticket) if alarm >= _SECONDED else ()
+    if opinion is not None and not found and alarm >= _ALARMED and opinion.quote:
+        found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
     return (*found, *(one for one in find_attention(ticket, own) if one.kind not in kinds)) if own else found
 
 
 def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
+    likely = 1.0 if opinion is None else opinion.of(KINDS)
+    if likely < _SECONDED_NO_TICKET:
+        return certainly_no_ticket(ticket)
     found = no_ticket(ticket)
-    if opinion is None or (found is not None and found.certain):
+    if opinion is None or found is not None:
         return found
-    likely = opinion.of(KINDS)
-    if found is not None:
-        return found if likely >= _SECONDED_NO_TICKET else None
     kind = opinion.likeliest(_TOLD_BY_MEANING)
     words = len(ticket.text.split())
     least = _FEW_WORDS if ticket.is_answer and kind in _ANSWERS else _READABLE_WORDS
