@@ -21,14 +21,16 @@ _ENGLISH = frozenset(
         *("please", "cannot", "when", "have", "has", "had", "after", "from", "our", "for", "you"),
         *("your", "since", "does", "been", "they", "there", "which", "would", "could", "should", "who"),
         *("what", "where", "why", "how", "into", "about", "because", "still", "any", "no", "if"),
-        *("of", "be", "do", "by", "need"),
+        *("of", "be", "do", "by", "need", "can", "get", "got", "new", "out", "log"),
+        *("number", "phone", "call", "called", "unable", "able", "received", "issue", "issues", "below", "locked"),
+        *("working", "connect"),
     )
 )
 """Common words of English; what German, Dutch, French or Spanish have too, such as *in* or *me*, is left out."""
 _ENGLISH_SHARE, _ENGLISH_WORDS = 0.15, 2
 """Share of a text's words, and number of different ones, that tell English at once. Of 37,600 short texts, a quarter of
-them in other languages, 21,900 are told so, and no other language among those that were looked through; the detector's
-first guess is wrong for 615 of them, and it takes a hundred times as long."""
+them in other languages, 23,500 are told so, and no other language among those that were looked through; the detector's
+first guess is wrong for 744 of them, and it takes a hundred times as long."""
 _REMEMBERED = 1 << 14
 _LOCK = threading.Lock()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.idempotency import IdempotencyKeys
@@ -169,13 +169,15 @@ class Decisions(IdempotencyKeys):
         self, session: Session, new: NewDecision, ticket: Ticket, *, source: str, key_id: str | None
     ) -> DecisionRow:
         digest, now = digest_of(ticket), datetime.now(UTC)
-        stored = _same_text(session, source, ticket.id, digest) if ticket.id else None
+        texts = _texts_of(session, source, ticket.id) if ticket.id else []
+        stored = next((one for one in texts if one.digest == digest), None)
         if stored is not None:
             earlier = _latest_of(session, stored.seq)
             if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
                 return decision_row(earlier)
         else:
-            stored = _new_ticket(session, ticket, source=source, digest=digest, now=now)
+            revision = max((one.revision for one in texts), default=0) + 1
+            stored = _new_ticket(session, ticket, source=source, digest=digest, revision=revision, now=now)
         document = self.kept_document(new.document, ticket)
         if document.decision_id is None:
             document = document.model_copy(update={"decision_id": str(uuid4())})
@@ -195,8 +197,8 @@ class Decisions(IdempotencyKeys):
         )
         session.add(row)
         session.flush()
-        enter(session, row, document, aside=ticket.requester == SAMPLE_REQUESTER)
-        return decision_row(row, created=True)
+        enter(session, row, document, aside=ticket.requester == SAMPLE_REQUESTER, first=not texts)
+        return decision_row(row, created=True, document=document)
 
 
 def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
@@ -276,6 +278,12 @@ def feedback_row(row: StoredFeedback) -> FeedbackRow:
     return FeedbackRow(**{name: getattr(row, name) for name in names}, labels=labels)
 
 
+def _texts_of(session: Session, source: str, ticket_id: str) -> list[StoredTicket]:
+    """Return the texts that a ticket has had, each a row of its own."""
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+    return list(session.scalars(select(StoredTicket).where(*same)))
+
+
 def _same_text(session: Session, source: str, ticket_id: str, digest: str) -> StoredTicket | None:
     same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id, StoredTicket.digest == digest)
     return session.scalar(select(StoredTicket).where(*same))
@@ -296,13 +304,13 @@ def _decided(session: Session, source: str, ticket_id: str, digest: str) -> Stor
     return _latest_of(session, ticket.seq) if ticket is not None else None
 
 
-def _new_ticket(session: Session, ticket: Ticket, *, source: str, digest: str, now: datetime) -> StoredTicket:
-    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket.id)
-    last = session.scalar(select(func.max(StoredTicket.revision)).where(*same)) if ticket.id else None
+def _new_ticket(
+    session: Session, ticket: Ticket, *, source: str, digest: str, revision: int, now: datetime
+) -> StoredTicket:
     stored = StoredTicket(
         source=source,
         ticket_id=ticket.id or None,
-        revision=(last or 0) + 1,
+        revision=revision,
         digest=digest,
         subject=ticket.subject,
         body=ticket.body,
@@ -328,12 +336,13 @@ def decision_row(
     feedback: tuple[FeedbackRow, ...] = (),
     revisions: tuple[str, ...] = (),
     created: bool = False,
+    document: DecisionDocument | None = None,
 ) -> DecisionRow:
-    """Turn a live row with its ticket into a plain value."""
+    """Turn a live row with its ticket into a plain value; `document` is what it holds, where that is at hand."""
     ticket = row.ticket
     return DecisionRow(
         id=row.id,
-        document=DecisionDocument.model_validate_json(row.document),
+        document=document or DecisionDocument.model_validate_json(row.document),
         ticket_id=ticket.ticket_id,
         source=ticket.source,
         revision=ticket.revision,

@@ -20,7 +20,9 @@ SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
 """Reasons with which the model or a rule did speak; with any other one it abstained."""
 
 
-def enter(session: Session, decision: StoredDecision, document: DecisionDocument, *, aside: bool = False) -> None:
+def enter(
+    session: Session, decision: StoredDecision, document: DecisionDocument, *, aside: bool = False, first: bool = False
+) -> None:
     """Give a new decision its line, and take the line of an earlier decision about the same ticket out of the queue.
 
     Args:
@@ -28,9 +30,10 @@ def enter(session: Session, decision: StoredDecision, document: DecisionDocument
         decision: As it is stored.
         document: What was decided.
         aside: True for a ticket that nobody is to work on, such as those of the sample day.
+        first: True where the store is known to hold no earlier decision about the ticket.
     """
     ticket = decision.ticket
-    if ticket.ticket_id is not None:
+    if ticket.ticket_id is not None and not first:
         same = (StoredTicket.source == ticket.source, StoredTicket.ticket_id == ticket.ticket_id)
         earlier = (
             select(StoredDecision.seq)
