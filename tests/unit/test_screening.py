@@ -243,3 +243,12 @@ def test_a_header_leaves_no_doubt_and_words_do() -> None:
 )
 def test_words_in_another_script_are_no_gibberish(text: str) -> None:
     assert no_ticket(Ticket(body=text)) is None
+
+
+def test_words_are_not_asked_where_the_classifier_leaves_them_no_room() -> None:
+    thanks = Ticket(subject="Thanks", body="Thank you so much, all good now.")
+    assert no_ticket(thanks) is not None and screen(thanks, (), opinion()).no_ticket is None
+    assert screen(Ticket(subject="(no subject)", body="--"), (), opinion()).no_ticket is not None
+    bounced = Ticket(subject="xxkcd qwrtz", body="wrtz sdfg", attributes={"Return-Path": "<>"})
+    found = screen(bounced, (), opinion()).no_ticket
+    assert found is not None and (found.kind, found.certain) == ("bounce", True)

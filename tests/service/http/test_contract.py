@@ -247,3 +247,24 @@ def test_a_link_to_a_decision_that_is_gone_is_told_to_people_on_the_page(client:
         and "no decision with that id" in page.text
         and "Back to the queue" in page.text
     )
+
+
+@pytest.mark.parametrize(
+    "ticket", [{"id": "S-1", "text": "I forgot my password"}, {"subject": "VPN", "language": "??"}]
+)
+def test_a_plain_ticket_is_answered_as_one_with_a_wish(client: TestClient, ticket: dict[str, Any]) -> None:
+    plain = client.post("/v1/predict", json=ticket)
+    wished = client.post("/v1/predict?explain=true", json={**ticket, **({"id": "S-2"} if "id" in ticket else {})})
+    assert plain.status_code == wished.status_code == 200
+    assert plain.headers["content-type"] == wished.headers["content-type"]
+    one, other = plain.json(), wished.json()
+    assert list(one) == list(other)
+    own = ("decision_id", "ticket_id")
+    assert {k: v for k, v in one.items() if k not in own} == {k: v for k, v in other.items() if k not in own}
+
+
+@pytest.mark.parametrize("body", [b'{"text": "a", "text": 5}', b'"a"', b'{"text": "a"'])
+def test_what_is_no_plain_ticket_has_the_same_answer_with_a_wish(client: TestClient, body: bytes) -> None:
+    plain, wished = (client.post(f"/v1/predict{more}", content=body, headers=JSON) for more in ("", "?explain=true"))
+    first, second = ({**answer.json(), "request_id": ""} for answer in (plain, wished))
+    assert first == second and plain.status_code == wished.status_code != 200

@@ -1,0 +1,35 @@
+"""Languages: plain English is told at once, others by the detector, and what is too short by nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from models import language
+from models.language import detect_language
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unable to connect to the vpn since my password was changed",
+        "The RIP software hangs when I open a huge PDF, kill it and it's fine.",
+        "please reset the password for vijghyd yeghrrajgh on telephony_software",
+    ],
+)
+def test_plain_english_needs_no_detector(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "_build", lambda: pytest.fail("the detector was asked"))
+    assert detect_language(text) == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Der Drucker im zweiten Stock druckt seit heute Morgen nicht mehr", "de"),
+        ("Impossible de me connecter au VPN depuis que le mot de passe a changé", "fr"),
+        ("No puedo entrar en el correo desde que cambié la contraseña ayer", "es"),
+        ("De printer op de tweede verdieping doet het niet meer sinds vanochtend", "nl"),
+        ("VPN down", None),
+    ],
+)
+def test_other_languages_are_told_by_the_detector(text: str, expected: str | None) -> None:
+    assert detect_language(text) == expected
