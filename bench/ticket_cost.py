@@ -28,7 +28,7 @@ from triage.ticket import Ticket
 
 PARTS = {
     "encoder and its tokens": ("models/encoder.py", "encode"),
-    "  of these, screening": ("models/triager.py", "_opinions"),
+    "  of these, screening": ("models/triager.py", "opinions_of"),
     "static vectors": ("models/cascade/static_encoder.py", "encode"),
     "cues": ("triage/screening/screen.py", "screen"),
     "language": ("models/language.py", "detect_language"),

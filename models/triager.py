@@ -102,21 +102,30 @@ class Triager:
         """Version of the bundle in use, or None."""
         return self.bundle.version if self.bundle else None
 
-    def decide(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Decision]:
+    def decide(
+        self,
+        tickets: Sequence[Ticket],
+        *,
+        explain: bool = False,
+        clearance: int = 0,
+        opinions: Sequence[Opinion | None] | None = None,
+    ) -> list[Decision]:
         """Decide each ticket on its own; the order is kept and no ticket influences another.
 
         Args:
             tickets: Any number of tickets.
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
+            opinions: What `opinions_of` returned for the same tickets; None asks it.
         """
-        opinions = _screening_thread().submit(_opinions, tickets)
+        screening = None if opinions is not None else _screening_thread().submit(opinions_of, tickets)
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
+        found = opinions if screening is None else screening.result()
         decided = (
             decide(ticket, prediction, self.gate, self.rules, self.policy, opinion)
-            for ticket, prediction, opinion in zip(tickets, probabilities, opinions.result(), strict=True)
+            for ticket, prediction, opinion in zip(tickets, probabilities, found or (), strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]
 
@@ -127,7 +136,7 @@ def _screening_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "screening")
 
 
-def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
+def opinions_of(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
     """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
     try:
         return shipped_classifier().opinions(tickets) if tickets else []

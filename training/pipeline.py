@@ -113,7 +113,8 @@ def train(
         answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
         log("learning from all tickets")
         final = refit(run, first, everything)
-        stages = stage_figures(with_encoder(first.bundle, run.encoder), [dataset.rows[row] for row in parts.test])
+        unseen = [dataset.rows[row] for row in parts.test]
+        stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
         first = replace(first, stages=stages)
         facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)

@@ -18,12 +18,13 @@ _TIMED = 64
 """Tickets of each stage whose processor time is taken: the mean is within a tenth by then."""
 
 
-def stage_figures(bundle: Bundle, rows: Sequence[LabelledTicket]) -> dict[str, Any] | None:
+def stage_figures(bundle: Bundle, rows: Sequence[LabelledTicket], *, timed: Bundle) -> dict[str, Any] | None:
     """Measure both stages on tickets that neither has seen; None where the bundle has no first stage.
 
     Args:
-        bundle: With an encoder that remembers nothing, or the time would say nothing.
+        bundle: Its encoder may remember what it has encoded.
         rows: Labelled tickets.
+        timed: The same with an encoder that remembers nothing, or the time would say nothing.
     """
     if bundle.cascade is None or not rows:
         return None
@@ -42,9 +43,9 @@ def stage_figures(bundle: Bundle, rows: Sequence[LabelledTicket]) -> dict[str, A
                 "of_full_model": {"full": _share(whole[~first])},
             }
     chosen = {"first": np.flatnonzero(passed)[:_TIMED], "full": np.flatnonzero(~passed)[:_TIMED]}
-    timed = {name: _milliseconds(bundle, [tickets[row] for row in places]) for name, places in chosen.items()}
-    alone_ms = _milliseconds(alone, [tickets[row] for row in (*chosen["first"], *chosen["full"])])
-    return {"share": _share(passed), "targets": targets, "milliseconds": {**timed, "without_cascade": alone_ms}}
+    took = {name: _milliseconds(timed, [tickets[row] for row in places]) for name, places in chosen.items()}
+    whole_ms = _milliseconds(timed.without_cascade(), [tickets[row] for row in (*chosen["first"], *chosen["full"])])
+    return {"share": _share(passed), "targets": targets, "milliseconds": {**took, "without_cascade": whole_ms}}
 
 
 def _right(

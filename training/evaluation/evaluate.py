@@ -65,7 +65,8 @@ def measure(triager: Triager, answers: Predictions, baselines: Baselines | None 
         raise InvalidDataset(
             "nothing can be measured: no row has a label of a target that the bundle has a head for; check the mapping"
         )
-    rules = ask(Triager(policy=triager.policy, rules=triager.rules), answers.rows)
+    ruled = Triager(policy=triager.policy, rules=triager.rules)
+    rules = ask(ruled, answers.rows, opinions=answers.opinions or None)
     targets = {
         target: _of_target(found, triager.policy, _guesses(found, answers, rules, (baselines or {}).get(target, {})))
         for target, found in answers.targets.items()

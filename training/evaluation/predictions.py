@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.triager import Triager
+from models.triager import Triager, opinions_of
 from training.data.dataset import LabelledTicket, row_digest
 from training.evaluation.record import Fact, Outcome, Record, short, strings
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
+from triage.screening.screen import Opinion
+from triage.ticket import Ticket
 
 _BATCH = 256
 Progress = Callable[[int], object]
@@ -38,11 +40,19 @@ class TargetPredictions(Outcome):
 
 @dataclass(frozen=True)
 class Predictions:
-    """All decisions on labelled rows, in order, and the answers by target."""
+    """All decisions on labelled rows, in order, and the answers by target.
+
+    Attributes:
+        rows: The n tickets.
+        decisions: On each.
+        targets: By target, where it was measured.
+        opinions: What the screening's classifier thinks of each ticket, whoever decides on it.
+    """
 
     rows: Sequence[LabelledTicket]
     decisions: Sequence[Decision]
     targets: Mapping[str, TargetPredictions]
+    opinions: Sequence[Opinion | None] = ()
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -58,7 +68,13 @@ class Predictions:
         return np.array([decision.automation is Automation.AUTOMATIC for decision in self.decisions], dtype=bool)
 
 
-def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | None = None) -> Predictions:
+def ask(
+    triager: Triager,
+    rows: Sequence[LabelledTicket],
+    progress: Progress | None = None,
+    *,
+    opinions: Sequence[Opinion | None] | None = None,
+) -> Predictions:
     """Put labelled tickets through the one door and lay out what it says.
 
     A target is measured where some row has a label of it and the model has a head for it; without a model, where the
@@ -68,17 +84,26 @@ def ask(triager: Triager, rows: Sequence[LabelledTicket], progress: Progress | N
         triager: With a bundle, or by rules alone.
         rows: Labelled tickets.
         progress: Called with the number of tickets decided.
+        opinions: What the screening's classifier said of the same tickets before; None asks it.
     """
     tickets = [row.ticket for row in rows]
-    batches = [tickets[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+
+    def decided(start: int) -> tuple[Sequence[Opinion | None], list[Decision]]:
+        batch: Sequence[Ticket] = tickets[start : start + _BATCH]
+        known = opinions_of(batch) if opinions is None else opinions[start : start + _BATCH]
+        return known, triager.decide(batch, opinions=known)
+
+    told: list[Opinion | None] = []
     decisions: list[Decision] = []
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for made in pool.map(triager.decide, batches):
+        for known, made in pool.map(decided, range(0, len(rows), _BATCH)):
+            told += known
             decisions += made
             if progress is not None:
                 progress(len(made))
     found = {target: _of_target(target, triager, rows, decisions) for target in triager.policy.targets}
-    return Predictions(rows, decisions, {target: answers for target, answers in found.items() if answers is not None})
+    measured = {target: answers for target, answers in found.items() if answers is not None}
+    return Predictions(rows, decisions, measured, opinions=told)
 
 
 def _of_target(
