@@ -13,8 +13,9 @@ from models.features.features import Features
 VOTERS = 60
 """Neighbours that vote, as far as so many that are looked at have a label of the target (decision 0055)."""
 
-POWER = 12.0
-"""Power of a similarity in its vote: those of sentence embeddings are crowded near the top, and this spreads them."""
+POWER, HYBRID_POWER = 12.0, 6.0
+"""Powers of a similarity in its vote, by the embedding and by embedding and words together: similarities of sentence
+embeddings are crowded near the top, and this spreads them."""
 
 FLOOR = float(np.log(1e-6))
 """Lowest logarithm of a probability that a network gives: below it the differences are noise."""
