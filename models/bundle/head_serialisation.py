@@ -15,6 +15,11 @@ from models.heads.head import NEW_CLASSES, Head, Stacking
 
 _KINDS: Mapping[type[Estimator], str] = {LinearEstimator: "linear", MlpEstimator: "network", RuleEstimator: "rules"}
 
+_EARLIER_VOTERS, _EARLIER_POWER = 15, 4.0
+"""How neighbours vote in a bundle that does not say so: those from before decision 0055."""
+
+_MOST_VOTERS, _MOST_POWER = 10_000, 1_000.0
+
 
 class Widths(NamedTuple):
     """How many inputs of each kind a head has: lexical and field columns, LSA components, and the embedding's."""
@@ -28,10 +33,18 @@ def head_facts(head: Head) -> dict[str, Any]:
     """Return what `heads.json` says of a head."""
     return {
         "labels": head.labels,
-        "estimators": [{"name": one.name, "kind": _kind(one)} for one in head.estimators],
-        "baselines": [{"name": one.name, "kind": _kind(one)} for one in head.baselines],
+        "estimators": [_estimator_facts(one) for one in head.estimators],
+        "baselines": [_estimator_facts(one) for one in head.baselines],
         "new_classes": 0 if head.new_classes is None else len(head.new_classes.intercept),
     }
+
+
+def _estimator_facts(estimator: Estimator) -> dict[str, Any]:
+    """Return name and kind of an estimator; of neighbours how they vote too, for the stacking was fitted to that."""
+    facts: dict[str, Any] = {"name": estimator.name, "kind": _kind(estimator)}
+    if isinstance(estimator, NeighbourEstimator):
+        facts |= {"voters": estimator.voters, "power": estimator.power}
+    return facts
 
 
 def _kind(estimator: Estimator) -> str:
@@ -87,7 +100,7 @@ class _HeadFiles:
     def estimator(self, facts: Mapping[str, Any], label_ids: NDArray[np.int32], classes: int) -> Estimator:
         name, kind = facts["name"], facts["kind"]
         if kind in ("neighbours", "hybrid-neighbours"):
-            return NeighbourEstimator(name, label_ids, classes, kind == "hybrid-neighbours")
+            return _neighbours(facts, label_ids, classes)
         if kind == "rules":
             rule_labels = self.load(f"{name}-label-ids", np.int32, 1)
             if rule_labels.max(initial=-1) >= classes:
@@ -113,6 +126,15 @@ class _HeadFiles:
             self.table(f"{name}-sparse", self.widths.columns, classes) if self.has(f"{name}-sparse") else None,
             self.table(f"{name}-dense", self.widths.dim, classes) if self.has(f"{name}-dense") else None,
         )
+
+
+def _neighbours(facts: Mapping[str, Any], label_ids: NDArray[np.int32], classes: int) -> NeighbourEstimator:
+    voters, power = facts.get("voters", _EARLIER_VOTERS), facts.get("power", _EARLIER_POWER)
+    if not 1 <= voters <= _MOST_VOTERS or not 0 < power <= _MOST_POWER:
+        raise ValueError(f"{voters!r} neighbours that vote by the power of {power!r}")
+    return NeighbourEstimator(
+        facts["name"], label_ids, classes, facts["kind"] == "hybrid-neighbours", voters=int(voters), power=float(power)
+    )
 
 
 def head_of(

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from models.features.features import Features
 
-VOTERS = 15
-"""Neighbours that vote, out of those that are looked at: some have no label of the target."""
+VOTERS = 60
+"""Neighbours that vote, as far as so many that are looked at have a label of the target (decision 0055)."""
+
+POWER, HYBRID_POWER = 12.0, 6.0
+"""Powers of a similarity in its vote, by the embedding and by embedding and words together: similarities of sentence
+embeddings are crowded near the top, and this spreads them."""
 
 FLOOR = float(np.log(1e-6))
 """Lowest logarithm of a probability that a network gives: below it the differences are noise."""
 
-_POWER = 4.0  # similarities of sentence embeddings are crowded near the top; the power spreads them
-_SMOOTHING = 0.02  # no label is ruled out by 15 votes
+_SMOOTHING = 0.02  # no label is ruled out by so few votes
 
 
 class Estimator(Protocol):
@@ -123,23 +126,27 @@ class NeighbourEstimator:
         label_ids: Label ids of the past tickets, negative for no vote; int32 of shape [past tickets].
         classes: Number of labels.
         hybrid: Whether nearness counts LSA components as well as the embedding.
+        voters: How many of the nearest with a label vote.
+        power: Of a similarity, in its vote.
     """
 
     name: str
     label_ids: NDArray[np.int32]
     classes: int
     hybrid: bool = False
+    voters: int = VOTERS
+    power: float = POWER
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return the logarithm of each label's share of the votes, smoothed, of shape [n, classes].
 
-        The first `VOTERS` neighbours with a label vote, each by its similarity to the power of `_POWER`.
+        The first `voters` neighbours with a label vote, each by its similarity to the power of `power`.
         """
         near = features.hybrid_near if self.hybrid else features.near
         similarity = features.hybrid_similarity if self.hybrid else features.similarity
         labels = np.where(near >= 0, self.label_ids[near], -1)
-        votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** _POWER, 0.0)
-        votes[np.cumsum(labels >= 0, axis=1) > VOTERS] = 0.0
+        votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** self.power, 0.0)
+        votes[np.cumsum(labels >= 0, axis=1) > self.voters] = 0.0
         shares = np.zeros((len(labels), self.classes), dtype=np.float64)
         rows = np.repeat(np.arange(len(labels))[:, None], labels.shape[1], axis=1)
         np.add.at(shares, (rows, np.maximum(labels, 0)), votes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.reference.graph import EXACT_ROWS, NeighbourGraph
 from triage.prediction import Neighbour
 
-NEAR = 25
+NEAR = 60
 """Neighbours that the heads and the novelty look at."""
 
 EXCLUDED = -1

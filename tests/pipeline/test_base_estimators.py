@@ -6,8 +6,16 @@ import numpy as np
 
 from models.features.features import Features, match_rules
 from models.features.vectorizer import SparseRows
-from models.heads.base_estimators import LinearEstimator, RuleEstimator
-from training.ensemble.composition import MANY_ROWS, RULES, USUAL, estimators_for, rule_label_ids
+from models.heads.base_estimators import HYBRID_POWER, POWER, LinearEstimator, NeighbourEstimator, RuleEstimator
+from training.ensemble.composition import (
+    HYBRID_NEIGHBOURS,
+    MANY_ROWS,
+    NEIGHBOURS,
+    RULES,
+    USUAL,
+    estimators_for,
+    rule_label_ids,
+)
 from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters, fit_estimator
 from triage.rules import NO_RULES, Rule, RuleBook, RuleKind
@@ -76,3 +84,5 @@ def test_every_usual_estimator_is_fitted() -> None:
     data = TargetData(features, label_ids, tuple("abcd"), np.zeros(0, dtype=np.int32))
     found = cross_fit(data, np.arange(200) % 4, hyper_parameters=HyperParameters(jobs=1))
     assert tuple(found.scores) == USUAL and tuple(estimator.name for estimator in found.estimators) == USUAL
+    powers = {one.name: one.power for one in found.estimators if isinstance(one, NeighbourEstimator)}
+    assert powers == {NEIGHBOURS: POWER, HYBRID_NEIGHBOURS: HYBRID_POWER}

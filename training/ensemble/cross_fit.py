@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.features.features import Features
-from models.heads.base_estimators import Estimator, LinearEstimator, MlpEstimator, NeighbourEstimator, RuleEstimator
+from models.heads.base_estimators import (
+    HYBRID_POWER,
+    POWER,
+    Estimator,
+    LinearEstimator,
+    MlpEstimator,
+    NeighbourEstimator,
+    RuleEstimator,
+)
 from models.reference.index import MASKED, NEAR, Neighbours
 from training.data.folds import left_out
 from training.ensemble.composition import (
@@ -154,7 +162,14 @@ def _without_weights(name: str, data: TargetData) -> Estimator:
     if name == RULES:
         return RuleEstimator(name, data.rule_labels, len(data.labels))
     assert name in (NEIGHBOURS, HYBRID_NEIGHBOURS)
-    return NeighbourEstimator(name, data.label_ids.astype(np.int32), len(data.labels), name == HYBRID_NEIGHBOURS)
+    hybrid = name == HYBRID_NEIGHBOURS
+    return NeighbourEstimator(
+        name,
+        data.label_ids.astype(np.int32),
+        len(data.labels),
+        hybrid=hybrid,
+        power=HYBRID_POWER if hybrid else POWER,
+    )
 
 
 def _fit_and_score(
