@@ -133,7 +133,8 @@ class OnnxEncoder:
             tokens = np.zeros((1, max(2 if self._masked else 1, len(ids))), dtype=np.int64)
             mask = np.zeros_like(tokens)
             tokens[0, : len(ids)], mask[0, : len(ids)] = ids, 1
-            vectors[row] = self._run(tokens, mask)[0]
+            if ids or self._masked:
+                vectors[row] = self._run(tokens, mask)[0]
             if progress is not None:
                 progress(1)
 

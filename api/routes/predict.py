@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key, parts_of
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
@@ -59,7 +60,7 @@ async def _plain_ticket(request: Request) -> TicketIn | None:
         return None
     try:
         return TicketIn.model_validate(json.loads(await request.body()))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ClientDisconnect):  # the framework has an answer to each
         return None
 
 

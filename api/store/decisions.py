@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import select, tuple_
@@ -170,8 +171,9 @@ class Decisions(IdempotencyKeys):
     ) -> DecisionRow:
         digest, now = digest_of(ticket), datetime.now(UTC)
         texts = _texts_of(session, source, ticket.id) if ticket.id else []
-        stored = next((one for one in texts if one.digest == digest), None)
-        if stored is not None:
+        same = next((one for one in texts if one.digest == digest), None)
+        if same is not None:
+            stored = session.get_one(StoredTicket, same.seq)
             earlier = _latest_of(session, stored.seq)
             if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
                 return decision_row(earlier)
@@ -278,10 +280,18 @@ def feedback_row(row: StoredFeedback) -> FeedbackRow:
     return FeedbackRow(**{name: getattr(row, name) for name in names}, labels=labels)
 
 
-def _texts_of(session: Session, source: str, ticket_id: str) -> list[StoredTicket]:
-    """Return the texts that a ticket has had, each a row of its own."""
+class _Text(NamedTuple):
+    """A text that a ticket has had, without its words."""
+
+    seq: int
+    digest: str
+    revision: int
+
+
+def _texts_of(session: Session, source: str, ticket_id: str) -> list[_Text]:
     same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
-    return list(session.scalars(select(StoredTicket).where(*same)))
+    query = select(StoredTicket.seq, StoredTicket.digest, StoredTicket.revision).where(*same)
+    return [_Text(*row) for row in session.execute(query)]
 
 
 def _same_text(session: Session, source: str, ticket_id: str, digest: str) -> StoredTicket | None:

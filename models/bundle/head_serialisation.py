@@ -15,7 +15,7 @@ from models.heads.head import NEW_CLASSES, Head, Stacking
 
 _KINDS: Mapping[type[Estimator], str] = {LinearEstimator: "linear", MlpEstimator: "network", RuleEstimator: "rules"}
 
-_EARLIER_VOTERS, _EARLIER_POWER = 15, 4.0
+_EARLIER_VOTERS, _EARLIER_POWER, _EARLIER_LOOKED_AT = 15, 4.0, 25
 """How neighbours vote in a bundle that does not say so: those from before decision 0055."""
 
 _MOST_VOTERS, _MOST_POWER = 10_000, 1_000.0
@@ -43,7 +43,7 @@ def _estimator_facts(estimator: Estimator) -> dict[str, Any]:
     """Return name and kind of an estimator; of neighbours how they vote too, for the stacking was fitted to that."""
     facts: dict[str, Any] = {"name": estimator.name, "kind": _kind(estimator)}
     if isinstance(estimator, NeighbourEstimator):
-        facts |= {"voters": estimator.voters, "power": estimator.power}
+        facts |= {"voters": estimator.voters, "power": estimator.power, "looked_at": estimator.looked_at}
     return facts
 
 
@@ -130,10 +130,12 @@ class _HeadFiles:
 
 def _neighbours(facts: Mapping[str, Any], label_ids: NDArray[np.int32], classes: int) -> NeighbourEstimator:
     voters, power = facts.get("voters", _EARLIER_VOTERS), facts.get("power", _EARLIER_POWER)
-    if not 1 <= voters <= _MOST_VOTERS or not 0 < power <= _MOST_POWER:
-        raise ValueError(f"{voters!r} neighbours that vote by the power of {power!r}")
+    looked_at = facts.get("looked_at", _EARLIER_LOOKED_AT)
+    if not 1 <= voters <= _MOST_VOTERS or not 0 < power <= _MOST_POWER or not 1 <= looked_at <= _MOST_VOTERS:
+        raise ValueError(f"{voters!r} of {looked_at!r} neighbours that vote by the power of {power!r}")
+    hybrid = facts["kind"] == "hybrid-neighbours"
     return NeighbourEstimator(
-        facts["name"], label_ids, classes, facts["kind"] == "hybrid-neighbours", voters=int(voters), power=float(power)
+        facts["name"], label_ids, classes, hybrid, voters=int(voters), power=float(power), looked_at=int(looked_at)
     )
 
 

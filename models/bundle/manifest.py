@@ -15,8 +15,11 @@ from typing import Any
 from models.regular_file import read_regular_file
 from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
 
-FORMAT = 3
-"""Version of the bundle's layout; another one is refused."""
+FORMAT = 4
+"""Version of the layout that is written: since 4 an encoder may have no mask, and neighbours say how they vote."""
+
+_READ_FORMATS = (3, FORMAT)
+"""Versions that are read; another one is refused."""
 
 MANIFEST = "manifest.json"
 MAX_FILES = 256
@@ -127,10 +130,10 @@ def read_manifest(directory: Path, expected_digest: str | None = None) -> Manife
         BundleMismatch: If it has another format than this code reads.
     """
     manifest = _parsed(directory)
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in _READ_FORMATS:
         raise BundleMismatch(
             f"bundle {directory.name!r} has format {str(manifest.get('format'))[:20]!r}: "
-            f"this code reads format {FORMAT}; train it again"
+            f"this code reads formats {' and '.join(map(str, _READ_FORMATS))}; train it again"
         )
     _check_listing(directory, manifest)
     if manifest.get("digest") != manifest_digest(manifest):

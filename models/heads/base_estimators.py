@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.features.features import Features
 
-VOTERS = 60
-"""Neighbours that vote, as far as so many that are looked at have a label of the target (decision 0055)."""
+VOTERS = LOOKED_AT = 60
+"""Neighbours that vote, and that are looked at for voters: some have no label of the target (decision 0055)."""
 
 POWER, HYBRID_POWER = 12.0, 6.0
 """Powers of a similarity in its vote, by the embedding and by embedding and words together: similarities of sentence
@@ -128,6 +128,7 @@ class NeighbourEstimator:
         hybrid: Whether nearness counts LSA components as well as the embedding.
         voters: How many of the nearest with a label vote.
         power: Of a similarity, in its vote.
+        looked_at: How many of the nearest are looked at for voters.
     """
 
     name: str
@@ -136,14 +137,16 @@ class NeighbourEstimator:
     hybrid: bool = False
     voters: int = VOTERS
     power: float = POWER
+    looked_at: int = LOOKED_AT
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Return the logarithm of each label's share of the votes, smoothed, of shape [n, classes].
 
         The first `voters` neighbours with a label vote, each by its similarity to the power of `power`.
         """
-        near = features.hybrid_near if self.hybrid else features.near
-        similarity = features.hybrid_similarity if self.hybrid else features.similarity
+        seen = slice(0, self.looked_at)
+        near = (features.hybrid_near if self.hybrid else features.near)[:, seen]
+        similarity = (features.hybrid_similarity if self.hybrid else features.similarity)[:, seen]
         labels = np.where(near >= 0, self.label_ids[near], -1)
         votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** self.power, 0.0)
         votes[np.cumsum(labels >= 0, axis=1) > self.voters] = 0.0

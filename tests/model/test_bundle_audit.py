@@ -122,7 +122,7 @@ EVIL: dict[str, Callable[[Path], object]] = {
     ),
     "code": lambda folder: listed(folder, "encoder/modeling.py", b"import os"),
     "one bit flipped in the manifest": lambda folder: (folder / MANIFEST).write_text(
-        (folder / MANIFEST).read_text().replace('"format": 3', '"format": 4')
+        (folder / MANIFEST).read_text().replace('"format": 4', '"format": 3')
     ),
     "file added": lambda folder: (folder / "extra.json").write_text("{}"),
     "file dropped": lambda folder: (folder / "gate.json").unlink(),

@@ -28,8 +28,33 @@ def test_plain_english_needs_no_detector(text: str, monkeypatch: pytest.MonkeyPa
         ("Impossible de me connecter au VPN depuis que le mot de passe a changé", "fr"),
         ("No puedo entrar en el correo desde que cambié la contraseña ayer", "es"),
         ("De printer op de tweede verdieping doet het niet meer sinds vanochtend", "nl"),
+        ("De printer had geen papier of inkt, kan iemand komen kijken", "nl"),
+        ("O computador do escritorio no segundo andar nao liga desde ontem", "pt"),
+        ("Jeg vil gerne have adgang til to mapper for afdelingen i Odense", "da"),
+        ("Nie moge zalogowac sie do systemu, co to jest za blad", "pl"),
+        ("Mein Phone hat keinen Empfang und der Call Log ist leer", "de"),
         ("VPN down", None),
     ],
 )
 def test_other_languages_are_told_by_the_detector(text: str, expected: str | None) -> None:
     assert detect_language(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error: unable to connect to server\nSeit heute morgen kann ich Outlook nicht mehr starten, bitte helfen",
+        "RE: [Ticket number 4711] Your request has been received\nHallo, der Drucker im dritten Stock druckt nicht",
+        "Out of Office laesst sich nicht einschalten, Fehler in Outlook seit Montag",
+    ],
+)
+def test_english_beside_another_language_is_left_to_the_detector(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def build() -> None:
+        raise Asked
+
+    monkeypatch.setattr(language, "_build", build)
+    with pytest.raises(Asked):
+        detect_language(text)

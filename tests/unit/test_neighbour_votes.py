@@ -77,10 +77,21 @@ def test_neighbours_of_an_earlier_bundle_vote_as_they_did_when_it_was_fitted() -
     facts = head_facts(_head())
     facts["estimators"] = [{"name": one["name"], "kind": one["kind"]} for one in facts["estimators"]]
     for one in _read(facts).estimators:
-        assert isinstance(one, NeighbourEstimator) and (one.voters, one.power) == (15, 4.0)
+        assert isinstance(one, NeighbourEstimator)
+        assert (one.voters, one.power, one.looked_at) == (15, 4.0, 25)
 
 
-@pytest.mark.parametrize("wrong", [{"voters": 0}, {"voters": 10**9}, {"power": 0.0}, {"power": float("nan")}])
+def test_an_earlier_bundle_looks_at_no_more_neighbours_than_it_did() -> None:
+    labels = np.array([0] * 5 + [-2] * 20 + [1] * 35, dtype=np.int32)
+    rows, alike = np.arange(60)[None, :], np.full((1, 60), 0.6, dtype=np.float32)
+    earlier = NeighbourEstimator("neighbours", labels, 2, voters=15, power=4.0, looked_at=25)
+    assert shares(earlier, rows, alike)[0] == pytest.approx(0.99)
+    assert shares(NeighbourEstimator("neighbours", labels, 2), rows, alike)[1] > 0.8
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"voters": 0}, {"looked_at": 0}, {"voters": 10**9}, {"power": 0.0}, {"power": float("nan")}]
+)
 def test_neighbours_that_vote_in_an_impossible_way_are_refused(wrong: dict[str, float]) -> None:
     facts = head_facts(_head())
     facts["estimators"][0] |= wrong

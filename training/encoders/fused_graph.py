@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 _OPSET, _IR_VERSION = 20, 10
 _FUSED = "com.microsoft"
 _QUERY_KEY_VALUE = ("query", "key", "value")
+_TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+_LAYER = (*(f"attention.self.{name}" for name in _QUERY_KEY_VALUE), "attention.output.dense")
+_LAYER += ("attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
 
 
 def can_be_fused(model: Any) -> bool:
@@ -27,14 +30,24 @@ def can_be_fused(model: Any) -> bool:
     if type(bert).__name__ != "BertModel" or len(steps) not in (2, 3):
         return False
     config, pooling = bert.config, steps[1]
+    weights = {name for name in bert.state_dict() if not name.startswith("pooler.")}
     return (
-        config.hidden_act == "gelu"
+        weights == _weights_of(config.num_hidden_layers)  # nothing was put in, such as adapters
+        and config.hidden_act == "gelu"
         and not config.is_decoder
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
         and type(pooling).__name__ == "Pooling"
         and pooling.pooling_mode in ("mean", ("mean",), ["mean"])
         and all(type(step).__name__ == "Normalize" for step in steps[2:])
     )
+
+
+def _weights_of(layers: int) -> set[str]:
+    """Return the names of the weights of a BERT."""
+    parts = ["embeddings.LayerNorm", *(f"encoder.layer.{layer}.{part}" for layer in range(layers) for part in _LAYER)]
+    return {f"embeddings.{table}.weight" for table in _TABLES} | {
+        f"{part}.{kind}" for part in parts for kind in ("weight", "bias")
+    }
 
 
 def write_fused(models: Sequence[Any], shares: Sequence[float], target: Path) -> None:

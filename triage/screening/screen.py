@@ -96,7 +96,7 @@ def screen(ticket: Ticket, own: Sequence[Frame] = (), opinion: Opinion | None = 
 
 def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) -> tuple[Attention, ...]:
     alarm = 1.0 if opinion is None else opinion.of(ATTENTION_KINDS)
-    found = find_attention(ticket) if alarm >= _SECONDED else ()
+    found = () if alarm < _SECONDED else find_attention(ticket)
     if opinion is not None and not found and alarm >= _ALARMED and opinion.quote:
         found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
