@@ -21,15 +21,17 @@ WORDS = sorted({word for text in TEXTS for word in text.split()})
 def small_encoder(folder: Path, seed: int, **how: Any) -> SentenceTransformerEncoder:
     """Return a BERT of two layers with drawn weights, pooled as asked."""
     import torch
+    import transformers
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel
 
     torch.manual_seed(seed)
     folder.mkdir()
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder / "bert")
+    tokenizers: Any = transformers  # its types lack the class
+    tokenizers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder / "bert")
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,
