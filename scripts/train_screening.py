@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "models" / "screening" / "data"
 READ_CHARS, MAX_TOKENS = 600, 80
 FROZEN_LAYERS = 2
-EPOCHS, BATCH, EASY_ROWS = 5, 16, 3000
+EPOCHS, BATCH, EASY_ROWS = 3, 16, 2000
 RATES = (1e-4, 3e-3)
 SCALE = 6.0
 """Length of a vector before the linear layer: unit length would keep the logits flat."""

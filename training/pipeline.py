@@ -228,6 +228,8 @@ def fit(run: _Run, sample: Sample) -> CertifiedModel:
     if run.distiller is not None and len(learned) >= LEAST_ROWS:
         run.log("learning a first stage without the encoder")
         first = fit_first_stage(fitted, run.distiller, run.policy, seed=seed)
+        if first is None:
+            run.log("a first stage would let pass what belongs to no label: every ticket is put to the full model")
     stage = None if first is None else first.stage(run.settings.target_risk)
     if len(held):
         tuning = _out_of_fold_scores(fitted, seed, TUNING_ROWS)

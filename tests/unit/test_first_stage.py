@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.gate.first_stage import DISAGREEMENT, FirstAnswers, agreeing_threshold
+from training.gate.first_stage import DISAGREEMENT, DISAGREEMENT_OF_ALL, FirstAnswers, agreeing_threshold
 from training.gate.gate import Certificates, dearer_targets
 from training.gate.risk_control import Certificate, certify, no_certificate
+from training.gate.strangers import tells_strangers
 from triage.defaults import default_policy
 from triage.gate import Gate
 from triage.prediction import Prediction, Score
@@ -44,13 +45,39 @@ def test_what_is_too_strange_to_be_answered_is_never_sure() -> None:
     assert found.sureness.tolist() == [-1.0, 0.99]
 
 
-def test_a_first_stage_that_costs_half_of_what_may_be_automatic_is_too_dear() -> None:
+def test_a_first_stage_that_answers_nearly_all_may_differ_on_fewer() -> None:
+    """A differing answer in a hundred is no more than `DISAGREEMENT`, and too much of all tickets."""
+    sureness = np.linspace(0.0, 1.0, N)
+    own = np.where(np.arange(N) % 100 == 50, "L2", "L1")
+    first = FirstAnswers(sureness, {"tier": own}, {"tier": sureness})
+    threshold = agreeing_threshold(first, {"tier": np.array(["L1"] * N)})
+    assert threshold is not None
+    differing = (own == "L2")[sureness >= threshold].sum()
+    assert 0 < differing <= DISAGREEMENT_OF_ALL * N < (own == "L2").sum()
+
+
+def test_vectors_that_tell_strangers_worse_are_found() -> None:
+    random = np.random.default_rng(0)
+    labels = {"category": np.repeat(np.arange(10), 40)}
+    centres = random.standard_normal((10, 16))
+    groups = np.arange(400)
+
+    def unit(spread: float) -> np.ndarray:
+        drawn = centres[labels["category"]] + spread * random.standard_normal((400, 16))
+        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+    sharp, blurred = (tells_strangers(unit(spread), groups, labels) for spread in (0.2, 2.0))
+    assert sharp is not None and blurred is not None and sharp > 0.95 > 0.75 > blurred
+    assert tells_strangers(unit(0.2)[:100], groups[:100], {"category": labels["category"][:100]}) is None
+
+
+def test_a_first_stage_that_costs_a_tenth_of_what_may_be_automatic_is_too_dear() -> None:
     def may(kept: int) -> Certificates:
         return Certificates(Certificate(0.8, kept, 3, 1000, bound=0.05, more_tickets=0), {})
 
     alone = {"tier": may(400), "category": may(100)}
-    assert dearer_targets(alone, {"tier": may(380), "category": may(60)}, per_class=False) == []
-    assert dearer_targets(alone, {"tier": may(380), "category": may(40)}, per_class=False) == ["category"]
+    assert dearer_targets(alone, {"tier": may(380), "category": may(95)}, per_class=False) == []
+    assert dearer_targets(alone, {"tier": may(380), "category": may(80)}, per_class=False) == ["category"]
     shut = Certificates(no_certificate(1000, None), {})
     assert dearer_targets(alone, {"tier": shut, "category": may(120)}, per_class=False) == ["tier"]
     assert dearer_targets({"tier": shut}, {"tier": shut}, per_class=False) == []

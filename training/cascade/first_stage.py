@@ -19,11 +19,14 @@ from training.ensemble.cross_fit import neighbours_across_groups
 from training.ensemble.head import fit_head
 from training.ensemble.model import FittedModel, folds_of, history_of, prior_correction_of, refit_model, target_data
 from training.ensemble.sample import Sample
-from training.gate.strangers import fit_strangers
+from training.gate.strangers import fit_strangers, tells_strangers
 from triage.policy import Policy
 
 LEAST_ROWS = 1000
 """Rows below which there is no first stage: too few would show whether it agrees with the full model."""
+
+TELLS_STRANGERS, MAY_LOSE = 0.75, 0.02
+"""Area under the ROC curve from which distance tells strangers well, and how much of it static vectors may lose."""
 
 _QUANTILES = 101
 
@@ -52,7 +55,9 @@ class FittedFirstStage:
         return FirstStage(self.encoder, model, threshold=1.0, risk=risk, novelty=self.novelty)
 
 
-def fit_first_stage(full: FittedModel, distiller: Distiller, policy: Policy, *, seed: int = 0) -> FittedFirstStage:
+def fit_first_stage(
+    full: FittedModel, distiller: Distiller, policy: Policy, *, seed: int = 0
+) -> FittedFirstStage | None:
     """Fit a first stage beside a full model.
 
     Args:
@@ -60,9 +65,14 @@ def fit_first_stage(full: FittedModel, distiller: Distiller, policy: Policy, *, 
         distiller: Of the encoder.
         policy: Says what is sensitive, and which shares of the labels traffic is expected to have.
         seed: Of folds and estimators.
+
+    Returns:
+        The first stage; None where its vectors would let pass what belongs to no label and the full model's do not.
     """
     encoder = distiller.distil([row.ticket.text for row in full.sample.rows])
     sample = with_static_vectors(full.sample, encoder)
+    if _is_blind(sample, full.sample, {target: sample.label_ids(target) for target in full.heads}, seed):
+        return None
     nothing = NO_TOPICS.of_none(len(sample))
     near = neighbours_across_groups(sample.vectors, nothing, sample.groups)
     features = full.features._replace(dense=sample.vectors, topics=nothing, **near._asdict())
@@ -83,6 +93,16 @@ def fit_first_stage(full: FittedModel, distiller: Distiller, policy: Policy, *, 
     )
     fitted = replace(full, model=model, heads=heads, features=features, sample=sample)
     return FittedFirstStage(encoder, fitted, _same_scale(fitted, full))
+
+
+def _is_blind(static: Sample, full: Sample, label_ids: Mapping[str, NDArray[np.int64]], seed: int) -> bool:
+    """Say whether static vectors tell strangers clearly worse, on data where the full model's tell them well."""
+    with_full, with_static = (
+        tells_strangers(sample.vectors, sample.groups, label_ids, seed=seed) for sample in (full, static)
+    )
+    if with_full is None or with_static is None:
+        return False
+    return with_full >= TELLS_STRANGERS and with_static < with_full - MAY_LOSE
 
 
 def with_static_vectors(sample: Sample, encoder: StaticEncoder) -> Sample:

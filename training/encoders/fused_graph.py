@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def write_fused(models: Sequence[Any], shares: Sequence[float], target: Path) ->
     from onnx import TensorProto, helper, save
 
     graph = _Graph()
-    parts = [_tower(graph, model, f"m{place}.") for place, model in enumerate(models)]
+    berts = [next(model.children()).auto_model for model in models]
+    parts = [_Tower(graph, bert, f"m{place}.").unit_vectors() for place, bert in enumerate(berts)]
     if len(parts) == 1:
         graph.step("Identity", parts, "sentence_embedding")
     else:
@@ -70,7 +72,7 @@ def write_fused(models: Sequence[Any], shares: Sequence[float], target: Path) ->
             for part, share in zip(parts, shares, strict=True)
         ]
         graph.step("Concat", scaled, "sentence_embedding", axis=1)
-    dim = sum(next(model.children()).auto_model.config.hidden_size for model in models)
+    dim = sum(bert.config.hidden_size for bert in berts)
     save(
         helper.make_model(
             helper.make_graph(
@@ -78,7 +80,7 @@ def write_fused(models: Sequence[Any], shares: Sequence[float], target: Path) ->
                 "encoder",
                 [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])],
                 [helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", dim])],
-                graph.constants,
+                initializer=graph.constants,
             ),
             opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)],
             ir_version=_IR_VERSION,
@@ -105,56 +107,65 @@ class _Graph:
         return output
 
 
-def _tower(graph: _Graph, model: Any, at: str) -> str:
-    """Add one model and return the name of its vectors."""
-    bert = next(model.children()).auto_model
-    weights = {name: value.detach().float().numpy() for name, value in bert.state_dict().items()}
-    config = bert.config
-    x = _embedded(graph, weights, at, config.layer_norm_eps)
-    for layer in range(config.num_hidden_layers):
-        here = f"encoder.layer.{layer}."
-        parts = [f"{here}attention.self.{name}" for name in _QUERY_KEY_VALUE]
-        mixed = graph.step(
-            "Attention",
-            [
-                x,
-                graph.constant(f"{at}{here}w", np.concatenate([weights[f"{part}.weight"] for part in parts]).T),
-                graph.constant(f"{at}{here}b", np.concatenate([weights[f"{part}.bias"] for part in parts])),
-            ],
-            f"{at}{here}mixed",
-            domain=_FUSED,
-            num_heads=config.num_attention_heads,
+@dataclass(frozen=True)
+class _Tower:
+    """One model in a graph; the names of its constants and steps begin with `at`."""
+
+    graph: _Graph
+    bert: Any
+    at: str
+
+    @cached_property
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        return {name: value.detach().float().numpy() for name, value in self.bert.state_dict().items()}
+
+    def unit_vectors(self) -> str:
+        """Add the model, and return the name of its vectors."""
+        graph, at, config = self.graph, self.at, self.bert.config
+        x = self._embedded()
+        for layer in range(config.num_hidden_layers):
+            here = f"encoder.layer.{layer}."
+            x = self._normalised(
+                f"{here}attention.output.LayerNorm",
+                [self._linear(f"{here}attention.output.dense", self._mixed(here, x)), x],
+            )
+            wide = graph.step("Gelu", [self._linear(f"{here}intermediate.dense", x)], f"{at}{here}gelu")
+            x = self._normalised(f"{here}output.LayerNorm", [self._linear(f"{here}output.dense", wide), x])
+        pooled = graph.step("ReduceMean", [x, graph.constant(f"{at}tokens", np.array([1]))], f"{at}pooled", keepdims=0)
+        return graph.step("LpNormalization", [pooled], f"{at}unit", axis=1, p=2)
+
+    def _embedded(self) -> str:
+        """Add what turns ids into the vectors of words at their places; all text is of the first segment."""
+        graph, at, weights = self.graph, self.at, self.weights
+        words = graph.constant(f"{at}words", weights["embeddings.word_embeddings.weight"])
+        places = (
+            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
         )
-        linear = _linear(graph, weights, at, f"{here}attention.output.dense", mixed)
-        x = _normalised(graph, weights, at, f"{here}attention.output.LayerNorm", [linear, x], config.layer_norm_eps)
-        wide = graph.step("Gelu", [_linear(graph, weights, at, f"{here}intermediate.dense", x)], f"{at}{here}gelu")
-        linear = _linear(graph, weights, at, f"{here}output.dense", wide)
-        x = _normalised(graph, weights, at, f"{here}output.LayerNorm", [linear, x], config.layer_norm_eps)
-    pooled = graph.step("ReduceMean", [x, graph.constant(f"{at}tokens", np.array([1]))], f"{at}pooled", keepdims=0)
-    return graph.step("LpNormalization", [pooled], f"{at}unit", axis=1, p=2)
+        graph.step("Shape", ["input_ids"], f"{at}count", start=1, end=2)
+        first, axis = graph.constant(f"{at}first", np.array([0])), graph.constant(f"{at}axis", np.array([0]))
+        graph.step("Slice", [graph.constant(f"{at}places", places), first, f"{at}count", axis], f"{at}place")
+        graph.step("Gather", [words, "input_ids"], f"{at}word")
+        return self._normalised("embeddings.LayerNorm", [f"{at}word", f"{at}place"])
 
+    def _mixed(self, here: str, x: str) -> str:
+        """Add the attention of a layer."""
+        parts = [f"{here}attention.self.{name}" for name in _QUERY_KEY_VALUE]
+        matrix = np.concatenate([self.weights[f"{part}.weight"] for part in parts]).T
+        shift = np.concatenate([self.weights[f"{part}.bias"] for part in parts])
+        inputs = [x, self.graph.constant(f"{self.at}{here}w", matrix), self.graph.constant(f"{self.at}{here}b", shift)]
+        heads = self.bert.config.num_attention_heads
+        return self.graph.step("Attention", inputs, f"{self.at}{here}mixed", domain=_FUSED, num_heads=heads)
 
-def _embedded(graph: _Graph, weights: Mapping[str, NDArray[np.float32]], at: str, epsilon: float) -> str:
-    """Add what turns ids into the vectors of words at their places; all text is of the first segment."""
-    words = graph.constant(f"{at}words", weights["embeddings.word_embeddings.weight"])
-    places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-    graph.step("Shape", ["input_ids"], f"{at}count", start=1, end=2)
-    first, axis = graph.constant(f"{at}first", np.array([0])), graph.constant(f"{at}axis", np.array([0]))
-    graph.step("Slice", [graph.constant(f"{at}places", places), first, f"{at}count", axis], f"{at}place")
-    graph.step("Gather", [words, "input_ids"], f"{at}word")
-    return _normalised(graph, weights, at, "embeddings.LayerNorm", [f"{at}word", f"{at}place"], epsilon)
+    def _linear(self, name: str, x: str) -> str:
+        matrix = self.graph.constant(f"{self.at}{name}.w", self.weights[f"{name}.weight"].T)
+        product = self.graph.step("MatMul", [x, matrix], f"{self.at}{name}.xw")
+        shift = self.graph.constant(f"{self.at}{name}.b", self.weights[f"{name}.bias"])
+        return self.graph.step("Add", [product, shift], f"{self.at}{name}")
 
-
-def _linear(graph: _Graph, weights: Mapping[str, NDArray[np.float32]], at: str, name: str, x: str) -> str:
-    product = graph.step("MatMul", [x, graph.constant(f"{at}{name}.w", weights[f"{name}.weight"].T)], f"{at}{name}.xw")
-    return graph.step("Add", [product, graph.constant(f"{at}{name}.b", weights[f"{name}.bias"])], f"{at}{name}")
-
-
-def _normalised(
-    graph: _Graph, weights: Mapping[str, NDArray[np.float32]], at: str, name: str, x: Sequence[str], epsilon: float
-) -> str:
-    """Add up two and normalise each token."""
-    total = graph.step("Add", x, f"{at}{name}.sum")
-    scale = graph.constant(f"{at}{name}.scale", weights[f"{name}.weight"])
-    shift = graph.constant(f"{at}{name}.shift", weights[f"{name}.bias"])
-    return graph.step("LayerNormalization", [total, scale, shift], f"{at}{name}", axis=-1, epsilon=epsilon)
+    def _normalised(self, name: str, x: Sequence[str]) -> str:
+        """Add up two and normalise each token."""
+        graph, at, epsilon = self.graph, self.at, self.bert.config.layer_norm_eps
+        total = graph.step("Add", x, f"{at}{name}.sum")
+        scale = graph.constant(f"{at}{name}.scale", self.weights[f"{name}.weight"])
+        shift = graph.constant(f"{at}{name}.shift", self.weights[f"{name}.bias"])
+        return graph.step("LayerNormalization", [total, scale, shift], f"{at}{name}", axis=-1, epsilon=epsilon)

@@ -21,6 +21,9 @@ DISAGREEMENT = 0.02
 """Share of the tickets answered by the first stage for which the full model would name another tier or category: of
 these alone can the cascade lose any accuracy, and it may win where the full model is the one that is wrong."""
 
+DISAGREEMENT_OF_ALL = 0.005
+"""The same as a share of all tickets: a first stage that answers most of them may differ on fewer of its own."""
+
 LEAST_ANSWERED = 100
 """Tickets that must be answered for that share to be more than chance: fewer would let one be none."""
 
@@ -88,7 +91,9 @@ def agreeing_threshold(answers: FirstAnswers, full: Mapping[str, NDArray[np.str_
         differs |= answers.labels[target] != labels
     for threshold in GRID:
         kept = answers.sureness >= threshold
-        if threshold > 0 and kept.sum() >= LEAST_ANSWERED and differs[kept].mean() <= DISAGREEMENT:
+        if threshold <= 0 or kept.sum() < LEAST_ANSWERED:
+            continue
+        if differs[kept].mean() <= DISAGREEMENT and differs[kept].sum() <= DISAGREEMENT_OF_ALL * len(kept):
             return float(threshold)
     return None
 

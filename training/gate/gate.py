@@ -32,7 +32,7 @@ STRANGE_SHARE = 0.005
 _LANGUAGE_SAMPLE = 2000
 _LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
 
-LEAST_DECIDED = 0.5
+LEAST_DECIDED = 0.9
 """Share of what the full model alone may decide that both stages together must be allowed to decide at least."""
 
 
@@ -229,7 +229,7 @@ class Certificates:
 def dearer_targets(
     alone: Mapping[str, Certificates], both: Mapping[str, Certificates], *, per_class: bool
 ) -> list[str]:
-    """Return the targets of which both stages together may decide less than half of what the full model alone may.
+    """Return the targets of which both stages may decide clearly less than the full model alone (`LEAST_DECIDED`).
 
     A certificate over a few hundred errors less or more is a matter of luck: where the first stage's share of it fails,
     speed is not worth it.

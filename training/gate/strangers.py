@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from models.reference.novelty import NEIGHBOUR, StrangerCurve
 
@@ -40,16 +41,48 @@ def fit_strangers(
     Returns:
         The curve; None where there is too little to learn from, or where distance tells nothing.
     """
-    labels = max(label_ids.values(), key=lambda ids: len(np.unique(ids[ids >= 0])), default=np.zeros(0, np.int64))
-    known = np.flatnonzero(labels >= 0)
-    if share <= 0 or len(known) < _LEAST_ROWS or len(np.unique(labels[known])) < _LEAST_LABELS:
+    found = _with_and_without_own_label(vectors, groups, label_ids, seed) if share > 0 else None
+    if found is None:
         return None
-    sample = np.sort(np.random.default_rng(seed).choice(known, min(_SAMPLE, len(known)), replace=False))
-    own, left_out = _distances(vectors, groups, labels, sample)
-    inputs = np.concatenate([own, left_out])[:, None]
-    model = LogisticRegression(C=100.0).fit(inputs, np.repeat([0, 1], len(sample)))
+    inputs = np.concatenate(found)[:, None]
+    model = LogisticRegression(C=100.0).fit(inputs, np.repeat([0, 1], len(found[0])))
     slope = float(model.coef_[0, 0])
     return StrangerCurve(slope, float(model.intercept_[0]), share) if slope > 0 else None
+
+
+def tells_strangers(
+    vectors: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    label_ids: Mapping[str, NDArray[np.int64]],
+    *,
+    seed: int = 0,
+) -> float | None:
+    """Return how well distance tells strangers: the share of pairs, one with and one without its own label, in order.
+
+    Args:
+        vectors: Embeddings of the history, unit vectors of shape [n, dim].
+        groups: Which rows belong together, of shape [n].
+        label_ids: By target, the label of each row.
+        seed: Seed of the sample.
+
+    Returns:
+        The area under the ROC curve, in [0, 1]; None where there is too little to tell.
+    """
+    found = _with_and_without_own_label(vectors, groups, label_ids, seed)
+    if found is None:
+        return None
+    return float(roc_auc_score(np.repeat([0, 1], len(found[0])), np.concatenate(found)))
+
+
+def _with_and_without_own_label(
+    vectors: NDArray[np.float32], groups: NDArray[np.int64], label_ids: Mapping[str, NDArray[np.int64]], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    labels = max(label_ids.values(), key=lambda ids: len(np.unique(ids[ids >= 0])), default=np.zeros(0, np.int64))
+    known = np.flatnonzero(labels >= 0)
+    if len(known) < _LEAST_ROWS or len(np.unique(labels[known])) < _LEAST_LABELS:
+        return None
+    sample = np.sort(np.random.default_rng(seed).choice(known, min(_SAMPLE, len(known)), replace=False))
+    return _distances(vectors, groups, labels, sample)
 
 
 def _distances(

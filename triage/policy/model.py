@@ -164,7 +164,7 @@ class GatePolicy:
     max_ticket_risk_multiple: float = 3.0
     tolerated_ticket_risk: float = 0.25
     min_margin: float = 0.1
-    stranger_share: float = 0.015
+    stranger_share: float = 0.02
     max_stranger: float = 0.25
 
 
