@@ -82,6 +82,8 @@ def main(folder: Path | None, writer: str | None) -> None:
     }
     for sort, flags in sorts.items():
         rows = rows_of(sort, writer)
+        if not rows:  # a writer of only the other sort
+            continue
         opinions = classifier.opinions([ticket_of(row) for row in rows])
         for title, how in (("written cues", cues[sort]), ("cues and classifier", flags)):
             print(f"\n{title}")
