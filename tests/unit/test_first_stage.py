@@ -64,7 +64,7 @@ def test_vectors_that_tell_strangers_worse_are_found() -> None:
 
     def unit(spread: float) -> np.ndarray:
         drawn = centres[labels["category"]] + spread * random.standard_normal((400, 16))
-        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
     sharp, blurred = (tells_strangers(unit(spread), groups, labels) for spread in (0.2, 2.0))
     assert sharp is not None and blurred is not None and sharp > 0.95 > 0.75 > blurred
