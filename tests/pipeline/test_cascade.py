@@ -12,6 +12,7 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle
 from models.triager import Triager
 from training import pipeline
+from training.cascade import first_stage as fitting
 from training.gate import first_stage as gate_of_first
 from training.task import TrainSettings
 from triage.prediction import Prediction
@@ -98,6 +99,27 @@ def test_a_training_without_a_cascade_makes_a_bundle_without_one(
         (first.parent / "tickets.jsonl",), tmp_path / "bundle", encoder=str(first.parent / "encoder"), cascade=False
     )
     assert pipeline.train(settings, log=lambda step: None).bundle.cascade is None
+
+
+def test_a_first_stage_that_would_let_strangers_pass_is_left_out(
+    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, steps, told = make_bundle(), list[str](), iter([0.9, 0.85] * 9)
+    monkeypatch.setenv("TRIAGE_HOME", str(first.parent / "home"))
+    for place, name, value in (
+        (pipeline, "LEAST_ROWS", 50),
+        (gate_of_first, "LEAST_ANSWERED", 1),
+        (gate_of_first, "DISAGREEMENT", 1.0),
+        (gate_of_first, "DISAGREEMENT_OF_ALL", 1.0),
+        (pipeline, "dearer_targets", lambda *_, **__: []),
+        (fitting, "tells_strangers", lambda *_, **__: next(told)),  # with the full vectors, then with static ones
+    ):
+        monkeypatch.setattr(place, name, value)
+    settings = TrainSettings(
+        (first.parent / "tickets.jsonl",), tmp_path / "b", encoder=str(first.parent / "encoder"), target_risk=0.3
+    )
+    assert pipeline.train(settings, log=steps.append).bundle.cascade is None
+    assert any("what belongs to no label" in step for step in steps)
 
 
 def test_whether_a_first_stage_pays_is_not_looked_up_on_the_tickets_of_the_last_certificate(
