@@ -86,11 +86,17 @@ def suggest(page: Any, body: str, subject: str = "") -> None:
     page.fill("#subject", subject)
     page.fill("#body", body)
     page.click("#suggest")
-    page.wait_for_selector(".ticket-page")
+    wait_until_loaded(page, ".ticket-page")
 
 
 def words(text: str) -> str:
     return " ".join(text.split())
+
+
+def wait_until_loaded(page: Any, selector: str) -> None:
+    """Wait for a page that a key led to, and for its script: a key that comes before it is lost, as for anybody."""
+    page.wait_for_selector(selector)
+    page.wait_for_load_state()
 
 
 def try_predict(page: Any) -> str:
@@ -141,7 +147,7 @@ def test_the_decision_changes_as_one_types_and_nothing_is_kept(page: Any, desk: 
     assert len(desk.client.get("/v1/decisions").json()["decisions"]) == before
     page.focus("#body")
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector(".ticket-page")
+    wait_until_loaded(page, ".ticket-page")
     assert page.noted == []
 
 
@@ -161,7 +167,7 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
     page.goto("/?q=keys")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".ticket-page")
+    wait_until_loaded(page, ".ticket-page")
     for number in range(40):
         here = page.url.split("?")[0]
         if number % 4 == 3:
@@ -182,12 +188,12 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
     assert (verdicts.count("accepted"), verdicts.count("corrected"), verdicts.count("unsure")) == (20, 10, 10)
     assert {one["reason"] for one in said if one["verdict"] == "corrected"} == {"another team owns this service"}
     page.keyboard.press("u")
-    page.wait_for_selector(".ticket-page")
+    wait_until_loaded(page, ".ticket-page")
     page.keyboard.press("?")
     assert page.locator("dialog[open]").count() == 1
     page.keyboard.press("Escape")
     page.keyboard.press("q")
-    page.wait_for_selector(".list")
+    wait_until_loaded(page, ".list")
     assert "keys" in page.inner_text(".list") and page.noted == []
 
 
@@ -216,7 +222,7 @@ def test_answers_are_kept_by_keyboard_and_the_page_shows_where_they_led(page: An
     page.keyboard.type("the vpn drops, network down, vpn tunnel")
     page.wait_for_selector("#moved .moves")
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector(".told")
+    wait_until_loaded(page, ".told")
     assert "answers are kept" in page.inner_text(".told")
     assert "With everything written since".upper() in page.inner_text(".decision").upper()
     assert "The requester answered" in page.inner_text(".timeline") and "vpn tunnel" in page.inner_text(".timeline")
@@ -239,7 +245,7 @@ def test_a_met_criterion_moves_a_ticket_with_one_key_and_the_packet_is_copied_wi
     page.wait_for_selector("button:has-text('Copied')")
     assert page.evaluate("navigator.clipboard.readText()").startswith("Hand-over ")
     page.keyboard.press("e")
-    page.wait_for_selector(".told")
+    wait_until_loaded(page, ".told")
     assert "Moved by a person" in page.inner_text(".decision") and "Status" in page.inner_text(".timeline")
     page.keyboard.press("a")
     page.wait_for_selector(".told:has-text('accepted')")
@@ -279,7 +285,7 @@ def test_a_reason_is_given_by_keyboard_in_ones_own_words_too(page: Any, desk: An
     page.goto("/?q=why&sort=oldest")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".ticket-page")
+    wait_until_loaded(page, ".ticket-page")
     here = page.url.split("?")[0]
     page.keyboard.press("t")
     page.keyboard.type("L3")
