@@ -26,13 +26,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from performance_page import CLIENTS, NAMES, Measured, Peer, write_page
+from performance_page import CLIENTS, NAMES, OWN_GRAPH, TRACED, Measured, Peer, write_page
 from wire import Answer, Client, children, free_port
 
 from models.encoder import OnnxEncoder, SentenceTransformerEncoder
 from training.data.dataset import read_dataset
 from training.data.labelled_ticket import LabelledTicket
-from training.encoders.onnx_export import DEFAULT_ENCODER, exported_encoder, resolve_encoder
+from training.encoders.onnx_export import DEFAULT_ENCODER, export, exported_encoder, resolve_encoder
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench" / "peers"
@@ -170,10 +170,12 @@ def measure(peer: Peer, level: str, seconds: float, rate: float, texts: Iterator
 # ── What is measured beside the servers ──────────────────────────────────────────────────────────────────────────────
 
 
-def raw_settings(batch_sizes: Sequence[int] = (1, 32)) -> dict[str, Any]:
+def raw_settings(room: Path, batch_sizes: Sequence[int] = (1, 32)) -> dict[str, Any]:
     """Return the settings of the raw encoder loop by name: functions from texts to vectors."""
     torch_encoder = SentenceTransformerEncoder(resolve_encoder(DEFAULT_ENCODER), device="cpu")
-    onnx = OnnxEncoder(exported_encoder(DEFAULT_ENCODER))
+    (room / "traced").mkdir()
+    export(DEFAULT_ENCODER, torch_encoder, room / "traced", fused=False)
+    traced, own = OnnxEncoder(room / "traced"), OnnxEncoder(exported_encoder(DEFAULT_ENCODER))
     model = torch_encoder.model
     settings: dict[str, Any] = {
         f"SentenceTransformer, batches of {size}": (
@@ -181,7 +183,7 @@ def raw_settings(batch_sizes: Sequence[int] = (1, 32)) -> dict[str, Any]:
         )
         for size in batch_sizes
     }
-    return settings | {"ONNX, int8, a text a core": onnx.encode}
+    return settings | {TRACED: traced.encode, OWN_GRAPH: own.encode}
 
 
 def rate_of(call: Any, texts: list[str]) -> float:
@@ -304,7 +306,7 @@ def main() -> None:
             train = [sys.executable, "-P", "-m", "triage", "train", str(chosen.texts), "--no-register", "--out"]
             subprocess.run([*train, str(bundle)], check=True, stdout=subprocess.DEVNULL)
         (room / "home").mkdir()
-        found, texts, loops = peers(room, rows, bundle, chosen.workers), fresh_texts(rows), raw_settings()
+        found, texts, loops = peers(room, rows, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
         loops["triage score"] = Scorer(bundle)
         seen: dict[str, list[float]] = {name: [] for name in loops}
         with ExitStack() as stack:

@@ -148,12 +148,18 @@ class OnnxEncoder:
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether it has more tokens than the encoder reads."""
-        return [self._truncates(text) for text in texts]
+        return cut_texts(self._tokenizer, texts)
 
-    def _truncates(self, text: str) -> bool:
-        if text.isascii() and len(text) <= self.max_tokens - _SPECIAL_TOKENS:  # a token has one character at least
-            return False
-        return bool(self._tokenizer.encode(text).overflowing)
+
+def cut_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[bool]:
+    """Say for each text whether it has more tokens than a tokenizer keeps.
+
+    Args:
+        tokenizer: Cuts off what is too long.
+        texts: Any number of them; short ones are told without it, since a token has one character at least.
+    """
+    limit = int((tokenizer.truncation or {}).get("max_length", 0)) - _SPECIAL_TOKENS
+    return [not (text.isascii() and len(text) <= limit) and bool(tokenizer.encode(text).overflowing) for text in texts]
 
 
 class SentenceTransformerEncoder:

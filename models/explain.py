@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,33 +51,30 @@ class Attribution:
             ticket: What was scored.
             row: Its sparse features, one row.
         """
-        number: dict[str, int] = {}
-        place = {column: at for at, column in enumerate(row.columns.tolist())}
-        whole = [
-            (number.setdefault(term, len(number)), place[column])
-            for term in set(word_ngrams_of(words_of(ticket.text)))
+        whole = {
+            term: column
+            for term in word_ngrams_of(words_of(ticket.text))
             if (column := vectorizer.word_ngram_columns.get(term)) is not None
-        ]
-        whole += [
-            (number.setdefault(fields.names[column], len(number)), place[column + vectorizer.size])
-            for column in fields.present(ticket)
-        ]
-        tokens = ticket.text.lower().split()
-        held = [vectorizer.char_ngram_columns_of(token) for token in tokens]
-        owners = [number.setdefault(_name_of(token), len(number)) for token, own in zip(tokens, held, strict=True)
-                  if len(own)]  # fmt: skip
-        ngrams = np.concatenate(held) if held else np.zeros(0, np.int32)
-        _, which, counts = np.unique(ngrams, return_inverse=True, return_counts=True)
-        first, second = (np.array([pair[side] for pair in whole], dtype=np.int64) for side in (0, 1))
-        places = np.fromiter((place[column] for column in ngrams.tolist()), dtype=np.int64, count=len(ngrams))
-        lengths = [len(own) for own in held if len(own)]
+        }
+        whole |= {fields.names[column]: column + vectorizer.size for column in fields.present(ticket)}
+        number = {term: at for at, term in enumerate(whole)}
+        held: dict[int, list[NDArray[np.int32]]] = {}
+        for token, times in Counter(ticket.text.lower().split()).items():
+            own = vectorizer.char_ngram_columns_of(token)
+            if len(own):
+                held.setdefault(number.setdefault(_name_of(token), len(number)), []).extend([own] * times)
+        parts = [part for own_parts in held.values() for part in own_parts]
+        owned = np.concatenate([np.fromiter(whole.values(), np.int32, len(whole)), *parts])
+        order = np.argsort(row.columns)
+        places = order[np.searchsorted(row.columns, owned, sorter=order)]
+        lengths = [sum(map(len, own_parts)) for own_parts in held.values()]
         return cls(
             tuple(number),
             row.columns,
             values=row.values,
-            owners=np.concatenate([first, np.repeat(np.array(owners, dtype=np.int64), lengths)]),
-            places=np.concatenate([second, places]),
-            shares=np.concatenate([np.ones(len(whole)), 1.0 / counts[which]]),
+            owners=np.concatenate([np.arange(len(whole)), np.repeat(np.fromiter(held, np.int64, len(held)), lengths)]),
+            places=places,
+            shares=1.0 / np.bincount(places)[places],
         )
 
     def contributions(self, head: Head, label: int, rival: int | None = None) -> dict[str, float]:

@@ -144,8 +144,8 @@ class Model:
         return np.zeros(len(distance)) if self.strangers is None else self.strangers.probability(distance)
 
     def _ranked(self, target: str, values: NDArray[np.float64]) -> tuple[Score, ...]:
-        labels = self.heads[target].labels
-        return tuple(Score(labels[label], float(values[label])) for label in np.argsort(-values, kind="stable"))
+        labels, stated = self.heads[target].labels, values.tolist()
+        return tuple(Score(labels[label], stated[label]) for label in np.argsort(-values, kind="stable").tolist())
 
     def _prediction_set(self, target: str, values: NDArray[np.float64]) -> tuple[str, ...]:
         """Return the labels probable enough to hold the right one at the stated confidence, at least one."""

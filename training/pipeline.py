@@ -23,7 +23,7 @@ from models.triager import Triager
 from training.cascade.distill import Distiller, static_vectors
 from training.cascade.figures import stage_figures
 from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, fit_first_stage
-from training.data.dataset import Dataset, LabelledTicket, read_dataset
+from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
 from training.data.labels import (
     fitting,
     follows_from_policy,
@@ -138,8 +138,13 @@ def _asked(
 def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:
     if dataset is None:
         dataset = read_dataset(
-            settings.data, settings.mapping, options=settings.reading, skip_bad_rows=settings.skip_bad_rows
+            settings.data,
+            settings.mapping,
+            options=settings.reading,
+            skip_bad_rows=settings.skip_bad_rows,
+            newest=settings.newest,
         )
+    dataset = limited(dataset, settings.newest)
     log(f"read {len(dataset)} tickets")
     learned = settings.policy == LEARN
     policy = learn_policy(dataset, settings.tier_order) if learned else with_further_targets(_policy(settings), dataset)

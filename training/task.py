@@ -18,6 +18,10 @@ LEARN = "learn"
 """What `TrainSettings.policy` says to take the labels as the data has them."""
 
 
+MOST_TICKETS = 100_000
+"""Tickets that are learned from where nothing else is asked: years of a large desk, and what labels meant lately."""
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """What a training run is asked to do.
@@ -36,6 +40,7 @@ class TrainSettings:
         per_class: Keep that rate within each label, not only over all of a target.
         seed: Of everything that is drawn.
         skip_bad_rows: Leave unusable rows out instead of stopping.
+        newest: Tickets that are learned from at most, the newest ones.
         adapt: How much is done to adapt the encoder to the labels; None leaves it as it is.
         asked: Targets that are learned even where the policy tells their labels from tier and category.
         cascade: Learn a first stage that answers without the encoder what it is sure of.
@@ -59,6 +64,7 @@ class TrainSettings:
     cascade: bool = True
     champion: Path | None = None
     asked: frozenset[str] = frozenset()
+    newest: int = MOST_TICKETS
 
 
 @dataclass(frozen=True)

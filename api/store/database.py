@@ -201,8 +201,9 @@ def _sqlite(url: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         patience_s = options.get("triage_patience_s", PATIENCE_S)
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("triage_writes") else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+        driver.execute("BEGIN IMMEDIATE" if options.get("triage_writes") else "BEGIN")
 
     return engine
 

@@ -6,21 +6,30 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Connection, CursorResult, bindparam, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
-from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
 from api.store.work.entries import enter
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
 
 SAMPLE_REQUESTER = "triage-sample-day"
 """Who has opened the tickets of the sample day that `make run` replays (`scripts/sample_day.py`)."""
+
+# What every new ticket takes is stated once, and without objects that follow their rows: building a statement takes
+# longer than the database takes to answer it.
+_TICKETS = Base.metadata.tables[StoredTicket.__tablename__]
+_NEW_TICKET = insert(_TICKETS)
+_NEW_DECISION = insert(Base.metadata.tables[StoredDecision.__tablename__])
+_TEXTS = select(_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision).where(
+    _TICKETS.c.source == bindparam("source"), _TICKETS.c.ticket_id == bindparam("ticket_id")
+)
 
 
 class Decisions(IdempotencyKeys):
@@ -170,37 +179,37 @@ class Decisions(IdempotencyKeys):
         self, session: Session, new: NewDecision, ticket: Ticket, *, source: str, key_id: str | None
     ) -> DecisionRow:
         digest, now = digest_of(ticket), datetime.now(UTC)
-        texts = _texts_of(session, source, ticket.id) if ticket.id else []
+        connection = session.connection()
+        texts = _texts_of(connection, source, ticket.id) if ticket.id else []
         same = next((one for one in texts if one.digest == digest), None)
-        if same is not None:
-            stored = session.get_one(StoredTicket, same.seq)
-            earlier = _latest_of(session, stored.seq)
-            if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
-                return decision_row(earlier)
-        else:
+        earlier = _latest_of(session, same.seq) if same is not None else None
+        if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
+            return decision_row(earlier)
+        if same is None:
             revision = max((one.revision for one in texts), default=0) + 1
-            stored = _new_ticket(session, ticket, source=source, digest=digest, revision=revision, now=now)
+            same = _new_ticket(connection, ticket, source=source, text=(digest, revision), now=now)
         document = self.kept_document(new.document, ticket)
         if document.decision_id is None:
             document = document.model_copy(update={"decision_id": str(uuid4())})
-        row = StoredDecision(
-            id=document.decision_id,
-            ticket=stored,
-            key_id=key_id,
-            tier=document.tier,
-            category=document.category,
-            automation=document.automation,
-            reason=document.reason,
-            model_version=document.model_version,
+        row = DecisionRow(
+            id=str(document.decision_id),
+            document=document,
+            ticket_id=ticket.id or None,
+            source=source,
+            revision=same.revision,
+            subject=ticket.subject,
+            body=ticket.body,
+            channel=ticket.channel,
             sensitive=new.sensitive,
             clearance=new.clearance,
-            document=document.model_dump_json(),
+            forgotten=False,
             created_at=now,
+            created=True,
         )
-        session.add(row)
-        session.flush()
-        enter(session, row, document, aside=ticket.requester == SAMPLE_REQUESTER, first=not texts)
-        return decision_row(row, created=True, document=document)
+        seq = _new_decision(connection, row, same.seq, key_id)
+        about = (source, ticket.id) if texts else None
+        enter(connection, seq, document, about=about, aside=ticket.requester == SAMPLE_REQUESTER)
+        return row
 
 
 def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
@@ -214,6 +223,8 @@ def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tupl
 
 def words_on(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], Words]:
     """Return what people said of some tickets, by source and ticket id; tickets without a word are left out."""
+    if not tickets:
+        return {}
     query = (
         select(StoredFeedback, StoredDecision)
         .join(StoredDecision, StoredFeedback.decision_id == StoredDecision.id)
@@ -223,7 +234,7 @@ def words_on(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tup
     )
     said: dict[tuple[str, str], list[FeedbackRow]] = {}
     decided: dict[str, DecisionDocument] = {}
-    for feedback, decision in session.execute(query) if tickets else ():
+    for feedback, decision in session.execute(query):
         place = (decision.ticket.source, decision.ticket.ticket_id or "")
         said.setdefault(place, []).append(feedback_row(feedback))
         if decision.id not in decided:
@@ -288,15 +299,8 @@ class _Text(NamedTuple):
     revision: int
 
 
-def _texts_of(session: Session, source: str, ticket_id: str) -> list[_Text]:
-    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
-    query = select(StoredTicket.seq, StoredTicket.digest, StoredTicket.revision).where(*same)
-    return [_Text(*row) for row in session.execute(query)]
-
-
-def _same_text(session: Session, source: str, ticket_id: str, digest: str) -> StoredTicket | None:
-    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id, StoredTicket.digest == digest)
-    return session.scalar(select(StoredTicket).where(*same))
+def _texts_of(connection: Connection, source: str, ticket_id: str) -> list[_Text]:
+    return [_Text(*row) for row in connection.execute(_TEXTS, {"source": source, "ticket_id": ticket_id})]
 
 
 def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
@@ -310,30 +314,55 @@ def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
 
 
 def _decided(session: Session, source: str, ticket_id: str, digest: str) -> StoredDecision | None:
-    ticket = _same_text(session, source, ticket_id, digest)
-    return _latest_of(session, ticket.seq) if ticket is not None else None
+    texts = _texts_of(session.connection(), source, ticket_id)
+    same = next((one for one in texts if one.digest == digest), None)
+    return _latest_of(session, same.seq) if same is not None else None
 
 
-def _new_ticket(
-    session: Session, ticket: Ticket, *, source: str, digest: str, revision: int, now: datetime
-) -> StoredTicket:
-    stored = StoredTicket(
-        source=source,
-        ticket_id=ticket.id or None,
-        revision=revision,
-        digest=digest,
-        subject=ticket.subject,
-        body=ticket.body,
-        channel=ticket.channel,
-        language=ticket.language,
-        requester=ticket.requester,
-        attributes=dump(dict(ticket.attributes)),
-        opened_at=ticket.opened_at.astimezone(UTC) if ticket.opened_at else None,
-        received_at=now,
-    )
-    session.add(stored)
-    session.flush()
-    return stored
+def _new_ticket(connection: Connection, ticket: Ticket, *, source: str, text: tuple[str, int], now: datetime) -> _Text:
+    """Insert a ticket; `text` is the digest of what it says, and which of its texts this is."""
+    digest, revision = text
+    values = {
+        "source": source,
+        "ticket_id": ticket.id or None,
+        "revision": revision,
+        "digest": digest,
+        "subject": ticket.subject,
+        "body": ticket.body,
+        "channel": ticket.channel,
+        "language": ticket.language,
+        "requester": ticket.requester,
+        "attributes": dump(dict(ticket.attributes)),
+        "opened_at": ticket.opened_at.astimezone(UTC) if ticket.opened_at else None,
+        "received_at": now,
+    }
+    return _Text(_inserted(connection.execute(_NEW_TICKET, values)), digest, revision)
+
+
+def _new_decision(connection: Connection, row: DecisionRow, ticket_seq: int, key_id: str | None) -> int:
+    document = row.document
+    values = {
+        "id": row.id,
+        "ticket_seq": ticket_seq,
+        "key_id": key_id,
+        "tier": document.tier,
+        "category": document.category,
+        "automation": document.automation,
+        "reason": document.reason,
+        "model_version": document.model_version,
+        "sensitive": row.sensitive,
+        "clearance": row.clearance,
+        "answer": document.model_dump_json(),
+        "created_at": row.created_at,
+    }
+    return _inserted(connection.execute(_NEW_DECISION, values))
+
+
+def _inserted(result: CursorResult[Any]) -> int:
+    """Return the running number of the row that was inserted."""
+    key = result.inserted_primary_key
+    assert key is not None  # every table here counts its rows
+    return int(key[0])
 
 
 def _by_ids(session: Session, ids: Sequence[str]) -> list[StoredDecision]:

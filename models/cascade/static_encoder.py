@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from models.encoder import Progress
+from models.encoder import Progress, cut_texts
 
 
 class StaticEncoder:
@@ -39,4 +39,4 @@ class StaticEncoder:
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether only its beginning is read."""
-        return [bool(self._tokenizer.encode(text).overflowing) for text in texts]
+        return cut_texts(self._tokenizer, texts)

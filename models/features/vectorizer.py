@@ -129,7 +129,8 @@ class Vectorizer:
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         known = self.word_ngram_columns
-        counted = Counter(known[ngram] for ngram in word_ngrams_of(words_of(text)) if ngram in known)
+        ngrams = word_ngrams_of(words_of(text))
+        counted = Counter(column for column in map(known.get, ngrams) if column is not None)
         words = np.fromiter(counted, dtype=np.int32, count=len(counted))
         word_counts = np.fromiter(counted.values(), dtype=np.float32, count=len(counted))
         found = [self.char_ngram_columns_of(token) for token in text.lower().split()]
@@ -149,8 +150,8 @@ class Vectorizer:
         """Return the columns of the character n-grams of a lower-case token, with repetition; int32, cached."""
         columns = self._cache.get(token)
         if columns is None:
-            known = self._char_ngram_columns
-            columns = np.array([known[ngram] for ngram in char_ngrams_of(token) if ngram in known], dtype=np.int32)
+            found = map(self._char_ngram_columns.get, char_ngrams_of(token))
+            columns = np.array([column for column in found if column is not None], dtype=np.int32)
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
             self._cache[token] = columns

@@ -222,14 +222,13 @@ def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], N
     near = np.full((len(scores), count), -1, dtype=np.int64)
     similarity = np.zeros((len(scores), count), dtype=np.float32)
     taken = min(count, scores.shape[1])
-    if not taken or not len(scores):
+    if not taken:
         return near, similarity
     last = scores.shape[1] - taken
-    part = np.argpartition(scores, last, axis=1)[:, last:] if last else np.tile(np.arange(taken), (len(scores), 1))
-    values = np.take_along_axis(scores, part, axis=1)
-    order = np.lexsort((part, -values), axis=1)
-    near[:, :taken] = np.take_along_axis(part, order, axis=1)
-    similarity[:, :taken] = np.take_along_axis(values, order, axis=1)
+    for row, own in enumerate(scores):
+        part = np.argpartition(own, last)[last:] if last else np.arange(taken)
+        part = part[np.lexsort((part, -own[part]))]
+        near[row, :taken], similarity[row, :taken] = part, own[part]
     near[similarity <= MASKED / 2] = -1
     similarity[near < 0] = 0.0
     return near, similarity

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.screening import Attention, NoTicket, Opinion, find_attention, no_ticket, screen
-from triage.screening.cues import Frame
+from triage.screening.cues import Frame, frames_of
 from triage.ticket import Ticket
 
 anything = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=300)
@@ -74,6 +77,15 @@ def test_what_must_not_wait_is_flagged_with_its_kind_and_the_words_that_say_so(k
 )
 def test_what_only_sounds_so_is_left_alone(body: str) -> None:
     assert kinds(body) == []
+
+
+def test_what_the_shortlist_of_frames_leaves_out_would_find_nothing() -> None:
+    file = Path(__file__).parents[2] / "datasets" / "attention-d.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    tickets = [Ticket(subject=row.get("subject") or "", body=row.get("body") or "") for row in rows]
+    found = [find_attention(ticket) for ticket in tickets]
+    assert sum(map(bool, found)) > 50
+    assert found == [find_attention(ticket, frames_of("attention.toml")) for ticket in tickets]
 
 
 def test_a_desk_adds_a_kind_of_its_own() -> None:

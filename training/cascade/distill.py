@@ -36,9 +36,8 @@ class Distiller:
     def distil(self, texts: Sequence[str]) -> StaticEncoder:
         """Return the static encoder for a desk that writes such texts; tokens that occur in none have no vector."""
         tokenizer = self.encoder.tokenizer
-        counts = np.zeros(len(self._vectors), dtype=np.int64)
-        for text in texts:
-            np.add.at(counts, tokenizer.encode(text).ids, 1)
+        tokens = np.array([token for text in texts for token in tokenizer.encode(text).ids], dtype=np.int64)
+        counts = np.bincount(tokens, minlength=len(self._vectors))
         counts[tokenizer.encode("").ids] = 0
         found = np.flatnonzero(counts)
         new = found[~self._is_known[found]]

@@ -29,13 +29,17 @@ def stage_figures(bundle: Bundle, rows: Sequence[LabelledTicket], *, timed: Bund
     if bundle.cascade is None or not rows:
         return None
     alone, tickets = bundle.without_cascade(), [row.ticket for row in rows]
-    full, staged = alone.predict(tickets), bundle.predict(tickets)
+    staged = bundle.predict(tickets)
     passed = np.array([one.by_first_stage for one in staged])
+    full = list(staged)  # what the first stage passed on is the full model's already
+    answered = np.flatnonzero(passed).tolist()
+    for row, found in zip(answered, alone.predict([tickets[row] for row in answered]), strict=True):
+        full[row] = found
     targets: dict[str, Any] = {}
     for target in bundle.model.heads:
         known = np.array([target in row.labels for row in rows])
         if known.any():
-            whole, cascade = (_right(bundle, target, rows, found)[known] for found in (full, staged))
+            whole, cascade = (_right(bundle, target, rows, told)[known] for told in (full, staged))
             first = passed[known]
             targets[target] = {
                 "accuracy": {"full": _share(whole), "cascade": _share(cascade)},

@@ -19,6 +19,7 @@ from training.ensemble.cross_fit import neighbours_across_groups
 from training.ensemble.head import fit_head
 from training.ensemble.model import FittedModel, folds_of, history_of, prior_correction_of, refit_model, target_data
 from training.ensemble.sample import Sample
+from training.ensemble.support_vectors import word_products
 from training.gate.strangers import fit_strangers, tells_strangers
 from triage.policy import Policy
 
@@ -76,9 +77,9 @@ def fit_first_stage(
     nothing = NO_TOPICS.of_none(len(sample))
     near = neighbours_across_groups(sample.vectors, nothing, sample.groups)
     features = full.features._replace(dense=sample.vectors, topics=nothing, **near._asdict())
-    folds, heads = folds_of(sample, seed), {}
+    folds, products, heads = folds_of(sample, seed), word_products(features.sparse), {}
     for target, whole in full.heads.items():
-        data = target_data(sample, target, features, full.model.rules)
+        data = replace(target_data(sample, target, features, full.model.rules), products=products)
         names = (HYBRID, NEIGHBOURS, *([RULES] if (data.rule_labels >= 0).any() else []))
         head = fit_head(target, data, folds, whole.hyper_parameters, names=names)
         correction = prior_correction_of(policy, head.head, sample.label_ids(target))

@@ -19,7 +19,7 @@ from training.engines.engine import EngineOptions, training_engine
 from training.registry import promote as promotion
 from training.registry import publish
 from training.registry.tracker import Opening, Tracker
-from training.task import LEARN, TrainSettings
+from training.task import LEARN, MOST_TICKETS, TrainSettings
 from triage.errors import BundleError, InvalidRequest, TrackingUnavailable
 
 _LABELS, _ENCODER, _PROMISE = "labels", "encoder", "promised error rate"
@@ -31,6 +31,10 @@ def _minutes(text: str) -> float:
 
 def _steps(text: str) -> int:
     return number(text, int, lambda value: 0 < value < 10_000_000, "a positive whole number")
+
+
+def _rows(text: str) -> int:
+    return number(text, int, lambda value: value >= 100, "a whole number from 100 on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,10 @@ class TrainOptions(DataOptions, NewBundleOptions, EngineOptions):
     no_cascade: bool = option(
         "put every ticket to the encoder: learn no first stage that answers without it", False, group=_ENCODER
     )
+    newest: int = option(
+        f"learn from so many tickets at most, the newest (default: {MOST_TICKETS})", MOST_TICKETS, "N", read=_rows,
+        group=_LABELS,
+    )  # fmt: skip
     seed: int = option("seed of everything that is drawn", 0, "N", read=seed)
 
 
@@ -145,6 +153,7 @@ def _settings_of(options: TrainOptions) -> TrainSettings:
         skip_bad_rows=options.skip_bad_rows,
         adapt=_budget(options),
         cascade=not options.no_cascade,
+        newest=options.newest,
     )
 
 

@@ -28,9 +28,9 @@ from training.data.reading import READ_PLAINLY, ReadOptions
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.open import open_encoder
-from training.ensemble.estimators import csr_matrix
 from training.ensemble.model import history_of
 from training.ensemble.sample import Sample
+from training.ensemble.support_vectors import csr_matrix
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import Predictions, ask, record_of
 from training.evaluation.record import FILE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from training.data.columns import ATTRIBUTES, LABEL_SOURCE, ignored
-from training.data.finding import Finding
+from training.data.finding import FINE, Finding
 from training.data.formats import RawRow
 from training.data.labelled_ticket import LabelledTicket
 from training.data.labelling.cells import label_text
@@ -82,6 +82,7 @@ def read_dataset(
     *,
     options: ReadOptions = READ_PLAINLY,
     skip_bad_rows: bool = False,
+    newest: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Read labelled tickets from files; see `training.data.formats.open_source` for their kinds.
@@ -95,6 +96,7 @@ def read_dataset(
         mapping: Roles with the column that plays them, None switching a role off; see `training.data.columns.assign`.
         options: How the files are to be read.
         skip_bad_rows: Leave bad rows out instead of refusing the data.
+        newest: Rows of each file that are kept at most, the newest ones; None keeps all.
         progress: Called with the number of rows read.
 
     Raises:
@@ -108,17 +110,20 @@ def read_dataset(
     bad: list[BadRow] = []
     findings: list[Finding] = []
     for opened in reading:
-        of_file: list[LabelledTicket] = []
+        of_file = _Newest(newest)
         for found in read_rows(opened, labelled=True):
             if isinstance(found, BadRow):
                 bad.append(found)
             else:
-                of_file.append(found)
+                of_file.take(found)
             if progress is not None:
                 progress(1)
-        settled = settle_labels(of_file, opened.roles, options, str(opened.source.path))
+        kept = of_file.rows if newest is None else newest_of(of_file.rows, newest)
+        if len(kept) < of_file.taken:
+            findings.append(_newest_finding(len(kept), of_file.taken))
+        settled = settle_labels(kept, opened.roles, options, str(opened.source.path))
         rows += settled.rows
-        findings += [*reading_findings(opened, len(of_file)), *settled.findings]
+        findings += [*reading_findings(opened, of_file.taken), *settled.findings]
     refuse_bad_rows(bad, len(rows) + len(bad), skip_bad_rows)
     if not rows:
         seen = f"{len(bad)} bad ones, the first is {bad[0]}" if bad else "there are none below the header"
@@ -135,6 +140,59 @@ def read_dataset(
         switched_off=frozenset(off),
         findings=tuple(findings),
     )
+
+
+@dataclass
+class _Newest:
+    """Takes rows one by one and keeps the newest: however long the history, it holds no more than twice as many.
+
+    Attributes:
+        limit: Rows kept at most; None keeps all.
+        rows: Those kept so far, in the order in which they came.
+        taken: How many were taken.
+    """
+
+    limit: int | None
+    rows: list[LabelledTicket] = field(default_factory=list)
+    taken: int = 0
+
+    def take(self, row: LabelledTicket) -> None:
+        """Take a row."""
+        self.rows.append(row)
+        self.taken += 1
+        if self.limit is not None and len(self.rows) >= 2 * self.limit:
+            self.rows = newest_of(self.rows, self.limit)
+
+
+def newest_of(rows: Sequence[LabelledTicket], limit: int) -> list[LabelledTicket]:
+    """Return the newest rows in the order in which they stand.
+
+    Rows without a date count as older than all others, and of equal dates the later row is the newer one: where no row
+    has a date, the last ones are kept, since exports are mostly appended to.
+
+    Args:
+        rows: Any number of them.
+        limit: How many are returned at most.
+    """
+    if len(rows) <= limit:
+        return list(rows)
+    dates = (row.ticket.opened_at for row in rows)
+    ages = [(date is not None, 0.0 if date is None else date.timestamp(), place) for place, date in enumerate(dates)]
+    return [rows[place] for place in sorted(place for *_, place in sorted(ages)[-limit:])]
+
+
+def limited(dataset: Dataset, limit: int) -> Dataset:
+    """Return a data set with its newest rows only, and a finding that says so where any was left out."""
+    kept, total = newest_of(dataset.rows, limit), len(dataset.rows)
+    if len(kept) == total:
+        return dataset
+    return replace(dataset, rows=kept, findings=(*dataset.findings, _newest_finding(limit, total)))
+
+
+def _newest_finding(kept: int, total: int) -> Finding:
+    """Say how many rows were left out."""
+    what = f"learned from the newest {kept:,} of {total:,} tickets; the others were not read further"
+    return Finding("newest", FINE, what, "--newest N takes more, at the price of memory and time", rows=total - kept)
 
 
 def targets_in(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:

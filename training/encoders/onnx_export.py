@@ -91,7 +91,12 @@ def _key(name: str, source: str) -> str:
 
 
 def export(
-    name: str, original: SentenceTransformerEncoder, draft: Path, *, beside: SentenceTransformerEncoder | None = None
+    name: str,
+    original: SentenceTransformerEncoder,
+    draft: Path,
+    *,
+    beside: SentenceTransformerEncoder | None = None,
+    fused: bool = True,
 ) -> None:
     """Write the files of an ONNX encoder into a directory that is there already.
 
@@ -101,6 +106,7 @@ def export(
         draft: The directory.
         beside: A second model with the same tokenizer, whose vectors stand after those of the first, each scaled by the
             root of its share in `SIDE_BY_SIDE` such that the whole has length 1. None for none.
+        fused: Whether to write a graph of few steps where that can be done; otherwise torch's exporter writes it.
 
     Raises:
         EncoderUnavailable: If it does not export, or the export does not agree with the original.
@@ -111,7 +117,7 @@ def export(
     shares = SIDE_BY_SIDE if beside else (1.0,)
     try:
         models = [one.model for one in both]
-        if all(map(can_be_fused, models)):
+        if fused and all(map(can_be_fused, models)):
             write_fused(models, shares, exact)
         else:
             _trace(models, exact, limit)

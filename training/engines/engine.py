@@ -80,12 +80,14 @@ def scoring_engine(options: EngineOptions, bundle: Path) -> Engine:
 
     Raises:
         InvalidRequest: If there is no such engine, or Ray is not installed.
-        BundleError: If the bundle cannot be used.
+        BundleError: If the bundle cannot be used; one for processes of this machine says so with the first rows.
     """
     if options.is_ray:
         return cast(Engine, _ray_module("ray_scoring").RayEngine(bundle, options.address))
+    from training.engines.processes import InProcesses  # which needs the names above
+
     limit_blas_threads()
-    return InThisProcess(Triager.load(bundle))
+    return InProcesses(bundle)
 
 
 def training_engine(options: EngineOptions) -> AbstractContextManager[object]:

@@ -13,7 +13,11 @@ FINE_TUNED = "fine-tuned"
 """The estimator that reads the fine-tuned part of the vectors, and nothing else."""
 
 HYBRID, NEIGHBOURS, HYBRID_NEIGHBOURS, RULES = "hybrid", "neighbours", "hybrid-neighbours", "rules"
-USUAL = (HYBRID, "lexical", "network", NEIGHBOURS, HYBRID_NEIGHBOURS)
+LEXICAL = "lexical"
+MACHINES = (HYBRID, LEXICAL)
+"""Support vector machines: all folds of one are fitted at once."""
+
+USUAL = (HYBRID, LEXICAL, "network", NEIGHBOURS, HYBRID_NEIGHBOURS)
 WITH_WEIGHTS = (*USUAL[:3], FINE_TUNED)
 """Estimators that are fitted, the slowest first; the others are votes."""
 
@@ -38,7 +42,7 @@ def estimators_for(
     names = (*USUAL, *([FINE_TUNED] if fine_tuned else []), *([RULES] if (rule_labels >= 0).any() else []))
     if rows < MANY_ROWS:
         return names, BASELINES
-    return tuple(name for name in names if name != "lexical"), ("lexical", *BASELINES)
+    return tuple(name for name in names if name != LEXICAL), (LEXICAL, *BASELINES)
 
 
 def rule_label_ids(rules: RuleBook, target: str, labels: Sequence[str]) -> NDArray[np.int32]:

@@ -22,18 +22,25 @@ from models.heads.base_estimators import (
     NeighbourEstimator,
     RuleEstimator,
 )
-from models.reference.index import MASKED, NEAR, Neighbours
+from models.reference.index import MASKED, NEAR, Neighbours, top_k
 from training.data.folds import left_out
 from training.ensemble.composition import (
     BASELINES,
     FINE_TUNED,
     HYBRID_NEIGHBOURS,
+    MACHINES,
     NEIGHBOURS,
     RULES,
     USUAL,
     WITH_WEIGHTS,
 )
-from training.ensemble.estimators import DEFAULT_HYPER_PARAMETERS, HyperParameters, fit_estimator
+from training.ensemble.estimators import (
+    DEFAULT_HYPER_PARAMETERS,
+    HyperParameters,
+    fit_estimator,
+    fit_machines,
+    machine_inputs,
+)
 
 _MOST_JOBS = 32
 """Jobs at a time, on however many cores: there are about as many fits of estimators and folds."""
@@ -52,6 +59,7 @@ class TargetData:
         base_dim: Leading columns of `features.dense` that estimators with weights look at, but for `FINE_TUNED`; None
             means all. The others are of an encoder that was fine-tuned on some of the rows: an estimator fitted on both
             would trust it too far.
+        products: `training.ensemble.support_vectors.word_products` of the rows, where several targets share them.
     """
 
     features: Features
@@ -59,6 +67,7 @@ class TargetData:
     labels: tuple[str, ...]
     rule_labels: NDArray[np.int32]
     base_dim: int | None = None
+    products: NDArray[np.float32] | None = None
 
 
 def neighbours_across_groups(
@@ -72,11 +81,15 @@ def neighbours_across_groups(
         groups: int64 of shape [n].
         count: Neighbours per row.
     """
+    of_words = bool(topics.any())
 
     def block(start: int) -> Neighbours:
         rows = slice(start, start + _BLOCK)
         similarity = dense[rows] @ dense.T
         similarity[groups[rows, None] == groups[None, :]] = 2 * MASKED
+        if not of_words:  # both measures then have the same order
+            near, found = top_k(similarity, count)
+            return Neighbours(near, found, near, found * np.float32(0.5))
         return Neighbours.of(similarity, topics[rows] @ topics.T, count)
 
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -116,25 +129,18 @@ def cross_fit(
         baselines: Which are fitted on all rows only.
         hyper_parameters: Of the estimators.
     """
-    learnable = data.label_ids >= 0
-    tasks = [
-        (name, fold)
-        for name in (*names, *baselines)
-        if name in WITH_WEIGHTS or name in BASELINES
-        for fold in (None, *(() if folds is None or name in baselines else left_out(folds)))
-    ]
-    tasks.sort(key=lambda task: ((*WITH_WEIGHTS, *BASELINES).index(task[0]), task[1] is not None))
-    work = (
-        delayed(_fit_and_score)(
-            name,
-            data,
-            fitted=learnable if fold is None else learnable & (folds != fold),
-            scored=None if fold is None else folds == fold,
-            hyper_parameters=hyper_parameters,
-        )
-        for name, fold in tasks
-    )
-    done = dict(zip(tasks, Parallel(n_jobs=_jobs(hyper_parameters, data), max_nbytes="1M")(work), strict=True))
+    numbers = () if folds is None else tuple(left_out(folds))
+    tasks: list[tuple[str, tuple[int | None, ...]]] = []
+    for name in sorted({*names, *baselines} & {*WITH_WEIGHTS, *BASELINES}, key=(*WITH_WEIGHTS, *BASELINES).index):
+        fits = (None, *(() if name in baselines else numbers))
+        tasks += [(name, fits)] if name in MACHINES else [(name, (fit,)) for fit in fits]
+    work = (delayed(_fit_and_score)(name, data, folds, fits, hyper_parameters=hyper_parameters) for name, fits in tasks)
+    jobs = min(_jobs(hyper_parameters, data), max(1, len(tasks)))
+    done = {
+        (name, fit): result
+        for (name, fits), results in zip(tasks, Parallel(n_jobs=jobs, max_nbytes="1M")(work), strict=True)
+        for fit, result in zip(fits, results, strict=True)
+    }
     estimators: list[Estimator] = []
     scores: dict[str, NDArray[np.float32]] = {}
     for name in names:
@@ -146,7 +152,7 @@ def cross_fit(
         estimators.append(done[name, None][0])
         if folds is not None:
             scores[name] = np.zeros((len(data.label_ids), len(data.labels)), dtype=np.float32)
-            for fold in left_out(folds):
+            for fold in numbers:
                 scores[name][folds == fold] = done[name, fold][1]
     return CrossFit(tuple(estimators), tuple(done[name, None][0] for name in baselines), scores)
 
@@ -175,23 +181,35 @@ def _without_weights(name: str, data: TargetData) -> Estimator:
 def _fit_and_score(
     name: str,
     data: TargetData,
-    fitted: NDArray[np.bool_],
-    scored: NDArray[np.bool_] | None,
+    folds: NDArray[np.int64] | None,
+    fits: Sequence[int | None],
     hyper_parameters: HyperParameters,
-) -> tuple[Estimator, NDArray[np.float32] | None]:
-    """Fit an estimator on some rows and score others; both are masks of shape [n]."""
-    rows = np.flatnonzero(fitted)
-    features, label_ids, part = data.features.take(rows), data.label_ids[rows], None
+) -> list[tuple[Estimator, NDArray[np.float32] | None]]:
+    """Fit an estimator without each of some folds, and score that fold; None stands for a fit to all rows."""
+    features, part, scale = data.features, None, 1.0
     if data.base_dim is not None:
         part = slice(data.base_dim, None) if name == FINE_TUNED else slice(0, data.base_dim)
         scale = float(np.linalg.norm(features.dense[0, part]))
         features = features._replace(dense=features.dense[:, part] / np.float32(scale))
-    estimator = fit_estimator(
-        name, features, label_ids=label_ids, classes=len(data.labels), hyper_parameters=hyper_parameters
-    )
+    learnable = data.label_ids >= 0
+    learns = np.stack([learnable if fold is None else learnable & (folds != fold) for fold in fits], axis=1)
+    if name in MACHINES:
+        inputs = machine_inputs(name, features, data.products)
+        estimators = fit_machines(
+            name, inputs, data.label_ids, learns, classes=len(data.labels), hyper_parameters=hyper_parameters
+        )
+    else:
+        taken = [np.flatnonzero(rows) for rows in learns.T]
+        estimators = [
+            fit_estimator(name, features.take(rows), data.label_ids[rows], len(data.labels), hyper_parameters)
+            for rows in taken
+        ]
     if part is not None:
-        estimator = _widened(estimator, part, data.features.dense.shape[1], scale)
-    return estimator, None if scored is None else estimator.scores(data.features.take(np.flatnonzero(scored)))
+        estimators = [_widened(one, part, data.features.dense.shape[1], scale) for one in estimators]
+    return [
+        (one, None if fold is None else one.scores(data.features.take(np.flatnonzero(folds == fold))))
+        for one, fold in zip(estimators, fits, strict=True)
+    ]
 
 
 def _widened(estimator: Estimator, part: slice, columns: int, scale: float) -> Estimator:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 
 from models.features.features import Features
-from models.features.vectorizer import SparseRows
 from models.heads.base_estimators import FLOOR, Estimator, LinearEstimator, MlpEstimator
-from training.ensemble.composition import FINE_TUNED
+from training.ensemble.composition import FINE_TUNED, HYBRID
 from training.ensemble.network import Schedule, train_network
+from training.ensemble.support_vectors import Inputs, Machine, Task, train_machines
 
 _MANY_ROWS = 12_000  # from here on the logistic regression on embeddings needs less regularisation
 _LOGISTIC_C, _LOGISTIC_C_MANY_ROWS = 0.05, 0.5
@@ -45,7 +45,7 @@ class HyperParameters:
 
     lexical: float = 0.3
     hybrid: float = 0.3
-    tolerance: float = 0.3
+    tolerance: float = 0.2
     balanced: bool = False
     seed: int = 0
     jobs: int | None = None
@@ -72,7 +72,7 @@ def fit_estimator(
         hyper_parameters: Of the estimators.
     """
     if len(np.unique(label_ids)) < 2:
-        return _constant(name, features, label_ids, classes)
+        return _constant(name, features.sparse.width, features.dense.shape[1], label_ids, classes=classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose: stacking weighs what comes out
         if name == "network":
@@ -83,34 +83,77 @@ def fit_estimator(
             model = LogisticRegression(C=_FINE_TUNED_C, max_iter=_FINE_TUNED_STEPS).fit(features.dense, label_ids)
             weights, intercept = _for_all_labels(model.coef_, model.intercept_, model.classes_, classes)
             return LinearEstimator(name, intercept, None, weights)
-        return _support_vector_machine(
-            name, features, label_ids=label_ids, classes=classes, hyper_parameters=hyper_parameters
-        )
+        every_row = np.ones((len(label_ids), 1), dtype=bool)
+        inputs = machine_inputs(name, features)
+        return fit_machines(name, inputs, label_ids, every_row, classes=classes, hyper_parameters=hyper_parameters)[0]
 
 
-def csr_matrix(rows: SparseRows) -> sp.csr_matrix:
-    """Return sparse rows as a SciPy matrix, float32 of shape [n, width]."""
-    return sp.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows.starts) - 1, rows.width))
+def machine_inputs(name: str, features: Features, products: NDArray[np.float32] | None = None) -> Inputs:
+    """Return what a support vector machine reads: words and fields, and the embedding too where it is the hybrid.
+
+    Args:
+        name: ``lexical`` or ``hybrid``.
+        features: Of n rows.
+        products: `word_products` of the rows, where they are known.
+    """
+    return Inputs(features.sparse, features.dense if name == HYBRID else None, products)
 
 
-def _support_vector_machine(
-    name: str, features: Features, label_ids: NDArray[np.int64], classes: int, hyper_parameters: HyperParameters
-) -> LinearEstimator:
-    """Fit a linear support vector machine on words and fields, and on the embedding too where it is the hybrid."""
-    hybrid, inputs = name == "hybrid", csr_matrix(features.sparse)
-    if hybrid:
-        inputs = sp.hstack([inputs, sp.csr_matrix(features.dense)], format="csr")
-    model = LinearSVC(
-        C=hyper_parameters.hybrid if hybrid else hyper_parameters.lexical,
-        tol=hyper_parameters.tolerance,
-        random_state=hyper_parameters.seed,
-        max_iter=300,
-        class_weight="balanced" if hybrid and hyper_parameters.balanced else None,
+def fit_machines(
+    name: str,
+    inputs: Inputs,
+    label_ids: NDArray[np.int64],
+    learns: NDArray[np.bool_],
+    *,
+    classes: int,
+    hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS,
+) -> list[Estimator]:
+    """Fit linear support vector machines, one for each label and fit.
+
+    Args:
+        name: ``lexical`` or ``hybrid``.
+        inputs: Of n rows.
+        label_ids: int64 of shape [n], not negative where a fit learns.
+        learns: Which rows each fit learns from, bool of shape [n, fits].
+        classes: Number of labels.
+        hyper_parameters: Of the estimators.
+
+    Returns:
+        One estimator a fit.
+    """
+    machines = [machine for fit in range(learns.shape[1])
+                for machine in _machines_of(name, label_ids[learns[:, fit]], fit, hyper_parameters)]  # fmt: skip
+    weights = train_machines(
+        Task(inputs, label_ids, learns, machines), tolerance=hyper_parameters.tolerance, seed=hyper_parameters.seed
     )
-    model.fit(inputs.astype(np.float64), label_ids)
-    weights, intercept = _for_all_labels(model.coef_, model.intercept_, model.classes_, classes)
-    words = features.sparse.width
-    return LinearEstimator(name, intercept, weights[:words], weights[words:] if hybrid else None)
+    fits, estimators = np.array([machine.fit for machine in machines]), []
+    for fit in range(learns.shape[1]):
+        own, found = fits == fit, np.unique(label_ids[learns[:, fit]])
+        if not own.any():
+            estimators.append(_constant(name, inputs.words.width, inputs.beside.shape[1] - 1, found, classes=classes))
+            continue
+        sparse, intercept = _for_all_labels(weights.words[:, own].T, weights.intercept[own], found, classes)
+        dense = _for_all_labels(weights.dense[:, own].T, weights.intercept[own], found, classes)[0]
+        estimators.append(LinearEstimator(name, intercept, sparse, dense if name == HYBRID else None))
+    return estimators
+
+
+def _machines_of(
+    name: str, label_ids: NDArray[np.int64], fit: int, hyper_parameters: HyperParameters
+) -> Iterator[Machine]:
+    """Return a machine for each label, one for two labels, and none for a single one.
+
+    Where labels count alike instead of rows, a label's own rows cost more the fewer they are.
+    """
+    found, counts = np.unique(label_ids, return_counts=True)
+    cost = hyper_parameters.hybrid if name == HYBRID else hyper_parameters.lexical
+    balanced = name == HYBRID and hyper_parameters.balanced
+    costs = cost * (len(label_ids) / (len(found) * counts) if balanced else np.ones(len(found)))
+    if len(found) == 2:
+        yield Machine(int(found[1]), fit, cost=float(costs[1]), other_cost=float(costs[0]))
+    elif len(found) > 2:
+        for label, own in zip(found.tolist(), costs.tolist(), strict=True):
+            yield Machine(label, fit, cost=own, other_cost=cost)
 
 
 def _on_whitened_embedding(dense: NDArray[np.float32], label_ids: NDArray[np.int64], classes: int) -> LinearEstimator:
@@ -155,11 +198,10 @@ def _network(features: Features, label_ids: NDArray[np.int64], classes: int, see
     )
 
 
-def _constant(name: str, features: Features, label_ids: NDArray[np.int64], classes: int) -> Estimator:
+def _constant(name: str, width: int, dim: int, label_ids: NDArray[np.int64], *, classes: int) -> Estimator:
     """Return an estimator that always gives the only label it was shown: a fold of few groups may hold no other."""
     intercept = np.where(np.isin(np.arange(classes), label_ids), 1.0, -1.0).astype(np.float32)
-    sparse = np.zeros((features.sparse.width, classes), dtype=np.float32)
-    dense = np.zeros((features.dense.shape[1], classes), dtype=np.float32)
+    sparse, dense = np.zeros((width, classes), dtype=np.float32), np.zeros((dim, classes), dtype=np.float32)
     return LinearEstimator(
         name, intercept, sparse if name in ("hybrid", "lexical") else None, None if name == "lexical" else dense
     )
@@ -180,12 +222,12 @@ def _whitening(dense: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
 
 
 def _for_all_labels(
-    coefficients: NDArray[np.float64], intercept: NDArray[np.float64], found: NDArray[np.int64], classes: int
+    coefficients: NDArray[Any], intercept: NDArray[Any], found: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weights for all labels, also where scikit-learn has one row for two labels, or a fold lacks a label.
 
     Args:
-        coefficients: As scikit-learn has them, of shape [labels found, columns], or [1, columns] for two.
+        coefficients: Of shape [labels found, columns], or [1, columns] for two.
         intercept: Of the same first dimension.
         found: Ids of the labels that the rows had.
         classes: Number of labels.

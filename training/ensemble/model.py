@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
 
 from models.features.features import Features, build_fields, match_rules, sparse_features
 from models.features.lsa import LsaProjection
@@ -20,9 +21,10 @@ from training.data.dataset import LabelledTicket
 from training.data.folds import SEEN, make_folds
 from training.ensemble.composition import MANY_ROWS, rule_label_ids
 from training.ensemble.cross_fit import TargetData, neighbours_across_groups
-from training.ensemble.estimators import HyperParameters, csr_matrix
+from training.ensemble.estimators import HyperParameters
 from training.ensemble.head import FittedHead, fit_head, refit_head
 from training.ensemble.sample import Sample, label_ids_of
+from training.ensemble.support_vectors import csr_matrix, word_products
 from training.gate.label_shift import prior_correction
 from training.gate.strangers import fit_strangers
 from triage.policy import Policy
@@ -100,9 +102,10 @@ def fit_model(
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=rule_matches)
     folds = folds_of(sample, seed)
     hyper_parameters = HyperParameters(balanced=len(sample) < MANY_ROWS, seed=seed, jobs=jobs)
-    heads: dict[str, FittedHead] = {}
+    products, heads = word_products(sparse), dict[str, FittedHead]()
     for target in sample.labels:
-        fitted = fit_head(target, target_data(sample, target, features, rules), folds, hyper_parameters)
+        data = replace(target_data(sample, target, features, rules), products=products)
+        fitted = fit_head(target, data, folds, hyper_parameters)
         correction = prior_correction_of(policy, fitted.head, sample.label_ids(target))
         heads[target] = replace(fitted, head=replace(fitted.head, prior_correction=correction))
     model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
@@ -217,5 +220,6 @@ def _topics(vectorizer: Vectorizer, sparse: SparseRows, seed: int) -> LsaProject
     if dim < 2:
         return LsaProjection(columns[:0], np.zeros((0, 1), dtype=np.float32))
     words = normalize(table[sample][:, columns])
-    found = TruncatedSVD(dim, n_iter=3, random_state=seed).fit(words)
+    with threadpool_limits(1):  # the products are so slim that threads would mostly wait for each other
+        found = TruncatedSVD(dim, n_iter=3, random_state=seed).fit(words)
     return LsaProjection(columns, found.components_.T.astype(np.float16).astype(np.float32))

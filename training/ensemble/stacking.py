@@ -20,7 +20,7 @@ _VARIANCE = 0.003
 """Prior variance of a deviation from one weight per estimator (decision 0015): 0.03 loses 0.8 points on few rows."""
 
 _BIAS_PENALTY = 1e-3  # enough to keep the biases of labels without rows from running away
-_STEPS = 120  # of L-BFGS; by then the loss falls in its sixth digit
+_STEPS, _LEAST_GAIN = 120, 1e-6  # of L-BFGS, which ends where the loss falls in its sixth digit only
 
 
 def fit_stacking(scores: Scores, label_ids: NDArray[np.int64]) -> Stacking:
@@ -36,9 +36,10 @@ def fit_stacking(scores: Scores, label_ids: NDArray[np.int64]) -> Stacking:
         label_ids: int64 of shape [n], all learnable.
     """
     spread = np.array([max(float(block.std()), 1e-6) for block in scores])
-    inputs = np.concatenate([block / np.float32(scale) for block, scale in zip(scores, spread, strict=True)], axis=1)
+    scaled = [block.T / np.float32(scale) for block, scale in zip(scores, spread, strict=True)]
+    inputs = np.concatenate(scaled)  # a row a score: sums over labels then run along columns, which is faster
     count, (rows, classes) = len(scores), scores[0].shape
-    penalty = 1.0 / (_VARIANCE * rows)
+    penalty, index = 1.0 / (_VARIANCE * rows), np.arange(rows)
 
     def table(flat: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the map from scaled scores to logits, of shape [estimators * classes, classes]."""
@@ -48,26 +49,26 @@ def fit_stacking(scores: Scores, label_ids: NDArray[np.int64]) -> Stacking:
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the penalised mean log loss, and its gradient."""
         bias, deviation = flat[count : count + classes], flat[count + classes :]
-        logits = inputs @ table(flat).astype(np.float32) + bias.astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        probabilities = np.exp(logits)
-        total = probabilities.sum(axis=1, keepdims=True)
-        index = np.arange(rows)
-        likelihood = (logits[index, label_ids] - np.log(total[:, 0])).mean(dtype=np.float64)
+        logits = table(flat).astype(np.float32).T @ inputs + bias.astype(np.float32)[:, None]
+        logits -= logits.max(axis=0)
+        right = logits[label_ids, index].mean(dtype=np.float64)
+        error = np.exp(logits, out=logits)
+        total = error.sum(axis=0)
+        likelihood = right - np.log(total).mean(dtype=np.float64)
         value = (
             -float(likelihood) + 0.5 * penalty * (deviation @ deviation) + 0.5 * _BIAS_PENALTY / rows * (bias @ bias)
         )
-        error = probabilities / total
-        error[index, label_ids] -= 1.0
-        error /= rows
-        slope = (inputs.T @ error).astype(np.float64)
+        error /= total * np.float32(rows)
+        error[label_ids, index] -= np.float32(1.0 / rows)
+        slope = (inputs @ error.T).astype(np.float64)
         of_each = np.trace(slope.reshape(count, classes, classes), axis1=1, axis2=2)
-        of_bias = error.sum(axis=0, dtype=np.float64) + _BIAS_PENALTY / rows * bias
+        of_bias = error.sum(axis=1, dtype=np.float64) + _BIAS_PENALTY / rows * bias
         return value, np.concatenate([of_each, of_bias, slope.ravel() + penalty * deviation])
 
     start = np.concatenate([np.full(count, 2.0 / count), np.zeros(classes + count * classes * classes)])
     with threadpool_limits(1):  # the products are so slim that threads would mostly wait for each other
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "gtol": 1e-5}).x
+        options = {"maxiter": _STEPS, "gtol": 1e-5, "ftol": _LEAST_GAIN}
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     weights = table(found) / np.repeat(spread, classes)[:, None]
     return Stacking(np.ascontiguousarray(weights, dtype=np.float32), found[count : count + classes].astype(np.float32))
 
@@ -90,7 +91,8 @@ def out_of_fold_logits(scores: Scores, label_ids: NDArray[np.int64], folds: NDAr
         rows = np.flatnonzero((label_ids >= 0) & (folds >= 0) & (folds != fold))
         return fit_stacking([block[rows] for block in scores], label_ids[rows])
 
-    fitted = Parallel(n_jobs=-1, prefer="threads")(delayed(without)(fold) for fold in numbers)
+    with threadpool_limits(1):  # around all: the limit is the process's, and the first thread to end would lift it
+        fitted = Parallel(n_jobs=-1, prefer="threads")(delayed(without)(fold) for fold in numbers)
     for fold, stacking in zip(numbers, fitted, strict=True):
         logits[folds == fold] = stacking.logits(side_by_side[folds == fold])
     return logits

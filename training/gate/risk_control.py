@@ -126,7 +126,9 @@ def _more_tickets(kept: Values, wrong: Values, n: int, risk: float, delta: float
     """Find how many times the tickets would do if the rates seen held; no error is taken as half of one."""
     if not n:
         return None
-    rate = np.where(kept > 0, np.maximum(wrong, 0.5) / np.maximum(kept, 1), 1.0)
+    some = kept > 0
+    kept, wrong = np.unique(np.stack([kept[some], wrong[some]]), axis=1)  # many thresholds keep the same tickets
+    rate = np.maximum(wrong, 0.5) / np.maximum(kept, 1)
     for factor in np.geomspace(1.05, _FAR, 60):
         if (_p_values(rate * kept * factor, kept * factor, risk) <= delta).any():
             return int(np.ceil(n * (factor - 1)))

@@ -291,6 +291,8 @@ class Policy:
             >>> policy.rank("tier", (Score("L0", 0.6), Score("L1", 0.4)))
             (Score(label='L1', probability=1.0),)
         """
+        if target != "tier" or not (self.folding or self.decide_by_cost):
+            return tuple(sorted(scores, key=lambda score: -score.probability))
         total: dict[str, float] = {}
         for score in scores:
             label = self.fold(target, score.label)

@@ -6,71 +6,75 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.store.rows import UNDONE, FeedbackRow, disputed_among
-from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument
 from triage.decision import Reason
 
 _ROUTE = ("tier", "category", "resolver_group")
+_NEW_ENTRY = insert(Base.metadata.tables[StoredEntry.__tablename__])
 SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
 """Reasons with which the model or a rule did speak; with any other one it abstained."""
 
 
 def enter(
-    session: Session, decision: StoredDecision, document: DecisionDocument, *, aside: bool = False, first: bool = False
+    connection: Connection,
+    decision_seq: int,
+    document: DecisionDocument,
+    *,
+    about: tuple[str, str] | None = None,
+    aside: bool = False,
 ) -> None:
     """Give a new decision its line, and take the line of an earlier decision about the same ticket out of the queue.
 
     Args:
-        session: Of the transaction that records the decision.
-        decision: As it is stored.
+        connection: In the transaction that records the decision.
+        decision_seq: Its running number.
         document: What was decided.
+        about: Source and id of its ticket; None where the store is known to hold no earlier decision about it.
         aside: True for a ticket that nobody is to work on, such as those of the sample day.
-        first: True where the store is known to hold no earlier decision about the ticket.
     """
-    ticket = decision.ticket
-    if ticket.ticket_id is not None and not first:
-        same = (StoredTicket.source == ticket.source, StoredTicket.ticket_id == ticket.ticket_id)
+    if about is not None:
         earlier = (
             select(StoredDecision.seq)
             .join(StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq)
-            .where(*same, StoredDecision.seq < decision.seq)
+            .where(StoredTicket.source == about[0], StoredTicket.ticket_id == about[1])
+            .where(StoredDecision.seq < decision_seq)
         )
-        old = list(session.scalars(earlier))
+        old = list(connection.scalars(earlier))
         if old:
             change = update(StoredEntry).where(StoredEntry.decision_seq.in_(old))
-            session.execute(change.values(superseded=True, waiting=False, calm=True))
+            connection.execute(change.values(superseded=True, waiting=False, calm=True))
     attention = [one.kind for one in document.attention]
     sure = [target.confidence for target in document.targets.values() if target.confidence is not None]
     needed = document.automation != "automatic" or document.is_audit or bool(attention)
-    session.add(
-        StoredEntry(
-            decision_seq=decision.seq,
-            decision_id=decision.id,
-            waiting=needed and not aside,
-            calm=aside or not attention,
-            attention=f" {' '.join(attention)} " if attention else "",
-            tier=document.tier,
-            category=document.category,
-            resolver_group=document.resolver_group,
-            automation=document.automation,
-            reason=document.reason,
-            rule=document.rule,
-            model_version=document.model_version,
-            abstained=document.reason not in SURE,
-            audit=document.is_audit,
-            verdict=None,
-            disputed=False,
-            superseded=aside,
-            confidence=min(sure, default=None),
-            claimed_by=None,
-            claimed_at=None,
-        )
-    )
+    values = {
+        "decision_seq": decision_seq,
+        "decision_id": document.decision_id,
+        "waiting": needed and not aside,
+        "calm": aside or not attention,
+        "attention": f" {' '.join(attention)} " if attention else "",
+        "tier": document.tier,
+        "category": document.category,
+        "resolver_group": document.resolver_group,
+        "automation": document.automation,
+        "reason": document.reason,
+        "rule": document.rule,
+        "model_version": document.model_version,
+        "abstained": document.reason not in SURE,
+        "audit": document.is_audit,
+        "verdict": None,
+        "disputed": False,
+        "superseded": aside,
+        "confidence": min(sure, default=None),
+        "claimed_by": None,
+        "claimed_at": None,
+    }
+    connection.execute(_NEW_ENTRY, values)
 
 
 def move(session: Session, decision_seq: int, labels: tuple[str | None, str | None, str | None]) -> None:

@@ -1,0 +1,60 @@
+"""Long files are decided in several processes: the same rows in the same order, and a plain word where one is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from joblib.externals.loky import reusable_executor
+
+from models.triager import Triager
+from training.engines import processes
+from training.engines.engine import InThisProcess
+from training.engines.processes import InProcesses
+from triage.errors import InvalidRequest
+from triage.ticket import Ticket
+
+from .conftest import shipped_rows
+
+BATCHES, SIZE = 12, 7
+
+
+def batches() -> list[list[Ticket]]:
+    """Twelve batches of real words, each ticket another."""
+    tickets = [
+        Ticket(str(number), row["subject"], row["body"]) for number, row in enumerate(shipped_rows(BATCHES * SIZE))
+    ]
+    return [tickets[start : start + SIZE] for start in range(0, len(tickets), SIZE)]
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+
+
+def test_processes_give_the_rows_that_this_process_gives_in_their_order(bundle: Path) -> None:
+    here = list(InThisProcess(Triager.load(bundle)).rows(batches()))
+    assert list(InProcesses(bundle).rows(iter(batches()))) == here
+    assert [row["ticket_id"] for rows in here for row in rows] == [str(number) for number in range(BATCHES * SIZE)]
+
+
+def test_a_short_file_starts_no_process(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(processes, "Parallel", refuse)
+    few = batches()[:3]
+    assert [len(rows) for rows in InProcesses(bundle).rows(few)] == [SIZE] * 3
+    assert list(InProcesses(bundle).rows([])) == []
+
+
+def test_a_process_that_is_ended_is_told_in_a_line_and_the_next_run_works(bundle: Path) -> None:
+    rows = InProcesses(bundle).rows(batches() * 20)
+    assert len(next(rows)) == SIZE
+    for worker in list(reusable_executor._executor._processes):
+        os.kill(worker, signal.SIGKILL)
+    with pytest.raises(InvalidRequest, match=r"want of memory: what was decided is kept"):
+        list(rows)
+    assert len(list(InProcesses(bundle).rows(batches()))) == BATCHES

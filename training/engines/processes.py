@@ -1,0 +1,81 @@
+"""Deciding tickets in several processes of this machine: one a core, each with the bundle, rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain, islice
+from pathlib import Path
+
+from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from models.bundle.bundle import Bundle, load_bundle
+from models.serving.threads import limit_blas_threads
+from models.triager import Triager
+from training.engines.engine import InThisProcess, Row
+from triage.errors import InvalidRequest
+from triage.ticket import Ticket
+
+_WORTH_A_PROCESS = 8
+"""Batches from which other processes are started: each takes a second to load the bundle, and its memory."""
+
+
+@dataclass(frozen=True)
+class InProcesses:
+    """Decides short files in this process, and longer ones in a process for each core.
+
+    Threads of one process share the interpreter, which is busy for a third of a ticket's time.
+
+    Attributes:
+        bundle: The folder of the bundle.
+    """
+
+    bundle: Path
+
+    @cached_property
+    def triager(self) -> Triager:
+        """Decides as the processes do."""
+        return Triager(self._loaded)
+
+    @cached_property
+    def _loaded(self) -> Bundle:
+        return load_bundle(self.bundle)
+
+    def rows(self, batches: Iterable[Sequence[Ticket]]) -> Iterator[list[Row]]:
+        """Decide each batch, and yield the rows of the batches in their order.
+
+        Raises:
+            InvalidRequest: If the system ends one of the processes.
+        """
+        batches = iter(batches)
+        first = list(islice(batches, _WORTH_A_PROCESS))
+        if len(first) < _WORTH_A_PROCESS or cpu_count() == 1:
+            yield from InThisProcess(self.triager).rows(chain(first, batches))
+            return
+        digest = self._loaded.digest
+        workers = Parallel(n_jobs=cpu_count(), return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
+        try:
+            yield from workers(delayed(_decided)(self.bundle, digest, batch) for batch in chain(first, batches))
+        except TerminatedWorkerError as error:
+            raise InvalidRequest(
+                "the system ended one of the processes that decide, most likely for want of memory: what was decided "
+                "is kept; make room, and run the same again"
+            ) from error
+
+
+def _decided(bundle: Path, digest: str, tickets: Sequence[Ticket]) -> list[Row]:
+    """Decide a batch in one of the processes."""
+    return next(InThisProcess(_triager(bundle, digest)).rows([tickets]))
+
+
+@lru_cache(maxsize=1)
+def _triager(bundle: Path, digest: str) -> Triager:
+    """Return the triager of this process.
+
+    Raises:
+        BundleError: If the bundle is not what it was when the run began.
+    """
+    limit_blas_threads()
+    return Triager(load_bundle(bundle, expected_digest=digest, threads=1))
