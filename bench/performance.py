@@ -26,13 +26,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from performance_page import CLIENTS, NAMES, OWN_GRAPH, TRACED, Measured, Peer, write_page
+from performance_page import CLIENTS, NAMES, OWN_GRAPH, SCORE, TRACED, Measured, Peer, write_page
 from wire import Answer, Client, children, free_port
 
 from models.encoder import OnnxEncoder, SentenceTransformerEncoder
 from training.data.dataset import read_dataset
 from training.data.labelled_ticket import LabelledTicket
 from training.encoders.onnx_export import DEFAULT_ENCODER, export, exported_encoder, resolve_encoder
+from training.engines.processes import InProcesses
+from triage.ticket import Ticket
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench" / "peers"
@@ -40,7 +42,9 @@ ENVIRONMENT = ROOT / ".peers"
 FITTED = 1200
 """Rows that the peers' heads are fitted on: what they answer is not judged here, only how fast."""
 RAW_TEXTS = 150
-"""Texts that each setting of the raw loop, and `triage score`, gets in a repetition."""
+"""Texts that each setting of the raw loop gets in a repetition."""
+SCORED_TEXTS = 1280
+"""The same for `triage score`: enough that it starts a process for each core."""
 # ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,17 +197,16 @@ def rate_of(call: Any, texts: list[str]) -> float:
 
 
 class Scorer:
-    """`triage score` in this process, without what it takes to start."""
+    """`triage score` without what it takes to start: as many processes as it would have for a long file."""
 
-    def __init__(self, bundle: Path) -> None:
-        from models.triager import Triager
-        from triage.ticket import Ticket
-
-        self._triager, self._ticket = Triager.load(bundle), Ticket
+    def __init__(self, bundle: Path, texts: Iterator[str]) -> None:
+        self._engine = InProcesses(bundle)
+        self(list(itertools.islice(texts, SCORED_TEXTS)))
 
     def __call__(self, texts: list[str]) -> None:
-        for start in range(0, len(texts), 128):
-            self._triager.decide([self._ticket(body=text) for text in texts[start : start + 128]])
+        tickets = [Ticket(body=text) for text in texts]
+        for _ in self._engine.rows(tickets[start : start + 128] for start in range(0, len(tickets), 128)):
+            pass
 
 
 def fresh_texts(rows: list[LabelledTicket]) -> Iterator[str]:
@@ -307,7 +310,7 @@ def main() -> None:
             subprocess.run([*train, str(bundle)], check=True, stdout=subprocess.DEVNULL)
         (room / "home").mkdir()
         found, texts, loops = peers(room, rows, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
-        loops["triage score"] = Scorer(bundle)
+        loops[SCORE] = Scorer(bundle, texts)
         seen: dict[str, list[float]] = {name: [] for name in loops}
         with ExitStack() as stack:
             for peer in found:
@@ -319,7 +322,8 @@ def main() -> None:
                     for peer in found:
                         measure(peer, level, chosen.seconds, chosen.rate, texts)
                 for name, call in loops.items():
-                    seen[name].append(rate_of(call, list(itertools.islice(texts, RAW_TEXTS))))
+                    count = SCORED_TEXTS if name == SCORE else RAW_TEXTS
+                    seen[name].append(rate_of(call, list(itertools.islice(texts, count))))
                 print(f"· repetition {repetition + 1} after {time.monotonic() - began:.0f} s", flush=True)
         words = sorted(len(row.ticket.text.split()) for row in rows)
         about = {
