@@ -26,7 +26,7 @@ _WORTH_A_PROCESS = 8
 class InProcesses:
     """Decides short files in this process, and longer ones in a process for each core.
 
-    Threads of one process share the interpreter, which is busy for a third of a ticket's time.
+    Threads of one process share the interpreter, which is busy for a fifth of a ticket's time.
 
     Attributes:
         bundle: The folder of the bundle.

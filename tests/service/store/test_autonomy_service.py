@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -44,7 +45,11 @@ class Desk:
 
     def say(self, decision: dict[str, Any], agent: str = "kim", **said: str) -> dict[str, Any]:
         stated = {"verdict": "accepted", "agent": agent} | said
-        answer = self.client.post(f"/v1/decisions/{decision['decision_id']}/feedback", json=stated)
+        for _ in range(20):
+            answer = self.client.post(f"/v1/decisions/{decision['decision_id']}/feedback", json=stated)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)  # on a machine that others use the decision may still be on its way to the store
         assert answer.status_code == 200, answer.text
         feedback: dict[str, Any] = answer.json()
         return feedback
