@@ -42,7 +42,7 @@ RATES = (1e-4, 3e-3)
 SCALE = 6.0
 """Length of a vector before the linear layer: unit length would keep the logits flat."""
 SMOOTHING = 0.03
-HELD_BACK = ("c", "e", "w", "ag", "ah")
+HELD_BACK = ("c", "e", "w", "ac", "ad", "ae", "af", "ag", "ah")
 """The writers whose rows nothing learns from: what ships is measured on them."""
 SOME_ALARM = -1
 """Label of rows of which only that they must not wait is known, not the kind."""
@@ -116,9 +116,9 @@ class Classifier:
             for start in range(0, len(order), 32):
                 rows = order[start : start + 32]
                 ids, mask = _padded([tokens[row] for row in rows])
-                x = _through(self.bert.encoder.layer[:FROZEN_LAYERS], self.bert.embeddings(ids), mask)
+                states = self.bert(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
                 for place, row in enumerate(rows):
-                    found[row] = x[place, : len(tokens[row])].float().numpy().astype(np.float16)
+                    found[row] = states[FROZEN_LAYERS][place, : len(tokens[row])].float().numpy().astype(np.float16)
         return found
 
     def logits(self, states: Sequence[NDArray[np.float16]]) -> torch.Tensor:
@@ -129,8 +129,11 @@ class Classifier:
         for row, state in enumerate(states):
             x[row, : len(state)] = torch.from_numpy(state.astype(np.float32))
             mask[row, : len(state)] = 1
+        hidden = (1 - mask)[:, None, None, :] * -1e9
         with _half():
-            x = _through(self.top, x, mask)
+            for layer in self.top:
+                out = layer(x, attention_mask=hidden)
+                x = out[0] if isinstance(out, tuple) else out
         x = x.float()
         weights = mask.unsqueeze(-1)
         pooled = (x * weights).sum(1) / weights.sum(1)
@@ -192,15 +195,6 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if (~known).any():
         loss = loss - torch.logsumexp(torch.log_softmax(logits[~known], 1)[:, 1:5], 1).sum()
     return loss / len(labels)
-
-
-def _through(layers: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return what layers make of token vectors; tokens where the mask is 0 are not there."""
-    hidden = (1 - mask)[:, None, None, :] * -1e9
-    for layer in layers:
-        out = layer(x, attention_mask=hidden)
-        x = out[0] if isinstance(out, tuple) else out
-    return x
 
 
 def _half() -> Any:
