@@ -242,3 +242,13 @@ def test_out_must_be_free(triage: Triage, encoder: Path, tickets: Path, tmp_path
     (tmp_path / "kept.txt").write_text("mine")
     assert "occupied" in train(triage, encoder, tickets, tmp_path, "--no-register").error
     assert os.listdir(tmp_path) == ["kept.txt"]
+
+
+def test_a_long_history_is_learned_from_its_newest_tickets(
+    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "newest"
+    said = triage("train", tickets, "--encoder", encoder, "--out", out, "--no-register", "--newest", 250)
+    assert said.status == 0 and "read 250 tickets" in said.err
+    assert "newest 250 of 300 tickets" in said.err and "--newest N takes more" in said.err
+    assert "a whole number from 100 on" in triage("train", tickets, "--newest", 5).error

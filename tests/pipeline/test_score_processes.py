@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from models.triager import Triager
 from training.engines import processes
 from training.engines.engine import InThisProcess
 from training.engines.processes import InProcesses
-from triage.errors import InvalidRequest
+from triage.errors import InvalidDataset, InvalidRequest
 from triage.ticket import Ticket
 
 from .conftest import shipped_rows
@@ -48,6 +49,15 @@ def test_a_short_file_starts_no_process(bundle: Path, monkeypatch: pytest.Monkey
     few = batches()[:3]
     assert [len(rows) for rows in InProcesses(bundle).rows(few)] == [SIZE] * 3
     assert list(InProcesses(bundle).rows([])) == []
+
+
+def test_a_fault_in_the_middle_of_a_file_is_told_as_from_one_process(bundle: Path) -> None:
+    def broken() -> Iterator[list[Ticket]]:
+        yield from batches()
+        raise InvalidDataset("the file ends in the middle of a row")
+
+    with pytest.raises(InvalidDataset, match="in the middle of a row"):
+        list(InProcesses(bundle).rows(broken()))
 
 
 def test_a_process_that_is_ended_is_told_in_a_line_and_the_next_run_works(bundle: Path) -> None:
