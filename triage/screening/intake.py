@@ -169,7 +169,9 @@ class _Message:
 
     @classmethod
     def of(cls, ticket: Ticket) -> _Message:
-        own = str(_PLACEHOLDER.sub("", ticket.own_part[:_READ_CHARS]))
+        own = ticket.own_part[:_READ_CHARS]
+        if "[" in own or "outlook" in own.casefold():
+            own = str(_PLACEHOLDER.sub("", own))
         lines = [line for line in own.splitlines() if line.strip()]
         signed = bool(lines) and len(lines) <= _MOST_SIGNATURE_LINES and bool(_SIGN_OFF.match(lines[0]))
         return cls(ticket.subject, "" if signed or _is_disclaimer(own) else own)
@@ -181,8 +183,9 @@ class _Message:
     @property
     def says_something(self) -> bool:
         """Whether subject or body has a letter or digit of its own."""
-        bare = "" if _NO_SUBJECT.match(self.subject) else self.subject
-        return any(char.isalnum() for char in bare + self.body)
+        if _has_letters(self.body):
+            return True
+        return _has_letters(self.subject) and not _NO_SUBJECT.match(self.subject)
 
     @property
     def is_nonsense(self) -> bool:
@@ -269,6 +272,11 @@ def _beside(clauses: Sequence[str], cues: _Cues, *, starting: bool = False) -> i
 
     words = (len(clause.split()) for clause in map(str.strip, clauses) if not closes(clause))
     return sum(count for count in words if count > _NAME_WORDS)
+
+
+def _has_letters(text: str) -> bool:
+    """Say whether a text has a letter or a digit."""
+    return any(map(str.isalnum, text))
 
 
 def _is_disclaimer(text: str) -> bool:
