@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,12 @@ from triage.ticket import Ticket
 
 SHOWN = 8
 """Terms shown for the label, and against the runner-up, at most."""
+
+_HARDLY = 5e-4
+"""Logits below which a term hardly counts: it moves no probability by a thousandth."""
+
+_NAMES_KEPT = 1 << 14
+"""Names of tokens that are remembered: a bound on memory that the everyday words of a helpdesk stay below."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +64,23 @@ class Attribution:
         }
         whole |= {fields.names[column]: column + vectorizer.size for column in fields.present(ticket)}
         number = {term: at for at, term in enumerate(whole)}
-        held: dict[int, list[NDArray[np.int32]]] = {}
+        parts: list[NDArray[np.int32]] = []
+        holders: list[int] = []
         for token, times in Counter(ticket.text.lower().split()).items():
             own = vectorizer.char_ngram_columns_of(token)
             if len(own):
-                held.setdefault(number.setdefault(_name_of(token), len(number)), []).extend([own] * times)
-        parts = [part for own_parts in held.values() for part in own_parts]
+                parts += [own] * times
+                holders += [number.setdefault(_name_of(token), len(number))] * times
         owned = np.concatenate([np.fromiter(whole.values(), np.int32, len(whole)), *parts])
         order = np.argsort(row.columns)
         places = order[np.searchsorted(row.columns, owned, sorter=order)]
-        lengths = [sum(map(len, own_parts)) for own_parts in held.values()]
         return cls(
             tuple(number),
             row.columns,
             values=row.values,
-            owners=np.concatenate([np.arange(len(whole)), np.repeat(np.fromiter(held, np.int64, len(held)), lengths)]),
+            owners=np.concatenate(
+                [np.arange(len(whole)), np.repeat(np.array(holders, np.int64), list(map(len, parts)))]
+            ),
             places=places,
             shares=1.0 / np.bincount(places)[places],
         )
@@ -131,6 +139,7 @@ def rule_contribution(
     return {}
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def _name_of(token: str) -> str:
     """Return what a token between white space is called in an explanation: its words, or else its beginning."""
     return " ".join(words_of(token)) or token[:40]
@@ -138,7 +147,5 @@ def _name_of(token: str) -> str:
 
 def strongest(contributions: dict[str, float], count: int = SHOWN) -> tuple[Term, ...]:
     """Return the terms that add or take most, the largest first; what hardly counts is left out."""
-    ranked: Iterable[tuple[str, float]] = sorted(contributions.items(), key=lambda pair: (-abs(pair[1]), pair[0]))[
-        :count
-    ]
-    return tuple(Term(term, round(weight, 4)) for term, weight in ranked if abs(weight) >= 5e-4)
+    ranked = sorted((-abs(weight), term, weight) for term, weight in contributions.items() if abs(weight) >= _HARDLY)
+    return tuple(Term(term, round(weight, 4)) for _, term, weight in ranked[:count])

@@ -78,13 +78,18 @@ def _detect(text: str) -> str | None:
         return None
     if text.isascii() and _is_plainly_english(words):
         return "en"
-    by_confidence = [
-        (str(one.language.iso_code_639_1.name).lower(), one.value)
-        for one in _detector().compute_language_confidence_values(text)
-    ]
-    language, confidence = by_confidence[0]
-    is_told = confidence >= MIN_CONFIDENCE and (language == "en" or dict(by_confidence)["en"] <= MAX_ENGLISH)
-    return language if is_told else None
+    by_confidence = _detector().compute_language_confidence_values(text)
+    likeliest = by_confidence[0]
+    if likeliest.value < MIN_CONFIDENCE:
+        return None
+    language = _code(likeliest)
+    english = 0.0 if language == "en" else next(one.value for one in by_confidence if _code(one) == "en")
+    return language if english <= MAX_ENGLISH else None
+
+
+def _code(one: Any) -> str:
+    """Return the ISO 639-1 code of a language that the detector gives a confidence for."""
+    return str(one.language.iso_code_639_1.name).lower()
 
 
 def _is_plainly_english(words: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 ROUTE = ("tier", "category", "resolver_group")
 """The targets that a route is made of, in the order in which they are reported; a helpdesk may have others."""
@@ -21,8 +22,7 @@ def in_order(targets: Iterable[str]) -> tuple[str, ...]:
     return (*(target for target in ROUTE if target in found), *sorted(found.difference(ROUTE)))
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """A label and its calibrated probability in [0, 1]."""
 
     label: str

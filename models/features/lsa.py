@@ -45,7 +45,7 @@ class LsaProjection:
             inside = columns[span] < len(positions)
             words = positions[columns[span][inside]]
             known = words >= 0
-            out[row] = values[span][inside][known] @ self.directions[words[known]]
+            out[row] = values[span][inside][known] @ self.directions.take(words[known], axis=0)
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         return np.asarray(np.where(lengths > 1e-9, out / np.maximum(lengths, 1e-9), 0.0), dtype=np.float32)
 

@@ -148,11 +148,13 @@ class NeighbourEstimator:
         near = (features.hybrid_near if self.hybrid else features.near)[:, seen]
         similarity = (features.hybrid_similarity if self.hybrid else features.similarity)[:, seen]
         labels = np.where(near >= 0, self.label_ids[near], -1)
-        votes = np.where(labels >= 0, np.maximum(similarity, 0.0) ** self.power, 0.0)
-        votes[np.cumsum(labels >= 0, axis=1) > self.voters] = 0.0
-        shares = np.zeros((len(labels), self.classes), dtype=np.float64)
-        rows = np.repeat(np.arange(len(labels))[:, None], labels.shape[1], axis=1)
-        np.add.at(shares, (rows, np.maximum(labels, 0)), votes)
+        voting = labels >= 0
+        votes = np.where(voting, np.maximum(similarity, 0.0) ** self.power, 0.0)
+        if labels.shape[1] > self.voters:
+            votes[np.cumsum(voting, axis=1) > self.voters] = 0.0
+        places = np.maximum(labels, 0) + np.arange(len(labels))[:, None] * self.classes
+        shares = np.bincount(places.ravel(), votes.ravel(), len(labels) * self.classes)
+        shares = shares.reshape(len(labels), self.classes)
         total = shares.sum(axis=1, keepdims=True)
         shares = np.where(total > 0, shares / np.maximum(total, 1e-12), 1.0 / self.classes)
-        return np.log((1 - _SMOOTHING) * shares + _SMOOTHING / self.classes).astype(np.float32)
+        return np.asarray(np.log((1 - _SMOOTHING) * shares + _SMOOTHING / self.classes), dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,11 @@ class Stacking:
 
     def logits(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return logits of shape [n, classes] for scores of shape [n, estimators * classes]."""
-        return scores.astype(np.float64) @ self.weights.astype(np.float64) + self.bias
+        return scores.astype(np.float64) @ self._exact_weights + self.bias
+
+    @cached_property
+    def _exact_weights(self) -> NDArray[np.float64]:
+        return self.weights.astype(np.float64)
 
     def scaled(self, factor: float) -> Stacking:
         """Return the map with all logits multiplied by a factor, which is what temperature scaling does."""
@@ -111,5 +116,5 @@ class Head:
         for number, estimator in enumerate(self.estimators):
             if isinstance(estimator, LinearEstimator) and estimator.sparse is not None:
                 block = self.stacking.weights[number * count : (number + 1) * count]
-                total += estimator.sparse[columns] @ (block @ direction[:count])
+                total += estimator.sparse.take(columns, axis=0) @ (block @ direction[:count])
         return total

@@ -88,9 +88,9 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
 
 
 def _weighed(scores: Sequence[Score], label: str, weight: float) -> tuple[Score, ...]:
-    raised = [replace(one, probability=one.probability * (weight if one.label == label else 1.0)) for one in scores]
+    raised = [one._replace(probability=one.probability * (weight if one.label == label else 1.0)) for one in scores]
     total = sum(one.probability for one in raised) or 1.0
-    even = [replace(one, probability=one.probability / total) for one in raised]
+    even = [one._replace(probability=one.probability / total) for one in raised]
     return tuple(sorted(even, key=lambda one: -one.probability))
 
 
