@@ -1,21 +1,23 @@
 """What must never wait and what is no ticket: recall and false alarms by kind and writer.
 
-Run as `python bench/attention.py [FOLDER WRITER]`. Without arguments, the written cues and the shipped screening are
-measured on every row of the data set; the shipped classifier has learned from these rows, so its figures flatter. With
-the folder of a classifier that was trained without a writer's rows (`scripts/train_screening.py --without WRITER --out
-FOLDER`), screening is measured on that writer's rows alone, and for a few pairs of thresholds.
+Run as `python bench/attention.py [FOLDER WRITER] [--bundle DIR]`. Without arguments, the written cues and the shipped
+screening are measured on every row of the data set; the shipped classifier has learned from these rows, so its figures
+flatter. With the folder of a classifier that was trained without a writer's rows (`scripts/train_screening.py --without
+WRITER --out FOLDER`), screening is measured on that writer's rows alone, and for a few pairs of thresholds. With a
+bundle, tickets that its prefilter finds ordinary are not put to the classifier, as in the service.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.bundle.bundle import load_bundle
 from models.encoder import OnnxEncoder
 from models.screening import ScreeningClassifier, shipped_classifier
 from models.terminal import table
@@ -67,7 +69,8 @@ def thresholds(rows: Sequence[dict[str, Any]], opinions: Sequence[Opinion], sort
     return found
 
 
-def main(folder: Path | None, writer: str | None) -> None:
+def main(folder: Path | None, writer: str | None, bundle: Path | None) -> None:
+    prefilter = None if bundle is None else load_bundle(bundle).prefilter
     classifier = shipped_classifier()
     if folder is not None:
         head = np.load(folder / "head.npy", allow_pickle=False)
@@ -84,7 +87,7 @@ def main(folder: Path | None, writer: str | None) -> None:
         rows = rows_of(sort, writer)
         if not rows:  # a writer of only the other sort
             continue
-        opinions = classifier.opinions([ticket_of(row) for row in rows])
+        opinions = classifier.opinions([ticket_of(row) for row in rows], prefilter)
         for title, how in (("written cues", cues[sort]), ("cues and classifier", flags)):
             print(f"\n{title}")
             print(table(["", "writer", "kind", "rows", "flagged"], measured(sort, rows, opinions, how)))
@@ -95,7 +98,7 @@ def main(folder: Path | None, writer: str | None) -> None:
     if folder is None:
         ordinary = [json.loads(line) for line in (DATA / "tickets.jsonl").read_text("utf-8").splitlines()]
         tickets = [ticket_of(row) for row in ordinary]
-        screened = [screen(t, (), o) for t, o in zip(tickets, classifier.opinions(tickets), strict=True)]
+        screened = [screen(t, (), o) for t, o in zip(tickets, classifier.opinions(tickets, prefilter), strict=True)]
         lines = []
         for tier in ("L0", "L1", "L2", "L3", "L4"):
             own = [one for one, row in zip(screened, ordinary, strict=True) if row["tier"] == tier]
@@ -107,4 +110,9 @@ def main(folder: Path | None, writer: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(*(Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 2 else (None, None))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="of a classifier")
+    parser.add_argument("writer", nargs="?", help="whose rows it has not read")
+    parser.add_argument("--bundle", type=Path, help="whose prefilter goes before it")
+    chosen = parser.parse_args()
+    main(chosen.folder, chosen.writer, chosen.bundle)

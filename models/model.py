@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.explain import Attribution, rule_contribution, strongest
-from models.features.features import Features, Fields, match_rules, sparse_features
+from models.features.features import Features, Fields, ReadTickets, match_rules, sparse_features
 from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer, words_of
 from models.heads.head import Head, Probabilities
@@ -54,19 +54,22 @@ class Model:
     strangers: StrangerCurve | None = None
     reviews: ReviewMemory | None = None
 
+    def read(self, tickets: Sequence[Ticket]) -> ReadTickets:
+        """Return what is read of n tickets before any encoder is asked: words, fields, topics and rules."""
+        sparse = sparse_features(self.vectorizer, self.fields, tickets)
+        return ReadTickets(sparse, self.topics.project(sparse), match_rules(self.rules, tickets))
+
     def features(
-        self, tickets: Sequence[Ticket], vectors: NDArray[np.float32], read: Features | None = None
+        self, tickets: Sequence[Ticket], vectors: NDArray[np.float32], read: ReadTickets | None = None
     ) -> Features:
         """Return the features of n tickets.
 
         Args:
             tickets: The tickets.
             vectors: Their embeddings, float32 of shape [n, dim].
-            read: Features of the same tickets by a model of the same vocabulary and rules, whose words are taken over.
+            read: What `read` returned for them; None reads them.
         """
-        sparse = sparse_features(self.vectorizer, self.fields, tickets) if read is None else read.sparse
-        matches = match_rules(self.rules, tickets) if read is None else read.rule_matches
-        topics = self.topics.project(sparse)
+        sparse, topics, matches = self.read(tickets) if read is None else read
         near = self.history.nearest(vectors, topics)
         return Features(sparse, vectors, topics, **near._asdict(), rule_matches=matches)
 

@@ -118,7 +118,7 @@ class Triager:
             clearance: What the reader may see: similar tickets above it are not even searched.
             opinions: What `opinions_of` returned for the same tickets; None asks it.
         """
-        screening = None if opinions is not None else _screening_thread().submit(opinions_of, tickets)
+        screening = None if opinions is not None else _screening_thread().submit(self.opinions_of, tickets)
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
@@ -129,16 +129,16 @@ class Triager:
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]
 
+    def opinions_of(self, tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
+        """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
+        prefilter = self.bundle.prefilter if isinstance(self.bundle, Bundle) else None
+        try:
+            return shipped_classifier().opinions(tickets, prefilter) if tickets else []
+        except Exception:  # whatever it is, the runtime's own errors too: written cues still screen, and rules route
+            return [None] * len(tickets)
+
 
 @cache
 def _screening_thread() -> ThreadPoolExecutor:
     """Return a thread that screens while the bundle predicts: both wait for encoders that leave the interpreter."""
     return ThreadPoolExecutor(1, "screening")
-
-
-def opinions_of(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
-    """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
-    try:
-        return shipped_classifier().opinions(tickets) if tickets else []
-    except Exception:  # whatever it is, the runtime's own errors included: written cues still screen, and rules route
-        return [None] * len(tickets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.baselines import baselines_of
-from models.bundle.bundle import Bundle, Cascade, save_bundle
+from models.bundle.bundle import Bundle, save_bundle
 from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.cascade.first_stage import FirstStage
 from models.encoder import Encoder, OnnxEncoder
 from models.model import Model
+from models.screening.prefilter import Prefilter
 from models.terminal import Log, log_step
 from models.triager import Triager
-from training.cascade.distill import Distiller, static_vectors
+from training.cascade.choice import CascadeChoice, Evidence, FirstScores
+from training.cascade.distill import Distiller
 from training.cascade.figures import stage_figures
-from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, fit_first_stage
+from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, is_blind
+from training.cascade.prefilter import fit_prefilter
+from training.cascade.student import FittedStudent, fit_student
 from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
 from training.data.labels import (
     fitting,
@@ -38,7 +42,7 @@ from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
-from training.ensemble.model import FittedModel, fit_model, refit_model
+from training.ensemble.model import FittedModel, Prepared, fit_heads, prepare, refit_model
 from training.ensemble.sample import Sample
 from training.evaluation.champion import Champion
 from training.evaluation.evaluate import measure
@@ -47,27 +51,21 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import Seen, with_newest
-from training.gate.first_stage import FirstAnswers, agreeing_threshold, routed_labels, stricter_thresholds
 from training.gate.gate import (
     CalibrationScores,
-    Certificates,
     RiskTarget,
     build_gate,
     calibration_scores_of,
-    dearer_targets,
     languages_of,
-    readable,
-    true_probability,
 )
 from training.gate.recall_guard import told
-from training.gate.risk_control import set_floor
 from training.gate.rule_precision import fallback_floors
-from training.provenance import CertifiedModel, Staged, facts_of
+from training.provenance import CertifiedModel, facts_of
 from training.task import LEARN, Trained, TrainSettings
 from triage.defaults import default_policy, default_rules
 from triage.policy import Policy, read_policy
-from triage.prediction import Prediction
 from triage.rules import NO_RULES, RuleBook
+from triage.ticket import Ticket
 
 CALIBRATION_SHARE, CALIBRATION_ROWS = 0.1, 4000
 """Share of the tickets that the gate is chosen on, and how many are enough: the bound hardly narrows beyond."""
@@ -108,6 +106,8 @@ def train(
         log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
         first = fit(run, everything.take(parts.train))
         run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
+        prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train])
+        first = replace(first, bundle=first.bundle.screened_by(prefilter))
         log("replaying the part set aside")
         replayed = _replay(first.bundle, everything.take(parts.test))
         answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
@@ -118,7 +118,7 @@ def train(
         first = replace(first, stages=stages)
         facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
-        bundle = with_encoder(final.bundle, run.encoder)
+        bundle = with_encoder(final.bundle, run.encoder).screened_by(prefilter)
         extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
         saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
@@ -228,27 +228,44 @@ def fit(run: _Run, sample: Sample) -> CertifiedModel:
     """Fit a model and choose its gate: on a part of its own where there are many tickets, else cross-fitted."""
     learned, held = _calibration_split(sample, run.settings.seed)
     seed = run.settings.seed
-    fitted = fit_model(learned, run.policy, rules=run.rules, seed=seed)
-    first = None
-    if run.distiller is not None and len(learned) >= LEAST_ROWS:
-        run.log("learning a first stage without the encoder")
-        first = fit_first_stage(fitted, run.distiller, run.policy, seed=seed)
-        if first is None:
-            run.log("a first stage would let pass what belongs to no label: every ticket is put to the full model")
+    prepared = prepare(learned, run.policy, rules=run.rules, seed=seed)
+    student = _student(run, prepared)
+    fitted = fit_heads(prepared, run.policy, guessed=None if student is None else student.guessed)
+    first = None if student is None else first_stage_of(fitted, student, run.policy, seed=seed)
     stage = None if first is None else first.stage(run.settings.target_risk)
     if len(held):
         tuning = _out_of_fold_scores(fitted, seed, TUNING_ROWS)
-        evidence = _Evidence("set aside", _scores(fitted.model, held), tuning)
+        evidence = Evidence("set aside", _scores(fitted.model, held), tuning)
         if first is not None and stage is not None:
             evidence = evidence._replace(
                 stage=stage, first=_first_scores(stage, held), first_tuning=_first_out_of_fold(first, seed, TUNING_ROWS)
             )
     else:
-        evidence = _Evidence("cross-fitted", _out_of_fold_scores(fitted, seed))
+        evidence = Evidence("cross-fitted", _out_of_fold_scores(fitted, seed))
         if first is not None:
             evidence = evidence._replace(stage=stage, first=_first_out_of_fold(first, seed))
     made = calibrate(run, fitted, model=fitted.model, learned=learned, evidence=evidence)
     return replace(made, first=first)
+
+
+def _student(run: _Run, prepared: Prepared) -> FittedStudent | None:
+    """Return a student of the encoder for a first stage; None where there is to be none."""
+    if run.distiller is None or len(prepared.sample) < LEAST_ROWS:
+        return None
+    run.log("learning to guess what the encoder would say, for a first stage without it")
+    student = fit_student(prepared, run.distiller)
+    if is_blind(prepared, student):
+        run.log("a first stage would let pass what belongs to no label: every ticket is put to the full model")
+        return None
+    return student
+
+
+def _prefilter(run: _Run, tickets: Sequence[Ticket]) -> Prefilter | None:
+    """Return what tells ordinary tickets in the screening classifier's place; None where there is to be none."""
+    if not run.settings.cascade or len(tickets) < LEAST_ROWS:
+        return None
+    run.log("learning which tickets are so ordinary that screening need not ask its classifier")
+    return fit_prefilter(tickets, seed=run.settings.seed)
 
 
 def refit(run: _Run, before: CertifiedModel, sample: Sample) -> CertifiedModel:
@@ -263,37 +280,14 @@ def refit(run: _Run, before: CertifiedModel, sample: Sample) -> CertifiedModel:
     if not len(held):
         return fit(run, sample)
     model = refit_model(fitted, learned, run.policy)
-    evidence = _Evidence("set aside", _scores(model, held))
+    evidence = Evidence("set aside", _scores(model, held))
     if before.first is not None and before.staged is not None:
-        stage = before.first.refitted(learned, run.policy, run.settings.target_risk)
-        evidence = evidence._replace(stage=stage, first=_first_scores(stage, held), decided=before.staged.threshold)
+        stage = before.first.of_refitted(model, run.settings.target_risk)
+        evidence = evidence._replace(stage=stage, first=_first_scores(stage, held), decided=before.staged)
     return calibrate(run, fitted, model=model, learned=learned, evidence=evidence)
 
 
-class _Evidence(NamedTuple):
-    """What a gate is chosen on.
-
-    Attributes:
-        kind: Where the tickets are from: ``set aside`` or ``cross-fitted``.
-        scores: Of tickets that the model had not seen.
-        tuning: Scores of other tickets, which say where the sequence of tests starts; None takes `scores`.
-        stage: A first stage before its threshold is chosen; None where there is none.
-        first: What it says of the tickets of `scores`.
-        first_tuning: What it says of the tickets of `tuning`.
-        decided: From where on an earlier model's first stage answered: it is answered from there at least, and not
-            looked up again whether that pays. None leaves it open.
-    """
-
-    kind: str
-    scores: CalibrationScores
-    tuning: CalibrationScores | None = None
-    stage: FirstStage | None = None
-    first: FirstScores | None = None
-    first_tuning: FirstScores | None = None
-    decided: float | None = None
-
-
-def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evidence: _Evidence) -> CertifiedModel:
+def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evidence: Evidence) -> CertifiedModel:
     """Choose the gate of a model.
 
     Args:
@@ -319,58 +313,9 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
-    cascade, staged = _cascade(run, evidence, languages, wanted, alone=certificates)
+    cascade, staged = CascadeChoice(evidence, run.policy, languages, wanted, certificates).cascade(run.log)
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
     return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
-
-
-def _cascade(
-    run: _Run,
-    evidence: _Evidence,
-    languages: frozenset[str],
-    wanted: RiskTarget,
-    *,
-    alone: Mapping[str, Certificates],
-) -> tuple[Cascade | None, Staged | None]:
-    """Choose from when on the first stage answers, and certify both stages together; None where it never does.
-
-    It answers from where it agrees with the full model, or less often where too little could be automatic then. That
-    is looked up on tickets that are not those of the certificate, where there are others, and stays for the refitted
-    model: choosing after the certificate was seen would spend more than delta.
-    """
-    if evidence.stage is None or evidence.first is None:
-        return None, None
-    open_gate = readable(evidence.tuning or evidence.scores, run.policy, languages)
-    risk, policy = wanted.target_risk, run.policy
-    answers = FirstAnswers.of(evidence.first.predictions, open_gate, policy, risk)
-    agreeing = agreeing_threshold(answers, routed_labels(evidence.scores.probabilities, evidence.scores.labels, policy))
-    if agreeing is None:
-        run.log("the first stage agrees with the full model too seldom: every ticket is put to the full model")
-        return None, None
-    others = None if evidence.tuning is None else evidence.first_tuning
-    elsewhere = None if others is None else FirstAnswers.of(others.predictions, open_gate, policy, risk)
-    thresholds = stricter_thresholds(answers, agreeing)
-    if evidence.decided is not None:
-        thresholds = [max(agreeing, evidence.decided)]
-    for threshold in thresholds:
-        taken, tuning = answers.above(threshold), None
-        if evidence.tuning is not None and elsewhere is not None:
-            tuning = replace(evidence.tuning, taken=elsewhere.above(threshold))
-        gate, _, certificates = build_gate(
-            replace(evidence.scores, taken=taken), policy, languages, wanted, tuning_scores=tuning
-        )
-        here, there = alone, certificates
-        if evidence.tuning is not None and tuning is not None:
-            here, there = (build_gate(one, policy, languages, wanted)[2] for one in (evidence.tuning, tuning))
-        if evidence.decided is not None or not dearer_targets(here, there, per_class=wanted.per_class):
-            break
-    else:
-        run.log("with a first stage far less could be automatic: every ticket is put to the full model")
-        return None, None
-    floors = {target: set_floor(true_probability(evidence.first.scores, target), risk) for target in certificates}
-    stage = replace(evidence.stage, threshold=threshold, model=replace(evidence.stage.model, set_floors=floors))
-    staged = Staged(threshold, float(taken.passed.mean()), certificates)
-    return Cascade(stage, gate), staged
 
 
 def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
@@ -419,16 +364,9 @@ def _out_of_fold_scores(fitted: FittedModel, seed: int, most: int | None = None)
     return calibration_scores_of(rows, probabilities, fitted.features.take(index), fitted.model)
 
 
-class FirstScores(NamedTuple):
-    """What a first stage says of tickets that it had not seen: predictions, and scores as the gate reads them."""
-
-    predictions: list[Prediction]
-    scores: CalibrationScores
-
-
 def _first_scores(stage: FirstStage, held: Sample) -> FirstScores:
     tickets = [row.ticket for row in held.rows]
-    features = stage.model.features(tickets, static_vectors(stage.encoder, [ticket.text for ticket in tickets]))
+    features = stage.features(tickets)
     probabilities = stage.model.probabilities(features)
     scores = calibration_scores_of(held.rows, probabilities, features, stage.model)
     return FirstScores(stage.predictions(tickets, features, probabilities), scores)
@@ -504,4 +442,4 @@ def with_encoder(bundle: Bundle, encoder: Encoder) -> Bundle:
         rules=bundle.rules,
         manifest=bundle.manifest,
     )
-    return made.in_stages(bundle.cascade)
+    return made.in_stages(bundle.cascade).screened_by(bundle.prefilter)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from models.bundle.bundle import Bundle
+from training.cascade.choice import Staged
 from training.cascade.first_stage import FittedFirstStage
 from training.data.dataset import Dataset
 from training.data.labels import learnable
@@ -15,18 +16,6 @@ from training.ensemble.model import FittedModel
 from training.gate.gate import Certificates, certificate_facts
 from training.stages import FULL, stage_facts
 from training.task import LEARN, TrainSettings
-
-
-class Staged(NamedTuple):
-    """The first stage's threshold, the share of calibration tickets that it answers, and what holds of both stages."""
-
-    threshold: float
-    share: float
-    certificates: Mapping[str, Certificates]
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the manifest says of it."""
-        return {"threshold": self.threshold, "share": self.share, **certificate_facts(self.certificates)}
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Gate:
         scores = prediction.probabilities.get(target, ())
         if not scores:
             return Reason.NO_HEAD
-        unreadable = self._unreadable(target, prediction)
+        unreadable = self.unreadable(target, prediction)
         if unreadable is not None:
             return unreadable
         margin = scores[0].probability - scores[1].probability if len(scores) > 1 else 1.0
@@ -159,7 +159,13 @@ class Gate:
         """Return what a single decision may risk where this is the target on average, both in [0, 1]."""
         return min(1.0, max(self.max_ticket_risk_multiple * target_risk, self.tolerated_ticket_risk))
 
-    def _unreadable(self, target: str, prediction: Prediction) -> Reason | None:
+    def unreadable(self, target: str, prediction: Prediction) -> Reason | None:
+        """Say why a text cannot be judged, however sure the model is: too short, foreign, or strange; None if it can.
+
+        Args:
+            target: ``tier`` or ``category``.
+            prediction: The model's prediction.
+        """
         if prediction.words < self.min_words:
             return Reason.TOO_SHORT
         if self.languages and prediction.language is not None and prediction.language not in self.languages:

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from models.bundle.codecs import json_bytes, npy_array, npy_bytes
 from models.bundle.first_stage import pack_first_stage, unpack_first_stage
 from models.bundle.manifest import Manifest, audit, read_manifest, write_directory
+from models.bundle.prefilter import pack_prefilter, unpack_prefilter
 from models.bundle.serialisation import pack_model, unpack_model
 from models.cascade.first_stage import FirstStage
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
-from models.features.features import Features
+from models.features.features import ReadTickets
 from models.heads.head import Probabilities
 from models.model import Model
 from models.reference.reviews import ReviewMemory
+from models.screening.prefilter import Prefilter
 from models.toml_files import dump_policy, dump_rules
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, Promise, TargetGate
@@ -79,6 +81,7 @@ class Bundle:
         self.encoder = encoder
         self.gate_alone = gate
         self.cascade: Cascade | None = None
+        self.prefilter: Prefilter | None = None
         self.policy = policy
         self.rules = rules
         self.manifest: Manifest = manifest or {}
@@ -90,7 +93,11 @@ class Bundle:
 
     def in_stages(self, cascade: Cascade | None) -> Bundle:
         """Return the same bundle with a first stage and its gate; None asks the full model about every ticket."""
-        return self._with(self.model, cascade)
+        return self._with(self.model, cascade, self.prefilter)
+
+    def screened_by(self, prefilter: Prefilter | None) -> Bundle:
+        """Return the same bundle with what tells ordinary tickets; None asks the screening classifier about each."""
+        return self._with(self.model, self.cascade, prefilter)
 
     @property
     def version(self) -> str:
@@ -114,9 +121,9 @@ class Bundle:
         return found
 
     def _in_full(
-        self, tickets: Sequence[Ticket], read: Features | None, *, explain: bool, clearance: int
+        self, tickets: Sequence[Ticket], read: ReadTickets | None, *, explain: bool, clearance: int
     ) -> list[Prediction]:
-        """Ask the full model; `read` holds what the first stage read of the same tickets, None where it did not."""
+        """Ask the full model; `read` is what the first stage read of the same tickets, None where it did not."""
         texts = [ticket.text for ticket in tickets]
         vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
         features = self.model.features(tickets, vectors, read)
@@ -139,12 +146,12 @@ class Bundle:
         return Unreviewed(vectors, self.model.probabilities(self.model.features(tickets, vectors)))
 
     def first_probabilities_of(self, tickets: Sequence[Ticket]) -> Unreviewed | None:
-        """Return static vectors and probabilities as the first stage has them; None where there is none."""
+        """Return guessed vectors and probabilities as the first stage has them; None where there is none."""
         if self.cascade is None:
             return None
         stage = self.cascade.stage
-        vectors = stage.encoder.encode([ticket.text for ticket in tickets])
-        return Unreviewed(vectors, stage.model.probabilities(stage.model.features(tickets, vectors)))
+        features = stage.features(tickets)
+        return Unreviewed(features.dense, stage.model.probabilities(features))
 
     def with_reviews(self, reviews: ReviewMemory | None) -> Bundle:
         """Return the same bundle with a desk's own reviews beside it; None takes them away.
@@ -156,24 +163,24 @@ class Bundle:
             first = None if reviews is None else reviews.first
             stage = cascade.stage.with_reviews(first)
             cascade = None if reviews is not None and first is None else cascade._replace(stage=stage)
-        return self._with(replace(self.model, reviews=reviews), cascade)
+        return self._with(replace(self.model, reviews=reviews), cascade, self.prefilter)
 
     def without_cascade(self) -> Bundle:
-        """Return the same bundle with the full model alone, and the gate that was certified for it."""
-        return self._with(self.model, None)
+        """Return the same bundle with the full model alone, the gate that was certified for it, and no short cut."""
+        return self._with(self.model, None, None)
 
     def indexed(self) -> Bundle:
         """Return the same bundle with graphs of its past tickets where they are many."""
         model = replace(self.model, history=self.model.history.indexed())
         if self.cascade is None:
-            return self._with(model, None)
+            return self._with(model, None, self.prefilter)
         stage = self.cascade.stage
-        first = replace(stage.model, history=stage.model.history.indexed())
-        return self._with(model, Cascade(replace(stage, model=first), self.cascade.gate))
+        first = replace(stage.model, history=model.history)
+        return self._with(model, Cascade(replace(stage, model=first), self.cascade.gate), self.prefilter)
 
-    def _with(self, model: Model, cascade: Cascade | None) -> Bundle:
+    def _with(self, model: Model, cascade: Cascade | None, prefilter: Prefilter | None) -> Bundle:
         made = Bundle(model, self.encoder, self.gate_alone, self.policy, rules=self.rules, manifest=self.manifest)
-        made.cascade = cascade
+        made.cascade, made.prefilter = cascade, prefilter
         return made
 
 
@@ -209,6 +216,8 @@ def save_bundle(
         files |= pack_first_stage(bundle.cascade.stage)
         gates["cascade"] = _gate_facts(bundle.cascade.gate)
     files["gate.json"] = json_bytes(gates)
+    if bundle.prefilter is not None:
+        files |= pack_prefilter(bundle.prefilter)
     if encoder_files is not None:
         files |= {f"{ENCODER_FOLDER}/{name}": encoder_files / name for name in ONNX_FILES}
     vectors = bundle.encoder.encode([probe.text for probe in _PROBES])
@@ -254,6 +263,7 @@ def load_bundle(
     if staged is not None and isinstance(encoder, OnnxEncoder):
         cascade = Cascade(unpack_first_stage(files, model, encoder.tokenizer), staged)
     bundle = Bundle(model, encoder, gate=gate, policy=policy, rules=rules, manifest=manifest).in_stages(cascade)
+    bundle = bundle.screened_by(unpack_prefilter(files))
     try:
         _check_answers(bundle, golden, directory.name)
     except (ValueError, IndexError) as error:  # parts of other shapes than the rest

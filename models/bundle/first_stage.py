@@ -10,63 +10,42 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from models.bundle.codecs import array_of, json_bytes, npy_bytes
-from models.bundle.head_serialisation import Widths, head_arrays, head_facts, head_of
-from models.bundle.serialisation import graphs_of
+from models.bundle.codecs import Array, array_of, json_bytes, npy_bytes
 from models.cascade.first_stage import FirstStage
-from models.cascade.static_encoder import StaticEncoder
-from models.features.lsa import NO_TOPICS
+from models.cascade.student import Student, TokenVectors
+from models.heads.head import Head, Stacking
 from models.model import Model
 from models.reference.novelty import StrangerCurve
 from triage.errors import BundleTampered, TriageError
 
 _PREFIX = "first-stage"
-_KINDS = frozenset(["float32", "float64", "int32"])
 
 
 def pack_first_stage(stage: FirstStage) -> dict[str, bytes]:
     """Write a first stage as files."""
-    model = stage.model
+    model, student = stage.model, stage.student
     facts = {
-        "encoder": stage.encoder.name,
         "threshold": stage.threshold,
+        "asks_between": {target: list(band) for target, band in stage.asks_between.items()},
         "risk": stage.risk,
         "novelty": stage.novelty.tolist(),
-        "heads": {target: head_facts(head) for target, head in model.heads.items()},
+        "targets": list(model.heads),
         "set_floors": dict(model.set_floors),
         "strangers": None if model.strangers is None else asdict(model.strangers),
     }
-    files = {
-        f"{_PREFIX}-tokens.npy": npy_bytes(stage.encoder.table),
-        f"{_PREFIX}-past-vectors.npy": npy_bytes(model.history.vectors.astype(np.float16)),
+    arrays: dict[str, Array] = {
+        "tokens": student.tokens.table,
+        "token-rows": student.tokens.rows,
+        "columns": student.columns,
+        "steps": student.steps,
+        "of-tokens": student.of_tokens,
+        "mean": student.mean,
+        "directions": student.directions,
     }
-    graphs = model.history.graphs
-    files |= {f"{_PREFIX}-graph-{part}.npy": npy_bytes(graph.to_array()) for part, graph in graphs.items()}
-    named = (
-        (f"{_PREFIX}-{target}-{name}", array)
-        for target, head in model.heads.items()
-        for name, array in head_arrays(head).items()
-    )
-    arrays = dict(sorted(named))  # in the order in which JSON keeps the names
-    layout = {name: [array.dtype.name, *array.shape] for name, array in arrays.items()}
-    files[f"{_PREFIX}.json"] = json_bytes({**facts, "arrays": layout})
-    for kind in sorted({array.dtype.name for array in arrays.values()}):
-        flat = [array.ravel() for array in arrays.values() if array.dtype.name == kind]
-        files[f"{_PREFIX}-{kind}.npy"] = npy_bytes(np.concatenate(flat))
-    return files
-
-
-def _head_files(files: Mapping[str, bytes], layout: Mapping[str, list[Any]]) -> dict[str, bytes]:
-    """Return the arrays of the heads, which lie one behind the other in a file for each kind of number."""
-    found, at = {}, dict.fromkeys(_KINDS, 0)
-    flat = {
-        kind: array_of(files, f"{_PREFIX}-{kind}", kind, 1) for kind in {one[0] for one in layout.values()} & _KINDS
-    }
-    for name, (kind, *shape) in layout.items():
-        end = at[kind] + int(np.prod(shape))
-        found[f"head-{name}.npy"] = npy_bytes(flat[kind][at[kind] : end].reshape(shape))
-        at[kind] = end
-    return found
+    for target, head in model.heads.items():
+        arrays |= {f"{target}-weights": head.stacking.weights, f"{target}-bias": head.stacking.bias}
+    files = {f"{_PREFIX}-{name}.npy": npy_bytes(array) for name, array in arrays.items()}
+    return files | {f"{_PREFIX}.json": json_bytes(facts)}
 
 
 def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage:
@@ -74,7 +53,7 @@ def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Token
 
     Args:
         files: All files of the bundle by name.
-        full: The full model, whose vocabulary, fields, rules and past tickets it shares.
+        full: The full model, whose vocabulary, fields, rules, past tickets and estimators it shares.
         tokenizer: Of the bundle's encoder.
 
     Raises:
@@ -90,30 +69,56 @@ def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Token
 
 def _unpack(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage:
     facts = json.loads(files[f"{_PREFIX}.json"])
-    arrays = _head_files(files, facts["arrays"])
-    table = array_of(files, f"{_PREFIX}-tokens", np.float16, 2)
-    vectors = array_of(files, f"{_PREFIX}-past-vectors", np.float16, 2).astype(np.float32)
     novelty = np.array(facts["novelty"], dtype=np.float64)
-    if len(table) < tokenizer.get_vocab_size() or vectors.shape != (len(full.history.ids), table.shape[1]):
-        raise ValueError("arrays of unequal length")
     if novelty.ndim != 2 or len(novelty) != 2:
         raise ValueError("novelty of another shape")
-    widths = Widths(full.vectorizer.size + len(full.fields.names), NO_TOPICS.dim, table.shape[1])
-    label_ids = full.history.label_ids
-    heads = {
-        target: replace(
-            head_of(f"{_PREFIX}-{target}", one, files=arrays, label_ids=label_ids[target], widths=widths), target=target
-        )
-        for target, one in facts["heads"].items()
-    }
-    history = replace(full.history, vectors=vectors, topics=NO_TOPICS.of_none(len(vectors)), graphs={})
+    if sorted(facts["targets"]) != sorted(full.heads) or not facts["asks_between"].keys() <= full.heads.keys():
+        raise ValueError("other targets than the full model's")
     model = replace(
         full,
-        topics=NO_TOPICS,
-        history=replace(history, graphs=graphs_of(files, f"{_PREFIX}-graph", history)),
-        heads=heads,
+        heads={target: _head(files, head) for target, head in full.heads.items()},
         set_floors={target: float(floor) for target, floor in facts["set_floors"].items()},
         strangers=None if facts["strangers"] is None else StrangerCurve(**facts["strangers"]),
     )
-    encoder = StaticEncoder(str(facts["encoder"]), tokenizer, table)
-    return FirstStage(encoder, model, threshold=float(facts["threshold"]), risk=float(facts["risk"]), novelty=novelty)
+    return FirstStage(
+        _student(files, full, tokenizer),
+        model,
+        threshold=float(facts["threshold"]),
+        risk=float(facts["risk"]),
+        novelty=novelty,
+        asks_between={target: (float(low), float(high)) for target, (low, high) in facts["asks_between"].items()},
+    )
+
+
+def _head(files: Mapping[str, bytes], full: Head) -> Head:
+    """Return a head of the full model with the stacking that was fitted to guessed vectors."""
+    weights = array_of(files, f"{_PREFIX}-{full.target}-weights", np.float32, 2)
+    bias = array_of(files, f"{_PREFIX}-{full.target}-bias", np.float32, 1)
+    if weights.shape != full.stacking.weights.shape or bias.shape != full.stacking.bias.shape:
+        raise ValueError("stacking of another shape")
+    return replace(full, stacking=Stacking(weights, bias))
+
+
+def _student(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> Student:
+    def load(name: str, kind: Any, dimensions: int) -> Array:
+        return array_of(files, f"{_PREFIX}-{name}", kind, dimensions)
+
+    tokens = TokenVectors(tokenizer, load("token-rows", np.int32, 1), load("tokens", np.float16, 2))
+    student = Student(
+        tokens,
+        columns=load("columns", np.int8, 2),
+        steps=load("steps", np.float32, 1),
+        of_tokens=load("of-tokens", np.float32, 2),
+        mean=load("mean", np.float32, 1),
+        directions=load("directions", np.float32, 2),
+    )
+    if len(tokens.rows) < tokenizer.get_vocab_size() or not (tokens.rows >= 0).all():
+        raise ValueError("tokens without a row")
+    if tokens.rows.max(initial=0) >= len(tokens.table):
+        raise ValueError("tokens beyond the table")
+    width, count = full.vectorizer.size + len(full.fields.names), len(student.directions)
+    shapes = (student.columns.shape, student.steps.shape, student.of_tokens.shape, student.directions.shape)
+    wanted = ((width, count), (width,), (tokens.table.shape[1], count), (count, full.history.vectors.shape[1]))
+    if shapes != wanted or student.mean.shape != wanted[-1][1:]:
+        raise ValueError("parts of another shape")
+    return student

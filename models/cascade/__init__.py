@@ -1,1 +1,1 @@
-"""The first of two stages: a model without a transformer answers what it is sure of, the rest pays for the encoder."""
+"""The first of two stages: where a guessed vector makes the case clear, nobody pays for the encoder."""

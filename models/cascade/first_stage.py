@@ -1,43 +1,45 @@
-"""The first stage of a bundle: its own small model, and what it must be sure of to answer in the full model's place."""
+"""The first stage of a bundle: the full model on vectors that a student guesses, where the decision is clear."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cascade.static_encoder import StaticEncoder
-from models.features.features import Features
+from models.cascade.student import Student
+from models.features.features import Features, ReadTickets
 from models.heads.head import Probabilities
 from models.model import Model
 from models.reference.reviews import ReviewMemory
 from triage.decide import in_terms_of
-from triage.decision import Reason
 from triage.gate import Gate
 from triage.policy import Policy
-from triage.prediction import Prediction
+from triage.prediction import Prediction, Score
 from triage.ticket import Ticket
 
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A model on words, fields and static vectors.
+    """The estimators of the full model, stacked and calibrated for guessed vectors.
 
     Attributes:
-        encoder: Distilled from the bundle's own.
-        model: Fitted on its vectors; vocabulary, fields and rules are the full model's.
-        threshold: How probable its label of every target must be for it to answer, in [0, 1].
+        student: Guesses the vectors.
+        model: Shares vocabulary, past tickets and estimators with the full model; its stacking is its own.
+        threshold: By how much the first label of every target must be ahead of the second for it to answer, in [0, 1].
+        asks_between: By target, probabilities of the first label between which it does not answer, however far ahead
+            that is: there the encoder makes out whether a ticket is decided or left to people.
         risk: Target risk of the gate, which the floor under single decisions is a multiple of.
         novelty: What its novelty is in terms of the full model's: quantiles of both, float64 of shape [2, quantiles].
     """
 
-    encoder: StaticEncoder
+    student: Student
     model: Model
     threshold: float
     risk: float
     novelty: NDArray[np.float64]
+    asks_between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def answers(
         self,
@@ -47,7 +49,7 @@ class FirstStage:
         *,
         explain: bool = False,
         clearance: int = 0,
-    ) -> tuple[list[Prediction | None], Features]:
+    ) -> tuple[list[Prediction | None], ReadTickets]:
         """Answer the tickets that it is sure of.
 
         Args:
@@ -60,17 +62,26 @@ class FirstStage:
         Returns:
             A prediction for each ticket, None where the full model has to be asked; and what was read of the tickets.
         """
-        texts = [ticket.text for ticket in tickets]
-        vectors = self.encoder.encode(texts)
-        features = self.model.features(tickets, vectors)
+        read = self.model.read(tickets)
+        features = self.features(tickets, read)
         found = self.predictions(tickets, features, self.model.probabilities(features))
-        opened = gate.readable(self.risk)
-        taken = [sureness(opened, policy, prediction) >= self.threshold for prediction in found]
+        taken = [self._is_taken(gate, policy, prediction) for prediction in found]
         for row in np.flatnonzero(taken).tolist() if explain else ():
             one = features.take(np.array([row]))
             explanation = self.model.explanation(tickets[row], one, found[row], clearance=clearance)
             found[row] = replace(found[row], explanation=explanation)
-        return [prediction if passed else None for prediction, passed in zip(found, taken, strict=True)], features
+        return [prediction if passed else None for prediction, passed in zip(found, taken, strict=True)], read
+
+    def _is_taken(self, gate: Gate, policy: Policy, prediction: Prediction) -> bool:
+        told = in_terms_of(policy, prediction)
+        return sureness(gate, told) >= self.threshold and not any(
+            low <= told.probabilities[target][0].probability < high for target, (low, high) in self.asks_between.items()
+        )
+
+    def features(self, tickets: Sequence[Ticket], read: ReadTickets | None = None) -> Features:
+        """Return features of tickets with guessed vectors; `read` is what `Model.read` returned for them."""
+        read = self.model.read(tickets) if read is None else read
+        return self.model.features(tickets, self.student.vectors([one.text for one in tickets], read.sparse), read)
 
     def predictions(
         self, tickets: Sequence[Ticket], features: Features, probabilities: dict[str, Probabilities]
@@ -79,10 +90,10 @@ class FirstStage:
 
         Args:
             tickets: n of them.
-            features: Of the tickets, with static vectors.
+            features: Of the tickets, with guessed vectors.
             probabilities: Its own by target, each of shape [n, classes].
         """
-        cut = self.encoder.truncates([ticket.text for ticket in tickets])
+        cut = self.student.truncates([ticket.text for ticket in tickets])
         return [
             replace(one, by_first_stage=True, novelty=float(np.interp(one.novelty, *self.novelty)))
             for one in self.model.predictions(tickets, features, probabilities, cut)
@@ -93,15 +104,20 @@ class FirstStage:
         return replace(self, model=replace(self.model, reviews=reviews))
 
 
-def sureness(gate: Gate, policy: Policy, prediction: Prediction) -> float:
-    """Return the probability of the least sure label of a prediction, in [0, 1]; -1 where something else is amiss.
+def sureness(gate: Gate, prediction: Prediction) -> float:
+    """Return how far the first label is ahead of the second in the closest target; -1 where a ticket cannot be read.
 
     Args:
-        gate: Says what is strange, foreign, short or ambiguous; its thresholds are for what is automatic.
-        policy: Folds and ranks labels.
-        prediction: Of the first stage.
+        gate: Says what is strange, foreign or too short.
+        prediction: Of the first stage, folded and ranked as the policy has it.
+
+    Returns:
+        A difference of probabilities in [0, 1], or -1.
     """
-    told = in_terms_of(policy, prediction)
-    if any(gate.reason(target, told) is not Reason.CONFIDENT for target in told.probabilities):
+    if any(gate.unreadable(target, prediction) is not None for target in prediction.probabilities):
         return -1.0
-    return min(scores[0].probability for scores in told.probabilities.values())
+    return min(_lead(scores) for scores in prediction.probabilities.values())
+
+
+def _lead(scores: Sequence[Score]) -> float:
+    return scores[0].probability - (scores[1].probability if len(scores) > 1 else 0.0)

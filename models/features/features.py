@@ -22,6 +22,24 @@ _MIN_TICKETS = 5
 _MAX_FIELDS = 2000
 
 
+class ReadTickets(NamedTuple):
+    """What is read of n tickets before any encoder is asked.
+
+    Attributes:
+        sparse: Lexical columns, then field columns.
+        topics: LSA components of the words, float32 of shape [n, topics].
+        rule_matches: Which written rules match each ticket, bool of shape [n, rules].
+    """
+
+    sparse: SparseRows
+    topics: NDArray[np.float32]
+    rule_matches: NDArray[np.bool_]
+
+    def take(self, index: NDArray[np.int64]) -> ReadTickets:
+        """Return what was read of the tickets at these positions, int64 of shape [m], in their order."""
+        return ReadTickets(self.sparse.take(index), self.topics[index], self.rule_matches[index])
+
+
 class Features(NamedTuple):
     """Features of n tickets.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder import ONNX_FILES, OnnxEncoder
+from models.screening.prefilter import Prefilter
 from triage.screening import Opinion
 from triage.ticket import Ticket
 
@@ -23,7 +24,7 @@ LABELS = (
 """What a ticket can be, in the order of the classifier's outputs."""
 
 HEAD_FILE = "head.npy"
-_READ_CHARS = 600
+READ_CHARS = 600
 """Characters that are read: the classifier was trained on beginnings of this length (about 80 tokens)."""
 
 _QUOTED_FROM = 0.3
@@ -31,6 +32,15 @@ _QUOTED_FROM = 0.3
 
 _MOST_SENTENCES = 12
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+ORDINARY = Opinion({label: float(label == "none") for label in LABELS})
+"""Of a ticket that nobody had to be asked about."""
+
+
+def read_part(ticket: Ticket) -> str:
+    """Return the beginning of a ticket, which is all that the classifier reads."""
+    return ticket.text[:READ_CHARS]
 
 
 class ScreeningClassifier:
@@ -45,16 +55,30 @@ class ScreeningClassifier:
         self.encoder = encoder
         self.head = head
 
-    def opinions(self, tickets: Sequence[Ticket]) -> list[Opinion]:
-        """Return what each ticket probably is, with the sentence that says so where it must not wait."""
-        texts = [ticket.text[:_READ_CHARS] for ticket in tickets]
-        return [
-            Opinion(dict(zip(LABELS, map(float, row), strict=True)), self._quote(text, row))
-            for text, row in zip(texts, self.probabilities(texts), strict=True)
+    def opinions(self, tickets: Sequence[Ticket], prefilter: Prefilter | None = None) -> list[Opinion]:
+        """Return what each ticket probably is, with the sentence that says so where it must not wait.
+
+        Args:
+            tickets: Any number of them.
+            prefilter: Says which of them are ordinary, so that the encoder is not asked; None asks it about each.
+        """
+        texts = [read_part(ticket) for ticket in tickets]
+        asked = [
+            row for row, text in enumerate(texts) if prefilter is None or not prefilter.is_ordinary(self.tokens(text))
         ]
+        found = [ORDINARY] * len(texts)
+        for row, values in zip(asked, self.probabilities([texts[row] for row in asked]), strict=True):
+            found[row] = Opinion(dict(zip(LABELS, map(float, values), strict=True)), self._quote(texts[row], values))
+        return found
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text as far as it is read, without those that mark beginning and end."""
+        return list(self.encoder.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each label, of shape [n, labels]."""
+        if not texts:
+            return np.zeros((0, len(LABELS)))
         vectors = self.encoder.encode(texts)
         # Row by row: a matrix product rounds a row by what else is in the batch.
         logits = np.stack([self.head[:, :-1] @ vector for vector in vectors]) + self.head[:, -1]

@@ -12,6 +12,7 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle
 from models.triager import Triager
 from training import pipeline
+from training.cascade import choice
 from training.cascade import first_stage as fitting
 from training.gate import first_stage as gate_of_first
 from training.task import TrainSettings
@@ -33,7 +34,9 @@ def staged(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
         patch.setenv("TRIAGE_HOME", str(first.parent / "home"))
         patch.setattr(pipeline, "LEAST_ROWS", 50)
         patch.setattr(gate_of_first, "LEAST_ANSWERED", 10)
-        patch.setattr(gate_of_first, "DISAGREEMENT", 0.2)
+        patch.setattr(choice, "LEAST_ANSWERED", 10)
+        patch.setattr(gate_of_first, "MAY_LOSE", 0.05)
+        patch.setattr(choice, "dearer_targets", lambda *_, **__: [])
         return pipeline.train(settings, log=lambda step: None).bundle
 
 
@@ -54,7 +57,7 @@ def test_both_stages_answer_and_each_says_which_it_is(staged: Bundle, tickets: l
     assert by_first.any()
     floor = staged.cascade.stage.threshold
     for one in np.array(found, dtype=object)[by_first]:
-        assert min(scores[0].probability for scores in one.probabilities.values()) >= floor
+        assert min(scores[0].probability - scores[1].probability for scores in one.probabilities.values()) >= floor
         assert one.explanation.terms and len(one.explanation.similar) == 5
 
 
@@ -109,10 +112,10 @@ def test_a_first_stage_that_would_let_strangers_pass_is_left_out(
     for place, name, value in (
         (pipeline, "LEAST_ROWS", 50),
         (gate_of_first, "LEAST_ANSWERED", 1),
-        (gate_of_first, "DISAGREEMENT", 1.0),
-        (gate_of_first, "DISAGREEMENT_OF_ALL", 1.0),
-        (pipeline, "dearer_targets", lambda *_, **__: []),
-        (fitting, "tells_strangers", lambda *_, **__: next(told)),  # with the full vectors, then with static ones
+        (choice, "LEAST_ANSWERED", 1),
+        (gate_of_first, "MAY_LOSE", 1.0),
+        (choice, "dearer_targets", lambda *_, **__: []),
+        (fitting, "tells_strangers", lambda *_, **__: next(told)),  # with the full vectors, then with guessed ones
     ):
         monkeypatch.setattr(place, name, value)
     settings = TrainSettings(
@@ -135,9 +138,10 @@ def test_whether_a_first_stage_pays_is_not_looked_up_on_the_tickets_of_the_last_
     for place, name, value in (
         (pipeline, "LEAST_ROWS", 50),
         (pipeline, "LEAST_CALIBRATION", 10),  # as from 10,000 rows on
-        (pipeline, "dearer_targets", dearer),
+        (choice, "dearer_targets", dearer),
         (gate_of_first, "LEAST_ANSWERED", 1),
-        (gate_of_first, "DISAGREEMENT", 1.0),
+        (choice, "LEAST_ANSWERED", 1),
+        (gate_of_first, "MAY_LOSE", 1.0),
     ):
         monkeypatch.setattr(place, name, value)
     settings = TrainSettings(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 
-from training.gate.first_stage import DISAGREEMENT, DISAGREEMENT_OF_ALL, FirstAnswers, agreeing_threshold
+from training.gate.first_stage import MAY_LOSE, Beliefs, FirstAnswers, affordable_threshold, bands_around
 from training.gate.gate import Certificates, dearer_targets
 from training.gate.risk_control import Certificate, certify, no_certificate
 from training.gate.strangers import tells_strangers
@@ -15,45 +18,59 @@ from triage.prediction import Prediction, Score
 N = 1000
 
 
-def answers(agreement: float) -> tuple[FirstAnswers, dict[str, np.ndarray]]:
+def answers(agreement: float) -> tuple[FirstAnswers, dict[str, Beliefs]]:
     """Return answers that agree with the full model in all above 0.8, and in a share below."""
     random = np.random.default_rng(0)
     sureness = random.random(N)
-    full = np.array(["L1"] * N)
     own = np.where((sureness > 0.8) | (random.random(N) < agreement), "L1", "L2")
+    full = Beliefs(("L1", "L2"), np.tile([0.6, 0.4], (N, 1)))
     return FirstAnswers(sureness, {"tier": own}, {"tier": sureness}), {"tier": full}
 
 
-def test_the_threshold_is_where_both_stages_begin_to_say_the_same() -> None:
+def test_the_first_stage_answers_as_long_as_it_hardly_costs_accuracy() -> None:
     first, full = answers(0.5)
-    threshold = agreeing_threshold(first, full)
-    assert threshold is not None and 0.75 < threshold < 0.8
+    threshold = affordable_threshold(first, full)
+    assert threshold is not None and 0.7 < threshold < 0.8
     taken = first.above(threshold)
-    assert (taken.labels["tier"] != full["tier"])[taken.passed].mean() <= DISAGREEMENT
+    cost = full["tier"].loss(first.labels["tier"])[taken.passed].sum() / N
+    assert 0 < cost <= MAY_LOSE
+    more = first.above(threshold - 0.02)
+    assert full["tier"].loss(first.labels["tier"])[more.passed].sum() / N > MAY_LOSE
 
 
 def test_a_first_stage_that_never_agrees_answers_nothing() -> None:
     sure = FirstAnswers(np.full(N, 0.9), {"tier": np.array(["L2"] * N)}, {"tier": np.full(N, 0.9)})
-    assert agreeing_threshold(sure, {"tier": np.array(["L1"] * N)}) is None
+    assert affordable_threshold(sure, {"tier": Beliefs(("L1", "L2"), np.tile([0.6, 0.4], (N, 1)))}) is None
+
+
+def test_where_the_full_model_is_torn_another_label_costs_next_to_nothing() -> None:
+    sure = FirstAnswers(np.full(N, 0.9), {"tier": np.array(["L2"] * N)}, {"tier": np.full(N, 0.9)})
+    assert affordable_threshold(sure, {"tier": Beliefs(("L1", "L2"), np.tile([0.501, 0.499], (N, 1)))}) == 0.9
+
+
+def test_folded_labels_count_as_one() -> None:
+    policy = replace(default_policy(), folding={"L0": "L1"})
+    found = Beliefs.of("tier", ("L0", "L1", "L2"), np.array([[0.3, 0.3, 0.4]]), policy)
+    assert found.labels == ("L1", "L2") and found.probabilities.tolist() == [[0.6, 0.4]]
+    assert np.allclose(found.loss(np.array(["L2"])), 0.2) and found.loss(np.array(["L1"])).tolist() == [0.0]
 
 
 def test_what_is_too_strange_to_be_answered_is_never_sure() -> None:
     gate = Gate(max_novelty=0.5, languages=frozenset(["en"]))
-    strange = Prediction({"tier": (Score("L1", 0.99), Score("L2", 0.01))}, novelty=0.6, words=9, by_first_stage=True)
-    plain = Prediction({"tier": (Score("L1", 0.99), Score("L2", 0.01))}, novelty=0.4, words=9, by_first_stage=True)
-    found = FirstAnswers.of([strange, plain], gate, default_policy(), 0.05)
-    assert found.sureness.tolist() == [-1.0, 0.99]
+    strange = Prediction({"tier": (Score("L1", 0.75), Score("L2", 0.25))}, novelty=0.6, words=9, by_first_stage=True)
+    plain = Prediction({"tier": (Score("L1", 0.75), Score("L2", 0.25))}, novelty=0.4, words=9, by_first_stage=True)
+    found = FirstAnswers.of([strange, plain], gate, default_policy())
+    assert found.sureness.tolist() == [-1.0, 0.5]
 
 
-def test_a_first_stage_that_answers_nearly_all_may_differ_on_fewer() -> None:
-    """A differing answer in a hundred is no more than `DISAGREEMENT`, and too much of all tickets."""
-    sureness = np.linspace(0.0, 1.0, N)
-    own = np.where(np.arange(N) % 100 == 50, "L2", "L1")
-    first = FirstAnswers(sureness, {"tier": own}, {"tier": sureness})
-    threshold = agreeing_threshold(first, {"tier": np.array(["L1"] * N)})
-    assert threshold is not None
-    differing = (own == "L2")[sureness >= threshold].sum()
-    assert 0 < differing <= DISAGREEMENT_OF_ALL * N < (own == "L2").sum()
+def test_bands_lie_around_the_threshold_and_grow() -> None:
+    bands = bands_around(0.9)
+    assert all(low < 0.9 < high for low, high in bands) and bands[-1][1] == 1.0
+    assert all(low >= wider and high <= higher for (low, high), (wider, higher) in pairwise(bands))
+    first, _ = answers(0.5)
+    taken = first.above(0.0, {"tier": bands[0]})
+    inside = (first.confidence["tier"] >= bands[0][0]) & (first.confidence["tier"] < bands[0][1])
+    assert inside.any() and (taken.passed == ~inside).all()
 
 
 def test_vectors_that_tell_strangers_worse_are_found() -> None:

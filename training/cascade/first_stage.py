@@ -1,4 +1,4 @@
-"""Fits the first stage: a small model on words and static vectors, on the rows and folds of the full model."""
+"""Makes the first stage of a fitted model: a student's guesses, and the heads as they were stacked for them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cascade.first_stage import FirstStage
-from models.cascade.static_encoder import StaticEncoder
-from models.features.lsa import NO_TOPICS
+from models.cascade.student import Student
 from models.heads.head import Probabilities
+from models.model import Model
 from models.reference.novelty import novelty
-from training.cascade.distill import Distiller, static_vectors
-from training.ensemble.composition import HYBRID, NEIGHBOURS, RULES
-from training.ensemble.cross_fit import neighbours_across_groups
-from training.ensemble.head import fit_head
-from training.ensemble.model import FittedModel, folds_of, history_of, prior_correction_of, refit_model, target_data
-from training.ensemble.sample import Sample
-from training.ensemble.support_vectors import word_products
+from training.cascade.student import FittedStudent
+from training.ensemble.model import FittedModel, Prepared
 from training.gate.strangers import fit_strangers, tells_strangers
 from triage.policy import Policy
 
@@ -27,7 +22,7 @@ LEAST_ROWS = 1000
 """Rows below which there is no first stage: too few would show whether it agrees with the full model."""
 
 TELLS_STRANGERS, MAY_LOSE = 0.75, 0.02
-"""Area under the ROC curve from which distance tells strangers well, and how much of it static vectors may lose."""
+"""Area under the ROC curve from which distance tells strangers well, and how much of it guessed vectors may lose."""
 
 _QUANTILES = 101
 
@@ -37,79 +32,58 @@ class FittedFirstStage:
     """A first stage, and its probabilities for the rows of its sample when it had not seen them.
 
     Attributes:
-        encoder: Distilled from that of the full model.
-        fitted: Model and cross-fitted probabilities, with static vectors in the place of embeddings.
+        student: Guesses vectors.
+        fitted: The full model with the heads as they are stacked for guessed vectors, and what these say.
         novelty: Quantiles of its novelty and of the full model's, float64 of shape [2, quantiles].
     """
 
-    encoder: StaticEncoder
+    student: Student
     fitted: FittedModel
     novelty: NDArray[np.float64]
 
     def stage(self, risk: float) -> FirstStage:
         """Return the stage as it is before its threshold is chosen: it answers nothing."""
-        return FirstStage(self.encoder, self.fitted.model, threshold=1.0, risk=risk, novelty=self.novelty)
+        return FirstStage(self.student, self.fitted.model, threshold=1.0, risk=risk, novelty=self.novelty)
 
-    def refitted(self, sample: Sample, policy: Policy, risk: float) -> FirstStage:
-        """Fit the estimators to more rows; the static vectors, stacking and calibration stay as they were."""
-        model = refit_model(self.fitted, with_static_vectors(sample, self.encoder), policy)
-        return FirstStage(self.encoder, model, threshold=1.0, risk=risk, novelty=self.novelty)
+    def of_refitted(self, full: Model, risk: float) -> FirstStage:
+        """Return the stage of the full model fitted to more rows; student, stacking and calibration stay."""
+        own = self.fitted.model
+        heads = {target: replace(head, stacking=own.heads[target].stacking) for target, head in full.heads.items()}
+        model = replace(full, heads=heads, strangers=own.strangers)
+        return FirstStage(self.student, model, threshold=1.0, risk=risk, novelty=self.novelty)
 
 
-def fit_first_stage(
-    full: FittedModel, distiller: Distiller, policy: Policy, *, seed: int = 0
-) -> FittedFirstStage | None:
-    """Fit a first stage beside a full model.
+def is_blind(prepared: Prepared, student: FittedStudent) -> bool:
+    """Say whether guessed vectors tell strangers clearly worse, on data where the encoder's own tell them well."""
+    sample, seed = prepared.sample, prepared.seed
+    label_ids = {target: sample.label_ids(target) for target in sample.labels}
+    own, guessed = (
+        tells_strangers(sample.vectors, sample.groups, label_ids, seen_as=vectors, seed=seed)
+        for vectors in (None, student.guessed.dense)
+    )
+    if own is None or guessed is None:
+        return False
+    return own >= TELLS_STRANGERS and guessed < own - MAY_LOSE
+
+
+def first_stage_of(full: FittedModel, student: FittedStudent, policy: Policy, *, seed: int = 0) -> FittedFirstStage:
+    """Return the first stage of a model whose heads were stacked for guessed vectors as well.
 
     Args:
-        full: Fitted to the same rows; its vocabulary, fields and rules are shared.
-        distiller: Of the encoder.
-        policy: Says what is sensitive, and which shares of the labels traffic is expected to have.
-        seed: Of folds and estimators.
-
-    Returns:
-        The first stage; None where its vectors would let pass what belongs to no label and the full model's do not.
+        full: Fitted with these guesses.
+        student: Whose they are.
+        policy: Says how much of traffic is expected to belong to no label.
+        seed: Of the sample by which strangers are told.
     """
-    encoder = distiller.distil([row.ticket.text for row in full.sample.rows])
-    sample = with_static_vectors(full.sample, encoder)
-    if _is_blind(sample, full.sample, {target: sample.label_ids(target) for target in full.heads}, seed):
-        return None
-    nothing = NO_TOPICS.of_none(len(sample))
-    near = neighbours_across_groups(sample.vectors, nothing, sample.groups)
-    features = full.features._replace(dense=sample.vectors, topics=nothing, **near._asdict())
-    folds, products, heads = folds_of(sample, seed), word_products(features.sparse), {}
-    for target, whole in full.heads.items():
-        data = replace(target_data(sample, target, features, full.model.rules), products=products)
-        names = (HYBRID, NEIGHBOURS, *([RULES] if (data.rule_labels >= 0).any() else []))
-        head = fit_head(target, data, folds, whole.hyper_parameters, names=names)
-        correction = prior_correction_of(policy, head.head, sample.label_ids(target))
-        heads[target] = replace(head, head=replace(head.head, prior_correction=correction))
-    label_ids = {name: sample.label_ids(name) for name in heads}
-    model = replace(
-        full.model,
-        topics=NO_TOPICS,
-        history=history_of(sample, nothing, policy),
-        heads={target: head.head for target, head in heads.items()},
-        strangers=fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed),
+    sample, guessed = full.sample, student.guessed
+    heads = {target: one.of_guesses for target, one in full.heads.items() if one.of_guesses is not None}
+    label_ids = {target: sample.label_ids(target) for target in heads}
+    strangers = fit_strangers(
+        sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seen_as=guessed.dense, seed=seed
     )
-    fitted = replace(full, model=model, heads=heads, features=features, sample=sample)
-    return FittedFirstStage(encoder, fitted, _same_scale(fitted, full))
-
-
-def _is_blind(static: Sample, full: Sample, label_ids: Mapping[str, NDArray[np.int64]], seed: int) -> bool:
-    """Say whether static vectors tell strangers clearly worse, on data where the full model's tell them well."""
-    with_full, with_static = (
-        tells_strangers(sample.vectors, sample.groups, label_ids, seed=seed) for sample in (full, static)
-    )
-    if with_full is None or with_static is None:
-        return False
-    return with_full >= TELLS_STRANGERS and with_static < with_full - MAY_LOSE
-
-
-def with_static_vectors(sample: Sample, encoder: StaticEncoder) -> Sample:
-    """Return the same tickets with the vectors of a static encoder."""
-    vectors = static_vectors(encoder, [row.ticket.text for row in sample.rows])
-    return replace(sample, vectors=vectors, base_dim=None)
+    model = replace(full.model, heads={target: one.head for target, one in heads.items()}, strangers=strangers)
+    fitted = replace(full, model=model, heads=heads, features=guessed)
+    return FittedFirstStage(student.student, fitted, _same_scale(fitted, full))
 
 
 def _same_scale(first: FittedModel, full: FittedModel) -> NDArray[np.float64]:

@@ -60,6 +60,8 @@ class TargetData:
             means all. The others are of an encoder that was fine-tuned on some of the rows: an estimator fitted on both
             would trust it too far.
         products: `training.ensemble.support_vectors.word_products` of the rows, where several targets share them.
+        guessed: The same features with vectors that a student guesses, which estimators score as well but do not learn
+            from; None where no first stage is wanted.
     """
 
     features: Features
@@ -68,10 +70,16 @@ class TargetData:
     rule_labels: NDArray[np.int32]
     base_dim: int | None = None
     products: NDArray[np.float32] | None = None
+    guessed: Features | None = None
 
 
 def neighbours_across_groups(
-    dense: NDArray[np.float32], topics: NDArray[np.float32], groups: NDArray[np.int64], count: int = NEAR
+    dense: NDArray[np.float32],
+    topics: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    *,
+    seen_as: NDArray[np.float32] | None = None,
+    count: int = NEAR,
 ) -> Neighbours:
     """Find each row's nearest rows among those of other groups, as `NeighbourIndex.nearest` does.
 
@@ -79,13 +87,14 @@ def neighbours_across_groups(
         dense: Embeddings of shape [n, dim].
         topics: LSA components of shape [n, topics].
         groups: int64 of shape [n].
+        seen_as: Vectors that each row would have as a new ticket, where they differ from those of the history.
         count: Neighbours per row.
     """
-    of_words = bool(topics.any())
+    of_words, asked = bool(topics.any()), dense if seen_as is None else seen_as
 
     def block(start: int) -> Neighbours:
         rows = slice(start, start + _BLOCK)
-        similarity = dense[rows] @ dense.T
+        similarity = asked[rows] @ dense.T
         similarity[groups[rows, None] == groups[None, :]] = 2 * MASKED
         if not of_words:  # both measures then have the same order
             near, found = top_k(similarity, count)
@@ -104,11 +113,13 @@ class CrossFit:
         estimators: Those to combine, in the order asked for.
         baselines: Those that are fitted only to be beaten.
         scores: By estimator name, out-of-fold scores of shape [n, classes].
+        of_guesses: The same scores on guessed vectors; empty where there are none.
     """
 
     estimators: tuple[Estimator, ...]
     baselines: tuple[Estimator, ...]
     scores: Mapping[str, NDArray[np.float32]]
+    of_guesses: Mapping[str, NDArray[np.float32]]
 
 
 def cross_fit(
@@ -142,19 +153,20 @@ def cross_fit(
         for fit, result in zip(fits, results, strict=True)
     }
     estimators: list[Estimator] = []
-    scores: dict[str, NDArray[np.float32]] = {}
+    views = [data.features, *([data.guessed] if data.guessed is not None else [])]
+    scores: list[dict[str, NDArray[np.float32]]] = [{}, {}]
     for name in names:
         if name not in WITH_WEIGHTS:
             estimators.append(_without_weights(name, data))
-            if folds is not None:
-                scores[name] = estimators[-1].scores(data.features)
+            for found, view in zip(scores, views if folds is not None else [], strict=False):
+                found[name] = estimators[-1].scores(view)
             continue
         estimators.append(done[name, None][0])
-        if folds is not None:
-            scores[name] = np.zeros((len(data.label_ids), len(data.labels)), dtype=np.float32)
+        for place, found in enumerate(scores[: len(views) if folds is not None else 0]):
+            found[name] = np.zeros((len(data.label_ids), len(data.labels)), dtype=np.float32)
             for fold in numbers:
-                scores[name][folds == fold] = done[name, fold][1]
-    return CrossFit(tuple(estimators), tuple(done[name, None][0] for name in baselines), scores)
+                found[name][folds == fold] = done[name, fold][1][place]
+    return CrossFit(tuple(estimators), tuple(done[name, None][0] for name in baselines), *scores)
 
 
 def _jobs(hyper_parameters: HyperParameters, data: TargetData) -> int:
@@ -184,8 +196,12 @@ def _fit_and_score(
     folds: NDArray[np.int64] | None,
     fits: Sequence[int | None],
     hyper_parameters: HyperParameters,
-) -> list[tuple[Estimator, NDArray[np.float32] | None]]:
-    """Fit an estimator without each of some folds, and score that fold; None stands for a fit to all rows."""
+) -> list[tuple[Estimator, list[NDArray[np.float32]]]]:
+    """Fit an estimator without each of some folds, and score that fold; None stands for a fit to all rows.
+
+    Returns:
+        Estimators with their scores: on the features, and on those with guessed vectors where there are some.
+    """
     features, part, scale = data.features, None, 1.0
     if data.base_dim is not None:
         part = slice(data.base_dim, None) if name == FINE_TUNED else slice(0, data.base_dim)
@@ -206,9 +222,11 @@ def _fit_and_score(
         ]
     if part is not None:
         estimators = [_widened(one, part, data.features.dense.shape[1], scale) for one in estimators]
+    views = [data.features, *([data.guessed] if data.guessed is not None else [])]
+    left = [np.zeros(0, dtype=np.int64) if fold is None else np.flatnonzero(folds == fold) for fold in fits]
     return [
-        (one, None if fold is None else one.scores(data.features.take(np.flatnonzero(folds == fold))))
-        for one, fold in zip(estimators, fits, strict=True)
+        (one, [] if fold is None else [one.scores(view.take(rows)) for view in views])
+        for one, fold, rows in zip(estimators, fits, left, strict=True)
     ]
 
 

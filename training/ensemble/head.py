@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from models.heads.head import Head, Probabilities, softmax
 from training.data.folds import SEEN
 from training.ensemble.calibration import brier, fit_temperature, log_loss
 from training.ensemble.composition import RULES, estimators_for
-from training.ensemble.cross_fit import TargetData, cross_fit
+from training.ensemble.cross_fit import CrossFit, TargetData, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.stacking import fit_stacking, out_of_fold_logits
 from training.evaluation.metrics import ece
@@ -29,21 +29,22 @@ class FittedHead:
         probabilities: Cross-fitted, calibrated probabilities of all rows, of shape [n, classes]; without meaning where
             the fold is `SEEN`.
         facts: Accuracy of each base estimator, and the proper scores of the whole, for the report.
+        of_guesses: The same estimators stacked and calibrated for guessed vectors; None where there are none.
     """
 
     head: Head
     hyper_parameters: HyperParameters
     probabilities: Probabilities
     facts: Mapping[str, Any]
+    of_guesses: FittedHead | None = None
+
+    def corrected(self, prior_correction: NDArray[np.float64] | None) -> FittedHead:
+        """Return the same with a correction for the shares of labels that traffic has, of shape [classes]."""
+        again = None if self.of_guesses is None else self.of_guesses.corrected(prior_correction)
+        return replace(self, head=replace(self.head, prior_correction=prior_correction), of_guesses=again)
 
 
-def fit_head(
-    target: str,
-    data: TargetData,
-    folds: NDArray[np.int64],
-    hyper_parameters: HyperParameters,
-    names: Sequence[str] | None = None,
-) -> FittedHead:
+def fit_head(target: str, data: TargetData, folds: NDArray[np.int64], hyper_parameters: HyperParameters) -> FittedHead:
     """Fit a head.
 
     Args:
@@ -52,21 +53,35 @@ def fit_head(
         folds: Fold by row, int64 of shape [n]; nothing crosses them. From rows marked `SEEN` the base estimators learn,
             and nothing else does: what they score there is no evidence.
         hyper_parameters: Of the base estimators.
-        names: Which estimators are combined, without any baseline; None takes those that so many rows call for.
     """
-    baselines: Sequence[str] = ()
-    if names is None:
-        names, baselines = estimators_for(len(data.label_ids), data.rule_labels, fine_tuned=data.base_dim is not None)
+    names, baselines = estimators_for(len(data.label_ids), data.rule_labels, fine_tuned=data.base_dim is not None)
     fitted = cross_fit(data, folds, names=names, baselines=baselines, hyper_parameters=hyper_parameters)
-    scores, known = list(fitted.scores.values()), np.flatnonzero((data.label_ids >= 0) & (folds != SEEN))
+    head = _stacked(target, data, folds, fitted, scores=fitted.scores, hyper_parameters=hyper_parameters)
+    if not fitted.of_guesses:
+        return head
+    again = _stacked(target, data, folds, fitted, scores=fitted.of_guesses, hyper_parameters=hyper_parameters)
+    return replace(head, of_guesses=again)
+
+
+def _stacked(
+    target: str,
+    data: TargetData,
+    folds: NDArray[np.int64],
+    fitted: CrossFit,
+    *,
+    scores: Mapping[str, NDArray[np.float32]],
+    hyper_parameters: HyperParameters,
+) -> FittedHead:
+    """Stack and calibrate estimators by their out-of-fold scores."""
+    blocks, known = list(scores.values()), np.flatnonzero((data.label_ids >= 0) & (folds != SEEN))
     label_ids = data.label_ids[known]
-    logits = out_of_fold_logits(scores, data.label_ids, folds)
+    logits = out_of_fold_logits(blocks, data.label_ids, folds)
     factor = fit_temperature(logits[known], label_ids)
-    stacking = fit_stacking([block[known] for block in scores], label_ids).scaled(factor)
+    stacking = fit_stacking([block[known] for block in blocks], label_ids).scaled(factor)
     probabilities = softmax(logits * factor)
     head = Head(target, data.labels, fitted.estimators, stacking, baselines=fitted.baselines)
     facts = {
-        "estimators": {name: _accuracy(block[known], label_ids) for name, block in fitted.scores.items()},
+        "estimators": {name: _accuracy(block[known], label_ids) for name, block in scores.items()},
         "cross_fitted_accuracy": _accuracy(probabilities[known], label_ids),
         "temperature": round(1.0 / factor, 5),
         "log_loss": _before_and_after(log_loss, logits[known], factor, label_ids),

@@ -67,6 +67,27 @@ class FittedModel:
         return {target: fitted.head.in_traffic(fitted.probabilities) for target, fitted in self.heads.items()}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A sample with everything that a model has but its heads.
+
+    Attributes:
+        model: Without heads.
+        features: Of the n rows; their neighbours are rows of other groups.
+        sample: What it is fitted to.
+        folds: Fold by row, int64 of shape [n].
+        products: `training.ensemble.support_vectors.word_products` of the rows.
+        seed: Of folds and estimators.
+    """
+
+    model: Model
+    features: Features
+    sample: Sample
+    folds: NDArray[np.int64]
+    products: NDArray[np.float32] | None
+    seed: int
+
+
 def fit_model(
     sample: Sample, policy: Policy, *, rules: RuleBook = NO_RULES, seed: int = 0, jobs: int | None = None
 ) -> FittedModel:
@@ -82,6 +103,11 @@ def fit_model(
         seed: Of folds and estimators.
         jobs: Processes; None takes one per core where that pays.
     """
+    return fit_heads(prepare(sample, policy, rules=rules, seed=seed), policy, jobs=jobs)
+
+
+def prepare(sample: Sample, policy: Policy, *, rules: RuleBook = NO_RULES, seed: int = 0) -> Prepared:
+    """Choose vocabulary and folds, index the past tickets and compute the features; as `fit_model` does first."""
     sample = _rounded(sample)
     tickets = [row.ticket for row in sample.rows]
     vectorizer, fields = fit_vectorizer([ticket.text for ticket in tickets]), build_fields(tickets)
@@ -100,21 +126,34 @@ def fit_model(
     near = neighbours_across_groups(sample.vectors, history.topics, sample.groups)
     rule_matches = match_rules(rules, tickets)
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=rule_matches)
-    folds = folds_of(sample, seed)
+    return Prepared(model, features, sample, folds=folds_of(sample, seed), products=word_products(sparse), seed=seed)
+
+
+def fit_heads(
+    prepared: Prepared, policy: Policy, *, guessed: Features | None = None, jobs: int | None = None
+) -> FittedModel:
+    """Fit the heads of a prepared model.
+
+    Args:
+        prepared: What to learn from.
+        policy: Says which shares of the labels traffic is expected to have, and how much of it belongs to none.
+        guessed: The features with guessed vectors, for which every head is stacked and calibrated a second time.
+        jobs: Processes; None takes one per core where that pays.
+    """
+    sample, seed, heads = prepared.sample, prepared.seed, dict[str, FittedHead]()
     hyper_parameters = HyperParameters(balanced=len(sample) < MANY_ROWS, seed=seed, jobs=jobs)
-    products, heads = word_products(sparse), dict[str, FittedHead]()
     for target in sample.labels:
-        data = replace(target_data(sample, target, features, rules), products=products)
-        fitted = fit_head(target, data, folds, hyper_parameters)
+        data = target_data(sample, target, prepared.features, prepared.model.rules)
+        data = replace(data, products=prepared.products, guessed=guessed)
+        fitted = fit_head(target, data, prepared.folds, hyper_parameters)
         correction = prior_correction_of(policy, fitted.head, sample.label_ids(target))
-        heads[target] = replace(fitted, head=replace(fitted.head, prior_correction=correction))
-    model = replace(model, heads={target: fitted.head for target, fitted in heads.items()})
+        heads[target] = fitted.corrected(correction)
     label_ids = {name: sample.label_ids(name) for name in heads}
     strangers = fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed)
     return FittedModel(
-        replace(model, strangers=strangers),
+        replace(prepared.model, heads={target: one.head for target, one in heads.items()}, strangers=strangers),
         heads,
-        features=features,
+        features=prepared.features,
         sample=sample,
         out_of_fold=np.flatnonzero(~sample.seen),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.triager import Triager, opinions_of
+from models.triager import Triager
 from training.data.dataset import LabelledTicket, row_digest
 from training.evaluation.record import Fact, Outcome, Record, short, strings
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
@@ -90,7 +90,7 @@ def ask(
 
     def decided(start: int) -> tuple[Sequence[Opinion | None], list[Decision]]:
         batch: Sequence[Ticket] = tickets[start : start + _BATCH]
-        known = opinions_of(batch) if opinions is None else opinions[start : start + _BATCH]
+        known = triager.opinions_of(batch) if opinions is None else opinions[start : start + _BATCH]
         return known, triager.decide(batch, opinions=known)
 
     told: list[Opinion | None] = []

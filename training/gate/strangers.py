@@ -24,6 +24,7 @@ def fit_strangers(
     label_ids: Mapping[str, NDArray[np.int64]],
     share: float,
     *,
+    seen_as: NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> StrangerCurve | None:
     """Learn how distance tells strangers, by leaving each ticket's own label out of the history.
@@ -36,12 +37,14 @@ def fit_strangers(
         groups: Which rows belong together, of shape [n]: no row is another's neighbour within one.
         label_ids: By target, the label of each row; the target with the most labels is left out by.
         share: Share of traffic that is expected to belong to no label; 0 learns nothing.
+        seen_as: Vectors that each row would have as a new ticket, where they differ from those of the history.
         seed: Seed of the sample.
 
     Returns:
         The curve; None where there is too little to learn from, or where distance tells nothing.
     """
-    found = _with_and_without_own_label(vectors, groups, label_ids, seed) if share > 0 else None
+    asked = vectors if seen_as is None else seen_as
+    found = _with_and_without_own_label(vectors, asked, groups, label_ids, seed=seed) if share > 0 else None
     if found is None:
         return None
     inputs = np.concatenate(found)[:, None]
@@ -55,6 +58,7 @@ def tells_strangers(
     groups: NDArray[np.int64],
     label_ids: Mapping[str, NDArray[np.int64]],
     *,
+    seen_as: NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> float | None:
     """Return how well distance tells strangers: the share of pairs, one with and one without its own label, in order.
@@ -63,36 +67,48 @@ def tells_strangers(
         vectors: Embeddings of the history, unit vectors of shape [n, dim].
         groups: Which rows belong together, of shape [n].
         label_ids: By target, the label of each row.
+        seen_as: Vectors that each row would have as a new ticket, where they differ from those of the history.
         seed: Seed of the sample.
 
     Returns:
         The area under the ROC curve, in [0, 1]; None where there is too little to tell.
     """
-    found = _with_and_without_own_label(vectors, groups, label_ids, seed)
+    asked = vectors if seen_as is None else seen_as
+    found = _with_and_without_own_label(vectors, asked, groups, label_ids, seed=seed)
     if found is None:
         return None
     return float(roc_auc_score(np.repeat([0, 1], len(found[0])), np.concatenate(found)))
 
 
 def _with_and_without_own_label(
-    vectors: NDArray[np.float32], groups: NDArray[np.int64], label_ids: Mapping[str, NDArray[np.int64]], seed: int
+    vectors: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    label_ids: Mapping[str, NDArray[np.int64]],
+    *,
+    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     labels = max(label_ids.values(), key=lambda ids: len(np.unique(ids[ids >= 0])), default=np.zeros(0, np.int64))
     known = np.flatnonzero(labels >= 0)
     if len(known) < _LEAST_ROWS or len(np.unique(labels[known])) < _LEAST_LABELS:
         return None
     sample = np.sort(np.random.default_rng(seed).choice(known, min(_SAMPLE, len(known)), replace=False))
-    return _distances(vectors, groups, labels, sample)
+    return _distances(vectors, asked, groups, labels, sample=sample)
 
 
 def _distances(
-    vectors: NDArray[np.float32], groups: NDArray[np.int64], labels: NDArray[np.int64], sample: NDArray[np.int64]
+    vectors: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    *,
+    sample: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the distance to the fifth nearest row of other groups: of all labels, and of all but the row's own."""
     found: list[list[NDArray[np.float64]]] = [[], []]
     for start in range(0, len(sample), _BLOCK):
         rows = sample[start : start + _BLOCK]
-        similarity = vectors[rows] @ vectors.T
+        similarity = asked[rows] @ vectors.T
         similarity[groups[rows, None] == groups[None, :]] = _FAR
         found[0].append(_fifth(similarity))
         similarity[labels[rows, None] == labels[None, :]] = _FAR

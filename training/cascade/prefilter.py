@@ -1,0 +1,107 @@
+"""Learns which tickets of a desk the screening classifier would find ordinary, from what it says of many of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+
+from models.screening import shipped_classifier
+from models.screening.classifier import read_part
+from models.screening.prefilter import BUCKETS, Prefilter, token_buckets
+from triage.ticket import Ticket
+
+ROWS_FILE = "prefilter-rows.npz"
+"""Token ids of shipped tickets, and what the classifier says of them; made by `scripts/prefilter_rows.py`."""
+
+OWN_ROWS = 3_000
+"""Tickets of the desk's own that the classifier is asked about: with a third of them a fifth more are not ordinary."""
+
+MISSED_ALARMS, MISSED_NO_TICKETS = 0.003, 0.01
+"""Share of what the classifier flags that may be taken for ordinary, on writers that neither has learned from."""
+
+LEARN, ALARMS, NO_TICKETS = 0, 1, 2
+"""What a shipped row is there for: to learn from, or to choose the threshold so that few of its kind are missed."""
+
+_PENALTY, _TOLERANCE = 1.0, 1e-3
+_MOST_LOG_ODDS = 4.0
+
+
+class TokenRows(NamedTuple):
+    """Token ids of n texts one behind the other, and where each begins, int64 of shape [n + 1]."""
+
+    tokens: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, tokens: Sequence[Sequence[int]]) -> TokenRows:
+        """Put the token ids of texts one behind the other."""
+        starts = np.concatenate([[0], np.cumsum([len(one) for one in tokens])]).astype(np.int64)
+        return cls(np.concatenate([np.zeros(0, np.int64), *map(np.asarray, tokens)]).astype(np.int64), starts)
+
+    def runs(self) -> Any:
+        """Return which buckets occur in which text, as a sparse matrix of ones of shape [n, BUCKETS]."""
+        text = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        rows, columns = [], []
+        for length, buckets in enumerate(token_buckets(self.tokens)):
+            inside = text[: len(buckets)] == text[length : length + len(buckets)]  # no run goes on in the next text
+            rows.append(text[: len(buckets)][inside])
+            columns.append(buckets[inside])
+        found = np.unique(np.concatenate(rows) * BUCKETS + np.concatenate(columns))
+        place = (found // BUCKETS, found % BUCKETS)
+        return sp.csr_matrix((np.ones(len(found), np.float32), place), shape=(len(self.starts) - 1, BUCKETS))
+
+
+def log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how sure the classifier is that a ticket is anything but ordinary, within bounds; of shape [n].
+
+    Args:
+        probabilities: Of each of its labels, of shape [n, labels]: ordinary, four that must not wait, then no tickets.
+    """
+    alarm, no_ticket = probabilities[:, 1:5].sum(axis=1), probabilities[:, 5:].sum(axis=1)
+    flagged = np.clip(np.maximum(alarm, no_ticket), 1e-6, 1 - 1e-6)
+    return np.asarray(np.clip(np.log(flagged / (1 - flagged)), -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
+
+
+def _shipped_rows() -> dict[str, NDArray[Any]]:
+    content = io.BytesIO(files(__package__).joinpath(ROWS_FILE).read_bytes())
+    with np.load(content, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def fit_prefilter(tickets: Sequence[Ticket], *, seed: int = 0) -> Prefilter:
+    """Fit a prefilter to a desk's tickets beside the shipped ones.
+
+    Args:
+        tickets: Of the desk; `OWN_ROWS` of them are drawn.
+        seed: Of the draw.
+    """
+    classifier, shipped = shipped_classifier(), _shipped_rows()
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(tickets))[:OWN_ROWS])
+    texts = [read_part(tickets[row]) for row in drawn]
+    own = TokenRows.of([classifier.tokens(text) for text in texts]).runs()
+    theirs = TokenRows(shipped["tokens"].astype(np.int64), shipped["starts"].astype(np.int64)).runs()
+    use, wanted = shipped["use"], shipped["log_odds"].astype(np.float64)
+    table = sp.vstack([own, theirs[use == LEARN]]).tocsr()
+    target = np.concatenate([log_odds(classifier.probabilities(texts)), wanted[use == LEARN]])
+    texts_with = np.bincount(table.indices, minlength=BUCKETS)
+    rarity = np.where(texts_with > 0, np.log((1 + table.shape[0]) / (1 + texts_with)) + 1, 0.0)
+    weighted = table.multiply(rarity[None, :]).tocsr()
+    scale = 1 / np.sqrt(np.maximum(weighted.multiply(weighted).sum(axis=1).A1, 1e-12))
+    model = Ridge(alpha=_PENALTY, solver="sparse_cg", tol=_TOLERANCE).fit(sp.diags(scale) @ weighted, target)
+    prefilter = Prefilter(
+        (model.coef_ * rarity).astype(np.float32), (rarity**2).astype(np.float32), float(model.intercept_), -np.inf
+    )
+    limits = []
+    for kind, missed in ((ALARMS, MISSED_ALARMS), (NO_TICKETS, MISSED_NO_TICKETS)):
+        rows = np.flatnonzero(use == kind).tolist()
+        starts, tokens = shipped["starts"], shipped["tokens"]
+        scores = [prefilter.score(tokens[starts[row] : starts[row + 1]].tolist()) for row in rows]
+        limits.append(float(np.quantile(scores, missed, method="lower")))
+    return Prefilter(prefilter.weights, prefilter.squares, prefilter.intercept, threshold=min(limits))
