@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from types import MappingProxyType
 
 import numpy as np
@@ -21,6 +22,8 @@ from models.reference.reviews import ReviewMemory
 from triage.prediction import Explanation, Prediction, Score, in_order
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
+
+_by_probability = itemgetter(1)
 
 SIMILAR_SHOWN = 5
 """Similar past tickets in an explanation, at most."""
@@ -99,7 +102,7 @@ class Model:
         if not explain:
             return found
         return [
-            replace(one, explanation=self.explanation(ticket, features.take(np.array([row])), one, clearance=clearance))
+            replace(one, explanation=self.explanation(ticket, features.row(row), one, clearance=clearance))
             for row, (ticket, one) in enumerate(zip(tickets, found, strict=True))
         ]
 
@@ -126,20 +129,23 @@ class Model:
             target: excluded_share(features.near, features.similarity, label_ids)
             for target, label_ids in self.history.label_ids.items()
         }
-        return [
-            Prediction(
-                probabilities={target: self._ranked(target, values[row]) for target, values in probabilities.items()},
-                novelty=float(distance[row]),
-                stranger=float(strangers[row]),
-                language=ticket.language or detect_language(ticket.text),
-                excluded={target: float(values[row]) for target, values in rare.items()},
-                sets={target: self._prediction_set(target, values[row]) for target, values in probabilities.items()},
-                words=len(words_of(ticket.text)),
-                truncated=truncated[row],
-                unreviewed={target: self._ranked(target, values[row]) for target, values in unreviewed.items()},
+        found = []
+        for row, ticket in enumerate(tickets):
+            ranked = {target: self._ranked(target, values[row]) for target, values in probabilities.items()}
+            found.append(
+                Prediction(
+                    probabilities=ranked,
+                    novelty=float(distance[row]),
+                    stranger=float(strangers[row]),
+                    language=ticket.language or detect_language(ticket.text),
+                    excluded={target: float(values[row]) for target, values in rare.items()},
+                    sets={target: self._prediction_set(target, scores) for target, scores in ranked.items()},
+                    words=len(words_of(ticket.text)),
+                    truncated=truncated[row],
+                    unreviewed={target: self._ranked(target, values[row]) for target, values in unreviewed.items()},
+                )
             )
-            for row, ticket in enumerate(tickets)
-        ]
+        return found
 
     def stranger_probability(self, features: Features) -> NDArray[np.float64]:
         """Return how likely tickets belong to none of the labels, float64 of shape [n] in [0, 1]."""
@@ -147,15 +153,13 @@ class Model:
         return np.zeros(len(distance)) if self.strangers is None else self.strangers.probability(distance)
 
     def _ranked(self, target: str, values: NDArray[np.float64]) -> tuple[Score, ...]:
-        labels, stated = self.heads[target].labels, values.tolist()
-        return tuple(Score(labels[label], stated[label]) for label in np.argsort(-values, kind="stable").tolist())
+        pairs = zip(self.heads[target].labels, values.tolist(), strict=True)
+        return tuple(map(Score._make, sorted(pairs, key=_by_probability, reverse=True)))
 
-    def _prediction_set(self, target: str, values: NDArray[np.float64]) -> tuple[str, ...]:
+    def _prediction_set(self, target: str, ranked: Sequence[Score]) -> tuple[str, ...]:
         """Return the labels probable enough to hold the right one at the stated confidence, at least one."""
-        ranked = np.argsort(-values, kind="stable")
         floor = self.set_floors.get(target, 0.0)
-        count = max(1, int((values >= floor).sum()))
-        return tuple(self.heads[target].labels[label] for label in ranked[:count])
+        return tuple(score.label for place, score in enumerate(ranked) if not place or score.probability >= floor)
 
     def explanation(self, ticket: Ticket, features: Features, prediction: Prediction, *, clearance: int) -> Explanation:
         """Explain the first target that has a head, mostly the tier, with the nearest tickets that may be seen.

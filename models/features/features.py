@@ -76,6 +76,20 @@ class Features(NamedTuple):
             rule_matches=self.rule_matches[index],
         )
 
+    def row(self, place: int) -> Features:
+        """Return the features of one ticket."""
+        one = slice(place, place + 1)
+        return Features(
+            self.sparse.row(place),
+            self.dense[one],
+            topics=self.topics[one],
+            near=self.near[one],
+            similarity=self.similarity[one],
+            hybrid_near=self.hybrid_near[one],
+            hybrid_similarity=self.hybrid_similarity[one],
+            rule_matches=self.rule_matches[one],
+        )
+
 
 @dataclass(frozen=True)
 class Fields:

@@ -41,6 +41,12 @@ class SparseRows(NamedTuple):
         entries = np.arange(starts[-1]) + np.repeat(self.starts[index] - starts[:-1], counts)
         return SparseRows(starts, self.columns[entries], self.values[entries], self.width)
 
+    def row(self, place: int) -> SparseRows:
+        """Return one row, as a matrix of its own."""
+        entries = slice(self.starts[place], self.starts[place + 1])
+        columns = self.columns[entries]
+        return SparseRows(np.array([0, len(columns)], dtype=np.int64), columns, self.values[entries], self.width)
+
     def followed_by(self, other: SparseRows) -> SparseRows:
         """Return these rows and then those of another matrix of the same width."""
         starts = np.concatenate([self.starts, self.starts[-1] + other.starts[1:]])
