@@ -335,6 +335,8 @@ def hold_back(decision: Decision, unearned: Collection[str] = (), audited: Colle
         target: _held_back(verdict, target in unearned, target in audited)
         for target, verdict in decision.targets.items()
     }
+    if all(verdict is decision.targets[target] for target, verdict in verdicts.items()):
+        return decision
     automation, leading = _overall(verdicts)
     return replace(decision, targets=verdicts, automation=automation, source=leading.source, reason=leading.reason)
 

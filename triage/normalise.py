@@ -22,12 +22,12 @@ class _Marked:
 
     def __init__(self, pattern: str, *marks: str) -> None:
         self._pattern = re2.compile(pattern)
-        self._marks = marks
+        self.marks = marks
 
     def is_possible(self, text: str) -> bool:
         """Say whether a text holds a mark."""
         folded = text.casefold()
-        for mark in self._marks:  # noqa: SIM110 - a generator takes longer than looking for most of the marks
+        for mark in self.marks:  # noqa: SIM110 - a generator takes longer than looking for most of the marks
             if mark in folded:
                 return True
         return False
@@ -160,6 +160,9 @@ _FRAME = re2.compile(
 """A line of a stack trace: of Java, .NET, Node, Python, Go, C, PHP and Ruby."""
 _FRAME_START = re.compile(r"(?m)^[ \t]*(?:at |File \"|\.{3} |--- End|goroutine |#|from /)")
 """How each of them begins."""
+
+_MARKED = (_BANNER, *_BANNER_PARTS, _RULE, _QUOTED_LINE, _SIGNATURE, _SENT_FROM, _DISCLAIMER)
+_ALL_MARKS = tuple(dict.fromkeys(mark for one in _MARKED for mark in one.marks))
 
 _THROWN = re2.compile(
     r"(?:Unhandled exception[.:] ?|Caused by: |Uncaught |Exception in thread .{0,60} "
@@ -441,8 +444,8 @@ def read(text: str, *, answer: bool = False) -> Cleaned:
 
 def read_plain(text: str, *, answer: bool = False) -> Cleaned:
     """Do what `read` does for what `plain_text` returned."""
-    if not text:
-        return Cleaned("")
+    if not may_hold_furniture(text):
+        return Cleaned(_single_spaced(text))
     left_out: list[LeftOut] = []
     if "[" in text or max(map(len, text.split()), default=0) >= _LONG_RUN:
         text = _kept(str(_INLINE_DATA.sub("", text)), text, "inline_data", left_out)
@@ -453,7 +456,26 @@ def read_plain(text: str, *, answer: bool = False) -> Cleaned:
     shorter = _shorten_logs(text)
     if len(shorter) < len(text):
         left_out.append(LeftOut("log", len(text) - len(shorter)))
-    return Cleaned(_BLANK_LINES.sub("\n", _SPACES.sub(" ", shorter)).strip(), _added_up(left_out))
+    return Cleaned(_single_spaced(shorter), _added_up(left_out))
+
+
+def may_hold_furniture(text: str) -> bool:
+    """Say whether a text may hold anything that is not read; most do not, and need no closer look.
+
+    Args:
+        text: As `plain_text` returns it.
+    """
+    if "[" in text or _HEADER_END.search(text) or max(map(len, text.split()), default=0) >= _LONG_RUN:
+        return True
+    folded = text.casefold()
+    for mark in _ALL_MARKS:
+        if mark in folded:
+            return True
+    return text.count("\n") >= _LOG_LINES_KEPT or len(_FRAME_START.findall(text)) >= _LEAST_FRAMES
+
+
+def _single_spaced(text: str) -> str:
+    return _BLANK_LINES.sub("\n", _SPACES.sub(" ", text)).strip()
 
 
 def own_part(text: str) -> str:
@@ -468,6 +490,8 @@ def own_part(text: str) -> str:
 
 def own_part_plain(text: str) -> str:
     """Do what `own_part` does for what `plain_text` returned."""
+    if not may_hold_furniture(text):
+        return text.strip()
     banner = _BANNER.match(text)
     kept, rest, _ = _cut_off(text[banner.end() :] if banner else text, whole=True)
     own = _SENT_FROM.removed_from(_QUOTED_LINE.removed_from(kept)).strip()

@@ -12,7 +12,7 @@ from typing import Any
 
 import re2
 
-from triage.normalise import read
+from triage.normalise import may_hold_furniture, read
 from triage.screening.cues import compile_cue, one_of
 from triage.screening.reading import plain
 from triage.ticket import Ticket
@@ -281,7 +281,8 @@ def _has_letters(text: str) -> bool:
 
 def _is_disclaimer(text: str) -> bool:
     """Say whether a text is nothing but the lines that a mail server adds below every mail."""
-    return bool(text.strip()) and read(f"x\n{text}").text == "x"
+    below = f"x\n{text}"
+    return may_hold_furniture(below) and bool(text.strip()) and read(below).text == "x"
 
 
 def _is_code(text: str) -> bool:
