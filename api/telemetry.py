@@ -8,8 +8,9 @@ import shutil
 import struct
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,6 +30,11 @@ _COLLECTIONS = 5
 _DEAD = "0"
 """In the place of a process id, in the names of files that hold what dead workers counted."""
 _MADE_UP = frozenset({"timestamp", "level", "logger", "request_id", "method", "route", "version"})
+
+
+_Metric = TypeVar("_Metric", Counter, Histogram)
+_LABELS_KEPT = 4096
+"""Parts of metrics that are remembered: some hundred routes and reasons, and some versions of a model."""
 
 
 class Metrics:
@@ -93,11 +99,11 @@ class Metrics:
 
     def observe_decision(self, decision: Decision) -> None:
         """Count a decision by how it was made."""
-        self.decisions.labels(decision.automation.value, decision.model_version or "none").inc()
+        labelled(self.decisions, decision.automation.value, decision.model_version or "none").inc()
         for name, target in decision.targets.items():
-            self.verdicts.labels(name, target.source.value, target.reason.value).inc()
+            labelled(self.verdicts, name, target.source.value, target.reason.value).inc()
             if target.source is Source.MODEL and target.confidence is not None:
-                self.confidence.labels(name).observe(target.confidence)
+                labelled(self.confidence, name).observe(target.confidence)
 
     def observe_autonomy(self, target: str, state: Autonomy) -> None:
         """Tell how far the model in use may go for a target."""
@@ -118,6 +124,12 @@ class Metrics:
             except FileNotFoundError:  # a worker died meanwhile, and its share was added to that of the dead
                 continue
         return generate_latest(self.registry)
+
+
+@lru_cache(maxsize=_LABELS_KEPT)
+def labelled(metric: _Metric, *labels: str | int) -> _Metric:
+    """Return the part of a metric with these labels: remembered, since to find it takes longer than to count."""
+    return metric.labels(*labels)
 
 
 def absorb_metrics(folder: Path, pid: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.problems import error_page, framework_problem, wants_page
 from api.http.reception import InlineImages
 from api.settings import Settings
-from api.telemetry import Metrics, described
+from api.telemetry import Metrics, described, labelled
 
 BATCH_PATH = "/v1/predict/batch"
 CONTENT_SECURITY_POLICY = (
@@ -33,16 +34,20 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+_SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 _MAY_HOLD_IMAGES = ("/v1/predict", "/v1/webhooks/")
 """Paths of tickets: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+_HOSTS_KEPT = 256
+"""Host headers whose answer is remembered: a service is called by few names."""
 _QUIET = ("/livez", "/readyz", "/metrics")
 _DRAIN_S = 2.0
 """How long the rest of a body that is too large is read and thrown away, in seconds."""
 log = structlog.get_logger("api.access")
 
 
+@lru_cache(maxsize=_HOSTS_KEPT)
 def is_host(host: str) -> bool:
     """Say whether a Host header is one: what is none is answered with 400 (RFC 9112, section 3.2).
 
@@ -137,8 +142,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            stated = {name for name, _ in headers.raw}
+            headers.raw.extend(header for header in _SECURITY_HEADERS if header[0] not in stated)
             headers["x-request-id"] = self.request_id
             if self._status == 413:
                 headers["connection"] = "close"
@@ -167,8 +172,9 @@ class _Exchange:
     def _report(self, seconds: float) -> None:
         route = self._scope.get("route")
         path = getattr(route, "path", None) or "(none)"
-        self._metrics.requests.labels(self._scope["method"] if path != "(none)" else "ANY", path, self._status).inc()
-        self._metrics.latency.labels(path).observe(seconds)
+        method = self._scope["method"] if path != "(none)" else "ANY"
+        labelled(self._metrics.requests, method, path, self._status).inc()
+        labelled(self._metrics.latency, path).observe(seconds)
         write = log.debug if path in _QUIET else log.info
         write(
             "request",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key, parts_of
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
@@ -32,36 +33,54 @@ class PlainTicketRoute(GuardedRoute):
     whose answers to ordinary tickets are the same.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler with the short way before the long one."""
-        handle = super().get_route_handler()
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by the short way, or by the long one, which reads the same body."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        await self.admit(request)
+        body = await _plain_body(request)
+        payload = None if body is None else _ticket_in(body)
+        if payload is None:
+            await super().handle(scope, receive if body is None else _once_more(body, receive), send)
+            return
+        service = parts_of(request).service
+        ticket = to_ticket(payload, service.settings.max_text_chars)
+        documents = await service.decide([ticket], request.state.principal)
+        response = Response(documents[0].model_dump_json(by_alias=True), media_type="application/json")
+        _say_whether_stored(response, documents)
+        await response(scope, receive, send)
 
-        async def decide_or_hand_on(request: Request) -> Response:
-            await self.admit(request)
-            payload = await _plain_ticket(request)
-            if payload is None:
-                answer: Response = await handle(request)
-                return answer
-            service = parts_of(request).service
-            ticket = to_ticket(payload, service.settings.max_text_chars)
-            documents = await service.decide([ticket], request.state.principal)
-            response = Response(documents[0].model_dump_json(by_alias=True), media_type="application/json")
-            _say_whether_stored(response, documents)
-            return response
 
-        return decide_or_hand_on
-
-
-async def _plain_ticket(request: Request) -> TicketIn | None:
-    """Return the ticket of a request that is nothing but one; None for any other."""
+async def _plain_body(request: Request) -> bytes | None:
+    """Return the body of a request that may be nothing but a ticket; None, with the body unread, for any other."""
     headers = request.headers
     is_plain = not request.scope["query_string"] and "idempotency-key" not in headers
     if not is_plain or headers.get("content-type", "").lower() not in _JSON:
         return None
     try:
-        return TicketIn.model_validate(json.loads(await request.body()))
-    except (ValueError, RecursionError, ClientDisconnect):  # the framework has an answer to each
+        return await request.body()
+    except ClientDisconnect:  # the framework has an answer to that
         return None
+
+
+def _ticket_in(body: bytes) -> TicketIn | None:
+    """Return the ticket of a body; None where it cannot be read, to which the framework has an answer."""
+    try:
+        return TicketIn.model_validate(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _once_more(body: bytes, receive: Receive) -> Receive:
+    """Return what hands out a body that was read already, and then goes on."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return receive_again
 
 
 plain = APIRouter(prefix="/v1", tags=["predict"], route_class=PlainTicketRoute)

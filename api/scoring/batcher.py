@@ -175,6 +175,8 @@ class Batcher:
         self._arrived.set()
         try:
             async with asyncio.timeout(deadline_s):
+                if len(waiting) == 1:
+                    return [await waiting[0].decision]
                 return list(await asyncio.gather(*(one.decision for one in waiting)))
         except TimeoutError as error:
             raise TooBusy(

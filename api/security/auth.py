@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ BEARER = HTTPBearer(
 API_KEY = APIKeyHeader(
     name="X-API-Key", scheme_name="header", description="The same key in a header of its own", auto_error=False
 )
+_HOSTS_KEPT = 256
+"""Host headers whose answer is remembered: a service is called by few names."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 OPEN_ROUTES = (
     "GET /livez",
@@ -315,12 +318,17 @@ async def _key_of(request: Request) -> str | None:
 
 def _check_loopback(request: Request) -> None:
     """Refuse a host name that only a rebound DNS answer could have brought here."""
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if host != "testserver" and not is_loopback(host):
+    if not _names_this_machine(request.headers.get("host", "")):
         raise NotAllowed(
             "foreign-host",
             "the request names another host than this machine: use http://127.0.0.1, or start the service with keys",
         )
+
+
+@lru_cache(maxsize=_HOSTS_KEPT)
+def _names_this_machine(host_header: str) -> bool:
+    host = urlsplit(f"//{host_header}").hostname or ""
+    return host == "testserver" or is_loopback(host)
 
 
 async def _check_same_site(request: Request, principal: Principal) -> None:

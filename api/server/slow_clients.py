@@ -57,6 +57,8 @@ class SlowClientProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
+        self._next_clock: tuple[float, Any] | None = None
+        self._parsing = False
         self._reading_head = False
         self._head_bytes = 0
         self._pending_bytes = 0
@@ -77,10 +79,16 @@ class SlowClientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to the head, then parse as usual."""
+        self._parsing = True
         if not self._reading_head and (self.cycle is None or not self.cycle.more_body):
             self._begin_head()
         head_before = self._reading_head
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        finally:
+            self._parsing = False
+            if self._next_clock is not None:
+                self._start(*self._next_clock)
         if head_before and self._reading_head and not self.transport.is_closing():
             self._pending_bytes += len(data)
             if self._pending_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
@@ -170,10 +178,15 @@ class SlowClientProtocol(HttpToolsProtocol):
         )
 
     def _start(self, seconds: float, then: Any) -> None:
+        """Start a clock; while data is parsed only the last one counts, and most requests come in one piece."""
         self._stop()
-        self._timer = self.loop.call_later(seconds, then)
+        if self._parsing:
+            self._next_clock = seconds, then
+        else:
+            self._timer = self.loop.call_later(seconds, then)
 
     def _stop(self) -> None:
+        self._next_clock = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
