@@ -2,9 +2,10 @@
 
 Every server is started once and stays up; then each repetition goes round all of them, so that whatever else the
 machine does falls on all alike. What counts are the ratios within a repetition. Peers are in `bench/peers`, in an
-environment of their own that is made on the first run. Writes docs/performance.md and its plots.
+environment of their own that is made on the first run. The bundle is trained on two thirds of the tickets, and the
+servers are asked about the rest, which it has not seen. Writes docs/performance.md and its plots.
 
-    python bench/performance.py [--texts FILE] [--bundle DIR] [--repetitions 5] [--seconds 3] [--workers 1]
+    python bench/performance.py [--texts FILE] [--policy learn] [--repetitions 5] [--seconds 3] [--workers 1]
 """
 
 from __future__ import annotations
@@ -209,6 +210,18 @@ class Scorer:
             pass
 
 
+def parts(rows: Sequence[LabelledTicket]) -> tuple[list[LabelledTicket], list[LabelledTicket]]:
+    """Return two thirds of the tickets to learn from, and a third to ask about."""
+    drawn = random.Random(1).sample(rows, len(rows))
+    return drawn[: 2 * len(rows) // 3], drawn[2 * len(rows) // 3 :]
+
+
+def as_read(row: LabelledTicket) -> dict[str, Any]:
+    """Return a ticket as a file holds it."""
+    ticket = row.ticket
+    return {"id": ticket.id, "subject": ticket.subject, "body": ticket.body, "group": row.group, **row.labels}
+
+
 def fresh_texts(rows: list[LabelledTicket]) -> Iterator[str]:
     """Yield texts in an order that is drawn; from the second round on each has a number, so that none comes twice."""
     texts = [row.ticket.text for row in rows if row.ticket.text.strip()]
@@ -292,7 +305,9 @@ def install_mb(peer: Peer, bundle: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--texts", type=Path, default=ROOT / "datasets" / "tickets.jsonl", help="labelled tickets")
-    parser.add_argument("--bundle", type=Path, help="bundle trained on them; without one, it is trained first")
+    parser.add_argument("--policy", help="as `triage train` takes it")
+    parser.add_argument("--bundle", type=Path, help="bundle trained by an earlier run with --keep")
+    parser.add_argument("--keep", type=Path, help="where the bundle is to stay")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each load, repetition and server")
     parser.add_argument("--rate", type=float, default=20, help="tickets a second of the open loop")
@@ -304,12 +319,15 @@ def main() -> None:
     rows = list(read_dataset([chosen.texts], {}, skip_bad_rows=True).rows)
     room = Path(tempfile.mkdtemp(prefix="triage-performance-"))
     try:
-        bundle = chosen.bundle or room / "bundle"
+        learned, rows = parts(rows)
+        bundle = chosen.bundle or chosen.keep or room / "bundle"
         if chosen.bundle is None:
-            train = [sys.executable, "-P", "-m", "triage", "train", str(chosen.texts), "--no-register", "--out"]
-            subprocess.run([*train, str(bundle)], check=True, stdout=subprocess.DEVNULL)
+            (room / "learned.jsonl").write_text("".join(json.dumps(as_read(row)) + "\n" for row in learned))
+            train = [sys.executable, "-P", "-m", "triage", "train", str(room / "learned.jsonl"), "--no-register"]
+            policy = [] if chosen.policy is None else ["--policy", chosen.policy]
+            subprocess.run([*train, *policy, "--out", str(bundle)], check=True, stdout=subprocess.DEVNULL)
         (room / "home").mkdir()
-        found, texts, loops = peers(room, rows, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
+        found, texts, loops = peers(room, learned, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
         loops[SCORE] = Scorer(bundle, texts)
         seen: dict[str, list[float]] = {name: [] for name in loops}
         with ExitStack() as stack:

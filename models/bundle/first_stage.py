@@ -48,8 +48,8 @@ def pack_first_stage(stage: FirstStage) -> dict[str, bytes]:
     return files | {f"{_PREFIX}.json": json_bytes(facts)}
 
 
-def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage:
-    """Build a first stage from files that were checked already.
+def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage | None:
+    """Build a first stage from files that were checked already; None for one of an earlier kind (decision 0060).
 
     Args:
         files: All files of the bundle by name.
@@ -59,6 +59,8 @@ def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Token
     Raises:
         BundleTampered: If the files do not fit together.
     """
+    if f"{_PREFIX}-float32.npy" in files:  # the arrays of a model of its own, which no code reads any more
+        return None
     try:
         return _unpack(files, full, tokenizer)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError, TriageError) as error:

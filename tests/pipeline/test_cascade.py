@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from models.bundle.bundle import Bundle, load_bundle
+from models.bundle.codecs import json_bytes, npy_bytes
+from models.bundle.first_stage import pack_first_stage, unpack_first_stage
 from models.triager import Triager
 from training import pipeline
 from training.cascade import choice
 from training.cascade import first_stage as fitting
 from training.gate import first_stage as gate_of_first
 from training.task import TrainSettings
+from triage.errors import BundleTampered
 from triage.prediction import Prediction
 from triage.ticket import Ticket
 
@@ -83,6 +86,29 @@ def test_a_ticket_is_answered_alone_as_among_others(staged: Bundle, tickets: lis
     for ticket, decision in zip(tickets, together, strict=False):
         alone = Triager(staged).decide([ticket], explain=True)[0]
         assert (alone.tier, alone.category, alone.reason) == (decision.tier, decision.category, decision.reason)
+
+
+def test_parts_of_a_first_stage_that_do_not_fit_are_refused(staged: Bundle) -> None:
+    assert staged.cascade is not None
+    files = pack_first_stage(staged.cascade.stage)
+    again = unpack_first_stage(files, staged.model, staged.cascade.stage.student.tokens.tokenizer)
+    assert again is not None and again.threshold == staged.cascade.stage.threshold
+    facts = json.loads(files["first-stage.json"])
+    for name, content in (
+        ("first-stage-columns.npy", npy_bytes(np.zeros((3, 2), np.int8))),
+        ("first-stage-token-rows.npy", npy_bytes(np.full_like(again.student.tokens.rows, 1 << 30))),
+        ("first-stage-tier-bias.npy", npy_bytes(np.zeros(99, np.float32))),
+        ("first-stage.json", json_bytes({**facts, "targets": ["mood"]})),
+        ("first-stage.json", json_bytes({**facts, "asks_between": {"mood": [0.5, 0.6]}})),
+    ):
+        with pytest.raises(BundleTampered, match="first stage"):
+            unpack_first_stage({**files, name: content}, staged.model, again.student.tokens.tokenizer)
+
+
+def test_a_first_stage_of_an_earlier_kind_answers_nothing(staged: Bundle) -> None:
+    assert staged.cascade is not None
+    earlier = {"first-stage.json": b"{}", "first-stage-float32.npy": b""}
+    assert unpack_first_stage(earlier, staged.model, staged.cascade.stage.student.tokens.tokenizer) is None
 
 
 def test_the_manifest_tells_of_both_stages(staged: Bundle) -> None:

@@ -1,0 +1,107 @@
+"""The prefilter before the screening classifier: whom it passes, whom it never passes, and what it is made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle.prefilter import pack_prefilter, unpack_prefilter
+from models.screening import shipped_classifier
+from models.screening.classifier import ORDINARY, read_part
+from models.screening.prefilter import BUCKETS, LONGEST, Prefilter, token_buckets
+from training.cascade import prefilter as fitting
+from training.cascade.prefilter import ALARMS, LEARN, NO_TICKETS, TokenRows, fit_prefilter, log_odds
+from triage.errors import BundleTampered
+from triage.ticket import Ticket
+
+DATA = Path(__file__).parents[2] / "datasets"
+
+
+def tickets_of(name: str, count: int | None = None) -> list[Ticket]:
+    lines = (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()[:count]
+    return [Ticket(subject=row["subject"], body=row["body"]) for row in map(json.loads, lines)]
+
+
+@pytest.fixture(scope="module")
+def prefilter() -> Prefilter:
+    return fit_prefilter(tickets_of("tickets", 1_000))
+
+
+def test_a_run_of_tokens_has_a_bucket_wherever_it_stands() -> None:
+    here, there = token_buckets(np.array([5, 7, 9])), token_buckets(np.array([1, 5, 7, 9, 2]))
+    assert [len(one) for one in here] == [3, 2, 1] and len(here) == LONGEST
+    assert here[2][0] == there[2][1] and set(here[1]) <= set(there[1]) and set(here[0]) <= set(there[0])
+    assert all(one.min() >= 0 and one.max() < BUCKETS for one in there)
+    assert [len(one) for one in token_buckets(np.array([], dtype=np.int64))] == [0, 0, 0]
+
+
+def test_runs_of_many_texts_are_those_of_each_alone() -> None:
+    texts = [[5, 7, 9], [], [7], [9, 5, 7, 9, 5, 7]]
+    table = TokenRows.of(texts).runs()
+    for row, tokens in enumerate(texts):
+        own = np.unique(np.concatenate(token_buckets(np.array(tokens, dtype=np.int64))))
+        assert table[row].indices.tolist() == own.tolist()
+
+
+def test_what_must_not_wait_is_hardly_ever_passed(prefilter: Prefilter) -> None:
+    classifier = shipped_classifier()
+    ordinary = tickets_of("tickets")[1_000:2_000]
+    assert np.mean([prefilter.is_ordinary(classifier.tokens(read_part(one))) for one in ordinary]) > 0.2
+    for name in ("attention-c", "attention-e"):
+        rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        grave = [Ticket(subject=row["subject"], body=row["body"]) for row in rows if row["kind"]]
+        passed = [prefilter.is_ordinary(classifier.tokens(read_part(one))) for one in grave]
+        flagged = classifier.probabilities([read_part(one) for one in grave])[:, 1:5].sum(axis=1) >= 0.5
+        assert np.mean(np.array(passed)[flagged]) <= 0.01
+
+
+def test_the_classifier_is_asked_about_the_others_and_says_the_same(prefilter: Prefilter) -> None:
+    classifier, some = shipped_classifier(), tickets_of("tickets")[1_000:1_060]
+    alone, behind = classifier.opinions(some), classifier.opinions(some, prefilter)
+    passed = [prefilter.is_ordinary(classifier.tokens(read_part(one))) for one in some]
+    assert any(passed) and not all(passed)
+    for is_passed, before, now in zip(passed, alone, behind, strict=True):
+        assert now == (ORDINARY if is_passed else before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ok",
+        "Пожар в серверной, все эвакуированы, вызовите помощь как можно скорее",
+        "火事です、サーバー室から煙が出ています、助けてください",
+    ],
+)
+def test_what_it_cannot_read_is_put_to_the_classifier(prefilter: Prefilter, text: str) -> None:
+    assert not prefilter.is_ordinary(shipped_classifier().tokens(text))
+
+
+def test_it_is_read_back_as_it_was_written(prefilter: Prefilter) -> None:
+    files = pack_prefilter(prefilter)
+    found = unpack_prefilter(files)
+    assert found is not None and found.threshold == prefilter.threshold and found.intercept == prefilter.intercept
+    assert np.array_equal(found.weights, prefilter.weights) and np.array_equal(found.squares, prefilter.squares)
+    assert unpack_prefilter({}) is None
+    for name, content in (
+        ("screening-prefilter.json", b"{}"),
+        ("screening-prefilter.json", b'{"intercept": "much", "threshold": 0}'),
+        ("screening-prefilter.npy", files["screening-prefilter.npy"][:-8]),
+    ):
+        with pytest.raises(BundleTampered):
+            unpack_prefilter({**files, name: content})
+
+
+def test_the_shipped_rows_are_what_the_shipped_classifier_says() -> None:
+    """After a new classifier `scripts/prefilter_rows.py` must be run."""
+    shipped, classifier = fitting._shipped_rows(), shipped_classifier()
+    assert {int((shipped["use"] == kind).sum()) > 500 for kind in (LEARN, ALARMS, NO_TICKETS)} == {True}
+    for row in np.random.default_rng(0).choice(len(shipped["use"]), 20, replace=False):
+        tokens = shipped["tokens"][shipped["starts"][row] : shipped["starts"][row + 1]].tolist()
+        text = classifier.encoder.tokenizer.decode(tokens)
+        again = classifier.tokens(text)
+        if again == tokens:  # a text that is put together again may be cut otherwise
+            assert log_odds(classifier.probabilities([text]))[0] == pytest.approx(shipped["log_odds"][row], abs=0.6)
