@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import cpu_count
+from joblib.parallel import LokyBackend, get_active_backend
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle, save_bundle
 from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.cascade.first_stage import FirstStage
-from models.encoder import Encoder, OnnxEncoder
+from models.encoder import Encoder, OnnxEncoder, Progress
 from models.model import Model
 from models.screening.prefilter import Prefilter
 from models.terminal import Log, log_step
@@ -42,6 +47,7 @@ from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
+from training.engines.side_process import beside
 from training.ensemble.model import FittedModel, Prepared, fit_heads, prepare, refit_model
 from training.ensemble.sample import Sample
 from training.evaluation.champion import Champion
@@ -73,6 +79,10 @@ CALIBRATION_SHARE, CALIBRATION_ROWS = 0.1, 4000
 LEAST_CALIBRATION = 1000
 """Tickets below which a part of its own would certify next to nothing: cross-fitted scores of all rows do better."""
 
+LEAST_BESIDE, MOST_BESIDE = 1_500, 20_000
+"""Tickets between which the final model is learned beside the one that is measured: a process takes four seconds to
+start, and as much memory again."""
+
 TUNING_ROWS = 4000
 """Cross-fitted rows that say where the sequence of tests starts."""
 
@@ -103,16 +113,18 @@ def train(
         parts = split(dataset, settings.seed, new=champion.seen.lacks(dataset.rows) if champion else None)
         run = _Run.opened(settings, policy, scratch=Path(scratch), encoder=encoder, log=log)
         everything = run.embed(dataset, parts)
-        log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
-        first = fit(run, everything.take(parts.train))
-        run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
-        prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train])
-        first = replace(first, bundle=first.bundle.screened_by(prefilter))
-        log("replaying the part set aside")
-        replayed = _replay(first.bundle, everything.take(parts.test))
-        answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
-        log("learning from all tickets")
-        final = refit(run, first, everything)
+        with _of_all(run, everything) as beside_it, threadpool_limits(_half_of_the_cores() if beside_it else None):
+            run = run if beside_it is None else replace(run, jobs=_half_of_the_cores())
+            log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
+            first = fit(run, everything.take(parts.train))
+            run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
+            prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train])
+            first = replace(first, bundle=first.bundle.screened_by(prefilter))
+            log("replaying the part set aside")
+            replayed = _replay(first.bundle, everything.take(parts.test))
+            answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
+            log("learning from all tickets")
+            final = refit(run, first, everything) if beside_it is None else beside_it()
         unseen = [dataset.rows[row] for row in parts.test]
         stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
         first = replace(first, stages=stages)
@@ -123,6 +135,52 @@ def train(
         saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
     return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
+
+
+@dataclass
+class _EncoderOfTheOther:
+    """Stands for the encoder while a bundle travels from the process that made it."""
+
+    name: str
+    dim: int
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode nothing: the process that gets the bundle puts its own encoder in."""
+        raise NotImplementedError(f"{self.name} stayed in another process")
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Read nothing, as `encode`."""
+        raise NotImplementedError(f"{self.name} stayed in another process")
+
+
+def _of_all(run: _Run, everything: Sample) -> AbstractContextManager[Callable[[], CertifiedModel] | None]:
+    """Begin to learn from all tickets in a process of its own; None where that has to wait for the first model.
+
+    It waits where the encoder is chosen or adapted on the way, where the tickets of the certificate must be new to the
+    first model, and where the work goes to a cluster or is too little for a second process.
+    """
+    settings, here = run.settings, isinstance(get_active_backend()[0], LokyBackend)
+    waits = settings.adapt is not None or not isinstance(run.encoder, OnnxEncoder) or run.encoder_files is None
+    if waits or not here or cpu_count() < 2 or not LEAST_BESIDE <= len(everything) <= MOST_BESIDE:
+        return nullcontext()
+    if len(_calibration_split(everything, settings.seed)[1]):
+        return nullcontext()
+    return beside(partial(_fit_all, settings, policy=run.policy, rules=run.rules, everything=everything))
+
+
+def _fit_all(settings: TrainSettings, policy: Policy, rules: RuleBook, everything: Sample) -> CertifiedModel:
+    """Learn from all tickets, in a process that knows of the run what is sent to it."""
+    encoder, files = open_encoder(settings.encoder, lambda step: None)
+    run = _Run(settings, policy, rules, scratch=settings.out, log=lambda step: None, encoder=encoder,
+               encoder_files=files, cached=CachedEncoder(encoder), distiller=_distiller(settings, encoder),
+               jobs=_half_of_the_cores())  # fmt: skip
+    with threadpool_limits(run.jobs):
+        made = fit(run, everything)
+    return replace(made, bundle=with_encoder(made.bundle, _EncoderOfTheOther(encoder.name, encoder.dim)))
+
+
+def _half_of_the_cores() -> int:
+    return max(1, int(cpu_count()) // 2)
 
 
 def _asked(
@@ -176,7 +234,8 @@ class _Run:
         encoder: As it goes into the bundle.
         encoder_files: Its ONNX files; None where the bundle only names it.
         cached: The same encoder, which remembers what it has encoded.
-        distiller: Makes static encoders of it for a first stage; None where there is to be none.
+        distiller: Makes token vectors of it for a first stage; None where there is to be none.
+        jobs: Processes of a fit; None takes one per core where that pays.
     """
 
     settings: TrainSettings
@@ -188,6 +247,7 @@ class _Run:
     encoder_files: Path | None
     cached: CachedEncoder
     distiller: Distiller | None = None
+    jobs: int | None = None
 
     @classmethod
     def opened(cls, settings: TrainSettings, policy: Policy, scratch: Path, encoder: Encoder | None, log: Log) -> _Run:
@@ -230,7 +290,7 @@ def fit(run: _Run, sample: Sample) -> CertifiedModel:
     seed = run.settings.seed
     prepared = prepare(learned, run.policy, rules=run.rules, seed=seed)
     student = _student(run, prepared)
-    fitted = fit_heads(prepared, run.policy, guessed=None if student is None else student.guessed)
+    fitted = fit_heads(prepared, run.policy, guessed=None if student is None else student.guessed, jobs=run.jobs)
     first = None if student is None else first_stage_of(fitted, student, run.policy, seed=seed)
     stage = None if first is None else first.stage(run.settings.target_risk)
     if len(held):
@@ -313,7 +373,7 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
-    cascade, staged = CascadeChoice(evidence, run.policy, languages, wanted, certificates).cascade(run.log)
+    cascade, staged = CascadeChoice(evidence, run.policy, languages, wanted, alone=certificates).cascade(run.log)
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
     return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
 

@@ -10,7 +10,7 @@ import pytest
 
 from models.encoder import Encoder
 from training import pipeline
-from training.ensemble.model import fit_model
+from training.ensemble.model import prepare
 from training.gate.gate import calibration_scores_of
 from training.task import TrainSettings
 
@@ -25,16 +25,16 @@ def test_the_saved_gate_is_chosen_on_rows_that_nothing_was_fitted_on(
     combined: set[str] = set()
     out_of_fold: list[set[str]] = []
 
-    def noted_fit(sample: Any, *arguments: Any, **options: Any) -> Any:
+    def noted_prepare(sample: Any, *arguments: Any, **options: Any) -> Any:
         combined.update(row.ticket.id for row in sample.rows)
-        return fit_model(sample, *arguments, **options)
+        return prepare(sample, *arguments, **options)
 
     def noted_scores(rows: Any, *arguments: Any) -> Any:
         out_of_fold.append({row.ticket.id for row in rows})
         return calibration_scores_of(rows, *arguments)
 
     monkeypatch.setattr(pipeline, "LEAST_CALIBRATION", 20)  # as from 10,000 rows on
-    monkeypatch.setattr(pipeline, "fit_model", noted_fit)
+    monkeypatch.setattr(pipeline, "prepare", noted_prepare)
     monkeypatch.setattr(pipeline, "calibration_scores_of", noted_scores)
     data = write(tmp_path / "tickets.jsonl", shipped)
     made = pipeline.train(TrainSettings((data,), tmp_path / "b"), encoder=encoder, log=lambda _: None)

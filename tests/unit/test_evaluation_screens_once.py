@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models import triager as door
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
-from training.evaluation import predictions
 from training.evaluation.predictions import ask
 from triage.ticket import Ticket
 
@@ -17,10 +15,9 @@ def test_opinions_that_are_known_are_not_asked_again(monkeypatch: pytest.MonkeyP
     first = ask(Triager(), rows)
     assert len(first.opinions) == len(rows)
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("asked again")
 
-    monkeypatch.setattr(door, "opinions_of", refuse)
-    monkeypatch.setattr(predictions, "opinions_of", refuse)
+    monkeypatch.setattr(Triager, "opinions_of", refuse)
     again = ask(Triager(), rows, opinions=first.opinions)
     assert again.decisions == first.decisions and again.opinions == list(first.opinions)
