@@ -149,7 +149,7 @@ def write_page(out: Path, found: Sequence[Peer], loops: Mapping[str, list[float]
         costs=table(["server", *heads], costs),
         loops=table(["loop", "texts a second"], [[name, spread(values, 1)] for name, values in loops.items()]),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    (out.parent / "images").mkdir(parents=True, exist_ok=True)
     out.write_text(page)
     plot(found, out.parent / "images" / "performance-rates.svg", "answers of 200 a second", lambda one: one.rate)
     plot(
