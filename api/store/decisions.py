@@ -6,12 +6,13 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, CursorResult, bindparam, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, insert, select, tuple_
 from sqlalchemy.orm import Session
 
+from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
@@ -25,10 +26,20 @@ SAMPLE_REQUESTER = "triage-sample-day"
 # What every new ticket takes is stated once, and without objects that follow their rows: building a statement takes
 # longer than the database takes to answer it.
 _TICKETS = Base.metadata.tables[StoredTicket.__tablename__]
-_NEW_TICKET = insert(_TICKETS)
-_NEW_DECISION = insert(Base.metadata.tables[StoredDecision.__tablename__])
-_TEXTS = select(_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision).where(
-    _TICKETS.c.source == bindparam("source"), _TICKETS.c.ticket_id == bindparam("ticket_id")
+_DECISIONS = Base.metadata.tables[StoredDecision.__tablename__]
+_NEW_TICKET = Prepared(
+    insert(_TICKETS),
+    [column.name for column in _TICKETS.c if column.name not in ("seq", "forgotten_at")],
+    _TICKETS.c.seq,
+)
+_NEW_DECISION = Prepared(
+    insert(_DECISIONS), [column.name for column in _DECISIONS.c if column.name != "seq"], _DECISIONS.c.seq
+)
+_TEXTS = Prepared(
+    select(_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision).where(
+        _TICKETS.c.source == bindparam("source"), _TICKETS.c.ticket_id == bindparam("ticket_id")
+    ),
+    ["source", "ticket_id"],
 )
 
 
@@ -300,7 +311,7 @@ class _Text(NamedTuple):
 
 
 def _texts_of(connection: Connection, source: str, ticket_id: str) -> list[_Text]:
-    return [_Text(*row) for row in connection.execute(_TEXTS, {"source": source, "ticket_id": ticket_id})]
+    return [_Text._make(row) for row in _TEXTS.run(connection, {"source": source, "ticket_id": ticket_id})]
 
 
 def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
@@ -336,7 +347,7 @@ def _new_ticket(connection: Connection, ticket: Ticket, *, source: str, text: tu
         "opened_at": ticket.opened_at.astimezone(UTC) if ticket.opened_at else None,
         "received_at": now,
     }
-    return _Text(_inserted(connection.execute(_NEW_TICKET, values)), digest, revision)
+    return _Text(_NEW_TICKET.number_of(connection, values), digest, revision)
 
 
 def _new_decision(connection: Connection, row: DecisionRow, ticket_seq: int, key_id: str | None) -> int:
@@ -355,14 +366,7 @@ def _new_decision(connection: Connection, row: DecisionRow, ticket_seq: int, key
         "answer": document.model_dump_json(),
         "created_at": row.created_at,
     }
-    return _inserted(connection.execute(_NEW_DECISION, values))
-
-
-def _inserted(result: CursorResult[Any]) -> int:
-    """Return the running number of the row that was inserted."""
-    key = result.inserted_primary_key
-    assert key is not None  # every table here counts its rows
-    return int(key[0])
+    return _NEW_DECISION.number_of(connection, values)
 
 
 def _by_ids(session: Session, ids: Sequence[str]) -> list[StoredDecision]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
 
+from api.store.database import Prepared
 from api.store.rows import UNDONE, FeedbackRow, disputed_among
 from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
 from api.store.work.tables import StoredEntry
@@ -16,7 +17,8 @@ from models.wire import DecisionDocument
 from triage.decision import Reason
 
 _ROUTE = ("tier", "category", "resolver_group")
-_NEW_ENTRY = insert(Base.metadata.tables[StoredEntry.__tablename__])
+_ENTRIES = Base.metadata.tables[StoredEntry.__tablename__]
+_NEW_ENTRY = Prepared(insert(_ENTRIES), list(_ENTRIES.c.keys()))
 SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
 """Reasons with which the model or a rule did speak; with any other one it abstained."""
 
@@ -74,7 +76,7 @@ def enter(
         "claimed_by": None,
         "claimed_at": None,
     }
-    connection.execute(_NEW_ENTRY, values)
+    _NEW_ENTRY.run(connection, values)
 
 
 def move(session: Session, decision_seq: int, labels: tuple[str | None, str | None, str | None]) -> None:
