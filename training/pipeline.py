@@ -29,7 +29,7 @@ from models.triager import Triager
 from training.cascade.choice import CascadeChoice, Evidence, FirstScores
 from training.cascade.distill import Distiller
 from training.cascade.figures import stage_figures
-from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, is_blind
+from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, needs_encoder
 from training.cascade.prefilter import fit_prefilter
 from training.cascade.student import FittedStudent, fit_student
 from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
@@ -312,12 +312,11 @@ def _student(run: _Run, prepared: Prepared) -> FittedStudent | None:
     """Return a student of the encoder for a first stage; None where there is to be none."""
     if run.distiller is None or len(prepared.sample) < LEAST_ROWS:
         return None
-    run.log("learning to guess what the encoder would say, for a first stage without it")
-    student = fit_student(prepared, run.distiller)
-    if is_blind(prepared, student):
-        run.log("a first stage would let pass what belongs to no label: every ticket is put to the full model")
+    if needs_encoder(prepared):
+        run.log("the encoder tells well what belongs to no label: every ticket is put to the full model")
         return None
-    return student
+    run.log("learning to guess what the encoder would say, for a first stage without it")
+    return fit_student(prepared, run.distiller)
 
 
 def _prefilter(run: _Run, tickets: Sequence[Ticket]) -> Prefilter | None:

@@ -58,7 +58,6 @@ def tells_strangers(
     groups: NDArray[np.int64],
     label_ids: Mapping[str, NDArray[np.int64]],
     *,
-    seen_as: NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> float | None:
     """Return how well distance tells strangers: the share of pairs, one with and one without its own label, in order.
@@ -67,14 +66,12 @@ def tells_strangers(
         vectors: Embeddings of the history, unit vectors of shape [n, dim].
         groups: Which rows belong together, of shape [n].
         label_ids: By target, the label of each row.
-        seen_as: Vectors that each row would have as a new ticket, where they differ from those of the history.
         seed: Seed of the sample.
 
     Returns:
         The area under the ROC curve, in [0, 1]; None where there is too little to tell.
     """
-    asked = vectors if seen_as is None else seen_as
-    found = _with_and_without_own_label(vectors, asked, groups, label_ids, seed=seed)
+    found = _with_and_without_own_label(vectors, vectors, groups, label_ids, seed=seed)
     if found is None:
         return None
     return float(roc_auc_score(np.repeat([0, 1], len(found[0])), np.concatenate(found)))
