@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         MOST_ANSWERS, ge=0, le=100_000, description="answers kept in memory for texts that come again; 0: none"
     )
     cascade: bool = Field(
-        True, description="0: every ticket is put to the encoder, and the bundle's first stage answers none"
+        True, description="0: every ticket is put to both encoders; first stage and prefilter are not asked"
     )
     score_batch: int = Field(32, ge=1, le=32, description="most tickets scored at once")
     request_deadline_s: Seconds = Field(

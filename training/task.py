@@ -43,7 +43,7 @@ class TrainSettings:
         newest: Tickets that are learned from at most, the newest ones.
         adapt: How much is done to adapt the encoder to the labels; None leaves it as it is.
         asked: Targets that are learned even where the policy tells their labels from tier and category.
-        cascade: Learn a first stage that answers without the encoder what it is sure of.
+        cascade: Learn a first stage that answers what is clear without the encoder, and a prefilter of screening.
         champion: Folder of the version that serves, which answers what is set aside as well; None where none does.
     """
 

@@ -70,7 +70,7 @@ class TrainOptions(DataOptions, NewBundleOptions, EngineOptions):
         group=_PROMISE,
     )
     no_cascade: bool = option(
-        "put every ticket to the encoder: learn no first stage that answers without it", False, group=_ENCODER
+        "put every ticket to both encoders: learn no first stage, and no prefilter of screening", False, group=_ENCODER
     )
     newest: int = option(
         f"learn from so many tickets at most, the newest (default: {MOST_TICKETS})", MOST_TICKETS, "N", read=_rows,
