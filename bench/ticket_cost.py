@@ -29,7 +29,7 @@ from triage.ticket import Ticket
 PARTS = {
     "encoder and its tokens": ("models/encoder.py", "encode"),
     "  of these, screening": ("models/triager.py", "opinions_of"),
-    "static vectors": ("models/cascade/static_encoder.py", "encode"),
+    "guessed vectors": ("models/cascade/student.py", "vectors"),
     "cues": ("triage/screening/screen.py", "screen"),
     "language": ("models/language.py", "detect_language"),
     "neighbours": ("models/reference/index.py", "nearest"),

@@ -12,17 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from models.features.tokens import Tokens, tokens_of
 from triage.errors import BundleMismatch, EncoderUnavailable
 
 ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
 """Files of an ONNX encoder directory."""
 
 _BATCH = 32
-_SPECIAL_TOKENS = 2
-"""Tokens that mark beginning and end of a text."""
-
 _TOKEN_BATCH = 256
 """Single tokens that are encoded together: a batch of this size takes some ten megabytes."""
 
@@ -57,12 +54,17 @@ class OnnxEncoder:
         files: The directory that holds `ONNX_FILES`, or their content by name.
         threads: Texts encoded at a time; None takes one per core.
 
+    Attributes:
+        tokens: Cuts texts into the tokens that it reads.
+        max_tokens: How many of a text it reads at most, those among them that mark beginning and end.
+
     Raises:
         BundleMismatch: If a file is absent or cannot be read as what it should be.
     """
 
     def __init__(self, files: Path | Mapping[str, bytes], threads: int | None = None) -> None:
         source = repr(files.name) if isinstance(files, Path) else "the bundle"
+        self._folder = files if isinstance(files, Path) else None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -75,7 +77,7 @@ class OnnxEncoder:
             self.name: str = facts["name"]
             self.dim: int = int(facts["dim"])
             self.max_tokens: int = int(facts["max_tokens"])
-            self._tokenizer = Tokenizer.from_str(content["tokenizer.json"].decode("utf-8"))
+            self.tokens: Tokens = tokens_of(content["tokenizer.json"])
             self._session = onnxruntime.InferenceSession(
                 content["encoder.onnx"],
                 options,
@@ -91,13 +93,12 @@ class OnnxEncoder:
             raise BundleMismatch(
                 f"encoder in {source} cannot be loaded: {error}; train or pull the bundle again"
             ) from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.max_tokens)
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """What cuts texts into tokens, as many as the encoder reads at most."""
-        return self._tokenizer
+    def __reduce__(self) -> tuple[type[OnnxEncoder], tuple[Path, int]]:
+        """Travel to another process as the folder it was read from; TypeError if it was read from a bundle."""
+        if self._folder is None:
+            raise TypeError("an encoder inside a bundle does not travel to another process: send the bundle's folder")
+        return OnnxEncoder, (self._folder, self._threads)
 
     def token_vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Encode single tokens, each as a text of its own.
@@ -108,10 +109,8 @@ class OnnxEncoder:
         Returns:
             float32 of shape [n, dim], each row of length 1.
         """
-        around = self._tokenizer.encode("").ids
-        before, after = (around[0], around[-1]) if len(around) == _SPECIAL_TOKENS else (None, None)
-        columns = [np.full(len(ids), one) if one is not None else None for one in (before, after)]
-        tokens = np.stack([one for one in (columns[0], ids, columns[1]) if one is not None], axis=1).astype(np.int64)
+        columns = [*self.tokens.before[:1], None, *self.tokens.after[-1:]]
+        tokens = np.stack([ids if one is None else np.full(len(ids), one) for one in columns], axis=1).astype(np.int64)
         parts = [tokens[start : start + _TOKEN_BATCH] for start in range(0, len(tokens), _TOKEN_BATCH)]
         found = [self._run(part, np.ones_like(part)) for part in parts]
         return np.concatenate([np.zeros((0, self.dim), np.float32), *found])
@@ -129,11 +128,11 @@ class OnnxEncoder:
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
 
         def run(row: int) -> None:
-            ids = self._tokenizer.encode(texts[row]).ids
+            ids = self.tokens.read(texts[row], self.max_tokens)
             tokens = np.zeros((1, max(2 if self._masked else 1, len(ids))), dtype=np.int64)
             mask = np.zeros_like(tokens)
             tokens[0, : len(ids)], mask[0, : len(ids)] = ids, 1
-            if ids or self._masked:
+            if len(ids) or self._masked:
                 vectors[row] = self._run(tokens, mask)[0]
             if progress is not None:
                 progress(1)
@@ -148,18 +147,7 @@ class OnnxEncoder:
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether it has more tokens than the encoder reads."""
-        return cut_texts(self._tokenizer, texts)
-
-
-def cut_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[bool]:
-    """Say for each text whether it has more tokens than a tokenizer keeps.
-
-    Args:
-        tokenizer: Cuts off what is too long.
-        texts: Any number of them; short ones are told without it, since a token has one character at least.
-    """
-    limit = int((tokenizer.truncation or {}).get("max_length", 0)) - _SPECIAL_TOKENS
-    return [not (text.isascii() and len(text) <= limit) and bool(tokenizer.encode(text).overflowing) for text in texts]
+        return [self.tokens.is_cut(text, self.max_tokens) for text in texts]
 
 
 class SentenceTransformerEncoder:

@@ -87,6 +87,11 @@ def _detect(text: str) -> str | None:
     return language if english <= MAX_ENGLISH else None
 
 
+def forget_languages() -> None:
+    """Forget the beginnings of texts whose language is remembered."""
+    _detect.cache_clear()
+
+
 def _code(one: Any) -> str:
     """Return the ISO 639-1 code of a language that the detector gives a confidence for."""
     return str(one.language.iso_code_639_1.name).lower()

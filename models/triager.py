@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import Protocol
 from models.bundle.bundle import Bundle, load_bundle
 from models.reference.reviews import ReviewMemory
 from models.screening import shipped_classifier
+from models.screening.classifier import in_their_places
 from triage.decide import decide
 from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
@@ -118,24 +119,38 @@ class Triager:
             clearance: What the reader may see: similar tickets above it are not even searched.
             opinions: What `opinions_of` returned for the same tickets; None asks it.
         """
-        screening = None if opinions is not None else _screening_thread().submit(self.opinions_of, tickets)
+        screened = self._screened(tickets) if opinions is None else lambda: opinions
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
-        found = opinions if screening is None else screening.result()
         decided = (
             decide(ticket, prediction, self.gate, self.rules, self.policy, opinion)
-            for ticket, prediction, opinion in zip(tickets, probabilities, found or (), strict=True)
+            for ticket, prediction, opinion in zip(tickets, probabilities, screened(), strict=True)
         )
         return [replace(decision, model_version=self.model_version) for decision in decided]
 
     def opinions_of(self, tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
         """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
+        return self._screened(tickets)()
+
+    def _screened(self, tickets: Sequence[Ticket]) -> Callable[[], Sequence[Opinion | None]]:
+        """Begin to ask the classifier, on a thread of its own, about what its prefilter leaves open."""
         prefilter = self.bundle.prefilter if isinstance(self.bundle, Bundle) else None
         try:
-            return shipped_classifier().opinions(tickets, prefilter) if tickets else []
+            asked = shipped_classifier().doubtful(tickets, prefilter)
         except Exception:  # whatever it is, the runtime's own errors too: written cues still screen, and rules route
-            return [None] * len(tickets)
+            return lambda: [None] * len(tickets)
+        if not asked:
+            return lambda: in_their_places(asked, (), len(tickets))
+        later = _screening_thread().submit(_opinions, [tickets[row] for row in asked])
+        return lambda: in_their_places(asked, later.result(), len(tickets))
+
+
+def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
+    try:
+        return shipped_classifier().opinions(tickets)
+    except Exception:  # as above
+        return [None] * len(tickets)
 
 
 @cache

@@ -16,12 +16,11 @@ import numpy as np
 
 from models.screening import shipped_classifier
 from models.screening.classifier import read_part
-from training.cascade.prefilter import ALARMS, LEARN, NO_TICKETS, ROWS_FILE, TokenRows, log_odds
+from training.cascade.prefilter import ALARMS, HELD_BACK, LEARN, NO_TICKETS, ROWS_FILE, TokenRows, log_odds
 from triage.ticket import Ticket
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "training" / "cascade" / ROWS_FILE
-HELD_BACK = frozenset(["c", "e", "w", "ac", "ad", "ae", "af", "ag", "ah"])
 ORDINARY_ROWS = 8_000
 """Rows kept of those that the classifier finds ordinary: more make the file larger and nothing better."""
 FLAGGED, DOUBTFUL = 0.5, 0.1

@@ -29,6 +29,7 @@ from sentence_transformers import SentenceTransformer
 
 from models.encoder import SentenceTransformerEncoder
 from models.screening.classifier import LABELS
+from training.cascade.prefilter import HELD_BACK
 from training.encoders.onnx_export import export
 from triage.screening import find_attention
 from triage.ticket import Ticket
@@ -42,8 +43,6 @@ RATES = (1e-4, 3e-3)
 SCALE = 6.0
 """Length of a vector before the linear layer: unit length would keep the logits flat."""
 SMOOTHING = 0.03
-HELD_BACK = ("c", "e", "w", "ac", "ad", "ae", "af", "ag", "ah")
-"""The writers whose rows nothing learns from: what ships is measured on them."""
 SOME_ALARM = -1
 """Label of rows of which only that they must not wait is known, not the kind."""
 

@@ -21,14 +21,14 @@ from models.bundle.bundle import Bundle, save_bundle
 from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.cascade.first_stage import FirstStage
-from models.encoder import Encoder, OnnxEncoder, Progress
+from models.encoder import Encoder, OnnxEncoder
 from models.model import Model
 from models.screening.prefilter import Prefilter
 from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cascade.choice import CascadeChoice, Evidence, FirstScores
 from training.cascade.distill import Distiller
-from training.cascade.figures import stage_figures
+from training.cascade.figures import prefilter_figures, stage_figures
 from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, needs_encoder
 from training.cascade.prefilter import fit_prefilter
 from training.cascade.student import FittedStudent, fit_student
@@ -127,7 +127,7 @@ def train(
             final = refit(run, first, everything) if beside_it is None else beside_it()
         unseen = [dataset.rows[row] for row in parts.test]
         stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
-        first = replace(first, stages=stages)
+        first = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
         facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder).screened_by(prefilter)
@@ -135,22 +135,6 @@ def train(
         saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
     return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
-
-
-@dataclass
-class _EncoderOfTheOther:
-    """Stands for the encoder while a bundle travels from the process that made it."""
-
-    name: str
-    dim: int
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """Encode nothing: the process that gets the bundle puts its own encoder in."""
-        raise NotImplementedError(f"{self.name} stayed in another process")
-
-    def truncates(self, texts: Sequence[str]) -> list[bool]:
-        """Read nothing, as `encode`."""
-        raise NotImplementedError(f"{self.name} stayed in another process")
 
 
 def _of_all(run: _Run, everything: Sample) -> AbstractContextManager[Callable[[], CertifiedModel] | None]:
@@ -165,18 +149,16 @@ def _of_all(run: _Run, everything: Sample) -> AbstractContextManager[Callable[[]
         return nullcontext()
     if len(_calibration_split(everything, settings.seed)[1]):
         return nullcontext()
-    return beside(partial(_fit_all, settings, policy=run.policy, rules=run.rules, everything=everything))
+    return beside(partial(_fit_on_few_cores, replace(run, log=_unheard, jobs=_half_of_the_cores()), everything))
 
 
-def _fit_all(settings: TrainSettings, policy: Policy, rules: RuleBook, everything: Sample) -> CertifiedModel:
-    """Learn from all tickets, in a process that knows of the run what is sent to it."""
-    encoder, files = open_encoder(settings.encoder, lambda step: None)
-    run = _Run(settings, policy, rules, scratch=settings.out, log=lambda step: None, encoder=encoder,
-               encoder_files=files, cached=CachedEncoder(encoder), distiller=_distiller(settings, encoder),
-               jobs=_half_of_the_cores())  # fmt: skip
+def _fit_on_few_cores(run: _Run, sample: Sample) -> CertifiedModel:
     with threadpool_limits(run.jobs):
-        made = fit(run, everything)
-    return replace(made, bundle=with_encoder(made.bundle, _EncoderOfTheOther(encoder.name, encoder.dim)))
+        return fit(run, sample)
+
+
+def _unheard(step: str) -> None:
+    """Take a step of a process that nobody listens to."""
 
 
 def _half_of_the_cores() -> int:

@@ -30,6 +30,7 @@ class CertifiedModel:
         first: The first stage, to be fitted again to more rows; None where there is none.
         staged: What is known of the cascade; None where every ticket is put to the full model.
         stages: What `training.cascade.figures` says of both stages; None where there is but one.
+        prefilter: What it says of the prefilter before the screening classifier; None where there is none.
     """
 
     bundle: Bundle
@@ -39,6 +40,7 @@ class CertifiedModel:
     first: FittedFirstStage | None = None
     staged: Staged | None = None
     stages: Mapping[str, Any] | None = None
+    prefilter: Mapping[str, Any] | None = None
 
 
 def facts_of(
@@ -96,6 +98,7 @@ def facts_of(
             "measured_with": None if first.staged is None else first.staged.facts(),
             "refitted": None if final.staged is None else final.staged.facts(),
             "stages": first.stages,
+            "prefilter": first.prefilter,
         },
         "metrics": headline(measured),
         "stage": stage_facts(FULL, final.bundle.policy, dataset.rows),

@@ -19,6 +19,7 @@ from models.bundle.bundle import load_bundle
 from models.bundle.manifest import fingerprint
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
 from models.reference.reviews import ReviewMemory
+from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from triage.errors import BundleError, BundleNotFound, TriageError
@@ -269,6 +270,7 @@ class ModelHolder:
             self.triager, self.pointer, self.loads = triager, pointer, self.loads + 1
             self.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
             self.last_error = self._refused = None
+        exempt_what_is_loaded()
         log.info("bundle_loaded", version=triager.model_version, threads=self._threads)
         self._on_swap(triager.model_version or "")
 

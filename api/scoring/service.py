@@ -30,6 +30,8 @@ from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics
 from api.tracing import Tracing
+from models.features.tokens import forget_tokens
+from models.language import forget_languages
 from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
@@ -345,11 +347,17 @@ class Service:
             erasures = self.store.erasures()
             if erasures != self._erasures:
                 self._erasures = erasures
-                self.memory.forget()
+                self._forget_texts()
         except StoreUnavailable as error:
-            self.memory.forget()  # nobody can say now what was forgotten meanwhile
+            self._forget_texts()  # nobody can say now what was forgotten meanwhile
             return f"store-{error.code}"
         return None
+
+    def _forget_texts(self) -> None:
+        """Forget whatever this process remembers of tickets."""
+        self.memory.forget()
+        forget_tokens()
+        forget_languages()
 
     async def _watch_reviews(self, learner: ReviewLearner) -> None:
         """Look every few seconds at what people said since; what is learned applies to the tickets that come then."""

@@ -261,7 +261,7 @@ def load_bundle(
     encoder = encoder or _encoder(files, manifest, threads)
     cascade = None
     if staged is not None and isinstance(encoder, OnnxEncoder):
-        stage = unpack_first_stage(files, model, encoder.tokenizer)
+        stage = unpack_first_stage(files, model, encoder)
         cascade = None if stage is None else Cascade(stage, staged)
     bundle = Bundle(model, encoder, gate=gate, policy=policy, rules=rules, manifest=manifest).in_stages(cascade)
     bundle = bundle.screened_by(unpack_prefilter(files))

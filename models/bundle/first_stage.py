@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from models.bundle.codecs import Array, array_of, json_bytes, npy_bytes
 from models.cascade.first_stage import FirstStage
 from models.cascade.student import Student, TokenVectors
+from models.encoder import OnnxEncoder
 from models.heads.head import Head, Stacking
 from models.model import Model
 from models.reference.novelty import StrangerCurve
@@ -34,8 +34,8 @@ def pack_first_stage(stage: FirstStage) -> dict[str, bytes]:
         "strangers": None if model.strangers is None else asdict(model.strangers),
     }
     arrays: dict[str, Array] = {
-        "tokens": student.tokens.table,
-        "token-rows": student.tokens.rows,
+        "tokens": student.token_vectors.table,
+        "token-rows": student.token_vectors.rows,
         "columns": student.columns,
         "steps": student.steps,
         "of-tokens": student.of_tokens,
@@ -48,13 +48,13 @@ def pack_first_stage(stage: FirstStage) -> dict[str, bytes]:
     return files | {f"{_PREFIX}.json": json_bytes(facts)}
 
 
-def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage | None:
+def unpack_first_stage(files: Mapping[str, bytes], full: Model, encoder: OnnxEncoder) -> FirstStage | None:
     """Build a first stage from files that were checked already; None for one of an earlier kind (decision 0060).
 
     Args:
         files: All files of the bundle by name.
         full: The full model, whose vocabulary, fields, rules, past tickets and estimators it shares.
-        tokenizer: Of the bundle's encoder.
+        encoder: Of the bundle.
 
     Raises:
         BundleTampered: If the files do not fit together.
@@ -62,14 +62,14 @@ def unpack_first_stage(files: Mapping[str, bytes], full: Model, tokenizer: Token
     if f"{_PREFIX}-float32.npy" in files:  # the arrays of a model of its own, which no code reads any more
         return None
     try:
-        return _unpack(files, full, tokenizer)
+        return _unpack(files, full, encoder)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, EOFError, TriageError) as error:
         raise BundleTampered(
             f"bundle does not fit together: {type(error).__name__} in the first stage; pull or train it again"
         ) from error
 
 
-def _unpack(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> FirstStage:
+def _unpack(files: Mapping[str, bytes], full: Model, encoder: OnnxEncoder) -> FirstStage:
     facts = json.loads(files[f"{_PREFIX}.json"])
     novelty = np.array(facts["novelty"], dtype=np.float64)
     if novelty.ndim != 2 or len(novelty) != 2:
@@ -83,7 +83,7 @@ def _unpack(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> Fi
         strangers=None if facts["strangers"] is None else StrangerCurve(**facts["strangers"]),
     )
     return FirstStage(
-        _student(files, full, tokenizer),
+        _student(files, full, encoder),
         model,
         threshold=float(facts["threshold"]),
         risk=float(facts["risk"]),
@@ -101,26 +101,26 @@ def _head(files: Mapping[str, bytes], full: Head) -> Head:
     return replace(full, stacking=Stacking(weights, bias))
 
 
-def _student(files: Mapping[str, bytes], full: Model, tokenizer: Tokenizer) -> Student:
+def _student(files: Mapping[str, bytes], full: Model, encoder: OnnxEncoder) -> Student:
     def load(name: str, kind: Any, dimensions: int) -> Array:
         return array_of(files, f"{_PREFIX}-{name}", kind, dimensions)
 
-    tokens = TokenVectors(tokenizer, load("token-rows", np.int32, 1), load("tokens", np.float16, 2))
+    rows, table = load("token-rows", np.int32, 1), load("tokens", np.float16, 2)
     student = Student(
-        tokens,
+        TokenVectors(encoder.tokens, encoder.max_tokens, rows=rows, table=table),
         columns=load("columns", np.int8, 2),
         steps=load("steps", np.float32, 1),
         of_tokens=load("of-tokens", np.float32, 2),
         mean=load("mean", np.float32, 1),
         directions=load("directions", np.float32, 2),
     )
-    if len(tokens.rows) < tokenizer.get_vocab_size() or not (tokens.rows >= 0).all():
+    if len(rows) < encoder.tokens.size or not (rows >= 0).all():
         raise ValueError("tokens without a row")
-    if tokens.rows.max(initial=0) >= len(tokens.table):
+    if rows.max(initial=0) >= len(table):
         raise ValueError("tokens beyond the table")
     width, count = full.vectorizer.size + len(full.fields.names), len(student.directions)
     shapes = (student.columns.shape, student.steps.shape, student.of_tokens.shape, student.directions.shape)
-    wanted = ((width, count), (width,), (tokens.table.shape[1], count), (count, full.history.vectors.shape[1]))
+    wanted = ((width, count), (width,), (table.shape[1], count), (count, full.history.vectors.shape[1]))
     if shapes != wanted or student.mean.shape != wanted[-1][1:]:
         raise ValueError("parts of another shape")
     return student

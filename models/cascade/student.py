@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from models.encoder import cut_texts
+from models.features.tokens import Tokens
 from models.features.vectorizer import SparseRows
 
 
@@ -18,12 +17,14 @@ class TokenVectors:
     """One vector a token, averaged over a text: what the encoder makes of each token alone.
 
     Attributes:
-        tokenizer: Of the encoder.
+        tokens: Of the encoder.
+        most: Tokens of a text that the encoder reads at most.
         rows: Row in `table` of each token id, int32 of shape [vocabulary]; the last row where it has none.
         table: float16 of shape [tokens + 1, size], weighted by how much a token says; the last row is zero.
     """
 
-    tokenizer: Tokenizer
+    tokens: Tokens
+    most: int
     rows: NDArray[np.int32]
     table: NDArray[np.float16]
 
@@ -31,9 +32,13 @@ class TokenVectors:
         """Return float32 of shape [n, size], each row of length 1, or 0 where no token is known."""
         vectors = np.zeros((len(texts), self.table.shape[1]), dtype=np.float32)
         for row, text in enumerate(texts):
-            total = self.table[self.rows[self.tokenizer.encode(text).ids]].astype(np.float32).sum(axis=0)
+            total = self.table[self.rows[self.tokens.read(text, self.most)]].astype(np.float32).sum(axis=0)
             vectors[row] = total / max(float(np.linalg.norm(total)), 1e-9)
         return vectors
+
+    def is_cut(self, text: str) -> bool:
+        """Say whether the encoder reads only the beginning of a text."""
+        return self.tokens.is_cut(text, self.most)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Student:
     """Guesses vectors of an encoder, at a thirtieth of its cost.
 
     Attributes:
-        tokens: Vectors of single tokens.
+        token_vectors: Of single tokens.
         columns: What each lexical or field column adds along each direction, in steps of `steps`; int8 of shape
             [columns, directions].
         steps: float32 of shape [columns].
@@ -50,7 +55,7 @@ class Student:
         directions: Directions in which these texts differ most, float32 of shape [directions, dim].
     """
 
-    tokens: TokenVectors
+    token_vectors: TokenVectors
     columns: NDArray[np.int8]
     steps: NDArray[np.float32]
     of_tokens: NDArray[np.float32]
@@ -67,7 +72,7 @@ class Student:
         Returns:
             float32 of shape [n, dim], each row of length 1.
         """
-        along = self.tokens.of(texts) @ self.of_tokens
+        along = self.token_vectors.of(texts) @ self.of_tokens
         for row in range(len(along)):
             span = slice(rows.starts[row], rows.starts[row + 1])
             own = rows.columns[span]
@@ -77,4 +82,4 @@ class Student:
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether the encoder would read only its beginning."""
-        return cut_texts(self.tokens.tokenizer, texts)
+        return [self.token_vectors.is_cut(text) for text in texts]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder import ONNX_FILES, OnnxEncoder
 from models.screening.prefilter import Prefilter
-from triage.screening import Opinion
+from triage.screening import ALARMED, Opinion
 from triage.ticket import Ticket
 
 LABELS = (
@@ -27,12 +28,11 @@ HEAD_FILE = "head.npy"
 READ_CHARS = 600
 """Characters that are read: the classifier was trained on beginnings of this length (about 80 tokens)."""
 
-_QUOTED_FROM = 0.3
-"""Probability of something that must not wait from which its sentence is looked for: below, nobody would quote it."""
-
 _MOST_SENTENCES = 12
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
+
+Said = TypeVar("Said", bound=Opinion | None)
 
 ORDINARY = Opinion({label: float(label == "none") for label in LABELS})
 """Of a ticket that nobody had to be asked about."""
@@ -55,6 +55,12 @@ class ScreeningClassifier:
         self.encoder = encoder
         self.head = head
 
+    def doubtful(self, tickets: Sequence[Ticket], prefilter: Prefilter | None) -> list[int]:
+        """Return the positions of the tickets that the classifier has to be asked about; all without a prefilter."""
+        if prefilter is None:
+            return list(range(len(tickets)))
+        return [row for row, ticket in enumerate(tickets) if not prefilter.is_ordinary(self.tokens(read_part(ticket)))]
+
     def opinions(self, tickets: Sequence[Ticket], prefilter: Prefilter | None = None) -> list[Opinion]:
         """Return what each ticket probably is, with the sentence that says so where it must not wait.
 
@@ -62,18 +68,18 @@ class ScreeningClassifier:
             tickets: Any number of them.
             prefilter: Says which of them are ordinary, so that the encoder is not asked; None asks it about each.
         """
-        texts = [read_part(ticket) for ticket in tickets]
-        asked = [
-            row for row, text in enumerate(texts) if prefilter is None or not prefilter.is_ordinary(self.tokens(text))
-        ]
-        found = [ORDINARY] * len(texts)
-        for row, values in zip(asked, self.probabilities([texts[row] for row in asked]), strict=True):
-            found[row] = Opinion(dict(zip(LABELS, map(float, values), strict=True)), self._quote(texts[row], values))
-        return found
+        asked = self.doubtful(tickets, prefilter)
+        return in_their_places(asked, self._said([read_part(tickets[row]) for row in asked]), len(tickets))
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> NDArray[np.int64]:
         """Return the tokens of a text as far as it is read, without those that mark beginning and end."""
-        return list(self.encoder.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.encoder.tokens.ids(text)[: self.encoder.max_tokens]
+
+    def _said(self, texts: Sequence[str]) -> list[Opinion]:
+        return [
+            Opinion(dict(zip(LABELS, map(float, values), strict=True)), self._quote(text, values))
+            for text, values in zip(texts, self.probabilities(texts), strict=True)
+        ]
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each label, of shape [n, labels]."""
@@ -87,7 +93,7 @@ class ScreeningClassifier:
 
     def _quote(self, text: str, row: NDArray[np.float64]) -> str:
         """Return the sentence that speaks most for what must not wait; empty where nothing does."""
-        if row[1:5].sum() < _QUOTED_FROM:
+        if row[1:5].sum() < ALARMED:  # nobody would quote it
             return ""
         sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()][:_MOST_SENTENCES]
         if len(sentences) < 2:
@@ -95,9 +101,21 @@ class ScreeningClassifier:
         return sentences[int(np.argmax(self.probabilities(sentences)[:, 1:5].sum(axis=1)))]
 
 
+def in_their_places(asked: Sequence[int], opinions: Iterable[Said], count: int) -> list[Opinion | Said]:
+    """Return an opinion of each of so many tickets: of those asked about what was said, of the others `ORDINARY`."""
+    found: list[Opinion | Said] = [ORDINARY] * count
+    for row, opinion in zip(asked, opinions, strict=True):
+        found[row] = opinion
+    return found
+
+
 @cache
-def shipped_classifier() -> ScreeningClassifier:
-    """Return the classifier that travels with the code; made by `scripts/train_screening.py`."""
+def shipped_classifier(threads: int | None = 1) -> ScreeningClassifier:
+    """Return the classifier that travels with the code; made by `scripts/train_screening.py`.
+
+    Args:
+        threads: Texts read at a time; None takes one per core. One is right beside a model that is asked meanwhile.
+    """
     folder = files("models.screening").joinpath("data")
     content = {name: folder.joinpath(name).read_bytes() for name in (*ONNX_FILES, HEAD_FILE)}
     head = np.load(io.BytesIO(content.pop(HEAD_FILE)), allow_pickle=False)
@@ -105,4 +123,4 @@ def shipped_classifier() -> ScreeningClassifier:
         raise RuntimeError(
             "the screening classifier in this installation has other labels than its code: install again"
         )
-    return ScreeningClassifier(OnnxEncoder(content), head)
+    return ScreeningClassifier(OnnxEncoder(content, threads), head)

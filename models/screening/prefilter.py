@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,13 +54,13 @@ class Prefilter:
     intercept: float
     threshold: float
 
-    def score(self, tokens: Sequence[int]) -> float:
+    def score(self, tokens: NDArray[np.int64]) -> float:
         """Return how much speaks for asking the classifier; infinite where too little of a text is known.
 
         Args:
-            tokens: Token ids by the classifier's tokenizer, without those that mark beginning and end.
+            tokens: Of the classifier, in order, without those that mark beginning and end; of shape [n].
         """
-        runs = token_buckets(np.asarray(tokens, dtype=np.int64))
+        runs = token_buckets(tokens)
         single = runs[0]
         if len(single) < _LEAST_TOKENS or (self.squares[single] > 0).mean() < _KNOWN:
             return float("inf")
@@ -69,6 +68,6 @@ class Prefilter:
         length = float(np.sqrt(self.squares[own].sum()))
         return float(self.weights[own].sum()) / max(length, 1e-9) + self.intercept
 
-    def is_ordinary(self, tokens: Sequence[int]) -> bool:
+    def is_ordinary(self, tokens: NDArray[np.int64]) -> bool:
         """Say whether the classifier need not be asked about a text of these tokens."""
         return self.score(tokens) < self.threshold

@@ -1,1 +1,1 @@
-"""What a process that decides tickets needs beside its model: a budget of threads, and a memory of repeated texts."""
+"""What a process that decides tickets needs beside its model: threads, garbage collection, and repeated texts."""

@@ -12,6 +12,7 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle
 from models.bundle.codecs import json_bytes, npy_bytes
 from models.bundle.first_stage import pack_first_stage, unpack_first_stage
+from models.encoder import OnnxEncoder
 from models.triager import Triager
 from training import pipeline
 from training.cascade import choice
@@ -89,26 +90,26 @@ def test_a_ticket_is_answered_alone_as_among_others(staged: Bundle, tickets: lis
 
 
 def test_parts_of_a_first_stage_that_do_not_fit_are_refused(staged: Bundle) -> None:
-    assert staged.cascade is not None
+    assert staged.cascade is not None and isinstance(staged.encoder, OnnxEncoder)
     files = pack_first_stage(staged.cascade.stage)
-    again = unpack_first_stage(files, staged.model, staged.cascade.stage.student.tokens.tokenizer)
+    again = unpack_first_stage(files, staged.model, staged.encoder)
     assert again is not None and again.threshold == staged.cascade.stage.threshold
     facts = json.loads(files["first-stage.json"])
     for name, content in (
         ("first-stage-columns.npy", npy_bytes(np.zeros((3, 2), np.int8))),
-        ("first-stage-token-rows.npy", npy_bytes(np.full_like(again.student.tokens.rows, 1 << 30))),
+        ("first-stage-token-rows.npy", npy_bytes(np.full_like(again.student.token_vectors.rows, 1 << 30))),
         ("first-stage-tier-bias.npy", npy_bytes(np.zeros(99, np.float32))),
         ("first-stage.json", json_bytes({**facts, "targets": ["mood"]})),
         ("first-stage.json", json_bytes({**facts, "asks_between": {"mood": [0.5, 0.6]}})),
     ):
         with pytest.raises(BundleTampered, match="first stage"):
-            unpack_first_stage({**files, name: content}, staged.model, again.student.tokens.tokenizer)
+            unpack_first_stage({**files, name: content}, staged.model, staged.encoder)
 
 
 def test_a_first_stage_of_an_earlier_kind_answers_nothing(staged: Bundle) -> None:
-    assert staged.cascade is not None
+    assert isinstance(staged.encoder, OnnxEncoder)
     earlier = {"first-stage.json": b"{}", "first-stage-float32.npy": b""}
-    assert unpack_first_stage(earlier, staged.model, staged.cascade.stage.student.tokens.tokenizer) is None
+    assert unpack_first_stage(earlier, staged.model, staged.encoder) is None
 
 
 def test_the_manifest_tells_of_both_stages(staged: Bundle) -> None:

@@ -29,15 +29,15 @@ class Distiller:
 
     def __init__(self, encoder: OnnxEncoder) -> None:
         self.encoder = encoder
-        self._vectors = np.zeros((encoder.tokenizer.get_vocab_size(), encoder.dim), dtype=np.float32)
+        self._vectors = np.zeros((encoder.tokens.size, encoder.dim), dtype=np.float32)
         self._is_known = np.zeros(len(self._vectors), dtype=bool)
 
     def distil(self, texts: Sequence[str]) -> TokenVectors:
         """Return the token vectors for a desk that writes such texts; tokens that occur in none have no vector."""
-        tokenizer = self.encoder.tokenizer
-        tokens = np.array([token for text in texts for token in tokenizer.encode(text).ids], dtype=np.int64)
-        counts = np.bincount(tokens, minlength=len(self._vectors))
-        counts[tokenizer.encode("").ids] = 0
+        tokens, most = self.encoder.tokens, self.encoder.max_tokens
+        read = np.concatenate([np.zeros(0, np.int64), *(tokens.read(text, most) for text in texts)])
+        counts = np.bincount(read, minlength=len(self._vectors))
+        counts[[*tokens.before, *tokens.after]] = 0
         found = np.flatnonzero(counts)
         new = found[~self._is_known[found]]
         self._vectors[new], self._is_known[new] = self.encoder.token_vectors(new), True
@@ -48,4 +48,4 @@ class Distiller:
         weighted = (vectors @ directions) * (_RARE / (_RARE + share))[:, None]
         rows = np.full(len(self._vectors), len(found), dtype=np.int32)
         rows[found] = np.arange(len(found))
-        return TokenVectors(tokenizer, rows, np.concatenate([weighted, np.zeros((1, size))]).astype(np.float16))
+        return TokenVectors(tokens, most, rows, np.concatenate([weighted, np.zeros((1, size))]).astype(np.float16))

@@ -1,4 +1,4 @@
-"""What each stage of a cascade answers of labelled tickets: its share, how often it is right, and what it costs."""
+"""What each stage of a cascade answers of labelled tickets, how well and at what cost, and what screening is spared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.bundle import Bundle
+from models.screening import shipped_classifier
+from models.screening.classifier import read_part
+from models.screening.prefilter import Prefilter
 from training.data.labelled_ticket import LabelledTicket
 from triage.decide import in_terms_of
 from triage.prediction import Prediction
@@ -50,6 +53,14 @@ def stage_figures(bundle: Bundle, rows: Sequence[LabelledTicket], *, timed: Bund
     took = {name: _milliseconds(timed, [tickets[row] for row in places]) for name, places in chosen.items()}
     whole_ms = _milliseconds(timed.without_cascade(), [tickets[row] for row in (*chosen["first"], *chosen["full"])])
     return {"share": _share(passed), "targets": targets, "milliseconds": {**took, "without_cascade": whole_ms}}
+
+
+def prefilter_figures(prefilter: Prefilter | None, rows: Sequence[LabelledTicket]) -> dict[str, Any] | None:
+    """Measure how many tickets that it has not seen a prefilter finds ordinary; None where there is no prefilter."""
+    if prefilter is None or not rows:
+        return None
+    tokens = shipped_classifier().tokens
+    return {"share": _share(np.array([prefilter.is_ordinary(tokens(read_part(row.ticket))) for row in rows]))}
 
 
 def _right(

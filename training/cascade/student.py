@@ -44,6 +44,11 @@ def fit_student(prepared: Prepared, distiller: Distiller) -> FittedStudent:
         prepared: Texts with the encoder's vectors, and the folds that the model is cross-fitted on.
         distiller: Of the encoder.
     """
+    with threadpool_limits(1):  # sums in one order on any machine
+        return _fitted(prepared, distiller)
+
+
+def _fitted(prepared: Prepared, distiller: Distiller) -> FittedStudent:
     sample, sparse, folds = prepared.sample, prepared.features.sparse, prepared.folds
     texts = [row.ticket.text for row in sample.rows]
     tokens = distiller.distil(texts)
@@ -63,13 +68,12 @@ def fit_student(prepared: Prepared, distiller: Distiller) -> FittedStudent:
         return np.asarray(words[learned[rows]].T @ dual), beside[learned[rows]].T @ dual
 
     guesses = sample.vectors.copy()
-    with threadpool_limits(1):  # sums in one order on any machine
-        for fold in left_out(folds):
-            rows = np.flatnonzero(folds == fold)
-            of_columns, of_tokens = weights(np.flatnonzero(folds[learned] != fold))
-            found = mean + (words[rows] @ of_columns + beside[rows] @ of_tokens) @ directions
-            guesses[rows] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
-        of_columns, of_tokens = weights(np.arange(len(learned)))
+    for fold in left_out(folds):
+        rows = np.flatnonzero(folds == fold)
+        of_columns, of_tokens = weights(np.flatnonzero(folds[learned] != fold))
+        found = mean + (words[rows] @ of_columns + beside[rows] @ of_tokens) @ directions
+        guesses[rows] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+    of_columns, of_tokens = weights(np.arange(len(learned)))
     steps = np.maximum(np.abs(of_columns).max(axis=1) / _STEPS, 1e-12).astype(np.float32)
     columns = np.rint(of_columns / steps[:, None]).astype(np.int8)
     student = Student(tokens, columns, steps, of_tokens.astype(np.float32), mean=mean, directions=directions)

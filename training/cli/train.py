@@ -107,9 +107,11 @@ def train(options: TrainOptions) -> None:
     }
     if "adaptation" in trained.bundle.manifest:
         document["adaptation"] = trained.bundle.manifest["adaptation"]
-    stages = trained.bundle.manifest["cascade"]["stages"]
+    stages, prefilter = (trained.bundle.manifest["cascade"][name] for name in ("stages", "prefilter"))
     if stages is not None:
         document["cascade"] = stages
+    if prefilter is not None:
+        document["prefilter"] = prefilter
     if options.json:
         print_json(document)
         return
@@ -117,6 +119,8 @@ def train(options: TrainOptions) -> None:
     print_measured(trained.measured)
     if stages is not None:
         print(_by_stage(stages))
+    if prefilter is not None:
+        print(f"screening finds {prefilter['share']:.3f} of the tickets ordinary without asking its classifier")
     print(f"\nbundle   {trained.path}")
     print(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
 

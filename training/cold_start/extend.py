@@ -101,6 +101,7 @@ def extend(
     seen = before.joined(Seen.of(rows)) if before else None
     extras = {FILE: json_bytes(record.to_document()), **(seen.files() if seen else {})}
     facts = with_newest(_facts(bundle, policy, found, counts), seen)
+    made = made.screened_by(bundle.prefilter)
     saved = save_bundle(out, made, facts, encoder_files=source / ENCODER_FOLDER if inside else None, extras=extras)
     log(f"saved {out}")
     return Extended(saved, out, record.measured)

@@ -12,6 +12,7 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from models.bundle.bundle import Bundle, load_bundle
+from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import InThisProcess, Row
@@ -78,4 +79,6 @@ def _triager(bundle: Path, digest: str) -> Triager:
         BundleError: If the bundle is not what it was when the run began.
     """
     limit_blas_threads()
-    return Triager(load_bundle(bundle, expected_digest=digest, threads=1))
+    triager = Triager(load_bundle(bundle, expected_digest=digest, threads=1))
+    exempt_what_is_loaded()
+    return triager

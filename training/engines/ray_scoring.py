@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from models.bundle.bundle import load_bundle
+from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import Row
@@ -46,6 +47,7 @@ class Worker:
                 (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(folder) / name).write_bytes(content)
             self._triager = Triager(load_bundle(Path(folder), expected_digest=digest, threads=1))
+        exempt_what_is_loaded()
 
     def rows(self, tickets: Sequence[Ticket]) -> list[Row]:
         """Decide tickets."""

@@ -17,7 +17,7 @@ ATTENTION_KINDS = ("safety", "credentials", "data_exposure", "outage")
 
 # Chosen on opinions out of fold: a classifier trained on one writer's tickets, asked about the other's
 # (bench/attention.py).
-_ALARMED = 0.5
+ALARMED = 0.5
 """Probability from which a classifier flags a ticket on its own."""
 _SECONDED = 0.1
 """Probability from which it seconds a written cue; below, the cue was a play of words."""
@@ -97,7 +97,7 @@ def screen(ticket: Ticket, own: Sequence[Frame] = (), opinion: Opinion | None = 
 def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) -> tuple[Attention, ...]:
     alarm = 1.0 if opinion is None else opinion.of(ATTENTION_KINDS)
     found = () if alarm < _SECONDED else find_attention(ticket)
-    if opinion is not None and not found and alarm >= _ALARMED and opinion.quote:
+    if opinion is not None and not found and alarm >= ALARMED and opinion.quote:
         found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
     return (*found, *(one for one in find_attention(ticket, own) if one.kind not in kinds)) if own else found

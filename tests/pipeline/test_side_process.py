@@ -1,0 +1,79 @@
+"""The final model is learned in a process beside: what comes back, what goes wrong there, and that nothing differs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from copy import copy
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+from models.encoder import ONNX_FILES, OnnxEncoder
+from training import pipeline
+from training.engines.side_process import beside
+from training.task import TrainSettings
+from triage.errors import InvalidDataset, InvalidRequest
+
+
+def refuse() -> NoReturn:
+    raise InvalidDataset("nothing to learn from")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_result_comes_from_another_process_however_often_it_is_asked_for() -> None:
+    with beside(os.getpid) as result:
+        assert result() == result() != os.getpid()
+
+
+def test_what_fails_there_fails_here_with_its_words() -> None:
+    with beside(refuse) as result, pytest.raises(InvalidDataset, match="nothing to learn from"):
+        result()
+
+
+def test_a_process_that_the_system_ends_is_told_as_that() -> None:
+    with beside(die) as result, pytest.raises(InvalidRequest, match="--newest"):
+        result()
+
+
+def test_a_call_that_nobody_waits_for_ends_with_the_block() -> None:
+    with beside(partial(signal.sigtimedwait, {signal.SIGUSR1}, 600)):
+        pass  # a test that hangs for ten minutes would be the failure
+
+
+def test_an_encoder_travels_as_its_folder_and_one_of_a_bundle_does_not(encoder: Path) -> None:
+    here = OnnxEncoder(encoder, threads=1)
+    there = copy(here)
+    assert np.array_equal(here.encode(["vpn drops at noon"]), there.encode(["vpn drops at noon"]))
+    inside = OnnxEncoder({name: (encoder / name).read_bytes() for name in ONNX_FILES})
+    with pytest.raises(TypeError, match="inside a bundle"):
+        copy(inside)
+
+
+def test_a_bundle_learned_beside_is_the_one_that_is_learned_afterwards(
+    encoder: Path, tickets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def counted(call: partial[object]) -> object:
+        started.append(call)
+        return beside(call)
+
+    monkeypatch.setattr(pipeline, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pipeline, "beside", counted)
+    found = {}
+    for name, least in (("afterwards", 10_000), ("beside", 100)):
+        monkeypatch.setattr(pipeline, "LEAST_BESIDE", least)
+        out = tmp_path / name
+        pipeline.train(TrainSettings((tickets,), out, encoder=str(encoder), target_risk=0.2), log=lambda step: None)
+        files = [one for one in sorted(out.rglob("*")) if one.is_file() and one.name != "manifest.json"]
+        found[name] = {str(one.relative_to(out)): one.read_bytes() for one in files}
+    assert len(started) == 1
+    assert found["beside"].keys() == found["afterwards"].keys()
+    assert [name for name, content in found["beside"].items() if content != found["afterwards"][name]] == []
