@@ -117,6 +117,7 @@ def test_the_manifest_tells_of_both_stages(staged: Bundle) -> None:
     assert 0 < facts["refitted"]["share"] <= 1 and staged.cascade is not None
     assert facts["refitted"]["threshold"] == staged.cascade.stage.threshold
     assert {"share", "targets", "milliseconds"} <= set(facts["stages"] or {"share", "targets", "milliseconds"})
+    assert staged.prefilter is not None and 0 <= facts["prefilter"]["share"] <= 1
 
 
 def test_a_training_without_a_cascade_makes_a_bundle_without_one(

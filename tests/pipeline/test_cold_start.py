@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from models.bundle.bundle import load_bundle
+from models.bundle.bundle import load_bundle, save_bundle
+from models.screening.prefilter import BUCKETS, Prefilter
 from models.toml_files import dump_policy
 from models.triager import Triager
+from training.evaluation.record import FILE
 from triage.decision import Automation, Source
 from triage.defaults import default_policy
 from triage.policy import Category, Policy
@@ -128,6 +131,21 @@ def extended(bundle: Path, with_parking: Path, tmp_path_factory: pytest.TempPath
     arguments = ["extend", bundle, data, "--policy", with_parking, "--out", place / "new", "--no-register"]
     assert main([str(argument) for argument in arguments]) == 0
     return place / "new"
+
+
+def test_what_spares_screening_its_classifier_stays(bundle: Path, with_parking: Path, tmp_path: Path) -> None:
+    from triage.__main__ import main
+
+    blank = np.zeros(BUCKETS, np.float32)
+    screened = load_bundle(bundle).screened_by(Prefilter(blank, blank, intercept=0.25, threshold=-1.0))
+    extras = {name: (bundle / name).read_bytes() for name in (FILE, *(one.name for one in bundle.glob("seen*.npy")))}
+    facts = {name: value for name, value in screened.manifest.items() if name not in ("files", "digest")}
+    save_bundle(tmp_path / "screened", screened, facts, encoder_files=bundle / "encoder", extras=extras)
+    data = write_rows(tmp_path / "parked.jsonl", PARKED[:8])
+    arguments = ["extend", tmp_path / "screened", data, "--policy", with_parking, "--out", tmp_path / "new"]
+    assert main([str(argument) for argument in (*arguments, "--no-register")]) == 0
+    kept = load_bundle(tmp_path / "new").prefilter
+    assert kept is not None and (kept.intercept, kept.threshold) == (0.25, -1.0)
 
 
 def test_a_new_category_is_suggested_the_same_minute_and_never_decided(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models import language
-from models.language import detect_language
+from models.language import _detect, detect_language, forget_languages
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,10 @@ def test_english_beside_another_language_is_left_to_the_detector(text: str, monk
     monkeypatch.setattr(language, "_build", build)
     with pytest.raises(Asked):
         detect_language(text)
+
+
+def test_what_was_read_can_be_forgotten() -> None:
+    detect_language("the printer in the office cannot print this morning")
+    assert _detect.cache_info().currsize > 0
+    forget_languages()
+    assert _detect.cache_info().currsize == 0

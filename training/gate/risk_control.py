@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,16 +124,22 @@ def upper_bound(wrong: int, kept: int, delta: float) -> float:
 
 
 def _more_tickets(kept: Values, wrong: Values, n: int, risk: float, delta: float) -> int | None:
-    """Find how many times the tickets would do if the rates seen held; no error is taken as half of one."""
+    """Find how many times the tickets would do if the rates seen held; no error is taken as half of one.
+
+    What so many do, more do as well, but for the rounding of whole tickets: a search by halves is near enough.
+    """
     if not n:
         return None
     some = kept > 0
     kept, wrong = np.unique(np.stack([kept[some], wrong[some]]), axis=1)  # many thresholds keep the same tickets
     rate = np.maximum(wrong, 0.5) / np.maximum(kept, 1)
-    for factor in np.geomspace(1.05, _FAR, 60):
-        if (_p_values(rate * kept * factor, kept * factor, risk) <= delta).any():
-            return int(np.ceil(n * (factor - 1)))
-    return None
+    factors = np.geomspace(1.05, _FAR, 60)
+
+    def would_do(place: int) -> bool:
+        return bool((_p_values(rate * kept * factors[place], kept * factors[place], risk) <= delta).any())
+
+    place = bisect_left(range(len(factors)), True, key=would_do)
+    return None if place == len(factors) else int(np.ceil(n * (factors[place] - 1)))
 
 
 def set_floor(true_probability: Values, risk: float) -> float:
