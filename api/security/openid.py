@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from api.http.exceptions import NotSignedIn
+from api.security.attempt import Attempt, Identity, provider_failed
 from api.settings import Settings, is_loopback
 from triage.errors import InvalidRequest
 
@@ -26,52 +24,6 @@ _FRESH_S = 600.0
 _SIGNED_WITH = ["RS256", "PS256", "ES256", "EdDSA"]
 """Signatures with a public key: `none` and shared secrets are not among them."""
 _LEEWAY_S = 60
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A sign-in that is under way; kept in a cookie of the browser that began it.
-
-    Attributes:
-        state: Comes back with the answer, and must be the same.
-        nonce: Stands in the provider's token, and must be the same.
-        verifier: Proves to the provider that the same service asks (RFC 7636).
-    """
-
-    state: str
-    nonce: str
-    verifier: str
-
-    @classmethod
-    def new(cls) -> Attempt:
-        """Begin one."""
-        return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
-
-    @classmethod
-    def of(cls, cookie: str | None) -> Attempt:
-        """Read the one of a cookie.
-
-        Raises:
-            NotSignedIn: There is none.
-        """
-        parts = (cookie or "").split(".")
-        if len(parts) != 3 or not all(parts):
-            raise _failed("the browser did not keep what the sign-in began with: begin again")
-        return cls(*parts)
-
-    @property
-    def cookie(self) -> str:
-        """The attempt as a cookie's value."""
-        return ".".join(vars(self).values())
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who a provider says has signed in: its address, its own name for the person, and what people call them."""
-
-    issuer: str
-    subject: str
-    name: str
 
 
 class OpenId:
@@ -128,12 +80,14 @@ class OpenId:
             claims = self._claims(str(token.get("id_token", "")), keys, issuer=provider["issuer"], nonce=attempt.nonce)
         except (AuthlibBaseError, JoseError, httpx.HTTPError, ValueError, KeyError) as error:
             self._known = None  # its keys may have changed
-            raise _failed(f"the provider's answer does not hold ({type(error).__name__}): begin again") from error
+            raise provider_failed(
+                f"the provider's answer does not hold ({type(error).__name__}): begin again"
+            ) from error
         name = claims.get(self._claim)
         if not isinstance(name, str) or not name:
-            raise _failed(f"the provider says nothing of {self._claim}: TRIAGE_OIDC_CLAIM names another claim")
+            raise provider_failed(f"the provider says nothing of {self._claim}: TRIAGE_OIDC_CLAIM names another claim")
         if self._claim == "email" and claims.get("email_verified") is not True:
-            raise _failed("the provider has not verified that address")
+            raise provider_failed("the provider has not verified that address")
         return Identity(str(claims["iss"]), str(claims["sub"]), name)
 
     def _claims(self, token: str, keys: KeySet, *, issuer: str, nonce: str) -> CodeIDToken:
@@ -169,9 +123,9 @@ class OpenId:
                 keys = await client.get(_https(provider["jwks_uri"]))
                 key_set = KeySet.import_key_set(keys.raise_for_status().json())
         except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-            raise _failed(f"the provider does not answer ({type(error).__name__}): try again") from error
+            raise provider_failed(f"the provider does not answer ({type(error).__name__}): try again") from error
         if str(provider.get("issuer", "")).rstrip("/") != self._address:
-            raise _failed("the provider calls itself otherwise than TRIAGE_OIDC_ISSUER")
+            raise provider_failed("the provider calls itself otherwise than TRIAGE_OIDC_ISSUER")
         self._known = (time.monotonic(), provider, key_set)
         return provider, key_set
 
@@ -193,9 +147,5 @@ def _https(address: str) -> str:
     """
     parts = urlsplit(address)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise _failed("the provider names an address without TLS")
+        raise provider_failed("the provider names an address without TLS")
     return address
-
-
-def _failed(why: str) -> NotSignedIn:
-    return NotSignedIn("openid-failed", f"sign-in with the provider failed: {why}")

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import Request
@@ -13,13 +14,16 @@ from limits import RateLimitItem
 
 from api.http.exceptions import NotSignedIn
 from api.security.api_keys import Keyring, sha256
-from api.security.openid import Identity, OpenId
+from api.security.attempt import Identity
 from api.security.passwords import is_password
 from api.security.rate_limit import Limiter
 from api.settings import Settings
 from api.store.people.users import login_of
 from api.store.repository import Repository
 from api.store.rows import UserRow
+
+if TYPE_CHECKING:
+    from api.security.openid import OpenId
 
 LIFETIME = timedelta(hours=12)
 """A working day: whoever comes back tomorrow signs in again."""
@@ -44,7 +48,7 @@ class Door:
         self._store, self._keyring = store, keyring
         self._header, self._proxies = settings.proxy_header, settings.proxies
         self._new_role = settings.oidc_new_role or None
-        self.openid = OpenId(settings) if settings.oidc_issuer else None
+        self.openid = _provider(settings) if settings.oidc_issuer else None
         self._names = Limiter(settings.sign_ins, shared / "names" if shared else None)
         self._addresses = Limiter(_times(settings.sign_ins, _OF_ONE_ADDRESS), shared / "addresses" if shared else None)
 
@@ -146,3 +150,9 @@ class Door:
 
 def _times(rate: RateLimitItem, times: int) -> RateLimitItem:
     return type(rate)(rate.amount * times, rate.multiples)
+
+
+def _provider(settings: Settings) -> OpenId:
+    from api.security.openid import OpenId  # late: Authlib takes a tenth of a start, and few services need it
+
+    return OpenId(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Request
@@ -15,11 +15,14 @@ from api.http.exceptions import NotSignedIn, TooMuch
 from api.http.schemas import Text
 from api.pages import render
 from api.security.api_keys import sha256
+from api.security.attempt import Attempt, Identity
 from api.security.auth import COOKIE, Access, check_same_origin
-from api.security.openid import Attempt, Identity, OpenId
 from api.security.page_route import SIGN_IN, PageRoute
 from api.security.sign_in import LIFETIME, PROXY
 from api.settings import Settings
+
+if TYPE_CHECKING:
+    from api.security.openid import OpenId
 
 _ATTEMPT = "triage_openid"
 _ATTEMPT_S = 600
