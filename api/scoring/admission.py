@@ -77,7 +77,11 @@ class AdmissionControl:
             self._ended_at.clear()
 
     def _seconds_each(self) -> float:
-        """Return the seconds that pass for each request that ends, taken over many because they end in bursts."""
-        if len(self._ended_at) > _BUSY:
+        """Return the seconds that pass for each request that ends, taken over many because they end in bursts.
+
+        Over fewer ends than there are requests inside, a burst that is still to come would be missing: 32 clients that
+        asked a process which had just started were told that it was full.
+        """
+        if len(self._ended_at) > min(max(_BUSY, self._inside), _ENDS - 1):
             self._seconds_a_request = (time.monotonic() - self._ended_at[0]) / len(self._ended_at)
         return self._seconds_a_request

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.http.exceptions import TooBusy
+from api.scoring import admission as admission_module
 from api.scoring.admission import AdmissionControl
 from api.scoring.batcher import Batcher, Load
 from models.triager import Triager
@@ -180,3 +181,26 @@ def test_whoever_waits_at_the_end_is_told() -> None:
         return await asyncio.gather(*asked, return_exceptions=True)
 
     assert any(isinstance(answer, TooBusy) and answer.code == "draining" for answer in run(job()))
+
+
+def test_a_burst_that_is_still_to_come_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(admission_module.time, "monotonic", lambda: now[0])
+    admission = AdmissionControl(size=500, deadline_s=2.0)
+
+    def end_one_after(seconds: float) -> None:
+        now[0] += seconds
+        admission.leave()
+        admission.enter()
+
+    for _ in range(32):
+        admission.enter()
+    for _ in range(10):  # a process that has just started, with a round of 22 under way
+        end_one_after(0.07)
+        assert admission.refusal() is None
+    for _ in range(40):  # as slow for longer than a round: now it is known
+        end_one_after(0.07)
+    assert admission.refusal() is not None
+    for _ in range(70):
+        end_one_after(0.01)
+    assert admission.refusal() is None
