@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from api.http.exceptions import TooBusy
-from api.scoring import admission as admission_module
 from api.scoring.admission import AdmissionControl
 from api.scoring.batcher import Batcher, Load
 from models.triager import Triager
@@ -185,7 +184,7 @@ def test_whoever_waits_at_the_end_is_told() -> None:
 
 def test_a_burst_that_is_still_to_come_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(admission_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     admission = AdmissionControl(size=500, deadline_s=2.0)
 
     def end_one_after(seconds: float) -> None:
