@@ -7,7 +7,6 @@ import signal
 from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -16,15 +15,8 @@ from models.encoder import ONNX_FILES, OnnxEncoder
 from training import pipeline
 from training.engines.side_process import beside
 from training.task import TrainSettings
-from triage.errors import InvalidDataset, InvalidRequest
-
-
-def refuse() -> NoReturn:
-    raise InvalidDataset("nothing to learn from")
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+from triage.errors import InvalidPolicy, InvalidRequest
+from triage.policy import read_policy
 
 
 def test_a_result_comes_from_another_process_however_often_it_is_asked_for() -> None:
@@ -32,13 +24,17 @@ def test_a_result_comes_from_another_process_however_often_it_is_asked_for() -> 
         assert result() == result() != os.getpid()
 
 
-def test_what_fails_there_fails_here_with_its_words() -> None:
-    with beside(refuse) as result, pytest.raises(InvalidDataset, match="nothing to learn from"):
+def test_what_fails_there_fails_here_with_its_words(tmp_path: Path) -> None:
+    absent = partial(read_policy, tmp_path / "absent.toml")
+    with beside(absent) as result, pytest.raises(InvalidPolicy, match=r"absent\.toml"):
         result()
 
 
 def test_a_process_that_the_system_ends_is_told_as_that() -> None:
-    with beside(die) as result, pytest.raises(InvalidRequest, match="--newest"):
+    with (
+        beside(partial(signal.raise_signal, signal.SIGKILL)) as result,
+        pytest.raises(InvalidRequest, match="--newest"),
+    ):
         result()
 
 
