@@ -149,7 +149,7 @@ class Triager:
 def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
     try:
         return shipped_classifier().opinions(tickets)
-    except Exception:  # as above
+    except Exception:  # whatever the runtime raises: written cues still screen, and rules route
         return [None] * len(tickets)
 
 

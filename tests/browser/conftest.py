@@ -29,8 +29,3 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
-
-
-def is_cut_off(said: str) -> bool:
-    """Say whether htmx tells of a request that the next page cut off; one that fails is told as `sendError` besides."""
-    return said.startswith(("htmx:sendAbort", "htmx:afterRequest"))

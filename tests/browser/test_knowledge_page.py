@@ -16,8 +16,6 @@ from api.routes.knowledge.page import SHOWN
 from models.knowledge import KnowledgeFolder
 from triage.knowledge import SCRIPT, Effect, Proposal, Report
 
-from .conftest import is_cut_off
-
 WIDTHS = (360, 1280, 1920)
 SCANNER = Proposal(
     id="k-0123456789",
@@ -56,7 +54,7 @@ def page(chromium: Any, desk: Any) -> Any:
     page.set_default_timeout(20_000)
     page.noted = []
     page.on("pageerror", lambda error: page.noted.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and not is_cut_off(said.text) and page.noted.append(said.text))
+    page.on("console", lambda said: said.type == "error" and page.noted.append(said.text))
     return page
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
+from models import triager
+from models.bundle.bundle import load_bundle
 from models.bundle.prefilter import pack_prefilter, unpack_prefilter
 from models.screening import shipped_classifier
 from models.screening.classifier import ORDINARY, read_part
 from models.screening.prefilter import BUCKETS, LONGEST, Prefilter, token_buckets
+from models.triager import Triager
 from training.cascade import prefilter as fitting
 from training.cascade.prefilter import ALARMS, LEARN, NO_TICKETS, TokenRows, fit_prefilter, log_odds
 from triage.errors import BundleTampered
@@ -108,3 +113,36 @@ def test_the_shipped_rows_are_what_the_shipped_classifier_says(name: str, use: i
     assert len(texts) == 20
     for text, odds in zip(texts, log_odds(classifier.probabilities(texts)), strict=True):
         assert said[tuple(classifier.tokens(text))] == pytest.approx(odds, abs=0.01)
+
+
+def everything_is_ordinary() -> Prefilter:
+    return Prefilter(np.zeros(BUCKETS, np.float32), np.ones(BUCKETS, np.float32), intercept=0.0, threshold=1.0)
+
+
+def test_a_ticket_that_is_ordinary_waits_for_no_thread(
+    make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(make_bundle())
+    asked: list[Ticket] = []
+
+    def ask(tickets: Sequence[Ticket]) -> list[None]:
+        asked.extend(tickets)
+        return [None] * len(tickets)
+
+    monkeypatch.setattr(triager, "_opinions", ask)
+    some = tickets_of("tickets", 4)
+    assert Triager(bundle.screened_by(everything_is_ordinary())).opinions_of(some) == [ORDINARY] * 4 and not asked
+    assert Triager(bundle).opinions_of(some) == [None] * 4 and asked == some
+
+
+def test_where_the_classifier_fails_cues_screen(
+    make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> NoReturn:
+        raise RuntimeError("no classifier")
+
+    monkeypatch.setattr(triager, "shipped_classifier", broken)
+    (decision,) = Triager(load_bundle(make_bundle())).decide(
+        [Ticket(body="There is a fire in the server room, smoke!")]
+    )
+    assert [one.kind for one in decision.attention] == ["safety"]

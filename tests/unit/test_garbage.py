@@ -1,0 +1,39 @@
+"""What is loaded is exempt from garbage collection, and what a swap leaves behind is collected all the same."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from models.serving.garbage import exempt_what_is_loaded
+
+
+class Model:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    yield
+    gc.unfreeze()
+
+
+def test_what_is_there_is_no_longer_looked_through() -> None:
+    held = [[number] for number in range(1000)]
+    exempt_what_is_loaded()
+    assert gc.get_freeze_count() >= len(held)
+    assert not any(one is held for one in gc.get_objects())
+
+
+def test_a_model_that_was_swapped_is_collected_with_the_next_swap() -> None:
+    model = Model()
+    seen = weakref.ref(model)
+    exempt_what_is_loaded()
+    del model
+    gc.collect()
+    assert seen() is not None
+    exempt_what_is_loaded()
+    assert seen() is None
