@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import io
 import os
 import sys
@@ -46,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(entry: EntryPoint, arguments: list[str]) -> int:
     try:
-        command: Callable[[list[str]], int] = entry.load()
-        return command(arguments)
+        return _loaded(entry)(arguments)
     except InvalidDataset as error:
         faults = grouped(error.rows)
         for line in faults[:_FAULTS_SHOWN]:
@@ -64,6 +64,16 @@ def _run(entry: EntryPoint, arguments: list[str]) -> int:
         return _fail(entry.name, "interrupted: what was finished is kept")
     except Exception as error:  # the last resort: nobody at a command line is helped by a traceback
         return _fail(entry.name, _in_words(error))
+
+
+def _loaded(entry: EntryPoint) -> Callable[[list[str]], int]:
+    """Import a verb. Nothing that is imported becomes garbage, and looking for some takes a tenth of the time."""
+    gc.disable()
+    try:
+        command: Callable[[list[str]], int] = entry.load()
+    finally:
+        gc.enable()
+    return command
 
 
 def _in_words(error: Exception) -> str:

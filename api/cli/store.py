@@ -18,7 +18,8 @@ from api.maintenance.backup import back_up, check, is_empty, restore
 from api.maintenance.dead_letters import DeadLetters
 from api.settings import load_settings
 from api.store.database import Database
-from api.store.migrations.migrate import migrate, newest_revision, revision_of
+from api.store.migrations.migrate import migrate
+from api.store.migrations.standing import newest_revision, revision_of
 from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table

@@ -10,7 +10,7 @@ from api.store.erasure import Erasure
 from api.store.export import Export
 from api.store.feedback import Feedback
 from api.store.keys import Keys
-from api.store.migrations.migrate import migrate
+from api.store.migrations.standing import is_newest
 from api.store.outbox import Outbox
 from api.store.people.sessions import Sessions
 from api.store.threads.events import Threads
@@ -60,5 +60,8 @@ def open_repository(home: Path, url: str = "", *, redact: bool = False, patience
         StoreUnavailable: The store cannot be reached.
     """
     database = Database(store_url(home, url), patience_s)
-    migrate(database)
+    if not is_newest(database):
+        from api.store.migrations.migrate import migrate  # late: Alembic is a twentieth of a start, and seldom needed
+
+        migrate(database)
     return Repository(database, Redactor() if redact else None)

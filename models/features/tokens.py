@@ -101,7 +101,7 @@ def tokens_of(content: bytes) -> Tokens:
     facts = json.loads(content)
     if isinstance(facts, dict):
         facts |= {"truncation": None, "padding": None}
-    plain = json.dumps(facts, sort_keys=True)
+    plain = json.dumps(facts)
     key = hashlib.sha256(plain.encode()).hexdigest()
     with _turn:
         found = _shared.get(key)

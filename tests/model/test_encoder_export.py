@@ -15,6 +15,7 @@ from training.encoders.fused_graph import can_be_fused, write_fused
 from training.encoders.onnx_export import SIDE_BY_SIDE, export
 
 TEXTS = ("", "the printer is on fire", "fire", "the mail server answers nothing since the update of the mail client")
+ROOT = Path(__file__).parents[2]
 WORDS = sorted({word for text in TEXTS for word in text.split()})
 
 
@@ -102,3 +103,22 @@ def test_an_export_stores_matrices_and_words_in_eight_bits(tmp_path: Path) -> No
     exact = [one.name for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT and len(one.dims) == 2]
     assert all(name.endswith("places") or "scale" in name for name in exact)
     assert "QAttention" in operations(tmp_path / "out" / "encoder.onnx")
+
+
+def largest_weights(file: Path) -> list[int]:
+    """Return the largest size of a weight in each matrix that is multiplied in eight bits."""
+    graph = onnx.load(str(file)).graph
+    multiplied = {name for node in graph.node if node.op_type in ("MatMulInteger", "QAttention") for name in node.input}
+    weights = [one for one in graph.initializer if one.name in multiplied and one.data_type == onnx.TensorProto.INT8]
+    return [int(np.abs(onnx.numpy_helper.to_array(one).astype(int)).max()) for one in weights if len(one.dims) == 2]
+
+
+def test_matrices_take_seven_bits_so_that_no_processor_overflows(tmp_path: Path) -> None:
+    """Without an instruction for eight bits two products are added in 16 bits, which hold 2 * 255 * 64 and no more."""
+    model = small_encoder(tmp_path / "one", 1)
+    (tmp_path / "out").mkdir()
+    export("one", model, tmp_path / "out")
+    shipped = ROOT / "models" / "screening" / "data" / "encoder.onnx"
+    for file, layers in ((tmp_path / "out" / "encoder.onnx", 1), (shipped, 3)):
+        found = largest_weights(file)
+        assert len(found) >= 4 * layers and max(found) <= 64

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from api.store.database import Database
+from api.store.migrations.standing import is_newest, newest_revision, standing
 from triage.errors import InvalidRequest, StoreUnavailable
 
 _LOCK_NAME = 7_215_063_184
@@ -36,7 +36,7 @@ def migrate(database: Database, revision: str = "head") -> str | None:
         StoreUnavailable: It cannot be reached, or another process holds it for too long.
     """
     with database.translating(), _alone(database):
-        if revision == "head" and revision_of(database) == newest_revision():
+        if revision == "head" and is_newest(database):
             return newest_revision()  # nothing to write: neither a lock nor a full disk keeps a service from starting
         if database.dialect == "sqlite":
             _switch_to_wal(database)
@@ -44,22 +44,11 @@ def migrate(database: Database, revision: str = "head") -> str | None:
             connection = connection.execution_options(triage_writes=True, triage_patience_s=_WAIT_S)
             with connection.begin():
                 _go(connection, revision)
-                return _standing(connection)
-
-
-def revision_of(database: Database) -> str | None:
-    """Return the revision that the store has; None for an empty one."""
-    with database.translating(), database.engine.connect() as connection:
-        return _standing(connection)
-
-
-def newest_revision() -> str | None:
-    """Return the revision that this code expects."""
-    return _scripts().get_current_head()
+                return standing(connection)
 
 
 def _go(connection: Connection, revision: str) -> None:
-    here, known = _standing(connection), {script.revision for script in _scripts().walk_revisions()}
+    here, known = standing(connection), {script.revision for script in _scripts().walk_revisions()}
     if here is not None and here not in known:
         raise InvalidRequest(
             f"the store has revision {here!r}: a newer version wrote it; install that version, or restore a backup"
@@ -82,10 +71,6 @@ def _is_behind(here: str | None, revision: str) -> bool:
     if here is None:
         return False
     return revision in {script.revision for script in _scripts().iterate_revisions(here, "base")}
-
-
-def _standing(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from api.store.database import Database
-from api.store.migrations.migrate import migrate, newest_revision, revision_of
+from api.store.migrations import versions
+from api.store.migrations.migrate import migrate
+from api.store.migrations.standing import newest_revision, revision_of
 from api.store.repository import Repository, open_repository
 from api.store.tables import Base
 from api.store.work.words import is_of_index
@@ -47,6 +50,24 @@ def test_down_to_nothing_and_up_again(store_url: str) -> None:
         assert migrate(database) == newest_revision()
     finally:
         database.close()
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    scripts = ScriptDirectory(str(Path(versions.__path__[0]).parent))
+    assert newest_revision() == scripts.get_current_head()
+
+
+def test_a_store_of_the_newest_shape_is_opened_without_alembic(store_url: str, tmp_path: Path) -> None:
+    """It is a twentieth of a start."""
+    program = (
+        "import sys; from pathlib import Path; from api.store.repository import open_repository; "
+        f"open_repository(Path({str(tmp_path)!r}), {store_url!r}).close(); print('alembic' in sys.modules)"
+    )
+    said = [
+        subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["True", "False"]
 
 
 def test_rows_survive_a_step_down_and_up(open_store: Callable[..., Repository], decide: Make) -> None:
