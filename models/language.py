@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Any
 
 from models.features.vectorizer import words_of
@@ -57,6 +58,12 @@ _KNOWN_WORDS, _KNOWN_SHARE = 3, 0.3
 """Different words, and share of all, that tell English at once: of the first list alone, or of the first two with
 one of the first among them. So 0.65 of 4,130 English tickets are told, and none of 210 in three other languages; the
 detector, which sees the rest, takes a hundred times as long."""
+WORDS_FILE = "english-words.txt"
+"""Words that English tickets have and tickets in other languages hardly; made by `scripts/english_words.py`."""
+_COMMON_WORDS, _COMMON_SHARE = 3, 0.5
+"""Different words of that file, and share of all words without a digit, that tell English at once too. Of 4,504 ITSM
+tickets 0.18 are then left to the detector instead of 0.41; of 3,922 texts that it finds to be in other languages, which
+the file was not made from, 6 are told, and all of them are English."""
 _REMEMBERED = 1 << 14
 _LOCK = threading.Lock()
 
@@ -102,8 +109,18 @@ def _is_plainly_english(words: Sequence[str]) -> bool:
         return False
     own = [word for word in words if word in _ENGLISH]
     known = [*own, *(word for word in words if word in _SHARED)]
-    by_own = len(set(own)) >= _ENGLISH_WORDS and len(own) >= _ENGLISH_SHARE * len(words)
-    return by_own or (bool(own) and len(set(known)) >= _KNOWN_WORDS and len(known) >= _KNOWN_SHARE * len(words))
+    if len(set(own)) >= _ENGLISH_WORDS and len(own) >= _ENGLISH_SHARE * len(words):
+        return True
+    if own and len(set(known)) >= _KNOWN_WORDS and len(known) >= _KNOWN_SHARE * len(words):
+        return True
+    spelled = [word for word in words if word.isalpha()]
+    common = [word for word in spelled if word in _common_words()]
+    return len(set(common)) >= _COMMON_WORDS and len(common) >= _COMMON_SHARE * len(spelled)
+
+
+@cache
+def _common_words() -> frozenset[str]:
+    return _ENGLISH | _SHARED | frozenset(files("models").joinpath(WORDS_FILE).read_text("utf-8").split())
 
 
 def _detector() -> Any:

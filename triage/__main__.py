@@ -67,11 +67,12 @@ def _run(entry: EntryPoint, arguments: list[str]) -> int:
 
 
 def _loaded(entry: EntryPoint) -> Callable[[list[str]], int]:
-    """Import a verb. Nothing that is imported becomes garbage, and looking for some takes a tenth of the time."""
+    """Import a verb. Nothing that is imported becomes garbage, and looking for some takes a tenth of a start."""
     gc.disable()
     try:
         command: Callable[[list[str]], int] = entry.load()
     finally:
+        gc.freeze()
         gc.enable()
     return command
 

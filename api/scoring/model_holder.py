@@ -270,7 +270,7 @@ class ModelHolder:
             self.triager, self.pointer, self.loads = triager, pointer, self.loads + 1
             self.loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
             self.last_error = self._refused = None
-        exempt_what_is_loaded()
+        exempt_what_is_loaded(swapped=self.loads > 1)
         log.info("bundle_loaded", version=triager.model_version, threads=self._threads)
         self._on_swap(triager.model_version or "")
 

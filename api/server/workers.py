@@ -121,9 +121,10 @@ class Supervisor:
 
 def main() -> int:
     """Be one worker: serve on an inherited socket."""
-    gc.disable()  # nothing that is imported becomes garbage, and looking for some takes a tenth of the time
+    gc.disable()  # nothing that is imported becomes garbage, and looking for some takes a tenth of a start
     from api.server.server import serve_on
 
+    gc.freeze()
     gc.enable()
 
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])

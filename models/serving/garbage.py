@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 
 
-def exempt_what_is_loaded() -> None:
-    """Let the collector pass over everything that is there now; what was exempt before is looked through once more.
-
-    The first time, nothing is looked through: a process that has just started holds little garbage.
+def exempt_what_is_loaded(*, swapped: bool = False) -> None:
+    """Let the collector pass over everything that is there now.
 
     With the model's and the framework's two hundred thousand objects before it, every full collection takes a tenth of
     a second, and one comes every few hundred tickets.
+
+    Args:
+        swapped: Whether something of that was put in another's place, so that all that was exempt is looked through
+            once more. A process that has just started holds little garbage, and is not looked through.
     """
-    if gc.get_freeze_count():
+    if swapped:
         gc.unfreeze()
         gc.collect()
     gc.freeze()

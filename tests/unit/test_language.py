@@ -14,6 +14,8 @@ from models.language import _detect, detect_language, forget_languages
         "unable to connect to the vpn since my password was changed",
         "The RIP software hangs when I open a huge PDF, kill it and it's fine.",
         "please reset the password for vijghyd yeghrrajgh on telephony_software",
+        "install driver on printer hr14 in building 7",
+        "Outlook crashes when opening large attachments",
     ],
 )
 def test_plain_english_needs_no_detector(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +35,8 @@ def test_plain_english_needs_no_detector(text: str, monkeypatch: pytest.MonkeyPa
         ("Jeg vil gerne have adgang til to mapper for afdelingen i Odense", "da"),
         ("Nie moge zalogowac sie do systemu, co to jest za blad", "pl"),
         ("Mein Phone hat keinen Empfang und der Call Log ist leer", "de"),
+        ("Imprimanta nu merge dupa ultimul update", "ro"),
+        ("Server error e update problem nel laptop nuovo della sede", None),
         ("VPN down", None),
     ],
 )
