@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from models.features.vectorizer import words_of
@@ -120,7 +120,7 @@ def _is_plainly_english(words: Sequence[str]) -> bool:
 
 @cache
 def _common_words() -> frozenset[str]:
-    return _ENGLISH | _SHARED | frozenset(files("models").joinpath(WORDS_FILE).read_text("utf-8").split())
+    return _ENGLISH | _SHARED | frozenset(Path(__file__).with_name(WORDS_FILE).read_text("utf-8").split())
 
 
 def _detector() -> Any:
