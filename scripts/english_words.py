@@ -1,12 +1,14 @@
 """Write the words that tell English at once, to `models/english-words.txt`.
 
 Run as `python -P scripts/english_words.py` when many rows came to the data sets; two minutes. A word is kept that
-twenty English texts of the data sets have, and that hardly stands in texts of other languages.
+twenty English texts of the data sets have in small letters, so that it is no name, and that hardly stands in texts of
+other languages.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from triage.ticket import Ticket
 ROOT = Path(__file__).parent.parent
 LEAST_TEXTS, LEAST_RATIO = 20, 30
 """English texts that must have a word, and how many there must be for each text of another language that has it."""
+_SMALL = re.compile(r"\b[a-z]+\b")
 
 
 def texts() -> Iterator[str]:
@@ -45,11 +48,11 @@ def main() -> None:
     for text in texts():
         verdict = is_english(detector.compute_language_confidence_values(text[:200]))
         if verdict is not None:
-            counts[verdict].update(set(words_of(text)))
+            counts[verdict].update(set(words_of(text)) & set(_SMALL.findall(text)) if verdict else set(words_of(text)))
     kept = sorted(
         word
         for word, count in counts[True].items()
-        if word.isascii() and word.isalpha() and count >= LEAST_TEXTS and count > LEAST_RATIO * counts[False][word]
+        if len(word) > 1 and count >= LEAST_TEXTS and count > LEAST_RATIO * counts[False][word]
     )
     (ROOT / "models" / WORDS_FILE).write_text("\n".join(kept) + "\n", "utf-8")
     print(f"{len(kept)} words written to {WORDS_FILE}")

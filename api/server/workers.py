@@ -121,7 +121,7 @@ class Supervisor:
 
 def main() -> int:
     """Be one worker: serve on an inherited socket."""
-    gc.disable()  # nothing that is imported becomes garbage, and looking for some takes a tenth of a start
+    gc.disable()  # nothing that is imported becomes garbage, and looking for some takes a quarter of a start
     from api.server.server import serve_on
 
     gc.freeze()

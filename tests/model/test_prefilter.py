@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from models import triager
 from models.bundle.bundle import load_bundle
 from models.bundle.prefilter import pack_prefilter, unpack_prefilter
 from models.screening import shipped_classifier
-from models.screening.classifier import ORDINARY, read_part
+from models.screening.classifier import LABELS, ORDINARY, read_part
 from models.screening.prefilter import BUCKETS, LONGEST, Prefilter, token_buckets
 from models.triager import Triager
 from training.cascade import prefilter as fitting
-from training.cascade.prefilter import ALARMS, FLAGGED, LEARN, NO_TICKETS, TokenRows, fit_prefilter, log_odds
+from training.cascade.prefilter import ALARMS, LEARN, NO_TICKETS, TokenRows, fit_prefilter, log_odds
 from triage.errors import BundleTampered
 from triage.ticket import Ticket
 
@@ -63,14 +65,35 @@ def test_what_must_not_wait_is_hardly_ever_passed(prefilter: Prefilter) -> None:
         assert np.mean(np.array(passed)[flagged]) <= 0.01
 
 
+def a_desk(rows: int, alarms: int, seed: int) -> tuple[Any, NDArray[np.float64], NDArray[np.float64]]:
+    """Return words of a desk, half of its alarms in everyday ones, what a filter learns, and what a classifier says."""
+    rng = np.random.default_rng(seed)
+    table = (rng.random((rows, 40)) < 0.2).astype(np.float64)
+    table[: alarms // 2, 0] = 1.0  # a word that only alarms have
+    table[alarms // 2 :, 0] = 0.0
+    said = np.full((rows, len(LABELS)), 0.001)
+    said[:alarms, LABELS.index("outage")] = 0.95
+    return sp.csr_matrix(table), log_odds(said), said
+
+
 def test_few_of_the_desks_own_alarms_are_passed() -> None:
-    """Desks write them in everyday words, which writers of alarms do not: they have a limit of their own."""
-    classifier, tickets = shipped_classifier(), tickets_of("tickets")
-    own, unseen = fit_prefilter(tickets[::4]), tickets[1::4]
-    flagged = classifier.probabilities([read_part(one) for one in unseen])[:, 1:5].sum(axis=1) >= FLAGGED[0]
-    passed = np.array([own.is_ordinary(classifier.tokens(read_part(one))) for one in unseen])
-    assert flagged.sum() > 50 and passed.mean() > 0.15
-    assert passed[flagged].mean() <= 0.15  # 0.1 is allowed, of so few that chance adds some
+    """Half of them look like any other ticket: only a low limit keeps nine tenths of them from being passed."""
+    table, target, said = a_desk(2_000, 200, seed=0)
+    (limit,) = fitting._own_limits(table, target, said, np.random.default_rng(0))
+    unseen, _, _ = a_desk(2_000, 200, seed=1)
+    scores = fitting._ridge(table, target).predict(unseen)
+    assert 0.03 < (scores[:200] < limit).mean() <= 0.15
+    assert 0.05 < (scores[200:] < limit).mean() < 0.4
+
+
+def test_few_alarms_set_no_limit() -> None:
+    table, target, said = a_desk(500, 9, seed=0)
+    assert fitting._own_limits(table, target, said, np.random.default_rng(0)) == []
+
+
+def test_the_lowest_limit_is_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "_own_limits", lambda *_: [-9.0, -3.0])
+    assert fit_prefilter(tickets_of("tickets", 200)).threshold == -9.0
 
 
 def test_the_classifier_is_asked_about_the_others_and_says_the_same(prefilter: Prefilter) -> None:

@@ -64,13 +64,11 @@ def test_a_bundle_learned_beside_is_the_one_that_is_learned_afterwards(
 
     monkeypatch.setattr(pipeline, "cpu_count", lambda: 2)
     monkeypatch.setattr(pipeline, "beside", counted)
-    for library in ("OPENBLAS", "OMP", "MKL"):  # of the process: on some processors a product rounds by its threads
-        monkeypatch.setenv(f"{library}_NUM_THREADS", "1")
     found = {}
     for name, least in (("afterwards", 10_000), ("beside", 100)):
         monkeypatch.setattr(pipeline, "LEAST_BESIDE", least)
         out = tmp_path / name
-        with threadpool_limits(1):
+        with threadpool_limits(1):  # as many as beside: on some processors a product rounds by its threads
             pipeline.train(TrainSettings((tickets,), out, encoder=str(encoder), target_risk=0.2), log=lambda step: None)
         files = [one for one in sorted(out.rglob("*")) if one.is_file() and one.name != "manifest.json"]
         found[name] = {str(one.relative_to(out)): one.read_bytes() for one in files}

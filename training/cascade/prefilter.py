@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from models.screening import shipped_classifier
 from models.screening.classifier import read_part
 from models.screening.prefilter import BUCKETS, Prefilter, token_buckets
+from triage.screening import ALARMED, SURE_NO_TICKET
 from triage.ticket import Ticket
 
 ROWS_FILE = "prefilter-rows.npz"
@@ -29,9 +30,6 @@ MISSED_ALARMS, MISSED_NO_TICKETS = 0.003, 0.01
 MISSED_OWN = 0.1
 """The same of the desk's own tickets, each by a filter that has not seen it. Real desks write alarms in the words of
 every day, which the rows of writers do not show (decision 0065)."""
-
-FLAGGED = (0.5, 0.9)
-"""Probabilities from which the classifier alone flags what must not wait, and what is no ticket."""
 
 HELD_BACK = frozenset(["c", "e", "w", "ac", "ad", "ae", "af", "ag", "ah"])
 """Writers of the data set whose rows neither the classifier nor a prefilter learns from: both are measured on them."""
@@ -136,7 +134,7 @@ def _own_limits(
         said: The classifier's probabilities of the own rows, of shape [n, labels].
         rng: Draws the folds.
     """
-    parts = zip((said[:, 1:5].sum(axis=1), said[:, 5:].sum(axis=1)), FLAGGED, strict=True)
+    parts = zip((said[:, 1:5].sum(axis=1), said[:, 5:].sum(axis=1)), (ALARMED, SURE_NO_TICKET), strict=True)
     flagged = [np.flatnonzero(share >= least) for share, least in parts]
     if max(map(len, flagged)) < _LEAST_FLAGGED:
         return []

@@ -21,7 +21,7 @@ ALARMED = 0.5
 """Probability from which a classifier flags a ticket on its own."""
 _SECONDED = 0.1
 """Probability from which it seconds a written cue; below, the cue was a play of words."""
-_SURE_NO_TICKET = 0.9
+SURE_NO_TICKET = 0.9
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
 _SECONDED_NO_TICKET = 0.1
 
@@ -114,4 +114,4 @@ def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
     words = len(ticket.text.split())
     least = _FEW_WORDS if ticket.is_answer and kind in _ANSWERS else _READABLE_WORDS
     enough = words >= least or kind == "gibberish"
-    return NoTicket(kind, "") if likely >= _SURE_NO_TICKET and enough else None
+    return NoTicket(kind, "") if likely >= SURE_NO_TICKET and enough else None
