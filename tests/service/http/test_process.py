@@ -272,9 +272,15 @@ def test_a_hundred_megabytes_are_stopped_early(strict: Any) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_cold_start_costs_little(serve: Serve, make_bundle: Callable[..., Path]) -> None:
+def test_cold_start_costs_little_beside_its_libraries(serve: Serve, make_bundle: Callable[..., Path]) -> None:
     with serve("--open-loopback", "--bundle", make_bundle(), ready="/readyz") as service:
-        used = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    assert (
-        sum(map(int, used)) / os.sysconf("SC_CLK_TCK") < 5
-    )  # processor seconds: half of it where nobody else computes
+        used = processor_seconds(service.process.pid)
+    libraries = "import fastapi, numpy, onnxruntime, os, scipy.sparse, sklearn.linear_model; print(sum(os.times()[:2]))"
+    alone = subprocess.run([sys.executable, "-P", "-c", libraries], capture_output=True, text=True, check=True).stdout
+    assert used < 2.5 * float(alone)  # 1.2 times where nobody else computes
+
+
+def processor_seconds(pid: int) -> float:
+    """Return what a process and those of its children that have ended have used, of user and system."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
