@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.server.server import announce, bind, serve_on
+from api.server.address import announce, bind
 from api.server.workers import Supervisor
 from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from models.home import triage_home
+from models.serving.garbage import without_collection
 from models.terminal import option, verb
 from triage.errors import InvalidRequest
 
@@ -51,6 +52,8 @@ def serve(options: ServeOptions) -> int:
         configure_logs(settings.log_level)
         announce(sock)
         return Supervisor(settings, sock, _as_environment(settings)).run()
+    with without_collection():  # here, since a supervisor needs none of it
+        from api.server.server import serve_on
     serve_on(sock, settings)
     return 0
 

@@ -1,4 +1,4 @@
-"""One serving process: a listening socket, uvicorn on it, and a stop that answers whoever was let in."""
+"""One serving process: uvicorn on a bound socket, and a stop that answers whoever was let in."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import uvicorn
 
 from api.app import create_app
 from api.scoring.service import Service
+from api.server.address import announce
 from api.server.slow_clients import slow_client_protocol
 from api.settings import Settings
 from api.telemetry import configure_logs
-from triage.errors import InvalidRequest
 
 _BACKLOG = 512
 _SWITCH_S = 0.0005
@@ -30,36 +30,6 @@ _ADDRESS_SPACE_MB = {False: 768, True: 1536}
 _LEFT_BEHIND = 1
 """Exit status of a process that had to leave a thread behind."""
 log = structlog.get_logger(__name__)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Take an address; nobody can connect before a server listens on it.
-
-    Raises:
-        InvalidRequest: If it is occupied or not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError as error:
-        raise InvalidRequest(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; stop what holds it, or state another --port"
-        ) from error
-    sock.setblocking(False)
-    sock.set_inheritable(True)
-    return sock
-
-
-def announce(sock: socket.socket) -> None:
-    """Say on stdout where the service is."""
-    host, port = sock.getsockname()[:2]
-    where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    sys.stdout.write(f"triage serves on {where} (API documentation: {where}docs; stop with Ctrl-C)\n")
-    sys.stdout.flush()
 
 
 class Server(uvicorn.Server):

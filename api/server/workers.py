@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import structlog
 
 from api.settings import Settings, load_settings
 from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
+from models.serving.garbage import without_collection
 from triage.errors import TriageError
 
 _TICK_S = 0.1
@@ -121,11 +121,8 @@ class Supervisor:
 
 def main() -> int:
     """Be one worker: serve on an inherited socket."""
-    gc.disable()  # nothing that is imported becomes garbage, and looking for some takes a quarter of a start
-    from api.server.server import serve_on
-
-    gc.freeze()
-    gc.enable()
+    with without_collection():
+        from api.server.server import serve_on
 
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
     settings = load_settings()

@@ -7,10 +7,13 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from models.triager import Triager
 from triage.decision import Decision
 from triage.ticket import Ticket
+
+if TYPE_CHECKING:  # the settings read `MOST_ANSWERS`, and a supervisor of workers needs no model
+    from models.triager import Triager
 
 MOST_ANSWERS = 1024
 """Answers kept: some ten megabytes, with explanations."""

@@ -59,12 +59,13 @@ STUCK = """
 import sys, time
 from pathlib import Path
 import api.server.server as server
+from api.server.address import bind
 from api.scoring.model_holder import ModelHolder
 from api.settings import load_settings
 server._LEFT_S = 1.0
 ModelHolder._look = lambda self: time.sleep(3600)  # a disk that never answers
 settings = load_settings(home=Path(sys.argv[1]), open_loopback=True, rules_only=True, poll_s=0.05, drain_s=0)
-sock = server.bind("127.0.0.1", 0)
+sock = bind("127.0.0.1", 0)
 server.serve_on(sock, settings)
 """
 

@@ -280,6 +280,13 @@ def test_cold_start_costs_little_beside_its_libraries(serve: Serve, make_bundle:
     assert used < 2.5 * float(alone)  # 1.2 times where nobody else computes
 
 
+def test_who_looks_after_workers_loads_neither_the_service_nor_a_model() -> None:
+    heavy = "{'fastapi', 'numpy', 'onnxruntime', 'sqlalchemy', 'uvicorn'}"
+    code = f"import sys, api.cli.serve; print(sorted({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
 def processor_seconds(pid: int) -> float:
     """Return what a process and those of its children that have ended have used, of user and system."""
     used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
