@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ from training.data.split import Split, split
 from training.encoders.cache import CachedEncoder
 from training.encoders.open import open_encoder
 from training.encoders.selection import compare_encoders, fine_tune_encoder, fine_tuning_facts, refuse_not_tunable
-from training.engines.side_process import beside
+from training.engines.side_process import SideProcess, side_process
 from training.ensemble.model import FittedModel, Prepared, fit_heads, prepare, refit_model
 from training.ensemble.sample import Sample
 from training.evaluation.champion import Champion
@@ -107,13 +107,15 @@ def train(
     refuse_occupied(settings.out)
     if settings.adapt is not None:
         refuse_not_tunable(settings.encoder, given=encoder is not None)
-    with tempfile.TemporaryDirectory(prefix="triage-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="triage-") as scratch, ExitStack() as stack:
         policy, dataset = _read_and_check(settings, dataset, log)
+        side = stack.enter_context(_second_process(settings, len(dataset)))
         champion, seen = Champion.of(settings.champion, log), Seen.of(dataset.rows)
         parts = split(dataset, settings.seed, new=champion.seen.lacks(dataset.rows) if champion else None)
         run = _Run.opened(settings, policy, scratch=Path(scratch), encoder=encoder, log=log)
         everything = run.embed(dataset, parts)
-        with _of_all(run, everything) as beside_it, threadpool_limits(_half_of_the_cores() if beside_it else None):
+        beside_it = _of_all(run, everything, side)
+        with threadpool_limits(_half_of_the_cores() if beside_it else None):
             run = run if beside_it is None else replace(run, jobs=_half_of_the_cores())
             log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
             first = fit(run, everything.take(parts.train))
@@ -123,12 +125,12 @@ def train(
             log("replaying the part set aside")
             replayed = _replay(first.bundle, everything.take(parts.test))
             answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
+            unseen = [dataset.rows[row] for row in parts.test]
+            stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
+            measured = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
             log("learning from all tickets")
             final = refit(run, first, everything) if beside_it is None else beside_it()
-        unseen = [dataset.rows[row] for row in parts.test]
-        stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
-        first = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
-        facts = facts_of(settings, dataset, parts=parts, first=first, final=final, measured=replayed.measured)
+        facts = facts_of(settings, dataset, parts=parts, first=measured, final=final, measured=replayed.measured)
         facts = with_newest({**facts, **adaptation, **asked, "history": replayed.history}, seen)
         bundle = with_encoder(final.bundle, run.encoder).screened_by(prefilter)
         extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
@@ -137,19 +139,33 @@ def train(
     return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
 
 
-def _of_all(run: _Run, everything: Sample) -> AbstractContextManager[Callable[[], CertifiedModel] | None]:
-    """Begin to learn from all tickets in a process of its own; None where that has to wait for the first model.
+def _second_process(settings: TrainSettings, tickets: int) -> AbstractContextManager[SideProcess | None]:
+    """Start a process that can learn beside this one; None where the final model has to wait for the first.
 
-    It waits where the encoder is chosen or adapted on the way, where the tickets of the certificate must be new to the
-    first model, and where the work goes to a cluster or is too little for a second process.
+    It waits where the encoder is adapted on the way, and where the work goes to a cluster or is too little or too much
+    for a second process.
     """
-    settings, here = run.settings, isinstance(get_active_backend()[0], LokyBackend)
-    waits = settings.adapt is not None or not isinstance(run.encoder, OnnxEncoder) or run.encoder_files is None
-    if waits or not here or cpu_count() < 2 or not LEAST_BESIDE <= len(everything) <= MOST_BESIDE:
+    here = isinstance(get_active_backend()[0], LokyBackend)
+    if settings.adapt is not None or not here or cpu_count() < 2 or not LEAST_BESIDE <= tickets <= MOST_BESIDE:
         return nullcontext()
-    if len(_calibration_split(everything, settings.seed)[1]):
-        return nullcontext()
-    return beside(partial(_fit_on_few_cores, replace(run, log=_unheard, jobs=_half_of_the_cores()), everything))
+    return side_process(_ready)
+
+
+def _of_all(run: _Run, everything: Sample, side: SideProcess | None) -> Callable[[], CertifiedModel] | None:
+    """Begin to learn from all tickets in the second process; None where that has to wait for the first model.
+
+    It also waits where the encoder does not travel, and where the tickets of the certificate must be new to the first
+    model.
+    """
+    if side is None or not isinstance(run.encoder, OnnxEncoder) or run.encoder_files is None:
+        return None
+    if len(_calibration_split(everything, run.settings.seed)[1]):
+        return None
+    return side.begin(partial(_fit_on_few_cores, replace(run, log=_unheard, jobs=_half_of_the_cores()), everything))
+
+
+def _ready() -> None:
+    """Do nothing: with this module a second process imports all that learning needs."""
 
 
 def _fit_on_few_cores(run: _Run, sample: Sample) -> CertifiedModel:

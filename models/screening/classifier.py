@@ -83,9 +83,12 @@ class ScreeningClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each label, of shape [n, labels]."""
-        if not texts:
+        return self.probabilities_of(self.encoder.encode(texts))
+
+    def probabilities_of(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each label, of shape [n, labels], from the encoder's vectors, of shape [n, dim]."""
+        if not len(vectors):
             return np.zeros((0, len(LABELS)))
-        vectors = self.encoder.encode(texts)
         # Row by row: a matrix product rounds a row by what else is in the batch.
         logits = np.stack([self.head[:, :-1] @ vector for vector in vectors]) + self.head[:, -1]
         odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))

@@ -15,12 +15,21 @@ from numpy.typing import NDArray
 from models import triager
 from models.bundle.bundle import load_bundle
 from models.bundle.prefilter import pack_prefilter, unpack_prefilter
+from models.embedding_cache import EmbeddingCache
 from models.screening import shipped_classifier
 from models.screening.classifier import LABELS, ORDINARY, read_part
 from models.screening.prefilter import BUCKETS, LONGEST, Prefilter, token_buckets
 from models.triager import Triager
 from training.cascade import prefilter as fitting
-from training.cascade.prefilter import ALARMS, LEARN, NO_TICKETS, TokenRows, fit_prefilter, log_odds
+from training.cascade.prefilter import (
+    ALARMS,
+    LEARN,
+    NO_TICKETS,
+    BeginningEncoder,
+    TokenRows,
+    fit_prefilter,
+    log_odds,
+)
 from triage.errors import BundleTampered
 from triage.ticket import Ticket
 
@@ -103,6 +112,16 @@ def test_the_classifier_is_asked_about_the_others_and_says_the_same(prefilter: P
     assert any(passed) and not all(passed)
     for is_passed, before, now in zip(passed, alone, behind, strict=True):
         assert now == (ORDINARY if is_passed else before)
+
+
+def test_what_the_classifier_says_of_a_text_is_remembered_and_forgotten_with_the_whole_text(tmp_path: Path) -> None:
+    cache, classifier = EmbeddingCache(tmp_path / "embeddings.sqlite"), shipped_classifier()
+    long, reader = "The printer on floor two is out of toner. " * 40, BeginningEncoder(classifier.encoder)
+    first, again = (cache.encode(reader, [long, "short"]) for _ in range(2))
+    assert np.array_equal(first, again) and reader.truncates([long, "short"]) == [True, False]
+    said = classifier.probabilities([read_part(Ticket(body=long))])
+    assert np.array_equal(classifier.probabilities_of(again[:1]), said)
+    assert classifier.encoder.name != reader.name and cache.forget([long]) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,34 +14,32 @@ from threadpoolctl import threadpool_limits
 
 from models.encoder import ONNX_FILES, OnnxEncoder
 from training import pipeline
-from training.engines.side_process import beside
+from training.engines.side_process import SideProcess, side_process
 from training.task import TrainSettings
 from triage.errors import InvalidPolicy, InvalidRequest
 from triage.policy import read_policy
 
 
 def test_a_result_comes_from_another_process_however_often_it_is_asked_for() -> None:
-    with beside(os.getpid) as result:
+    with side_process(os.getpid) as side:
+        result = side.begin(os.getpid)
         assert result() == result() != os.getpid()
 
 
 def test_what_fails_there_fails_here_with_its_words(tmp_path: Path) -> None:
     absent = partial(read_policy, tmp_path / "absent.toml")
-    with beside(absent) as result, pytest.raises(InvalidPolicy, match=r"absent\.toml"):
-        result()
+    with side_process(os.getpid) as side, pytest.raises(InvalidPolicy, match=r"absent\.toml"):
+        side.begin(absent)()
 
 
 def test_a_process_that_the_system_ends_is_told_as_that() -> None:
-    with (
-        beside(partial(signal.raise_signal, signal.SIGKILL)) as result,
-        pytest.raises(InvalidRequest, match="--newest"),
-    ):
-        result()
+    with side_process(os.getpid) as side, pytest.raises(InvalidRequest, match="--newest"):
+        side.begin(partial(signal.raise_signal, signal.SIGKILL))()
 
 
 def test_a_call_that_nobody_waits_for_ends_with_the_block() -> None:
-    with beside(partial(signal.sigtimedwait, {signal.SIGUSR1}, 600)):
-        pass  # a test that hangs for ten minutes would be the failure
+    with side_process(os.getpid) as side:
+        side.begin(partial(signal.sigtimedwait, {signal.SIGUSR1}, 600))  # to hang is to fail
 
 
 def test_an_encoder_travels_as_its_folder_and_one_of_a_bundle_does_not(encoder: Path) -> None:
@@ -58,12 +56,13 @@ def test_a_bundle_learned_beside_is_the_one_that_is_learned_afterwards(
 ) -> None:
     started = []
 
-    def counted(call: partial[object]) -> object:
+    def counted(side: SideProcess, call: partial[object]) -> object:
         started.append(call)
-        return beside(call)
+        return begin(side, call)
 
+    begin = SideProcess.begin
     monkeypatch.setattr(pipeline, "cpu_count", lambda: 2)
-    monkeypatch.setattr(pipeline, "beside", counted)
+    monkeypatch.setattr(SideProcess, "begin", counted)
     found = {}
     for name, least in (("afterwards", 10_000), ("beside", 100)):
         monkeypatch.setattr(pipeline, "LEAST_BESIDE", least)

@@ -9,15 +9,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.cascade.student import TokenVectors
-from models.encoder import OnnxEncoder
+from models.encoder import OnnxEncoder, Progress
+from training.encoders.cache import CachedEncoder
 
 SIZE = 256
 """Components kept: what Model2Vec keeps by default."""
 
 _RARE = 1e-3
 """Share of all tokens at which one weighs half of what the rarest does, as in the paper on smooth inverse frequency."""
+
+
+class TokenEncoder:
+    """An encoder of single tokens, each named by its id, so that their vectors are remembered as those of texts are.
+
+    Args:
+        encoder: Whose tokens they are.
+    """
+
+    def __init__(self, encoder: OnnxEncoder) -> None:
+        self.name = f"{encoder.name}:tokens"
+        self.dim = encoder.dim
+        self._encoder = encoder
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode tokens, float32 of shape [n, dim].
+
+        Args:
+            texts: Their ids in digits.
+            progress: Called with the number of tokens done since the last call.
+        """
+        vectors = self._encoder.token_vectors(np.array([int(text) for text in texts], dtype=np.int64))
+        if progress is not None:
+            progress(len(texts))
+        return vectors
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Say for each that all of it is read."""
+        return [False] * len(texts)
 
 
 class Distiller:
@@ -29,6 +60,7 @@ class Distiller:
 
     def __init__(self, encoder: OnnxEncoder) -> None:
         self.encoder = encoder
+        self._cached = CachedEncoder(TokenEncoder(encoder))
         self._vectors = np.zeros((encoder.tokens.size, encoder.dim), dtype=np.float32)
         self._is_known = np.zeros(len(self._vectors), dtype=bool)
 
@@ -40,7 +72,7 @@ class Distiller:
         counts[[*tokens.before, *tokens.after]] = 0
         found = np.flatnonzero(counts)
         new = found[~self._is_known[found]]
-        self._vectors[new], self._is_known[new] = self.encoder.token_vectors(new), True
+        self._vectors[new], self._is_known[new] = self._cached.encode([str(one) for one in new.tolist()]), True
         vectors = self._vectors[found] - self._vectors[found].mean(axis=0)
         size = min(SIZE, self.encoder.dim, max(1, len(found)))
         directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)[1][:, ::-1][:, :size]

@@ -12,9 +12,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
+from models.encoder import OnnxEncoder, Progress
 from models.screening import shipped_classifier
-from models.screening.classifier import read_part
+from models.screening.classifier import READ_CHARS, read_part
 from models.screening.prefilter import BUCKETS, Prefilter, token_buckets
+from training.encoders.cache import CachedEncoder
 from triage.screening import ALARMED, SURE_NO_TICKET
 from triage.ticket import Ticket
 
@@ -42,6 +44,27 @@ _FOLDS, _LEAST_FLAGGED = 2, 10
 _MOST_LOG_ODDS = 4.0
 
 
+class BeginningEncoder:
+    """The classifier's encoder for whole tickets: what it says of them is remembered, and forgotten, with their texts.
+
+    Args:
+        encoder: Reads the beginning of a text.
+    """
+
+    def __init__(self, encoder: OnnxEncoder) -> None:
+        self.name = f"{encoder.name}:{READ_CHARS}"
+        self.dim = encoder.dim
+        self._encoder = encoder
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Encode the beginning of each text, float32 of shape [n, dim]."""
+        return self._encoder.encode([text[:READ_CHARS] for text in texts], progress)
+
+    def truncates(self, texts: Sequence[str]) -> list[bool]:
+        """Say for each text whether only its beginning is read."""
+        return [len(text) > READ_CHARS for text in texts]
+
+
 class TokenRows(NamedTuple):
     """Token ids of n texts one behind the other, and where each begins, int64 of shape [n + 1]."""
 
@@ -62,9 +85,10 @@ class TokenRows(NamedTuple):
             inside = text[: len(buckets)] == text[length : length + len(buckets)]  # no run goes on in the next text
             rows.append(text[: len(buckets)][inside])
             columns.append(buckets[inside])
-        found = np.unique(np.concatenate(rows) * BUCKETS + np.concatenate(columns))
-        place = (found // BUCKETS, found % BUCKETS)
-        return sp.csr_matrix((np.ones(len(found), np.float32), place), shape=(len(self.starts) - 1, BUCKETS))
+        place = (np.concatenate(rows), np.concatenate(columns))
+        found = sp.csr_matrix((np.ones(len(place[0]), np.float32), place), shape=(len(self.starts) - 1, BUCKETS))
+        found.data[:] = 1.0  # equal places were added up
+        return found
 
 
 def log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,7 +123,8 @@ def fit_prefilter(tickets: Sequence[Ticket], *, seed: int = 0) -> Prefilter:
     theirs = TokenRows(shipped["tokens"].astype(np.int64), shipped["starts"].astype(np.int64)).runs()
     use, wanted = shipped["use"], shipped["log_odds"].astype(np.float64)
     table = sp.vstack([own, theirs[use == LEARN]]).tocsr()
-    said = classifier.probabilities(texts)
+    vectors = CachedEncoder(BeginningEncoder(classifier.encoder)).encode([tickets[row].text for row in drawn])
+    said = classifier.probabilities_of(vectors)
     target = np.concatenate([log_odds(said), wanted[use == LEARN]])
     texts_with = np.bincount(table.indices, minlength=BUCKETS)
     rarity = np.where(texts_with > 0, np.log((1 + table.shape[0]) / (1 + texts_with)) + 1, 0.0)

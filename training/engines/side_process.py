@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -13,6 +15,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from triage.errors import InvalidRequest
 
 Result = TypeVar("Result")
+_PAUSE_S = 0.001
 
 
 def _frozen(view: MappingProxyType[Any, Any]) -> tuple[type, tuple[dict[Any, Any]]]:
@@ -20,22 +23,34 @@ def _frozen(view: MappingProxyType[Any, Any]) -> tuple[type, tuple[dict[Any, Any
     return MappingProxyType, (dict(view),)
 
 
-@contextmanager
-def beside(call: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
-    """Start a call in another process, and yield what waits for its result.
+def _under_way(future: Future[Result]) -> Future[Result]:
+    """Wait some milliseconds until a call is on its way: an executor that ends before that ends with a traceback."""
+    while not (future.running() or future.done()):
+        time.sleep(_PAUSE_S)
+    return future
 
-    The process ends with the block, whether anybody waited or not.
+
+class SideProcess:
+    """A process that waits for one call.
 
     Args:
-        call: Sent to the process with what it is bound to.
-
-    Raises:
-        InvalidRequest: Of what was yielded: if the system ends the process. What the call itself raises is raised too.
+        executor: Of one worker.
     """
-    reducers = {MappingProxyType: _frozen}
-    executor = ProcessPoolExecutor(1, job_reducers=reducers, result_reducers=reducers)
-    try:
-        future = executor.submit(call)
+
+    def __init__(self, executor: ProcessPoolExecutor) -> None:
+        self._executor = executor
+
+    def begin(self, call: Callable[[], Result]) -> Callable[[], Result]:
+        """Start a call there, and return what waits for its result.
+
+        Args:
+            call: Sent to the process with what it is bound to.
+
+        Raises:
+            InvalidRequest: Of what is returned: if the system ends the process. What the call itself raises is raised
+                too.
+        """
+        future = _under_way(self._executor.submit(call))
 
         def result() -> Result:
             try:
@@ -46,6 +61,20 @@ def beside(call: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
                     "learn from fewer with --newest"
                 ) from error
 
-        yield result
+        return result
+
+
+@contextmanager
+def side_process(at_once: Callable[[], object]) -> Iterator[SideProcess]:
+    """Start a process, which ends with the block, whether anybody waited for its call or not.
+
+    Args:
+        at_once: Called there to begin with: what it imports is there when the call comes.
+    """
+    reducers = {MappingProxyType: _frozen}
+    executor = ProcessPoolExecutor(1, job_reducers=reducers, result_reducers=reducers)
+    try:
+        _under_way(executor.submit(at_once))
+        yield SideProcess(executor)
     finally:
         executor.shutdown(wait=True, kill_workers=True)
