@@ -40,7 +40,7 @@ LEARN, ALARMS, NO_TICKETS = 0, 1, 2
 """What a shipped row is there for: to learn from, or to choose the threshold so that few of its kind are missed."""
 
 _PENALTY, _TOLERANCE = 1.0, 1e-3
-_FOLDS, _LEAST_FLAGGED = 2, 10
+_FOLDS, _LEAST_FLAGGED = 5, 10
 _MOST_LOG_ODDS = 4.0
 
 
