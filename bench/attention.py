@@ -2,9 +2,9 @@
 
 Run as `python bench/attention.py [FOLDER WRITER] [--bundle DIR]`. Without arguments, the written cues and the shipped
 screening are measured on every row of the data set; the shipped classifier has learned from these rows, so its figures
-flatter. With the folder of a classifier that was trained without a writer's rows (`scripts/train_screening.py --without
-WRITER --out FOLDER`), screening is measured on that writer's rows alone, and for a few pairs of thresholds. With a
-bundle, tickets that its prefilter finds ordinary are not put to the classifier, as in the service.
+flatter. With the folder of a classifier that was trained without a writer's rows (`scripts.shorten_screening TEACHER
+--without WRITER --out FOLDER`), screening is measured on that writer's rows alone, and for a few pairs of thresholds.
+With a bundle, tickets that its prefilter finds ordinary are not put to the classifier, as in the service.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write what a prefilter learns from beside a desk's own tickets, to `training/cascade/prefilter-rows.npz`.
 
-Run as `python -P scripts/prefilter_rows.py` after `scripts/train_screening.py`; two minutes on two cores. The rows are
-those of the data set as token ids, with what the shipped classifier says of each. Of the writers that the classifier
-has not read, those that it rightly flags are kept apart: by them a prefilter's threshold is chosen.
+Run as `python -P scripts/prefilter_rows.py` after `scripts/shorten_screening.py`; two minutes on two cores. The rows
+are those of the data set as token ids, with what the shipped classifier says of each. Of the writers that the
+classifier has not read, those that it rightly flags are kept apart: by them a prefilter's threshold is chosen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Train the classifier that travels in `models/screening/data`: what must never wait, what is no ticket.
+"""Train a classifier of what must never wait and what is no ticket, as the teacher of the shorter one that ships.
 
-Run as `python scripts/train_screening.py [--without WRITER] [--out FOLDER]`; some ten minutes on one core, and the same
-files from the same data and library versions. `--without b` leaves the second writer's rows out, for
-`bench/attention.py` to measure on them.
+Run as `python scripts/train_screening.py --out TEACHER [--without WRITER]`; some ten minutes on one core, and the same
+files from the same data and library versions. Then `scripts/shorten_screening.py TEACHER` makes from it what travels in
+`models/screening/data`. `--without b` leaves the second writer's rows out, for `bench/attention.py` to measure on them.
 
 The upper layers of a small sentence encoder are fine-tuned with one linear layer over it; the lower ones stay, so that
 their output is computed once.
@@ -35,7 +35,6 @@ from triage.screening import find_attention
 from triage.ticket import Ticket
 
 ROOT = Path(__file__).parent.parent
-TARGET = ROOT / "models" / "screening" / "data"
 READ_CHARS, MAX_TOKENS = 600, 80
 FROZEN_LAYERS = 2
 EPOCHS, BATCH, EASY_ROWS = 3, 16, 2000
@@ -158,7 +157,7 @@ class Classifier:
                 warm = min(1.0, (step + 1) / 30) * max(0.02, 1 - step / total)
                 for group, rate in zip(optimiser.param_groups, RATES, strict=True):
                     group["lr"] = rate * warm
-                loss = _loss(self.logits([states[row] for row in batch]), torch.from_numpy(rows.labels[batch]))
+                loss = label_loss(self.logits([states[row] for row in batch]), torch.from_numpy(rows.labels[batch]))
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -184,7 +183,13 @@ class Classifier:
                 shutil.copy(file, out / file.name)
 
 
-def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean log loss, with smoothed labels, and of `SOME_ALARM` that of all four kinds of alarm together.
+
+    Args:
+        logits: Of shape [n, labels].
+        labels: int64 of shape [n].
+    """
     known = labels != SOME_ALARM
     loss = torch.zeros(())
     if known.any():
@@ -214,7 +219,7 @@ def main() -> None:
     """Train and write the files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--without", metavar="WRITER", help="leave this writer's rows out")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=TARGET)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True)
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)  # sums in one order: the same files every time

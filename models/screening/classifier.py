@@ -114,7 +114,7 @@ def in_their_places(asked: Sequence[int], opinions: Iterable[Said], count: int) 
 
 @cache
 def shipped_classifier(threads: int | None = 1) -> ScreeningClassifier:
-    """Return the classifier that travels with the code; made by `scripts/train_screening.py`.
+    """Return the classifier that travels with the code; made by `scripts/shorten_screening.py`.
 
     Args:
         threads: Texts read at a time; None takes one per core. One is right beside a model that is asked meanwhile.

@@ -1,0 +1,156 @@
+"""Shorten the screening classifier to four layers, taught by the six that `scripts/train_screening.py` trains.
+
+Run as `python -m scripts.shorten_screening TEACHER [--without WRITER] [--out FOLDER]`, TEACHER being the folder that
+`train_screening.py --out TEACHER` wrote; some twenty minutes on one core, and the same files from the same data and
+library versions. The four lowest layers begin with the teacher's weights. They learn what it says of the rows that it
+was trained on, of ordinary tickets, and of beginnings and ends of these, as well as the labels (distillation; Hinton,
+Vinyals and Dean 2015). Decision 0066 has the figures.
+"""
+
+# The types of torch know neither the layers of a model nor what an optimiser takes.
+# mypy: disable-error-code="union-attr, index, no-any-return, arg-type, no-untyped-call"
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from models.encoder import OnnxEncoder
+from models.screening.classifier import HEAD_FILE, ScreeningClassifier
+from scripts.train_screening import FROZEN_LAYERS, ROOT, Classifier, Rows, label_loss, read_rows
+
+TARGET = ROOT / "models" / "screening" / "data"
+LAYERS = 4
+EPOCHS, BATCH, ORDINARY, PARTS = 4, 32, 6_000, 8_000
+RATES = (1e-4, 3e-3)
+LABELS_WEIGH = 0.25
+"""Share of the loss that the labels have: the rest is what the teacher says."""
+SHARPER = 1.1
+"""Factor of the logits: the shorter classifier is less sure, and finds fewer of what is no ticket at the same limit."""
+TAUGHT = -2
+"""Label of rows of which only what the teacher says is known."""
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_LEAST_CHARS = 15
+
+
+def parts_of(texts: Sequence[str]) -> list[str]:
+    """Return a beginning and an end of each text of three sentences or more: so desks write, in few words."""
+    rng, found = np.random.default_rng(1), []
+    for text in texts:
+        sentences = [one for one in _SENTENCE.split(text) if len(one.strip()) > _LEAST_CHARS]
+        if len(sentences) > 2:
+            cut = int(rng.integers(1, len(sentences)))
+            found += [" ".join(sentences[:cut]), " ".join(sentences[cut:])]
+    return [found[place] for place in rng.permutation(len(found))[:PARTS]]
+
+
+def weights_of(teacher: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the teacher's lower layers that are trained, by their names in BERT."""
+    stored = {one.name: numpy_helper.to_array(one) for one in onnx.load(teacher / "encoder.onnx").graph.initializer}
+
+    def exact(name: str) -> NDArray[np.float32]:
+        return (stored[f"{name}_quantized"].astype(np.float32) - stored[f"{name}_zero_point"]) * stored[f"{name}_scale"]
+
+    found: dict[str, NDArray[np.float32]] = {}
+    for layer in range(FROZEN_LAYERS, LAYERS):
+        here, there = f"m0.encoder.layer.{layer}.", f"encoder.layer.{layer}."
+        attention = zip(np.split(exact(f"{here}w"), 3, axis=1), np.split(stored[f"{here}b"], 3), strict=True)
+        for part, (weight, bias) in zip(("query", "key", "value"), attention, strict=True):
+            found[f"{there}attention.self.{part}.weight"] = weight.T
+            found[f"{there}attention.self.{part}.bias"] = bias
+        for part in ("attention.output.dense", "intermediate.dense", "output.dense"):
+            found[f"{there}{part}.weight"] = exact(f"{here}{part}.w").T
+            found[f"{there}{part}.bias"] = stored[f"{here}{part}.b"]
+        for part in ("attention.output.LayerNorm", "output.LayerNorm"):
+            found[f"{there}{part}.weight"] = stored[f"{here}{part}.scale"]
+            found[f"{there}{part}.bias"] = stored[f"{here}{part}.shift"]
+    return {name: torch.tensor(np.ascontiguousarray(values)) for name, values in found.items()}
+
+
+def shortened(teacher: Path) -> Classifier:
+    """Return a classifier of the teacher's lower layers, with a linear layer that has learned nothing yet."""
+    classifier = Classifier()
+    classifier.bert.load_state_dict({**classifier.bert.state_dict(), **weights_of(teacher)})
+    classifier.bert.encoder.layer = classifier.bert.encoder.layer[:LAYERS]
+    classifier.bert.config.num_hidden_layers = LAYERS
+    classifier.top = classifier.bert.encoder.layer[FROZEN_LAYERS:]
+    return classifier
+
+
+def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64]) -> None:
+    """Let a classifier learn what its teacher said of rows, and their labels where they have some.
+
+    Args:
+        classifier: What `shortened` returned.
+        rows: Those that were written for screening all come in every epoch, of the others so many as are drawn.
+        said: The teacher's probabilities, of shape [rows, labels].
+    """
+    tokens = classifier.tokens(rows.texts)
+    states, lengths = classifier.below(tokens), np.array([len(one) for one in tokens])
+    parameters: list[Any] = list(classifier.top.parameters())
+    optimiser = torch.optim.AdamW([{"params": parameters}, {"params": classifier.head.parameters()}], weight_decay=0.01)
+    wanted = torch.tensor(np.clip(said, 1e-6, 1.0), dtype=torch.float32)
+    written, others = np.flatnonzero(rows.special), np.flatnonzero(~rows.special)
+    rng, step, total = np.random.default_rng(0), 0, EPOCHS * ((len(written) + ORDINARY) // BATCH + 1)
+    classifier.bert.train()
+    for epoch in range(EPOCHS):
+        drawn = np.concatenate([written, rng.choice(others, min(ORDINARY, len(others)), replace=False)])
+        drawn = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
+        batches = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
+        rng.shuffle(batches)
+        losses = []
+        for batch in batches:
+            warm = min(1.0, (step + 1) / 60) * max(0.02, 1 - step / total)
+            for group, rate in zip(optimiser.param_groups, RATES, strict=True):
+                group["lr"] = rate * warm
+            logits, labels = classifier.logits([states[row] for row in batch]), rows.labels[batch]
+            loss = -(1 - LABELS_WEIGH) * (wanted[batch] * torch.log_softmax(logits, 1)).sum(1).mean()
+            known = labels != TAUGHT
+            if known.any():
+                loss = loss + LABELS_WEIGH * known.mean() * label_loss(logits[known], torch.from_numpy(labels[known]))
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            losses.append(float(loss.detach()))
+            step += 1
+        print(f"epoch {epoch + 1} of {EPOCHS}: mean loss {np.mean(losses):.3f}", flush=True)
+    classifier.bert.eval()
+    with torch.no_grad():
+        for parameter in classifier.head.parameters():
+            parameter.mul_(SHARPER)
+
+
+def main() -> None:
+    """Read the teacher, teach and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("teacher", metavar="TEACHER", type=Path, help="folder of the classifier of six layers")
+    parser.add_argument("--without", metavar="WRITER", help="leave this writer's rows out")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=TARGET)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)  # sums in one order: the same files every time
+    rows = read_rows(options.without)
+    parts = parts_of([rows.texts[row] for row in np.flatnonzero(~rows.special)])
+    labels = np.concatenate([rows.labels, np.full(len(parts), TAUGHT)])
+    special = np.concatenate([rows.special, np.zeros(len(parts), dtype=bool)])
+    rows = Rows([*rows.texts, *parts], labels, special)
+    head = np.load(options.teacher / HEAD_FILE, allow_pickle=False)
+    print(f"asking the teacher about {len(rows.texts)} rows", flush=True)
+    said = ScreeningClassifier(OnnxEncoder(options.teacher), head).probabilities(rows.texts)
+    classifier = shortened(options.teacher)
+    teach(classifier, rows, said)
+    classifier.save(options.out)
+    print(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
