@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cascade.student import TokenVectors
+from models.embedding_cache import EmbeddingCache
 from models.encoder import OnnxEncoder, Progress
-from training.encoders.cache import CachedEncoder
+from models.home import triage_home
 
 SIZE = 256
 """Components kept: what Model2Vec keeps by default."""
@@ -60,7 +61,7 @@ class Distiller:
 
     def __init__(self, encoder: OnnxEncoder) -> None:
         self.encoder = encoder
-        self._cached = CachedEncoder(TokenEncoder(encoder))
+        self._cache = EmbeddingCache.under(triage_home())
         self._vectors = np.zeros((encoder.tokens.size, encoder.dim), dtype=np.float32)
         self._is_known = np.zeros(len(self._vectors), dtype=bool)
 
@@ -72,7 +73,7 @@ class Distiller:
         counts[[*tokens.before, *tokens.after]] = 0
         found = np.flatnonzero(counts)
         new = found[~self._is_known[found]]
-        self._vectors[new], self._is_known[new] = self._cached.encode([str(one) for one in new.tolist()]), True
+        self._vectors[new], self._is_known[new] = self._of_tokens(new), True
         vectors = self._vectors[found] - self._vectors[found].mean(axis=0)
         size = min(SIZE, self.encoder.dim, max(1, len(found)))
         directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)[1][:, ::-1][:, :size]
@@ -81,3 +82,7 @@ class Distiller:
         rows = np.full(len(self._vectors), len(found), dtype=np.int32)
         rows[found] = np.arange(len(found))
         return TokenVectors(tokens, most, rows, np.concatenate([weighted, np.zeros((1, size))]).astype(np.float16))
+
+    def _of_tokens(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return vectors of single tokens, float32 of shape [n, dim], without a word: a process beside asks too."""
+        return self._cache.encode(TokenEncoder(self.encoder), [str(one) for one in ids.tolist()])
