@@ -1,0 +1,36 @@
+"""The script that shortens the screening classifier: whose weights it begins with, and what it is taught from."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.screening import shipped_classifier
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT))
+    return importlib.import_module("scripts.shorten_screening")
+
+
+def test_it_begins_with_the_weights_of_the_exported_teacher(script: Any) -> None:
+    """What ships has four layers itself: shortened to four, it says the same."""
+    texts = ["Smoke comes out of the server room", "The toner of our printer is low", "Thanks, it works again"]
+    taken = script.shortened(script.TARGET).model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    shipped = shipped_classifier().encoder.encode(texts)
+    assert (np.sum(taken * shipped, axis=1) > 0.97).all()
+    fresh = script.Classifier().model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    assert (np.sum(fresh * shipped, axis=1) < 0.9).all()
+
+
+def test_parts_are_beginnings_and_ends_of_what_has_three_sentences(script: Any) -> None:
+    long = "The printer prints blank pages. I changed the toner twice. It still does not work at all."
+    beginning, end = sorted(script.parts_of([long, "Only one sentence stands in here."]), key=long.index)
+    assert f"{beginning} {end}" == long
