@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.server.address import announce, bind
-from api.server.workers import Supervisor
+from api.server.workers import Supervisor, serve_here
 from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from models.home import triage_home
-from models.serving.garbage import without_collection
 from models.terminal import option, verb
 from triage.errors import InvalidRequest
 
@@ -52,9 +51,7 @@ def serve(options: ServeOptions) -> int:
         configure_logs(settings.log_level)
         announce(sock)
         return Supervisor(settings, sock, _as_environment(settings)).run()
-    with without_collection():  # here, since a supervisor needs none of it
-        from api.server.server import serve_on
-    serve_on(sock, settings)
+    serve_here(sock, settings)
     return 0
 
 

@@ -119,15 +119,28 @@ class Supervisor:
         return _CANNOT_START if self._cannot_start else 0
 
 
-def main() -> int:
-    """Be one worker: serve on an inherited socket."""
+def serve_here(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
+    """Load the service, which a supervisor never needs, and serve in this process until told to stop.
+
+    Args:
+        sock: What `bind` returned, here or in the process that supervises this one.
+        settings: The service's settings.
+        parent: Id of the supervising process, if there is one.
+
+    Raises:
+        TriageError: If the store, the policy, the rules or the bundle that was named cannot be used.
+    """
     with without_collection():
         from api.server.server import serve_on
+    serve_on(sock, settings, parent)
 
+
+def main() -> int:
+    """Be one worker: serve on an inherited socket."""
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
     settings = load_settings()
     try:
-        serve_on(socket.socket(fileno=descriptor), settings, parent)
+        serve_here(socket.socket(fileno=descriptor), settings, parent)
     except TriageError as error:
         sys.stderr.write(f"triage serve: {' '.join(str(error).split())}\n")
         return _CANNOT_START
