@@ -25,12 +25,20 @@ from onnx import numpy_helper
 
 from models.encoder import OnnxEncoder
 from models.screening.classifier import HEAD_FILE, ScreeningClassifier
-from scripts.train_screening import FROZEN_LAYERS, ROOT, Classifier, Rows, label_loss, read_rows
+from scripts.train_screening import (
+    FROZEN_LAYERS,
+    ROOT,
+    Classifier,
+    Rows,
+    batches_of,
+    label_loss,
+    read_rows,
+    set_rates,
+)
 
 TARGET = ROOT / "models" / "screening" / "data"
 LAYERS = 4
 EPOCHS, BATCH, ORDINARY, PARTS = 4, 32, 6_000, 8_000
-RATES = (1e-4, 3e-3)
 LABELS_WEIGH = 0.25
 """Share of the loss that the labels have: the rest is what the teacher says."""
 SHARPER = 1.1
@@ -103,14 +111,9 @@ def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64]) -> None
     classifier.bert.train()
     for epoch in range(EPOCHS):
         drawn = np.concatenate([written, rng.choice(others, min(ORDINARY, len(others)), replace=False)])
-        drawn = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
-        batches = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
-        rng.shuffle(batches)
         losses = []
-        for batch in batches:
-            warm = min(1.0, (step + 1) / 60) * max(0.02, 1 - step / total)
-            for group, rate in zip(optimiser.param_groups, RATES, strict=True):
-                group["lr"] = rate * warm
+        for batch in batches_of(drawn, lengths, BATCH, rng):
+            set_rates(optimiser, step, total, warming=60)
             logits, labels = classifier.logits([states[row] for row in batch]), rows.labels[batch]
             loss = -(1 - LABELS_WEIGH) * (wanted[batch] * torch.log_softmax(logits, 1)).sum(1).mean()
             known = labels != TAUGHT

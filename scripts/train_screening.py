@@ -150,13 +150,8 @@ class Classifier:
         self.bert.train()
         for epoch in range(EPOCHS):
             drawn = np.concatenate([written, rng.choice(easy, min(EASY_ROWS, len(easy)), replace=False)])
-            drawn = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
-            batches = [drawn[start : start + BATCH] for start in range(0, len(drawn), BATCH)]
-            rng.shuffle(batches)
-            for batch in batches:
-                warm = min(1.0, (step + 1) / 30) * max(0.02, 1 - step / total)
-                for group, rate in zip(optimiser.param_groups, RATES, strict=True):
-                    group["lr"] = rate * warm
+            for batch in batches_of(drawn, lengths, BATCH, rng):
+                set_rates(optimiser, step, total, warming=30)
                 loss = label_loss(self.logits([states[row] for row in batch]), torch.from_numpy(rows.labels[batch]))
                 optimiser.zero_grad()
                 loss.backward()
@@ -181,6 +176,30 @@ class Classifier:
             out.mkdir(parents=True, exist_ok=True)
             for file in Path(folder).iterdir():
                 shutil.copy(file, out / file.name)
+
+
+def batches_of(
+    drawn: NDArray[np.int64], lengths: NDArray[np.int64], size: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Return rows in batches of texts about as long as each other, in an order that is drawn.
+
+    Args:
+        drawn: Rows of an epoch.
+        lengths: Tokens of every row.
+        size: Rows of a batch.
+        rng: Draws the order.
+    """
+    ordered = drawn[np.argsort(lengths[drawn] + rng.normal(0, 6, len(drawn)))]
+    batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def set_rates(optimiser: torch.optim.Optimizer, step: int, total: int, *, warming: int) -> None:
+    """Set the learning rates of a step: they rise over the first steps, and fall from then to the last."""
+    share = min(1.0, (step + 1) / warming) * max(0.02, 1 - step / total)
+    for group, rate in zip(optimiser.param_groups, RATES, strict=True):
+        group["lr"] = rate * share
 
 
 def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -115,6 +115,8 @@ def train(
         run = _Run.opened(settings, policy, scratch=Path(scratch), encoder=encoder, log=log)
         everything = run.embed(dataset, parts)
         beside_it = _of_all(run, everything, side)
+        if beside_it is None:
+            stack.close()  # the second process has nothing to do
         with threadpool_limits(_half_of_the_cores() if beside_it else None):
             run = run if beside_it is None else replace(run, jobs=_half_of_the_cores())
             log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")

@@ -120,16 +120,7 @@ class Supervisor:
 
 
 def serve_here(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
-    """Load the service, which a supervisor never needs, and serve in this process until told to stop.
-
-    Args:
-        sock: What `bind` returned, here or in the process that supervises this one.
-        settings: The service's settings.
-        parent: Id of the supervising process, if there is one.
-
-    Raises:
-        TriageError: If the store, the policy, the rules or the bundle that was named cannot be used.
-    """
+    """Load the service, which a supervisor never needs, and serve in this process; all else is as in `serve_on`."""
     with without_collection():
         from api.server.server import serve_on
     serve_on(sock, settings, parent)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -35,6 +38,13 @@ def test_what_fails_there_fails_here_with_its_words(tmp_path: Path) -> None:
 def test_a_process_that_the_system_ends_is_told_as_that() -> None:
     with side_process(os.getpid) as side, pytest.raises(InvalidRequest, match="--newest"):
         side.begin(partial(signal.raise_signal, signal.SIGKILL))()
+
+
+def test_a_process_that_ended_before_its_call_is_told_as_that() -> None:
+    with side_process(partial(signal.raise_signal, signal.SIGKILL)) as side:
+        time.sleep(0.5)
+        with pytest.raises(InvalidRequest, match="--newest"):
+            side.begin(os.getpid)()
 
 
 def test_a_call_that_nobody_waits_for_ends_with_the_block() -> None:
@@ -74,3 +84,23 @@ def test_a_bundle_learned_beside_is_the_one_that_is_learned_afterwards(
     assert len(started) == 1
     assert found["beside"].keys() == found["afterwards"].keys()
     assert [name for name, content in found["beside"].items() if content != found["afterwards"][name]] == []
+
+
+def test_a_process_that_has_nothing_to_do_is_ended_before_anything_is_learned(
+    encoder: Path, tickets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def noted(at_once: Callable[[], object]) -> Iterator[SideProcess]:
+        with side_process(at_once) as side:
+            yield side
+        steps.append("ended")
+
+    monkeypatch.setattr(pipeline, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pipeline, "LEAST_BESIDE", 100)
+    monkeypatch.setattr(pipeline, "side_process", noted)
+    settings = TrainSettings((tickets,), tmp_path / "bundle", target_risk=0.2)
+    pipeline.train(settings, encoder=OnnxEncoder(encoder), log=steps.append)  # it has no files that could travel
+    learning = next(place for place, step in enumerate(steps) if step.startswith("learning from"))
+    assert steps.index("ended") < learning

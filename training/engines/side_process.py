@@ -30,6 +30,17 @@ def _under_way(future: Future[Result]) -> Future[Result]:
     return future
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except TerminatedWorkerError as error:
+        raise InvalidRequest(
+            "the system ended the process that learned from all tickets, probably for want of memory: "
+            "learn from fewer with --newest"
+        ) from error
+
+
 class SideProcess:
     """A process that waits for one call.
 
@@ -47,19 +58,15 @@ class SideProcess:
             call: Sent to the process with what it is bound to.
 
         Raises:
-            InvalidRequest: Of what is returned: if the system ends the process. What the call itself raises is raised
-                too.
+            InvalidRequest: If the system has ended the process, or ends it while what is returned waits. What the call
+                itself raises is raised there too.
         """
-        future = _under_way(self._executor.submit(call))
+        with _told():
+            future = _under_way(self._executor.submit(call))
 
         def result() -> Result:
-            try:
+            with _told():
                 return cast(Result, future.result())
-            except TerminatedWorkerError as error:
-                raise InvalidRequest(
-                    "the system ended the process that learned from all tickets, probably for want of memory: "
-                    "learn from fewer with --newest"
-                ) from error
 
         return result
 
