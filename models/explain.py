@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.features import Fields, sparse_features
-from models.features.vectorizer import SparseRows, Vectorizer, word_ngrams_of, words_of
+from models.features.vectorizer import SparseRows, Vectorizer, words_of
 from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head
 from triage.prediction import Term
@@ -55,38 +56,32 @@ class Attribution:
             vectorizer: Of the model.
             fields: Of the model.
             ticket: What was scored.
-            row: Its sparse features, one row.
+            row: Its sparse features, one row: words and word pairs, character n-grams in ascending order, fields.
         """
-        whole = {
-            term: column
-            for term in word_ngrams_of(words_of(ticket.text))
-            if (column := vectorizer.word_ngram_columns.get(term)) is not None
-        }
-        whole |= {fields.names[column]: column + vectorizer.size for column in fields.present(ticket)}
-        number = {term: at for at, term in enumerate(whole)}
-        parts: list[NDArray[np.int32]] = []
-        holders: list[int] = []
-        for token, times in Counter(ticket.text.lower().split()).items():
-            own = vectorizer.char_ngram_columns_of(token)
-            if len(own):
-                parts += [own] * times
-                holders += [number.setdefault(_name_of(token), len(number))] * times
-        owned = np.concatenate([np.fromiter(whole.values(), np.int32, len(whole)), *parts])
-        order = np.argsort(row.columns)
-        places = order[np.searchsorted(row.columns, owned, sorter=order)]
+        words, size = len(vectorizer.word_ngrams), vectorizer.size
+        of_chars = (row.columns >= words) & (row.columns < size)
+        char_places, whole_places = np.flatnonzero(of_chars), np.flatnonzero(~of_chars)
+        whole = row.columns[whole_places].tolist()
+        names = (vectorizer.word_ngrams[one] if one < words else fields.names[one - size] for one in whole)
+        number = {name: at for at, name in enumerate(names)}
+        tokens = Counter(ticket.text.lower().split())
+        parts = [vectorizer.char_ngram_columns_of(token) for token in tokens]
+        holders = [number.setdefault(_name_of(token), len(number)) for token in tokens]
+        lengths = list(map(len, parts))
+        owned = np.concatenate([np.zeros(0, np.int32), *parts])
+        places = np.concatenate([whole_places, char_places[np.searchsorted(row.columns[char_places], owned)]])
+        times = np.concatenate([np.ones(len(whole)), np.repeat(list(tokens.values()), lengths)])
         return cls(
             tuple(number),
             row.columns,
             values=row.values,
-            owners=np.concatenate(
-                [np.arange(len(whole)), np.repeat(np.array(holders, np.int64), list(map(len, parts)))]
-            ),
+            owners=np.concatenate([np.arange(len(whole)), np.repeat(holders, lengths)]).astype(np.int64),
             places=places,
-            shares=1.0 / np.bincount(places)[places],
+            shares=times / np.bincount(places, times)[places],
         )
 
-    def contributions(self, head: Head, label: int, rival: int | None = None) -> dict[str, float]:
-        """Return what each word, word pair and field adds to a label, in logits.
+    def contributions(self, head: Head, label: int, rival: int | None = None) -> NDArray[np.float64]:
+        """Return what each word, word pair and field adds to a label, in logits, in the order of `terms`.
 
         The contributions sum to what the sparse features add to the label's logit, less what they add to the rival's
         (without a rival: to the mean of all labels').
@@ -104,15 +99,15 @@ class Attribution:
             direction[rival] -= 1.0
         added = self.values * head.lexical_margin(self.columns, direction)
         total = np.bincount(self.owners, self.shares * added[self.places], minlength=len(self.terms))
-        return dict(zip(self.terms, total.tolist(), strict=True))
+        return np.asarray(total, dtype=np.float64)
 
 
 def contribution(
     vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, label: int, rival: int | None = None
 ) -> dict[str, float]:
     """Return what each word, word pair and field of a ticket adds to a label; see `Attribution.contributions`."""
-    row = sparse_features(vectorizer, fields, [ticket])
-    return Attribution.of(vectorizer, fields, ticket, row).contributions(head, label, rival)
+    owned = Attribution.of(vectorizer, fields, ticket, sparse_features(vectorizer, fields, [ticket]))
+    return dict(zip(owned.terms, owned.contributions(head, label, rival).tolist(), strict=True))
 
 
 def rule_contribution(
@@ -145,7 +140,21 @@ def _name_of(token: str) -> str:
     return " ".join(words_of(token)) or token[:40]
 
 
-def strongest(contributions: dict[str, float], count: int = SHOWN) -> tuple[Term, ...]:
-    """Return the terms that add or take most, the largest first; what hardly counts is left out."""
-    ranked = sorted((-abs(weight), term, weight) for term, weight in contributions.items() if abs(weight) >= _HARDLY)
-    return tuple(Term(term, round(weight, 4)) for _, term, weight in ranked[:count])
+def strongest(
+    terms: Sequence[str], weights: NDArray[np.float64], beside: Mapping[str, float], *, least: float = -np.inf
+) -> tuple[Term, ...]:
+    """Return the terms that add or take most, the largest first; what hardly counts is left out.
+
+    Args:
+        terms: Words, word pairs and fields.
+        weights: What each adds, of shape [len(terms)].
+        beside: What else adds something, by name.
+        least: Weights below it are left out.
+    """
+    sizes = np.where(weights >= least, np.abs(weights), 0.0)
+    often = len(sizes) - SHOWN
+    least_size = max(_HARDLY, float(np.partition(sizes, often)[often])) if often > 0 else _HARDLY
+    found = {terms[place]: float(weights[place]) for place in np.flatnonzero(sizes >= least_size).tolist()}
+    found |= {name: weight for name, weight in beside.items() if weight >= least and abs(weight) >= _HARDLY}
+    ranked = sorted((-abs(weight), term, weight) for term, weight in found.items())
+    return tuple(Term(term, round(weight, 4)) for _, term, weight in ranked[:SHOWN])

@@ -19,7 +19,7 @@ from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
-from triage.prediction import Explanation, Prediction, Score, in_order
+from triage.prediction import Explanation, Prediction, Score, Term, in_order
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
 
@@ -176,18 +176,18 @@ class Model:
         vector = features.dense[0]
         owned = Attribution.of(self.vectorizer, self.fields, ticket, features.sparse)
 
-        def contributions(label: int, over: int | None) -> dict[str, float]:
+        def counted(label: int, over: int | None, *, least: float = -np.inf) -> tuple[Term, ...]:
             by_rules = rule_contribution(
                 self.rules, head, rule_matches=features.rule_matches[0], label=label, rival=over
             )
-            return owned.contributions(head, label, over) | by_rules
+            return strongest(owned.terms, owned.contributions(head, label, over), by_rules, least=least)
 
         may_see_sensitive = clearance >= self.sensitive_clearance
         labels = {name: one.labels for name, one in self.heads.items()}
         tops = {name: labels[name].index(scores[0].label) for name, scores in prediction.probabilities.items()}
         return Explanation(
-            terms=strongest(contributions(top, None)),
-            against=strongest({term: weight for term, weight in contributions(rival, top).items() if weight > 0}),
+            terms=counted(top, None),
+            against=counted(rival, top, least=0.0),
             similar=self.history.similar(
                 vector, SIMILAR_SHOWN, may_see_sensitive, (features.near[0], features.similarity[0])
             ),

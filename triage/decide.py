@@ -64,7 +64,7 @@ def decide(
         moved = verdicts.get("tier") != decided
         verdicts[RESOLVER_GROUP] = _group_verdict(verdicts, policy, screened, moved=moved, restricted=restricted)
     stated = {target: _with_risks(target, verdict, prediction, gate) for target, verdict in verdicts.items()}
-    return replace(_decision(ticket, prediction, stated, policy, screened), restricted=restricted)
+    return _decision(ticket, prediction, stated, policy, screened, restricted=restricted)
 
 
 def _automatic_labels(verdicts: Mapping[str, TargetDecision]) -> dict[str, str]:
@@ -165,7 +165,9 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
 
 
 def in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
-    """Fold and rank the probabilities as this desk's policy has it."""
+    """Fold and rank the probabilities as this desk's policy has it; a prediction has the most probable label first."""
+    if policy.ranks_by_probability:
+        return prediction
     probabilities = {target: policy.rank(target, scores) for target, scores in prediction.probabilities.items()}
     unreviewed = {target: policy.rank(target, scores) for target, scores in prediction.unreviewed.items()}
     sets = {
@@ -254,6 +256,8 @@ def _decision(
     verdicts: dict[str, TargetDecision],
     policy: Policy,
     screened: Screening,
+    *,
+    restricted: bool,
 ) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     automation, leading = _overall(verdicts)
@@ -292,6 +296,7 @@ def _decision(
         left_out=ticket.left_out,
         kind=kind,
         action=policy.not_a_ticket.get(kind) if kind else None,
+        restricted=restricted,
     )
 
 

@@ -67,8 +67,8 @@ class FirstStage:
         found = self.predictions(tickets, features, self.model.probabilities(features))
         taken = [self._is_taken(gate, policy, prediction) for prediction in found]
         for row in np.flatnonzero(taken).tolist() if explain else ():
-            one = features.take(np.array([row]))
-            explanation = self.model.explanation(tickets[row], one, found[row], clearance=clearance)
+            own = features.row(row)
+            explanation = self.model.explanation(tickets[row], own, found[row], clearance=clearance)
             found[row] = replace(found[row], explanation=explanation)
         return [prediction if passed else None for prediction, passed in zip(found, taken, strict=True)], read
 
@@ -94,10 +94,9 @@ class FirstStage:
             probabilities: Its own by target, each of shape [n, classes].
         """
         cut = self.student.truncates([ticket.text for ticket in tickets])
-        return [
-            replace(one, by_first_stage=True, novelty=float(np.interp(one.novelty, *self.novelty)))
-            for one in self.model.predictions(tickets, features, probabilities, cut)
-        ]
+        found = self.model.predictions(tickets, features, probabilities, cut)
+        stated = np.interp([one.novelty for one in found], *self.novelty).tolist()
+        return [replace(one, by_first_stage=True, novelty=novelty) for one, novelty in zip(found, stated, strict=True)]
 
     def with_reviews(self, reviews: ReviewMemory | None) -> FirstStage:
         """Return the same stage with a desk's own reviews beside it; None takes them away."""

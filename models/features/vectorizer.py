@@ -78,7 +78,7 @@ def words_of(text: str) -> list[str]:
 
 def word_ngrams_of(words: Sequence[str]) -> list[str]:
     """Return single words and pairs of adjacent words."""
-    return [*words, *(f"{first} {second}" for first, second in pairwise(words))]
+    return [*words, *map(" ".join, pairwise(words))]
 
 
 def char_ngrams_of(token: str) -> list[str]:
@@ -138,12 +138,16 @@ class Vectorizer:
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         lower = text.lower()
-        known = self.word_ngram_columns
+        known, cache = self.word_ngram_columns, self._cache
         ngrams = word_ngrams_of(_WORD.findall(lower))
-        counted = Counter([known[ngram] for ngram in ngrams if ngram in known])
+        counted = Counter([column for ngram in ngrams if (column := known.get(ngram)) is not None])
         words = np.fromiter(counted, dtype=np.int32, count=len(counted))
         word_counts = np.fromiter(counted.values(), dtype=np.float32, count=len(counted))
-        char_ngrams, char_counts = _counted([self.char_ngram_columns_of(token) for token in lower.split()])
+        of_tokens = [
+            self.char_ngram_columns_of(token) if (found := cache.get(token)) is None else found
+            for token in lower.split()
+        ]
+        char_ngrams, char_counts = _counted(of_tokens)
         columns = np.concatenate([words, char_ngrams])
         values = np.concatenate([self._weighted(words, word_counts), self._weighted(char_ngrams, char_counts)])
         return columns, values

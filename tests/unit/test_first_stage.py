@@ -66,6 +66,7 @@ def test_what_is_too_strange_to_be_answered_is_never_sure() -> None:
 def test_bands_lie_around_the_threshold_and_grow() -> None:
     bands = bands_around(0.9)
     assert all(low < 0.9 < high for low, high in bands) and bands[-1][1] == 1.0
+    assert bands[0][1] - bands[0][0] < 0.02  # no wider than it must be: whatever lies in it costs the encoder's time
     assert all(low >= wider and high <= higher for (low, high), (wider, higher) in pairwise(bands))
     first, _ = answers(0.5)
     taken = first.above(0.0, {"tier": bands[0]})

@@ -26,7 +26,7 @@ Band = tuple[float, float]
 
 NO_BANDS: Mapping[str, Band] = MappingProxyType({})
 
-_BANDS = ((0.25, 0.25), (0.25, 0.5), (0.25, 1.0), (0.25, np.inf), (0.5, np.inf), (1.0, np.inf))
+_BANDS = ((0.1, 0.1), (0.1, 0.25), (0.25, 0.25), (0.25, 0.5), (0.25, 1.0), (0.25, np.inf), (0.5, np.inf), (1.0, np.inf))
 """Log odds below and above a threshold. Around it the encoder makes out whether a ticket may be decided."""
 
 _ALMOST = 1 - 1e-9

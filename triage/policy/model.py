@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from triage.prediction import Score, in_order
 from triage.screening.cues import Frame
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
+_by_probability = itemgetter(1)
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,11 @@ class Policy:
         """Return the label in whose place this desk puts it: itself, unless its tier is folded."""
         return self.folding.get(label, label) if target == "tier" else label
 
+    @property
+    def ranks_by_probability(self) -> bool:
+        """Whether each label is ranked by its own probability: no tier is folded, and none is chosen by its cost."""
+        return not (self.folding or self.decide_by_cost)
+
     def rank(self, target: str, scores: Iterable[Score]) -> tuple[Score, ...]:
         """Add up the probabilities of folded tiers and rank the labels: the one this desk would choose first.
 
@@ -291,14 +298,14 @@ class Policy:
             >>> policy.rank("tier", (Score("L0", 0.6), Score("L1", 0.4)))
             (Score(label='L1', probability=1.0),)
         """
-        if target != "tier" or not (self.folding or self.decide_by_cost):
-            return tuple(sorted(scores, key=lambda score: -score.probability))
+        if target != "tier" or self.ranks_by_probability:
+            return tuple(sorted(scores, key=_by_probability, reverse=True))
         total: dict[str, float] = {}
         for score in scores:
             label = self.fold(target, score.label)
             total[label] = total.get(label, 0.0) + score.probability
         ranked = sorted(total, key=lambda label: -total[label])
-        if self.decide_by_cost and target == "tier":
+        if self.decide_by_cost:
             cheapest = min(ranked, key=lambda routed: sum(p * self.cost(true, routed) for true, p in total.items()))
             ranked.remove(cheapest)
             ranked.insert(0, cheapest)

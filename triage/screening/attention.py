@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from triage.screening.cues import Frame, compile_cue, possible_frames
+from triage.screening.cues import Frame, compile_cue, frames_in
 from triage.screening.reading import MAX_CHARS, Reading
 from triage.ticket import Ticket
 
@@ -38,7 +38,7 @@ def find_attention(ticket: Ticket, frames: Iterable[Frame] | None = None) -> tup
     """
     reading = Reading(ticket.text[:MAX_CHARS])
     found: dict[str, Attention] = {}
-    for frame in possible_frames("attention.toml", reading.plain) if frames is None else frames:
+    for frame in frames_in("attention.toml", reading.plain) if frames is None else frames:
         if frame.kind not in found:
             span = next(spans_of(frame, reading), None)
             if span is not None:

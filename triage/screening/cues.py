@@ -84,12 +84,7 @@ def _options() -> Any:
 
 def one_of(patterns: Sequence[str]) -> Any:
     """Compile several patterns into one that finds any of them; None for no pattern."""
-    return compile_cue(_joined(patterns)) if patterns else None
-
-
-def _joined(patterns: Sequence[str]) -> str:
-    """Write several patterns as one that finds any of them."""
-    return "|".join(f"(?:{pattern})" for pattern in patterns)
+    return compile_cue("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
 
 
 def parse_frames(text: str) -> tuple[Frame, ...]:
@@ -127,21 +122,28 @@ def frames_of(name: str) -> tuple[Frame, ...]:
     return parse_frames((files(__package__) / name).read_text("utf-8"))
 
 
-def possible_frames(name: str, text: str) -> list[Frame]:
-    """Return the frames of a file of this package of which a text has the words that they cannot do without.
+def frames_in(name: str, text: str) -> list[Frame]:
+    """Return the frames of a file of this package of which a pattern stands in a text.
 
     Args:
         name: Of the file.
         text: As `triage.screening.reading.plain` makes it.
     """
-    frames = frames_of(name)
-    return [frames[place] for place in sorted(_shortlist_of(name).Match(text, potential=True) or ())]
+    frames, (patterns, owners) = frames_of(name), _patterns_of(name)
+    return [frames[place] for place in sorted({owners[found] for found in patterns.Match(text) or ()})]
 
 
 @cache
-def _shortlist_of(name: str) -> Any:
-    found = re2.Filter()
-    for frame in frames_of(name):
-        found.Add(_joined(frame.any), _options())
-    found.Compile()
-    return found
+def _patterns_of(name: str) -> tuple[Any, list[int]]:
+    """Return the patterns of all frames of a file, and the place of each one's frame.
+
+    Only those are looked for whose words a text has, and one by one: joined, re2 needs more states for a frame than it
+    may keep, and takes five times as long.
+    """
+    patterns, owners = re2.Filter(), list[int]()
+    for place, frame in enumerate(frames_of(name)):
+        for pattern in frame.any:
+            patterns.Add(pattern, _options())
+            owners.append(place)
+    patterns.Compile()
+    return patterns, owners

@@ -39,8 +39,9 @@ def is_vague(ticket: Ticket) -> bool:
     subject, body = plain(ticket.subject), plain(_signed_off(ticket.own_part))
     text = " ".join(part for part in _PHONE.sub(" ", f"{subject} {body}").split() if "@" not in part[1:-1])
     words = [word.replace("’", "'") for word in _WORD.findall(text)]
-    troubled = any(word.startswith(_TROUBLE) for word in words)
-    return troubled and len(words) <= MOST_WORDS and all(word in _empty_words() for word in words)
+    if len(words) > MOST_WORDS or not _empty_words().issuperset(words):
+        return False
+    return any(word.startswith(_TROUBLE) for word in words)
 
 
 def _signed_off(text: str) -> str:
