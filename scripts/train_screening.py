@@ -86,9 +86,14 @@ def _ordinary() -> Iterator[tuple[str, int, bool]]:
 
 
 class Classifier:
-    """The encoder with its linear layer while it is trained; the output of the frozen layers is kept."""
+    """The encoder with its linear layer while it is trained; the output of the frozen layers is kept.
 
-    def __init__(self) -> None:
+    Args:
+        frozen: Lower layers that stay as they are, beside the vectors of words.
+    """
+
+    def __init__(self, frozen: int = FROZEN_LAYERS) -> None:
+        self._frozen = frozen
         self.model: Any = SentenceTransformer(str(get_model_path()), device="cpu")
         self.model.max_seq_length = MAX_TOKENS
         self.bert: Any = self.model[0].auto_model
@@ -97,7 +102,7 @@ class Classifier:
         torch.nn.init.zeros_(self.head.bias)
         for parameter in self.bert.parameters():
             parameter.requires_grad = False
-        self.top: Any = self.bert.encoder.layer[FROZEN_LAYERS:]
+        self.top: Any = self.bert.encoder.layer[frozen:]
         for parameter in self.top.parameters():
             parameter.requires_grad = True
 
@@ -116,7 +121,7 @@ class Classifier:
                 ids, mask = _padded([tokens[row] for row in rows])
                 states = self.bert(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
                 for place, row in enumerate(rows):
-                    found[row] = states[FROZEN_LAYERS][place, : len(tokens[row])].float().numpy().astype(np.float16)
+                    found[row] = states[self._frozen][place, : len(tokens[row])].float().numpy().astype(np.float16)
         return found
 
     def logits(self, states: Sequence[NDArray[np.float16]]) -> torch.Tensor:

@@ -21,9 +21,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_it_begins_with_the_weights_of_the_exported_teacher(script: Any) -> None:
-    """What ships has four layers itself: shortened to four, it says the same."""
+    """What ships has two layers itself: shortened to two, it says the same."""
     texts = ["Smoke comes out of the server room", "The toner of our printer is low", "Thanks, it works again"]
-    taken = script.shortened(script.TARGET).model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    taken = script.shortened(script.TARGET, 2).model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
     shipped = shipped_classifier().encoder.encode(texts)
     assert (np.sum(taken * shipped, axis=1) > 0.97).all()
     fresh = script.Classifier().model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
@@ -34,3 +34,14 @@ def test_parts_are_beginnings_and_ends_of_what_has_three_sentences(script: Any) 
     long = "The printer prints blank pages. I changed the toner twice. It still does not work at all."
     beginning, end = sorted(script.parts_of([long, "Only one sentence stands in here."]), key=long.index)
     assert f"{beginning} {end}" == long
+
+
+def test_the_last_classifier_is_surer_of_what_must_not_wait_and_of_what_is_no_ticket(script: Any) -> None:
+    classifier = script.Classifier()
+    with script.torch.no_grad():
+        classifier.head.bias[:] = 1.0
+    script.make_surer(classifier)
+    added = classifier.head.bias.detach().numpy() - script.SHARPER
+    assert added.tolist() == pytest.approx(
+        [0.0, *[script.MORE_ALARMS] * 4, *[script.MORE_NO_TICKETS] * (len(added) - 5)]
+    )
