@@ -39,8 +39,7 @@ from triage.screening.screen import ATTENTION_KINDS
 
 TARGET = ROOT / "models" / "screening" / "data"
 STEPS = (3, 2)
-"""Layers of each classifier that is taught, by the one before: with four rounds in place of nine, or two layers taught
-by the six at once, a twentieth less is found (decision 0067)."""
+"""Layers of each classifier that is taught, by the one before."""
 EPOCHS, BATCH, ORDINARY, PARTS = 9, 32, 6_000, 8_000
 LABELS_WEIGH = 0.25
 """Share of the loss that the labels have: the rest is what the teacher says."""
