@@ -119,6 +119,6 @@ def test_matrices_take_seven_bits_so_that_no_processor_overflows(tmp_path: Path)
     (tmp_path / "out").mkdir()
     export("one", model, tmp_path / "out")
     shipped = ROOT / "models" / "screening" / "data" / "encoder.onnx"
-    for file, layers in ((tmp_path / "out" / "encoder.onnx", 1), (shipped, 3)):
+    for file, layers in ((tmp_path / "out" / "encoder.onnx", 1), (shipped, 2)):
         found = largest_weights(file)
         assert len(found) >= 4 * layers and max(found) <= 64
