@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from models.serving.garbage import exempt_what_is_loaded
+from models.serving.garbage import NEW_OBJECTS, exempt_what_is_loaded
 
 
 class Model:
@@ -17,8 +17,10 @@ class Model:
 
 @pytest.fixture(autouse=True)
 def _as_before() -> object:
+    thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def test_what_is_there_is_no_longer_looked_through() -> None:
@@ -26,6 +28,17 @@ def test_what_is_there_is_no_longer_looked_through() -> None:
     exempt_what_is_loaded()
     assert gc.get_freeze_count() >= len(held)
     assert not any(one is held for one in gc.get_objects())
+
+
+def test_cycles_are_still_found_once_enough_is_new() -> None:
+    exempt_what_is_loaded()
+    model = Model()
+    seen = weakref.ref(model)
+    del model
+    held = [[number] for number in range(NEW_OBJECTS // 2)]
+    assert seen() is not None
+    held += [[number] for number in range(NEW_OBJECTS)]
+    assert seen() is None and held
 
 
 def test_a_model_that_was_swapped_is_collected_with_the_next_swap() -> None:
