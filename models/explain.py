@@ -152,8 +152,8 @@ def strongest(
         least: Weights below it are left out.
     """
     sizes = np.where(weights >= least, np.abs(weights), 0.0)
-    often = len(sizes) - SHOWN
-    least_size = max(_HARDLY, float(np.partition(sizes, often)[often])) if often > 0 else _HARDLY
+    beyond = len(sizes) - SHOWN
+    least_size = max(_HARDLY, float(np.partition(sizes, beyond)[beyond])) if beyond > 0 else _HARDLY
     found = {terms[place]: float(weights[place]) for place in np.flatnonzero(sizes >= least_size).tolist()}
     found |= {name: weight for name, weight in beside.items() if weight >= least and abs(weight) >= _HARDLY}
     ranked = sorted((-abs(weight), term, weight) for term, weight in found.items())

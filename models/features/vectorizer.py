@@ -138,16 +138,12 @@ class Vectorizer:
 
     def _row(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         lower = text.lower()
-        known, cache = self.word_ngram_columns, self._cache
+        known = self.word_ngram_columns
         ngrams = word_ngrams_of(_WORD.findall(lower))
         counted = Counter([column for ngram in ngrams if (column := known.get(ngram)) is not None])
         words = np.fromiter(counted, dtype=np.int32, count=len(counted))
         word_counts = np.fromiter(counted.values(), dtype=np.float32, count=len(counted))
-        of_tokens = [
-            self.char_ngram_columns_of(token) if (found := cache.get(token)) is None else found
-            for token in lower.split()
-        ]
-        char_ngrams, char_counts = _counted(of_tokens)
+        char_ngrams, char_counts = _counted([self.char_ngram_columns_of(token) for token in lower.split()])
         columns = np.concatenate([words, char_ngrams])
         values = np.concatenate([self._weighted(words, word_counts), self._weighted(char_ngrams, char_counts)])
         return columns, values

@@ -28,8 +28,7 @@ HEAD_FILE = "head.npy"
 READ_CHARS = 600
 """Characters that are read: the classifier was trained on beginnings of this length (about 80 tokens)."""
 
-_MOST_SENTENCES, _LEAST_WORDS = 12, 3
-"""Sentences that may be quoted, and the words of one, where any has so many: "hello team" tells nobody anything."""
+_MOST_SENTENCES = 12
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -99,8 +98,7 @@ class ScreeningClassifier:
         """Return the sentence that speaks most for what must not wait; empty where nothing does."""
         if row[1:5].sum() < ALARMED:  # nobody would quote it
             return ""
-        parts = [part.strip() for part in _SENTENCE.split(text) if part.strip()][:_MOST_SENTENCES]
-        sentences = [part for part in parts if len(part.split()) >= _LEAST_WORDS] or parts
+        sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()][:_MOST_SENTENCES]
         if len(sentences) < 2:
             return "".join(sentences)
         return sentences[int(np.argmax(self.probabilities(sentences)[:, 1:5].sum(axis=1)))]
