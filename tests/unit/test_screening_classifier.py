@@ -6,6 +6,7 @@ import pytest
 
 from models.screening import shipped_classifier
 from models.screening.classifier import LABELS
+from triage.screening import screen
 from triage.screening.intake import KINDS
 from triage.screening.screen import ATTENTION_KINDS
 from triage.ticket import Ticket
@@ -29,6 +30,21 @@ def test_it_tells_what_matters(body: str, kinds: tuple[str, ...]) -> None:
     (found,) = shipped_classifier().opinions([Ticket(body=body)])
     assert found.of(kinds) > 0.5
     assert (found.quote in body and bool(found.quote)) == (kinds == ATTENTION_KINDS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "There is a fire in the server room, please send somebody at once",
+        "The server room is on fire",
+        "We received a bomb threat by mail",
+        "Ransomware has encrypted the file server",
+        "Gas leak!",
+    ],
+)
+def test_blunt_alarms_in_the_words_of_a_cue_are_heard(body: str) -> None:
+    ticket = Ticket(body=body)
+    assert screen(ticket, opinion=shipped_classifier().opinions([ticket])[0]).attention
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ ATTENTION_KINDS = ("safety", "credentials", "data_exposure", "outage")
 # (bench/attention.py).
 ALARMED = 0.5
 """Probability from which a classifier flags a ticket on its own."""
-_SECONDED = 0.1
-"""Probability from which it seconds a written cue; below, the cue was a play of words."""
+_SECONDED = 0.03
+"""Probability from which it seconds a written cue; below, the cue was a play of words. With 0.1 blunt alarms, such as
+"there is a fire in the server room", went unheard (decision 0067)."""
 SURE_NO_TICKET = 0.9
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
 _SECONDED_NO_TICKET = 0.1
