@@ -241,6 +241,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None  # transactions are begun here, by `_begin`, never by the driver
         for pragma in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("lowered", 1, _lowered, deterministic=True)  # SQLite's own knows no accents
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -251,6 +252,10 @@ def _sqlite(url: URL) -> Engine:
         driver.execute("BEGIN IMMEDIATE" if options.get("triage_writes") else "BEGIN")
 
     return engine
+
+
+def _lowered(text: str | None) -> str | None:
+    return text and text.lower()
 
 
 def _make_private(file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,11 @@ class Student:
     mean: NDArray[np.float32]
     directions: NDArray[np.float32]
 
+    @cached_property
+    def basis(self) -> NDArray[np.float32]:
+        """What every guess is a combination of, the directions and the mean; float32 of shape [directions + 1, dim]."""
+        return np.vstack([self.directions, self.mean])
+
     def vectors(self, texts: Sequence[str], rows: SparseRows) -> NDArray[np.float32]:
         """Return the vectors that the encoder might give.
 
@@ -72,13 +78,22 @@ class Student:
         Returns:
             float32 of shape [n, dim], each row of length 1.
         """
+        return self.coordinates(texts, rows) @ self.basis
+
+    def coordinates(self, texts: Sequence[str], rows: SparseRows) -> NDArray[np.float32]:
+        """Return the guesses as combinations of `basis`, float32 of shape [n, directions + 1]; see `vectors`."""
         along = self.token_vectors.of(texts) @ self.of_tokens
         for row in range(len(along)):
             span = slice(rows.starts[row], rows.starts[row + 1])
             own = rows.columns[span]
             along[row] += (rows.values[span] * self.steps[own]) @ self.columns[own].astype(np.float32)
-        found = self.mean + along @ self.directions
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+        found = np.hstack([along, np.ones((len(along), 1), dtype=np.float32)])
+        lengths = np.sqrt(np.einsum("ij,ij->i", found @ self._products, found))
+        return np.asarray(found / np.maximum(lengths, 1e-9)[:, None], dtype=np.float32)
+
+    @cached_property
+    def _products(self) -> NDArray[np.float32]:
+        return self.basis @ self.basis.T
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether the encoder would read only its beginning."""

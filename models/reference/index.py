@@ -103,6 +103,14 @@ class NeighbourIndex:
             Neighbours.of(vectors[block] @ self.vectors.T, topics[block] @ self.topics.T, count) for block in blocks
         )
 
+    def in_terms_of(self, basis: NDArray[np.float32]) -> NeighbourIndex:
+        """Return an index without graphs that is asked for combinations of a basis: it finds what their sums would.
+
+        Args:
+            basis: Vectors, float32 of shape [m, dim]; a row of m numbers says how much of each.
+        """
+        return replace(self, vectors=self.vectors @ basis.T, graphs={})
+
     def likeness(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float64]:
         """Return how near the nearest past tickets are to each of n tickets on average, as a cosine of shape [n].
 

@@ -47,6 +47,17 @@ def test_a_short_history_is_looked_through(exact: NeighbourIndex) -> None:
     assert not exact.indexed().graphs
 
 
+def test_combinations_of_a_basis_find_what_their_sums_find(exact: NeighbourIndex) -> None:
+    random = np.random.default_rng(1)
+    basis, mixed = random.standard_normal((5, DIM)).astype(np.float32), random.standard_normal((9, 5))
+    mixed = (mixed / np.linalg.norm(mixed @ basis, axis=1, keepdims=True)).astype(np.float32)
+    topics = unit(random.standard_normal((9, TOPICS)))
+    whole, found = exact.nearest(mixed @ basis, topics), exact.in_terms_of(basis).nearest(mixed, topics)
+    assert np.allclose(found.similarity, whole.similarity, atol=1e-5)
+    assert np.allclose(found.hybrid_similarity, whole.hybrid_similarity, atol=1e-5)
+    assert (found.near == whole.near).mean() > 0.99  # rounding may swap two that are as near
+
+
 def test_both_measures_find_what_a_full_search_finds(exact: NeighbourIndex, indexed: NeighbourIndex) -> None:
     assert set(indexed.graphs) == {OPEN, SENSITIVE, BOTH}
     asked = slice(0, ROWS, 30)

@@ -20,6 +20,7 @@ from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
 from api.store.repository import Repository, open_repository
 from api.store.tables import Base
+from api.store.work.queue import Filter
 from api.store.work.words import is_of_index
 from triage.errors import InvalidRequest
 
@@ -148,3 +149,17 @@ def test_sqlite_writes_ahead_fully_synchronised_and_privately(tmp_path: Path) ->
 def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest):
         Database(url)
+
+
+def test_a_step_down_puts_the_newest_words_into_the_index(open_store: Callable[..., Repository], decide: Make) -> None:
+    repository = open_store()
+    decide(repository, "a", "the zanzibar line is down")
+    migrate(repository.database, "0015")
+    decide(repository, "b", "zanzibar again")
+    if repository.database.dialect == "sqlite":
+        with repository.database.engine.connect() as connection:
+            by_the_index = text("SELECT count(*) FROM ticket_words WHERE ticket_words MATCH 'zanzibar'")
+            assert connection.scalar(by_the_index) == 2
+    migrate(repository.database)
+    decide(repository, "c", "zanzibar once more")
+    assert len(repository.lines(Filter(words="zanzibar"))) == 3
