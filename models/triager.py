@@ -55,7 +55,7 @@ class Triager:
         bundle: A loaded bundle; None routes by rules alone, by the same path.
         policy: Overrides the bundle's policy (folding, lists, groups, floors); the default one without a bundle. The
             labels of targets beside tier and category stay the bundle's where it does not list its own.
-        rules: Overrides the bundle's rules; the default ones without a bundle.
+        rules: Overrides the bundle's rules; without a bundle the default ones, as far as the policy has their labels.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Triager:
         self.policy = policy or (bundle.policy if bundle else default_policy())
         if bundle is not None:
             self.policy = self.policy.with_targets_of(bundle.policy)
-        self.rules = rules or (bundle.rules if bundle else default_rules())
+        self.rules = rules or (bundle.rules if bundle else default_rules().fitting(self.policy.known_labels))
         if bundle is not None and rules is not None:
             self.rules = rules.with_measurements_of(bundle.rules)
         self._overrides = policy is not None
@@ -111,7 +111,7 @@ class Triager:
         clearance: int = 0,
         opinions: Sequence[Opinion | None] | None = None,
     ) -> list[Decision]:
-        """Decide each ticket on its own; the order is kept and no ticket influences another.
+        """Decide each ticket on its own, in order: none influences another, but for the rounding of sums.
 
         Args:
             tickets: Any number of tickets.

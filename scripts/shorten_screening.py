@@ -1,10 +1,12 @@
 """Shorten the screening classifier to two layers, taught by the six that `scripts/train_screening.py` trains.
 
-Run as `python -m scripts.shorten_screening TEACHER [--without WRITER] [--out FOLDER]`, TEACHER being the folder that
-`train_screening.py --out TEACHER` wrote; forty minutes on one core, and the same files from the same data and library
-versions. Three layers are taught by the six, and two by these three: each begins with the lowest layers of its teacher,
-and learns what that says of the rows that it was trained on, of ordinary tickets, and of beginnings and ends of these,
-as well as the labels (distillation; Hinton, Vinyals and Dean 2015). Decision 0067 has the figures.
+Run as `python -m scripts.shorten_screening TEACHER [--further FOLDER] [--without WRITER] [--out FOLDER]`, TEACHER being
+the folder that `train_screening.py --out TEACHER` wrote; forty minutes on one core, and the same files from the same
+data and library versions. Three layers are taught by the six, and two by these three: each begins with the lowest
+layers of its teacher, and learns what that says of the rows that it was trained on, of ordinary tickets, and of
+beginnings and ends of these, as well as the labels (distillation; Hinton, Vinyals and Dean 2015). Decision 0067 has the
+figures. With `--further` the two layers of a folder, such as the one that travels, learn further from the teacher: rows
+that came since are learned in a quarter of an hour, and what was learned before is kept up.
 """
 
 # The types of torch know neither the layers of a model nor what an optimiser takes.
@@ -28,6 +30,7 @@ from models.encoder import OnnxEncoder
 from models.screening.classifier import HEAD_FILE, ScreeningClassifier
 from scripts.train_screening import (
     ROOT,
+    SCALE,
     Classifier,
     Rows,
     batches_of,
@@ -40,7 +43,7 @@ from triage.screening.screen import ATTENTION_KINDS
 TARGET = ROOT / "models" / "screening" / "data"
 STEPS = (3, 2)
 """Layers of each classifier that is taught, by the one before."""
-EPOCHS, BATCH, ORDINARY, PARTS = 9, 32, 6_000, 8_000
+EPOCHS, FURTHER_EPOCHS, BATCH, ORDINARY, PARTS, ALONE = 9, 4, 32, 6_000, 8_000, 6_000
 LABELS_WEIGH = 0.25
 """Share of the loss that the labels have: the rest is what the teacher says."""
 SHARPER, MORE_ALARMS, MORE_NO_TICKETS = 1.2, 0.2, 0.5
@@ -53,14 +56,19 @@ _LEAST_CHARS = 15
 
 
 def parts_of(texts: Sequence[str]) -> list[str]:
-    """Return a beginning and an end of each text of three sentences or more: so desks write, in few words."""
-    rng, found = np.random.default_rng(1), []
+    """Return beginnings and ends of texts of three sentences or more, and sentences alone: desks write in few words.
+
+    A classifier that learns from blunt alarms but not from such would take whatever is short for one.
+    """
+    rng, found, alone = np.random.default_rng(1), list[str](), list[str]()
     for text in texts:
         sentences = [one for one in _SENTENCE.split(text) if len(one.strip()) > _LEAST_CHARS]
         if len(sentences) > 2:
             cut = int(rng.integers(1, len(sentences)))
             found += [" ".join(sentences[:cut]), " ".join(sentences[cut:])]
-    return [found[place] for place in rng.permutation(len(found))[:PARTS]]
+        alone += sentences
+    drawn = ([found, PARTS], [alone, ALONE])
+    return [among[place] for among, most in drawn for place in rng.permutation(len(among))[:most]]
 
 
 def weights_of(teacher: Path, layers: int) -> dict[str, torch.Tensor]:
@@ -96,13 +104,23 @@ def shortened(teacher: Path, layers: int) -> Classifier:
     return classifier
 
 
-def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64]) -> None:
+def begun(folder: Path, layers: int) -> Classifier:
+    """Return a classifier as a folder holds it, to learn further."""
+    classifier, head = shortened(folder, layers), np.load(folder / HEAD_FILE, allow_pickle=False)
+    with torch.no_grad():
+        classifier.head.weight.copy_(torch.from_numpy(head[:, :-1] / SCALE))
+        classifier.head.bias.copy_(torch.from_numpy(head[:, -1]))
+    return classifier
+
+
+def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64], epochs: int = EPOCHS) -> None:
     """Let a classifier learn what its teacher said of rows, and their labels where they have some.
 
     Args:
         classifier: What `shortened` returned.
         rows: Those that were written for screening all come in every epoch, of the others so many as are drawn.
         said: The teacher's probabilities, of shape [rows, labels].
+        epochs: How often all written rows are learned.
     """
     tokens = classifier.tokens(rows.texts)
     states, lengths = classifier.below(tokens), np.array([len(one) for one in tokens])
@@ -110,9 +128,9 @@ def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64]) -> None
     optimiser = torch.optim.AdamW([{"params": parameters}, {"params": classifier.head.parameters()}], weight_decay=0.01)
     wanted = torch.tensor(np.clip(said, 1e-6, 1.0), dtype=torch.float32)
     written, others = np.flatnonzero(rows.special), np.flatnonzero(~rows.special)
-    rng, step, total = np.random.default_rng(0), 0, EPOCHS * ((len(written) + ORDINARY) // BATCH + 1)
+    rng, step, total = np.random.default_rng(0), 0, epochs * ((len(written) + ORDINARY) // BATCH + 1)
     classifier.bert.train()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         drawn = np.concatenate([written, rng.choice(others, min(ORDINARY, len(others)), replace=False)])
         losses = []
         for batch in batches_of(drawn, lengths, BATCH, rng):
@@ -128,7 +146,7 @@ def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64]) -> None
             optimiser.step()
             losses.append(float(loss.detach()))
             step += 1
-        print(f"epoch {epoch + 1} of {EPOCHS}: mean loss {np.mean(losses):.3f}", flush=True)
+        print(f"epoch {epoch + 1} of {epochs}: mean loss {np.mean(losses):.3f}", flush=True)
     classifier.bert.eval()
 
 
@@ -146,6 +164,7 @@ def main() -> None:
     """Read the teacher, teach and write the files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("teacher", metavar="TEACHER", type=Path, help="folder of the classifier of six layers")
+    parser.add_argument("--further", metavar="FOLDER", type=Path, help="let its two layers learn further")
     parser.add_argument("--without", metavar="WRITER", help="leave this writer's rows out")
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=TARGET)
     options = parser.parse_args()
@@ -157,13 +176,13 @@ def main() -> None:
     rows = Rows([*rows.texts, *parts], labels, special)
     with tempfile.TemporaryDirectory() as between:
         teacher = options.teacher
-        for layers in STEPS:
+        for layers in STEPS[-1:] if options.further else STEPS:
             torch.manual_seed(0)
             print(f"{layers} layers: asking the teacher about {len(rows.texts)} rows", flush=True)
             head = np.load(teacher / HEAD_FILE, allow_pickle=False)
             said = ScreeningClassifier(OnnxEncoder(teacher), head).probabilities(rows.texts)
-            classifier = shortened(teacher, layers)
-            teach(classifier, rows, said)
+            classifier = begun(options.further, layers) if options.further else shortened(teacher, layers)
+            teach(classifier, rows, said, FURTHER_EPOCHS if options.further else EPOCHS)
             teacher = Path(between) / str(layers)
             classifier.save(teacher)
         make_surer(classifier)

@@ -42,12 +42,14 @@ class Scored:
         resumed: Rows of them that an interrupted run had done already.
         automatic: Rows whose route is automatic, of those done now.
         unscorable: Rows that got the default route, and why, of those done now.
+        left_undated: Why dates were left out; empty where none were.
     """
 
     rows: int = 0
     resumed: int = 0
     automatic: int = 0
     unscorable: list[BadRow] = field(default_factory=list)
+    left_undated: str = ""
 
 
 def score(
@@ -61,9 +63,10 @@ def score(
 ) -> Scored:
     """Decide every row of a data file and write one decision a row, in the order of the input.
 
-    Columns of labels are not read. A row that cannot be scored (no text, a NUL, broken syntax) gets the default route
-    with reason ``too_short``: there is nothing in it to read. Finished rows are kept in ``OUT.partial``; a run over
-    the same data with the same bundle continues there, and the output appears whole or not at all.
+    Columns of labels are not read, nor dates whose day and month cannot be told apart: no decision needs them. A row
+    that cannot be scored (no text, a NUL, broken syntax) gets the default route with reason ``too_short``: there is
+    nothing in it to read. Finished rows are kept in ``OUT.partial``; a run over the same data with the same bundle
+    continues there, and the output appears whole or not at all.
 
     Args:
         engine: Decides, in this process or elsewhere.
@@ -79,13 +82,13 @@ def score(
         InvalidDataset: If the file cannot be read, or has no row.
     """
     check_output(out, data)
-    opened = open_file(data, mapping or {}, options)
+    opened = open_file(data, mapping or {}, replace(options, need_dates=False))
     roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not is_label(r)}
     opened, source = replace(opened, roles=roles), opened.source
     partial = out.with_name(out.name + ".partial")
     try:
         done = _resume(partial, _fingerprint(engine.triager, data, roles))
-        scored = Scored(rows=done, resumed=done)
+        scored = Scored(rows=done, resumed=done, left_undated=opened.left_undated)
         columns = columns_of(engine.triager.policy.targets)
         log = progress(source.rows, done) if progress is not None else None
         raws = islice(source.read(opened.wanted()), done, None)
@@ -158,7 +161,8 @@ def _ticket(raw: RawRow, opened: OpenFile) -> Ticket:
 
 def unscorable(triager: Triager, ticket_id: str) -> Decision:
     """Return the default route for a row that cannot be read; an empty message is no ticket and has none."""
-    decision = Triager(policy=triager.policy).decide([Ticket(id=ticket_id, body=_UNREADABLE)])[0]
+    by_rules = Triager(policy=triager.policy, rules=triager.rules)
+    decision = by_rules.decide([Ticket(id=ticket_id, body=_UNREADABLE)])[0]
     verdicts = {target: replace(verdict, reason=Reason.TOO_SHORT) for target, verdict in decision.targets.items()}
     return replace(decision, targets=verdicts, reason=Reason.TOO_SHORT, model_version=triager.model_version)
 

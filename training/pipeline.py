@@ -34,7 +34,6 @@ from training.cascade.prefilter import fit_prefilter
 from training.cascade.student import FittedStudent, fit_student
 from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
 from training.data.labels import (
-    fitting,
     follows_from_policy,
     learn_policy,
     refuse_unlearnable,
@@ -252,7 +251,7 @@ class _Run:
     @classmethod
     def opened(cls, settings: TrainSettings, policy: Policy, scratch: Path, encoder: Encoder | None, log: Log) -> _Run:
         """Read the rules and open the encoder."""
-        otherwise = NO_RULES if settings.policy == LEARN else fitting(default_rules(), policy)
+        otherwise = NO_RULES if settings.policy == LEARN else default_rules().fitting(policy.known_labels)
         rules = rules_for(policy, settings.rules, otherwise)
         chosen, files = (encoder, None) if encoder is not None else open_encoder(settings.encoder, log)
         return cls(settings, policy, rules=rules, scratch=scratch, log=log, encoder=chosen, encoder_files=files,

@@ -35,6 +35,8 @@ SECURITY_HEADERS = {
     "cache-control": "no-store",
 }
 _SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+ANSWERED = "answered"
+"""Where a request's state holds the status with which the protocol answered it, over the application's head."""
 _MAY_HOLD_IMAGES = ("/v1/predict", "/v1/webhooks/")
 """Paths of tickets: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -109,14 +111,14 @@ class _Exchange:
         try:
             if self._announced > self._most:
                 await self._refuse(413)
-            elif not is_host(Headers(scope=self._scope).get("host", "")):
+            elif not self._names_host():
                 await self._refuse(400)
             elif "\x00" in self._scope["path"]:  # no store has such a name, and PostgreSQL fails on being asked
                 await self._refuse(404)
             else:
                 await self._app(self._scope, self._limited_receive, self._headed_send)
         except ClientDisconnect:
-            pass
+            self._status = self._final(self._status)
         except Exception as error:  # the last resort: nobody may get a half answer or a stack trace
             log.error("request_failed", **described(error))
             if not self._status:
@@ -124,6 +126,18 @@ class _Exchange:
         finally:
             self._metrics.in_flight.dec()
             self._report(time.perf_counter() - began)
+
+    def _names_host(self) -> bool:
+        """Say whether the request names one host; only HTTP/1.0 may name none (RFC 9112, section 3.2)."""
+        hosts = Headers(scope=self._scope).getlist("host")
+        if not hosts:
+            return bool(self._scope.get("http_version") == "1.0")
+        return len(hosts) == 1 and is_host(hosts[0])
+
+    def _final(self, status: int) -> int:
+        """Return the status that the client got: the protocol's where it could not wait any longer."""
+        answered: int = self._scope["state"].get(ANSWERED, status)
+        return answered
 
     async def _limited_receive(self) -> Message:
         message = await self._receive()
@@ -140,7 +154,7 @@ class _Exchange:
 
     async def _headed_send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._status = message["status"] = self._final(message["status"])
             headers = MutableHeaders(scope=message)
             stated = {name for name, _ in headers.raw}
             headers.raw.extend(header for header in _SECURITY_HEADERS if header[0] not in stated)

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.responses import HTMLResponse, Response
@@ -91,6 +92,8 @@ _MESSAGES = {
     "dict-type": "is not a JSON object",
     "datetime-type": "is not an RFC 3339 date and time",
     "datetime-parsing": "is not an RFC 3339 date and time",
+    "bool-parsing": "is neither true nor false",
+    "int-parsing": "is not a whole number",
     "out-of-range": f"is not between the years {FIRST_YEAR} and {LAST_YEAR}",
     "greater-than-equal": "is too small",
     "less-than-equal": "is too large",
@@ -190,14 +193,17 @@ class Fault(NamedTuple):
     allowed: str = ""
 
 
-def validation_problem(faults: Sequence[Fault], model: type[BaseModel] | None = None) -> Problem:
+def validation_problem(
+    faults: Sequence[Fault], model: type[BaseModel] | None = None, parameters: Set[str] = frozenset()
+) -> Problem:
     """Return a 422 that names each field at fault and what is allowed there, and never what was in it.
 
     Args:
         faults: What is at fault.
         model: What takes the request's body: the names of its fields may be told.
+        parameters: Names of what the route takes beside the body, which may be told too.
     """
-    known = KNOWN_FIELDS | names_in(model)
+    known = KNOWN_FIELDS | names_in(model) | parameters
     errors = [{"field": _path(fault.place, known), "code": fault.code} for fault in faults]
     details = [_sentence(error["field"], fault) for error, fault in zip(errors[:3], faults, strict=False)]
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
@@ -207,7 +213,10 @@ def validation_problem(faults: Sequence[Fault], model: type[BaseModel] | None = 
 
 
 def problem_of_faults(
-    faults: Sequence[Mapping[str, Any]], place: tuple[int | str, ...] = (), model: type[BaseModel] | None = None
+    faults: Sequence[Mapping[str, Any]],
+    place: tuple[int | str, ...] = (),
+    model: type[BaseModel] | None = None,
+    parameters: Set[str] = frozenset(),
 ) -> Problem:
     """Return the problem of what pydantic found at fault.
 
@@ -215,12 +224,25 @@ def problem_of_faults(
         faults: As pydantic tells them.
         place: Where the value stands that they are about.
         model: What should have taken the value: it knows the names of the fields.
+        parameters: Names of what the route takes beside the body.
     """
     told = [
         Fault((*place, *fault["loc"]), _code(fault["type"]), _allowed(fault, fields_at(model, fault["loc"][:-1])))
         for fault in faults
     ]
-    return validation_problem(told, model)
+    return validation_problem(told, model, parameters)
+
+
+def problem_of_request(request: Request, error: RequestValidationError) -> Problem:
+    """Return the problem of what the framework found at fault in a request; whatever its route takes may be named."""
+    inside = [{**fault, "loc": tuple(fault["loc"][1:])} for fault in error.errors()]
+    return problem_of_faults(inside, model=body_model(request), parameters=_parameters(request))
+
+
+def _parameters(request: Request) -> frozenset[str]:
+    """Return the names of path, query and headers that the request's route takes."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    return frozenset(field.alias for field in get_flat_params(dependant)) if dependant is not None else frozenset()
 
 
 def _sentence(field: str, fault: Fault) -> str:
@@ -271,18 +293,9 @@ _BOUNDS = {
 """What pydantic calls a bound, in words."""
 _PLAIN_NAME = re.compile(r"[a-z][a-z_]{0,23}")
 """A field's name that may be told though the caller made it up: too short and plain to hold anything."""
-_PARAMETERS = (
-    "limit",
-    "before",
-    "ticket_id",
-    "open",
-    "decision_id",
-    "feedback_id",
-    "Idempotency-Key",
-    "idempotency-key",
-)
-KNOWN_FIELDS = frozenset((*TICKET_FIELDS, "tickets", *_FIELDS_OF_FEEDBACK, *_PARAMETERS))
-"""Names that may stand in a problem's field path; all others are replaced by an asterisk."""
+KNOWN_FIELDS = frozenset((*TICKET_FIELDS, "tickets", *_FIELDS_OF_FEEDBACK))
+"""Names that may stand in a problem's field path at every route; all but these and what the route itself takes are
+replaced by an asterisk."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -369,14 +382,9 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return _MALFORMED.response(request_id_of(request))
-    if (
-        any(fault["loc"][:1] == ("body",) for fault in faults)
-        and not _takes_form(request)
-        and await _is_foreign(request)
-    ):
+    if any(fault["loc"][:1] == ("body",) for fault in faults) and takes_json(request) and await _is_foreign(request):
         return framework_problem(415).response(request_id_of(request))
-    inside = [{**fault, "loc": tuple(fault["loc"][1:])} for fault in faults]
-    return problem_of_faults(inside, model=body_model(request)).response(request_id_of(request))
+    return problem_of_request(request, error).response(request_id_of(request))
 
 
 def _code(kind: str) -> str:
@@ -393,6 +401,7 @@ async def _is_foreign(request: Request) -> bool:
     return bool(kind) or bool(await request.body())
 
 
-def _takes_form(request: Request) -> bool:
+def takes_json(request: Request) -> bool:
+    """Say whether the request's route takes a body, and that as JSON."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    return body is not None and isinstance(body.field_info, Form)
+    return body is not None and not isinstance(body.field_info, Form)

@@ -55,8 +55,11 @@ async def model(service: ServiceDep, reader: Reader) -> ModelOut:
 
 @router.post("/model/reload", responses=problems(401, 403, 409))
 async def reload(service: ServiceDep, admin: Admin) -> ModelOut:
-    """Load the bundle that the alias points to now; a bundle that is refused never replaces the one in use."""
-    await service.model.reload()
+    """Load the bundle that the alias points to now, with policy and rules; what is refused never replaces those in use.
+
+    Other processes that share the store do the same within some seconds.
+    """
+    await service.reload()
     return _described(service.model)
 
 

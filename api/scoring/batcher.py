@@ -96,7 +96,7 @@ class Batcher:
         self._score_batch = score_batch
         self._wait_s = wait_s
         self._on_load = on_load
-        self._memory = memory or AnswerMemory(0)
+        self._memory = AnswerMemory(0) if memory is None else memory  # an empty one is false
         self._single: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()

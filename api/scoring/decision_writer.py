@@ -14,16 +14,21 @@ from typing import Protocol
 
 import structlog
 
-from api.http.exceptions import Refused
-from api.store.rows import DecisionRow, IdempotencyKey, NewDecision
+from api.http.exceptions import KeyReused, Refused
+from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, digest_of
 from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
 
+_LITTLE_PATIENCE_S = 0.05
+"""How long an answer waits for its commit while the store does not answer, in seconds."""
 _GROUP = 64
 """Most tickets in a transaction: one commit for a whole burst, and still only milliseconds of holding the store."""
 _PATIENCE_S = 1.0
 """How long a commit waits for its turn to write, in seconds; behind it others wait."""
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Pauses after failures in a row, in seconds; the last one repeats, so that a store that is back is soon noticed."""
+_LOST = 1000
+"""Decisions that are remembered as not kept, so that nobody is told for minutes to wait for them."""
 log = structlog.get_logger(__name__)
 
 
@@ -51,6 +56,22 @@ class _Job:
     source: str
     key_id: str | None
     idempotency_key: IdempotencyKey | None
+    done: asyncio.Future[list[DecisionRow | None]]
+    is_answered: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Decisions that wait to be committed: all of one request, or one of them.
+
+    Attributes:
+        decisions: As they are to be committed.
+        first: Place of the first of them in their request.
+        done: Will tell how those of the request stand in the store.
+    """
+
+    decisions: Sequence[NewDecision]
+    first: int
     done: asyncio.Future[list[DecisionRow | None]]
 
 
@@ -83,6 +104,7 @@ class DecisionWriter:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="record")
         self._task: asyncio.Task[None] | None = None
         self._failures, self._problem = 0, ""
+        self._lost: deque[str] = deque(maxlen=_LOST)
 
     @property
     def problem(self) -> str | None:
@@ -92,6 +114,64 @@ class DecisionWriter:
     def holds(self, decision_id: str) -> bool:
         """Say whether a decision waits here to be committed."""
         return any(new.document.decision_id == decision_id for job in list(self._jobs) for new in job.decisions)
+
+    def has_lost(self, decision_id: str) -> bool:
+        """Say whether a decision was lately found not to be kept: another one stood there first, or none was taken."""
+        return decision_id in self._lost
+
+    def waiting_under(self, key: IdempotencyKey) -> Waiting | None:
+        """Return the decisions of the request with an idempotency key, where they wait here to be committed.
+
+        Raises:
+            KeyReused: What waits is another request's.
+        """
+        for job in self._jobs:
+            used = job.idempotency_key
+            if used is not None and (used.owner, used.key) == (key.owner, key.key):
+                if used.digest != key.digest:
+                    raise KeyReused(
+                        "idempotency-key-reused",
+                        "this Idempotency-Key was used for another request: its body or path differs; send a fresh key",
+                    )
+                return Waiting(job.decisions, 0, job.done)
+        return None
+
+    def waiting_about(self, tickets: Sequence[Ticket], source: str) -> list[Waiting | None]:
+        """Return for each ticket the decision about the same text of the same id that waits here to be committed."""
+        found: dict[str, list[Waiting]] = {ticket.id: [] for ticket in tickets if ticket.id} if self._jobs else {}
+        for job in self._jobs if found else ():
+            if job.source == source:
+                for place, new in enumerate(job.decisions):
+                    if new.ticket.id in found:
+                        found[new.ticket.id].append(Waiting([new], place, job.done))
+        return [_about_the_same(ticket, found.get(ticket.id, [])) for ticket in tickets]
+
+    def forestalled(
+        self, decisions: Sequence[NewDecision], source: str, idempotency_key: IdempotencyKey | None
+    ) -> Sequence[NewDecision]:
+        """Return decisions, with what has begun to wait here meanwhile in the place of those that it forestalls.
+
+        Raises:
+            KeyReused: Another request with the idempotency key waits here.
+        """
+        if not self._jobs:
+            return decisions
+        whole = self.waiting_under(idempotency_key) if idempotency_key is not None else None
+        if whole is not None:
+            return whole.decisions
+        earlier = self.waiting_about([new.ticket for new in decisions], source)
+        return [
+            one.decisions[0] if one is not None and (_by_model(one.decisions[0]) or not _by_model(new)) else new
+            for new, one in zip(decisions, earlier, strict=True)
+        ]
+
+    async def settled(self, waiting: Waiting, wait_s: float) -> list[DecisionRow | None]:
+        """Wait a while for decisions, and return them as they stand in the store; None for each that is not there."""
+        await asyncio.wait([waiting.done], timeout=self._patience(wait_s))
+        count = len(waiting.decisions)
+        if not waiting.done.done() or waiting.done.exception() is not None:
+            return [None] * count
+        return waiting.done.result()[waiting.first : waiting.first + count]
 
     def start(self) -> None:
         """Begin to commit; needs a running event loop."""
@@ -132,16 +212,21 @@ class DecisionWriter:
         """
         job = _Job(decisions, source, key_id, idempotency_key, done=asyncio.get_running_loop().create_future())
         self._enqueue(job)
-        patience = wait_s if not self._failures else min(wait_s, 0.05)
-        done, _ = await asyncio.wait([job.done], timeout=patience)
+        done, _ = await asyncio.wait([job.done], timeout=self._patience(wait_s))
         if done:
             return job.done.result()
+        job.is_answered = True
         job.done.add_done_callback(_read_outcome)
         return None
+
+    def _patience(self, wait_s: float) -> float:
+        """Return how long to wait for a commit: hardly, where the last one failed."""
+        return wait_s if not self._failures else min(wait_s, _LITTLE_PATIENCE_S)
 
     def _enqueue(self, job: _Job) -> None:
         if self._size + len(job.decisions) > max(self._backlog_size, len(job.decisions)):
             self._on_drop(len(job.decisions))
+            self._lose(job.decisions)
             job.done.set_exception(
                 StoreUnavailable("full", "the backlog is full: decisions are answered but not kept; mend the store")
             )
@@ -226,6 +311,8 @@ class DecisionWriter:
             rows.append(None)
         self._answers()
         self._remove(job)
+        kept = zip(job.decisions, rows, strict=True)
+        self._lose([new for new, row in kept if row is not None and row.id != new.document.decision_id])
         if not job.done.done():
             job.done.set_result(rows)
 
@@ -241,14 +328,23 @@ class DecisionWriter:
             count = len(job.decisions)
             part, start = (recorded, start) if job.idempotency_key else (recorded[start : start + count], start + count)
             self._remove(job)
+            kept = zip(job.decisions, part, strict=False)
+            self._lose([new for new, row in kept if row.id != new.document.decision_id])
             if not job.done.done():
                 job.done.set_result(list(part))
 
     def _finish(self, group: list[_Job], error: Exception) -> None:
         for job in group:
             self._remove(job)
+            self._lose(job.decisions)
+            if job.is_answered:
+                self._on_drop(len(job.decisions))
             if not job.done.done():
                 job.done.set_exception(error)
+
+    def _lose(self, decisions: Sequence[NewDecision]) -> None:
+        """Note that decisions are not kept under their ids."""
+        self._lost.extend(new.document.decision_id for new in decisions if new.document.decision_id is not None)
 
     def _remove(self, job: _Job) -> None:
         self._jobs.remove(job)
@@ -261,6 +357,17 @@ class DecisionWriter:
         pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
         self._failures += 1
         await asyncio.sleep(pause)
+
+
+def _about_the_same(ticket: Ticket, waiting: Sequence[Waiting]) -> Waiting | None:
+    """Return the first decision about the same text; the first of a model where there is one, as in the store."""
+    digest = digest_of(ticket) if waiting else ""
+    same = [one for one in waiting if digest_of(one.decisions[0].ticket) == digest]
+    return next((one for one in same if _by_model(one.decisions[0])), same[0] if same else None)
+
+
+def _by_model(new: NewDecision) -> bool:
+    return new.document.model_version is not None
 
 
 def _read_outcome(future: asyncio.Future[list[DecisionRow | None]]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -20,7 +20,7 @@ from api.maintenance.dead_letters import DeadLetter, DeadLetters
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.batcher import Batcher, Load, View
-from api.scoring.decision_writer import DecisionWriter
+from api.scoring.decision_writer import DecisionWriter, Waiting
 from api.scoring.learning import ReviewLearner
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
@@ -36,7 +36,7 @@ from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
-from triage.errors import StoreUnavailable
+from triage.errors import StoreUnavailable, TriageError
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -57,6 +57,8 @@ _NEW_S = 300.0
 """Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
 _ALTERNATIVES = 5
 """Labels per target that are answered at most: more would only help to guess what the model was trained on."""
+_RELOAD = "reload"
+"""Under this name the store keeps who asked last that every process loads model, policy and rules anew."""
 log = structlog.get_logger(__name__)
 
 
@@ -78,6 +80,8 @@ class Service:
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.memory = AnswerMemory(settings.remember_answers)
         self._erasures: object = None
+        self._reload: str | None = None
+        self._wanted_reload = ""
         self.batcher = Batcher(
             queue_size=settings.queue_size,
             score_batch=settings.score_batch,
@@ -173,17 +177,17 @@ class Service:
             KeyReused: The idempotency key was used for another request.
         """
         triager, began = self.model.triager, ARRIVED.get(time.monotonic())
-        if idempotency_key is not None:
-            replayed = await self._read(functools.partial(self.store.replay, idempotency_key))
-            if replayed:
-                return [row.document_for(principal.clearance) for row in replayed]
-        with self.tracing.step("look up"):
-            known = await self._known(tickets, principal) if idempotency_key is None else [None] * len(tickets)
+        due = began + (self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s)
         named = frozenset(ticket.id for ticket in tickets if ticket.id)
+        if idempotency_key is not None:
+            replayed = await self._replayed(idempotency_key, principal, due)
+            if replayed:
+                return _told(replayed, named)
+        with self.tracing.step("look up"):
+            known = await self._known(tickets, principal, due) if idempotency_key is None else [None] * len(tickets)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, earlier in zip(tickets, known, strict=True) if earlier is None]
-        deadline_s = self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s
-        left_s = deadline_s - (time.monotonic() - began)
+        left_s = due - time.monotonic()
         try:
             decisions = (
                 await self._score(triager, fresh, left_s, View(principal.clearance, explain), bulk=bulk)
@@ -193,16 +197,13 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
-        left_s = deadline_s - (time.monotonic() - began)
-        wait_s = min(_STORE_WAIT_S, max(_LEAST_WAIT_S, left_s))
         new = [
             self._new(ticket, decision, triager.policy, principal)
             for ticket, decision in zip(fresh, decisions, strict=True)
         ]
         with self.tracing.step("record"):
-            made = iter(await self._record(new, principal, idempotency_key, wait_s) if new else [])
-        answered = [earlier if earlier is not None else next(made) for earlier in known]
-        return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in answered]
+            made = iter(await self._record(new, principal, idempotency_key, _wait_s(due)) if new else [])
+        return _told([earlier if earlier is not None else next(made) for earlier in known], named)
 
     async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
         """Decide a ticket that grew; nothing is recorded.
@@ -250,17 +251,53 @@ class Service:
             self.metrics.observe_decision(decision)
         return decisions
 
-    async def _known(self, tickets: Sequence[Ticket], principal: Principal) -> list[DecisionDocument | None]:
-        """Look up which tickets were decided before, so that they need no score."""
+    async def _replayed(
+        self, idempotency_key: IdempotencyKey, principal: Principal, due: float
+    ) -> list[DecisionDocument]:
+        """Return what a request with that key was answered with before; nothing where it is new.
+
+        What waits to be committed is looked at first: a moment later it might be neither there nor seen in the store.
+        """
+        waiting = self.decision_writer.waiting_under(idempotency_key)
+        if waiting is not None:
+            return await self._settled(waiting, principal, due)
+        rows = await self._read(functools.partial(self.store.replay, idempotency_key))
+        return [row.document_for(principal.clearance) for row in rows or ()]
+
+    async def _known(
+        self, tickets: Sequence[Ticket], principal: Principal, due: float
+    ) -> list[DecisionDocument | None]:
+        """Look up which tickets were decided before, so that they need no score: what waits to be committed first."""
         if not any(ticket.id for ticket in tickets):
             return [None] * len(tickets)
+        waiting = [
+            one if one is not None and self._stands(one.decisions[0].document) else None
+            for one in self.decision_writer.waiting_about(tickets, principal.source)
+        ]
 
         def look() -> list[DecisionDocument | None]:
-            earlier = [self.store.known(ticket, principal.source) for ticket in tickets]
-            usable = [row if row and (row.by_model or not self.model.is_loaded) else None for row in earlier]
-            return [row.document_for(principal.clearance) if row else None for row in usable]
+            earlier = [
+                self.store.known(ticket, principal.source) if one is None else None
+                for ticket, one in zip(tickets, waiting, strict=True)
+            ]
+            return [
+                row.document_for(principal.clearance) if row and self._stands(row.document) else None for row in earlier
+            ]
 
-        return await self._read(look) or [None] * len(tickets)
+        kept = await self._read(look) if None in waiting else None
+        settled = [self._settled(one, principal, due) for one in waiting if one is not None]
+        told = iter(await asyncio.gather(*settled))
+        stored = kept or [None] * len(tickets)
+        return [one if wait is None else next(told)[0] for wait, one in zip(waiting, stored, strict=True)]
+
+    def _stands(self, document: DecisionDocument) -> bool:
+        """Say whether an earlier decision is answered again: one of the rules alone gives way once there is a model."""
+        return document.model_version is not None or not self.model.is_loaded
+
+    async def _settled(self, waiting: Waiting, principal: Principal, due: float) -> list[DecisionDocument]:
+        """Return decisions that wait to be committed, as the store has them if it has them in time."""
+        rows = await self.decision_writer.settled(waiting, _wait_s(due))
+        return _answers(waiting.decisions, rows, principal)
 
     async def _read(self, look: Callable[[], _T]) -> _T | None:
         """Ask the store something on a thread; None where it does not answer soon: it must not hold up a decision."""
@@ -273,6 +310,7 @@ class Service:
     async def _record(
         self, new: Sequence[NewDecision], principal: Principal, idempotency_key: IdempotencyKey | None, wait_s: float
     ) -> list[DecisionDocument]:
+        new = self.decision_writer.forestalled(new, principal.source, idempotency_key)
         rows: Sequence[DecisionRow | None] | None = None
         try:
             rows = await self.decision_writer.record(
@@ -284,10 +322,7 @@ class Service:
             )
         except StoreUnavailable as error:
             log.warning("decision_not_stored", code=error.code)
-        return [
-            row.document_for(principal.clearance) if row else one.document.model_copy(update={"stored": False})
-            for one, row in zip(new, rows or [None] * len(new), strict=True)
-        ]
+        return _answers(new, rows or [None] * len(new), principal)
 
     def is_given_up(self, decision_id: str | None) -> bool:
         """Say whether a decision was lately found to be one that the store can never take."""
@@ -298,7 +333,7 @@ class Service:
 
         When a decision was made is part of its id, so that this holds for one that another worker has answered.
         """
-        if self.is_given_up(decision_id):
+        if self.is_given_up(decision_id) or self.decision_writer.has_lost(decision_id):
             return False
         moment = made_at(decision_id)
         return self.decision_writer.holds(decision_id) or (moment is not None and 0 <= time.time() - moment < _NEW_S)
@@ -337,6 +372,7 @@ class Service:
                 self.store_problem = await asyncio.get_running_loop().run_in_executor(self._readers, self._ask_store)
                 if self.store_problem is None:
                     await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
+                    await self._follow_reload()
             except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
                 log.error("store_not_watched", kind=type(error).__name__)
             self.metrics.store_ready.set(int(self.degraded is None))
@@ -348,10 +384,40 @@ class Service:
             if erasures != self._erasures:
                 self._erasures = erasures
                 self._forget_texts()
+            self._wanted_reload = self.store.position(_RELOAD, "asked") or ""
         except StoreUnavailable as error:
             self._forget_texts()  # nobody can say now what was forgotten meanwhile
             return f"store-{error.code}"
         return None
+
+    async def reload(self) -> None:
+        """Load bundle, policy and rules anew, and have every other process that shares the store do the same.
+
+        Raises:
+            InvalidPolicy: If the policy contradicts itself; what is in use stays, here and elsewhere.
+            InvalidRules: If the rules do.
+            BundleError: If the bundle is refused.
+        """
+        await self.model.reload()
+        self._reload = self._wanted_reload = new_id()
+        asked = functools.partial(self.store.move_position, _RELOAD, "asked", self._reload)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._readers, asked)
+        except StoreUnavailable as error:
+            log.warning("reload_not_shared", code=error.code)
+
+    async def _follow_reload(self) -> None:
+        """Load anew where another process was asked to since; whoever has just started has loaded already."""
+        wanted = self._wanted_reload
+        if wanted == self._reload:
+            return
+        has_just_started, self._reload = self._reload is None, wanted
+        if has_just_started:
+            return
+        try:
+            await self.model.reload()
+        except TriageError as error:
+            log.error("reload_failed", problem=type(error).__name__, message=str(error))
 
     def _forget_texts(self) -> None:
         """Forget whatever this process remembers of tickets."""
@@ -373,6 +439,31 @@ class Service:
         self.autonomy.adopt(self.model.triager)
         self.metrics.swaps.inc()
         self.metrics.model_ready.set(1)
+
+
+def _wait_s(due: float) -> float:
+    """Return how long an answer that is due at a time may wait for its decision to be committed."""
+    return min(_STORE_WAIT_S, max(_LEAST_WAIT_S, due - time.monotonic()))
+
+
+def _answers(
+    decisions: Sequence[NewDecision], rows: Sequence[DecisionRow | None], principal: Principal
+) -> list[DecisionDocument]:
+    """Return decisions as somebody may see them: as the store has them, else as they are to be committed."""
+    return [
+        row.document_for(principal.clearance) if row else _unstored(one, principal.clearance)
+        for one, row in zip(decisions, rows, strict=True)
+    ]
+
+
+def _unstored(new: NewDecision, clearance: int) -> DecisionDocument:
+    document = new.document.without_similar() if clearance < new.clearance else new.document
+    return document.model_copy(update={"stored": False})
+
+
+def _told(documents: Sequence[DecisionDocument], named: Set[str]) -> list[DecisionDocument]:
+    """Return documents as they are answered: about a ticket that came with an id, what is not stored only suggests."""
+    return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in documents]
 
 
 def with_id(ticket: Ticket) -> Ticket:

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 
 from api.http.exceptions import NotSignedIn
-from api.http.problems import error_page, problem_of, problem_of_faults, request_id_of
+from api.http.problems import error_page, problem_of, problem_of_request, request_id_of
 from api.security.auth import COOKIE, GuardedRoute
 from triage.errors import TriageError
 
@@ -43,8 +43,5 @@ def _sent_to_sign_in() -> Response:
 
 def _error_page(request: Request, error: TriageError | RequestValidationError) -> Response:
     """Say what went wrong on a page with a way back."""
-    if isinstance(error, TriageError):
-        problem = problem_of(error)
-    else:
-        problem = problem_of_faults([{**fault, "loc": tuple(fault["loc"][1:])} for fault in error.errors()])
+    problem = problem_of(error) if isinstance(error, TriageError) else problem_of_request(request, error)
     return error_page(problem, request_id_of(request))

@@ -120,7 +120,7 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         announce(sock)
     config = uvicorn.Config(
         app,
-        http=slow_client_protocol(settings, service.admission),
+        http=slow_client_protocol(settings, service.admission, service.metrics),
         ws="none",
         lifespan="on",
         loop="asyncio",  # uvloop takes one new connection a round: under load that starves them for seconds

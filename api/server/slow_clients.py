@@ -1,4 +1,9 @@
-"""Protection against slow clients: a request's head and body must come in time, and its head may only be so large."""
+"""Protection against slow clients: a request's head and body must come in time, and its head may only be so large.
+
+Nor may a head mean one thing to a proxy and another here: a body in an unknown coding, a target on another host than
+`Host` says (RFC 9112, sections 3.2 and 6.1) and a tunnel are refused. `Upgrade` asks for what the service has not, so
+that such a request is answered as any other (RFC 9110, section 7.8).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import httptools
+import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.http.middleware import ANSWERED, SECURITY_HEADERS
 from api.http.problems import MEDIA_TYPE, Problem, framework_problem, problem_of
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.server.unfinished import UnfinishedBodies
 from api.settings import Settings
+from api.telemetry import Metrics, labelled
 
 PREDICT_PATH = "/v1/predict"
 MAX_URL_BYTES = 8 * 1024
@@ -30,6 +39,11 @@ _PAUSE_S = 0.1
 which others are answered. Sixty such clients cost a third of the answers."""
 
 _CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
+_CHUNKED = b"chunked"
+_HTTP_PORT = b":80"
+"""What a host and a host with a port may differ in without being two."""
+_SECURITY_LINES = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.items()).encode("latin-1")
+log = structlog.get_logger("api.access")
 
 
 @dataclass
@@ -53,6 +67,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     body_timeout_s: float
     admission: AdmissionControl
     unfinished: UnfinishedBodies
+    metrics: Metrics
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,6 +80,9 @@ class SlowClientProtocol(HttpToolsProtocol):
         self._refusal = 400
         self._arrival: _Arrival | None = None
         self._waiting: tuple[RequestResponseCycle, Any] | None = None
+        self._first: RequestResponseCycle | None = None  # whose turn it is to be answered
+        self._asked: RequestResponseCycle | None = None  # what the application was asked last
+        self._head_anew: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection the time of one head; one that stays silent is closed without a word."""
@@ -84,7 +102,7 @@ class SlowClientProtocol(HttpToolsProtocol):
             self._begin_head()
         head_before = self._reading_head
         try:
-            super().data_received(data)
+            self._parse(memoryview(data))
         finally:
             self._parsing = False
             if self._next_clock is not None:
@@ -93,6 +111,28 @@ class SlowClientProtocol(HttpToolsProtocol):
             self._pending_bytes += len(data)
             if self._pending_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
                 self._refuse(414 if len(self.url) > MAX_URL_BYTES else 431)
+
+    def _parse(self, data: memoryview) -> None:
+        """Do what uvicorn does, but read a request with `Upgrade` as one without.
+
+        To the parser such a request ends with its head, and its body would be the next request: so a new parser is
+        given the head once more, without `Upgrade`, and then whatever follows it.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as stop:
+                    data = data[stop.args[0] :]
+                    head, self._head_anew = self._head_anew, None
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+                    self.parser.feed_data(head or b"")
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         """Start a new head."""
@@ -108,23 +148,30 @@ class SlowClientProtocol(HttpToolsProtocol):
             raise _Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Refuse a header block that is too large."""
+        """Refuse a header block that is too large; trailers count too, but are no headers, and are thrown away."""
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > MAX_HEADER_BYTES:
             self._refusal = 431
             raise _Refused
-        super().on_header(name, value)
+        if self._reading_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the clock of the body."""
-        self._reading_head = False
+        """Refuse a head that cannot be meant, and start the clock of the body."""
+        if self.parser.should_upgrade():
+            self._head_anew = self._head_without_upgrade()
+            return
+        self._check_head()
         self._start(self.body_timeout_s, self._too_slow)
         self._arrival = self._waiting = None
         self.unfinished.add(self, self._owners(), self._too_slow)
         super().on_headers_complete()
+        self._reading_head = False
 
     def on_message_complete(self) -> None:
         """Stop the clock: everything has arrived."""
+        if self._head_anew is not None:
+            return
         self._stop()
         self.unfinished.remove(self)
         if self._arrival is not None:
@@ -139,10 +186,11 @@ class SlowClientProtocol(HttpToolsProtocol):
 
         Both cost next to nothing here. Larger bodies are read by the application, which may refuse them unread.
         """
+        self._first = cycle
         if cycle.more_body and self._has_small_body():
             self._waiting = cycle, app
             return
-        if cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST":
+        if _is_ticket(cycle):
             error = self.admission.refusal()
             if error is not None:
                 self.loop.call_later(_PAUSE_S, self._turn_away, cycle, problem_of(error))
@@ -151,11 +199,43 @@ class SlowClientProtocol(HttpToolsProtocol):
             if cycle.more_body:  # so it is the one that is being read now
                 self._arrival = arrival
             app = _admitted(self.admission, app, arrival)
+        self._asked = cycle
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed, or was refused while it was, with a problem."""
         self._refuse(self._refusal)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Write out the head that was read, but for what makes the parser stop behind it.
+
+        Raises:
+            _Refused: It asks for a tunnel (CONNECT).
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refusal = 501
+            raise _Refused
+        self._head_bytes = 0
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        lines.extend(b"%s: %s" % header for header in self.headers if header[0] != b"upgrade")
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _check_head(self) -> None:
+        """Refuse a body in a coding that is not understood here, and a target on another host than `Host` says.
+
+        Raises:
+            _Refused: It has one of these.
+        """
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and codings != [_CHUNKED]:
+            self._refusal = 501 if codings[-1].endswith(_CHUNKED) else 400
+            raise _Refused
+        if not self.url.startswith(b"/") and b"://" in self.url:
+            place = _place(self.url.split(b"/")[2])
+            if any(name == b"host" and _place(value) != place for name, value in self.headers):
+                self._refusal = 400
+                raise _Refused
 
     def _has_small_body(self) -> bool:
         """Say whether all of the body, as announced, is kept until it is asked for, and is sent without being asked."""
@@ -197,18 +277,54 @@ class SlowClientProtocol(HttpToolsProtocol):
         elif self.cycle is None or self.cycle.response_complete:
             self._close()
         else:
-            self._waiting = None
-            self.cycle.disconnected = True  # the application waits for the body: tell it that none will come
-            self.cycle.message_event.set()
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
+        """Answer what is being read with a problem, and close.
+
+        Where an earlier request still waits for its answer, it would take the problem for that: so the connection
+        closes behind the answer, and the problem is not sent.
+        """
         if self.transport.is_closing():
             return
         self._stop()
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            self._write(framework_problem(status), {"connection": "close"})
+        refused = None if self._reading_head else self.cycle
+        if self._first is not None and self._first is not refused and not self._first.response_complete:
+            self._close_after_earlier(refused)
+            return
+        self._waiting = None
+        if refused is None or not refused.response_started:
+            request_id = None if refused is None else refused.scope["state"].get("request_id")
+            request_id = self._write(framework_problem(status), {"connection": "close"}, request_id)
+            self._count(refused, status, request_id)
+        if refused is not None:
+            refused.disconnected = True  # the application may wait for the body: tell it that none will come
+            refused.message_event.set()
         self._close()
+
+    def _close_after_earlier(self, refused: RequestResponseCycle | None) -> None:
+        self.transport.pause_reading()
+        if self.pipeline and self.pipeline[0][0] is refused:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else self._first
+        assert last is not None
+        last.keep_alive = False
+
+    def _count(self, refused: RequestResponseCycle | None, status: int, request_id: str) -> None:
+        """Count an answer; where the application is at work on the request, it counts what it is told here.
+
+        Args:
+            refused: What was refused; None for something without a complete head.
+            status: What was answered.
+            request_id: The request's id, as it was told.
+        """
+        if refused is not None and refused is self._asked:
+            refused.scope["state"][ANSWERED] = status
+            return
+        is_ticket = refused is not None and _is_ticket(refused)
+        method, route = ("POST", PREDICT_PATH) if is_ticket else ("ANY", "(none)")
+        labelled(self.metrics.requests, method, route, status).inc()
+        log.info("request", method=method, route=route, status=status, request_id=request_id)
 
     def _turn_away(self, cycle: RequestResponseCycle, problem: Problem) -> None:
         if self.transport.is_closing():
@@ -219,16 +335,28 @@ class SlowClientProtocol(HttpToolsProtocol):
             self._close()
         self.on_response_complete()
 
-    def _write(self, problem: Problem, headers: Mapping[str, str]) -> None:
-        request_id = uuid4().hex
+    def _write(self, problem: Problem, headers: Mapping[str, str], request_id: str | None = None) -> str:
+        """Write an answer with all that the application's own carry, and return the request's id."""
+        request_id = request_id or uuid4().hex
         body = problem.body(request_id)
         stated = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "x-request-id": request_id, **headers}
-        head = "".join(f"{name}: {value}\r\n" for name, value in stated.items())
-        self.transport.write(STATUS_LINE[problem.status] + head.encode("latin-1") + b"\r\n" + body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in stated.items()).encode("latin-1")
+        usual = b"".join(b"%s: %s\r\n" % header for header in self.server_state.default_headers)  # the date
+        self.transport.write(STATUS_LINE[problem.status] + usual + head + _SECURITY_LINES + b"\r\n" + body)
+        return request_id
 
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _is_ticket(cycle: RequestResponseCycle) -> bool:
+    return cycle.scope["path"] == PREDICT_PATH and cycle.scope["method"] == "POST"
+
+
+def _place(host: bytes) -> bytes:
+    """Return a host and its port in one form, to compare."""
+    return host.strip().lower().removesuffix(_HTTP_PORT)
 
 
 def _admitted(admission: AdmissionControl, app: ASGIApp, arrival: _Arrival) -> ASGIApp:
@@ -259,8 +387,14 @@ def _admitted(admission: AdmissionControl, app: ASGIApp, arrival: _Arrival) -> A
     return inside
 
 
-def slow_client_protocol(settings: Settings, admission: AdmissionControl) -> type[SlowClientProtocol]:
-    """Return the protocol with the limits of the settings, and the admission control of requests for one ticket."""
+def slow_client_protocol(settings: Settings, admission: AdmissionControl, metrics: Metrics) -> type[SlowClientProtocol]:
+    """Return the protocol with the limits of the settings.
+
+    Args:
+        settings: The service's settings.
+        admission: Lets requests for one ticket in, or turns them away.
+        metrics: Where answers are counted that the application did not give.
+    """
     stated = {"header_timeout_s": settings.header_timeout_s, "body_timeout_s": settings.body_timeout_s}
-    shared = {"admission": admission, "unfinished": UnfinishedBodies()}
+    shared = {"admission": admission, "metrics": metrics, "unfinished": UnfinishedBodies()}
     return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, **shared})

@@ -81,25 +81,29 @@ class Erasure(IdempotencyKeys):
     def forget(self, ticket_id: str, source: str | None = None) -> Forgotten:
         """Remove a ticket's texts and everything made of them; its labels and what people decided stay, without words.
 
+        One that is only in the history loses its title where decisions about others list it as similar.
+
         Args:
             ticket_id: The helpdesk's id of the ticket.
             source: The helpdesk; every one where not given.
 
         Raises:
-            NotFound: There is no such ticket.
+            NotFound: There is no such ticket, and no decision names it.
             StoreUnavailable: Nothing was removed.
         """
         with self.database.writing() as session:
             query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
             tickets = list(session.scalars(query.where(StoredTicket.source == source) if source else query))
-            if not tickets:
+            mentions = _strip_mentions(session, ticket_id)
+            if not tickets and not mentions:
                 raise NotFound(
-                    "no-such-ticket", "no such ticket in the store: see GET /v1/decisions for the ids that it has"
+                    "no-such-ticket",
+                    "no such ticket in the store: see GET /v1/decisions for the ids that it has; one that is only in "
+                    "the history is forgotten by training without it",
                 )
             texts = tuple(text for row in tickets for text in Ticket(subject=row.subject, body=row.body).readings)
             decisions = _strip_decisions(session, [ticket.seq for ticket in tickets])
             remarks = _strip_remarks(session, decisions)
-            mentions = _strip_mentions(session, ticket_id)
             session.execute(delete(StoredUpdate).where(StoredUpdate.ticket_id == ticket_id))
             _strip_events(session, [ticket.seq for ticket in tickets])
             for ticket in tickets:

@@ -30,10 +30,23 @@ def test_it_begins_with_the_weights_of_the_exported_teacher(script: Any) -> None
     assert (np.sum(fresh * shipped, axis=1) < 0.9).all()
 
 
-def test_parts_are_beginnings_and_ends_of_what_has_three_sentences(script: Any) -> None:
+def test_it_learns_further_from_what_a_folder_says(script: Any) -> None:
+    texts = ["Smoke comes out of the server room", "The toner of our printer is low", "Thanks, it works again"]
+    begun = script.begun(script.TARGET, 2)
+    with script.torch.no_grad():
+        logits = begun.logits(begun.below(begun.tokens(texts)))
+    said = script.torch.softmax(logits, 1).numpy()
+    assert said == pytest.approx(shipped_classifier().probabilities(texts), abs=0.2)  # sixteen bits against seven
+
+
+def test_parts_are_beginnings_and_ends_of_what_has_three_sentences_and_sentences_alone(script: Any) -> None:
     long = "The printer prints blank pages. I changed the toner twice. It still does not work at all."
-    beginning, end = sorted(script.parts_of([long, "Only one sentence stands in here."]), key=long.index)
-    assert f"{beginning} {end}" == long
+    one = "Only one sentence stands in here."
+    beginning, end, *alone = script.parts_of([long, one])
+    assert f"{beginning} {end}" == long or f"{end} {beginning}" == long
+    assert sorted(alone) == sorted(
+        ["The printer prints blank pages.", "I changed the toner twice.", "It still does not work at all.", one]
+    )
 
 
 def test_the_last_classifier_is_surer_of_what_must_not_wait_and_of_what_is_no_ticket(script: Any) -> None:

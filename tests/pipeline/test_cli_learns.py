@@ -210,6 +210,8 @@ def test_a_bundle_with_one_head_works_everywhere(
     assert list(found["targets"]) == ["category"] and found["version"] is None
     assert list(triage("evaluate", out, data, "--json").document["targets"]) == ["category"]
     assert triage("score", out, data, "--out", tmp_path / "s.csv").status == 0
+    empty = write_rows(tmp_path / "empty.jsonl", [{"id": "a", "text": ""}, {"id": "b", "text": "no toner"}])
+    assert len(triage("score", out, empty, "--out", tmp_path / "e.csv", "--json").document["unscorable"]) == 1
     decided = triage("predict", out, "the printer prints nothing", "--json").document
     assert decided["tier"] is None and list(decided["targets"]) == ["category"]
     assert triage("report", out, "--out", tmp_path / "r.html").status == 0

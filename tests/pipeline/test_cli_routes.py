@@ -111,6 +111,20 @@ def test_a_row_that_cannot_be_scored_gets_the_default_route_and_its_reason(
     assert "nul" not in said.err.lower().replace("nul character", "")
 
 
+def test_score_leaves_out_dates_that_do_not_tell_day_from_month(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    dated = [{**row, "opened_at": f"0{1 + n % 9}/0{1 + n * 4 % 9}/2025"} for n, row in enumerate(shipped_rows(25))]
+    data, out = write_rows(tmp_path / "in.jsonl", dated), tmp_path / "out.jsonl"
+    said = triage("score", bundle, data, "--out", out, "--json")
+    assert said.document["rows"] == 25 and said.document["unscorable"] == []
+    told = [line for line in said.err.splitlines() if "day and month cannot be told apart" in line]
+    assert len(told) == 1 and "the dates are left out" in told[0]
+    plain = write_rows(tmp_path / "plain.jsonl", [{**row, "opened_at": None} for row in dated])
+    triage("score", bundle, plain, "--out", tmp_path / "plain-out.jsonl")
+    assert _read(out) == _read(tmp_path / "plain-out.jsonl")
+    assert "day and month cannot be told apart" in triage("evaluate", bundle, data).error
+    assert "day and month cannot be told apart" in triage("train", data, "--out", tmp_path / "none").error
+
+
 def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path: Path) -> None:
     rows = shipped_rows(300)
     data = write_rows(tmp_path / "in.jsonl", rows)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,30 @@ def test_a_process_that_is_ended_is_told_in_a_line_and_the_next_run_works(bundle
     with pytest.raises(InvalidRequest, match=r"want of memory: what was decided is kept"):
         list(rows)
     assert len(list(InProcesses(bundle).rows(batches()))) == BATCHES
+
+
+def test_processes_end_with_the_one_that_was_killed(bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    script = f"""
+from itertools import cycle
+from pathlib import Path
+from joblib.externals.loky import reusable_executor
+from training.engines import processes
+from triage.ticket import Ticket
+processes.cpu_count = lambda: 2
+for _ in processes.InProcesses(Path({str(bundle)!r})).rows(cycle([[Ticket(body="the printer is out of toner")]])):
+    Path({str(out)!r}).write_text(" ".join(map(str, reusable_executor._executor._processes)))
+"""
+    with subprocess.Popen([sys.executable, "-P", "-c", script]) as killed:
+        _wait_until(out.is_file)
+        killed.kill()
+    workers = [Path("/proc", worker) for worker in out.read_text().split()]
+    assert len(workers) == 2
+    _wait_until(lambda: not any(worker.is_dir() for worker in workers))
+
+
+def _wait_until(holds: Callable[[], bool], within_s: float = 60.0) -> None:
+    until = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.reference.index import NeighbourIndex
+from models.triager import Triager
 from triage.decide import decide
 from triage.decision import Automation, Reason
 from triage.defaults import default_policy, default_rules
@@ -102,3 +103,14 @@ def test_the_tiers_of_the_default_policy_know_what_they_may_see() -> None:
     policy: Policy = default_policy()
     assert [tier for tier in policy.labels("tier") if policy.is_legal(tier, "security")] == ["L2", "L3"]
     assert policy.sensitive_clearance == NEEDED
+
+
+def test_the_default_rules_speak_as_far_as_a_policy_has_their_labels() -> None:
+    """A desk's own policy needs no rules of its own to start with."""
+    policy = parse_policy('[[tiers]]\nlabel = "L1"\n[[tiers]]\nlabel = "Z9"\n[[categories]]\nlabel = "access"')
+    triager = Triager(policy=policy)
+    assert {label for rule in triager.rules.rules[:-1] for label in rule.named.values()} <= {"L1", "access"}
+    assert triager.decide([Ticket(body="I forgot my password and cannot sign in")])[0].targets["tier"].label in (
+        None,
+        "L1",
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.data.dataset import LabelledTicket
-from training.evaluation.compare import LEAST_COMMON, compare
+from training.evaluation.compare import LEAST_COMMON, Decided, compare
 from training.evaluation.record import Fact, Outcome, Record, strings
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.slices import confused_pairs, slices
@@ -63,6 +63,23 @@ def test_calibration_and_latency_are_compared() -> None:
     failed = {check.what for check in found.checks if not check.passed}
     assert {"tier ECE", "milliseconds of processor time for one ticket"} <= failed
     assert compare(record(0.8), record(0.8), latencies_ms=(10, 25)).passed
+
+
+@pytest.mark.parametrize(
+    ("decided", "passed"),
+    [
+        (Decided(0.4, 0.31, promised=0.3), True),
+        (Decided(0.99, 0.0, promised=0.3), False),
+        (Decided(0.99, 0.0, promised=0.01), True),  # the champion breaks its promise: to decide less is right
+        (Decided(0.99, 0.0), False),
+        (Decided(0.0, 0.0), True),
+    ],
+)
+def test_a_challenger_that_would_decide_much_less_is_refused(decided: Decided, passed: bool) -> None:
+    same = record(0.85, sure=1.06)  # all are kept, 0.15 of them wrong
+    found = compare(same, same, decided={"tier": decided})
+    assert found.passed is passed
+    assert {check.what for check in found.checks if not check.passed} <= {"tier decided where it serves"}
 
 
 def test_only_tickets_that_both_were_asked_are_compared() -> None:

@@ -99,6 +99,77 @@ def test_marks_of_exports_and_entities_leave_the_text(tmp_path: Path) -> None:
     assert dataset.rows[0].labels["category"] == "Büro > Gerät"
 
 
+# ── Quotes that are never closed ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def semicolons(count: int = 40) -> list[str]:
+    """Return a header and rows in which nothing is quoted."""
+    return ["id;body;tier;category"] + [f"{n};{TEXTS[n % 4]};L{n % 2};{LABELS[n % 4]}" for n in range(count)]
+
+
+def ids_and_faults(path: Path) -> tuple[list[str], list[str]]:
+    dataset = read_dataset([path], skip_bad_rows=True)
+    return [row.ticket.id for row in dataset.rows], [str(row).removeprefix(f"{path}:") for row in dataset.bad_rows]
+
+
+OPENED = "a quote is opened here and never closed"
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost", "faults"),
+    [
+        ({2: '2;"the scanner;L0;devices'}, [2], [f"4: {OPENED}"]),
+        ({33: '33;"the scanner;L1;devices'}, [33], [f"35: {OPENED}"]),
+        ({25: '25;"one;L1;doors', 26: '26;"two;L0;lines'}, [25, 26], [f"27: {OPENED}", f"28: {OPENED}"]),
+        ({25: '25;"one;L1;doors', 34: '34;"two; lines";L0;lines'}, [25], [f"27: {OPENED}"]),
+        ({25: '25;"one;L1;doors', 29: '29;the 24";L1;doors'}, [25], [f"27: {OPENED}"]),
+        ({25: '25;"one;L1;doors', 29: '29;"\nnext line";L1;doors'}, [25], [f"27: {OPENED}"]),
+        (
+            {25: '25;"one\nmore of it;L1;doors', 30: '30;"two\nlines";L0;lines'},
+            [25],
+            [f"27: {OPENED}; the line below cannot be told from its text and left out with it"],
+        ),
+    ],
+)
+def test_a_quote_that_is_never_closed_costs_its_own_row_alone(
+    tmp_path: Path, changed: dict[int, str], lost: list[int], faults: list[str]
+) -> None:
+    lines = semicolons()
+    for row, line in changed.items():
+        lines[row + 1] = line
+    read, bad = ids_and_faults(written(tmp_path, "\n".join(lines) + "\n"))
+    assert read == [str(n) for n in range(40) if n not in lost]
+    assert bad == faults
+
+
+LOG = "\n".join(f"2026-01-01 10:00:{n:02d},{n:03d} DEBUG still alive" for n in range(30))
+TABLE = "\n".join(f"{n},a,b" for n in range(30))
+
+
+@pytest.mark.parametrize("body", [LOG, f"It stops:\n{LOG}", TABLE, f"See:\n{TABLE}\nThanks", 'He says ""no""\n\n""'])
+@pytest.mark.parametrize("columns", [("body", "category"), ("category", "body"), ("id", "category", "body")])
+def test_a_field_of_many_lines_that_is_closed_is_one_row(tmp_path: Path, body: str, columns: tuple[str, ...]) -> None:
+    rows = [{"id": str(n), "body": f'"{body}"' if n == 25 else TEXTS[n % 4], "category": LABELS[n % 4]}
+            for n in range(40)]  # fmt: skip
+    lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
+    dataset = rows_of(written(tmp_path, "\n".join(lines) + "\n"))
+    assert len(dataset.rows) == 40 and dataset.rows[25].ticket.body == body.replace('""', '"')
+
+
+def test_a_text_that_is_cut_off_with_its_file_is_one_bad_row_with_its_lines(tmp_path: Path) -> None:
+    cut_off = 'z;"Hello,\nthe line is dead; please\ncall'
+    read, bad = ids_and_faults(written(tmp_path, "\n".join([*semicolons(), cut_off])))
+    assert len(read) == 40
+    assert bad == ["42: not CSV: unexpected end of data; a quote is opened here and takes in the 2 lines below"]
+
+
+def test_a_file_of_lost_quotes_is_not_read_over_and_over(tmp_path: Path) -> None:
+    lines = ["id;body;category", *['x";";y'] * 2000]
+    source = open_source(written(tmp_path, "\n".join(lines)))
+    rows = list(source.read(source.columns))
+    assert 1 < len(rows) < 100 and rows[-1].fault is not None and "takes in the 19" in rows[-1].fault
+
+
 # ── Encodings ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SAID = {

@@ -56,6 +56,35 @@ def test_several_labels_in_a_cell_are_noticed_named_and_taken_apart_as_asked(tmp
     assert [finding.severity for finding in examined.findings if finding.code == "category-several-labels"] == [SERIOUS]
 
 
+@pytest.mark.parametrize("separator", [", ", ",", ";", "|", " / ", " + ", "&&"])
+@pytest.mark.parametrize("multi", [None, "first", "drop", "split"])
+def test_a_label_that_a_cell_repeats_is_that_label(tmp_path: Path, separator: str, multi: str | None) -> None:
+    labels = ["lamp"] * 12 + ["door"] * 12 + [separator.join(["lamp"] * 2), separator.join(["door"] * 3)]
+    teams = [separator.join(["desk"] * 2)] * len(labels)
+    dataset = read_dataset([labelled(tmp_path, labels, resolver_group=teams)], options=ReadOptions(multi=multi))
+    assert counts(dataset) == {"lamp": 13, "door": 13}
+    assert {row.resolver_group for row in dataset.rows} == {"desk"}
+    codes = {finding.code: finding.rows for finding in dataset.findings}
+    assert codes["category-repeated-in-cell"] == 2 and "category-several-labels" not in codes
+
+
+def test_repeated_labels_leave_combinations_and_paths_as_they_are(tmp_path: Path) -> None:
+    path = labelled(tmp_path, [*COMBINED, "lamp; lamp", "lamp;lamp;door"])
+    assert counts(read_dataset([path], options=ReadOptions(multi="first"))) == {"lamp": 17, "door": 14}
+    paths = ["IT | Lamps"] * 3 + ["IT | Doors"] * 3 + ["Post | Post"] * 2
+    assert counts(read_dataset([labelled(tmp_path, paths)]))["Post | Post"] == 2
+
+
+def test_a_list_or_columns_of_one_name_that_repeat_a_label_have_that_label(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "it is dark", "category": ["lamp", "lamp "]}\n', "utf-8")
+    assert counts(read_dataset([rows])) == {"lamp": 1}
+    jira = tmp_path / "jira.csv"
+    header = "Summary,Issue key,Issue Type,Status,Component/s,Component/s,Description\n"
+    jira.write_text(f"{header}dark,H-1,Task,Done,lamp,lamp,it is dark\n", "utf-8")
+    assert counts(read_dataset([jira])) == {"lamp": 1}
+
+
 @pytest.mark.parametrize(
     ("labels", "separator"),
     [

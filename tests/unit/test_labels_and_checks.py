@@ -131,7 +131,7 @@ def test_wrong_labels_are_found(tmp_path: Path) -> None:
     for number in (10, 51, 102):
         rows[number]["category"] = {"access": "mail", "mail": "access"}[rows[number]["category"]]
     find_label_issues = found(read(tmp_path, rows))["category-suspects"]
-    lines = {int(place.split(":")[1]) for place in find_label_issues.places}
+    lines = {int(place.split(":")[1].split()[0]) for place in find_label_issues.places}
     assert {11, 52, 103} <= lines and len(lines) < 12
 
 
@@ -145,6 +145,30 @@ def test_bad_rows_repeats_conflicts_and_spaces_are_found(tmp_path: Path) -> None
     assert label_ids["near-duplicates"].rows == 2
     assert label_ids["category-conflicting-duplicates"].rows == 2
     assert label_ids["category-spaces"].rows == 1
+
+
+def test_rows_are_named_with_the_ids_of_their_tickets(tmp_path: Path) -> None:
+    rows = history(200)
+    rows[10]["category"] = "mail"
+    rows += [{**rows[0], "id": "copy", "category": "mail"}, {"id": "brief", "text": "help", "category": "mail"}]
+    rows += [{"text": "no more", "category": "mail"}]
+    said = found(read(tmp_path, rows))
+    path = tmp_path / "rows.jsonl"
+    assert f"{path}:11 (10): mail, rather access" in said["category-suspects"].places
+    assert said["short-texts"].places == (f"{path}:202 (brief)", f"{path}:203")
+    assert f"{path}:1 (0)" in said["near-duplicates"].what
+    assert said["category-conflicting-duplicates"].places == (f"{path}:1 (0): access; {path}:201 (copy): mail",)
+
+
+def test_logs_of_which_only_the_beginning_is_read_are_counted(tmp_path: Path) -> None:
+    rows = history(100)
+    assert "shortened-logs" not in found(read(tmp_path, rows))
+    log = "\n".join(f"2026-03-01 10:{n % 60:02d}:11 DEBUG worker-{n} heartbeat ok seq={n}" for n in range(500))
+    rows[7]["text"] += f"\n{log}"
+    finding = found(read(tmp_path, rows))["shortened-logs"]
+    assert finding.rows == 1 and "1 of 100 texts" in finding.what
+    left_out = int(finding.what.split(": ")[1].split(" ")[0].replace(",", ""))
+    assert 0.9 * len(log) < left_out < len(rows[7]["text"])
 
 
 def test_labels_that_look_alike_are_found() -> None:

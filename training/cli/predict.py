@@ -88,6 +88,8 @@ def score(options: ScoreOptions) -> None:
 
         done = batch_scoring.score(engine, options.data, options.out, mapping=mapping, options=reading,
                                   progress=watch)  # fmt: skip
+    if done.left_undated:
+        log(done.left_undated)
     faults = grouped(done.unscorable)
     for line in faults[:_SHOWN_FAULTS]:
         log(f"default route: {line}")

@@ -16,10 +16,11 @@ from training.cli.options import DataOptions, NewBundleOptions, keep_mapping, lo
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
 from training.engines.engine import EngineOptions, training_engine
+from training.gate.served import gate_changes
 from training.registry import promote as promotion
 from training.registry import publish
 from training.registry.tracker import Opening, Tracker
-from training.task import LEARN, MOST_TICKETS, TrainSettings
+from training.task import LEARN, MOST_TICKETS, Trained, TrainSettings
 from triage.errors import BundleError, InvalidRequest, TrackingUnavailable
 
 _LABELS, _ENCODER, _PROMISE = "labels", "encoder", "promised error rate"
@@ -99,22 +100,28 @@ def train(options: TrainOptions) -> None:
         log_left_out(trained.dataset)
         keep_mapping(options)
         run_id, version = register_bundle(tracker, trained.path, options.name, run_id)
-    document = {
-        "bundle": str(trained.path),
-        "run_id": run_id,
-        "version": version,
-        "targets": trained.measured["targets"],
-    }
-    if "adaptation" in trained.bundle.manifest:
-        document["adaptation"] = trained.bundle.manifest["adaptation"]
-    stages, prefilter = (trained.bundle.manifest["cascade"][name] for name in ("stages", "prefilter"))
-    if stages is not None:
-        document["cascade"] = stages
-    if prefilter is not None:
-        document["prefilter"] = prefilter
     if options.json:
-        print_json(document)
-        return
+        print_json(_document(trained, run_id, version))
+    else:
+        _print(trained)
+        print(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
+    for change in gate_changes(trained.bundle.manifest):
+        log(change)
+
+
+def _document(trained: Trained, run_id: str | None, version: str | None) -> dict[str, Any]:
+    manifest = trained.bundle.manifest
+    targets = trained.measured["targets"]
+    document = {"bundle": str(trained.path), "run_id": run_id, "version": version, "targets": targets}
+    stages, prefilter = (manifest["cascade"][name] for name in ("stages", "prefilter"))
+    further = {"adaptation": manifest.get("adaptation"), "cascade": stages, "prefilter": prefilter}
+    return document | {name: value for name, value in further.items() if value is not None}
+
+
+def _print(trained: Trained) -> None:
+    """Print for people what was measured, and where the bundle lies."""
+    cascade = trained.bundle.manifest["cascade"]
+    stages, prefilter = cascade["stages"], cascade["prefilter"]
     print(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
     print_measured(trained.measured)
     if stages is not None:
@@ -122,7 +129,6 @@ def train(options: TrainOptions) -> None:
     if prefilter is not None:
         print(f"screening finds {prefilter['share']:.3f} of the tickets ordinary without asking its classifier")
     print(f"\nbundle   {trained.path}")
-    print(f"version  {options.name} {version} (run {run_id})" if version else "version  not registered")
 
 
 def _by_stage(stages: Mapping[str, Any]) -> str:

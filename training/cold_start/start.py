@@ -23,7 +23,7 @@ from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, dataset_digest, read_dataset
-from training.data.labels import fitting, resolve_labels, rules_for
+from training.data.labels import resolve_labels, rules_for
 from training.data.reading import READ_PLAINLY, ReadOptions
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
@@ -113,7 +113,7 @@ def start(settings: StartSettings, *, encoder: Encoder | None = None, log: Log =
     """
     refuse_occupied(settings.out)
     policy = _policy(settings)
-    rules = rules_for(policy, settings.rules, fitting(default_rules(), policy))
+    rules = rules_for(policy, settings.rules, default_rules().fitting(policy.known_labels))
     _refuse_single_labels(policy)
     dataset = _read(settings, policy)
     rows = [row for row in dataset.rows if row.weight > 0] if dataset else []

@@ -288,11 +288,14 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
 
 
 def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:
-    """Return the labels of a row as written: several where the cell is a list, levels joined to a path."""
+    """Return the labels of a row as written, each once: several where the cell is a list, levels joined to a path."""
     own_role = role_of_target(target)
     value = opened.cell(raw.cells, opened.roles[own_role])
     texts = [parse_text(one, target) for one in (value if isinstance(value, list) else [value])]
-    labels = [label_text(text) for text in texts if text and text.strip()]
+    once: dict[str, str] = {}
+    for label in (label_text(text) for text in texts if text and text.strip()):
+        once.setdefault(label.strip(), label)
+    labels = list(once.values())
     deeper = sorted(role for role in opened.roles if role.startswith(f"{own_role}."))
     if len(labels) == 1 and deeper:
         levels = [stated(parse_text(opened.cell(raw.cells, opened.roles[role]), role)) for role in deeper]

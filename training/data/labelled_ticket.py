@@ -44,3 +44,8 @@ class LabelledTicket:
     written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     several: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NONE)
     held_back: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+    @property
+    def place_and_id(self) -> str:
+        """Where the row stands, with the id of its ticket if it has one: lines cannot be found in a spreadsheet."""
+        return f"{self.place} ({self.ticket.id})" if self.ticket.id else self.place

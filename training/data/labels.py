@@ -242,21 +242,6 @@ def rules_for(policy: Policy, file: Path | None, otherwise: RuleBook) -> RuleBoo
     return rules
 
 
-def fitting(rules: RuleBook, policy: Policy) -> RuleBook:
-    """Return the rules as far as they name labels that the policy has; the last one stays, whatever it names."""
-    known = policy.known_labels
-    fitting = [
-        replace(
-            rule,
-            tier=rule.tier if rule.tier in known["tier"] else None,
-            category=rule.category if rule.category in known["category"] else None,
-            targets={target: label for target, label in rule.targets.items() if label in known.get(target, ())},
-        )
-        for rule in rules.rules
-    ]
-    return RuleBook((*(rule for rule in fitting[:-1] if rule.named), fitting[-1]))
-
-
 def learnable(rows: Sequence[LabelledTicket], target: str, minimum: int = MIN_ROWS) -> tuple[list[str], dict[str, int]]:
     """Say which labels of a target can be learned, and which are too rare.
 

@@ -44,12 +44,15 @@ class ReadOptions(FileOptions):
         multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``; None refuses them.
         keep_placeholders: Whether labels such as ``Unassigned`` are labels all the same.
         examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
+        need_dates: Whether dates are needed: where they are not, a column of them whose day and month cannot be told
+            apart is left out instead of refused.
         files: How single files are to be read instead, by their names without folders.
     """
 
     multi: str | None = None
     keep_placeholders: bool = False
     examine: bool = False
+    need_dates: bool = True
     files: Mapping[str, FileOptions] = field(default_factory=lambda: _NONE)
 
     def for_file(self, path: Path) -> FileOptions:
@@ -74,12 +77,14 @@ class OpenFile:
         roles: Which column plays which role.
         dates: How its dates are read; None where no column plays that role.
         guess: What a preset made of it; None where none was used.
+        left_undated: Why its dates are left out; empty where they are read, or no column plays that role.
     """
 
     source: Source
     roles: Mapping[str, str]
     dates: DateColumn | None
     guess: Guess | None
+    left_undated: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -128,7 +133,10 @@ def open_files(
     own = [options.for_file(path) for path in paths]
     sources = [open_source(path, one.encoding) for path, one in zip(paths, own, strict=True)]
     there = {column for source in sources for column in (*source.columns, *source.repeated)}
-    return [_opened(source, one, mapping, there) for source, one in zip(sources, own, strict=True)]
+    return [
+        _opened(source, one, mapping, there, need_dates=options.need_dates)
+        for source, one in zip(sources, own, strict=True)
+    ]
 
 
 def open_file(path: Path, mapping: Mapping[str, str | None], options: ReadOptions = READ_PLAINLY) -> OpenFile:
@@ -136,7 +144,9 @@ def open_file(path: Path, mapping: Mapping[str, str | None], options: ReadOption
     return open_files([path], mapping, options)[0]
 
 
-def _opened(source: Source, own: FileOptions, mapping: Mapping[str, str | None], there: set[str]) -> OpenFile:
+def _opened(
+    source: Source, own: FileOptions, mapping: Mapping[str, str | None], there: set[str], *, need_dates: bool
+) -> OpenFile:
     here = {*source.columns, *source.repeated}
     asked = {
         role: column
@@ -151,7 +161,13 @@ def _opened(source: Source, own: FileOptions, mapping: Mapping[str, str | None],
     dates = None
     if column is not None:
         values = (row.cells.get(column) for row in source.read([column]))
-        dates = date_column(values, f"{source.path}, column {column!r}", own.date_order)
+        try:
+            dates = date_column(values, f"{source.path}, column {column!r}", own.date_order)
+        except InvalidRequest as error:
+            if need_dates:
+                raise
+            undated = {role: one for role, one in roles.items() if role != "opened_at"}
+            return OpenFile(source, undated, None, found, left_undated=f"the dates are left out: {error}")
     return OpenFile(source, roles, dates, found)
 
 

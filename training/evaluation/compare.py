@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ LEAST_COMMON = 50
 LEAST_OF_CLASS = 20
 _CLASS_LOSS, _ECE_LOSS = 0.05, 0.01
 _SLOWER, _SLOWER_MS = 2.0, 20.0
+_STAY_DECIDED = 0.75
+"""Share of what the champion decides that the challenger must decide: gates of equally good models differ by less."""
 _DRAWS, _ECE_DRAWS = 2000, 400
 
 
@@ -43,6 +46,21 @@ class Check:
     high: float | None
     passed: bool
     rule: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """How much of a target champion and challenger decide where they serve, and the error rate that one promised.
+
+    Attributes:
+        champion: Share of tickets in [0, 1].
+        challenger: The same.
+        promised: Error rate among its decisions that the champion was certified for; None where it was not.
+    """
+
+    champion: float
+    challenger: float
+    promised: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,7 @@ def compare(
     *,
     margin: float = 0.02,
     latencies_ms: tuple[float, ...] | None = None,
+    decided: Mapping[str, Decided] = MappingProxyType({}),
     seed: int = 0,
 ) -> Comparison:
     """Compare two records on the tickets that both hold, ticket by ticket.
@@ -91,7 +110,8 @@ def compare(
     `-margin`. Where the tickets are too few for an interval as narrow as the margin, a month of a small desk for
     example, the difference itself must lie above it, and the interval must not say that it is certainly below zero.
     Besides, it must be certainly not much worse in any class, certainly not worse in severe tier errors (two tiers or
-    more), calibration, or the error rate of its automatic decisions, and not much slower. Intervals come from a paired
+    more), calibration, or the error rate of its automatic decisions, and not much slower. It must decide about as much
+    by itself where it serves, unless the champion is wrong more often than it promised. Intervals come from a paired
     bootstrap over tickets.
 
     Args:
@@ -99,6 +119,7 @@ def compare(
         challenger: What the challenger answered.
         margin: Loss of accuracy that counts as none, in [0, 1].
         latencies_ms: Median processor time of one decision, of champion and challenger, measured on this machine.
+        decided: By target, what both decide as they are served; a target that is missing is not judged by that.
         seed: Equal seeds give equal intervals.
     """
     obstacles = []
@@ -123,6 +144,8 @@ def compare(
         checks += _checks(
             target, ours, margin=margin, order=challenger.ordered_tiers if target == "tier" else (), seed=seed
         )
+        if target in decided:
+            checks.append(_decided(target, ours, decided[target]))
     if latencies_ms is not None:
         checks.append(_latency(latencies_ms))
     notes = [
@@ -265,6 +288,22 @@ def _automatic(target: str, pair: _Pair, seed: int) -> Check:
         high=high,
         passed=low <= 0.01,
         rule="lower end not above 0.01",
+    )
+
+
+def _decided(target: str, pair: _Pair, served: Decided) -> Check:
+    wrong = metrics.selective_risk(pair.correct(0), pair.kept[0])
+    broken = served.promised is not None and wrong > served.promised
+    enough = served.challenger >= _STAY_DECIDED * served.champion
+    rule = f"at least {_STAY_DECIDED:g} of the champion's"
+    return Check(
+        f"{target} decided where it serves",
+        champion=served.champion,
+        challenger=served.challenger,
+        low=None,
+        high=None,
+        passed=enough or broken,
+        rule=f"{rule}; not asked for, as {wrong:.3f} of those were wrong" if broken and not enough else rule,
     )
 
 

@@ -95,7 +95,8 @@ def certify(
             break
         chosen = place
     if chosen is None:
-        return no_certificate(n, _more_tickets(kept, wrong, n, risk, delta))
+        first = slice(start, start + 1)  # the sequence ended where it began: only what stands there counts
+        return no_certificate(n, _more_tickets(kept[first], wrong[first], n, risk, delta))
     errors, total = round(wrong[chosen]), round(kept[chosen])
     bound = upper_bound(errors, total, delta)
     return Certificate(float(GRID[chosen]), total, errors, n, bound=bound, more_tickets=0)

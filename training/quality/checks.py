@@ -102,6 +102,12 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
         what = f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words"
         do = "nothing can be told from them: leave them out, or map a column that says more"
         yield Finding("short-texts", NOTICE, what, do, rows=len(short), places=_places(short))
+    logs = [row for row in rows if _log_chars(row)]
+    if logs:
+        chars = sum(map(_log_chars, logs))
+        what = f"{len(logs)} of {len(rows)} texts hold logs or stack traces, of which only the first lines are read"
+        what += f": {chars:,} characters are left out, up to {max(map(_log_chars, logs)):,} of one ticket"
+        yield Finding("shortened-logs", FINE, what, rows=len(logs), places=_places(logs))
     machine = [row for row in rows if row.weight == 0]
     if machine:
         what = f"{len(machine)} of {len(rows)} rows have labels that no person gave; they will teach nothing"
@@ -124,6 +130,11 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
     else:
         do = "map the column with --map opened_at=…: then the newest tickets are set aside, as in real life"
         yield Finding("dates", NOTICE, "no row is dated, so the split is at random and flatters", do)
+
+
+def _log_chars(row: LabelledTicket) -> int:
+    """Return how many characters of logs in a ticket are not read."""
+    return sum(part.chars for part in row.ticket.left_out if part.what == "log")
 
 
 def _balance(dataset: Dataset) -> Iterator[Finding]:
@@ -159,9 +170,8 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
     extra = len(dataset.rows) - len(clustered)
     if extra:
         largest = max(clustered.values(), key=len)
-        what = (
-            f"{extra} rows nearly repeat another; the largest group has {len(largest)}, the first at {largest[0].place}"
-        )
+        what = f"{extra} rows nearly repeat another; the largest group has {len(largest)}, "
+        what += f"the first at {largest[0].place_and_id}"
         do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
         yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, rows=extra)
     for target in dataset.targets:
@@ -174,7 +184,7 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
                 what += f"; {count - twins} of them differ in numbers, hosts or times, which may tell them apart"
             do = "agree on one label for each group: no model can learn both"
             places = tuple(
-                ", ".join(f"{row.place} ({row.labels.get(target)})" for row in rows[:4]) for rows in torn[:20]
+                "; ".join(f"{row.place_and_id}: {row.labels.get(target)}" for row in rows[:4]) for rows in torn[:20]
             )
             yield Finding(f"{target}-conflicting-duplicates", severity, what, do, rows=count, places=places)
 
@@ -279,4 +289,4 @@ def _suspects(dataset: Dataset, together: NDArray[np.int64], seed: int) -> Itera
 
 
 def _places(rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
-    return tuple(row.place for row in rows[:_SHOWN])
+    return tuple(row.place_and_id for row in rows[:_SHOWN])

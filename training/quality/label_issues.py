@@ -90,7 +90,7 @@ def find_label_issues(
     )
     top_k = np.argmax(probabilities, axis=1)
     found = (
-        (rows[chosen[row]].place, labels[given[row]], labels[top_k[row]])
+        (rows[chosen[row]].place_and_id, labels[given[row]], labels[top_k[row]])
         for row in ranked
         if top_k[row] != given[row] and probabilities[row, top_k[row]] >= _SURE
     )

@@ -14,14 +14,16 @@ from models.local_store import CHAMPION, LocalModelStore
 from models.triager import Triager
 from training.data.dataset import LabelledTicket
 from training.evaluation.champion import answers_kept, marked_by_its_teachers, unseen_by
-from training.evaluation.compare import Comparison, compare
+from training.evaluation.compare import Comparison, Decided, compare
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import Record, read_record
+from training.gate.served import served_gates
 from training.registry.publish import publish
 from training.registry.tracker import Tracker, Version
 from training.stages import STARTED, stage_of
 from triage.errors import BundleError, BundleNotFound, BundleTampered, InvalidRequest
+from triage.gate import TargetGate
 from triage.ticket import Ticket
 
 _MARKED_BY_TEACHERS = (
@@ -171,12 +173,30 @@ def _compared(champion: Path, challenger: Path, margin: float, rows: Sequence[La
     if rows:
         fresh = _fresh(rows, (champion, challenger), (theirs, ours))
         before, after = _asked(theirs, fresh), _asked(ours, fresh)
+        shares = tuple(_shares_kept(record) for record in (before, after))
     else:
         before, after = answers_kept(challenger, champion) or read_record(champion), read_record(challenger)
-    found = compare(before, after, margin=margin, latencies_ms=processor_times_ms(theirs, ours))
+        shares = tuple(_shares_served(path) for path in (champion, challenger))
+    decided = {
+        target: Decided(share, shares[1][target], theirs.gate.targets.get(target, TargetGate()).certified_risk)
+        for target, share in shares[0].items()
+        if target in shares[1]
+    }
+    times = processor_times_ms(theirs, ours)
+    found = compare(before, after, margin=margin, latencies_ms=times, decided=decided)
     if not rows and marked_by_its_teachers(challenger):
         return replace(found, obstacles=(*found.obstacles, _MARKED_BY_TEACHERS))
     return found
+
+
+def _shares_kept(record: Record) -> dict[str, float]:
+    """Return the share of the tickets asked about that was decided, by target."""
+    return {target: float(one.kept.mean()) for target, one in record.outcomes.items() if len(one.kept)}
+
+
+def _shares_served(path: Path) -> dict[str, float]:
+    """Return the share that the gate of a bundle lets through, by target, of the tickets that it was chosen on."""
+    return {target: gate.served for target, gate in served_gates(read_manifest(path)).items()}
 
 
 def _fresh(rows: Sequence[LabelledTicket], paths: Sequence[Path], triagers: Sequence[Triager]) -> list[LabelledTicket]:

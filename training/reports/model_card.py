@@ -7,6 +7,7 @@ from typing import Any
 
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
+from training.gate.served import gate_changes
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
 SPLITS = {
@@ -59,6 +60,9 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield from _figures(record, settings)
     yield ""
     yield from _AFTERWARDS[stage.name]
+    for change in gate_changes(manifest):
+        yield ""
+        yield f"**{change}.**"
     yield ""
     yield "## Where it is weak"
     yield from _weaknesses(record)
@@ -72,8 +76,8 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
 
 _AFTERWARDS: Mapping[str, Sequence[str]] = {
     FULL: (
-        "The bundle was then fitted again on all tickets but those kept for calibration; the figures are those of the",
-        "model before, which had not seen the part set aside.",
+        "The bundle was then fitted again, to the part set aside as well, and its gate chosen anew; the figures are",
+        "those of the model before, which had not seen that part.",
     ),
     EXTENDED: (
         "These are the figures of the bundle that this one was extended from, before it knew the labels added since.",
@@ -85,15 +89,22 @@ _AFTERWARDS: Mapping[str, Sequence[str]] = {
 }
 
 
+_NO_PROOF = (
+    "The tickets are too few for a part of their own: it was chosen on what models said of tickets that they had not "
+    "learned from, which held in replays and is not a proof"
+)
+
+
 def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     if stage.name in STARTED:
         yield "Nothing: at this stage no label of the model is acted on without a person; only bypass rules decide."
         return
     settings, gate = manifest.get("settings", {}), manifest.get("gate", {})
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
+    calibration = str(gate.get("refitted", {}).get("calibration", ""))
     for target, served in gate.get("refitted", {}).items():
         if isinstance(served, Mapping):
-            yield f"- {target}: {_served(served, risk, confidence)}"
+            yield f"- {target}: {_served(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
             yield from (
                 f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items()
             )
@@ -107,7 +118,7 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "others stand, and their confidence is scaled down where a new label is likely."
 
 
-def _served(gate: Mapping[str, Any], risk: object, confidence: object) -> str:
+def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_fitted: bool) -> str:
     """Say in words what the gate that is served promises for one target."""
     if gate["threshold"] is None:
         more = (
@@ -120,9 +131,10 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object) -> str:
     for_whom = (
         f"a group that was never seen (made on {gate['groups']})"
         if gate.get("promise") == "new_group"
-        else "new tickets like those of the calibration part; another organisation is not promised anything"
+        else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
     )
-    return f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
+    said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
+    return f"{said}. {_NO_PROOF}" if cross_fitted else said
 
 
 def _guard(label: str, guard: Mapping[str, Any], confidence: object) -> str:

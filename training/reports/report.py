@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from training.diagnostics.ablation import Extras
 from training.evaluation.record import Outcome, Record
 from training.evaluation.slices import confused_pairs, slices
+from training.gate.served import served_gates
 from training.reports import plots
 from training.reports.model_card import POLICIES, SPLITS
 from training.stages import stage_of
@@ -60,6 +61,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
     facts = manifest["targets"].get(target, {})
     risk = manifest["settings"].get("target_risk")
     gate = manifest.get("gate", {}).get("refitted", {}).get(target, {})
+    served = served_gates(manifest).get(target)
     alone = gate.get("by_label", {})
     classes = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])
     return {
@@ -67,6 +69,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "values": values,
         "facts": facts,
         "gate": gate,
+        "change": None if served is None else served.change(target),
         "alone": sorted(alone.items(), key=lambda item: -item[1]["tickets"]),
         "certified_alone": sum(one["threshold"] is not None for one in alone.values()),
         "risk": risk,

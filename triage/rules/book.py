@@ -196,6 +196,23 @@ class RuleBook:
             )
         )
 
+    def fitting(self, known: Mapping[str, Iterable[str]]) -> RuleBook:
+        """Return the rules as far as they name labels that a policy has; the last one stays, whatever it names.
+
+        Args:
+            known: Labels by target, as `Policy.known_labels` has them.
+        """
+        fitting = [
+            replace(
+                rule,
+                tier=rule.tier if rule.tier in set(known.get("tier", ())) else None,
+                category=rule.category if rule.category in set(known.get("category", ())) else None,
+                targets={target: label for target, label in rule.targets.items() if label in known.get(target, ())},
+            )
+            for rule in self.rules
+        ]
+        return RuleBook((*(rule for rule in fitting[:-1] if rule.named), fitting[-1]))
+
     def without(self, target: str) -> RuleBook:
         """Return the same rules with one target's labels taken away."""
         if target in ("tier", "category"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.params import Form
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -135,6 +139,43 @@ def test_another_sites_page_cannot_use_the_session(guarded: TestClient, session:
     answer = guarded.post("/try", data={"body": "help", "csrf_token": csrf_token(session)}, headers={"Origin": "null"})
     assert answer.status_code == 403
     assert guarded.get("/v1/decisions").json()["decisions"] == []
+
+
+def json_routes(app: FastAPI) -> Iterator[str]:
+    """The paths of all routes that take JSON."""
+    for route in app.routes:
+        if not isinstance(route, APIRoute) or route.body_field is None:
+            continue
+        if not isinstance(route.body_field.field_info, Form):
+            yield re.sub(r"\{\w+\}", "x", route.path)
+
+
+def test_a_form_from_a_session_is_refused_at_once_where_json_is_taken(guarded: TestClient, session: str) -> None:
+    app: FastAPI = guarded.app  # type: ignore[assignment]
+    token = csrf_token(session)
+    forms: tuple[dict[str, Any], ...] = (
+        {"data": {"csrf_token": token}},
+        {"files": {"csrf_token": (None, token)}},
+        {"content": b"", "headers": {"Content-Type": "Application/X-WWW-Form-URLEncoded ;charset=utf-8"}},
+    )
+
+    async def post_all() -> dict[str, list[int]]:
+        transport, cookies = httpx.ASGITransport(app), {COOKIE: session}
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", cookies=cookies) as client:
+            told: dict[str, list[int]] = {}
+            for path in {*json_routes(app), "/v1/predict?explain=true"}:
+                async with asyncio.timeout(20):
+                    told[path] = [(await client.post(path, **form)).status_code for form in forms]
+            return told
+
+    told = asyncio.run(post_all())
+    assert {"/v1/predict", "/v1/predict?explain=true", "/v1/predict/batch", "/v2/models/x/infer"} <= set(told)
+    assert {path: statuses for path, statuses in told.items() if statuses != [415] * 3} == {}
+
+
+def test_a_form_without_a_session_is_refused_alike(client: TestClient) -> None:
+    for path in ("/v1/predict", "/v1/predict/batch", "/v2/models/m/infer"):
+        assert client.post(path, data={"csrf_token": "x"}).status_code == 415, path
 
 
 def test_who_signed_in_speaks_as_themselves(guarded: TestClient, session: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 from api.http.exceptions import TooBusy
-from api.scoring.admission import AdmissionControl
+from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.batcher import Batcher, Load
+from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from triage.decision import Reason
 from triage.defaults import default_policy, default_rules
@@ -63,6 +65,24 @@ def test_concurrent_requests_are_decided_together_and_each_gets_its_own() -> Non
     answers = run(decide_all(Batcher(queue_size=64, score_batch=16, wait_s=0.01), Triager(bundle), 40))
     assert [answer[0].ticket_id for answer in answers] == [str(number) for number in range(40)]
     assert max(bundle.batches) == 16 and len(bundle.batches) < 10
+
+
+def test_a_text_that_comes_again_is_answered_from_memory() -> None:
+    bundle = Standin()
+    batcher, triager = Batcher(queue_size=8, score_batch=8, wait_s=0, memory=AnswerMemory()), Triager(bundle)
+
+    async def ask(name: str) -> list[Any]:
+        return await batcher.decide(triager, [Ticket(id=name, body="the same words")], deadline_s=5.0)
+
+    async def job() -> list[Any]:
+        batcher.start()
+        answers = [(await ask(name))[0] for name in ("a", "b")]
+        await batcher.stop()
+        return answers
+
+    first, second = run(job())
+    assert (first.ticket_id, second.ticket_id, first.targets) == ("a", "b", second.targets)
+    assert bundle.batches == [1]
 
 
 def test_patient_clients_are_all_answered() -> None:
@@ -203,3 +223,86 @@ def test_a_burst_that_is_still_to_come_is_no_reason_to_refuse(monkeypatch: pytes
     for _ in range(70):
         end_one_after(0.01)
     assert admission.refusal() is None
+
+
+class Desk:
+    """Clients at the door of a service that answers one request after the other, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        self.admission = AdmissionControl(size=500, deadline_s=2.0)
+        self.inside: list[float] = []
+
+    def on_behalf(self, arrived: float, step: Callable[[], None]) -> None:
+        context = copy_context()
+        context.run(ARRIVED.set, arrived)
+        context.run(step)
+
+    def come(self) -> float | None:
+        """Let somebody in who comes now, or turn them away: None."""
+        self.now += 1e-6
+        if self.admission.refusal() is not None:
+            return None
+        arrived = self.now
+        self.on_behalf(arrived, self.admission.enter)
+        return arrived
+
+    def go(self, arrived: float) -> None:
+        self.on_behalf(arrived, self.admission.leave)
+
+    def serve(self, clients: int, seconds_each: float, count: int) -> int:
+        """Answer requests of clients that all ask again at once, and return how many were turned away."""
+        inside, refused = list[float](), 0
+        for _ in range(count):
+            while len(inside) < clients:
+                arrived = self.come()
+                if arrived is None:
+                    refused += 1
+                    break
+                inside.append(arrived)
+            self.now += seconds_each
+            if inside:
+                self.go(inside.pop(0))
+        for arrived in inside:
+            self.go(arrived)
+        return refused
+
+    def hang(self, count: int) -> list[float]:
+        """Let requests in that never end."""
+        arrived = [one for _ in range(count) if (one := self.come()) is not None]
+        assert len(arrived) == count
+        return arrived
+
+
+def test_what_hung_once_makes_nobody_wait_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    hung = desk.hang(8)
+    assert desk.serve(1, 0.3, 30) > 0, "a few that ask now and then looked slow, and the estimate has grown"
+    for arrived in hung:
+        desk.go(arrived)
+    desk.serve(12, 0.01, 100)
+    assert desk.serve(12, 0.01, 1000) == 0
+
+
+def test_what_hangs_does_not_count_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    desk.hang(40)
+    desk.serve(1, 0.3, 200)
+    desk.serve(12, 0.01, 200)
+    assert desk.serve(12, 0.01, 1000) == 0
+
+
+def test_a_slow_hour_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    assert desk.serve(64, 0.25, 1000) > 0
+    desk.serve(12, 0.01, 200)
+    assert desk.serve(12, 0.01, 1000) == 0
+
+
+def test_whoever_asks_a_slow_service_is_refused_as_long_as_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    desk.serve(64, 0.25, 300)
+    for _ in range(20):
+        assert desk.serve(64, 0.25, 100) > 80
+        desk.now += 60.0  # nobody asks for a while

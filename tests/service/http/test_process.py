@@ -12,13 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from models.toml_files import dump_policy
 from triage.__main__ import main
+from triage.defaults import default_policy
 
 Serve = Callable[..., Any]
 pytestmark = pytest.mark.slow
@@ -152,6 +155,29 @@ def test_a_worker_that_dies_is_replaced(
         ]
         assert sum(float(line.split()[-1]) for line in counted) >= 50
         assert service.stop() == 0
+
+
+def test_every_worker_reads_the_policy_anew(
+    serve: Serve, until: Callable[..., float], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(dump_policy(default_policy()))
+    options = ("--open-loopback", "--bundle", make_bundle(), "--workers", 2)
+    with serve(*options, ready="/readyz", TRIAGE_POLICY=str(policy)) as service:
+        until(lambda: len(service.workers()) == 2, 10)
+
+        def versions() -> set[str]:
+            """Ask over many connections, so that either worker may answer."""
+            return {httpx.get(f"{service.url}/v1/model", timeout=10).json()["policy_version"] for _ in range(24)}
+
+        until(lambda: versions() == {default_policy().version}, 20)
+        policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+        time.sleep(3)
+        assert versions() == {default_policy().version}  # until somebody asks for it
+        assert httpx.post(f"{service.url}/v1/model/reload", timeout=60).json()["policy_version"] == "the-next"
+        until(lambda: versions() == {"the-next"}, 20)
+        time.sleep(3)
+        assert versions() == {"the-next"}
 
 
 def test_a_worker_that_cannot_start_again_leaves_the_others_alone(

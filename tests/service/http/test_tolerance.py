@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from api.http.reception import InlineImages
@@ -131,6 +135,40 @@ def test_a_problem_names_the_field_and_what_is_allowed(
     answer = client.request(method, path, json=body)
     assert answer.status_code == 422 and said in answer.json()["detail"]
     assert "'" not in answer.json()["detail"]
+
+
+def query_parameters(app: FastAPI) -> Iterator[tuple[str, str, str]]:
+    """Method and path of every route with each of its parameters that stands in the query."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            taken = {field.alias for field in get_flat_params(route.dependant)} - set(route.param_convertors)
+            for method in sorted(route.methods or ()):
+                yield from ((method, route.path, name) for name in sorted(taken) if "-" not in name)
+
+
+def test_a_parameter_of_the_query_that_is_at_fault_is_named(client: TestClient) -> None:
+    named, unnamed = set(), []
+    for method, path, name in query_parameters(client.app):  # type: ignore[arg-type]
+        for value in ("maybe", "", "x" * 5000, "\x00"):
+            answer = client.request(method, re.sub(r"\{\w+\}", "x", path), params={name: value})
+            if answer.status_code == 422:
+                fields = [error["field"] for error in answer.json()["errors"]]
+                named.add((path, name))
+                unnamed += [(method, path, name, value[:9])] if name not in fields or "*" in fields else []
+    assert unnamed == []
+    assert named >= {
+        ("/v1/predict", "explain"),
+        ("/v1/predict/batch", "explain"),
+        ("/v1/decisions", "sort"),
+        ("/v1/tickets/{ticket_id}/packet", "to"),
+        ("/v1/knowledge/entries/{entry_id}", "version"),
+        ("/", "view"),
+    }
+
+
+def test_a_page_names_it_too(client: TestClient) -> None:
+    answer = client.get("/knowledge?start=soon", headers={"Accept": "text/html"})
+    assert answer.status_code == 422 and "start is not a whole number" in answer.text and "soon" not in answer.text
 
 
 def test_a_decision_that_waits_for_the_store_is_no_missing_one(

@@ -140,6 +140,16 @@ def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Reposito
     assert list(repository.training_rows(_all())) and CANARY not in json.dumps(list(repository.training_rows(_all())))
 
 
+def test_a_ticket_of_the_history_alone_loses_its_title(repository: Repository, decide: Make) -> None:
+    near = {"ticket_id": "H-1", "similarity": 0.9, "title": CANARY, "labels": {}}
+    decide(repository, "T-2", explanation={"terms": [], "against": [], "similar": [near]})
+    done = repository.forget("H-1")
+    assert (done.revisions, done.decisions, done.mentions) == (0, 0, 1)
+    assert CANARY not in str(everything(repository))
+    with pytest.raises(NotFound, match="only in the history"):
+        repository.forget("H-1")
+
+
 def _all() -> Any:
     from api.store.export import ExportRules
 

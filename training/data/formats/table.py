@@ -122,8 +122,12 @@ def _let_go(rows: list[RawRow]) -> Iterator[RawRow]:
     rows.clear()
 
 
+def is_as_wide(cells: Sequence[object], width: int) -> bool:
+    """Say whether a record has as many cells as there are columns; further ones that are empty do no harm."""
+    return len(cells) >= width and not any(_text(cell) for cell in cells[width:])
+
+
 def _fitted(line: int, cells: Sequence[Any], columns: Sequence[str]) -> RawRow:
-    surplus = cells[len(columns) :]
-    if len(cells) < len(columns) or any(_text(cell) for cell in surplus):
+    if not is_as_wide(cells, len(columns)):
         return RawRow(line, {}, f"{len(cells)} fields where the header has {len(columns)}")
     return RawRow(line, dict(zip(columns, cells, strict=False)))

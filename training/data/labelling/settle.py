@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from training.data.finding import FINE, NOTICE, SERIOUS, SHOWN_PLACES, Finding
 from training.data.labelled_ticket import LabelledTicket
 from training.data.labelling.cells import is_placeholder
-from training.data.labelling.hierarchy import roll_up
-from training.data.labelling.several import WAYS, parts_of, separator_in
+from training.data.labelling.hierarchy import levels_of, roll_up, separator_of
+from training.data.labelling.several import WAYS, parts_of, said_once, separator_in
 from training.data.presets.roles import role_of_target
 from training.data.reading import ReadOptions
 from triage.errors import InvalidRequest
@@ -45,9 +46,11 @@ def settle_labels(
     Raises:
         InvalidRequest: If cells hold several labels and nothing says what is to be done.
     """
-    settled, findings = list(rows), list[Finding]()
+    settled, findings = _said_once(list(rows), "resolver_group")
     for target in in_order({target for row in rows for target in row.labels}):
         column = roles[role_of_target(target)]
+        settled, found = _said_once(settled, target)
+        findings += found
         settled, found = _apart(settled, target, options, f"{where}, column {column!r}")
         findings += found
         if not options.keep_placeholders:
@@ -57,6 +60,36 @@ def settle_labels(
     if not options.keep_placeholders:
         settled = [_group_held_back(row, roles.get("resolver_group", "")) for row in settled]
     return Settled(settled, findings)
+
+
+# ── One label, several times in a cell ───────────────────────────────────────────────────────────────────────────────
+
+
+def _said_once(rows: list[LabelledTicket], target: str) -> tuple[list[LabelledTicket], list[Finding]]:
+    """Take a label that a cell repeats as that label; a path whose levels have the same name stays a path."""
+    cells = [None if target in row.several else _label_of(row, target) for row in rows]
+    counts = Counter(label for label in cells if label is not None)
+    joint = separator_of(counts)
+    once = {label: said_once(label) for label in counts if joint is None or len(levels_of(label, joint)) == 1}
+    repeated = Counter({label: counts[label] for label, one in once.items() if one != label})
+    if not repeated:
+        return rows, []
+    settled = [
+        row if label is None or label not in repeated else _with_label(row, target, once[label])
+        for row, label in zip(rows, cells, strict=True)
+    ]
+    named = ", ".join(repr(label) for label, _ in repeated.most_common(_NAMED))
+    what = f"{target}: {repeated.total()} of {len(rows)} cells repeat one label, such as {named}: it is read once"
+    holding = [row for row, label in zip(rows, cells, strict=True) if label in repeated]
+    return settled, [Finding(f"{target}-repeated-in-cell", FINE, what, rows=len(holding), places=_places(holding))]
+
+
+def _label_of(row: LabelledTicket, target: str) -> str | None:
+    return row.resolver_group if target == "resolver_group" else row.labels.get(target)
+
+
+def _places(rows: Iterable[LabelledTicket]) -> tuple[str, ...]:
+    return tuple(row.place_and_id for row in islice(rows, SHOWN_PLACES))
 
 
 # ── Several labels in a cell ─────────────────────────────────────────────────────────────────────────────────────────
@@ -85,7 +118,7 @@ def _apart(
         "drop": "none of them is taken" + (", as asked" if options.multi else f"; train with --multi {'|'.join(WAYS)}"),
         "split": "each of them has a row of its own, as asked",
     }[way]
-    places = tuple(rows[place].place for place in list(parts)[:SHOWN_PLACES])
+    places = _places(rows[place] for place in parts)
     finding = Finding(
         f"{target}-several-labels",
         SERIOUS if options.multi is None and route else NOTICE,
@@ -118,6 +151,8 @@ _TAKE: Mapping[str, _Take] = {"first": _first, "drop": _drop, "split": _split}
 
 
 def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:
+    if target == "resolver_group":
+        return replace(row, resolver_group=label)
     changed: dict[str, Any] = {
         "labels": {**row.labels, target: label.strip()},
         "written": {**row.written, target: label},
@@ -145,7 +180,7 @@ def _held_back(rows: list[LabelledTicket], target: str, column: str) -> tuple[li
     what = f"{target}: {len(holding)} of {len(rows)} cells hold what is no label: {named}"
     do = "nothing is learned from them; --keep-placeholders, or a policy that lists them, makes them labels"
     finding = Finding(f"{target}-placeholders", NOTICE, what, do, rows=len(holding),
-                      places=tuple(row.place for row in holding[:SHOWN_PLACES]))  # fmt: skip
+                      places=_places(holding))  # fmt: skip
     return [_without_label(row, target) if row.labels.get(target) in counts else row for row in rows], [finding]
 
 

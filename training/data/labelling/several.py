@@ -41,6 +41,20 @@ def separator_in(labels: Mapping[str, int]) -> str | None:
     return None
 
 
+def said_once(label: str) -> str:
+    """Return what a cell holds where it repeats one label, as joins of tables write it; else the cell as it is.
+
+    Example:
+        >>> [said_once(cell) for cell in ("Email, Email", "Email;Email;Email", "Email, Access", "Email,")]
+        ['Email', 'Email', 'Email, Access', 'Email,']
+    """
+    for separator in SEPARATORS:
+        parts = [part.strip() for part in label.split(separator) if part.strip()]
+        if len(parts) > 1 and len(set(parts)) == 1:
+            return parts[0]
+    return label
+
+
 def parts_of(label: str, separator: str) -> tuple[str, ...]:
     """Return the labels in a cell, each once."""
     return tuple(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))

@@ -1,19 +1,19 @@
-"""Delimited text, as helpdesks and spreadsheets write it: any usual delimiter, quotes and escapes, titles above."""
+"""A file of delimited text opened: which delimiter, quotes and escapes it has, and where its table begins."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from training.data.formats.delimited.records import KnownRows, Style, records
 from training.data.formats.encoding import Encoding, encoding_of
 from training.data.formats.source import RawRow, Source
-from training.data.formats.table import Record, header_place, numbered, rows_below
+from training.data.formats.table import header_place, numbered, rows_below
 from training.data.presets.known_columns import known_columns, normal_name
 from triage.errors import InvalidDataset
 
@@ -21,44 +21,24 @@ _DELIMITERS = (",", ";", "\t", "|", "^", "~")
 _SAMPLE_CHARS = 1 << 18
 _SAMPLE_RECORDS = 200
 _SEP_LINE = re.compile(r"""["']?sep=(?P<mark>.)["']?\s*""", re.IGNORECASE)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\\\n", "r": "", "t": "\t", "0": "", "N": ""}
 _NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
-csv.field_size_limit(2**31 - 1)  # a ticket may be a million characters long; the module's own limit is 131,072
-
-
-@dataclass(frozen=True)
-class _Style:
-    """How a file separates its cells.
-
-    Attributes:
-        delimiter: Between cells.
-        escapes: Whether a backslash takes the meaning of what follows, as MySQL writes it.
-        quotes: Whether quotes around a cell are no part of it.
-    """
-
-    delimiter: str
-    escapes: bool = False
-    quotes: bool = True
-
-    def reader(self, lines: Iterable[str]) -> Any:
-        return csv.reader(
-            map(_with_line_breaks, lines) if self.escapes else lines,
-            delimiter=self.delimiter,
-            escapechar="\\" if self.escapes else None,
-            doublequote=True,
-            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
-            strict=True,
-        )
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the table of a file begins: its style, the line of its header, and the header."""
+    """Where the table of a file begins.
 
-    style: _Style
+    Attributes:
+        style: How cells are separated.
+        line: How many lines stand above the header.
+        header: The names of the columns.
+        sample: The first records, the header before all.
+    """
+
+    style: Style
     line: int
     header: tuple[str, ...]
+    sample: tuple[tuple[str, ...], ...]
 
 
 def open_delimited(path: Path, encoding: str | None = None) -> Source:
@@ -80,9 +60,10 @@ def open_delimited(path: Path, encoding: str | None = None) -> Source:
         del wanted  # a text has to be read whole
         with _opened(path, found) as file:
             lines = (line.replace("\0", "") for line in islice(file, layout.line, None))
-            records = _records(layout.style, lines, layout.line)
-            next(records, None)  # the header
-            yield from rows_below(records, columns, layout.header, skipped)
+            table = KnownRows(layout.style, len(columns), layout.sample)
+            below = records(layout.style, lines, layout.line, table)
+            next(below, None)  # the header
+            yield from rows_below(below, columns, layout.header, skipped)
 
     style = layout.style
     notes = [*found.notes]
@@ -111,17 +92,18 @@ def _layout(path: Path, encoding: Encoding) -> _Layout:
     stated = _SEP_LINE.fullmatch(lines[above].strip("\r\n"))
     above += bool(stated)
     body = lines[above:]
-    styles = [_Style(stated["mark"])] if stated else [_Style(mark) for mark in _DELIMITERS]
+    styles = [Style(stated["mark"])] if stated else [Style(mark) for mark in _DELIMITERS]
     candidates = [*styles, *_unusual(styles, body)]
     style = max(candidates, key=lambda one: (_fitness(one, body), -candidates.index(one)))
-    records = list(islice(_readable(style, body), _SAMPLE_RECORDS))
-    if not records:
+    sample = list(islice(_readable(style, body), _SAMPLE_RECORDS))
+    if not sample:
         raise InvalidDataset(f"{path} is empty: it has no header line; export it again")
-    line, header = records[header_place([cells for _, cells in records])]
-    return _Layout(style, above + line - 1, tuple(header))
+    place = header_place([cells for _, cells in sample])
+    line, header = sample[place]
+    return _Layout(style, above + line - 1, tuple(header), tuple(tuple(cells) for _, cells in sample[place:]))
 
 
-def _unusual(styles: Sequence[_Style], lines: Sequence[str]) -> list[_Style]:
+def _unusual(styles: Sequence[Style], lines: Sequence[str]) -> list[Style]:
     """Return further styles to try, only where their mark is there: each is chosen only where it fits better."""
     escaped = [replace(style, escapes=True) for style in styles] if any('\\"' in line for line in lines) else []
     quoted = any('"' in line for line in lines)
@@ -129,10 +111,10 @@ def _unusual(styles: Sequence[_Style], lines: Sequence[str]) -> list[_Style]:
     return [*escaped, *plain]
 
 
-def _fitness(style: _Style, lines: Sequence[str]) -> tuple[bool, float, int]:
+def _fitness(style: Style, lines: Sequence[str]) -> tuple[bool, float, int]:
     """Say how well a style fits: known names in the header, records of the commonest width, and that width."""
-    records = [cells for _, cells, _ in islice(_records(style, lines, 0), _SAMPLE_RECORDS)]
-    readable = [cells for cells in records if cells is not None and any(cells)]
+    sample = [cells for _, cells, _ in islice(records(style, lines, 0), _SAMPLE_RECORDS)]
+    readable = [cells for cells in sample if cells is not None and any(cells)]
     widths = Counter(len(cells) for cells in readable if len(cells) > 1)
     if not widths:
         return False, 0.0, 1
@@ -142,30 +124,10 @@ def _fitness(style: _Style, lines: Sequence[str]) -> tuple[bool, float, int]:
         count for size, count in Counter(len(cells) for cells in readable).items() if size in (width, width + 1)
     )
     known = any(normal_name(name) in known_columns() for name in header) and width > 1
-    return known, round(fitting / len([cells for cells in records if cells is None or any(cells)]), 2), width
+    return known, round(fitting / len([cells for cells in sample if cells is None or any(cells)]), 2), width
 
 
-def _readable(style: _Style, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    for line, cells, _ in _records(style, lines, 0):
+def _readable(style: Style, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    for line, cells, _ in records(style, lines, 0):
         if cells is not None and any(cells):
             yield line, list(cells)
-
-
-def _records(style: _Style, lines: Iterable[str], above: int) -> Iterator[Record]:
-    """Yield the records of lines, `above` of which stand above the first one given."""
-    reader = style.reader(lines)
-    while True:
-        line = above + reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, None, f"not CSV: {error}"
-            continue
-        yield line, cells, None
-
-
-def _with_line_breaks(line: str) -> str:
-    r"""Write `\n` and its like as the csv module takes them: an escaped line break, a tab, nothing."""
-    return _ESCAPED.sub(lambda match: _ESCAPES.get(match[1], match[0]), line)

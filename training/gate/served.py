@@ -1,0 +1,73 @@
+"""What the gate of a saved bundle lets the model decide: it is chosen anew after the fit to all tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_MUCH = 0.75
+"""Factor from which on a change is told: below it both gates let through about as much."""
+
+
+@dataclass(frozen=True)
+class ServedGate:
+    """Shares of tickets that a gate lets the model decide, of those that it was chosen on.
+
+    Attributes:
+        measured: By the gate of the model that was measured on the tickets set aside.
+        served: By the gate of the bundle, whose model has learned from all tickets.
+        coverage: What the measured model decided of the tickets set aside; None where that is not known.
+    """
+
+    measured: float
+    served: float
+    coverage: float | None
+
+    def change(self, target: str) -> str | None:
+        """Say in a sentence that the figures measured are not those of the bundle; None where they are about right."""
+        seen = f" of those set aside the model measured before decided {self.coverage:.3f}" if self.coverage else ""
+        if self.measured and not self.served:
+            return (
+                f"{target}: the bundle decides nothing by itself. When it had learned from all tickets, the error rate "
+                f"asked for could not be certified;{seen or ' that of the model before could'}"
+            )
+        if self.served and not self.measured:
+            return (
+                f"{target}: the bundle decides by itself, {self.served:.3f} of the tickets that its gate was chosen "
+                "on; the model that was measured before it had learned from all tickets decided nothing"
+            )
+        if not self.measured * _MUCH <= self.served <= self.measured / _MUCH:
+            return (
+                f"{target}: the gate of the bundle lets {self.served:.3f} of the tickets through that it was chosen "
+                f"on, that of the model measured before {self.measured:.3f}"
+            )
+        return None
+
+
+def served_gates(manifest: Mapping[str, Any]) -> dict[str, ServedGate]:
+    """Return by target what the manifest of a trained bundle says of its gate; empty for one that was only started."""
+    gate, settings = manifest.get("gate", {}), manifest.get("settings", {})
+    measured, served = gate.get("measured_with", {}), gate.get("refitted", {})
+    figures = manifest.get("metrics", {}).get("targets", {})
+    by_label = bool(settings.get("per_class"))
+    return {
+        target: ServedGate(
+            _share(measured.get(target, {}), by_label=by_label),
+            _share(found, by_label=by_label),
+            figures.get(target, {}).get("coverage"),
+        )
+        for target, found in served.items()
+        if isinstance(found, Mapping)
+    }
+
+
+def gate_changes(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what `ServedGate.change` says, for each target of which it says something."""
+    return [said for target, found in served_gates(manifest).items() if (said := found.change(target))]
+
+
+def _share(certificate: Mapping[str, Any], *, by_label: bool) -> float:
+    alone = certificate.get("by_label", {}).values()
+    kept = sum(one.get("kept", 0) for one in alone) if by_label else certificate.get("kept", 0)
+    return float(kept / max(1, certificate.get("tickets", 0)))
