@@ -49,6 +49,8 @@ LABELS_WEIGH = 0.25
 SHARPER, MORE_ALARMS, MORE_NO_TICKETS = 1.2, 0.2, 0.5
 """Factor of the last classifier's logits, and what is added to those of what must not wait and of what is no ticket: it
 is less sure than the six, and would find fewer of both at the same limits."""
+FURTHER_MORE_ALARMS = 0.0
+"""The same of what must not wait after learning further, which makes it surer by itself."""
 TAUGHT = -2
 """Label of rows of which only what the teacher says is known."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -150,13 +152,13 @@ def teach(classifier: Classifier, rows: Rows, said: NDArray[np.float64], epochs:
     classifier.bert.eval()
 
 
-def make_surer(classifier: Classifier) -> None:
+def make_surer(classifier: Classifier, more_alarms: float = MORE_ALARMS) -> None:
     """Let a classifier find as much as the six layers at the limits that were chosen for these."""
     with torch.no_grad():
         for parameter in classifier.head.parameters():
             parameter.mul_(SHARPER)
         alarms = len(ATTENTION_KINDS)
-        classifier.head.bias[1 : 1 + alarms] += MORE_ALARMS
+        classifier.head.bias[1 : 1 + alarms] += more_alarms
         classifier.head.bias[1 + alarms :] += MORE_NO_TICKETS
 
 
@@ -185,7 +187,7 @@ def main() -> None:
             teach(classifier, rows, said, FURTHER_EPOCHS if options.further else EPOCHS)
             teacher = Path(between) / str(layers)
             classifier.save(teacher)
-        make_surer(classifier)
+        make_surer(classifier, FURTHER_MORE_ALARMS if options.further else MORE_ALARMS)
         classifier.save(options.out)
     print(f"written to {options.out}")
 

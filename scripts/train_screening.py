@@ -168,6 +168,7 @@ class Classifier:
 
     def save(self, out: Path) -> None:
         """Write encoder and linear layer as the service reads them."""
+        self.model.tokenizer.backend_tokenizer.no_padding()  # which whoever encoded a batch has left behind
         with tempfile.TemporaryDirectory() as folder:
             original = SentenceTransformerEncoder.__new__(SentenceTransformerEncoder)
             original.model, original.name, original.dim = self.model, "screening", self.head.in_features

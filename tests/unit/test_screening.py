@@ -220,7 +220,7 @@ def test_a_classifier_flags_what_no_cue_knows_and_quotes_the_sentence() -> None:
 
 
 def test_a_cue_counts_where_the_classifier_does_not_think_it_absurd() -> None:
-    ticket = Ticket(body="There is smoke coming out of the cabinet.")
+    ticket = Ticket(body="There is smoke coming out of the cabinet in the corner.")
     assert screen(ticket, (), opinion(safety=0.2)).attention
     assert not screen(ticket, (), opinion(safety=0.001)).attention
 
@@ -285,3 +285,17 @@ def test_a_classifier_seconds_or_silences_what_the_cues_find(
     assert bool(found.attention) == (alarm >= 0.5 or (cued and alarm >= 0.03))
     if not found.attention:
         assert (found.no_ticket is not None) == (closed and none >= 0.1)
+
+
+@pytest.mark.parametrize(
+    ("body", "heard"),
+    [
+        ("bomb threat", True),
+        ("I don't want to live any more", True),
+        ("The whole site is down, nobody can work", False),  # only danger to people
+        ("About the bomb threat that we talked of in the meeting on Monday morning", False),  # enough to judge by
+    ],
+)
+def test_a_written_cue_of_danger_in_few_words_is_never_silenced(body: str, heard: bool) -> None:
+    ticket = Ticket(body=body)
+    assert find_attention(ticket) and bool(screen(ticket, (), opinion()).attention) is heard

@@ -40,6 +40,10 @@ def test_it_tells_what_matters(body: str, kinds: tuple[str, ...]) -> None:
         "We received a bomb threat by mail",
         "Ransomware has encrypted the file server",
         "Gas leak!",
+        "Fire in the server room",
+        "bomb threat",
+        "I don't want to live any more",
+        "ransom note on screen",
     ],
 )
 def test_blunt_alarms_in_the_words_of_a_cue_are_heard(body: str) -> None:

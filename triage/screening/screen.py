@@ -22,6 +22,9 @@ ALARMED = 0.5
 _SECONDED = 0.03
 """Probability from which it seconds a written cue; below, the cue was a play of words. With 0.1 blunt alarms, such as
 "there is a fire in the server room", went unheard (decision 0067)."""
+_BLUNT_WORDS = 8
+"""Words up to which a written cue of danger to people counts whatever the classifier says: of so few it makes little,
+and silenced "bomb threat" and "I don't want to live any more"."""
 SURE_NO_TICKET = 0.9
 """Probability from which a classifier takes a message for none on its own: a request that is overlooked costs more."""
 _SECONDED_NO_TICKET = 0.1
@@ -97,7 +100,11 @@ def screen(ticket: Ticket, own: Sequence[Frame] = (), opinion: Opinion | None = 
 
 def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) -> tuple[Attention, ...]:
     alarm = 1.0 if opinion is None else opinion.of(ATTENTION_KINDS)
-    found = () if alarm < _SECONDED else find_attention(ticket)
+    found: tuple[Attention, ...] = ()
+    if alarm >= _SECONDED:
+        found = find_attention(ticket)
+    elif len(ticket.text.split()) <= _BLUNT_WORDS:
+        found = tuple(one for one in find_attention(ticket) if one.kind == "safety")
     if opinion is not None and not found and alarm >= ALARMED and opinion.quote:
         found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
