@@ -86,7 +86,7 @@ for _ in processes.InProcesses(Path({str(bundle)!r})).rows(cycle([[Ticket(body="
     Path({str(out)!r}).write_text(" ".join(map(str, reusable_executor._executor._processes)))
 """
     with subprocess.Popen([sys.executable, "-P", "-c", script]) as killed:
-        _wait_until(out.is_file)
+        _wait_until(lambda: out.is_file() and len(out.read_text().split()) == 2)
         killed.kill()
     workers = [Path("/proc", worker) for worker in out.read_text().split()]
     assert len(workers) == 2
