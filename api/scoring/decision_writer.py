@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from api.http.exceptions import KeyReused, Refused
+from api.http.exceptions import Refused
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, digest_of
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
@@ -128,11 +128,7 @@ class DecisionWriter:
         for job in self._jobs:
             used = job.idempotency_key
             if used is not None and (used.owner, used.key) == (key.owner, key.key):
-                if used.digest != key.digest:
-                    raise KeyReused(
-                        "idempotency-key-reused",
-                        "this Idempotency-Key was used for another request: its body or path differs; send a fresh key",
-                    )
+                key.check(used.digest)
                 return Waiting(job.decisions, 0, job.done)
         return None
 

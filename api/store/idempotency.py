@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from api.http.exceptions import KeyReused
 from api.privacy.redact import Redactor
 from api.store.database import Database
 from api.store.rows import IdempotencyKey, dump
@@ -40,11 +39,7 @@ class IdempotencyKeys:
         earlier = session.get(StoredIdempotencyKey, (key.owner, key.key))
         if earlier is None:
             return None
-        if earlier.digest != key.digest:
-            raise KeyReused(
-                "idempotency-key-reused",
-                "this Idempotency-Key was used for another request: its body or path differs; send a fresh key",
-            )
+        key.check(earlier.digest)
         return list(json.loads(earlier.refs))
 
     def drop(self, session: Session, key: IdempotencyKey) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from api.http.exceptions import KeyReused
 from models.wire import DecisionDocument, RouteDocument
 from triage.prediction import ROUTE, in_order
 from triage.ticket import Ticket
@@ -82,6 +83,18 @@ class IdempotencyKey:
     def lock(self) -> str:
         """Name under which the store lets one request with this key past at a time."""
         return f"idempotency {self.owner} {self.key}"
+
+    def check(self, digest: str) -> None:
+        """Make sure that what was asked with this key before, by its digest, is what is asked now.
+
+        Raises:
+            KeyReused: It was another request.
+        """
+        if digest != self.digest:
+            raise KeyReused(
+                "idempotency-key-reused",
+                "this Idempotency-Key was used for another request: its body or path differs; send a fresh key",
+            )
 
 
 @dataclass(frozen=True)
