@@ -243,6 +243,9 @@ class ModelHolder:
 
     def _load_wanted(self) -> None:
         pointers = self._where()
+        if not pointers and not self.is_loaded and any(self._files):
+            self.triager = Triager(policy=self._policy, rules=self._rules)
+            return
         if not pointers:
             raise BundleNotFound(
                 f"nothing to load: {self.source.name!r} points to no bundle; triage promote sets an alias"

@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from api.app import create_app
 from api.settings import load_settings
 from models.bundle.bundle import load_bundle
 from models.local_store import CHAMPION, LocalModelStore
+from models.toml_files import dump_policy
+from triage.defaults import default_policy
 
 TICKET = {"subject": "VPN drops", "body": "The VPN drops every ten minutes since the update."}
 
@@ -272,3 +275,17 @@ def test_disguised_tickets_go_where_plain_ones_go(service: TestClient, make_bund
 def test_a_long_ticket_says_that_it_was_cut(service: TestClient) -> None:
     assert service.post("/v1/predict", json={"text": "vpn drops " * 1000}).json()["truncated"] is True
     assert service.post("/v1/predict", json={"text": "vpn drops"}).json()["truncated"] is False
+
+
+def test_policy_and_rules_are_read_anew_without_a_bundle_too(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(dump_policy(default_policy()))
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, policy=policy)
+    with TestClient(create_app(settings)) as client:
+        policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+        assert client.get("/v1/model").json()["policy_version"] == default_policy().version
+        answered = client.post("/v1/model/reload")
+        assert (answered.status_code, answered.json()["policy_version"]) == (200, "the-next")
+        policy.write_text("[policy]\nversion = 7")
+        assert client.post("/v1/model/reload").status_code == 409
+        assert client.get("/v1/model").json()["policy_version"] == "the-next"
