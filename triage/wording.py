@@ -31,8 +31,8 @@ REASONS: Mapping[str, Wording] = {
         "A written rule decides tickets like this one.",
     ),
     Reason.LOW_CONFIDENCE: Wording(
-        "the model is not sure enough",
-        "The model is not sure enough to decide this alone.",
+        "the model is not sure enough for the promised error rate",
+        "The model is not sure enough to decide this alone and keep the error rate that it promises.",
     ),
     Reason.AMBIGUOUS: Wording(
         "two labels are nearly as likely",

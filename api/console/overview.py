@@ -188,7 +188,7 @@ def reliability(spoken: Iterable[DecisionRow]) -> Table:
     """Compare how sure the model was of its first label with how often people agreed, in bins of equal width."""
     sums = [[0, 0.0, 0] for _ in range(BINS)]
     for row in spoken:
-        said = row.standing
+        said = row.settled
         for target, verdict in row.document.targets.items():
             right = getattr(said, target, None)
             if right is None or not verdict.alternatives or verdict.source != "model":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.http.schemas import MAX_NAME_CHARS, NO_NUL
 from api.security.auth import Principal
@@ -77,6 +78,12 @@ class QueueQuery(DecisionQuery):
     limit: int = Field(default=50, ge=1, le=200)
     done: Label | None = Field(default=None, description="id of the decision that was just spoken about")
     told: Literal["answers", "moved"] | None = Field(default=None, description="what was just noted of a ticket")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_was_left_empty(cls, stated: object) -> object:
+        """Leave out what a form sends of a field that nobody filled in: an empty text."""
+        return {name: one for name, one in stated.items() if one != ""} if isinstance(stated, Mapping) else stated
 
     def link(self, **changes: object) -> str:
         """Return the query of a link to the same list with some parts changed; what is usual is left out."""

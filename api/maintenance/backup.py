@@ -19,7 +19,6 @@ from api.store.tables import Base, StoredKey, StoredTicket
 from triage.errors import InvalidRequest
 
 _CHUNK = 1000
-_NUMBERED = ("tickets", "decisions", "feedback", "updates")
 
 
 def back_up(database: Database, target: Path) -> dict[str, int]:
@@ -215,6 +214,15 @@ def _keep_away(connection: Connection, since: _SinceThen) -> None:
 def _go_on_counting(database: Database, connection: Connection) -> None:
     """Let PostgreSQL's running numbers go on after the restored ones; SQLite looks at the rows."""
     if database.dialect == "postgresql":
-        for name in _NUMBERED:
-            last = f"GREATEST((SELECT max(seq) FROM {name}), 1)"
-            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'seq'), {last})"))
+        for name, column in _numbered():
+            counter = f"pg_get_serial_sequence('{name}', '{column}')"
+            last = f"GREATEST((SELECT max({column}) FROM {name}), 1)"
+            connection.execute(text(f"SELECT setval({counter}, {last}) WHERE {counter} IS NOT NULL"))
+
+
+def _numbered() -> Iterator[tuple[str, str]]:
+    """Name every column that the database itself counts, with its table: whole numbers that identify a row."""
+    for table in Base.metadata.sorted_tables:
+        counted = table.autoincrement_column
+        if counted is not None:
+            yield table.name, counted.name

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
-from api.security.clearance import check_may_judge, document_for, may_read, sensitive_after_undo
+from api.security.clearance import check_may_judge, document_for, is_sensitive, may_read
 from api.store.feedback import Caps, Statement
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
@@ -181,9 +182,12 @@ class Reviews:
         """
         row, policy = self.decision(decision_id), self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
-        sensitive = sensitive_after_undo(policy, row, feedback_id)
         undone = self._store.undo(
-            row.id, feedback_id, reviewer.agent or agent, key_id=reviewer.key_id, sensitive=sensitive
+            row.id,
+            feedback_id,
+            reviewer.agent or agent,
+            key_id=reviewer.key_id,
+            is_sensitive=partial(is_sensitive, policy),
         )
         self._told(UNDONE)
         return feedback_out(undone)

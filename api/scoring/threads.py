@@ -102,10 +102,12 @@ class TicketThreads:
         decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
         route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
+        named = (event.category, route.category if route else None)
+        restricted = decision.restricted or not triager.policy.sensitive_categories.isdisjoint(filter(None, named))
 
         def add() -> bool:
             return self._store.add_event(
-                ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=decision.restricted
+                ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=restricted
             )
 
         if not await to_thread.run_sync(add):
@@ -238,8 +240,8 @@ def _decided(row: DecisionRow, at: datetime) -> Route:
 
 
 def _chosen(row: DecisionRow, now: Route) -> Route | None:
-    said = row.standing
-    if said is None or said.verdict not in ("accepted", "corrected"):
+    said = row.settled
+    if said is None:
         return None
     return Route(
         said.tier or now.tier,

@@ -1,9 +1,10 @@
 """Who may read a ticket: the one place that decides who sees a decision's text, comments, evidence and similar tickets.
 
 A ticket is sensitive where its category may be one that the policy keeps from most eyes: the one that was decided, the
-one that the model holds for likely, or one that a person corrected it to. Another correction does not open it again,
-so that nobody opens a ticket by relabelling it; taking the first one back does, and asks for the clearance. Nobody
-judges a ticket that they may not read.
+one that the model holds for likely, or one that a person corrected it to. It is so with all its texts: neither another
+correction nor a new text opens it again, so that nobody opens a ticket by relabelling or rewriting it. Taking the
+correction back does where nothing else speaks for it, and asks for the clearance. Nobody judges a ticket that they may
+not read.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     return clearance >= policy.sensitive_clearance or not (row.sensitive or is_said_sensitive(policy, row.feedback))
 
 
-def sensitive_after_undo(policy: Policy, row: DecisionRow, feedback_id: str) -> bool:
-    """Say whether a ticket is still sensitive once some feedback is taken back."""
-    return is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback, without=feedback_id)
+def is_sensitive(policy: Policy, row: DecisionRow) -> bool:
+    """Say whether what was decided and said about a ticket makes it sensitive."""
+    return is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)
 
 
 def check_may_judge(policy: Policy, row: DecisionRow, clearance: int) -> None:
@@ -52,16 +53,15 @@ def is_suspected(policy: Policy, document: DecisionDocument) -> bool:
     return document.restricted or restriction.is_suspected(policy, document.targets.get("category"))
 
 
-def is_said_sensitive(policy: Policy, feedback: Iterable[FeedbackRow], without: str | None = None) -> bool:
+def is_said_sensitive(policy: Policy, feedback: Iterable[FeedbackRow]) -> bool:
     """Say whether people put a ticket in a sensitive category, and did not take that back.
 
     Args:
         policy: Names the sensitive categories.
         feedback: Everything that was said.
-        without: Id of feedback that is left aside, as if it had been taken back.
     """
     said = list(feedback)
-    undone = {one.undoes for one in said if one.undoes} | {without}
+    undone = {one.undoes for one in said if one.undoes}
     return any(
         one.category in policy.sensitive_categories and one.verdict != UNDONE and one.id not in undone for one in said
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from api.store.idempotency import IdempotencyKeys
 from api.store.outbox import PendingUpdate, queue_updates
 from api.store.people.users import several_people, signer
-from api.store.rows import UNDONE, FeedbackRow, dump
+from api.store.rows import FeedbackRow, dump, last_label
 from api.store.tables import StoredAutonomy, StoredAutonomyChange, StoredReview
 from triage.autonomy import Autonomy, Mode, Review
 from triage.decision import Reason, Source
@@ -136,11 +136,11 @@ class AutonomyRecords(IdempotencyKeys):
         if not version or not verdicts:
             return
         self.database.serialise(session, EVENT)
-        standing = _standing(feedback)
+        settled = last_label(list(feedback))
         for target, verdict in verdicts.items():
             row = session.get(StoredAutonomy, (version, target))
             if row is not None:
-                self._count(session, row, decision_id, verdict=verdict, standing=standing)
+                self._count(session, row, decision_id, verdict=verdict, settled=settled)
 
     def _count(
         self,
@@ -149,16 +149,16 @@ class AutonomyRecords(IdempotencyKeys):
         decision_id: str,
         *,
         verdict: Mapping[str, Any],
-        standing: FeedbackRow | None,
+        settled: FeedbackRow | None,
     ) -> None:
-        error = _is_error(row.target, verdict, standing)
+        error = _is_error(row.target, verdict, settled)
         key = StoredReview.decision_id == decision_id, StoredReview.target == row.target
         review = session.scalar(select(StoredReview).where(*key))
         if review is None and error is None:
             return
         before = Autonomy.from_document(json.loads(row.state))
         several = several_people(session)
-        agent = _pseudonym(signer(standing, several)) if standing else ""
+        agent = _pseudonym(signer(settled, several)) if settled else ""
         if review is None:
             review = StoredReview(
                 decision_id=decision_id, target=row.target, model_version=row.model_version,
@@ -258,17 +258,10 @@ def _counts(verdict: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_error(target: str, verdict: Mapping[str, Any], standing: FeedbackRow | None) -> bool | None:
+def _is_error(target: str, verdict: Mapping[str, Any], settled: FeedbackRow | None) -> bool | None:
     """Return whether a person found the model's label wrong; None where that was not said."""
-    stated = standing.label_of(target) if standing is not None and standing.verdict != "unsure" else None
+    stated = settled.label_of(target) if settled is not None else None
     return None if stated is None else stated != verdict.get("label")
-
-
-def _standing(feedback: Iterable[FeedbackRow]) -> FeedbackRow | None:
-    """Return the last word on a decision that was not taken back."""
-    rows = list(feedback)
-    undone = {row.undoes for row in rows if row.undoes}
-    return next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
 
 
 def _agents(session: Session, row: StoredAutonomy) -> int:

@@ -16,6 +16,7 @@ from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
+from api.store.threads.sensitivity import inherited
 from api.store.work.entries import enter
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
@@ -199,6 +200,8 @@ class Decisions(IdempotencyKeys):
         if same is None:
             revision = max((one.revision for one in texts), default=0) + 1
             same = _new_ticket(connection, ticket, source=source, text=(digest, revision), now=now)
+        earlier_texts = [one.seq for one in texts]
+        sensitive = inherited(connection, earlier_texts, sensitive=new.sensitive) if texts else new.sensitive
         document = self.kept_document(new.document, ticket)
         if document.decision_id is None:
             document = document.model_copy(update={"decision_id": str(uuid4())})
@@ -211,7 +214,7 @@ class Decisions(IdempotencyKeys):
             subject=ticket.subject,
             body=ticket.body,
             channel=ticket.channel,
-            sensitive=new.sensitive,
+            sensitive=sensitive,
             clearance=new.clearance,
             forgotten=False,
             created_at=now,

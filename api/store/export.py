@@ -103,7 +103,7 @@ class Export(IdempotencyKeys):
             with self.database.reading() as session:
                 count.several = several_people(session)
             if count.several:
-                count.weigh(row.standing for row, _ in self._decided())
+                count.weigh(row.settled for row, _ in self._decided())
         left_out = Counter() if left_out is None else left_out
         for row, columns in self._decided():
             exported = _exported(row, columns, rules, count=count, left_out=left_out)
@@ -142,13 +142,13 @@ class Export(IdempotencyKeys):
             decisions = [row for row in session.scalars(query) if row.ticket.forgotten_at is None]
             said = feedback_by_decision(session, [row.id for row in decisions])
             judged = [(row, decision_row(row, said.get(row.id, ()))) for row in decisions]
-            count.weigh(row.standing for _, row in judged)
+            count.weigh(row.settled for _, row in judged)
             return [
-                _reviewed(stored.ticket, row, row.standing)
+                _reviewed(stored.ticket, row, row.settled)
                 for stored, row in judged
-                if row.standing is not None
-                and _teaches(row.standing, row)
-                and not _refusal(row, row.standing, rules, count)
+                if row.settled is not None
+                and _teaches(row.settled, row)
+                and not _refusal(row, row.settled, rules, count)
             ]
 
     def _decided(self) -> Iterator[tuple[DecisionRow, dict[str, Any]]]:
@@ -172,12 +172,12 @@ class Export(IdempotencyKeys):
 
 def _names_a_label(said: FeedbackRow) -> bool:
     named = {"tier", "category", *(said.labels or {})}
-    return said.verdict != "unsure" and any(said.label_of(target) for target in named)
+    return any(said.label_of(target) for target in named)
 
 
 def _teaches(said: FeedbackRow, row: DecisionRow) -> bool:
     """Say whether a person named a label of what the model decides: a group that follows from a rule is none."""
-    return said.verdict != "unsure" and any(said.label_of(target) for target in _learned(row))
+    return any(said.label_of(target) for target in _learned(row))
 
 
 def _learned(row: DecisionRow) -> tuple[str, ...]:
@@ -233,9 +233,7 @@ def _exported(
     count: Shares,
     left_out: Counter[str],
 ) -> dict[str, Any] | None:
-    said = row.standing
-    if said is not None and said.verdict == "unsure":
-        said = None
+    said = row.settled
     refusal = _refusal(row, said, rules, count)
     if refusal:
         left_out[refusal] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -23,8 +23,9 @@ from api.store.decisions import (
     words_on,
 )
 from api.store.outbox import PendingUpdate, queue_updates, was_told, withdraw_updates
-from api.store.rows import UNDONE, VERDICTS, FeedbackRow, IdempotencyKey, dump
+from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_word
 from api.store.tables import StoredDecision, StoredFeedback
+from api.store.threads.sensitivity import review, texts_of, withhold
 from api.store.work.entries import follow
 from models.wire import DecisionDocument
 from triage.decision import Reason
@@ -134,7 +135,8 @@ class Feedback(AutonomyRecords):
             if row is None:
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id=key_id)
-                decision.sensitive = decision.sensitive or sensitive
+                if sensitive:
+                    withhold(session, decision)
                 self._count_evidence(session, decision)
                 if said.verdict != "unsure":
                     self._tell_route(session, decision, known=said.by_helpdesk)
@@ -150,7 +152,7 @@ class Feedback(AutonomyRecords):
         agent: str,
         *,
         key_id: str | None = None,
-        sensitive: bool | None = None,
+        is_sensitive: Callable[[DecisionRow], bool] | None = None,
     ) -> FeedbackRow:
         """Take feedback back by adding a row that says so; taking it back twice adds nothing.
 
@@ -159,7 +161,9 @@ class Feedback(AutonomyRecords):
             feedback_id: What is taken back.
             agent: Who takes it back.
             key_id: Who asked.
-            sensitive: Whether the ticket is sensitive without that feedback; None leaves it as it is.
+            is_sensitive: Says of each decision about the ticket whether it is one for few eyes by what was decided and
+                said, that feedback taken back; where none is, and no event made it so, the ticket opens. None leaves it
+                as it is.
 
         Raises:
             NotFound: There is no such feedback on this decision.
@@ -178,7 +182,8 @@ class Feedback(AutonomyRecords):
             if earlier is not None:
                 return earlier
             row = _add(session, decision_id, Statement(UNDONE, agent), Labels(), key_id=key_id, undoes=feedback_id)
-            decision.sensitive = decision.sensitive if sensitive is None else sensitive
+            if is_sensitive is not None:
+                review(session, decision, suspected=any(map(is_sensitive, _about_the_ticket(session, decision))))
             self._count_evidence(session, decision)
             if any(one.id == feedback_id and one.verdict != "unsure" for one in rows):
                 self._tell_route(session, decision, known=False)
@@ -254,6 +259,14 @@ class Feedback(AutonomyRecords):
         return decision
 
 
+def _about_the_ticket(session: Session, decision: StoredDecision) -> list[DecisionRow]:
+    """Return all decisions about the ticket of one, with everything said about them."""
+    query = select(StoredDecision).where(StoredDecision.ticket_seq.in_(texts_of(session, decision)))
+    rows = list(session.scalars(query))
+    said = feedback_by_decision(session, [row.id for row in rows])
+    return [decision_row(row, said.get(row.id, ())) for row in rows]
+
+
 def _update_of(source: str, ticket_id: str, decision_id: str, route: dict[str, str | None]) -> PendingUpdate:
     payload = {**route, "automation": "person", "reason": Reason.SET_BY_PERSON.value, "model_version": None}
     return PendingUpdate(source, ticket_id, decision_id, payload)
@@ -293,8 +306,7 @@ def _named(said: Statement) -> Mapping[str, str]:
 
 def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> FeedbackRow | None:
     """Return the row that says the same, if it is the last word on the decision."""
-    undone = {row.undoes for row in rows if row.undoes}
-    last = next((row for row in reversed(rows) if row.verdict != UNDONE and row.id not in undone), None)
+    last = last_word(rows)
     if last is None:
         return None
     stated = last.labels if last.labels is not None else labels.said

@@ -251,14 +251,18 @@ class DecisionRow:
 
     @property
     def standing(self) -> FeedbackRow | None:
-        """The feedback that counts: the last one that was not taken back."""
-        undone = {row.undoes for row in self.feedback if row.undoes}
-        return next((row for row in reversed(self.feedback) if row.verdict != UNDONE and row.id not in undone), None)
+        """The last word on the decision that was not taken back."""
+        return last_word(self.feedback)
+
+    @property
+    def settled(self) -> FeedbackRow | None:
+        """The last word that says which labels are right: a note that somebody is unsure changes none."""
+        return last_label(self.feedback)
 
     @property
     def correction(self) -> FeedbackRow | None:
-        """The feedback that counts, where it corrects the decision."""
-        said = self.standing
+        """What is settled, where it corrects the decision."""
+        said = self.settled
         return said if said is not None and said.verdict == "corrected" else None
 
 
@@ -346,6 +350,17 @@ def made_at(decision_id: str) -> float | None:
     except ValueError:
         return None
     return (found.int >> 80) / 1000 if found.version == 7 else None
+
+
+def last_word(said: Sequence[FeedbackRow]) -> FeedbackRow | None:
+    """Return the last of what was said of a decision, oldest first, that was not taken back."""
+    undone = {row.undoes for row in said if row.undoes}
+    return next((row for row in reversed(said) if row.verdict != UNDONE and row.id not in undone), None)
+
+
+def last_label(said: Sequence[FeedbackRow]) -> FeedbackRow | None:
+    """Return the last of what was said of a decision, oldest first, that accepts or corrects it and stands."""
+    return last_word([row for row in said if row.verdict != "unsure"])
 
 
 def disputed_among(said: Iterable[FeedbackRow]) -> bool:

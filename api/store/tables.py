@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -279,6 +280,7 @@ class StoredEvent(Base):
     event: Mapped[str] = mapped_column(Text)
     route: Mapped[str | None] = mapped_column(Text)
     key_id: Mapped[str | None] = mapped_column(String(36))
+    sensitive: Mapped[bool] = mapped_column(server_default=false())
     at: Mapped[datetime] = mapped_column(Utc)
     created_at: Mapped[datetime] = mapped_column(Utc)
 

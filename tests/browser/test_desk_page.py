@@ -200,6 +200,31 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
     assert "keys" in page.inner_text(".list") and page.noted == []
 
 
+def test_a_key_that_is_held_down_judges_nothing(page: Any, desk: Any) -> None:
+    suggest(page, "Please order a keyboard with large letters for the front desk.")
+    page.evaluate(
+        "for (let n = 0; n < 5; n += 1) document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'a', repeat: true, bubbles: true}))"
+    )
+    page.wait_for_timeout(300)
+    page.reload()
+    assert page.locator("button[data-key='a']").count() == 1  # nobody has accepted it
+    page.keyboard.press("a")
+    page.wait_for_selector("text=accepted:")
+
+
+def test_the_search_form_finds_what_was_typed_with_every_filter_left_open(page: Any) -> None:
+    suggest(page, "The turnstile in the lobby does not read my badge.")
+    page.goto("/?view=all")
+    page.fill("input[type=search]", "turnstile")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("tr:has-text('turnstile')")
+    assert page.locator("a.open").count() == 1
+    page.select_option("select[name=sort]", "oldest")
+    page.click("form.find button")
+    page.wait_for_selector("tr:has-text('turnstile')")
+
+
 def test_a_new_ticket_appears_by_itself_and_focus_stays(page: Any, desk: Any) -> None:
     assert desk.predict(id="LIVE-1", subject="live one", body="printer prints blank pages").status_code == 200
     page.goto("/?q=live")

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from training.engines.processes import InProcesses
 from triage.errors import InvalidDataset, InvalidRequest
 from triage.ticket import Ticket
 
+from ..conftest import wait_until
 from .conftest import shipped_rows
 
 BATCHES, SIZE = 12, 7
@@ -86,15 +86,8 @@ for _ in processes.InProcesses(Path({str(bundle)!r})).rows(cycle([[Ticket(body="
     Path({str(out)!r}).write_text(" ".join(map(str, reusable_executor._executor._processes)))
 """
     with subprocess.Popen([sys.executable, "-P", "-c", script]) as killed:
-        _wait_until(lambda: out.is_file() and len(out.read_text().split()) == 2)
+        wait_until(lambda: out.is_file() and len(out.read_text().split()) == 2, 60)
         killed.kill()
     workers = [Path("/proc", worker) for worker in out.read_text().split()]
     assert len(workers) == 2
-    _wait_until(lambda: not any(worker.is_dir() for worker in workers))
-
-
-def _wait_until(holds: Callable[[], bool], within_s: float = 60.0) -> None:
-    until = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: not any(worker.is_dir() for worker in workers), 60)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -19,14 +17,12 @@ from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import InThisProcess, Row
+from training.engines.orphans import work_for
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
 
 _WORTH_A_PROCESS = 8
 """Batches from which other processes are started: each takes a second to load the bundle, and its memory."""
-
-_LOOK_S = 1.0
-"""How often a process looks whether the one that asks it still lives, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,9 @@ class InProcesses:
         digest = self._loaded.digest
         workers = Parallel(n_jobs=cpu_count(), return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
         try:
-            yield from workers(delayed(_decided)(self.bundle, digest, batch) for batch in chain(first, batches))
+            yield from workers(
+                delayed(work_for)(os.getpid(), _decided, self.bundle, digest, batch) for batch in chain(first, batches)
+            )
         except TerminatedWorkerError as error:
             raise InvalidRequest(
                 "the system ended one of the processes that decide, most likely for want of memory: what was decided "
@@ -84,21 +82,7 @@ def _triager(bundle: Path, digest: str) -> Triager:
     Raises:
         BundleError: If the bundle is not what it was when the run began.
     """
-    _end_with_parent()
     limit_blas_threads()
     triager = Triager(load_bundle(bundle, expected_digest=digest, threads=1))
     exempt_what_is_loaded()
     return triager
-
-
-@cache
-def _end_with_parent() -> None:
-    """End this process soon after the one that asks it: killed, that one can tell nobody, and minutes would pass."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_LOOK_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import Any, TypeVar, cast
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from training.engines.orphans import work_for
 from triage.errors import InvalidRequest
 
 Result = TypeVar("Result")
@@ -81,7 +83,7 @@ def side_process(at_once: Callable[[], object]) -> Iterator[SideProcess]:
     reducers = {MappingProxyType: _frozen}
     executor = ProcessPoolExecutor(1, job_reducers=reducers, result_reducers=reducers)
     try:
-        _under_way(executor.submit(at_once))
+        _under_way(executor.submit(work_for, os.getpid(), at_once))
         yield SideProcess(executor)
     finally:
         executor.shutdown(wait=True, kill_workers=True)

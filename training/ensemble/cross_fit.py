@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -24,6 +25,7 @@ from models.heads.base_estimators import (
 )
 from models.reference.index import MASKED, NEAR, Neighbours, top_k
 from training.data.folds import left_out
+from training.engines.orphans import work_for
 from training.ensemble.composition import (
     BASELINES,
     FINE_TUNED,
@@ -145,7 +147,8 @@ def cross_fit(
     for name in sorted({*names, *baselines} & {*WITH_WEIGHTS, *BASELINES}, key=(*WITH_WEIGHTS, *BASELINES).index):
         fits = (None, *(() if name in baselines else numbers))
         tasks += [(name, fits)] if name in MACHINES else [(name, (fit,)) for fit in fits]
-    work = (delayed(_fit_and_score)(name, data, folds, fits, hyper_parameters=hyper_parameters) for name, fits in tasks)
+    fit_and_score = partial(_fit_and_score, data=data, folds=folds, hyper_parameters=hyper_parameters)
+    work = (delayed(work_for)(os.getpid(), fit_and_score, name, fits=fits) for name, fits in tasks)
     jobs = min(_jobs(hyper_parameters, data), max(1, len(tasks)))
     done = {
         (name, fit): result

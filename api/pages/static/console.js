@@ -62,6 +62,8 @@ document.addEventListener("keydown", (event) => {
     place.blur();
     return;
   }
+  // A key that is held down walks through the list, and does nothing else: it would judge one ticket after another.
+  if (event.repeat && !["j", "k"].includes(event.key)) return;
   if (place.matches("[data-pick]") && !event.ctrlKey && !event.metaKey && !event.altKey) {
     keyAmongReasons(event, place.form);
     return;

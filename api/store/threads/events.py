@@ -14,6 +14,7 @@ from api.http.exceptions import Contradiction, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision
 from api.store.rows import DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from api.store.threads.sensitivity import withhold
 from api.store.work.entries import move
 from triage.escalation.thread import Event, EventKind, Mover, Route
 from triage.ticket import Ticket
@@ -124,11 +125,13 @@ class Threads(Decisions):
                     event=event_document(event),
                     route=None if route is None else dump(_plain(asdict(route))),
                     key_id=key_id,
+                    sensitive=sensitive,
                     at=event.at,
                     created_at=datetime.now(UTC),
                 )
             )
-            decision.sensitive = decision.sensitive or sensitive
+            if sensitive:
+                withhold(session, decision)
             if route is not None:
                 move(session, decision.seq, (route.tier, route.category, route.resolver_group))
             return True

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.store.database import Prepared
-from api.store.rows import UNDONE, FeedbackRow, disputed_among
+from api.store.rows import FeedbackRow, disputed_among, last_label, last_word
 from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument
@@ -96,9 +96,8 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     entry = session.get(StoredEntry, decision.seq)
     if entry is None:
         return
-    undone = {row.undoes for row in said if row.undoes}
-    standing = next((row for row in reversed(said) if row.verdict != UNDONE and row.id not in undone), None)
-    corrected = standing if standing is not None and standing.verdict == "corrected" else None
+    standing, settled = last_word(said), last_label(said)
+    corrected = settled if settled is not None and settled.verdict == "corrected" else None
     document = DecisionDocument.model_validate_json(decision.document)
     route = _route_of_events(session, decision) or {}
     for part in _ROUTE:

@@ -23,6 +23,8 @@ View = Literal[
     "automatic", "all",
 ]  # fmt: skip
 Sort = Literal["urgent", "newest", "oldest", "unsure"]
+_OF_WORK = frozenset({"waiting", "mine", "my_groups", "suggested", "abstained", "audit"})
+"""Views of what waits: a ticket leaves them once somebody speaks about it."""
 VIEWS: tuple[str, ...] = get_args(View)
 SORTS: tuple[str, ...] = get_args(Sort)
 _COUNTED = ("waiting", "my_groups", "suggested", "abstained", "audit")
@@ -113,7 +115,7 @@ class Queue(IdempotencyKeys):
                 place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
                 if place is None:
                     return []
-                behind = [_behind(place, sort)]
+                behind = [_behind(place, wanted.view, sort)]
             return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
 
     def next_in_queue(self, wanted: Filter, sort: Sort, after: str, *, backwards: bool = False) -> str | None:
@@ -125,7 +127,10 @@ class Queue(IdempotencyKeys):
             place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
             if place is None:
                 return None
-            beside = [StoredEntry.decision_seq != place.decision_seq, _behind(place, sort, backwards=backwards)]
+            beside = [
+                StoredEntry.decision_seq != place.decision_seq,
+                _behind(place, wanted.view, sort, backwards=backwards),
+            ]
             found = self._first(session, wanted, beside, order=_order(sort, backwards=backwards), limit=1)
             return found[0].decision_id if found else None
 
@@ -281,8 +286,11 @@ def _order(sort: Sort, *, backwards: bool = False) -> list[ColumnElement[Any]]:
     return [column.desc() if falls is not backwards else column.asc() for column, falls in columns[sort]]
 
 
-def _behind(place: StoredEntry, sort: Sort, *, backwards: bool = False) -> ColumnElement[bool]:
-    """Return the condition of standing behind a place in an order, or in front of it."""
+def _behind(place: StoredEntry, view: View, sort: Sort, *, backwards: bool = False) -> ColumnElement[bool]:
+    """Return the condition of standing behind a place in the order of a view, or in front of it.
+
+    Whoever was spoken about has left the views of what waits: there its place is the one that it had before.
+    """
     seq, own = StoredEntry.decision_seq, place.decision_seq
     if sort == "newest":
         return seq > own if backwards else seq < own
@@ -292,5 +300,5 @@ def _behind(place: StoredEntry, sort: Sort, *, backwards: bool = False) -> Colum
         key = tuple_(func.coalesce(StoredEntry.confidence, 0.0), seq)
         mine = (place.confidence or 0.0, own)
         return key < mine if backwards else key > mine
-    key, calm = tuple_(StoredEntry.calm, seq), not place.attention  # its place before somebody spoke about it
+    key, calm = tuple_(StoredEntry.calm, seq), not place.attention if view in _OF_WORK else place.calm
     return key < (calm, own) if backwards else key > (calm, own)

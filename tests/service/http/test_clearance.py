@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ class Desk:
         answer = self.call(clearance, "POST", f"/v1/decisions/{self.id}/feedback", json=said)
         return str(answer.json()["feedback_id"])  # type: ignore[attr-defined]
 
+    def noted(self, clearance: int) -> str:
+        """Have somebody note that they are unsure; returns the id of the feedback."""
+        said = {"verdict": "unsure", "agent": "kim"}
+        answer = self.call(clearance, "POST", f"/v1/decisions/{self.id}/feedback", json=said)
+        return str(answer.json()["feedback_id"])  # type: ignore[attr-defined]
+
+    def happened(self, clearance: int, text: str) -> None:
+        """Have somebody write a comment on the ticket."""
+        event = {"id": "e-1", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": text}
+        answer = self.call(clearance, "POST", "/v1/tickets/T-1/events", json=event)
+        assert answer.status_code == 200, answer.text  # type: ignore[attr-defined]
+
     def refused(self, clearance: int, category: str) -> bool:
         """Say whether somebody is refused to judge the ticket that they may not read."""
         said = {"verdict": "corrected", "category": category, "agent": "kim"}
@@ -64,9 +77,7 @@ class Desk:
             method, path = route.split()
             text = self.call(clearance, method, path.replace("{id}", self.id)).text  # type: ignore[attr-defined]
             found.append({word for word in (SECRET, REMARK) if word in text})
-        assert found[0] == found[1] and (SECRET in found[2]) == (SECRET in found[0]), dict(
-            zip(READERS, found, strict=True)
-        )
+        assert len({SECRET in words for words in found[:3]}) == 1, dict(zip(READERS, found, strict=True))
         return set().union(*found)
 
 
@@ -119,6 +130,38 @@ def taken_back_by_the_high(desk: Desk) -> None:
     assert desk.undone(NEEDED, desk.said(0, "security")) == 200
 
 
+def rewritten(desk: Desk) -> None:
+    desk.decided(SUSPECT)
+    desk.decided(HARMLESS)
+
+
+def corrected_to_sensitive_and_rewritten(desk: Desk) -> None:
+    corrected_to_sensitive(desk)
+    desk.decided(f"{HARMLESS} It still does not.")
+
+
+def rewritten_to_sensitive_and_read_as_it_was(desk: Desk) -> None:
+    desk.decided(HARMLESS)
+    first = desk.id
+    desk.decided(SUSPECT)
+    desk.id = first
+
+
+def closed_by_an_event_with_a_note_taken_back(desk: Desk) -> None:
+    desk.decided(HARMLESS)
+    desk.happened(NEEDED, SUSPECT)
+    assert desk.undone(NEEDED, desk.noted(NEEDED)) == 200
+
+
+def rewritten_and_taken_back(desk: Desk) -> None:
+    desk.decided(HARMLESS)
+    first, said = desk.id, desk.said(0, "security")
+    desk.decided(f"{HARMLESS} It still does not.")
+    second, desk.id = desk.id, first
+    assert desk.undone(NEEDED, said) == 200
+    desk.id = second
+
+
 STATES: dict[Callable[[Desk], None], bool] = {
     plain: True,
     corrected: True,
@@ -128,19 +171,24 @@ STATES: dict[Callable[[Desk], None], bool] = {
     suspected_and_corrected_away: False,
     taken_back_by_the_low: False,
     taken_back_by_the_high: True,
+    rewritten: False,
+    corrected_to_sensitive_and_rewritten: False,
+    rewritten_to_sensitive_and_read_as_it_was: False,
+    closed_by_an_event_with_a_note_taken_back: False,
+    rewritten_and_taken_back: True,
 }
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_words_are_read_by_whom_the_policy_lets(desk: Desk, state: Callable[[Desk], None]) -> None:
     state(desk)
-    words = {SECRET} if state is plain else {SECRET, REMARK}
-    assert desk.reads(NEEDED) == words
+    words = desk.reads(NEEDED)
+    assert SECRET in words
     assert desk.reads(0) == (words if STATES[state] else set())
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_an_export_marks_as_sensitive_what_is_withheld(desk: Desk, state: Callable[[Desk], None]) -> None:
     state(desk)
-    [row] = desk.store.training_rows(ExportRules())
-    assert row["sensitive"] is not STATES[state]
+    rows = list(desk.store.training_rows(ExportRules()))
+    assert {row["sensitive"] for row in rows} == {not STATES[state]}

@@ -91,3 +91,23 @@ def test_the_page_corrects_the_group(client: TestClient) -> None:
     answer = client.post(path, data={**form, "resolver_group": other, "reason": "theirs"})
     assert answer.status_code == 200 and f"goes to <strong>{other}</strong>" in answer.text
     assert shown(client, decision)["resolver_group"] == other
+
+
+def test_a_note_of_somebody_who_is_unsure_changes_no_label(client: TestClient) -> None:
+    ticket = {"id": "T-1", "text": "The printer on the third floor is jammed again"}
+    decision = client.post("/v1/predict", json=ticket).json()
+    say(client, decision, tier="L2", category="network", agent="ana")
+    say(client, decision, verdict="unsure", agent="kim")
+    kept = shown(client, decision)
+    assert (kept["tier"], kept["category"], kept["standing"]["verdict"]) == ("L2", "network", "unsure")
+    [line] = client.get("/v1/decisions", params={"tier": "L2"}).json()["decisions"]
+    assert line["category"] == "network"
+    assert client.get("/v1/tickets/T-1").json()["route"]["tier"] == "L2"
+    assert client.post("/v1/predict", json=ticket).json()["tier"] == "L2"
+
+
+@pytest.mark.parametrize("left_empty", ["/?q=printer&tier=&category=&reason=&attention=&sort=urgent", "/?view=&limit="])
+def test_what_is_left_empty_in_the_search_narrows_nothing(client: TestClient, left_empty: str) -> None:
+    decide(client)
+    answer = client.get(left_empty)
+    assert answer.status_code == 200 and "jammed again" in answer.text

@@ -26,6 +26,7 @@ def test_every_text_is_one_row_that_says_who_labelled_it(repository: Repository,
     decide(repository, "m")
     repository.feedback(accepted, Statement("accepted", "kim"))
     repository.feedback(corrected, Statement("corrected", "kim", category="network"))
+    repository.feedback(corrected, Statement("unsure", "lee"))  # a note takes nothing back
     said = repository.feedback(undone, Statement("corrected", "kim", tier="L3"))
     repository.undo(undone, said.id, "kim")
     repository.feedback(doubted, Statement("unsure", "kim"))

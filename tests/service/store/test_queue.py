@@ -59,6 +59,20 @@ def test_pages_follow_one_another_without_a_gap_in_either_direction(
     assert back == [None, *names[:-1]]
 
 
+def test_pages_of_everything_end_however_many_of_what_must_not_wait_were_judged(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    made = [decide(repository, f"t{number}", "x", **OPEN, **(ALARM if number in (0, 3) else {})) for number in range(5)]
+    repository.feedback(made[3], Statement("accepted", "ana"))
+    paged: list[str] = []
+    while len(paged) < 9:
+        page = repository.lines(Filter(), "urgent", limit=1, after=paged[-1] if paged else None)
+        paged += [line.row.id for line in page]
+        if not page:
+            break
+    assert paged == made
+
+
 def test_a_verdict_takes_a_ticket_out_and_an_undo_brings_it_back(
     repository: Repository, decide: Callable[..., str]
 ) -> None:

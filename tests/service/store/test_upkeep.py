@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import func, select, text, update
 
 from api.http.exceptions import NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
@@ -18,8 +18,9 @@ from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
-from api.store.tables import StoredIdempotencyKey, StoredTicket
+from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
 from triage.errors import InvalidRequest
+from triage.escalation.thread import Event, EventKind
 
 Make = Callable[..., Any]
 CANARY = "canary-7f3a91"
@@ -68,6 +69,33 @@ def test_a_backup_goes_from_one_database_into_another(
     assert [row.document for row in other.latest()] == [row.document for row in repository.latest()]
     assert other.history(ids[0]) == repository.history(ids[0])
     other.close()
+
+
+@pytest.mark.postgres
+def test_every_number_that_postgresql_counts_goes_on_after_a_restore(
+    postgres_url: str, decide: Make, tmp_path: Path
+) -> None:
+    source, target = open_repository(tmp_path / "source"), open_repository(tmp_path, postgres_url)
+    first = decide(source, "T-1")
+    source.add_event("T-1", Event("1", EventKind.COMMENT, datetime.now(UTC), text="still broken"), None)
+    source.feedback(first, Statement("accepted", "kim"))
+    back_up(source.database, tmp_path / "backup.sqlite")
+    restore(target.database, tmp_path / "backup.sqlite")
+    with target.database.writing() as session:
+        counted = {
+            table.name: (
+                session.scalar(select(func.max(table.c.seq))),
+                session.scalar(text(f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'seq'))")),
+            )
+            for table in Base.metadata.sorted_tables
+            if "seq" in table.c and table.autoincrement_column is not None
+        }
+    assert {"tickets", "decisions", "feedback", "updates", "reviews", "ticket_events", "autonomy_changes"} == {*counted}
+    assert counted["ticket_events"][0] and counted["feedback"][0]
+    assert all(following > (last or 0) for last, following in counted.values())
+    target.add_event("T-1", Event("2", EventKind.COMMENT, datetime.now(UTC), text="it works again"), None)
+    for store in (source, target):
+        store.close()
 
 
 def test_a_backup_never_overwrites_and_a_restore_only_where_it_is_meant(
