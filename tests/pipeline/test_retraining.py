@@ -132,6 +132,26 @@ def test_a_judged_ticket_keeps_its_first_text_and_its_last_labels(tmp_path: Path
     assert (joined.repeated, joined.confirmed, joined.added) == (1, 1, 0)
 
 
+def test_rows_of_one_file_are_those_that_a_training_reads(tmp_path: Path) -> None:
+    own = [{"id": str(n % 3), "group": site, "body": f"{site} printer {n} jams", "tier": "L1"}
+           for n, site in enumerate(["north"] * 3 + ["south"] * 3)]  # fmt: skip
+    alarms = [{"body": "disk space low on the backup server", "tier": "L2"}] * 5
+    first = read_dataset([write_rows(tmp_path / "sites.jsonl", own), write_rows(tmp_path / "alarms.jsonl", alarms)])
+    assert len(gather(first, None).dataset) == len(first) == 11
+    later = write_rows(tmp_path / "later.jsonl", [*alarms[:2], {**own[0], "tier": "L3"}])
+    again = gather(read_dataset([*first.files, later]), None)
+    assert (len(again.dataset), again.repeated) == (11, 3)
+    assert [row.labels["tier"] for row in again.dataset.rows][:2] == ["L3", "L1"]
+
+
+def test_a_word_on_one_of_several_equal_texts_is_about_one_ticket(tmp_path: Path) -> None:
+    alarms = [{"body": "disk space low on the backup server", "tier": "L2"}] * 5
+    said = [{**alarms[0], "tier": "L1", "label_source": "person"}]
+    exports = read_dataset([write_rows(tmp_path / "alarms.jsonl", alarms)])
+    joined = gather(exports, read_dataset([write_rows(tmp_path / "said.jsonl", said)]))
+    assert sorted(row.labels["tier"] for row in joined.dataset.rows) == ["L1", *["L2"] * 4]
+
+
 def test_without_a_champion_one_line_says_what_to_do(triage: Triage, own_home: Path, tickets: Path) -> None:
     assert "triage train makes the first version" in triage("retrain", tickets).error
 
