@@ -56,6 +56,7 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import Seen, with_newest
+from training.evaluation.traffic_shares import shares_left_out
 from training.gate.gate import (
     CalibrationScores,
     RiskTarget,
@@ -213,6 +214,8 @@ def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) 
     if learned and "resolver_group" in dataset.targets:
         policy = replace(policy, groups=())  # what is commonest of tier and category is a poorer guess of the same
     refuse_unlearnable(dataset.rows, dataset.targets)
+    for remark in shares_left_out(policy):
+        log(remark)
     return policy, dataset
 
 

@@ -191,10 +191,16 @@ def settings_of(champion: Path, out: Path) -> TrainSettings:
         confidence=stated.get("confidence") or TrainSettings.confidence,
         per_class=bool(stated.get("per_class", False)),
         cascade=bool(stated.get("cascade", True)),
+        newest=int(stated.get("newest", TrainSettings.newest)),
         seed=int(stated.get("seed", 0)),
         asked=frozenset(manifest.get("targets", {})),
         champion=champion if stage_of(manifest).name not in STARTED else None,
     )
+
+
+def lacks_adaptation(champion: Path) -> bool:
+    """Say whether a champion's encoder is adapted to the desk's labels, which a training again does not repeat."""
+    return bool(read_manifest(champion).get("adaptation", {}).get("kept"))
 
 
 def task_digest(dataset: Dataset, settings: TrainSettings) -> str:

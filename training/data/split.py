@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import joined, near_duplicates
+from training.data.labels import MIN_ROWS
 from triage.errors import InvalidDataset
 from triage.prediction import ROUTE, in_order
 
@@ -126,7 +127,7 @@ def split(
     judged = np.array([row.judged for row in rows])
     usable &= ~judged if np.any(usable & ~judged) else True
     if new is not None and kind != "group":
-        kind, chosen = _with_new(kind, chosen, _wholly(new, groups), usable)
+        kind, chosen = _with_new(kind, chosen, _learnable(rows, _wholly(new, groups), groups), usable)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~chosen)
     if not len(test) or not len(train):
@@ -161,6 +162,27 @@ def _are_grouped(rows: Sequence[LabelledTicket]) -> bool:
     """Say whether most rows belong to groups, of which there are at least two."""
     stated = [row.group for row in rows if row.group is not None]
     return len(stated) >= GROUPED * len(rows) and len(set(stated)) > 1
+
+
+def _learnable(
+    rows: Sequence[LabelledTicket], later: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return the new rows less those from which a label that is new as well is learned: the first half of its groups.
+
+    Set aside whole, a new label would count as wrong in every one of its tickets, and speak against a version that
+    knows it.
+    """
+    later = later.copy()
+    of_label: dict[tuple[str, str], list[int]] = {}
+    for place, row in enumerate(rows):
+        for one in row.labels.items():
+            of_label.setdefault(one, []).append(place)
+    for places in of_label.values():
+        mine = np.array(places)
+        if np.count_nonzero(~later[mine]) < MIN_ROWS <= len(mine):
+            own = np.unique(groups[mine[later[mine]]])
+            later[np.isin(groups, own[: (len(own) + 1) // 2])] = False
+    return later
 
 
 def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:
