@@ -78,6 +78,28 @@ def test_the_open_inference_protocol_is_spoken(client: TestClient) -> None:
     assert client.post("/v2/models/other/infer", json=body).status_code == 404
 
 
+def test_of_the_outputs_those_that_are_asked_for_are_answered(client: TestClient) -> None:
+    path = "/v2/models/helpdesk-triage/infer"
+    body: dict[str, Any] = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["it jams"]}]}
+    names = ["decision_id", "tier", "category", "resolver_group", "automation", "reason"]
+    for wanted, told in ((["tier"], ["tier"]), (["reason", "tier", "tier"], ["reason", "tier"]), ([], names)):
+        outputs = [{"name": name, "parameters": {"binary_data": False}} for name in wanted]
+        answer = client.post(path, json={**body, "outputs": outputs})
+        assert [one["name"] for one in answer.json()["outputs"]] == told
+    refused = client.post(path, json={**body, "outputs": [{"name": "priority"}]})
+    assert refused.status_code == 422 and "one of decision_id, tier" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"), [([2], 200), ([2, 1], 200), ([5], 422), ([1], 422), ([1, 2], 422), ([2, 2], 422)]
+)
+def test_a_shape_is_that_of_its_data(client: TestClient, shape: list[int], status: int) -> None:
+    column = {"name": "text", "shape": shape, "datatype": "BYTES", "data": ["it jams", "the vpn drops"]}
+    answer = client.post("/v2/models/helpdesk-triage/infer", json={"inputs": [column]})
+    assert answer.status_code == status
+    assert status == 200 or (answer.json()["code"], answer.json()["errors"][0]["field"]) == ("shape", "inputs")
+
+
 def test_assistants_read_by_tools_and_write_only_where_they_may(serve: Serve) -> None:
     with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
 
