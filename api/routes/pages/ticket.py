@@ -197,7 +197,7 @@ async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annot
         return await _ticket_page(parts, caller, decision_id, query, problem=problem)
     stated = {"id": told.event_id or str(uuid4()), "at": datetime.now(UTC).isoformat(), "answers": said[:MAX_ANSWERS]}
     payload = AnswersIn.model_validate(stated)
-    take = partial(parts.threads.answer, shown.ticket_id, payload, _at_desk(caller, shown))
+    take = partial(parts.threads.answer, shown.ticket_id, payload, caller.at_desk(shown.desk))
     return await _noted(parts, caller, decision_id, query, take=take, told="answers")
 
 
@@ -214,7 +214,7 @@ async def move(
     query, shown = _list_of(back), await to_thread.run_sync(_shown, parts, reviewer, decision_id)
     status = {"kind": "status", "status": "escalated", "tier": tier, "at": datetime.now(UTC).isoformat()}
     event = EventIn.model_validate({"id": event_id or str(uuid4()), **status})
-    take = partial(parts.threads.take, shown.ticket_id, event, _at_desk(reviewer, shown))
+    take = partial(parts.threads.take, shown.ticket_id, event, reviewer.at_desk(shown.desk))
     return await _noted(parts, reviewer, decision_id, query, take=take, told="moved")
 
 
@@ -319,17 +319,12 @@ def _shown(parts: Parts, reader: Principal, decision_id: str) -> DecisionDetail:
     return parts.reviews.shown(parts.reviews.decision(decision_id), reader)
 
 
-def _at_desk(reader: Principal, shown: DecisionDetail) -> Principal:
-    """Return the reader as one whose ticket ids are those of the ticket's own helpdesk."""
-    return replace(reader, source=shown.desk)
-
-
 async def _handling(parts: Parts, reader: Principal, shown: DecisionDetail) -> Handling | None:
     """Return what goes on with a ticket; None for a text that another one has replaced, and where it is too busy."""
     if is_blind(parts, shown) or shown.revisions[-1:] not in ([], [shown.decision_id]):
         return None
     try:
-        return await parts.threads.handling(shown.ticket_id, _at_desk(reader, shown))
+        return await parts.threads.handling(shown.ticket_id, reader.at_desk(shown.desk))
     except (TooBusy, NotFound):
         return None
 
