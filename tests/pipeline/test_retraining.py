@@ -10,72 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
+from models.local_store import CHALLENGER, LocalModelStore
 from models.triager import Triager
 from training.data.dataset import read_dataset
 from training.evaluation.seen import Seen, fingerprint
 from training.registry.promote import processor_times_ms
 from training.retrain import gather
 
-from .conftest import Triage, shipped_rows, write_rows
+from .conftest import MAP, MONTHS, Triage, as_exported, champion_number, history, write_rows
 
 pytestmark = pytest.mark.slow
-FIRST, MONTHLY, MONTHS = 240, 70, 12
-
-
-def history(months: int) -> list[dict[str, object]]:
-    """The tickets that a desk has after some months, oldest first."""
-    rows = sorted(shipped_rows(FIRST + MONTHLY * MONTHS), key=lambda row: str(row["opened_at"]))
-    rows = [{key: row[key] for key in ("id", "subject", "body", "tier", "opened_at")} for row in rows]
-    return rows[: FIRST + MONTHLY * months]
-
-
-def as_exported(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The same tickets under the column names of a helpdesk."""
-    names = {"id": "Number", "subject": "Short description", "body": "Description", "tier": "Level", "opened_at": "At"}
-    return [{names[key]: value for key, value in row.items()} for row in rows]
-
-
-MAP = [
-    word
-    for pair in ("id=Number", "subject=Short description", "body=Description", "tier=Level", "opened_at=At")
-    for word in ("--map", pair)
-]
-
-
-@pytest.fixture
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def champion(triage: Triage, encoder: Path, own_home: Path, tmp_path: Path) -> Path:
-    """The first version serves, trained on an export with columns of its own."""
-    data = write_rows(tmp_path / "month-0.jsonl", as_exported(history(0)))
-    trained = triage("train", data, *MAP, "--encoder", encoder, "--out", tmp_path / "first", "--target-risk", 0.2)
-    assert trained.status == 0, trained.err
-    assert triage("promote").status == 0
-    return tmp_path / "first"
-
-
-def test_twelve_months_are_compared_and_nothing_is_forced(triage: Triage, champion: Path, tmp_path: Path) -> None:
-    compared = 0
-    for month in range(1, MONTHS + 1):
-        data = write_rows(tmp_path / f"month-{month}.jsonl", as_exported(history(month)))
-        retrained = triage("retrain", data, *MAP, "--json").document
-        assert retrained["new"] >= 0.9 * MONTHLY and retrained["before"] == str(champion_number(triage))
-        comparison = retrained["comparison"]
-        assert comparison["obstacles"] == [] and comparison["common"] >= 50
-        assert {check["what"] for check in comparison["checks"]} >= {"tier accuracy", "tier ECE"}
-        compared += 1
-        assert triage("promote", retrained["version"]).status == (0 if comparison["passed"] else 1)
-    assert compared == MONTHS
-
-
-def champion_number(triage: Triage) -> str:
-    versions = triage("models", "--json").document["versions"]
-    return str(next(one["version"] for one in versions if CHAMPION in one["aliases"]))
 
 
 def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(

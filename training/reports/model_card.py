@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
+from training.gate.group_risk import FORGIVEN
 from training.gate.served import gate_changes, labels_decided
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
@@ -130,12 +132,17 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
     for_whom = (
-        f"a group that was never seen (made on {gate['groups']})"
+        f"a group that was never seen, once it has {_enough(risk)} automatic decisions (made on {gate['groups']} groups)"
         if gate.get("promise") == "new_group"
         else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
     )
     said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
     return f"{said}. {_NO_PROOF}" if cross_fitted else said
+
+
+def _enough(risk: object) -> int:
+    """Return how many decisions a group needs so that the errors forgiven to each do not exceed the risk."""
+    return ceil(FORGIVEN / risk) if isinstance(risk, float) else FORGIVEN
 
 
 def _served_by_label(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_fitted: bool) -> str:
