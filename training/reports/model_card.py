@@ -132,7 +132,7 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
     for_whom = (
-        f"a group that was never seen, once it has {_enough(risk)} automatic decisions (made on {gate['groups']} groups)"
+        f"a group that was never seen, from {_enough(risk)} automatic decisions on (made on {gate['groups']} groups)"
         if gate.get("promise") == "new_group"
         else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
     )
