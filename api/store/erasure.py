@@ -25,7 +25,7 @@ from api.store.tables import (
     StoredTicket,
     StoredUpdate,
 )
-from api.store.threads.events import without_words
+from api.store.threads.events import route_without_words, without_words
 from api.store.work.words import merge
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
@@ -190,7 +190,7 @@ def _strip_decisions(session: Session, tickets: list[int]) -> list[str]:
 
 def _strip_events(session: Session, tickets: list[int]) -> None:
     for row in session.scalars(select(StoredEvent).where(StoredEvent.ticket_seq.in_(tickets))):
-        row.event = without_words(row.event)
+        row.event, row.route = without_words(row.event), route_without_words(row.route)
 
 
 def _strip_remarks(session: Session, decisions: list[str]) -> int:

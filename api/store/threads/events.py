@@ -42,6 +42,10 @@ class StoredThread:
         return self.decisions[-1]
 
 
+_WRITTEN = ("status", "priority")
+"""What of an event, beside its text, a helpdesk may write as it likes: all else is looked up in the policy."""
+
+
 class Threads(Decisions):
     """The part of the repository that keeps what happens to tickets."""
 
@@ -123,7 +127,7 @@ class Threads(Decisions):
                     ticket_id=ticket_id,
                     event_id=event.id,
                     event=event_document(event),
-                    route=None if route is None else dump(_plain(asdict(route))),
+                    route=None if route is None else dump(_plain(asdict(self._kept_route(route)))),
                     key_id=key_id,
                     sensitive=sensitive,
                     at=event.at,
@@ -138,8 +142,18 @@ class Threads(Decisions):
 
     def _kept_event(self, event: Event) -> Event:
         """Return an event as it is kept: in UTC, redacted where the store is told to."""
-        text = event.text if self.redactor is None else self.redactor.redact(event.text)
-        return replace(event, text=text, at=event.at.astimezone(UTC))
+        event = replace(event, at=event.at.astimezone(UTC))
+        if self.redactor is None:
+            return event
+        redact = self.redactor.redact
+        words = {name: redact(said) for name in _WRITTEN if (said := getattr(event, name))}
+        return replace(event, text=redact(event.text), **words)
+
+    def _kept_route(self, route: Route) -> Route:
+        """Return a route as it is kept: why a person set it is what the event's status says."""
+        if self.redactor is None or route.by is not Mover.PERSON:
+            return route
+        return replace(route, because=self.redactor.redact(route.because))
 
 
 def check_order(last: datetime | None, event: Event) -> None:
@@ -165,7 +179,15 @@ def event_document(event: Event) -> str:
 
 def without_words(document: str) -> str:
     """Return the document of an event without what was written in it."""
-    return dump({**json.loads(document), "text": ""})
+    return dump({**json.loads(document), "text": "", **dict.fromkeys(_WRITTEN)})
+
+
+def route_without_words(document: str | None) -> str | None:
+    """Return the document of the route that an event led to without the words of the person who set it."""
+    if document is None:
+        return None
+    values = json.loads(document)
+    return dump({**values, "because": ""}) if values["by"] == Mover.PERSON else document
 
 
 def _is_repeated(events: list[StoredEvent], event: Event) -> bool:

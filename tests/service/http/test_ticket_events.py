@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from api.app import create_app
 from api.security.api_keys import create_key
@@ -134,6 +135,44 @@ def test_a_forgotten_ticket_keeps_no_word_of_its_events(desk: tuple[TestClient, 
     store.forget("T-1")
     assert SECRET not in client.get("/v1/tickets/T-1").text
     assert happened(client, 2).json()["code"] == "forgotten"
+
+
+def test_what_an_event_calls_a_status_is_forgotten_and_redacted_like_its_text(tmp_path: Path) -> None:
+    store = open_repository(tmp_path, redact=True)
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, redact_stored=True)
+    with TestClient(create_app(settings, store)) as client:
+        opened(client)
+        mine = {"kind": "status", "text": None, "tier": "L2", "status": f"{SECRET}, ask ann@example.org"}
+        assert happened(client, 1, priority="call ann@example.org", **mine).status_code == 200
+        assert happened(client, 1, priority="call ann@example.org", **mine).json()["duplicate"]
+        shown = client.get("/v1/tickets/T-1").text
+        assert "ann@example.org" not in shown and shown.count(f"{SECRET}, ask [EMAIL]") > 1
+        assert "ann@example.org" not in str(kept_events(store))
+        store.forget("T-1")
+        assert SECRET not in client.get("/v1/tickets/T-1").text
+        assert SECRET not in str(kept_events(store))
+        assert view(client)["route"]["tier"] == "L2"  # what people decided stays
+    store.close()
+
+
+def kept_events(store: Repository) -> list[Any]:
+    with store.database.reading() as session:
+        return [tuple(row) for row in session.execute(text("SELECT event, route FROM ticket_events"))]
+
+
+def test_who_may_not_read_a_ticket_learns_no_word_from_the_answer_to_an_event(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, store = desk
+    opened(client, text=f"Phishing: somebody hacked my account, a data breach. {TEXT}")
+    said = happened(client, 1, kind="status", text=None, tier="L3", status=SECRET)
+    assert said.json()["route"]["because"] == SECRET
+    low = create_key(store, "low", ["predict", "read"], clearance=0)[0]
+    client.headers["Authorization"] = f"Bearer {low}"
+    answers = [happened(client, 2, text="any news?"), happened(client, 2, text="any news?")]
+    assert [one.json()["duplicate"] for one in answers] == [False, True]
+    shown = [*answers, client.get("/v1/tickets/T-1"), client.post("/v1/tickets/T-1/escalation")]
+    assert all(one.status_code == 200 and SECRET not in one.text for one in shown)
 
 
 def test_a_policy_that_cannot_work_neither_starts_nor_replaces_the_one_in_use(tmp_path: Path) -> None:
