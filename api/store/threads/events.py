@@ -145,9 +145,13 @@ class Threads(Decisions):
         event = replace(event, at=event.at.astimezone(UTC))
         if self.redactor is None:
             return event
-        redact = self.redactor.redact
-        words = {name: redact(said) for name in _WRITTEN if (said := getattr(event, name))}
-        return replace(event, text=redact(event.text), **words)
+        redact, status, priority = self.redactor.redact, event.status, event.priority
+        return replace(
+            event,
+            text=redact(event.text),
+            status=status and redact(status),
+            priority=priority and redact(priority),
+        )
 
     def _kept_route(self, route: Route) -> Route:
         """Return a route as it is kept: why a person set it is what the event's status says."""
