@@ -142,9 +142,10 @@ def test_what_an_event_calls_a_status_is_forgotten_and_redacted_like_its_text(tm
     settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, redact_stored=True)
     with TestClient(create_app(settings, store)) as client:
         opened(client)
-        mine = {"kind": "status", "text": None, "tier": "L2", "status": f"{SECRET}, ask ann@example.org"}
-        assert happened(client, 1, priority="call ann@example.org", **mine).status_code == 200
-        assert happened(client, 1, priority="call ann@example.org", **mine).json()["duplicate"]
+        mine: dict[str, Any] = {"kind": "status", "text": None, "tier": "L2", "priority": "call ann@example.org"}
+        mine["status"] = f"{SECRET}, ask ann@example.org"
+        assert happened(client, 1, **mine).status_code == 200
+        assert happened(client, 1, **mine).json()["duplicate"]
         shown = client.get("/v1/tickets/T-1").text
         assert "ann@example.org" not in shown and shown.count(f"{SECRET}, ask [EMAIL]") > 1
         assert "ann@example.org" not in str(kept_events(store))
