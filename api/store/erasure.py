@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
-from api.store.outbox import KEPT, SENT, UNDATED
+from api.store.outbox import KEPT, SAID, SENT, UNDATED, UPDATE_AGE
 from api.store.rows import dump
 from api.store.tables import (
     StoredDecision,
@@ -37,7 +37,6 @@ _DELIVERY_AGE = timedelta(days=2)
 _UNDATED_DELIVERY_AGE = timedelta(days=400)
 """A webhook whose signature states no moment could be sent again at any time, and an old correction undo a newer one:
 more than a year's are remembered."""
-_UPDATE_AGE = timedelta(days=30)
 _SCRUBS = 20
 
 
@@ -257,8 +256,8 @@ def _old_deliveries(now: datetime) -> Delete:
 
 def _old_updates(now: datetime) -> Delete:
     done = or_(
-        and_(StoredUpdate.state == SENT, StoredUpdate.sent_at < now - _UPDATE_AGE),
-        and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - _UPDATE_AGE),
+        and_(StoredUpdate.state.in_((SENT, SAID)), StoredUpdate.sent_at < now - UPDATE_AGE),
+        and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - UPDATE_AGE),
     )
     return delete(StoredUpdate).where(done)
 
