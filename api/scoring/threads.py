@@ -85,7 +85,8 @@ class TicketThreads:
         Raises:
             NotFound: Nothing was decided about the ticket.
             NotAllowed: The event says where a ticket goes that the sender may not read.
-            NotAcceptable: The policy lacks a label, a group or a skill, or a tier may not see the ticket.
+            NotAcceptable: The policy lacks a label, a group or a skill, a tier may not see the ticket, or the event is
+                dated in the future.
             Contradiction: The event is older than the last one, came before with another content, or the ticket was
                 forgotten.
             TooBusy: The service cannot answer in time.
@@ -97,7 +98,7 @@ class TicketThreads:
         thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
-        check_order(stored.events[-1][0].at if stored.events else stored.opened_at, event)
+        check_order(stored.last_at, event)
         thread = replace(thread, events=(*thread.events, event))
         decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
@@ -130,6 +131,16 @@ class TicketThreads:
         stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
         chosen = tuple(one for _, one in told if one is not None)
         return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
+
+    def moment(self, ticket_id: str, sender: Principal) -> datetime:
+        """Return the moment of what happens now: no earlier than the last event, whose sender's clock may be ahead.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            StoreUnavailable: The store does not answer.
+        """
+        now = datetime.now(UTC)
+        return max(now, self._store.thread(ticket_id, sender.source).last_at or now)
 
     async def escalation(self, ticket_id: str, asker: Principal, at: datetime | None = None) -> EscalationOut:
         """Say whether a ticket stays at its tier or moves, by which criterion, and when to ask again.
@@ -215,7 +226,7 @@ def thread_of(stored: StoredThread) -> Thread:
     first = stored.decisions[0].created_at
     if stored.events:
         first = min(first, stored.events[0][0].at)
-    start = stored.opened_at or first
+    start = stored.opened or first
     routes: list[Route] = []
     for row in stored.decisions:
         made = _decided(row, at=start if not routes else row.created_at)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.http.exceptions import Contradiction, NotFound
+from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision
 from api.store.rows import DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
@@ -41,9 +41,23 @@ class StoredThread:
         """The newest decision."""
         return self.decisions[-1]
 
+    @property
+    def opened(self) -> datetime | None:
+        """When it was opened, as far as that can be: a helpdesk's clock may be ahead of the first decision."""
+        return min(self.opened_at, self.decisions[0].created_at) if self.opened_at else None
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the last event happened, else when it was opened; None where neither is known."""
+        return self.events[-1][0].at if self.events else self.opened
+
 
 _WRITTEN = ("status", "priority")
 """What of an event, beside its text, a helpdesk may write as it likes: all else is looked up in the policy."""
+
+
+AHEAD = timedelta(minutes=5)
+"""How far a sender's clock may be ahead: as far as that of a helpdesk that signs a webhook."""
 
 
 class Threads(Decisions):
@@ -110,6 +124,7 @@ class Threads(Decisions):
         Raises:
             NotFound: Nothing was decided about the ticket.
             Contradiction: The id came before with another content, or the event is older than the last one.
+            NotAcceptable: It is dated in the future.
             StoreUnavailable: Nothing was recorded.
         """
         event = self._kept_event(event)
@@ -161,15 +176,25 @@ class Threads(Decisions):
 
 
 def check_order(last: datetime | None, event: Event) -> None:
-    """Refuse an event that is older than the last one.
+    """Refuse an event that is older than the last one, or that is still to come: nothing could follow it until then.
 
     Raises:
-        Contradiction: It is.
+        Contradiction: It is older.
+        NotAcceptable: It is dated more than `AHEAD` after now, and after the last one.
     """
+    now = datetime.now(UTC)
+    if event.at > now + AHEAD and (last is None or event.at > last):
+        raise NotAcceptable(
+            "in-the-future",
+            f"the event is dated {event.at.isoformat()}, and here it is {now.isoformat(timespec='seconds')}: send its "
+            "time in UTC, or with its offset such as +01:00, and check the sender's clock",
+            "at",
+        )
     if last is not None and event.at < last:
         raise Contradiction(
             "out-of-order",
-            "the event is older than the last one of this ticket: events are taken in order; nothing was changed",
+            f"the event is older than the last one of this ticket, of {last.isoformat()}: events are taken in order; "
+            "nothing was changed",
         )
 
 

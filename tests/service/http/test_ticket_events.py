@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,25 @@ def test_twice_older_changed_and_unknown_events_change_nothing(desk: tuple[TestC
         code: (status, code) for code, (_, status) in refused.items()
     }
     assert view(client) == before
+
+
+def test_a_clock_that_is_ahead_keeps_nobody_off(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    now = datetime.now(UTC)
+    opened(client, opened_at=(now + timedelta(hours=2)).isoformat())
+
+    def at(number: int, moment: datetime) -> Any:
+        return happened(client, number, at=moment.isoformat())
+
+    local = at(1, now + timedelta(hours=1))
+    problem = local.json()
+    assert (local.status_code, problem["code"], problem["errors"][0]["field"]) == (422, "in-the-future", "at")
+    assert (now + timedelta(hours=1)).isoformat() in problem["detail"] and f"{now:%Y-%m-%dT%H}" in problem["detail"]
+    assert "with its offset" in problem["detail"]
+    assert at(2, now + timedelta(minutes=4)).status_code == 200
+    older = at(3, now)
+    assert older.json()["code"] == "out-of-order" and f"{now + timedelta(minutes=4):%H:%M}" in older.json()["detail"]
+    assert view(client)["routes"][0]["at"] <= datetime.now(UTC).isoformat()
 
 
 def test_what_a_person_chose_stays_whatever_is_said_later(desk: tuple[TestClient, Repository]) -> None:
