@@ -226,6 +226,33 @@ def test_the_last_admin_stays(serve: Callable[..., TestClient], hashed: str) -> 
         assert (answer.status_code, answer.json()["code"]) == (422, "last-admin")
 
 
+def test_a_change_that_is_refused_changes_nothing_of_an_account(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    before = store_of(client).user("root")
+    whole = {"clearance": 0, "groups": [], "password": "another four words in a row"}
+    for change in ({"roles": ["agent"]}, {"disabled": True}, {"roles": ["king"]}):
+        assert client.post("/v1/users/root", json={**whole, **change}, headers=csrf(client)).status_code == 422
+    assert store_of(client).user("root") == before and len(store_of(client).sessions()) == 1
+    done = client.post("/v1/users/root", json=whole, headers=csrf(client))
+    assert (done.status_code, done.json()["clearance"], store_of(client).sessions()) == (200, 0, [])
+    assert sign_in(client, "root", "another four words in a row").status_code == 303
+
+
+def test_a_password_that_is_too_short_is_not_called_empty(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    said = [
+        client.post("/v1/users/root", json=body, headers=csrf(client)).json()["detail"].split(";")[0]
+        for body in ({"password": "short"}, {"password": ""})
+    ]
+    assert said == ["password is too short: at least 12"] * 2
+    named = {"name": "", "roles": ["agent"]}
+    assert "name is empty" in client.post("/v1/users", json=named, headers=csrf(client)).json()["detail"]
+
+
 def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
     serve: Callable[..., TestClient], hashed: str
 ) -> None:
