@@ -107,7 +107,7 @@ class Reviews:
         row = self.decision(decision_id)
         policy = self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
-        labels = known_labels(policy, said.targets) | known_labels(policy, said.labels)
+        labels = _stated_once(known_labels(policy, said.targets), known_labels(policy, said.labels))
         tier, category = labels.get("tier"), labels.get("category")
         check_tier_may_see(policy, row, tier, category)
         statement = Statement(
@@ -310,6 +310,22 @@ def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:
             "illegal-pair", "the policy says that these labels never go together: correct one of them", "targets"
         )
     return found
+
+
+def _stated_once(among_targets: dict[str, str], stated: dict[str, str]) -> dict[str, str]:
+    """Return all labels of a statement.
+
+    Raises:
+        NotAcceptable: A target has one label in a field of its own, and another one among `targets`.
+    """
+    for target, label in among_targets.items():
+        if stated.get(target) != label:
+            raise NotAcceptable(
+                "two-labels",
+                f"{target} has a label of its own and another one in targets: state one of them",
+                target if target in ("tier", "category") else "targets",
+            )
+    return stated
 
 
 def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:
