@@ -12,10 +12,12 @@ from sqlalchemy import event, text, update
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository
+from api.store.rows import NewDecision
 from api.store.work import words as word_index
 from api.store.work.claims import CLAIM_AGE
 from api.store.work.queue import SORTS, Filter, Sort
 from api.store.work.tables import StoredEntry
+from triage.ticket import Ticket
 
 ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
 OPEN: dict[str, Any] = {"automation": "suggested", "reason": "not_earned"}
@@ -168,6 +170,14 @@ def test_a_claim_that_has_expired_keeps_nobody_off_and_ends_no_other(
     expire()
     repository.release(one, "ana")  # nobody has it any more
     assert repository.claim_of(one) is None
+
+
+def test_a_ticket_without_words_is_called_by_its_id(repository: Repository, document: Callable[..., Any]) -> None:
+    texts = {"a": ("", ""), "b": ("", "the\nbody"), "c": ("s" * 200, "x")}
+    for name, (subject, body) in texts.items():
+        repository.record([NewDecision(Ticket(id=name, subject=subject, body=body), document(name))])
+    titles = {str(row.ticket_id): row.title for row in repository.latest()}
+    assert titles == {"a": "Ticket a", "b": "the body", "c": "s" * 120 + "…"}
 
 
 def test_people_see_who_else_has_a_ticket_open(repository: Repository, decide: Callable[..., str]) -> None:
