@@ -218,7 +218,9 @@ async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annot
     if not said:
         unsaved = Unsaved("Nothing was answered: write what the requester says beside a question.")
         return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
-    problem = await _noted(partial(_take_answers, parts, caller, shown, told.event_id, said[:MAX_ANSWERS]))
+    problem = await _noted(
+        partial(_take_answers, parts, caller, shown, event_id=told.event_id, said=said[:MAX_ANSWERS])
+    )
     if problem is not None:
         unsaved = Unsaved(problem, answers=dict(told.given))
         return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
@@ -236,7 +238,7 @@ async def move(
 ) -> Response:
     """Move a ticket to another tier because an escalation criterion is met; the first decision is not called wrong."""
     query, shown = _list_of(back), await to_thread.run_sync(_shown, parts, reviewer, decision_id)
-    problem = await _noted(partial(_take_move, parts, reviewer, shown, event_id, tier))
+    problem = await _noted(partial(_take_move, parts, reviewer, shown, event_id=event_id, tier=tier))
     if problem is not None:
         return await _ticket_page(parts, reviewer, decision_id, query, unsaved=Unsaved(problem))
     return RedirectResponse(f"/decisions/{decision_id}?{query.link(told='moved')}", 303)
