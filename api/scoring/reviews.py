@@ -173,8 +173,9 @@ class Reviews:
         same = (tier, category) == (document.tier, document.category)
         same = same and all(decided.get(target) == label for target, label in labels.items())
         verdict = "accepted" if same else "corrected"
-        told_long_ago = same and rows[0].created_at < datetime.now(UTC) - UPDATE_AGE  # nobody knows any more whether
-        if not changed and (told_long_ago or self._store.is_known(source, ticket_id, labels)):
+        # Of an old ticket, and of one that was forgotten, nobody knows any more what the helpdesk was told.
+        untold = same and (rows[0].forgotten or rows[0].created_at < datetime.now(UTC) - UPDATE_AGE)
+        if not changed and (untold or self._store.is_known(source, ticket_id, labels)):
             return None
         group = _group_said(policy, document, labels, verdict)
         statement = Statement(

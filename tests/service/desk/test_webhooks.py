@@ -190,6 +190,17 @@ def test_who_changes_something_else_has_reviewed_nothing(client: TestClient, tol
     assert outcome("ben", **told_labels) == "ignored" and outcome("lee", tier="L2") == "feedback"
 
 
+def test_the_labels_of_a_forgotten_ticket_are_accepted_by_nobody_who_changes_something_else(client: TestClient) -> None:
+    decision = send(client, CREATED).json()["decision_id"]
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    kept = store.decision(decision).document
+    wait_for(lambda: store.updates(SENT))
+    store.forget("7", "rt")
+    closed = {"id": 7, "status": "closed", "tier": kept.tier, "category": kept.category}
+    assert send(client, {"event": "corrected", "agent": "ann", "ticket": closed}).json()["outcome"] == "ignored"
+    assert store.history(decision) == ()
+
+
 def test_the_machines_own_write_back_is_no_feedback(client: TestClient) -> None:
     decision = send(client, CREATED).json()["decision_id"]
     own = {"event": "corrected", "agent": "triage", "ticket": {"id": 7, "tier": "L1"}}
