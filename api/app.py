@@ -70,6 +70,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     tickets.router,
     knowledge.router,
+    knowledge.of_tickets,
     knowledge_page.router,
     webhooks.router,
     model.router,

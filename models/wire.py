@@ -304,10 +304,14 @@ class DecisionDocument(_Document):
         left = tuple(near for near in self.explanation.similar if near.ticket_id != ticket_id)
         return self.model_copy(update={"explanation": self.explanation.model_copy(update={"similar": left})})
 
+    def without_why(self) -> Self:
+        """Return the document as one that was never asked to say why; what must not wait is quoted all the same."""
+        return self.model_copy(update={"explanation": NOTHING_EXPLAINED})
+
     def without_explanation(self) -> Self:
         """Return the document without any word of the ticket or of another one."""
         unquoted = tuple(one.model_copy(update={"evidence": ""}) for one in self.attention)
-        return self.model_copy(update={"explanation": NOTHING_EXPLAINED, "attention": unquoted})
+        return self.without_why().model_copy(update={"attention": unquoted})
 
 
 def _target(target: TargetDecision, alternatives: int | None, decimals: int | None) -> TargetDocument:

@@ -56,6 +56,7 @@ from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import FILE
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.seen import Seen, with_newest
+from training.evaluation.traffic_shares import shares_left_out
 from training.gate.gate import (
     CalibrationScores,
     RiskTarget,
@@ -213,6 +214,8 @@ def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) 
     if learned and "resolver_group" in dataset.targets:
         policy = replace(policy, groups=())  # what is commonest of tier and category is a poorer guess of the same
     refuse_unlearnable(dataset.rows, dataset.targets)
+    for remark in shares_left_out(policy):
+        log(remark)
     return policy, dataset
 
 
@@ -261,26 +264,12 @@ class _Run:
         """Return all tickets with their vectors, and with the groups that the split went by."""
         self.log(f"embedding {len(dataset)} tickets")
         vectors = self.cached.encode([row.ticket.text for row in dataset.rows])
-        if parts.kind == "group":
-            return Sample.of(dataset.rows, vectors, _group_numbers(dataset), by_organisation=True)
-        return Sample.of(dataset.rows, vectors, parts.clusters)
+        return Sample.of(dataset.rows, vectors, parts.clusters, by_organisation=parts.kind == "group")
 
 
 def _distiller(settings: TrainSettings, encoder: Encoder) -> Distiller | None:
     """Return what a first stage is made with; None where none is wanted, or where the encoder is not ONNX."""
     return Distiller(encoder) if settings.cascade and isinstance(encoder, OnnxEncoder) else None
-
-
-def _group_numbers(dataset: Dataset) -> NDArray[np.int64]:
-    """Number the groups of the data, int64 of shape [n]; a ticket without one is a group of its own."""
-    numbers: dict[str, int] = {}
-    return np.array(
-        [
-            -1 - position if row.group is None else numbers.setdefault(row.group, len(numbers))
-            for position, row in enumerate(dataset.rows)
-        ],
-        dtype=np.int64,
-    )
 
 
 def fit(run: _Run, sample: Sample) -> CertifiedModel:

@@ -73,6 +73,7 @@ def facts_of(
             "tier_order": list(settings.tier_order),
             "adapt": settings.adapt is not None,
             "cascade": settings.cascade,
+            "newest": settings.newest,
         },
         "data": {
             "digest": dataset.digest,

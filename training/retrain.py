@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.bundle.bundle import load_bundle
 from models.bundle.manifest import read_manifest
@@ -23,8 +24,8 @@ class Gathered:
     """What a training learns from.
 
     Attributes:
-        dataset: All tickets, each once.
-        repeated: Rows that stood in the files more than once; the last one counts.
+        dataset: All tickets, each as one file has it.
+        repeated: Rows that stand in a later file again, or twice in one.
         confirmed: Tickets of the files whose labels are those that people said in the service.
         added: Tickets that only the service had.
     """
@@ -49,17 +50,25 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     Raises:
         InvalidDataset: If there is no ticket at all.
     """
-    rows: dict[str, LabelledTicket] = {}
-    for row in exports.rows if exports else ():
-        rows[_key(row)] = row
-    repeated = (len(exports) if exports else 0) - len(rows)
+    key_of = _keys(exports.rows if exports else ())
+    rows = _of_all_files(exports.rows if exports else (), key_of)
+    repeated = (len(exports) if exports else 0) - sum(map(len, rows.values()))
+    keys: dict[str, list[_Key]] = {}
+    for key, tickets in rows.items():
+        keys.setdefault(_name(tickets[0]), []).append(key)
     said = _filed(feedback.rows if feedback else ())
-    confirmed = sum(key in rows for key in said)
-    for key, row in said.items():
-        rows[key] = _joined(row, rows[key]) if key in rows else row
+    confirmed = 0
+    for row in said:
+        known = _counterpart(row, keys, rows)
+        confirmed += known is not None
+        if known is None:
+            rows[_Key("said", row.ticket.id, row.ticket.text)] = [row]
+        else:  # of equal texts without an id one is what people spoke of; the rows of an id are one ticket
+            others = [] if known.id else rows[known][:-1]
+            rows[known] = [*others, _joined(row, rows[known][-1])]
     if not rows:
         raise InvalidDataset("there is nothing to train on: name an export, or let people judge tickets in the service")
-    kept, base = list(rows.values()), exports or feedback
+    kept, base = list(chain.from_iterable(rows.values())), exports or feedback
     assert base is not None
     dataset = replace(
         base,
@@ -71,22 +80,76 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     return Gathered(dataset, repeated, confirmed, len(said) - confirmed)
 
 
-def _key(row: LabelledTicket) -> str:
-    """Return what tells tickets apart: the helpdesk's id, else the text."""
+class _Key(NamedTuple):
+    """What tells tickets apart: the helpdesk's id, else the text; and the group, where each numbers its own tickets."""
+
+    group: str
+    id: str
+    text: str
+
+
+def _keys(rows: Sequence[LabelledTicket]) -> Callable[[LabelledTicket], _Key]:
+    """Return what gives the key of a row."""
+    groups: dict[str, str | None] = {}
+    each_its_own = any(groups.setdefault(row.ticket.id, row.group) != row.group for row in rows if row.ticket.id)
+
+    def key_of(row: LabelledTicket) -> _Key:
+        group = (row.group or "") if each_its_own else ""
+        return _Key(group, row.ticket.id, "" if row.ticket.id else row.ticket.text)
+
+    return key_of
+
+
+def _of_all_files(
+    rows: Sequence[LabelledTicket], key_of: Callable[[LabelledTicket], _Key]
+) -> dict[_Key, list[LabelledTicket]]:
+    """Return the rows by ticket, those of a ticket of several files as the last file has them.
+
+    Within a file all rows stay, as in `triage train`: messages of one ticket, one ticket for each of its labels, equal
+    texts without an id. Of these a text counts as often as the file with most of it has it. Only a row that stands
+    there twice with its id, text and labels counts once.
+    """
+    found: dict[_Key, list[LabelledTicket]] = {}
+    for _, of_file in groupby(rows, key=lambda row: row.place.rpartition(":")[0]):
+        mine: dict[_Key, list[LabelledTicket]] = {}
+        seen = set[tuple[object, ...]]()
+        for row in of_file:
+            key = key_of(row)
+            same = (key, row.ticket.text, *sorted(row.labels.items()))
+            if not key.id or same not in seen:
+                mine.setdefault(key, []).append(row)
+                seen.add(same)
+        for key, tickets in mine.items():
+            if key.id or len(tickets) >= len(found.get(key, ())):
+                found[key] = tickets
+    return found
+
+
+def _counterpart(
+    said: LabelledTicket, keys: Mapping[str, Sequence[_Key]], rows: Mapping[_Key, Sequence[LabelledTicket]]
+) -> _Key | None:
+    """Return which of the exported tickets people judged: of those with its id the one of its text, or the only one."""
+    same = keys.get(_name(said), ())
+    if len(same) < 2:
+        return same[0] if same else None
+    return next((key for key in same if any(row.ticket.text == said.ticket.text for row in rows[key])), None)
+
+
+def _name(row: LabelledTicket) -> str:
     return f"id {row.ticket.id}" if row.ticket.id else f"text {row.ticket.text}"
 
 
-def _filed(rows: Sequence[LabelledTicket]) -> dict[str, LabelledTicket]:
+def _filed(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
     """Return each judged ticket once: its first text, and for each target the last label."""
     found: dict[str, LabelledTicket] = {}
     for row in rows:
         if row.weight > 0:
-            before = found.get(_key(row))
+            before = found.get(_name(row))
             if before is not None:
                 group = row.resolver_group or before.resolver_group
                 row = replace(before, labels={**before.labels, **row.labels}, resolver_group=group)
-            found[_key(row)] = replace(row, judged=True)
-    return found
+            found[_name(row)] = replace(row, judged=True)
+    return list(found.values())
 
 
 def _joined(said: LabelledTicket, exported: LabelledTicket) -> LabelledTicket:
@@ -128,10 +191,16 @@ def settings_of(champion: Path, out: Path) -> TrainSettings:
         confidence=stated.get("confidence") or TrainSettings.confidence,
         per_class=bool(stated.get("per_class", False)),
         cascade=bool(stated.get("cascade", True)),
+        newest=int(stated.get("newest", TrainSettings.newest)),
         seed=int(stated.get("seed", 0)),
         asked=frozenset(manifest.get("targets", {})),
         champion=champion if stage_of(manifest).name not in STARTED else None,
     )
+
+
+def lacks_adaptation(champion: Path) -> bool:
+    """Say whether a champion's encoder is adapted to the desk's labels, which a training again does not repeat."""
+    return bool(read_manifest(champion).get("adaptation", {}).get("kept"))
 
 
 def task_digest(dataset: Dataset, settings: TrainSettings) -> str:

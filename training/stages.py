@@ -96,6 +96,10 @@ def _missing(tickets: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 
 def _uncertified(manifest: Mapping[str, Any]) -> Iterator[str]:
+    by_label = bool(manifest.get("settings", {}).get("per_class"))
     for target, facts in manifest.get("gate", {}).get("refitted", {}).items():
-        if isinstance(facts, Mapping) and facts.get("threshold") is None and facts.get("more_tickets"):
-            yield f"{target}: about {facts['more_tickets']} tickets more until any can be decided without a person"
+        if isinstance(facts, Mapping):
+            gates = list(facts.get("by_label", {}).values()) if by_label else [facts]
+            more = [one["more_tickets"] for one in gates if one.get("more_tickets")]
+            if more and all(one.get("threshold") is None for one in gates):
+                yield f"{target}: about {min(more)} tickets more until any can be decided without a person"

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from triage_client.client import AsyncTriageClient, TriageClient
-from triage_client.errors import TriageProblem
+from triage_client.errors import NotAnId, TriageProblem
 
-__all__ = ["AsyncTriageClient", "TriageClient", "TriageProblem"]
+__all__ = ["AsyncTriageClient", "NotAnId", "TriageClient", "TriageProblem"]

@@ -15,6 +15,7 @@ import httpx
 
 from models.wire import DecisionDocument
 from triage_client.errors import TriageProblem
+from triage_client.paths import path_part
 
 Ticket = Mapping[str, Any]
 """A ticket as `POST /v1/predict` takes it: `id`, `text` or `subject` and `body`, and further fields."""
@@ -48,8 +49,25 @@ def _batch(tickets: Sequence[Ticket], explain: bool) -> _Call:
     return _Call("POST", "/v1/predict/batch", body, {} if explain else {"explain": "false"})
 
 
+def _decision(decision_id: str) -> _Call:
+    return _Call("GET", f"/v1/decisions/{path_part(decision_id)}")
+
+
 def _feedback(decision_id: str, verdict: Verdict, agent: str, stated: Mapping[str, str]) -> _Call:
-    return _Call("POST", f"/v1/decisions/{decision_id}/feedback", {"verdict": verdict, "agent": agent, **stated})
+    body = {"verdict": verdict, "agent": agent, **stated}
+    return _Call("POST", f"/v1/decisions/{path_part(decision_id)}/feedback", body)
+
+
+def _escalation(ticket_id: str, desk: str | None) -> _Call:
+    return _Call("POST", f"/v1/tickets/{path_part(ticket_id)}/escalation", {}, _from(desk))
+
+
+def _event(ticket_id: str, event: Mapping[str, Any], desk: str | None) -> _Call:
+    return _Call("POST", f"/v1/tickets/{path_part(ticket_id)}/events", dict(event), _from(desk))
+
+
+def _from(desk: str | None) -> dict[str, str]:
+    return {} if desk is None else {"desk": desk}
 
 
 def _decided(document: Mapping[str, Any]) -> DecisionDocument | TriageProblem:
@@ -113,20 +131,44 @@ class TriageClient:
         return [_decided(one) for one in self._send(_batch(tickets, explain))["decisions"]]
 
     def decision(self, decision_id: str) -> dict[str, Any]:
-        """Return a decision with its ticket and everything that was said about it."""
-        return dict(self._send(_Call("GET", f"/v1/decisions/{decision_id}")))
+        """Return a decision with its ticket and everything that was said about it.
+
+        Raises:
+            TriageProblem: There is none with that id, or the key may not read it.
+            NotAnId: What is given can be no id.
+        """
+        return dict(self._send(_decision(decision_id)))
 
     def feedback(self, decision_id: str, verdict: Verdict, agent: str, **stated: str) -> dict[str, Any]:
         """Say that a decision is right, wrong (with the right `tier`, `category` or `resolver_group`), or doubtful."""
         return dict(self._send(_feedback(decision_id, verdict, agent, stated)))
 
-    def ask_escalation(self, ticket_id: str) -> dict[str, Any]:
-        """Ask whether a ticket stays at its tier or moves, and by which criterion; nothing is changed."""
-        return dict(self._send(_Call("POST", f"/v1/tickets/{ticket_id}/escalation", {})))
+    def ask_escalation(self, ticket_id: str, *, desk: str | None = None) -> dict[str, Any]:
+        """Ask whether a ticket stays at its tier or moves, and by which criterion; nothing is changed.
 
-    def add_event(self, ticket_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell what happened to a ticket: a comment, an attempt, an answer or a status; its route may change."""
-        return dict(self._send(_Call("POST", f"/v1/tickets/{ticket_id}/events", dict(event))))
+        Args:
+            ticket_id: The helpdesk's own id.
+            desk: Name of the helpdesk that the ticket came from; None for tickets that were sent with a key.
+
+        Raises:
+            TriageProblem: Nothing was decided about the ticket, or the key may not ask.
+            NotAnId: What is given can be no id.
+        """
+        return dict(self._send(_escalation(ticket_id, desk)))
+
+    def add_event(self, ticket_id: str, event: Mapping[str, Any], *, desk: str | None = None) -> dict[str, Any]:
+        """Tell what happened to a ticket: a comment, an attempt, an answer or a status; its route may change.
+
+        Args:
+            ticket_id: The helpdesk's own id.
+            event: As `POST /v1/tickets/{ticket_id}/events` takes it.
+            desk: Name of the helpdesk that the ticket came from; None for tickets that were sent with a key.
+
+        Raises:
+            TriageProblem: The event is refused, or nothing was decided about the ticket.
+            NotAnId: What is given can be no id.
+        """
+        return dict(self._send(_event(ticket_id, event, desk)))
 
     def close(self) -> None:
         """Close all connections."""
@@ -174,11 +216,19 @@ class AsyncTriageClient:
 
     async def decision(self, decision_id: str) -> dict[str, Any]:
         """Return a decision with its ticket and everything that was said about it."""
-        return dict(await self._send(_Call("GET", f"/v1/decisions/{decision_id}")))
+        return dict(await self._send(_decision(decision_id)))
 
     async def feedback(self, decision_id: str, verdict: Verdict, agent: str, **stated: str) -> dict[str, Any]:
         """Say that a decision is right, wrong, or doubtful."""
         return dict(await self._send(_feedback(decision_id, verdict, agent, stated)))
+
+    async def ask_escalation(self, ticket_id: str, *, desk: str | None = None) -> dict[str, Any]:
+        """Ask whether a ticket stays at its tier or moves, and by which criterion; nothing is changed."""
+        return dict(await self._send(_escalation(ticket_id, desk)))
+
+    async def add_event(self, ticket_id: str, event: Mapping[str, Any], *, desk: str | None = None) -> dict[str, Any]:
+        """Tell what happened to a ticket: a comment, an attempt, an answer or a status; its route may change."""
+        return dict(await self._send(_event(ticket_id, event, desk)))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,4 +1,4 @@
-"""What the service refused, as an exception."""
+"""What the service refused, or was never sent, as exceptions."""
 
 from __future__ import annotations
 
@@ -22,3 +22,7 @@ class TriageProblem(Exception):
         self.detail = str(document.get("detail", ""))
         self.errors: Sequence[Mapping[str, str]] = document.get("errors", [])
         super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+class NotAnId(ValueError):
+    """What was given as an id can be none, so that nothing was sent."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from models.terminal import option, verb
 from triage.errors import InvalidRequest
-from triage_client import TriageClient
+from triage_client import NotAnId, TriageClient, TriageProblem
 
 KEY_VARIABLE = "TRIAGE_KEY"
 _INSTRUCTIONS = (
@@ -53,16 +57,40 @@ def make_server(client: TriageClient, *, write: bool) -> Any:
     """
     try:
         mcp_server = importlib.import_module("mcp.server")
+        tool_error = importlib.import_module("mcp.server.mcpserver.exceptions").ToolError
     except ModuleNotFoundError as error:
         raise InvalidRequest("mcp is not installed: pip install 'helpdesk-triage[mcp]'") from error
     server = mcp_server.MCPServer("helpdesk-triage", instructions=_INSTRUCTIONS)
-    _add_reading(server, client)
-    if write:
-        _add_writing(server, client)
+    tools = [*_reading(client), *(_writing(client) if write else [])]
+    for tool in tools:
+        server.add_tool(_saying_why(tool, client, tool_error))
     return server
 
 
-def _add_reading(server: Any, client: TriageClient) -> None:
+def _saying_why(tool: Callable[..., Any], client: TriageClient, tool_error: type[Exception]) -> Callable[..., Any]:
+    """Return a tool whose refusals reach the assistant: of any other error the library tells that there was one."""
+
+    @functools.wraps(tool)
+    def called(*arguments: Any, **named: Any) -> Any:
+        try:
+            return tool(*arguments, **named)
+        except TriageProblem as problem:
+            reason = problem.detail or f"the service at {client.url} answered {problem.status} and did not say why"
+            raise tool_error(f"{reason} ({problem.status} {problem.code})") from problem
+        except NotAnId as error:
+            raise tool_error(str(error)) from error
+        except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise tool_error(f"the service at {client.url} cannot be reached: {why}") from error
+        except ValueError as error:
+            raise tool_error(
+                f"what {client.url} answered cannot be read: it is no triage service, or one of another version"
+            ) from error
+
+    return called
+
+
+def _reading(client: TriageClient) -> tuple[Callable[..., Any], ...]:
     def predict(text: str, subject: str = "", channel: str = "") -> dict[str, Any]:
         """Say which tier, category and resolver group a ticket belongs to, how sure that is, and what to ask."""
         document = client.predict(_ticket(text, subject, channel), explain=False)
@@ -79,26 +107,30 @@ def _add_reading(server: Any, client: TriageClient) -> None:
         document = client.predict(_ticket(text, subject, ""))
         return [one.model_dump(mode="json") for one in document.explanation.similar]
 
-    def escalate(ticket_id: str) -> dict[str, Any]:
-        """Say whether a known ticket stays at its tier or should move, and by which criterion; nothing is changed."""
-        return client.ask_escalation(ticket_id)
+    def escalate(ticket_id: str, desk: str = "") -> dict[str, Any]:
+        """Say whether a known ticket stays at its tier or should move, and by which criterion; nothing is changed.
 
-    for tool in (predict, explain, similar_tickets, escalate):
-        server.add_tool(tool)
+        A ticket that a helpdesk sent by itself is known under that helpdesk's name: state it as desk.
+        """
+        return client.ask_escalation(ticket_id, desk=desk or None)
+
+    return predict, explain, similar_tickets, escalate
 
 
-def _add_writing(server: Any, client: TriageClient) -> None:
-    def tell_event(ticket_id: str, event: dict[str, Any]) -> dict[str, Any]:
-        """Tell what happened to a ticket (id, kind, at, text or outcome or status); its route may change."""
-        return client.add_event(ticket_id, event)
+def _writing(client: TriageClient) -> tuple[Callable[..., Any], ...]:
+    def tell_event(ticket_id: str, event: dict[str, Any], desk: str = "") -> dict[str, Any]:
+        """Tell what happened to a ticket (id, kind, at, text or outcome or status); its route may change.
+
+        A ticket that a helpdesk sent by itself is known under that helpdesk's name: state it as desk.
+        """
+        return client.add_event(ticket_id, event, desk=desk or None)
 
     def correct(decision_id: str, agent: str, tier: str = "", category: str = "") -> dict[str, Any]:
         """Say on behalf of a person what the right tier or category of a decision is."""
         stated = {name: label for name, label in (("tier", tier), ("category", category)) if label}
         return client.feedback(decision_id, "corrected", agent, **stated)
 
-    for tool in (tell_event, correct):
-        server.add_tool(tool)
+    return tell_event, correct
 
 
 def _ticket(text: str, subject: str, channel: str) -> dict[str, str]:

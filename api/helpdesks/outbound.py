@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import structlog
@@ -24,6 +23,8 @@ from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 from triage.prediction import ROUTE as TARGETS_OF_ROUTE
 from triage.wording import ATTENTION
+from triage_client.errors import NotAnId
+from triage_client.paths import path_part
 
 MAX_ATTEMPTS = 12
 """With pauses that double from 2 seconds this takes more than an hour: a helpdesk that was restarted is back."""
@@ -244,7 +245,7 @@ def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | 
     current, update = helpdesk.current, helpdesk.update
     if current is None or update is None or row.kind != ROUTE or is_event(row):
         return None
-    url = str(_filled(current.url, {"ticket_id": quote(row.ticket_id, safe="")}))
+    url = _address(current.url, {"ticket_id": row.ticket_id})
     headers = {"Accept": "application/json"} | _login(helpdesk.authorization)
     client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
     answer = client.call("GET", url, timeout_s=update.timeout_s, headers=headers, json=None)
@@ -287,14 +288,27 @@ def deliver(helpdesk: HelpdeskConfig, row: UpdateRow, there: CurrentLabels | Non
     assert way is not None
     update, authorization = way
     values = {"ticket_id": row.ticket_id, "decision_id": row.decision_id, **row.payload}
-    url = _filled(update.url, {name: quote(str(value), safe="") for name, value in values.items() if value is not None})
+    url = _address(update.url, values)
     headers = _login(authorization)
     if there is not None and there.etag:
         headers["If-Match"] = there.etag
     client = GuardedClient(frozenset(update.hosts), update.loopback, update.private)
     return client.call(
-        update.method, str(url), timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
+        update.method, url, timeout_s=update.timeout_s, headers=headers, json=_filled(update.body, values)
     )
+
+
+def _address(template: str, values: Mapping[str, Any]) -> str:
+    """Put values in the places of an address, quoted.
+
+    Raises:
+        NotAllowed: A value would lead to another address than that of the ticket.
+    """
+    named = {name: values[name] for name in placeholders_of(template) if values.get(name) is not None}
+    try:
+        return str(_filled(template, {name: path_part(value) for name, value in named.items()}))
+    except NotAnId as error:
+        raise NotAllowed("not-an-id", f"nothing is sent to another address than the ticket's: {error}") from error
 
 
 def _login(authorization: str | None) -> dict[str, str]:

@@ -99,7 +99,9 @@ class Wishes:
 
 async def _wishes(
     idempotency: IdempotencyHeader = None,
-    explain: Annotated[bool, Query(description="false: do not say why")] = True,
+    explain: Annotated[
+        bool, Query(description="false: do not say why; a decision that is made so never says why")
+    ] = True,
 ) -> Wishes:
     """Read the wishes; a class as a dependency would be called on a thread of the pool."""
     return Wishes(idempotency, explain)

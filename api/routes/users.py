@@ -13,13 +13,20 @@ from api.deps import Admin, PeopleReader, ServiceDep
 from api.http.exceptions import NotAllowed
 from api.http.openapi import PROBLEMS, problems
 from api.http.schemas import Text
+from api.http.whole_parts import WholePartsRoute
 from api.security.auth import GuardedRoute, Principal
 from api.security.passwords import LEAST_CHARS, MOST_CHARS, hash_password
-from api.store.people.users import MOST_NAME_CHARS, Rights
+from api.store.people.users import MOST_NAME_CHARS, NOT_IN_NAMES, Rights
 from api.store.rows import UserRow
 
-router = APIRouter(prefix="/v1", tags=["people"], route_class=GuardedRoute)
 
+class AccountRoute(WholePartsRoute, GuardedRoute):
+    """A route of one account: the name of an old one, or of one that a provider named, may hold a slash."""
+
+
+router = APIRouter(prefix="/v1", tags=["people"], route_class=AccountRoute)
+
+_NAME = rf"^(?!\.{{1,2}}$)[^\u0000-\u001f\u007f{NOT_IN_NAMES}]+$"
 Password = Annotated[Text, Field(min_length=LEAST_CHARS, max_length=MOST_CHARS)]
 Roles = Annotated[list[Annotated[Text, Field(max_length=32)]], Field(max_length=8)]
 Groups = Annotated[list[Annotated[Text, Field(min_length=1, max_length=200)]], Field(max_length=200)]
@@ -56,7 +63,15 @@ class NewUser(BaseModel):
 
     model_config = ConfigDict(title="New account", extra="forbid")
 
-    name: Annotated[Text, Field(min_length=1, max_length=MOST_NAME_CHARS)]
+    name: Annotated[
+        Text,
+        Field(
+            min_length=1,
+            max_length=MOST_NAME_CHARS,
+            description=f"printable characters, none of {' '.join(NOT_IN_NAMES)}, and neither . nor ..",
+            json_schema_extra={"pattern": _NAME},
+        ),
+    ]
     roles: Roles = Field(min_length=1)
     clearance: int = Field(0, ge=0, le=1_000_000)
     groups: Groups = []

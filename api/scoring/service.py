@@ -170,7 +170,7 @@ class Service:
             principal: Who asks.
             idempotency_key: The request's; where it was answered before, it is answered the same.
             bulk: Whether requests for one ticket go first.
-            explain: Whether new decisions say why; one that was made before says what it said then.
+            explain: Whether the answers say why; a decision that was made before without saying why cannot.
 
         Raises:
             TooBusy: The service cannot answer in time.
@@ -182,7 +182,7 @@ class Service:
         if idempotency_key is not None:
             replayed = await self._replayed(idempotency_key, principal, due)
             if replayed:
-                return _told(replayed, named)
+                return _told(replayed, named, explain=explain)
         with self.tracing.step("look up"):
             known = await self._known(tickets, principal, due) if idempotency_key is None else [None] * len(tickets)
         tickets = [with_id(ticket) for ticket in tickets]
@@ -203,7 +203,8 @@ class Service:
         ]
         with self.tracing.step("record"):
             made = iter(await self._record(new, principal, idempotency_key, _wait_s(due)) if new else [])
-        return _told([earlier if earlier is not None else next(made) for earlier in known], named)
+        documents = [earlier if earlier is not None else next(made) for earlier in known]
+        return _told(documents, named, explain=explain)
 
     async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
         """Decide a ticket that grew; nothing is recorded.
@@ -461,9 +462,14 @@ def _unstored(new: NewDecision, clearance: int) -> DecisionDocument:
     return document.model_copy(update={"stored": False})
 
 
-def _told(documents: Sequence[DecisionDocument], named: Set[str]) -> list[DecisionDocument]:
-    """Return documents as they are answered: about a ticket that came with an id, what is not stored only suggests."""
-    return [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in documents]
+def _told(documents: Sequence[DecisionDocument], named: Set[str], *, explain: bool) -> list[DecisionDocument]:
+    """Return documents as they are answered.
+
+    About a ticket that came with an id, what is not stored only suggests. Whoever does not want to know why is not
+    told, though a decision that was made before says it.
+    """
+    told = [one if one.stored or one.ticket_id not in named else one.unconfirmed() for one in documents]
+    return told if explain else [one.without_why() for one in told]
 
 
 def with_id(ticket: Ticket) -> Ticket:

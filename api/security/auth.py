@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from anyio import to_thread
@@ -93,6 +93,14 @@ class Principal:
     def speaks_as(self) -> str:
         """The name under which this person takes tickets and judges decisions on the page."""
         return self.agent or ANONYMOUS
+
+    def at_desk(self, desk: str | None) -> Self:
+        """Return the same one whose ticket ids are those of a helpdesk; what it may see and do stays as it is.
+
+        Args:
+            desk: Name of the helpdesk; None for the principal's own.
+        """
+        return self if desk is None else replace(self, source=desk)
 
 
 OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from models.local_store import CHAMPION
 from triage.__main__ import main
 
 from ..conftest import SHIPPED, make_encoder
@@ -93,3 +94,47 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, encoder: Path, tickets: Pat
     arguments = ["train", tickets, "--encoder", encoder, "--out", out, "--target-risk", 0.2, "--no-register"]
     assert main([str(argument) for argument in arguments]) == 0
     return out
+
+
+FIRST, MONTHLY, MONTHS = 240, 70, 12
+
+
+def history(months: int) -> list[dict[str, object]]:
+    """The tickets that a desk has after some months, oldest first."""
+    rows = sorted(shipped_rows(FIRST + MONTHLY * MONTHS), key=lambda row: str(row["opened_at"]))
+    rows = [{key: row[key] for key in ("id", "subject", "body", "tier", "opened_at")} for row in rows]
+    return rows[: FIRST + MONTHLY * months]
+
+
+def as_exported(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The same tickets under the column names of a helpdesk."""
+    names = {"id": "Number", "subject": "Short description", "body": "Description", "tier": "Level", "opened_at": "At"}
+    return [{names[key]: value for key, value in row.items()} for row in rows]
+
+
+MAP = [
+    word
+    for pair in ("id=Number", "subject=Short description", "body=Description", "tier=Level", "opened_at=At")
+    for word in ("--map", pair)
+]
+
+
+def champion_number(triage: Triage) -> str:
+    versions = triage("models", "--json").document["versions"]
+    return str(next(one["version"] for one in versions if CHAMPION in one["aliases"]))
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def champion(triage: Triage, encoder: Path, own_home: Path, tmp_path: Path) -> Path:
+    """The first version serves, trained on an export with columns of its own."""
+    data = write_rows(tmp_path / "month-0.jsonl", as_exported(history(0)))
+    trained = triage("train", data, *MAP, "--encoder", encoder, "--out", tmp_path / "first", "--target-risk", 0.2)
+    assert trained.status == 0, trained.err
+    assert triage("promote").status == 0
+    return tmp_path / "first"

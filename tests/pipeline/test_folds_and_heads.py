@@ -13,13 +13,16 @@ from models.features.features import Features
 from models.features.vectorizer import SparseRows
 from models.heads.head import softmax
 from training.data.folds import SEEN, make_folds
+from training.data.labelled_ticket import LabelledTicket
 from training.ensemble.calibration import fit_temperature, log_loss
 from training.ensemble.composition import USUAL
 from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters
+from training.ensemble.sample import apart_where_recurring, labels_of
 from training.ensemble.stacking import fit_stacking, out_of_fold_logits
 from training.gate.label_shift import estimate_shares, prior_correction
 from training.gate.risk_control import certify
+from triage.ticket import Ticket
 
 
 @settings(max_examples=50)
@@ -116,3 +119,14 @@ def test_label_shift_is_found_and_undone() -> None:
     assert np.abs(shares - there).max() < 0.03
     corrected = probabilities * prior_correction(prior, shares)
     assert (corrected.argmax(axis=1) == label_ids).mean() > (probabilities.argmax(axis=1) == label_ids).mean()
+
+
+def test_a_label_that_is_one_message_is_scored_by_models_that_know_it() -> None:
+    said = {"alarm": "disk space low on the backup server", "vpn": "the vpn drops", "printer": "it prints blank pages"}
+    rows = [LabelledTicket(Ticket(body=text), {"category": label}) for label, text in said.items() for _ in range(20)]
+    groups = np.array([0] * 20 + [20 + 4 * (place // 4) for place in range(40)])
+    apart = apart_where_recurring(rows, groups, labels_of(rows))
+    assert len(set(apart[:20].tolist())) == 20 and (apart[20:] == groups[20:]).all()
+    assert not set(apart[:20].tolist()) & set(apart[20:].tolist())
+    mixed = [replace(row, labels={"category": "vpn"}) if place < 12 else row for place, row in enumerate(rows)]
+    assert (apart_where_recurring(mixed, groups, labels_of(mixed)) == groups).all()  # nobody can tell these by the text

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.gate.gate import Routed, certified
+from training.gate.gate import Routed, certificate_facts, certified
+from training.gate.served import labels_decided
+from training.registry.publish import _thresholds
+from training.reports.model_card import _promise
+from training.stages import FULL, Stage
 
 
 def _routed(rates: dict[str, tuple[int, float]], seed: int = 0) -> Routed:
@@ -60,3 +64,20 @@ def test_no_label_exceeds_its_risk_more_often_than_promised() -> None:
             density = np.where(grid >= threshold, power * (2 * grid - 1) ** (power - 1), 0.0)
             exceeded += float((density * 0.9 * (1 - grid)).sum() / density.sum()) > 0.05
     assert exceeded <= 0.05 * populations + 3 * (0.05 * 0.95 * populations) ** 0.5
+
+
+def test_the_card_says_what_a_gate_by_label_promises_and_not_what_one_over_all_would() -> None:
+    facts = certificate_facts({"tier": certified(_routed({"good": (2000, 0.001), "poor": (120, 0.3)}), None,
+                                                 risk=0.05, delta=0.05)})  # fmt: skip
+    refitted = {"calibration": "set aside, 2120 rows", **facts}
+    manifest = {
+        "settings": {"target_risk": 0.05, "confidence": 0.95, "per_class": True},
+        "gate": {"refitted": refitted},
+    }
+    assert facts["tier"]["threshold"] is not None and labels_decided(facts["tier"]) == ["good"]
+    [said, *_] = _promise(Stage(FULL, "", ()), manifest)
+    assert said.startswith("- tier: 1 of 2 labels may be decided (good)") and "a group" not in said
+    facts["tier"]["by_label"]["good"]["threshold"] = None
+    [said, *_] = _promise(Stage(FULL, "", ()), manifest)
+    assert "nothing is promised and nothing decided" in said
+    assert _thresholds(manifest) == {"tier/labels_decided": 0.0}

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from training.engines.orphans import work_for
+from models.serving.orphans import work_for
 
 from ..conftest import wait_until
 

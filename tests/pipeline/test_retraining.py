@@ -10,72 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
+from models.local_store import CHALLENGER, LocalModelStore
 from models.triager import Triager
 from training.data.dataset import read_dataset
 from training.evaluation.seen import Seen, fingerprint
 from training.registry.promote import processor_times_ms
 from training.retrain import gather
 
-from .conftest import Triage, shipped_rows, write_rows
+from .conftest import MAP, MONTHS, Triage, as_exported, champion_number, history, write_rows
 
 pytestmark = pytest.mark.slow
-FIRST, MONTHLY, MONTHS = 240, 70, 12
-
-
-def history(months: int) -> list[dict[str, object]]:
-    """The tickets that a desk has after some months, oldest first."""
-    rows = sorted(shipped_rows(FIRST + MONTHLY * MONTHS), key=lambda row: str(row["opened_at"]))
-    rows = [{key: row[key] for key in ("id", "subject", "body", "tier", "opened_at")} for row in rows]
-    return rows[: FIRST + MONTHLY * months]
-
-
-def as_exported(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The same tickets under the column names of a helpdesk."""
-    names = {"id": "Number", "subject": "Short description", "body": "Description", "tier": "Level", "opened_at": "At"}
-    return [{names[key]: value for key, value in row.items()} for row in rows]
-
-
-MAP = [
-    word
-    for pair in ("id=Number", "subject=Short description", "body=Description", "tier=Level", "opened_at=At")
-    for word in ("--map", pair)
-]
-
-
-@pytest.fixture
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def champion(triage: Triage, encoder: Path, own_home: Path, tmp_path: Path) -> Path:
-    """The first version serves, trained on an export with columns of its own."""
-    data = write_rows(tmp_path / "month-0.jsonl", as_exported(history(0)))
-    trained = triage("train", data, *MAP, "--encoder", encoder, "--out", tmp_path / "first", "--target-risk", 0.2)
-    assert trained.status == 0, trained.err
-    assert triage("promote").status == 0
-    return tmp_path / "first"
-
-
-def test_twelve_months_are_compared_and_nothing_is_forced(triage: Triage, champion: Path, tmp_path: Path) -> None:
-    compared = 0
-    for month in range(1, MONTHS + 1):
-        data = write_rows(tmp_path / f"month-{month}.jsonl", as_exported(history(month)))
-        retrained = triage("retrain", data, *MAP, "--json").document
-        assert retrained["new"] >= 0.9 * MONTHLY and retrained["before"] == str(champion_number(triage))
-        comparison = retrained["comparison"]
-        assert comparison["obstacles"] == [] and comparison["common"] >= 50
-        assert {check["what"] for check in comparison["checks"]} >= {"tier accuracy", "tier ECE"}
-        compared += 1
-        assert triage("promote", retrained["version"]).status == (0 if comparison["passed"] else 1)
-    assert compared == MONTHS
-
-
-def champion_number(triage: Triage) -> str:
-    versions = triage("models", "--json").document["versions"]
-    return str(next(one["version"] for one in versions if CHAMPION in one["aliases"]))
 
 
 def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
@@ -130,6 +74,26 @@ def test_a_judged_ticket_keeps_its_first_text_and_its_last_labels(tmp_path: Path
     (row,) = joined.dataset.rows
     assert (row.ticket.body, dict(row.labels)) == ("VPN drops", {"tier": "L2", "category": "access"})
     assert (joined.repeated, joined.confirmed, joined.added) == (1, 1, 0)
+
+
+def test_rows_of_one_file_are_those_that_a_training_reads(tmp_path: Path) -> None:
+    own = [{"id": str(n % 3), "group": site, "body": f"{site} printer {n} jams", "tier": "L1"}
+           for n, site in enumerate(["north"] * 3 + ["south"] * 3)]  # fmt: skip
+    alarms = [{"body": "disk space low on the backup server", "tier": "L2"}] * 5
+    first = read_dataset([write_rows(tmp_path / "sites.jsonl", own), write_rows(tmp_path / "alarms.jsonl", alarms)])
+    assert len(gather(first, None).dataset) == len(first) == 11
+    later = write_rows(tmp_path / "later.jsonl", [*alarms[:2], {**own[0], "tier": "L3"}])
+    again = gather(read_dataset([*first.files, later]), None)
+    assert (len(again.dataset), again.repeated) == (11, 3)
+    assert [row.labels["tier"] for row in again.dataset.rows][:2] == ["L3", "L1"]
+
+
+def test_a_word_on_one_of_several_equal_texts_is_about_one_ticket(tmp_path: Path) -> None:
+    alarms = [{"body": "disk space low on the backup server", "tier": "L2"}] * 5
+    said = [{**alarms[0], "tier": "L1", "label_source": "person"}]
+    exports = read_dataset([write_rows(tmp_path / "alarms.jsonl", alarms)])
+    joined = gather(exports, read_dataset([write_rows(tmp_path / "said.jsonl", said)]))
+    assert sorted(row.labels["tier"] for row in joined.dataset.rows) == ["L1", *["L2"] * 4]
 
 
 def test_without_a_champion_one_line_says_what_to_do(triage: Triage, own_home: Path, tickets: Path) -> None:

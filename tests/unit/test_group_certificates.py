@@ -81,8 +81,12 @@ def test_one_bad_group_of_twenty_shuts_the_gate_down_to_where_it_is_good() -> No
     assert certify_new_group(confidence, correct, everyone, groups, risk=0.05, delta=0.05).promise == "none"
 
 
-def test_rows_of_no_group_are_groups_of_one() -> None:
+def test_rows_of_no_group_say_nothing_about_a_new_one() -> None:
     n = 400
-    alone = np.full(n, NO_GROUP)
-    found = certify_new_group(np.full(n, 0.97), np.ones(n, bool), np.ones(n, bool), alone, risk=0.05, delta=0.05)
-    assert (found.promise, found.groups) == ("new_group", n)
+    confidence, right, groups = np.full(n, 0.97), np.ones(n, bool), np.full(n, NO_GROUP)
+    found = certify_new_group(confidence, right, right, groups, risk=0.05, delta=0.05)
+    assert (found.promise, found.groups, found.tickets) == ("none", 0, n)
+    groups[:380] = np.repeat(np.arange(19), 20)
+    right[380:] = False
+    found = certify_new_group(confidence, right, np.ones(n, bool), groups, risk=0.05, delta=0.05)
+    assert (found.promise, found.groups, found.kept, found.wrong) == ("new_group", 19, 380, 0)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.toml_files import dump_policy
+from training.evaluation.traffic_shares import shares_left_out
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier, parse_policy
@@ -98,3 +99,12 @@ def test_the_question_that_settles_the_tier_comes_first() -> None:
     settling = policy.settling[frozenset({"L1", "L2"})][0]
     assert policy.questions("L1", "network", rival="L2")[0] == settling
     assert settling not in policy.questions("L1", "network")
+
+
+def test_shares_that_some_labels_lack_are_told_since_none_of_them_counts() -> None:
+    tiers = (Tier("L0", expected_share=0.6), Tier("L1"), Tier("L2", expected_share=0.1))
+    policy = Policy("1", tiers=tiers)
+    assert policy.without_share("tier") == ["L1"] and policy.expected_shares("tier") == {}
+    [said] = shares_left_out(policy)
+    assert "expected_share of tier" in said and "lacking for L1" in said
+    assert shares_left_out(Policy("1", tiers=(Tier("L0"), Tier("L1")))) == []

@@ -102,6 +102,46 @@ def test_groups_stay_whole_where_a_column_plays_that_role() -> None:
     assert not {data.rows[p].group for p in parts.train} & {data.rows[p].group for p in parts.test}
 
 
+def test_tickets_that_groups_share_stay_together_as_well() -> None:
+    rows = [
+        replace(row, group=f"site {2 * (place % 5) + copy}")
+        for place, row in enumerate(dataset(200).rows)
+        for copy in range(2)  # every second site has the tickets of another one
+    ]
+    parts = split(Dataset(rows, ("category",), "d"), 0)
+    assert parts.kind == "group"
+    texts = [{rows[place].ticket.body for place in side} for side in (parts.train, parts.test)]
+    assert not texts[0] & texts[1]
+    of_text: dict[str, set[int]] = {}
+    for row, cluster in zip(rows, parts.clusters.tolist(), strict=True):
+        of_text.setdefault(row.ticket.body, set()).add(cluster)
+    assert all(len(clusters) == 1 for clusters in of_text.values())
+
+
+def test_a_column_of_groups_that_hardly_any_row_fills_promises_nothing_for_groups() -> None:
+    rows = [replace(row, group="a" if place < 3 else "b" if place < 6 else None)
+            for place, row in enumerate(dataset(300).rows)]  # fmt: skip
+    parts = split(Dataset(rows, ("category",), "d"), 0)
+    assert parts.kind == "random" and len(set(parts.clusters[:3].tolist())) == 1
+
+
+def test_groups_that_number_their_own_tickets_are_not_one() -> None:
+    rows = [replace(row, ticket=replace(row.ticket, id=str(place % 20)), group=f"site {place // 20}")
+            for place, row in enumerate(dataset(200).rows)]  # fmt: skip
+    assert len(set(kept_together(rows).tolist())) == 200
+
+
+def test_half_of_a_label_that_came_since_is_there_to_learn_from() -> None:
+    old, late = dataset(400).rows, dataset(600).rows[400:]
+    rows = [*old, *(replace(row, labels={"category": "brand new"}) for row in late[:80]), *late[80:]]
+    new = np.arange(len(rows)) >= 400
+    parts = split(Dataset(rows, ("category",), "d"), 0, new=new)
+    counts = [
+        sum(rows[place].labels["category"] == "brand new" for place in side) for side in (parts.train, parts.test)
+    ]
+    assert counts == [40, 40] and parts.kind == "new"
+
+
 def test_a_random_split_spreads_every_label() -> None:
     data = dataset(600, labels=6)
     counts = Counter(data.rows[place].labels["category"] for place in split(data, 0).test)

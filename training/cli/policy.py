@@ -21,7 +21,7 @@ from models.toml_files import dump_policy
 from models.triager import Triager
 from training.cli.options import BundleOption, DataOptions, bundle_path, log_left_out, read_data
 from training.data.labels import in_words_of
-from training.evaluation.traffic_shares import read_tickets, shares_in, with_shares
+from training.evaluation.traffic_shares import read_tickets, shares_in, shares_left_out, with_shares
 from training.group_tiers.evidence import judge
 from training.group_tiers.history import Places, read_history
 from training.group_tiers.proposal import document_of, is_clear, policy_text, propose
@@ -337,6 +337,7 @@ def _remarks(policy: Policy) -> list[str]:
         for entry in policy.entries(target)
         if not entry.description
     ]
+    remarks += shares_left_out(policy)
     pairs = [(tier, category) for tier in policy.labels("tier") for category in policy.labels("category")]
     homeless = [pair for pair in pairs if policy.is_legal(*pair) and policy.resolver_group(*pair) is None]
     if homeless and policy.groups:

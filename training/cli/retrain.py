@@ -28,7 +28,7 @@ from training.registry import promote as promotion
 from training.registry.comparisons import publish_comparison
 from training.registry.publish import publish
 from training.registry.tracker import Opening, Tracker, Version
-from training.retrain import Gathered, finished, gather, settings_of, task_digest
+from training.retrain import Gathered, finished, gather, lacks_adaptation, settings_of, task_digest
 from training.task import LEARN, TrainSettings
 from triage.__main__ import GROUP
 from triage.errors import BundleNotFound, InvalidRequest
@@ -83,6 +83,8 @@ def retrain(options: RetrainOptions) -> int:
         if new < options.if_new:
             return _waits(options, new)
         settings = _settings(options, path)
+        if lacks_adaptation(path):
+            log_step("the champion's encoder is adapted to its labels; this version is trained without (train --adapt)")
         version = _version(options, tracker, gathered.dataset, settings)
         return _compared(options, tracker, local_store, version=version, new=new)
 

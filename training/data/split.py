@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import joined, near_duplicates
+from training.data.labels import MIN_ROWS
 from triage.errors import InvalidDataset
 from triage.prediction import ROUTE, in_order
 
@@ -39,7 +40,8 @@ class Split:
         test: Row numbers set aside, ascending; int64.
         kind: ``time`` (the latest rows are set aside), ``group`` (whole groups are), ``random`` (stratified by label),
             ``new`` (rows that the present champion was never given).
-        clusters: Cluster of near-duplicates and of messages of one ticket, by row; one cluster is on one side.
+        clusters: By row, the cluster of near-duplicates, of messages of one ticket and of rows of one group that it
+            belongs to; one cluster is on one side.
     """
 
     train: NDArray[np.int64]
@@ -52,12 +54,17 @@ MOST_MESSAGES = 50
 """Rows of one id above which it is no ticket's: a constant, or the wrong column."""
 
 
+GROUPED = 0.5
+"""Share of rows with a group from which whole groups are set aside, and from which a new one is promised something."""
+
 FEWEST_TEXTS = 10
 """Different texts, numbers apart, below which nothing could be set aside: then numbers tell tickets apart as well."""
 
 
 def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Group the rows that must stay on one side of every split: near-duplicates, and messages of one ticket (same id).
+    """Group the rows that must stay on one side of every split: near-duplicates, and messages of one ticket.
+
+    Messages of one ticket have its id, and the same group where rows have one: each may number its own tickets.
 
     Args:
         rows: At least one.
@@ -71,11 +78,12 @@ def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | 
     found = near_duplicates(texts) if clusters is None else clusters
     if len(np.unique(found)) < FEWEST_TEXTS:
         found = near_duplicates(texts, as_written=True)
-    counts = Counter(row.ticket.id for row in rows)
-    first: dict[str, int] = {}
+    ids = [(row.group, row.ticket.id) for row in rows]
+    counts = Counter(ids)
+    first: dict[tuple[str | None, str], int] = {}
     tickets = [
-        first.setdefault(row.ticket.id, place) if row.ticket.id and counts[row.ticket.id] <= MOST_MESSAGES else place
-        for place, row in enumerate(rows)
+        first.setdefault(one, place) if one[1] and counts[one] <= MOST_MESSAGES else place
+        for place, one in enumerate(ids)
     ]
     return joined(found, np.array(tickets, dtype=np.int64))
 
@@ -90,7 +98,7 @@ def split(
 ) -> Split:
     """Set a part of the rows aside.
 
-    By group where a column plays that role, else by time where nearly all rows are dated (and not all alike), else at
+    By group where most rows have one, else by time where nearly all rows are dated (and not all alike), else at
     random. Where some rows are new to the champion, and enough but not too many, they are what is set aside instead:
     the champion was given all others, so that a challenger measured on them lacks nothing that the champion had. Rows
     whose labels came from a machine alone are never set aside: nothing could be measured on them. Nor are rows that
@@ -108,10 +116,10 @@ def split(
     """
     rows = dataset.rows
     found = kept_together(rows) if clusters is None else clusters
-    groups = found
+    groups = joined(found, _groups(rows))
     kind: Kind = "random"
-    if len({row.group for row in rows if row.group is not None}) > 1:
-        kind, groups = "group", joined(found, _groups(rows))
+    if _are_grouped(rows):
+        kind = "group"
     elif sum(row.ticket.opened_at is not None for row in rows) >= DATED * len(rows):
         kind = "time" if np.mean(_latest(rows, groups, share, seed)) <= MOST_BY_TIME else "random"
     chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
@@ -119,7 +127,7 @@ def split(
     judged = np.array([row.judged for row in rows])
     usable &= ~judged if np.any(usable & ~judged) else True
     if new is not None and kind != "group":
-        kind, chosen = _with_new(kind, chosen, _wholly(new, groups), usable)
+        kind, chosen = _with_new(kind, chosen, _learnable(rows, _wholly(new, groups), groups), usable)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~chosen)
     if not len(test) or not len(train):
@@ -127,7 +135,7 @@ def split(
             f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
             "together (near-duplicates, messages of one ticket, or one group); add other tickets"
         )
-    return Split(train, test, kind, found)
+    return Split(train, test, kind, groups)
 
 
 def _with_new(
@@ -148,6 +156,33 @@ def _wholly(rows: NDArray[np.bool_], groups: NDArray[np.int64]) -> NDArray[np.bo
     others = np.bincount(group_of, ~rows)
     whole: NDArray[np.bool_] = others[group_of] == 0
     return whole
+
+
+def _are_grouped(rows: Sequence[LabelledTicket]) -> bool:
+    """Say whether most rows belong to groups, of which there are at least two."""
+    stated = [row.group for row in rows if row.group is not None]
+    return len(stated) >= GROUPED * len(rows) and len(set(stated)) > 1
+
+
+def _learnable(
+    rows: Sequence[LabelledTicket], later: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return the new rows less those from which a label that is new as well is learned: the first half of its groups.
+
+    Set aside whole, a new label would count as wrong in every one of its tickets, and speak against a version that
+    knows it.
+    """
+    later = later.copy()
+    of_label: dict[tuple[str, str], list[int]] = {}
+    for place, row in enumerate(rows):
+        for one in row.labels.items():
+            of_label.setdefault(one, []).append(place)
+    for places in of_label.values():
+        mine = np.array(places)
+        if np.count_nonzero(~later[mine]) < MIN_ROWS <= len(mine):
+            own = np.unique(groups[mine[later[mine]]])
+            later[np.isin(groups, own[: (len(own) + 1) // 2])] = False
+    return later
 
 
 def _groups(rows: Sequence[LabelledTicket]) -> NDArray[np.int64]:

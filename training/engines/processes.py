@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.serving.garbage import exempt_what_is_loaded
+from models.serving.orphans import work_for
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import InThisProcess, Row
-from training.engines.orphans import work_for
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
 
@@ -60,9 +60,8 @@ class InProcesses:
         digest = self._loaded.digest
         workers = Parallel(n_jobs=cpu_count(), return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
         try:
-            yield from workers(
-                delayed(work_for)(os.getpid(), _decided, self.bundle, digest, batch) for batch in chain(first, batches)
-            )
+            decided = partial(_decided, self.bundle, digest)
+            yield from workers(delayed(work_for)(os.getpid(), decided, batch) for batch in chain(first, batches))
         except TerminatedWorkerError as error:
             raise InvalidRequest(
                 "the system ended one of the processes that decide, most likely for want of memory: what was decided "

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from training.engines.orphans import work_for
+from models.serving.orphans import work_for
 from triage.errors import InvalidRequest
 
 Result = TypeVar("Result")

@@ -24,8 +24,8 @@ from models.heads.base_estimators import (
     RuleEstimator,
 )
 from models.reference.index import MASKED, NEAR, Neighbours, top_k
+from models.serving.orphans import work_for
 from training.data.folds import left_out
-from training.engines.orphans import work_for
 from training.ensemble.composition import (
     BASELINES,
     FINE_TUNED,

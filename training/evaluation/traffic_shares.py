@@ -21,6 +21,16 @@ LEAST = 1e-4
 """Share of a label that was never learned or never met: little, but not impossible."""
 
 
+def shares_left_out(policy: Policy) -> list[str]:
+    """Return a sentence for each target of which a policy states the expected share of some labels, and not of all."""
+    return [
+        f"expected_share of {target} is stated for some labels and lacking for {', '.join(lacking[:5])}"
+        f"{' …' if len(lacking) > 5 else ''}: none of them counts until every label has one"
+        for target in policy.targets
+        if (lacking := policy.without_share(target))
+    ]
+
+
 @dataclass(frozen=True)
 class Shares:
     """How often each label of a target comes.

@@ -17,7 +17,7 @@ FORGIVEN = 2
 """Errors that prove nothing against a group: among its surest dozen tickets one or two may be mislabelled."""
 
 NO_GROUP = -1
-"""Group number of a row that belongs to no group: it is a group of one."""
+"""Group number of a row that belongs to no group: it says nothing about a new one."""
 
 _BETS = np.geomspace(0.05, 1.0, 12)
 """Shares of the largest bet that the mixture is made of: small ones win slowly and surely, the largest against no error
@@ -51,8 +51,12 @@ def certify_new_group(
         risk: Highest error rate among kept tickets, in (0, 1).
         delta: Probability with which it may be exceeded, in (0, 1).
     """
-    kept, wrong = _by_group(np.where(eligible, confidence, -1.0), correct, _numbered(groups))
-    sizes = np.bincount(_numbered(groups))
+    n, member = len(confidence), groups != NO_GROUP
+    if not member.any():
+        return no_certificate(n, None)
+    numbers = np.unique(groups[member], return_inverse=True)[1]
+    kept, wrong = _by_group(np.where(eligible, confidence, -1.0)[member], correct[member], numbers)
+    sizes = np.bincount(numbers)
     large = np.flatnonzero(sizes >= MIN_GROUP_ROWS)
     if len(large) >= least_groups(delta):
         chosen = _by_rank(kept[large], wrong[large], risk=risk, delta=delta)
@@ -60,7 +64,6 @@ def certify_new_group(
     else:
         chosen = _by_betting(kept, wrong, sizes, risk=risk, delta=delta)
         missing = least_groups(delta) - len(large)
-    n = len(confidence)
     if chosen is None:
         more = ceil(missing * n / max(1, len(sizes))) if missing and len(large) else None
         return replace(no_certificate(n, more), groups=len(sizes), more_groups=missing or None)
@@ -80,12 +83,6 @@ def least_groups(delta: float) -> int:
         (19, 9)
     """
     return ceil(round(1 / delta, 9)) - 1
-
-
-def _numbered(groups: Groups) -> Groups:
-    """Number groups from 0; rows of no group are groups of one."""
-    apart = np.where(groups == NO_GROUP, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
-    return np.asarray(np.unique(apart, return_inverse=True)[1], dtype=np.int64)
 
 
 def _by_group(seen: Values, correct: Flags, groups: Groups) -> tuple[Values, Values]:

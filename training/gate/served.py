@@ -62,6 +62,16 @@ def served_gates(manifest: Mapping[str, Any]) -> dict[str, ServedGate]:
     }
 
 
+def labels_decided(certificates: Mapping[str, Any]) -> list[str]:
+    """Return the labels that a gate with a threshold for each of them lets the model decide.
+
+    Args:
+        certificates: What a manifest says of a target's gate.
+    """
+    alone: Mapping[str, Mapping[str, Any]] = certificates.get("by_label", {})
+    return [label for label, one in alone.items() if one.get("threshold") is not None]
+
+
 def gate_changes(manifest: Mapping[str, Any]) -> list[str]:
     """Return what `ServedGate.change` says, for each target of which it says something."""
     return [said for target, found in served_gates(manifest).items() if (said := found.change(target))]

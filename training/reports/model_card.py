@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
-from training.gate.served import gate_changes
+from training.gate.group_risk import FORGIVEN
+from training.gate.served import gate_changes, labels_decided
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
 SPLITS = {
@@ -104,7 +106,8 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     calibration = str(gate.get("refitted", {}).get("calibration", ""))
     for target, served in gate.get("refitted", {}).items():
         if isinstance(served, Mapping):
-            yield f"- {target}: {_served(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
+            say = _served_by_label if settings.get("per_class") else _served
+            yield f"- {target}: {say(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
             yield from (
                 f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items()
             )
@@ -129,11 +132,29 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
     for_whom = (
-        f"a group that was never seen (made on {gate['groups']})"
+        f"a group that was never seen, from {_enough(risk)} automatic decisions on (made on {gate['groups']} groups)"
         if gate.get("promise") == "new_group"
         else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
     )
     said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
+    return f"{said}. {_NO_PROOF}" if cross_fitted else said
+
+
+def _enough(risk: object) -> int:
+    """Return how many decisions a group needs so that the errors forgiven to each do not exceed the risk."""
+    return ceil(FORGIVEN / risk) if isinstance(risk, float) else FORGIVEN
+
+
+def _served_by_label(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_fitted: bool) -> str:
+    """Say in words what a gate with a threshold for each label promises for one target."""
+    decided, labels = labels_decided(gate), len(gate.get("by_label", {}))
+    if not decided:
+        return f"nothing is promised and nothing decided: none of the {labels} labels could be certified alone"
+    said = (
+        f"{len(decided)} of {labels} labels may be decided ({', '.join(decided)}): at most {risk} of the automatic "
+        f"decisions of each are wrong, for all of them at once with probability {confidence}, for new tickets like "
+        "those that the gate was chosen on; the other labels are left to people"
+    )
     return f"{said}. {_NO_PROOF}" if cross_fitted else said
 
 

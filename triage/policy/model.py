@@ -317,6 +317,12 @@ class Policy:
         stated = {label: share for label, share in shares.items() if share is not None}
         return stated if len(stated) == len(shares) else {}
 
+    def without_share(self, target: str) -> list[str]:
+        """Return the labels in use that lack an expected share where others state one: then none of them counts."""
+        entries = self.entries(target)
+        lacking = [entry.label for entry in entries if entry.expected_share is None]
+        return lacking if len(lacking) < len(entries) else []
+
     def guards(self, target: str) -> dict[str, float]:
         """Return the labels in use that must not be missed, with the recall that each must keep.
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.deps import KnowledgeDep, Reader, Reviewer
 from api.http.openapi import problems
-from api.routes.tickets import TicketId
+from api.routes.tickets import DeskReader, TicketId, TicketRoute
 from api.scoring.knowledge import (
     AcceptIn,
     DismissIn,
@@ -21,6 +21,7 @@ from api.scoring.knowledge import (
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["knowledge"], route_class=GuardedRoute)
+of_tickets = APIRouter(prefix="/v1", tags=["knowledge"], route_class=TicketRoute)
 
 EntryId = Annotated[str, Path(pattern=r"^k-[0-9a-f]{4,40}$", description="the id of a proposal and of its entry")]
 
@@ -67,7 +68,7 @@ def entry(
     return knowledge.entry(entry_id, version)
 
 
-@router.get("/tickets/{ticket_id}/knowledge", responses={**problems(401, 403, 404), **problems(422, 503)})
-def fitting(ticket_id: TicketId, knowledge: KnowledgeDep, reader: Reader) -> TicketKnowledgeOut:
+@of_tickets.get("/tickets/{ticket_id}/knowledge", responses={**problems(401, 403, 404), **problems(422, 503)})
+def fitting(ticket_id: TicketId, knowledge: KnowledgeDep, reader: DeskReader) -> TicketKnowledgeOut:
     """Return the entries that fit a ticket, by the words that their tickets share."""
     return knowledge.fitting(ticket_id, reader)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from api.deps import AccessDep, Admin, Parts, PartsDep, Reader
 from api.http.exceptions import NotAcceptable, NotSignedIn, TooMuch
 from api.http.schemas import Text
+from api.http.whole_parts import WholePartsRoute
 from api.routes.pages.frame import group_names, page
 from api.routes.users import check_manages
 from api.security.api_keys import sha256
@@ -23,7 +24,12 @@ from api.store.people.users import Rights
 from api.store.rows import ROLES
 from triage.errors import InvalidRequest
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+class AccountPageRoute(WholePartsRoute, PageRoute):
+    """A route of one account: the name of an old one, or of one that a provider named, may hold a slash."""
+
+
+router = APIRouter(include_in_schema=False, route_class=AccountPageRoute)
 
 
 class RightsForm(BaseModel):

@@ -342,17 +342,12 @@ def _shown(parts: Parts, reader: Principal, decision_id: str) -> DecisionDetail:
     return parts.reviews.shown(parts.reviews.decision(decision_id), reader)
 
 
-def _at_desk(reader: Principal, shown: DecisionDetail) -> Principal:
-    """Return the reader as one whose ticket ids are those of the ticket's own helpdesk."""
-    return replace(reader, source=shown.desk)
-
-
 async def _handling(parts: Parts, reader: Principal, shown: DecisionDetail) -> Handling | None:
     """Return what goes on with a ticket; None for a text that another one has replaced, and where it is too busy."""
     if is_blind(parts, shown) or shown.revisions[-1:] not in ([], [shown.decision_id]):
         return None
     try:
-        return await parts.threads.handling(shown.ticket_id, _at_desk(reader, shown))
+        return await parts.threads.handling(shown.ticket_id, reader.at_desk(shown.desk))
     except (TooBusy, NotFound):
         return None
 
@@ -368,14 +363,14 @@ def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, 
 async def _take_answers(
     parts: Parts, caller: Principal, shown: DecisionDetail, event_id: str, said: list[dict[str, str]]
 ) -> None:
-    desk = _at_desk(caller, shown)
+    desk = caller.at_desk(shown.desk)
     at = await to_thread.run_sync(parts.threads.moment, shown.ticket_id, desk)
     stated = {"id": event_id or str(uuid4()), "at": at.isoformat(), "answers": said}
     await parts.threads.answer(shown.ticket_id, AnswersIn.model_validate(stated), desk)
 
 
 async def _take_move(parts: Parts, reviewer: Principal, shown: DecisionDetail, event_id: str, tier: str) -> None:
-    desk = _at_desk(reviewer, shown)
+    desk = reviewer.at_desk(shown.desk)
     at = await to_thread.run_sync(parts.threads.moment, shown.ticket_id, desk)
     status = {"kind": "status", "status": "escalated", "tier": tier, "at": at.isoformat()}
     event = EventIn.model_validate({"id": event_id or str(uuid4()), **status})

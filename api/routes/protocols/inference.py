@@ -36,6 +36,15 @@ class InputTensor(BaseModel):
     data: Texts
 
 
+class OutputWanted(BaseModel):
+    """A column that is wanted in the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["decision_id", "tier", "category", "resolver_group", "automation", "reason"]
+    parameters: dict[str, Any] | None = None
+
+
 class InferenceIn(BaseModel):
     """A request: the input `text`, and where wanted `subject` and `id`, each with one text a ticket."""
 
@@ -44,7 +53,9 @@ class InferenceIn(BaseModel):
     id: Text | None = None
     parameters: dict[str, Any] | None = None
     inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=len(_INPUTS))]
-    outputs: list[dict[str, Any]] | None = None
+    outputs: Annotated[list[OutputWanted], Field(max_length=len(_OUTPUTS))] | None = Field(
+        None, description="the columns of the answer; all of them where none is named"
+    )
 
 
 class OutputTensor(BaseModel):
@@ -119,7 +130,7 @@ def ready(model: str, service: ServiceDep, reader: Reader, response: Response) -
 
 @router.post("/models/{model}/infer", responses={**PROBLEMS, **problems(404)})
 async def infer(model: str, payload: InferenceIn, service: ServiceDep, caller: Caller) -> InferenceOut:
-    """Decide tickets that come as columns, and answer as columns."""
+    """Decide tickets that come as columns, and answer as columns: those that are asked for, or all."""
     _check_name(model)
     tickets = _tickets(payload, service.settings.max_text_chars)
     documents = await service.decide(tickets, caller, bulk=len(tickets) > 1, explain=False)
@@ -127,8 +138,13 @@ async def infer(model: str, payload: InferenceIn, service: ServiceDep, caller: C
         model_name=DEFAULT_MODEL,
         model_version=service.model.triager.model_version,
         id=payload.id,
-        outputs=[_column(name, documents) for name in _OUTPUTS],
+        outputs=[_column(name, documents) for name in _wanted(payload)],
     )
+
+
+def _wanted(payload: InferenceIn) -> list[str]:
+    """Return the names of the columns to answer with, each once."""
+    return list(dict.fromkeys(one.name for one in payload.outputs or ())) or list(_OUTPUTS)
 
 
 def _check_name(model: str) -> None:
@@ -145,6 +161,13 @@ def _tickets(payload: InferenceIn, max_text_chars: int) -> list[Received]:
             "as many texts as there are tickets",
             "inputs",
         )
+    for column in payload.inputs:
+        if column.shape not in ([len(column.data)], [len(column.data), 1]):
+            raise NotAcceptable(
+                "shape",
+                f"inputs: the shape of {column.name} is not that of its data: state [n], or [n, 1], for n texts",
+                "inputs",
+            )
     rows = zip(*([*columns[name]] for name in columns), strict=True)
     names = ["body" if name == "text" else name for name in columns]
     return [to_ticket(_ticket(dict(zip(names, row, strict=True))), max_text_chars) for row in rows]

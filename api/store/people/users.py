@@ -19,6 +19,8 @@ from api.store.rows import ADMIN, ROLES, FeedbackRow, UserRow
 from api.store.tables import StoredSession
 
 MOST_NAME_CHARS = 100
+NOT_IN_NAMES = "/?#%"
+"""Characters that mean something in the address of an account."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ class Users(IdempotencyKeys):
         """Commit a new account.
 
         Args:
-            name: As the person signs in and signs feedback, 1 to 100 characters; case does not tell two apart.
+            name: As the person signs in and signs feedback, 1 to 100 characters, none of `NOT_IN_NAMES`; case does not
+                tell two apart.
             rights: What the account may do.
             password: Hash of the password; None where the person signs in elsewhere.
 
         Raises:
-            NotAcceptable: The name is taken or empty, or a role is unknown.
+            NotAcceptable: The name is taken or empty, or the address of an account cannot hold it; or a role is
+                unknown.
         """
+        _check_addressable(name)
         with self.database.writing() as session:
             self.database.serialise(session, "users")
             return _user_row(_added(session, name, rights, password))
@@ -183,6 +188,19 @@ def user_row_of(session: Session, user_id: str | None) -> UserRow | None:
     """Return an account by its id inside a transaction; None for none."""
     row = session.get(StoredUser, user_id) if user_id else None
     return None if row is None else _user_row(row)
+
+
+def _check_addressable(name: str) -> None:
+    """Refuse a name that the address of its account could not hold.
+
+    Names that a provider or a proxy vouches for are taken as they come: guests of some have a # in theirs.
+    """
+    login = login_of(name)
+    if login in (".", "..") or any(char in NOT_IN_NAMES for char in login):
+        listed = " ".join(NOT_IN_NAMES)
+        raise NotAcceptable(
+            "bad-name", f"an account's name holds none of {listed} and is neither . nor ..: choose another one", "name"
+        )
 
 
 def _added(session: Session, name: str, rights: Rights, password: str | None) -> StoredUser:

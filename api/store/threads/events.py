@@ -79,9 +79,7 @@ class Threads(Decisions):
             )
             rows = list(session.scalars(query))
             if not rows:
-                raise NotFound(
-                    "no-such-ticket", "nothing was decided about that ticket: send it to POST /v1/predict first"
-                )
+                raise _unknown()
             said = feedback_by_decision(session, [row.id for row in rows])
             newest = rows[-1].ticket
             return StoredThread(
@@ -245,8 +243,16 @@ def _latest(session: Session, source: str, ticket_id: str) -> StoredDecision:
     )
     row = session.scalar(query)
     if row is None:
-        raise NotFound("no-such-ticket", "nothing was decided about that ticket: send it to POST /v1/predict first")
+        raise _unknown()
     return row
+
+
+def _unknown() -> NotFound:
+    return NotFound(
+        "no-such-ticket",
+        "nothing was decided about that ticket: send it to POST /v1/predict first, or name with ?desk= the helpdesk "
+        "that it came from",
+    )
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -54,6 +54,13 @@ def test_the_desk_is_told_by_its_template_and_nothing_that_nobody_named(reposito
     assert states(repository) == [("T/1 {tier}", SENT, 1, None)]
 
 
+@pytest.mark.parametrize("bad", ["..", ".", "7/../../admin"])
+def test_no_ticket_id_leads_to_another_address(repository: Repository, told: Any, bad: str) -> None:
+    queue(repository, bad)
+    UpdateSender(repository, {"rt": told.desk()}).send_due()
+    assert told.requests == [] and states(repository) == [(bad, DEAD, 1, "not-an-id")]
+
+
 def test_a_value_is_never_taken_for_a_placeholder(repository: Repository, told: Any) -> None:
     queue(repository, "7", tier="{category}")
     UpdateSender(repository, {"rt": told.desk()}).send_due()

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text as sql
+from sqlalchemy import update
 
 from api.app import create_app
 from api.helpdesks.config import load_helpdesks
 from api.helpdesks.signatures import PRESETS
+from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.outbox import SENT
+from api.store.tables import StoredDecision
 from triage.errors import InvalidRequest
 
 SECRET = "a secret of sixteen or more"
@@ -95,6 +99,44 @@ def test_a_ticket_is_decided_and_the_desk_is_told(client: TestClient, told: Any)
         "/ticket/7",
         {"Tier": kept.document.tier, "Category": kept.document.category},
     )
+
+
+def test_the_routes_of_a_ticket_reach_it_under_the_name_of_its_desk(client: TestClient) -> None:
+    secret = {**CREATED, "ticket": {**CREATED["ticket"], "id": 8, "text": "the salaries of zanzibar are readable"}}  # type: ignore[dict-item]
+    for document in (CREATED, secret):
+        assert send(client, document).status_code == 200
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    wait_for(lambda: len(store.latest()) == 2)
+    with store.database.writing() as session:
+        session.execute(update(StoredDecision).where(StoredDecision.id == store.latest(1)[0].id).values(sensitive=True))
+    high, low = (
+        {"Authorization": f"Bearer {create_key(store, name, ['predict', 'read'], clearance=clearance)[0]}"}
+        for name, clearance in (("high", 3), ("low", 0))
+    )
+    event = {"kind": "comment", "at": datetime.now(UTC).isoformat()}
+    calls: dict[str, tuple[str, Any]] = {
+        "": ("GET", None),
+        "/packet": ("GET", None),
+        "/knowledge": ("GET", None),
+        "/events": ("POST", {"id": "e1", "text": "it is urgent now", **event}),
+        "/answers": ("POST", {"id": "a1", "at": event["at"], "answers": [{"question": "since when?", "text": "now"}]}),
+        "/escalation": ("POST", {}),
+    }
+    for tail, (method, body) in calls.items():
+        told = {}
+        for desk in ("", "?desk=api", "?desk=elsewhere", "?desk=rt"):
+            answer = client.request(method, f"/v1/tickets/7{tail}{desk}", json=body, headers=high)
+            told[desk] = answer.status_code
+            assert desk == "?desk=rt" or answer.json()["code"] == "no-such-ticket"
+        assert told == {"": 404, "?desk=api": 404, "?desk=elsewhere": 404, "?desk=rt": 200}, tail
+    timeline = client.get("/v1/tickets/7?desk=rt", headers=high).json()["timeline"]
+    assert "it is urgent now" in [one["words"] for one in timeline]
+    more = {"id": "e2", "text": "zanzibar again", **event}
+    assert client.post("/v1/tickets/8/events?desk=rt", json=more, headers=high).status_code == 200
+    assert "zanzibar" in client.get("/v1/tickets/8?desk=rt", headers=high).text
+    for tail, (method, body) in calls.items():
+        seen = client.request(method, f"/v1/tickets/8{tail}?desk=rt", json=body, headers=low)
+        assert seen.status_code == (403 if tail == "/knowledge" else 200) and "zanzibar" not in seen.text, tail
 
 
 def test_a_replay_and_a_retry_change_nothing_and_get_the_first_answer(client: TestClient, told: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from mcp import Client
 
 from api.cli.mcp import make_server
 from models.wire import DecisionDocument
-from triage_client import AsyncTriageClient, TriageClient, TriageProblem
+from triage_client import AsyncTriageClient, NotAnId, TriageClient, TriageProblem
 
 Serve = Callable[..., AbstractContextManager[Any]]
 TICKET = {"id": "C-1", "subject": "VPN", "body": "the vpn drops every ten minutes"}
@@ -60,6 +61,66 @@ def test_a_call_is_sent_again_under_one_key_until_it_is_taken() -> None:
         TriageClient("http://127.0.0.1:1", tries=2, timeout_s=1).predict(TICKET)
 
 
+def public(kind: type) -> dict[str, list[str]]:
+    """The methods of a client, each with its parameters."""
+    methods = inspect.getmembers(kind, inspect.isfunction)
+    return {name: list(inspect.signature(one).parameters) for name, one in methods if not name.startswith("_")}
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    assert public(AsyncTriageClient) == public(TriageClient)
+
+
+def sent_by_both(answer: Callable[[httpx.Request], httpx.Response], use: Callable[[Any], Any]) -> None:
+    """Use a client of each kind whose calls are answered here."""
+    blocking = TriageClient("http://127.0.0.1:1")
+    blocking._client = httpx.Client(base_url=blocking.url, transport=httpx.MockTransport(answer))
+    use(blocking)
+
+    async def use_async() -> None:
+        other = AsyncTriageClient("http://127.0.0.1:1")
+        other._client = httpx.AsyncClient(base_url=other.url, transport=httpx.MockTransport(answer))
+        await use(other)
+
+    asyncio.run(use_async())
+
+
+def test_an_id_is_one_part_of_the_path_whatever_it_holds() -> None:
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return httpx.Response(200, json={})
+
+    odd, quoted = "a/b?x=1#y%2F ü", b"a%2Fb%3Fx%3D1%23y%252F%20%C3%BC"
+    uses: dict[bytes, Callable[[Any], Any]] = {
+        b"/v1/decisions/%s": lambda client: client.decision(odd),
+        b"/v1/decisions/%s/feedback": lambda client: client.feedback(odd, "accepted", "kim"),
+        b"/v1/tickets/%s/escalation": lambda client: client.ask_escalation(odd),
+        b"/v1/tickets/%s/escalation?desk=rt": lambda client: client.ask_escalation(odd, desk="rt"),
+        b"/v1/tickets/%s/events": lambda client: client.add_event(odd, {}),
+        b"/v1/tickets/%s/events?desk=a%%26b": lambda client: client.add_event(odd, {}, desk="a&b"),
+    }
+    for use in uses.values():
+        sent_by_both(answer, use)
+    assert seen == [path % quoted for path in uses for _ in range(2)]
+
+
+@pytest.mark.parametrize("bad", ["", ".", "..", "../model/reload?x=", "a/../b", "\ud800"])
+def test_what_can_be_no_id_is_refused_before_anything_is_sent(bad: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"sent: {request.url}")
+
+    def refuses(use: Callable[[Any], Any]) -> None:
+        with pytest.raises(NotAnId, match="an id"):
+            sent_by_both(answer, use)
+
+    refuses(lambda client: client.decision(bad))
+    refuses(lambda client: client.feedback(bad, "accepted", "kim"))
+    refuses(lambda client: client.ask_escalation(bad))
+    refuses(lambda client: client.add_event(bad, {}))
+
+
 def test_the_open_inference_protocol_is_spoken(client: TestClient) -> None:
     path = "/v2/models/helpdesk-triage"
     assert [one["name"] for one in client.get(path).json()["inputs"]] == ["text", "subject", "id"]
@@ -78,6 +139,28 @@ def test_the_open_inference_protocol_is_spoken(client: TestClient) -> None:
     assert client.post("/v2/models/other/infer", json=body).status_code == 404
 
 
+def test_of_the_outputs_those_that_are_asked_for_are_answered(client: TestClient) -> None:
+    path = "/v2/models/helpdesk-triage/infer"
+    body: dict[str, Any] = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["it jams"]}]}
+    names = ["decision_id", "tier", "category", "resolver_group", "automation", "reason"]
+    for wanted, told in ((["tier"], ["tier"]), (["reason", "tier", "tier"], ["reason", "tier"]), ([], names)):
+        outputs = [{"name": name, "parameters": {"binary_data": False}} for name in wanted]
+        answer = client.post(path, json={**body, "outputs": outputs})
+        assert [one["name"] for one in answer.json()["outputs"]] == told
+    refused = client.post(path, json={**body, "outputs": [{"name": "priority"}]})
+    assert refused.status_code == 422 and "one of decision_id, tier" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"), [([2], 200), ([2, 1], 200), ([5], 422), ([1], 422), ([1, 2], 422), ([2, 2], 422)]
+)
+def test_a_shape_is_that_of_its_data(client: TestClient, shape: list[int], status: int) -> None:
+    column = {"name": "text", "shape": shape, "datatype": "BYTES", "data": ["it jams", "the vpn drops"]}
+    answer = client.post("/v2/models/helpdesk-triage/infer", json={"inputs": [column]})
+    assert answer.status_code == status
+    assert status == 200 or (answer.json()["code"], answer.json()["errors"][0]["field"]) == ("shape", "inputs")
+
+
 def test_assistants_read_by_tools_and_write_only_where_they_may(serve: Serve) -> None:
     with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
 
@@ -94,3 +177,57 @@ def test_assistants_read_by_tools_and_write_only_where_they_may(serve: Serve) ->
     assert names == {"predict", "explain", "similar_tickets", "escalate"} and more == {"tell_event", "correct"}
     assert not predicted.is_error and json.loads(predicted.content[0].text)["category"] == "access"
     assert not similar.is_error
+
+
+def test_no_id_of_an_assistant_reaches_another_address(serve: Serve) -> None:
+    with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
+        decided = client.predict(TICKET)
+
+        async def attack() -> list[Any]:
+            paths = (f"../decisions/{decided.decision_id}/claim?agent=mallory&x=", "../model/reload?x=")
+            async with Client(make_server(client, write=False)) as reader:
+                return [await reader.call_tool("escalate", {"ticket_id": path}) for path in paths]
+
+        told = asyncio.run(attack())
+        assert all(one.is_error and "an id cannot" in one.content[0].text for one in told)
+        kim = service.client.post(f"/v1/decisions/{decided.decision_id}/claim?agent=kim")
+        assert kim.status_code == 204, "somebody has taken the ticket"
+
+
+def test_assistants_are_told_why(capfd: pytest.CaptureFixture[str]) -> None:
+    answers = {
+        "escalation": httpx.Response(404, json={"code": "no-such-ticket", "detail": "nothing was decided about it"}),
+        "feedback": httpx.Response(422, json={"code": "unknown-label", "detail": "L9 is not listed"}),
+        "events": httpx.Response(502, text="<html>"),
+        "predict": httpx.Response(200, text="<html>"),
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.query:
+            raise httpx.ConnectError("Connection refused")
+        return answers[request.url.path.rpartition("/")[2]]
+
+    client = TriageClient("http://127.0.0.1:1", tries=1)
+    client._client = httpx.Client(base_url=client.url, transport=httpx.MockTransport(answer))
+
+    async def use() -> list[str]:
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("escalate", {"ticket_id": "T-1"}),
+            ("correct", {"decision_id": "d", "agent": "kim", "tier": "L9"}),
+            ("tell_event", {"ticket_id": "T-1", "event": {}}),
+            ("explain", {"text": "it jams"}),
+            ("escalate", {"ticket_id": "T-1", "desk": "rt"}),
+        ]
+        async with Client(make_server(client, write=True)) as assistant:
+            answered = [await assistant.call_tool(*call) for call in calls]
+        assert all(one.is_error for one in answered)
+        return [str(one.content[0].model_dump()["text"]).partition(": ")[2] for one in answered]
+
+    assert asyncio.run(use()) == [
+        "nothing was decided about it (404 no-such-ticket)",
+        "L9 is not listed (422 unknown-label)",
+        "the service at http://127.0.0.1:1 answered 502 and did not say why (502 unknown)",
+        "what http://127.0.0.1:1 answered cannot be read: it is no triage service, or one of another version",
+        "the service at http://127.0.0.1:1 cannot be reached: Connection refused",
+    ]
+    assert "Traceback" not in capfd.readouterr().err

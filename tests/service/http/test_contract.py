@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, FEEDBACK_EXAMPLES, TICKET_EXAMPLES
-from models.wire import DecisionDocument
+from api.scoring.service import Service
+from api.store.rows import NewDecision
+from models.wire import DecisionDocument, ExplanationDocument
 
+NO_WHY = "?explain=false"
 JSON = {"Content-Type": "application/json"}
 FIELDS = {"decision_id", "ticket_id", "tier", "category", "resolver_group", "automation", "source", "reason", "targets"}
 FIELDS |= {"rule", "explanation", "questions", "hand_over", "truncated", "model_version", "policy_version"}
@@ -189,6 +193,26 @@ def test_the_why_is_left_out_on_request(client: TestClient) -> None:
     assert asked.status_code == 200
     assert asked.json()["explanation"] == {"terms": [], "against": [], "similar": [], "reviews": []}
     problem_of(client.post("/v1/predict?explain=perhaps", json={"text": "the printer jams"}), 422)
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/batch"])
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "why"}, {}], ids=["key", "id"])
+def test_who_wants_no_why_gets_none_though_it_was_said_before(
+    client: TestClient, path: str, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = ExplanationDocument.model_validate(DECISION_EXAMPLE["explanation"])  # the rules alone explain nothing
+    make = Service._new
+    monkeypatch.setattr(Service, "_new", lambda *asked: explained(make(*asked), why))
+    ticket = {"text": "I forgot my password", **({} if headers else {"id": "WHY"})}
+    body = {"tickets": [ticket]} if path.endswith("batch") else ticket
+    answers = [client.post(f"{path}{more}", json=body, headers=headers).json() for more in ("", NO_WHY, "", NO_WHY)]
+    said, unsaid, *again = [answer["decisions"][0] if "decisions" in answer else answer for answer in answers]
+    assert said["explanation"] == why.model_dump(mode="json") and again == [said, unsaid]
+    assert unsaid == {**said, "explanation": {"terms": [], "against": [], "similar": [], "reviews": []}}
+
+
+def explained(new: NewDecision, why: ExplanationDocument) -> NewDecision:
+    return replace(new, document=new.document.model_copy(update={"explanation": why}))
 
 
 def test_model_and_policy_are_described(client: TestClient) -> None:

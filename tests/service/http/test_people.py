@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.http.exceptions import NotAcceptable
 from api.security.auth import COOKIE, csrf_token
 from api.security.passwords import hash_password, is_password
 from api.settings import load_settings
@@ -462,3 +463,38 @@ def test_errors_in_a_browser_are_pages_and_problems_for_programs(serve: Callable
     assert page.status_code == 404 and "Back to the queue" in page.text
     assert client.get("/no/such/page").headers["content-type"] == "application/problem+json"
     assert client.get("/v1/nothing", headers=HTML).headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a?b", "a#b", "a%b", ".", "..", "a\uff0fb", "a\nb", " .. "])
+def test_a_name_that_no_address_could_hold_is_refused_everywhere(
+    serve: Callable[..., TestClient], hashed: str, name: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    refused = client.post("/v1/users", json={"name": name, "roles": ["agent"]}, headers=csrf(client))
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad-name")
+    token = {"csrf_token": csrf_token(client.cookies[COOKIE])}
+    page = client.post("/people", data={"name": name, "role": "agent", **token}, headers=HTML)
+    assert page.status_code == 422 and re.search("account needs a name|name holds none of", page.text)
+    with pytest.raises(NotAcceptable, match="choose"):  # what `triage users create` calls
+        store_of(client).add_user(name, Rights(["agent"]))
+    assert [user.name for user in store_of(client).users()] == ["root"]
+
+
+def test_an_account_whose_name_has_a_slash_from_before_can_be_changed(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    made = store_of(client).identify("https://idp.example", "7", "CORP/kim", "agent")
+    assert made is not None
+    sign_in(client, "root")
+    changed = client.post("/v1/users/CORP%2Fkim", json={"clearance": 1}, headers=csrf(client))
+    assert (changed.status_code, changed.json()["clearance"]) == (200, 1)
+    token = {"csrf_token": csrf_token(client.cookies[COOKIE])}
+    page = client.get("/people", headers=HTML).text
+    assert 'action="/people/CORP%2Fkim/disable"' in page
+    assert client.post("/people/CORP%2Fkim/disable", data=token, headers=HTML).status_code == 303
+    found = store_of(client).user("CORP/kim")
+    assert found is not None and found[0].disabled_at is not None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -110,6 +111,28 @@ def test_a_clock_that_is_ahead_keeps_nobody_off(desk: tuple[TestClient, Reposito
     older = at(3, now)
     assert older.json()["code"] == "out-of-order" and f"{now + timedelta(minutes=4):%H:%M}" in older.json()["detail"]
     assert view(client)["routes"][0]["at"] <= datetime.now(UTC).isoformat()
+
+
+def test_a_ticket_is_reached_whatever_its_id_holds(desk: tuple[TestClient, Repository]) -> None:
+    """A quoted slash belongs to the id; one that is not quoted parts the path, so that tails stay tails."""
+    client, _ = desk
+    for number, ticket_id in enumerate(("a/b", "a%2Fb", "a/events", "/", "ü/?#%/packet", "a//b/", "%")):
+        opened(client, ticket_id, f"{TEXT} {number}")
+        path = f"/v1/tickets/{quote(ticket_id, safe='')}"
+        assert client.get(path).json()["ticket_id"] == ticket_id
+        event = {"id": "e1", "kind": "comment", "at": "2026-11-27T09:01:00Z", "text": f"hm {number}"}
+        assert client.post(f"{path}/events", json=event).json()["ticket_id"] == ticket_id
+        answered = {"id": "a1", "at": "2026-11-27T09:02:00Z", "answers": [{"question": "where?", "text": "here"}]}
+        assert client.post(f"{path}/answers", json=answered).status_code == 200
+        assert client.post(f"{path}/escalation").json()["ticket_id"] == ticket_id
+        for tail in ("packet", "knowledge"):
+            assert client.get(f"{path}/{tail}").json()["ticket_id"] == ticket_id
+        refused = client.get(f"{path}/events")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+        assert f"hm {number}" in [one["words"] for one in view(client, quote(ticket_id, safe=""))["timeline"]]
+    assert client.get("/v1/tickets/a/b").json()["code"] == "not-found"
+    assert client.get("/v1/tickets/a%2Fc").json()["code"] == "no-such-ticket"
+    assert client.get("/v1%2Ftickets/T-1").json()["code"] == "not-found"
 
 
 def test_what_a_person_chose_stays_whatever_is_said_later(desk: tuple[TestClient, Repository]) -> None:

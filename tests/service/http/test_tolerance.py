@@ -149,9 +149,11 @@ def query_parameters(app: FastAPI) -> Iterator[tuple[str, str, str]]:
 def test_a_parameter_of_the_query_that_is_at_fault_is_named(client: TestClient) -> None:
     named, unnamed = set(), []
     for method, path, name in query_parameters(client.app):  # type: ignore[arg-type]
+        address = re.sub(r"\{\w+\}", "x", path)
+        without = client.request(method, address).json().get("errors") if method == "POST" else None
         for value in ("maybe", "", "x" * 5000, "\x00"):
-            answer = client.request(method, re.sub(r"\{\w+\}", "x", path), params={name: value})
-            if answer.status_code == 422:
+            answer = client.request(method, address, params={name: value})
+            if answer.status_code == 422 and answer.json()["errors"] != without:  # the missing body is another fault
                 fields = [error["field"] for error in answer.json()["errors"]]
                 named.add((path, name))
                 unnamed += [(method, path, name, value[:9])] if name not in fields or "*" in fields else []
@@ -161,6 +163,7 @@ def test_a_parameter_of_the_query_that_is_at_fault_is_named(client: TestClient) 
         ("/v1/predict/batch", "explain"),
         ("/v1/decisions", "sort"),
         ("/v1/tickets/{ticket_id}/packet", "to"),
+        ("/v1/tickets/{ticket_id}/events", "desk"),
         ("/v1/knowledge/entries/{entry_id}", "version"),
         ("/", "view"),
     }
