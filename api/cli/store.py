@@ -71,6 +71,7 @@ def restore_store(options: RestoreOptions) -> None:
             copy = load_settings().home / "backups" / name
             back_up(repository.database, copy)
         rows = restore(repository.database, options.file, replace=True)
+        repository.scrub()  # the backup may have brought back what was forgotten since: it is to leave the files too
     text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"
     if copy is not None:
         text += f". What the store had before is in {copy}"

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.http.schemas import MAX_NAME_CHARS, NO_NUL
+from api.http.schemas import MAX_NAME_CHARS, NO_NUL, Person
 from api.security.auth import Principal
 from api.store.work.queue import Filter, Sort, View
 
@@ -29,6 +29,10 @@ class DecisionQuery(BaseModel):
     tier: Label | None = Field(default=None, description="as it stands after corrections")
     category: Label | None = Field(default=None, description="as it stands after corrections")
     resolver_group: Label | None = Field(default=None, description="as it stands after corrections")
+    agent: Person | None = Field(
+        default=None,
+        description="whose tickets `view=mine` asks for, where a key asks; people who signed in see their own",
+    )
     automation: Literal["automatic", "suggested", "blank"] | None = None
     reason: Label | None = Field(default=None, description="why the decision is what it is, such as low_confidence")
     attention: Label | None = Field(default=None, description="a kind of what must never wait; any for every kind")
@@ -49,7 +53,8 @@ class DecisionQuery(BaseModel):
         """Return what the store is asked for.
 
         Args:
-            reader: Who asks: ``mine`` are the tickets that this agent took, ``my_groups`` those of its groups.
+            reader: Who asks: ``mine`` are the tickets that this person took, or for a key those of `agent`;
+                ``my_groups`` those of the groups of whoever asks.
             sensitive_clearance: Clearance from which the words of sensitive tickets are searched.
         """
         return Filter(
@@ -64,7 +69,7 @@ class DecisionQuery(BaseModel):
             model_version=self.model_version,
             ticket_id=self.ticket_id,
             words=self.q,
-            agent=reader.speaks_as,
+            agent=reader.agent or self.agent or reader.speaks_as,
             groups=reader.groups,
             clearance_for_words=reader.clearance >= sensitive_clearance,
         )

@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from api.helpdesks.signatures import PRESETS, Signature, is_base64
 from api.helpdesks.vendors import VENDORS
 from api.helpdesks.vendors.helpdesk import Site, tables_of
+from api.store.outbox import TARGET_PLACE
 from triage.errors import InvalidRequest
 
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
 """A placeholder in a template."""
-TARGET_PLACE = "target_"
-"""What the placeholder of a target beside tier, category and group begins with, such as ``{target_priority}``."""
 _EVENT_PLACEHOLDERS = frozenset(
     ("event", "target", "mode", "because", "reviews", "errors", "target_risk", "model_version", "changed_at")
 )
@@ -57,7 +56,8 @@ class FeedbackMap(_Table):
         when: Texts that must stand at some paths.
         id: The ticket.
         agent: Who has changed something.
-        changed: Paths of which one must be there, such as entries of a list of changes.
+        changed: Paths of which one must be there, such as entries of a list of changes: they say that a label was
+            changed. Without them a webhook with the labels that the helpdesk has anyway is ignored.
         not_people: Agents whose changes are no feedback, as the service itself.
         tier: The tier that the ticket has now.
         category: The category that it has now.

@@ -45,12 +45,21 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Correction:
-    """What somebody at the helpdesk says about a ticket's route: the labels that the ticket has there now."""
+    """What somebody at the helpdesk says about a ticket's route: the labels that the ticket has there now.
+
+    Attributes:
+        ticket_id: The helpdesk's id of the ticket.
+        agent: Who has changed something.
+        labels: The labels by target, at least one.
+        comment: What that person wrote.
+        changed: Whether the helpdesk says that a label was changed, and not only which labels there are.
+    """
 
     ticket_id: str
     agent: str
     labels: Mapping[str, str]
     comment: str | None
+    changed: bool
 
 
 def accept(
@@ -113,7 +122,7 @@ def ticket_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any], max_text_ch
 
 
 def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Correction | None:
-    """Read a correction out of a webhook, or None where it is about something else.
+    """Read a correction out of a webhook, or None where it is about something else or names no label.
 
     Raises:
         NotAcceptable: It names no ticket or nobody.
@@ -123,6 +132,10 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
         return None
     if mapping.changed and all(value_at(document, path) is None for path in mapping.changed):
         return None
+    paths = {"tier": mapping.tier, "category": mapping.category, **mapping.targets}
+    labels = {name: label for name, path in paths.items() if path and (label := text_at(document, path)[:4000].strip())}
+    if not labels:
+        return None
     ticket_id, agent = text_at(document, mapping.id)[:MAX_NAME_CHARS], text_at(document, mapping.agent)[:MAX_NAME_CHARS]
     if not ticket_id.strip() or not agent.strip():
         raise NotAcceptable(
@@ -131,10 +144,8 @@ def correction_of(helpdesk: HelpdeskConfig, document: Mapping[str, Any]) -> Corr
         )
     if agent in mapping.not_people:
         return None
-    paths = {"tier": mapping.tier, "category": mapping.category, **mapping.targets}
-    labels = {name: label for name, path in paths.items() if path and (label := text_at(document, path)[:4000].strip())}
     comment = (text_at(document, mapping.comment)[:4000].strip() or None) if mapping.comment else None
-    return Correction(ticket_id, agent, labels, comment)
+    return Correction(ticket_id, agent, labels, comment, changed=bool(mapping.changed))
 
 
 def _document(body: bytes) -> dict[str, Any]:

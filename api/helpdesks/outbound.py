@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import structlog
 
-from api.helpdesks.config import PLACE, TARGET_PLACE, HelpdeskConfig, Update, placeholders_of
+from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
 from api.helpdesks.paths import text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
-from api.store.outbox import NOTE, ROUTE, PendingUpdate, UpdateRow
+from api.store.outbox import NOTE, ROUTE, TARGET_PLACE, PendingUpdate, UpdateRow
 from api.store.repository import Repository
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable

@@ -103,8 +103,11 @@ class WebhookReceiver:
             correction.labels,
             agent=correction.agent,
             comment=correction.comment,
+            changed=correction.changed,
         )
         decision_id = await to_thread.run_sync(keep)
+        if decision_id is None:
+            return WebhookOut(outcome="ignored")
         return WebhookOut(outcome="feedback", decision_id=decision_id, ticket_id=correction.ticket_id)
 
     async def _answered(self, delivery: Delivery) -> WebhookOut | None:

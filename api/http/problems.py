@@ -252,6 +252,8 @@ def _sentence(field: str, fault: Fault) -> str:
         return f"{shown} is not a field{fault.allowed}"
     if fault.code in ("literal-error", "enum") and fault.allowed:
         return f"{field}: {fault.allowed}"
+    if fault.code == "too-short" and not fault.allowed.endswith(" 1"):
+        return f"{field} is too short{fault.allowed}"
     return f"{field or 'the request'} {_MESSAGES.get(fault.code, 'is not valid')}{fault.allowed}"
 
 

@@ -48,6 +48,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _readable(text: str) -> str:
+    if re.match(READABLE, text) is None:
+        raise PydanticCustomError("empty", "holds nothing to read")
+    return text
+
+
 def _moment(value: object) -> object:
     """Read an RFC 3339 date and time; a leap second counts as the one before, none stated as UTC."""
     if not isinstance(value, str):
@@ -76,6 +82,8 @@ def _attribute(value: object) -> object:
 
 Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": NO_NUL})]
 Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
+Person = Annotated[Name, Field(min_length=1), AfterValidator(_readable), Field(json_schema_extra={"pattern": READABLE})]
+"""Who says or does something, as the helpdesk names its people: a name of blanks is nobody's."""
 AttributeValue = Annotated[
     Text,
     Field(max_length=MAX_ATTRIBUTE_CHARS),
@@ -246,7 +254,7 @@ class FeedbackIn(BaseModel):
     targets: dict[Name, Name] = Field(
         default_factory=dict, description="the right label of any target, by its name in the decision's `targets`"
     )
-    agent: Annotated[Name, Field(min_length=1, description="who says it, as the helpdesk names its people")]
+    agent: Annotated[Person, Field(description="who says it, as the helpdesk names its people")]
     reason: Name | None = Field(None, description="why, in a word or two")
     comment: Annotated[Text, Field(max_length=MAX_COMMENT_CHARS)] | None = Field(None, description="why, at length")
 

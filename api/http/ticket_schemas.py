@@ -42,7 +42,7 @@ class EventIn(BaseModel):
 
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
     kind: Literal["comment", "attempt", "answer", "status"]
-    at: Moment = Field(description="when it happened, RFC 3339; not before the last event")
+    at: Moment = Field(description="when it happened, RFC 3339; not before the last event, nor over five minutes ahead")
     text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(None, description="what was written")
     outcome: Literal["worked", "failed", "partly"] | None = Field(None, description="of an attempt")
     status: Name | None = Field(None, description="of a status: as the helpdesk calls it")
@@ -206,5 +206,7 @@ class AnswersIn(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Answers")
 
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
-    at: Moment = Field(description="when it was answered, RFC 3339; not before the last event")
+    at: Moment = Field(
+        description="when it was answered, RFC 3339; not before the last event, nor over five minutes ahead"
+    )
     answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=MAX_ANSWERS)]

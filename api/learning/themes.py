@@ -59,7 +59,7 @@ def themes_of(rows: Sequence[DecisionRow], vectors: NDArray[np.float32]) -> list
     for places in _gathered(vectors):
         inside = Counter(word for place in places for word in words[place])
         named = tuple(_names(inside, spread, len(places), len(rows)))
-        tickets = tuple((rows[place].id, _title(rows[place])) for place in places)
+        tickets = tuple((rows[place].id, rows[place].title) for place in places)
         found.append(Theme(named or ("unnamed",), tickets))
     return found[:MOST]
 
@@ -97,7 +97,3 @@ def _names(inside: Counter[str], spread: Counter[str], size: int, total: int) ->
 
     often = [word for word, count in inside.items() if count >= max(2, size / 3)]
     return [word for word in sorted(often, key=lambda word: (-tells(word), word))[:_WORDS] if tells(word) > 0]
-
-
-def _title(row: DecisionRow) -> str:
-    return " ".join((row.subject or row.body).split())[:100]

@@ -146,12 +146,6 @@ class WorthAsking:
         return found
 
 
-def title_of(row: DecisionRow) -> str:
-    """Return what a ticket is called in lists: its subject, else the beginning of its text."""
-    words = " ".join((row.subject or row.body).split())
-    return words[:120] + ("…" if len(words) > 120 else "")
-
-
 def _ticket(row: DecisionRow) -> Ticket:
     return Ticket(id=row.ticket_id or "", subject=row.subject, body=row.body, channel=row.channel)
 
@@ -180,7 +174,7 @@ def _worth(
     few = int(labelled[order[0]])
     return Worth(
         decision_id=row.id,
-        title=title_of(row),
+        title=row.title,
         first=likely[0],
         second=likely[1] if len(likely) > 1 else None,
         few=few if few <= min(rare, _RARE) else None,

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy.orm import Session
 
 from api.store.database import Database
+from api.store.erasure import forget_again
 from api.store.migrations.migrate import migrate
 from api.store.people.tables import StoredUser
-from api.store.tables import Base, StoredKey, StoredTicket
+from api.store.tables import Base, StoredForgotten, StoredKey
 from triage.errors import InvalidRequest
 
 _CHUNK = 1000
@@ -193,7 +195,7 @@ class _SinceThen(NamedTuple):
 def _since_then(connection: Connection) -> _SinceThen:
     revoked = select(StoredKey.id, StoredKey.revoked_at).where(StoredKey.revoked_at.is_not(None))
     disabled = select(StoredUser.id, StoredUser.disabled_at).where(StoredUser.disabled_at.is_not(None))
-    forgotten = select(StoredTicket.source, StoredTicket.ticket_id).where(StoredTicket.forgotten_at.is_not(None))
+    forgotten = select(StoredForgotten.source, StoredForgotten.ticket_id, StoredForgotten.forgotten_at)
     return _SinceThen(*(list(connection.execute(query).all()) for query in (revoked, disabled, forgotten)))
 
 
@@ -202,13 +204,9 @@ def _keep_away(connection: Connection, since: _SinceThen) -> None:
         connection.execute(update(StoredKey).where(StoredKey.id == key_id).values(revoked_at=moment))
     for user_id, moment in since.users:
         connection.execute(update(StoredUser).where(StoredUser.id == user_id).values(disabled_at=moment))
-    for source, ticket_id in since.tickets:
-        mine = (
-            (StoredTicket.source == source)
-            & (StoredTicket.ticket_id == ticket_id)
-            & StoredTicket.forgotten_at.is_(None)
-        )
-        connection.execute(StoredTicket.__table__.delete().where(mine))  # type: ignore[attr-defined]
+    with Session(connection) as session:
+        for source, ticket_id, moment in since.tickets:
+            forget_again(session, StoredForgotten(source=source, ticket_id=ticket_id, forgotten_at=moment))
 
 
 def _go_on_counting(database: Database, connection: Connection) -> None:

@@ -8,14 +8,12 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import Reviewer, ReviewsDep, ServiceDep
 from api.http.openapi import problems
-from api.http.schemas import MAX_NAME_CHARS, NO_NUL
+from api.http.schemas import Person
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=GuardedRoute)
 
-Agent = Annotated[
-    str, Query(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL, description="who takes it or gives it back")
-]
+Agent = Annotated[Person, Query(description="who takes it or gives it back")]
 _RESPONSES = {**problems(401, 403, 404, 409), **problems(422, 503, 507)}
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query, Request
 from api.deps import IdempotencyHeader, Reviewer, ReviewsDep, idempotency_key
 from api.http.examples import FEEDBACK_EXAMPLES
 from api.http.openapi import PROBLEMS, problems
-from api.http.schemas import MAX_NAME_CHARS, NO_NUL, FeedbackIn, FeedbackOut
+from api.http.schemas import FeedbackIn, FeedbackOut, Person
 from api.security.auth import GuardedRoute
 
 router = APIRouter(prefix="/v1", tags=["feedback"], route_class=GuardedRoute)
@@ -38,9 +38,7 @@ def undo(
     feedback_id: str,
     reviews: ReviewsDep,
     reviewer: Reviewer,
-    agent: Annotated[
-        str, Query(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL, description="who takes it back")
-    ],
+    agent: Annotated[Person, Query(description="who takes it back")],
 ) -> FeedbackOut:
     """Take feedback back; what was said stays in the history, and the one before it counts again."""
     return reviews.take_back(decision_id, feedback_id, agent, reviewer)

@@ -118,14 +118,12 @@ def create(new: NewUser, service: ServiceDep, admin: Admin) -> UserOut:
 
 @router.post("/users/{name}", responses={**PROBLEMS, **problems(404)})
 def change(name: str, change: UserChange, service: ServiceDep, admin: Admin) -> UserOut:
-    """Change what an account may do, its password, or whether it may sign in."""
+    """Change what an account may do, its password, or whether it may sign in: all that is named, or nothing."""
     check_manages(admin)
-    row = service.store.change_rights(name, Rights(change.roles, change.clearance, change.groups))
-    if change.password is not None:
-        row = service.store.set_password(name, hash_password(change.password))
-    if change.disabled is not None:
-        row = service.store.switch_user(name, enabled=not change.disabled)
-    return _out(row)
+    rights = Rights(change.roles, change.clearance, change.groups)
+    password = None if change.password is None else hash_password(change.password)
+    enabled = None if change.disabled is None else not change.disabled
+    return _out(service.store.change_user(name, rights, password=password, enabled=enabled))
 
 
 @router.get("/sessions", responses=problems(401, 403, 503))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 
 from api.http.exceptions import NotAcceptable, NotFound
@@ -12,6 +13,7 @@ from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, document_for, is_sensitive, may_read
 from api.store.feedback import Caps, Statement
+from api.store.outbox import UPDATE_AGE
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
 from api.telemetry import Metrics
@@ -105,7 +107,7 @@ class Reviews:
         row = self.decision(decision_id)
         policy = self._model.triager.policy
         check_may_judge(policy, row, reviewer.clearance)
-        labels = known_labels(policy, said.targets) | known_labels(policy, said.labels)
+        labels = _stated_once(known_labels(policy, said.targets), known_labels(policy, said.labels))
         tier, category = labels.get("tier"), labels.get("category")
         check_tier_may_see(policy, row, tier, category)
         statement = Statement(
@@ -137,8 +139,12 @@ class Reviews:
         *,
         agent: str,
         comment: str | None,
-    ) -> str:
+        changed: bool,
+    ) -> str | None:
         """Keep the labels that a ticket has at its helpdesk now, and return the id of the decision they are about.
+
+        Who changes something else there has judged no label: what the helpdesk was told, or has said before, counts
+        only where it says that a label was changed.
 
         Args:
             source: The helpdesk.
@@ -146,6 +152,10 @@ class Reviews:
             labels: By target; the decision counts as accepted where they are those that were decided.
             agent: Who set them.
             comment: What that person wrote.
+            changed: Whether the helpdesk says that a label was changed.
+
+        Returns:
+            The id of the decision, or None where the labels are those that the ticket had there before.
 
         Raises:
             NotFound: Nothing was decided about the ticket.
@@ -163,6 +173,10 @@ class Reviews:
         same = (tier, category) == (document.tier, document.category)
         same = same and all(decided.get(target) == label for target, label in labels.items())
         verdict = "accepted" if same else "corrected"
+        # Of an old ticket, and of one that was forgotten, nobody knows any more what the helpdesk was told.
+        untold = same and (rows[0].forgotten or rows[0].created_at < datetime.now(UTC) - UPDATE_AGE)
+        if not changed and (untold or self._store.is_known(source, ticket_id, labels)):
+            return None
         group = _group_said(policy, document, labels, verdict)
         statement = Statement(
             verdict, agent, tier, category, comment=comment, resolver_group=group, labels=labels, by_helpdesk=True
@@ -297,6 +311,22 @@ def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:
             "illegal-pair", "the policy says that these labels never go together: correct one of them", "targets"
         )
     return found
+
+
+def _stated_once(among_targets: dict[str, str], stated: dict[str, str]) -> dict[str, str]:
+    """Return all labels of a statement.
+
+    Raises:
+        NotAcceptable: A target has one label in a field of its own, and another one among `targets`.
+    """
+    for target, label in among_targets.items():
+        if stated.get(target) != label:
+            raise NotAcceptable(
+                "two-labels",
+                f"{target} has a label of its own and another one in targets: state one of them",
+                target if target in ("tier", "category") else "targets",
+            )
+    return stated
 
 
 def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[str | None, str | None]:

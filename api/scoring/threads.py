@@ -85,7 +85,8 @@ class TicketThreads:
         Raises:
             NotFound: Nothing was decided about the ticket.
             NotAllowed: The event says where a ticket goes that the sender may not read.
-            NotAcceptable: The policy lacks a label, a group or a skill, or a tier may not see the ticket.
+            NotAcceptable: The policy lacks a label, a group or a skill, a tier may not see the ticket, or the event is
+                dated in the future.
             Contradiction: The event is older than the last one, came before with another content, or the ticket was
                 forgotten.
             TooBusy: The service cannot answer in time.
@@ -94,10 +95,10 @@ class TicketThreads:
         event = replace(_event_of(payload), chosen=chosen)
         stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
         event = _checked(triager.policy, stored.latest, event, sender)
-        thread = thread_of(stored)
+        thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
-            return _told(ticket_id, event, thread, moved=False)
-        check_order(stored.events[-1][0].at if stored.events else stored.opened_at, event)
+            return _told(ticket_id, event, thread, moved=False, readable=readable)
+        check_order(stored.last_at, event)
         thread = replace(thread, events=(*thread.events, event))
         decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
@@ -110,11 +111,12 @@ class TicketThreads:
                 ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=restricted
             )
 
+        readable = readable and _covers(triager.policy, restricted, sender)
         if not await to_thread.run_sync(add):
-            return _told(ticket_id, event, thread, moved=False)
+            return _told(ticket_id, event, thread, moved=False, readable=readable)
         after = replace(thread, routes=(*thread.routes, route)) if route else thread
-        document = _document(decision, triager.policy, stored.latest, sender)
-        return _told(ticket_id, event, after, moved=route is not None, decision=document)
+        document = _document(decision, stored.latest.id, readable)
+        return _told(ticket_id, event, after, moved=route is not None, readable=readable, decision=document)
 
     async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:
         """Take answers to questions as one event, cut between head and tail where together they are over-long.
@@ -129,6 +131,16 @@ class TicketThreads:
         stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
         chosen = tuple(one for _, one in told if one is not None)
         return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
+
+    def moment(self, ticket_id: str, sender: Principal) -> datetime:
+        """Return the moment of what happens now: no earlier than the last event, whose sender's clock may be ahead.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            StoreUnavailable: The store does not answer.
+        """
+        now = datetime.now(UTC)
+        return max(now, self._store.thread(ticket_id, sender.source).last_at or now)
 
     async def escalation(self, ticket_id: str, asker: Principal, at: datetime | None = None) -> EscalationOut:
         """Say whether a ticket stays at its tier or moves, by which criterion, and when to ask again.
@@ -156,14 +168,15 @@ class TicketThreads:
             _view(policy, judged.stored, asker),
             _escalation(judged, verdict),
             _packet(judged, tier or verdict.tier),
-            _document(judged.decision, policy, judged.stored.latest, asker),
+            _document(judged.decision, judged.stored.latest.id, judged.readable),
         )
 
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         thread = thread_of(stored)
         decision = await self._service.decide_again(triager, thread.whole, asker)
-        readable = may_read(triager.policy, stored.latest, asker.clearance) and _covers(triager.policy, decision, asker)
+        readable = may_read(triager.policy, stored.latest, asker.clearance)
+        readable = readable and _covers(triager.policy, decision.restricted, asker)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
@@ -213,7 +226,7 @@ def thread_of(stored: StoredThread) -> Thread:
     first = stored.decisions[0].created_at
     if stored.events:
         first = min(first, stored.events[0][0].at)
-    start = stored.opened_at or first
+    start = stored.opened or first
     routes: list[Route] = []
     for row in stored.decisions:
         made = _decided(row, at=start if not routes else row.created_at)
@@ -316,25 +329,30 @@ def _check_kind(event: Event) -> None:
         raise NotAcceptable("no-text", "a comment or an answer says something: state its text", "text")
 
 
-def _covers(policy: Policy, decision: Decision, principal: Principal) -> bool:
-    return not decision.restricted or principal.clearance >= policy.sensitive_clearance
+def _covers(policy: Policy, restricted: bool, principal: Principal) -> bool:
+    return not restricted or principal.clearance >= policy.sensitive_clearance
 
 
-def _document(decision: Decision, policy: Policy, row: DecisionRow, reader: Principal) -> DecisionDocument:
-    document = DecisionDocument.from_decision(decision, row.id, alternatives=_ALTERNATIVES, decimals=DECIMALS)
-    readable = may_read(policy, row, reader.clearance) and _covers(policy, decision, reader)
+def _document(decision: Decision, decision_id: str, readable: bool) -> DecisionDocument:
+    document = DecisionDocument.from_decision(decision, decision_id, alternatives=_ALTERNATIVES, decimals=DECIMALS)
     return document if readable else document.without_explanation()
 
 
 def _told(
-    ticket_id: str, event: Event, thread: Thread, *, moved: bool, decision: DecisionDocument | None = None
+    ticket_id: str,
+    event: Event,
+    thread: Thread,
+    *,
+    moved: bool,
+    readable: bool,
+    decision: DecisionDocument | None = None,
 ) -> EventOut:
     return EventOut(
         ticket_id=ticket_id,
         event_id=event.id,
         duplicate=decision is None,
         moved=moved,
-        route=RouteOut.model_validate(thread.route),
+        route=_route_out(thread.route, readable),
         decision=decision,
     )
 
@@ -395,6 +413,7 @@ def _escalation(judged: _Judged, verdict: Verdict) -> EscalationOut:
 
 
 def _route_out(route: Route, readable: bool) -> RouteOut:
+    """Return a route as it is answered: why a person set it is in that person's words."""
     found = RouteOut.model_validate(route)
     return found if readable else found.model_copy(update={"because": ""})
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
+from starlette.datastructures import URL
+from starlette.routing import Match
 
 from api.http.exceptions import NotSignedIn
 from api.http.problems import error_page, problem_of, problem_of_request, request_id_of
 from api.security.auth import COOKIE, GuardedRoute
 from triage.errors import TriageError
 
-SIGN_IN = "/sign-in"
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+MAX_PLACE_CHARS = 1500
+"""A longer address is not come back to: it would not fit into the one of the sign-in page."""
+_PLACE = re.compile(rf"[^\\\x00-\x20\x7f]{{1,{MAX_PLACE_CHARS}}}")
 
 
 class PageRoute(GuardedRoute):
@@ -30,13 +37,57 @@ class PageRoute(GuardedRoute):
             except (TriageError, RequestValidationError) as error:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
-                return _sent_to_sign_in() if isinstance(error, NotSignedIn) else _error_page(request, error)
+                return _sent_to_sign_in(request) if isinstance(error, NotSignedIn) else _error_page(request, error)
 
         return handle_or_send_away
 
 
-def _sent_to_sign_in() -> Response:
-    answer = RedirectResponse(SIGN_IN, 303)
+def local_place(request: Request, place: str) -> str:
+    """Return where to go after signing in: a page of this service, with its query, and nothing else.
+
+    A path at which there is no page, as that of a form, gives way to the page above it; what could lead to another
+    site, or back to the sign-in page, to the first page.
+
+    Args:
+        request: Of the service that has the pages.
+        place: What somebody asked for.
+    """
+    if not place.startswith("/") or place[1:2] in ("/", "\\") or not _PLACE.fullmatch(place):
+        return "/"
+    path, _, query = place.partition("#")[0].partition("?")
+    page = path
+    while page and not _is_page(request, page):
+        page = page.rpartition("/")[0]
+    if page in ("", "/") and not query:
+        return "/"
+    return f"{page}?{query}" if query and page == path else page or "/"
+
+
+def _is_page(request: Request, path: str) -> bool:
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+    pages = (route for route in request.app.routes if isinstance(route, PageRoute))
+    return not path.startswith(SIGN_IN) and any(route.matches(scope)[0] is Match.FULL for route in pages)
+
+
+def _came_from(request: Request) -> SplitResult | None:
+    """Return the page of this service whose form was sent; None where the browser does not say."""
+    try:
+        found = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    return found if found.netloc == request.headers.get("host") and found.path else None
+
+
+def _sent_to_sign_in(request: Request) -> Response:
+    """Send a browser to sign in, and back to the page that it asked for, or where it pressed a button."""
+    query: dict[str, str] = {}
+    asked: URL | SplitResult = request.url
+    if request.method == "POST" and request.url.path != SIGN_OUT:
+        asked, query["unsaved"] = _came_from(request) or asked, "1"
+    place = local_place(request, f"{asked.path}?{asked.query}" if asked.query else asked.path)
+    if place != "/" and request.url.path != SIGN_OUT:
+        query["next"] = place
+    answer = RedirectResponse(f"{SIGN_IN}?{urlencode(query)}" if query else SIGN_IN, 303)
     answer.delete_cookie(COOKIE)
     return answer
 

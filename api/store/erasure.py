@@ -8,24 +8,25 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Delete, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, and_, delete, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
-from api.store.outbox import KEPT, SENT, UNDATED
+from api.store.outbox import KEPT, SAID, SENT, UNDATED, UPDATE_AGE
 from api.store.rows import dump
 from api.store.tables import (
     StoredDecision,
     StoredDelivery,
     StoredEvent,
     StoredFeedback,
+    StoredForgotten,
     StoredIdempotencyKey,
     StoredSession,
     StoredTicket,
     StoredUpdate,
 )
-from api.store.threads.events import without_words
+from api.store.threads.events import route_without_words, without_words
 from api.store.work.words import merge
 from models.wire import DecisionDocument
 from triage.ticket import Ticket
@@ -36,7 +37,6 @@ _DELIVERY_AGE = timedelta(days=2)
 _UNDATED_DELIVERY_AGE = timedelta(days=400)
 """A webhook whose signature states no moment could be sent again at any time, and an old correction undo a newer one:
 more than a year's are remembered."""
-_UPDATE_AGE = timedelta(days=30)
 _SCRUBS = 20
 
 
@@ -81,7 +81,9 @@ class Erasure(IdempotencyKeys):
     def forget(self, ticket_id: str, source: str | None = None) -> Forgotten:
         """Remove a ticket's texts and everything made of them; its labels and what people decided stay, without words.
 
-        One that is only in the history loses its title where decisions about others list it as similar.
+        One that is only in the history loses its title where decisions about others list it as similar, whatever
+        helpdesk is named: the history does not say whose its tickets are. The id is kept, so that no backup that is
+        restored brings the words back.
 
         Args:
             ticket_id: The helpdesk's id of the ticket.
@@ -92,6 +94,7 @@ class Erasure(IdempotencyKeys):
             StoreUnavailable: Nothing was removed.
         """
         with self.database.writing() as session:
+            self.database.serialise(session, f"forget {ticket_id}")
             query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
             tickets = list(session.scalars(query.where(StoredTicket.source == source) if source else query))
             mentions = _strip_mentions(session, ticket_id)
@@ -104,10 +107,11 @@ class Erasure(IdempotencyKeys):
             texts = tuple(text for row in tickets for text in Ticket(subject=row.subject, body=row.body).readings)
             decisions = _strip_decisions(session, [ticket.seq for ticket in tickets])
             remarks = _strip_remarks(session, decisions)
-            session.execute(delete(StoredUpdate).where(StoredUpdate.ticket_id == ticket_id))
+            session.execute(delete(StoredUpdate).where(_updates_about(ticket_id, source)))
             _strip_events(session, [ticket.seq for ticket in tickets])
             for ticket in tickets:
                 _blank(ticket)
+            session.merge(StoredForgotten(source=source or "", ticket_id=ticket_id, forgotten_at=datetime.now(UTC)))
             done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts=texts)
         self.scrub()
         return done
@@ -174,6 +178,35 @@ class Erasure(IdempotencyKeys):
                 quiet.execute(text(f"VACUUM {table}"))
 
 
+def forget_again(session: Session, gone: StoredForgotten) -> None:
+    """Remove from rows that a backup has brought back what was forgotten since it was taken.
+
+    What came after the ticket was forgotten stays: the helpdesk has sent it anew.
+
+    Args:
+        session: Of the transaction that restores.
+        gone: What was forgotten, and when; it is noted anew.
+    """
+    mine = (
+        StoredTicket.ticket_id == gone.ticket_id,
+        StoredTicket.received_at <= gone.forgotten_at,
+        StoredTicket.forgotten_at.is_(None),
+    )
+    theirs = (StoredTicket.source == gone.source,) if gone.source else ()
+    session.execute(delete(StoredTicket).where(*mine, *theirs))
+    queued = StoredUpdate.created_at <= gone.forgotten_at
+    session.execute(delete(StoredUpdate).where(_updates_about(gone.ticket_id, gone.source), queued))
+    _strip_mentions(session, gone.ticket_id, until=gone.forgotten_at)
+    session.merge(gone)
+    session.flush()
+
+
+def _updates_about(ticket_id: str, source: str | None) -> ColumnElement[bool]:
+    """Return the condition of updates about a ticket: of one helpdesk where it is named, else of all."""
+    mine = StoredUpdate.ticket_id == ticket_id
+    return mine & (StoredUpdate.target == source) if source else mine
+
+
 def _blank(ticket: StoredTicket) -> None:
     ticket.subject = ticket.body = ""
     ticket.attributes, ticket.requester, ticket.channel, ticket.language = "{}", None, None, None
@@ -190,7 +223,7 @@ def _strip_decisions(session: Session, tickets: list[int]) -> list[str]:
 
 def _strip_events(session: Session, tickets: list[int]) -> None:
     for row in session.scalars(select(StoredEvent).where(StoredEvent.ticket_seq.in_(tickets))):
-        row.event = without_words(row.event)
+        row.event, row.route = without_words(row.event), route_without_words(row.route)
 
 
 def _strip_remarks(session: Session, decisions: list[str]) -> int:
@@ -200,11 +233,11 @@ def _strip_remarks(session: Session, decisions: list[str]) -> int:
     return _removed(session, update(StoredFeedback).where(said).values(reason=None, comment=None))
 
 
-def _strip_mentions(session: Session, ticket_id: str) -> int:
-    """Take the ticket out of the similar tickets of decisions about others: its title stands there."""
+def _strip_mentions(session: Session, ticket_id: str, until: datetime | None = None) -> int:
+    """Take the ticket out of the similar tickets of decisions about others, made until then: its title stands there."""
     mentioned = StoredDecision.document.contains(dump({"ticket_id": ticket_id})[1:-1], autoescape=True)
-    count = 0
-    for row in list(session.scalars(select(StoredDecision).where(mentioned))):
+    query, count = select(StoredDecision).where(mentioned), 0
+    for row in list(session.scalars(query.where(StoredDecision.created_at <= until) if until else query)):
         document = DecisionDocument.model_validate_json(row.document)
         left = document.without_similar_ticket(ticket_id)
         if left != document:
@@ -223,8 +256,8 @@ def _old_deliveries(now: datetime) -> Delete:
 
 def _old_updates(now: datetime) -> Delete:
     done = or_(
-        and_(StoredUpdate.state == SENT, StoredUpdate.sent_at < now - _UPDATE_AGE),
-        and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - _UPDATE_AGE),
+        and_(StoredUpdate.state.in_((SENT, SAID)), StoredUpdate.sent_at < now - UPDATE_AGE),
+        and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - UPDATE_AGE),
     )
     return delete(StoredUpdate).where(done)
 

@@ -22,7 +22,7 @@ from api.store.decisions import (
     shown_rows,
     words_on,
 )
-from api.store.outbox import PendingUpdate, queue_updates, was_told, withdraw_updates
+from api.store.outbox import PendingUpdate, note_said, queue_updates, was_told, withdraw_updates
 from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_word
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.threads.sensitivity import review, texts_of, withhold
@@ -138,6 +138,9 @@ class Feedback(AutonomyRecords):
                 if sensitive:
                     withhold(session, decision)
                 self._count_evidence(session, decision)
+                if said.by_helpdesk and decision.ticket.ticket_id:
+                    its = (decision.ticket.source, decision.ticket.ticket_id)
+                    note_said(session, PendingUpdate(*its, decision.id, labels.said))
                 if said.verdict != "unsure":
                     self._tell_route(session, decision, known=said.by_helpdesk)
             if idempotency_key:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
@@ -17,8 +17,13 @@ from api.store.idempotency import IdempotencyKeys
 from api.store.rows import dump
 from api.store.tables import StoredDelivery, StoredPosition, StoredUpdate
 
-PENDING, SENT, DEAD, KEPT = "pending", "sent", "dead", "kept"
-"""States of an update; one is kept back where a person has set another route at the helpdesk."""
+PENDING, SENT, DEAD, KEPT, SAID = "pending", "sent", "dead", "kept", "said"
+"""States of an update; one is kept back where a person has set another route at the helpdesk, and one that the helpdesk
+has said itself is as good as sent."""
+UPDATE_AGE = timedelta(days=30)
+"""How long it is remembered what a helpdesk was told."""
+TARGET_PLACE = "target_"
+"""What the name of a target beside tier, category and group begins with in a payload, such as ``target_priority``."""
 ROUTE, NOTE = "route", "note"
 UNDATED = "body:"
 """What the id of a delivery begins with whose signature states no moment."""
@@ -170,6 +175,21 @@ class Outbox(IdempotencyKeys):
         known = {name: {told.get(name), *(getattr(row, name) for row in said)} for name in ("tier", "category")}
         return {name: {label for label in labels if label} for name, labels in known.items()}
 
+    def is_known(self, target: str, ticket_id: str, labels: Mapping[str, str]) -> bool:
+        """Say whether a helpdesk has these labels of a ticket as it was told, or has said them itself.
+
+        Args:
+            target: The helpdesk.
+            ticket_id: Its id of the ticket.
+            labels: By target, as the policy names them.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            known = _labels_there(session, target, ticket_id)
+        return all(known.get(_name_in_payload(name)) == label for name, label in labels.items())
+
     def keep_back(self, seq: int, note: PendingUpdate | None) -> None:
         """Note that an update is not sent, as a person has set another route there, and queue a note instead."""
         with self.database.writing() as session:
@@ -266,16 +286,48 @@ def was_told(session: Session, target: str, ticket_id: str, route: Mapping[str, 
     return told is not None and all(told.get(name) == route.get(name) for name in _LABELS)
 
 
-def _last_told(session: Session, target: str, ticket_id: str) -> dict[str, Any] | None:
-    told = (
-        StoredUpdate.target == target,
-        StoredUpdate.ticket_id == ticket_id,
-        StoredUpdate.kind == ROUTE,
-        StoredUpdate.state == SENT,
+def note_said(session: Session, said: PendingUpdate) -> None:
+    """Note in a transaction that is open which labels a helpdesk has said itself: it need not be told them."""
+    now = datetime.now(UTC)
+    payload = {_name_in_payload(name): label for name, label in said.payload.items()}
+    session.add(
+        StoredUpdate(
+            target=said.target,
+            ticket_id=said.ticket_id,
+            decision_id=said.decision_id,
+            kind=ROUTE,
+            payload=dump(_labels_there(session, said.target, said.ticket_id) | payload),
+            state=SAID,
+            attempts=0,
+            due_at=now,
+            created_at=now,
+            sent_at=now,
+        )
     )
-    query = select(StoredUpdate.payload).where(*told).order_by(StoredUpdate.sent_at.desc()).limit(1)
-    payload = session.scalar(query)
+    session.flush()
+
+
+def _name_in_payload(target: str) -> str:
+    return target if target in _LABELS else f"{TARGET_PLACE}{target}"
+
+
+def _labels_there(session: Session, target: str, ticket_id: str) -> dict[str, Any]:
+    """Return the labels that a ticket has at its helpdesk, as far as is known: what is not told leaves one as it is."""
+    found: dict[str, Any] = {}
+    for payload in session.scalars(_told(target, ticket_id).order_by(StoredUpdate.sent_at, StoredUpdate.seq)):
+        found |= {name: label for name, label in json.loads(payload).items() if label is not None}
+    return {name: label for name, label in found.items() if name in _LABELS or name.startswith(TARGET_PLACE)}
+
+
+def _last_told(session: Session, target: str, ticket_id: str) -> dict[str, Any] | None:
+    payload = session.scalar(_told(target, ticket_id).order_by(StoredUpdate.sent_at.desc()).limit(1))
     return None if payload is None else dict(json.loads(payload))
+
+
+def _told(target: str, ticket_id: str) -> Select[str]:
+    """Return the query of what a helpdesk knows of a ticket's route, told or said."""
+    mine = (StoredUpdate.target == target, StoredUpdate.ticket_id == ticket_id, StoredUpdate.kind == ROUTE)
+    return select(StoredUpdate.payload).where(*mine, StoredUpdate.state.in_((SENT, SAID)))
 
 
 def _has_note(session: Session, one: PendingUpdate) -> bool:

@@ -38,6 +38,7 @@ UNDONE = "undone"
 """Verdict of the row that takes an earlier one back."""
 
 
+_TITLE_CHARS = 120
 MOST_CLEARANCE = 1_000_000
 """Clearance of somebody who may see everything."""
 
@@ -243,6 +244,12 @@ class DecisionRow:
     def document_for(self, clearance: int) -> DecisionDocument:
         """Return the document as somebody with that clearance may see it."""
         return self.document.without_similar() if clearance < self.clearance else self.document
+
+    @property
+    def title(self) -> str:
+        """What the ticket is called in lists: its subject, else the beginning of its text, else its id."""
+        words = " ".join((self.subject or self.body).split())
+        return (words[:_TITLE_CHARS] + "…" if len(words) > _TITLE_CHARS else words) or f"Ticket {self.ticket_id or '?'}"
 
     @property
     def by_model(self) -> bool:

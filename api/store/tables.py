@@ -78,6 +78,19 @@ class StoredTicket(Base):
     forgotten_at: Mapped[datetime | None] = mapped_column(Utc)
 
 
+class StoredForgotten(Base):
+    """A ticket that was forgotten, by its id alone: a backup of before must not bring its words back.
+
+    An empty `source` stands for every helpdesk. A ticket of the history has no other row.
+    """
+
+    __tablename__ = "forgotten"
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ticket_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(Utc)
+
+
 class StoredDecision(Base):
     """What was decided about one revision of a ticket; `document` is a `models.wire.DecisionDocument` as JSON text."""
 

@@ -69,7 +69,11 @@ def test_an_empty_page_says_so(page: Any) -> None:
 def test_what_is_worth_labelling_leads_to_its_ticket(page: Any, desk: Any) -> None:
     for number, text in enumerate([*BADGES, "the printer prints blank pages", "the vpn drops every ten minutes"]):
         assert desk.predict(id=f"L-{number}", text=text).status_code == 200
+    assert desk.predict(id="L-blank", subject="", body="").status_code == 200
+    assert desk.predict(id="L-long", subject="badge" * 60, body="the reader stays red").status_code == 200
     page.goto("/learning")
+    titles = page.locator(".learning a.open").all_inner_texts()
+    assert all(titles) and "Ticket L-blank" in titles and any(one.startswith("badgebadge") for one in titles)
     assert page.locator(".learning a.open").count() >= 5
     page.set_viewport_size({"width": 1280, "height": 900})
     found = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote, unquote
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Request
@@ -17,7 +18,7 @@ from api.pages import render
 from api.security.api_keys import sha256
 from api.security.attempt import Attempt, Identity
 from api.security.auth import COOKIE, Access, check_same_origin
-from api.security.page_route import SIGN_IN, PageRoute
+from api.security.page_route import MAX_PLACE_CHARS, SIGN_IN, SIGN_OUT, PageRoute, local_place
 from api.security.sign_in import LIFETIME, PROXY
 from api.settings import Settings
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _ATTEMPT = "triage_openid"
 _ATTEMPT_S = 600
 _PATH = "/sign-in/openid"
+_NEXT = "triage_next"
+"""Cookie that holds where to go after a sign-in at the provider."""
 
 
 class SignIn(BaseModel):
@@ -36,6 +39,7 @@ class SignIn(BaseModel):
     password: Text = Field("", max_length=200)
     agent: Text = Field("", max_length=100)
     key: Text = Field("", max_length=200)
+    next: Text = Field("", max_length=2 * MAX_PLACE_CHARS)
 
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -43,8 +47,10 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @router.get(SIGN_IN)
 async def ask(request: Request, service: ServiceDep, access: AccessDep) -> HTMLResponse:
-    """Ask who it is."""
-    return await _asked(request, access)
+    """Ask who it is, and say where somebody was signed out meanwhile that nothing was saved."""
+    query = request.query_params
+    problem = NotSignedIn("signed-out", "you were signed out; nothing was saved") if "unsaved" in query else None
+    return await _asked(request, access, query.get("next", ""), problem=problem)
 
 
 @router.post(SIGN_IN)
@@ -63,8 +69,8 @@ async def sign_in(
     try:
         token = await to_thread.run_sync(partial(by_key if said.key else by_password, before=before))
     except (NotSignedIn, TooMuch) as error:
-        return await _asked(request, access, problem=error)
-    answer = RedirectResponse("/", 303)
+        return await _asked(request, access, said.next, problem=error)
+    answer = RedirectResponse(local_place(request, said.next), 303)
     _keep(answer, request, service.settings, token)
     return answer
 
@@ -72,39 +78,47 @@ async def sign_in(
 @router.get(_PATH)
 async def go_to_provider(request: Request, service: ServiceDep, access: AccessDep) -> Response:
     """Send the browser to the provider that signs people in."""
+    place = request.query_params.get("next", "")
     attempt = Attempt.new()
     try:
         address = await _provider(access).address(attempt, _back(request, service.settings))
     except NotSignedIn as error:
-        return await _asked(request, access, problem=error)
+        return await _asked(request, access, place, problem=error)
     answer = RedirectResponse(address, 303)
-    answer.set_cookie(
-        _ATTEMPT, attempt.cookie, max_age=_ATTEMPT_S, path=_PATH, httponly=True,
-        samesite="lax", secure=_is_secure(request, service.settings),
-    )  # fmt: skip
+    for name, value in ((_ATTEMPT, attempt.cookie), (_NEXT, quote(local_place(request, place), safe=""))):
+        answer.set_cookie(
+            name, value, max_age=_ATTEMPT_S, path=_PATH, httponly=True,
+            samesite="lax", secure=_is_secure(request, service.settings),
+        )  # fmt: skip
     return answer
 
 
 @router.get(f"{_PATH}/back")
 async def come_back(request: Request, service: ServiceDep, access: AccessDep) -> Response:
     """Open a session for the person whom the provider has signed in."""
-    back = _back(request, service.settings)
+    back, place = _back(request, service.settings), unquote(request.cookies.get(_NEXT, ""))
     try:
         attempt = Attempt.of(request.cookies.get(_ATTEMPT))
         identity = await _provider(access).identity(attempt, f"{back}?{request.url.query}", back)
         let_in = partial(access.door.by_identity, identity, request.cookies.get(COOKIE))
         token = await to_thread.run_sync(let_in)
     except NotSignedIn as error:
-        return await _asked(request, access, problem=error)
+        return await _asked(request, access, place, problem=error)
     # Not a redirect: it would still come from the provider's site, and the browser would hold a strict cookie back.
-    answer = HTMLResponse(render("signed_in.html", here="sign-in"))
+    answer = HTMLResponse(render("signed_in.html", here="sign-in", next=local_place(request, place)))
     _keep(answer, request, service.settings, token)
-    answer.delete_cookie(_ATTEMPT, path=_PATH)
+    for name in (_ATTEMPT, _NEXT):
+        answer.delete_cookie(name, path=_PATH)
     return answer
 
 
 @router.post("/sign-in/proxy")
-async def through_proxy(request: Request, service: ServiceDep, access: AccessDep) -> Response:
+async def through_proxy(
+    request: Request,
+    service: ServiceDep,
+    access: AccessDep,
+    next: Annotated[str, Form(max_length=2 * MAX_PLACE_CHARS)] = "",
+) -> Response:
     """Open a session for the person whom a trusted proxy has signed in."""
     check_same_origin(request)
     named = access.door.named_by_proxy(request)
@@ -114,13 +128,13 @@ async def through_proxy(request: Request, service: ServiceDep, access: AccessDep
         identity = Identity(PROXY, named.strip(), named.strip())
         token = await to_thread.run_sync(partial(access.door.by_identity, identity, request.cookies.get(COOKIE)))
     except NotSignedIn as error:
-        return await _asked(request, access, problem=error)
-    answer = RedirectResponse("/", 303)
+        return await _asked(request, access, next, problem=error)
+    answer = RedirectResponse(local_place(request, next), 303)
     _keep(answer, request, service.settings, token)
     return answer
 
 
-@router.post("/sign-out")
+@router.post(SIGN_OUT)
 async def sign_out(request: Request, service: ServiceDep, access: AccessDep, reader: Reader) -> Response:
     """Close the session."""
     token = request.cookies.get(COOKIE)
@@ -132,8 +146,17 @@ async def sign_out(request: Request, service: ServiceDep, access: AccessDep, rea
     return answer
 
 
-async def _asked(request: Request, access: Access, problem: NotSignedIn | TooMuch | None = None) -> HTMLResponse:
-    """Show the ways in that there are here, and why the last one did not lead in."""
+async def _asked(
+    request: Request, access: Access, place: str = "", *, problem: NotSignedIn | TooMuch | None = None
+) -> HTMLResponse:
+    """Show the ways in that there are here, and why the last one did not lead in.
+
+    Args:
+        request: Of whoever is to sign in.
+        access: Knows the ways in.
+        place: Where somebody wants to go then.
+        problem: Why they are not there yet.
+    """
     page = render(
         "sign_in.html",
         here="sign-in",
@@ -141,6 +164,7 @@ async def _asked(request: Request, access: Access, problem: NotSignedIn | TooMuc
         accounts=await access.people_sign_in(),
         provider=access.door.openid is not None,
         named=access.door.named_by_proxy(request),
+        next=local_place(request, place),
     )
     if isinstance(problem, TooMuch):
         return HTMLResponse(page, 429, headers={"Retry-After": str(problem.retry_after_s)})

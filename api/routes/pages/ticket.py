@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -97,6 +97,27 @@ class Answers(BaseModel):
         return [(ask, told.strip()[:MAX_EVENT_CHARS]) for ask, told in pairs if told.strip()]
 
 
+@dataclass(frozen=True)
+class Unsaved:
+    """What could not be saved, so that nobody has to type it again.
+
+    Attributes:
+        problem: Why, in a sentence.
+        status: HTTP status of the page that says so.
+        labels: Labels that were chosen in a correction, by target; None where none was made.
+        reason: Why, one of those that are offered.
+        other_reason: Why, in the agent's words.
+        answers: What the requester answered, by question.
+    """
+
+    problem: str
+    status: int = 409
+    labels: Mapping[str, str] | None = None
+    reason: str = ""
+    other_reason: str = ""
+    answers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
 @router.get("/decisions/{decision_id}")
 async def ticket(
     decision_id: str, parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]
@@ -146,12 +167,14 @@ async def feedback(
     if said.verdict == "corrected" and said.reason is None:
         shown = await to_thread.run_sync(_shown, parts, reviewer, decision_id)
         if not is_blind(parts, shown):  # who judges before seeing the decision does not know whether this corrects it
-            return await _ticket_page(parts, reviewer, decision_id, query, problem=_NO_REASON, draft=opinion)
+            unsaved = _unsaved(_NO_REASON, opinion, further, status=422)
+            return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
     standing = await to_thread.run_sync(_standing, parts, decision_id)
     keep = partial(parts.reviews.keep, decision_id, said, reviewer)
     problem = await _kept(keep)
     if problem is not None:
-        return await _ticket_page(parts, reviewer, decision_id, query, problem=problem)
+        unsaved = _unsaved(problem, opinion, further)
+        return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
     if (standing or "") != opinion.seen:  # somebody spoke in the meantime: both are kept, and this agent is to know
         return RedirectResponse(f"/decisions/{decision_id}?{query.link(done=decision_id)}", 303)
     following = await to_thread.run_sync(lambda: next_after(parts, reviewer, query, decision_id))
@@ -193,12 +216,15 @@ async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annot
     query, shown = _list_of(told.back), await to_thread.run_sync(_shown, parts, caller, decision_id)
     said = [{"question": ask[:MAX_QUESTION_CHARS], "text": words} for ask, words in told.given]
     if not said:
-        problem = "Nothing was answered: write what the requester says beside a question."
-        return await _ticket_page(parts, caller, decision_id, query, problem=problem)
-    stated = {"id": told.event_id or str(uuid4()), "at": datetime.now(UTC).isoformat(), "answers": said[:MAX_ANSWERS]}
-    payload = AnswersIn.model_validate(stated)
-    take = partial(parts.threads.answer, shown.ticket_id, payload, caller.at_desk(shown.desk))
-    return await _noted(parts, caller, decision_id, query, take=take, told="answers")
+        unsaved = Unsaved("Nothing was answered: write what the requester says beside a question.")
+        return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
+    problem = await _noted(
+        partial(_take_answers, parts, caller, shown, event_id=told.event_id, said=said[:MAX_ANSWERS])
+    )
+    if problem is not None:
+        unsaved = Unsaved(problem, answers=dict(told.given))
+        return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
+    return RedirectResponse(f"/decisions/{decision_id}?{query.link(told='answers')}", 303)
 
 
 @router.post("/decisions/{decision_id}/move")
@@ -212,10 +238,10 @@ async def move(
 ) -> Response:
     """Move a ticket to another tier because an escalation criterion is met; the first decision is not called wrong."""
     query, shown = _list_of(back), await to_thread.run_sync(_shown, parts, reviewer, decision_id)
-    status = {"kind": "status", "status": "escalated", "tier": tier, "at": datetime.now(UTC).isoformat()}
-    event = EventIn.model_validate({"id": event_id or str(uuid4()), **status})
-    take = partial(parts.threads.take, shown.ticket_id, event, reviewer.at_desk(shown.desk))
-    return await _noted(parts, reviewer, decision_id, query, take=take, told="moved")
+    problem = await _noted(partial(_take_move, parts, reviewer, shown, event_id=event_id, tier=tier))
+    if problem is not None:
+        return await _ticket_page(parts, reviewer, decision_id, query, unsaved=Unsaved(problem))
+    return RedirectResponse(f"/decisions/{decision_id}?{query.link(told='moved')}", 303)
 
 
 @router.post("/decisions/{decision_id}/answers/preview")
@@ -258,8 +284,7 @@ async def _ticket_page(
     decision_id: str,
     query: QueueQuery,
     *,
-    problem: str | None = None,
-    draft: Opinion | None = None,
+    unsaved: Unsaved | None = None,
 ) -> HTMLResponse:
     """Show a ticket.
 
@@ -268,8 +293,7 @@ async def _ticket_page(
         reader: Who asks.
         decision_id: The decision about it.
         query: The list that it was opened from.
-        problem: What kept something from being saved.
-        draft: What was not saved, so that nobody has to choose it again.
+        unsaved: What could not be saved, and why.
     """
 
     def look() -> dict[str, Any]:
@@ -294,11 +318,10 @@ async def _ticket_page(
         reader,
         "ticket.html",
         here="queue",
-        status=200 if problem is None else 409 if draft is None else 422,
+        status=unsaved.status if unsaved else 200,
         query=query,
         back=query.link(),
-        problem=problem,
-        draft=draft,
+        unsaved=unsaved,
         blind=is_blind(parts, shown),
         subject=subject,
         body=body,
@@ -337,17 +360,44 @@ def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, 
     return [(name, one, after[name]) for name, one in shown.targets.items() if name in after]
 
 
-async def _noted(
-    parts: Parts, reader: Principal, decision_id: str, query: QueueQuery, *, take: Callable[[], Any], told: str
-) -> Response:
-    """Note what happened to a ticket and show it again; where it cannot be noted, the page says why."""
+async def _take_answers(
+    parts: Parts, caller: Principal, shown: DecisionDetail, event_id: str, said: list[dict[str, str]]
+) -> None:
+    desk = caller.at_desk(shown.desk)
+    at = await to_thread.run_sync(parts.threads.moment, shown.ticket_id, desk)
+    stated = {"id": event_id or str(uuid4()), "at": at.isoformat(), "answers": said}
+    await parts.threads.answer(shown.ticket_id, AnswersIn.model_validate(stated), desk)
+
+
+async def _take_move(parts: Parts, reviewer: Principal, shown: DecisionDetail, event_id: str, tier: str) -> None:
+    desk = reviewer.at_desk(shown.desk)
+    at = await to_thread.run_sync(parts.threads.moment, shown.ticket_id, desk)
+    status = {"kind": "status", "status": "escalated", "tier": tier, "at": at.isoformat()}
+    event = EventIn.model_validate({"id": event_id or str(uuid4()), **status})
+    await parts.threads.take(shown.ticket_id, event, desk)
+
+
+async def _noted(take: Callable[[], Awaitable[None]]) -> str | None:
+    """Note what happened to a ticket; return what kept it from being noted, in a sentence for the page, or None.
+
+    Raises:
+        NotFound: There is no such ticket.
+    """
     try:
         await take()
     except NotFound:
         raise
     except (StoreUnavailable, Refused) as error:
-        return await _ticket_page(parts, reader, decision_id, query, problem=_sentence(error))
-    return RedirectResponse(f"/decisions/{decision_id}?{query.link(told=told)}", 303)
+        return _sentence(error)
+    return None
+
+
+def _unsaved(problem: str, opinion: Opinion, further: Mapping[str, str], status: int = 409) -> Unsaved:
+    """Return what an agent has said and could not be saved; only a correction is more than a button."""
+    if opinion.verdict != "corrected":
+        return Unsaved(problem, status)
+    own = {"tier": opinion.tier, "category": opinion.category, "resolver_group": opinion.resolver_group}
+    return Unsaved(problem, status, {**own, **further}, reason=opinion.reason, other_reason=opinion.other_reason)
 
 
 def marked(shown: DecisionDetail) -> tuple[list[Piece], list[Piece]]:
@@ -433,7 +483,7 @@ async def _changed(
     """Make a change and show the ticket; where it cannot be made, the page says why."""
     problem = await _kept(change)
     if problem is not None:
-        return await _ticket_page(parts, reviewer, decision_id, query, problem=problem)
+        return await _ticket_page(parts, reviewer, decision_id, query, unsaved=Unsaved(problem))
     return RedirectResponse(f"/decisions/{decision_id}?{query.link()}", 303)
 
 

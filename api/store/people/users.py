@@ -75,8 +75,16 @@ class Users(IdempotencyKeys):
         with self.database.reading() as session:
             return session.scalar(select(StoredUser.id).limit(1)) is not None
 
-    def change_rights(self, name: str, rights: Rights) -> UserRow:
-        """Change what an account may do, from its next request on.
+    def change_user(
+        self, name: str, rights: Rights, *, password: str | None = None, enabled: bool | None = None
+    ) -> UserRow:
+        """Change an account, all of it or nothing: what it may do, how it signs in, and whether it does.
+
+        Args:
+            name: The account.
+            rights: What it may do from its next request on.
+            password: Hash of another password, which ends its sessions; None leaves it.
+            enabled: False ends its sessions, and nobody signs in with it; True lets it sign in again; None leaves it.
 
         Raises:
             NotFound: There is no such account.
@@ -85,32 +93,27 @@ class Users(IdempotencyKeys):
         with self.database.writing() as session:
             self.database.serialise(session, "users")
             row = _of(session, name)
-            if rights.roles is not None:
-                row.roles = _roles(rights.roles)
-            if rights.clearance is not None:
-                row.clearance = rights.clearance
-            if rights.groups is not None:
-                row.groups = json.dumps(sorted(set(rights.groups)), ensure_ascii=False)
-            session.flush()
-            _refuse_without_admin(session)
-            return _user_row(row)
-
-    def switch_user(self, name: str, *, enabled: bool) -> UserRow:
-        """Disable an account and end its sessions, or let it sign in again; what it has signed stays.
-
-        Raises:
-            NotFound: There is no such account.
-            NotAcceptable: Nobody would be left who may manage accounts.
-        """
-        with self.database.writing() as session:
-            self.database.serialise(session, "users")
-            row = _of(session, name)
-            row.disabled_at = None if enabled else row.disabled_at or datetime.now(UTC)
-            if not enabled:
+            _grant(row, rights)
+            if password is not None:
+                row.password = password
+            if enabled is not None:
+                row.disabled_at = None if enabled else row.disabled_at or datetime.now(UTC)
+            if password is not None or enabled is False:
                 session.execute(delete(StoredSession).where(StoredSession.user_id == row.id))
             session.flush()
             _refuse_without_admin(session)
             return _user_row(row)
+
+    def change_rights(self, name: str, rights: Rights) -> UserRow:
+        """Change what an account may do, from its next request on; refusals are those of `change_user`."""
+        return self.change_user(name, rights)
+
+    def switch_user(self, name: str, *, enabled: bool) -> UserRow:
+        """Disable an account and end its sessions, or let it sign in again; what it has signed stays.
+
+        Refusals are those of `change_user`.
+        """
+        return self.change_user(name, Rights(), enabled=enabled)
 
     def set_password(self, name: str, password: str | None) -> UserRow:
         """Commit the hash of another password, or none, and end the sessions that the old one had opened.
@@ -221,6 +224,15 @@ def _added(session: Session, name: str, rights: Rights, password: str | None) ->
     session.add(row)
     session.flush()
     return row
+
+
+def _grant(row: StoredUser, rights: Rights) -> None:
+    if rights.roles is not None:
+        row.roles = _roles(rights.roles)
+    if rights.clearance is not None:
+        row.clearance = rights.clearance
+    if rights.groups is not None:
+        row.groups = json.dumps(sorted(set(rights.groups)), ensure_ascii=False)
 
 
 def _roles(wanted: Iterable[str]) -> str:

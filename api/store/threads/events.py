@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.http.exceptions import Contradiction, NotFound
+from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision
 from api.store.rows import DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
@@ -40,6 +40,24 @@ class StoredThread:
     def latest(self) -> DecisionRow:
         """The newest decision."""
         return self.decisions[-1]
+
+    @property
+    def opened(self) -> datetime | None:
+        """When it was opened, as far as that can be: a helpdesk's clock may be ahead of the first decision."""
+        return min(self.opened_at, self.decisions[0].created_at) if self.opened_at else None
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the last event happened, else when it was opened; None where neither is known."""
+        return self.events[-1][0].at if self.events else self.opened
+
+
+_WRITTEN = ("status", "priority")
+"""What of an event, beside its text, a helpdesk may write as it likes: all else is looked up in the policy."""
+
+
+AHEAD = timedelta(minutes=5)
+"""How far a sender's clock may be ahead: as far as that of a helpdesk that signs a webhook."""
 
 
 class Threads(Decisions):
@@ -104,6 +122,7 @@ class Threads(Decisions):
         Raises:
             NotFound: Nothing was decided about the ticket.
             Contradiction: The id came before with another content, or the event is older than the last one.
+            NotAcceptable: It is dated in the future.
             StoreUnavailable: Nothing was recorded.
         """
         event = self._kept_event(event)
@@ -121,7 +140,7 @@ class Threads(Decisions):
                     ticket_id=ticket_id,
                     event_id=event.id,
                     event=event_document(event),
-                    route=None if route is None else dump(_plain(asdict(route))),
+                    route=None if route is None else dump(_plain(asdict(self._kept_route(route)))),
                     key_id=key_id,
                     sensitive=sensitive,
                     at=event.at,
@@ -136,20 +155,44 @@ class Threads(Decisions):
 
     def _kept_event(self, event: Event) -> Event:
         """Return an event as it is kept: in UTC, redacted where the store is told to."""
-        text = event.text if self.redactor is None else self.redactor.redact(event.text)
-        return replace(event, text=text, at=event.at.astimezone(UTC))
+        event = replace(event, at=event.at.astimezone(UTC))
+        if self.redactor is None:
+            return event
+        redact, status, priority = self.redactor.redact, event.status, event.priority
+        return replace(
+            event,
+            text=redact(event.text),
+            status=status and redact(status),
+            priority=priority and redact(priority),
+        )
+
+    def _kept_route(self, route: Route) -> Route:
+        """Return a route as it is kept: why a person set it is what the event's status says."""
+        if self.redactor is None or route.by is not Mover.PERSON:
+            return route
+        return replace(route, because=self.redactor.redact(route.because))
 
 
 def check_order(last: datetime | None, event: Event) -> None:
-    """Refuse an event that is older than the last one.
+    """Refuse an event that is older than the last one, or that is still to come: nothing could follow it until then.
 
     Raises:
-        Contradiction: It is.
+        Contradiction: It is older.
+        NotAcceptable: It is dated more than `AHEAD` after now, and after the last one.
     """
+    now = datetime.now(UTC)
+    if event.at > now + AHEAD and (last is None or event.at > last):
+        raise NotAcceptable(
+            "in-the-future",
+            f"the event is dated {event.at.isoformat()}, and here it is {now.isoformat(timespec='seconds')}: send its "
+            "time in UTC, or with its offset such as +01:00, and check the sender's clock",
+            "at",
+        )
     if last is not None and event.at < last:
         raise Contradiction(
             "out-of-order",
-            "the event is older than the last one of this ticket: events are taken in order; nothing was changed",
+            f"the event is older than the last one of this ticket, of {last.isoformat()}: events are taken in order; "
+            "nothing was changed",
         )
 
 
@@ -163,7 +206,15 @@ def event_document(event: Event) -> str:
 
 def without_words(document: str) -> str:
     """Return the document of an event without what was written in it."""
-    return dump({**json.loads(document), "text": ""})
+    return dump({**json.loads(document), "text": "", **dict.fromkeys(_WRITTEN)})
+
+
+def route_without_words(document: str | None) -> str | None:
+    """Return the document of the route that an event led to without the words of the person who set it."""
+    if document is None:
+        return None
+    values = json.loads(document)
+    return dump({**values, "because": ""}) if values["by"] == Mover.PERSON else document
 
 
 def _is_repeated(events: list[StoredEvent], event: Event) -> bool:

@@ -31,11 +31,10 @@ class Claims(IdempotencyKeys):
         """
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
-            entry, now = _entry(session, decision_id), datetime.now(UTC)
-            fresh = entry.claimed_at is not None and now - entry.claimed_at < CLAIM_AGE
-            if entry.claimed_by not in (None, agent) and fresh:
+            entry = _entry(session, decision_id)
+            if entry.claimed_by not in (None, agent) and _is_fresh(entry):
                 raise Contradiction("claimed", f"{entry.claimed_by} has taken this ticket: ask, or take another one")
-            entry.claimed_by, entry.claimed_at = agent, now
+            entry.claimed_by, entry.claimed_at = agent, datetime.now(UTC)
 
     def release(self, decision_id: str, agent: str) -> None:
         """Give a ticket back; one that was not taken stays as it is.
@@ -48,7 +47,7 @@ class Claims(IdempotencyKeys):
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
             entry = _entry(session, decision_id)
-            if entry.claimed_by not in (None, agent):
+            if entry.claimed_by not in (None, agent) and _is_fresh(entry):
                 raise Contradiction(
                     "claimed", f"{entry.claimed_by} has taken this ticket: only who has it gives it back"
                 )
@@ -58,9 +57,7 @@ class Claims(IdempotencyKeys):
         """Return who has taken a ticket, or None; a claim that is too old does not count."""
         with self.database.reading() as session:
             entry = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == decision_id))
-            if entry is None or entry.claimed_at is None or datetime.now(UTC) - entry.claimed_at >= CLAIM_AGE:
-                return None
-            return entry.claimed_by
+            return entry.claimed_by if entry is not None and _is_fresh(entry) else None
 
     def look(self, decision_id: str, agent: str) -> None:
         """Note that somebody has a ticket open; an unknown one is not noted."""
@@ -88,6 +85,10 @@ class Claims(IdempotencyKeys):
             fresh = StoredViewer.seen_at >= datetime.now(UTC) - SEEN_AGE
             rows = session.execute(select(StoredViewer.decision_id, StoredViewer.agent).where(fresh))
             return frozenset((decision_id, agent) for decision_id, agent in rows)
+
+
+def _is_fresh(entry: StoredEntry) -> bool:
+    return entry.claimed_at is not None and datetime.now(UTC) - entry.claimed_at < CLAIM_AGE
 
 
 def _entry(session: Session, decision_id: str) -> StoredEntry:

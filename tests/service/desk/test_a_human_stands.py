@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.helpdesks.signatures import PRESETS
 from api.settings import load_settings
-from api.store.outbox import PENDING
+from api.store.outbox import PENDING, SENT
 from models.wire import DecisionDocument
 
 SECRET = "a secret of sixteen or more"
@@ -158,6 +158,19 @@ def test_an_undo_gives_the_ticket_back_to_the_machine_and_tells_the_desk(
     assert sent(told, "ticket")[2] == sent(told, "ticket")[0]
     again = client.get(f"/v1/decisions/{send(client, event='created', id=7, text=PASSWORD)['decision_id']}").json()
     assert again["proposed"] is None and again["category"] == "access"
+
+
+def test_an_undo_of_what_the_desk_itself_said_is_told_there(
+    client: TestClient, told: Any, until: Callable[..., float]
+) -> None:
+    decision = send(client, event="created", id=7, text=PRINTER)["decision_id"]
+    until(lambda: len(sent(told, "ticket")) == 1, 10)
+    until(lambda: client.app.state.parts.service.store.updates(SENT), 10)  # type: ignore[attr-defined]
+    by_desk(client, decision)
+    [said] = client.get(f"/v1/decisions/{decision}").json()["feedback"]
+    client.delete(f"/v1/decisions/{decision}/feedback/{said['feedback_id']}", params={"agent": "kim"})
+    until(lambda: len(sent(told, "ticket")) == 2, 10)
+    assert sent(told, "ticket")[1] == sent(told, "ticket")[0]
 
 
 def test_a_correction_of_one_label_keeps_the_other_as_it_stood(client: TestClient) -> None:

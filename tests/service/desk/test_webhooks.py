@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text as sql
 from sqlalchemy import update
 
 from api.app import create_app
@@ -19,6 +21,7 @@ from api.helpdesks.config import load_helpdesks
 from api.helpdesks.signatures import PRESETS
 from api.security.api_keys import create_key
 from api.settings import load_settings
+from api.store.outbox import SENT
 from api.store.tables import StoredDecision
 from triage.errors import InvalidRequest
 
@@ -41,6 +44,7 @@ agent = "agent"
 not_people = ["triage"]
 tier = "ticket.tier"
 category = "ticket.category"
+{changed}
 
 [helpdesks.rt.update]
 url = "http://127.0.0.1:{port}/ticket/{{ticket_id}}"
@@ -52,9 +56,12 @@ CREATED = {"event": "created", "ticket": {"id": 7, "subject": "VPN", "text": "my
 
 
 @pytest.fixture
-def client(told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(
+    request: pytest.FixtureRequest, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
     monkeypatch.setenv("RT_SECRET", SECRET)
-    (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
+    changed = getattr(request, "param", "")
+    (tmp_path / "desks.toml").write_text(FILE.format(port=told.port, changed=changed))
     settings = load_settings(home=tmp_path / "home", rules_only=True, helpdesks=tmp_path / "desks.toml")
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
@@ -106,7 +113,7 @@ def test_the_routes_of_a_ticket_reach_it_under_the_name_of_its_desk(client: Test
         {"Authorization": f"Bearer {create_key(store, name, ['predict', 'read'], clearance=clearance)[0]}"}
         for name, clearance in (("high", 3), ("low", 0))
     )
-    event = {"kind": "comment", "at": "2036-01-01T00:00:00Z"}
+    event = {"kind": "comment", "at": datetime.now(UTC).isoformat()}
     calls: dict[str, tuple[str, Any]] = {
         "": ("GET", None),
         "/packet": ("GET", None),
@@ -179,19 +186,61 @@ def test_what_is_about_something_else_is_taken_and_ignored(client: TestClient) -
     assert send(client, {"event": "closed", "ticket": {"id": 7}}).json()["outcome"] == "ignored"
 
 
+CHANGED = 'changed = ["changes.tier", "changes.category"]'
+
+
+@pytest.mark.parametrize("client", [CHANGED], indirect=True)
 def test_a_correction_becomes_feedback_and_a_confirmation_acceptance(client: TestClient) -> None:
     decision = send(client, CREATED).json()["decision_id"]
     kept = client.app.state.parts.service.store.decision(decision)  # type: ignore[attr-defined]
     same = {"id": 7, "tier": kept.document.tier, "category": kept.document.category}
-    assert send(client, {"event": "corrected", "agent": "kim", "ticket": same}).json()["outcome"] == "feedback"
+    assert send(client, {"event": "corrected", "agent": "ann", "ticket": same}).json()["outcome"] == "ignored"
+    change = {"event": "corrected", "changes": {"tier": ["L2", "L1"]}}
+    assert send(client, {**change, "agent": "kim", "ticket": same}).json()["outcome"] == "feedback"
     other = {"id": 7, "tier": "L3", "category": "access"}
-    answer = send(client, {"event": "corrected", "agent": "lee", "ticket": other})
+    answer = send(client, {**change, "agent": "lee", "ticket": other})
     assert answer.json() == {"outcome": "feedback", "decision_id": decision, "ticket_id": "7"}
     said = client.app.state.parts.service.store.history(decision)  # type: ignore[attr-defined]
     assert [(row.verdict, row.agent, row.tier) for row in said] == [
         ("accepted", "kim", kept.document.tier),
         ("corrected", "lee", "L3"),
     ]
+
+
+def test_who_changes_something_else_has_reviewed_nothing(client: TestClient, told: Any) -> None:
+    """Where the helpdesk does not say what was changed, the labels that it was told are accepted by nobody."""
+    decision = send(client, CREATED).json()["decision_id"]
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    wait_for(lambda: store.updates(SENT))
+    kept = store.decision(decision).document
+
+    def outcome(agent: str, **labels: str | None) -> str:
+        ticket = {"id": 7, "status": f"seen by {agent}", **labels}
+        answer = send(client, {"event": "corrected", "agent": agent, "ticket": ticket})
+        return str(answer.json().get("outcome", answer.text))
+
+    told_labels: dict[str, str | None] = {"tier": kept.tier, "category": kept.category}
+    assert outcome("ann", **told_labels) == outcome("ben") == outcome("ben", tier="", category=None) == "ignored"
+    assert store.history(decision) == ()
+    assert outcome("kim", tier="L3", category=kept.category) == "feedback"
+    assert outcome("ann", tier="L3", category=kept.category) == "ignored"  # kim has said it, and ann nothing
+    assert outcome("kim", **told_labels) == "feedback"
+    assert [(row.verdict, row.agent) for row in store.history(decision)] == [("corrected", "kim"), ("accepted", "kim")]
+    with store.database.writing() as session:
+        session.execute(sql("DELETE FROM updates"))  # as after a month, when nobody knows what the helpdesk was told
+        session.execute(sql("UPDATE decisions SET created_at = '2026-01-01 00:00:00'"))
+    assert outcome("ben", **told_labels) == "ignored" and outcome("lee", tier="L2") == "feedback"
+
+
+def test_the_labels_of_a_forgotten_ticket_are_accepted_by_nobody_who_changes_something_else(client: TestClient) -> None:
+    decision = send(client, CREATED).json()["decision_id"]
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    kept = store.decision(decision).document
+    wait_for(lambda: store.updates(SENT))
+    store.forget("7", "rt")
+    closed = {"id": 7, "status": "closed", "tier": kept.tier, "category": kept.category}
+    assert send(client, {"event": "corrected", "agent": "ann", "ticket": closed}).json()["outcome"] == "ignored"
+    assert store.history(decision) == ()
 
 
 def test_the_machines_own_write_back_is_no_feedback(client: TestClient) -> None:
@@ -211,7 +260,9 @@ def test_a_correction_that_makes_no_sense_is_refused(client: TestClient) -> None
 
 def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Path) -> None:
     path = tmp_path / "desks.toml"
-    path.write_text(FILE.format(port=1).replace("127.0.0.1:1", "desk.example.org").replace("{category}", "{ctegory}"))
+    path.write_text(
+        FILE.format(port=1, changed="").replace("127.0.0.1:1", "desk.example.org").replace("{category}", "{ctegory}")
+    )
     with pytest.raises(InvalidRequest) as refusal:
         load_helpdesks(path, {"RT_SECRET": "short"})
     for part in ("RT_SECRET", "ctegory"):
@@ -232,7 +283,7 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
 
 def test_the_names_of_the_first_version_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "desks.toml"
-    path.write_text(FILE.replace("[helpdesks.", "[desks.").format(port=1))
+    path.write_text(FILE.replace("[helpdesks.", "[desks.").format(port=1, changed=""))
     monkeypatch.setenv("TRIAGE_DESKS", str(path))
     assert load_settings(home=tmp_path).helpdesks == path
     assert set(load_helpdesks(path, {"RT_SECRET": SECRET})) == {"rt"}

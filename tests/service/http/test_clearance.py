@@ -89,6 +89,16 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     store.close()
 
 
+def test_the_page_of_a_withheld_ticket_has_neither_buttons_nor_their_box(desk: Desk) -> None:
+    desk.decided(SUSPECT)
+    desk.said(NEEDED, "security")
+    withheld, open_ = (desk.call(level, "GET", f"/decisions/{desk.id}").text for level in (0, NEEDED))  # type: ignore[attr-defined]
+    assert f'action="/decisions/{desk.id}/undo"' in open_ and f"/decisions/{desk.id}/undo" not in withheld
+    desk.undone(NEEDED, desk.store.history(desk.id)[0].id)
+    withheld, open_ = (desk.call(level, "GET", f"/decisions/{desk.id}").text for level in (0, NEEDED))  # type: ignore[attr-defined]
+    assert 'class="feedback"' in open_ and 'class="feedback"' not in withheld and "kept from you" in withheld
+
+
 def plain(desk: Desk) -> None:
     desk.decided(HARMLESS)
 

@@ -33,6 +33,28 @@ def test_filters_narrow_the_list_and_unknown_ones_are_refused(client: TestClient
         assert client.get(f"/v1/decisions?{wrong}").status_code == 422
 
 
+def test_a_key_finds_what_it_took_for_somebody(client: TestClient) -> None:
+    assert client.post(f"/v1/decisions/{decide(client, 'A')}/claim?agent=kim").status_code == 204
+    decide(client, "B")
+    found = {one: listed(client, f"view=mine{one}") for one in ("", "&agent=kim", "&agent=ana")}
+    assert found == {"": [], "&agent=kim": ["A"], "&agent=ana": []}
+
+
+def test_a_name_of_blanks_and_two_labels_of_one_target_are_refused(client: TestClient) -> None:
+    decision = decide(client, "A")
+    place, said = f"/v1/decisions/{decision}/feedback", {"verdict": "corrected", "tier": "L2", "agent": "kim"}
+    blank = client.post(place, json={**said, "agent": " \u00a0"})
+    assert blank.status_code == 422 and "agent holds nothing to read" in blank.json()["detail"]
+    two = client.post(place, json={**said, "targets": {"tier": "L3"}})
+    assert (two.status_code, two.json()["code"]) == (422, "two-labels") and "tier" in two.json()["detail"]
+    for path in (f"/v1/decisions/{decision}/claim", "/v1/decisions?view=mine"):
+        method = "POST" if path.endswith("claim") else "GET"
+        assert client.request(method, path, params={"agent": "  "}).status_code == 422
+    kept = client.post(place, json={**said, "targets": {"tier": "L2"}})
+    assert kept.status_code == 200
+    assert client.delete(f"{place}/{kept.json()['feedback_id']}", params={"agent": " "}).status_code == 422
+
+
 def test_a_ticket_is_taken_by_one_person_at_a_time(client: TestClient) -> None:
     place = f"/v1/decisions/{decide(client, 'A')}/claim"
     assert client.post(f"{place}?agent=ana").status_code == 204

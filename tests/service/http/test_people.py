@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from html import escape, unescape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -227,6 +228,83 @@ def test_the_last_admin_stays(serve: Callable[..., TestClient], hashed: str) -> 
         assert (answer.status_code, answer.json()["code"]) == (422, "last-admin")
 
 
+def test_a_change_that_is_refused_changes_nothing_of_an_account(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    before = store_of(client).user("root")
+    whole = {"clearance": 0, "groups": [], "password": "another four words in a row"}
+    for change in ({"roles": ["agent"]}, {"disabled": True}, {"roles": ["king"]}):
+        assert client.post("/v1/users/root", json={**whole, **change}, headers=csrf(client)).status_code == 422
+    assert store_of(client).user("root") == before and len(store_of(client).sessions()) == 1
+    done = client.post("/v1/users/root", json=whole, headers=csrf(client))
+    assert (done.status_code, done.json()["clearance"], store_of(client).sessions()) == (200, 0, [])
+    assert sign_in(client, "root", "another four words in a row").status_code == 303
+
+
+def test_a_password_that_is_too_short_is_not_called_empty(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    said = [
+        client.post("/v1/users/root", json=body, headers=csrf(client)).json()["detail"].split(";")[0]
+        for body in ({"password": "short"}, {"password": ""})
+    ]
+    assert said == ["password is too short: at least 12"] * 2
+    named = {"name": "", "roles": ["agent"]}
+    assert "name is empty" in client.post("/v1/users", json=named, headers=csrf(client)).json()["detail"]
+
+
+def test_who_was_signed_out_is_told_that_nothing_was_saved_and_comes_back(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    form = {"verdict": "accepted", "csrf_token": csrf_token(client.cookies[COOKIE])}
+    client.app.state.access.keyring._fresh_s = 0.0  # type: ignore[attr-defined]
+    [session] = store_of(client).sessions()
+    store_of(client).end_session(session.id)
+    place = "/decisions/0b5c?view=mine&q=a%20b"
+    away = client.post("/decisions/0b5c/feedback", data=form, headers={**HTML, "Referer": f"http://testserver{place}"})
+    assert away.status_code == 303
+    page = client.get(away.headers["location"], headers=HTML)
+    assert "You were signed out; nothing was saved." in page.text
+    kept = unescape(re.findall(r'name="next" value="([^"]*)"', page.text)[-1])
+    assert kept == place
+    wrong = client.post("/sign-in", data={"name": "root", "password": "x", "next": kept}, headers=HTML)
+    assert f'name="next" value="{escape(kept)}"' in wrong.text
+    back = client.post("/sign-in", data={"name": "root", "password": PASSWORD, "next": kept}, headers=HTML)
+    assert (back.status_code, back.headers["location"]) == (303, place)
+    looked = serve().get("/people", headers=HTML)
+    assert looked.headers["location"] == "/sign-in?next=%2Fpeople"
+    assert "nothing was saved" not in serve().get(looked.headers["location"], headers=HTML).text
+
+
+@pytest.mark.parametrize(
+    ("stated", "place"),
+    [
+        ("/decisions/0b5c", "/decisions/0b5c"),
+        ("/?view=mine", "/?view=mine"),
+        ("/decisions/0b5c/feedback", "/decisions/0b5c"),
+        ("/nothing/here", "/"),
+        *((wrong, "/") for wrong in ("", "//evil.example", "https://evil.example/", "/\\evil.example", "\\\\evil")),
+        *(
+            (wrong, "/")
+            for wrong in ("/\t/evil.example", "javascript:alert(1)", "people", "/sign-in?next=/", "/%0d%0a")
+        ),
+        ("/people?x=" + "y" * 1500, "/"),
+    ],
+)
+def test_one_comes_back_to_pages_of_this_service_alone(
+    serve: Callable[..., TestClient], hashed: str, stated: str, place: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    answer = client.post("/sign-in", data={"name": "root", "password": PASSWORD, "next": stated}, headers=HTML)
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
+
+
 def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
     serve: Callable[..., TestClient], hashed: str
 ) -> None:
@@ -323,9 +401,9 @@ class TestOpenId:
         stated = {"oidc_issuer": provider, "oidc_client_id": "triage", "oidc_claim": "sub"}
         return {**stated, "oidc_client_secret_file": self.secret, **more}
 
-    def there_and_back(self, client: TestClient, subject: str) -> str:
+    def there_and_back(self, client: TestClient, subject: str, **query: str) -> str:
         """Sign in at the provider, and return where it sends the browser."""
-        away = client.get("/sign-in/openid", headers=HTML)
+        away = client.get("/sign-in/openid", headers=HTML, params=query)
         assert away.status_code == 303 and "code_challenge_method=S256" in away.headers["location"]
         answered = httpx.post(away.headers["location"], data={"sub": subject}, follow_redirects=False, timeout=10)
         assert answered.status_code in (302, 303), answered.text
@@ -340,6 +418,17 @@ class TestOpenId:
         assert client.get("/v1/users").status_code == 200
         [session] = store_of(client).sessions()
         assert session.agent == "anna@example.com"
+
+    def test_a_person_comes_back_from_the_provider_to_the_page_that_was_asked_for(
+        self, serve: Callable[..., TestClient], provider: str
+    ) -> None:
+        client = serve(**self.settings(provider))
+        account(client, "anna@example.com", "lead")
+        page = client.get(client.get("/people", headers=HTML).headers["location"], headers=HTML).text
+        assert 'href="/sign-in/openid?next=/people"' in page
+        for stated, place in (("/people", "/people"), ("//evil.example", "/")):
+            back = client.get(self.there_and_back(client, "anna@example.com", next=stated), headers=HTML)
+            assert f'content="0;url={place}"' in back.text
 
     def test_a_stranger_is_refused_or_gets_the_role_that_is_set(
         self, serve: Callable[..., TestClient], provider: str

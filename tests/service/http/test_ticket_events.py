@@ -6,13 +6,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from api.app import create_app
 from api.security.api_keys import create_key
@@ -93,6 +94,25 @@ def test_twice_older_changed_and_unknown_events_change_nothing(desk: tuple[TestC
     assert view(client) == before
 
 
+def test_a_clock_that_is_ahead_keeps_nobody_off(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    now = datetime.now(UTC)
+    opened(client, opened_at=(now + timedelta(hours=2)).isoformat())
+
+    def at(number: int, moment: datetime) -> Any:
+        return happened(client, number, at=moment.isoformat())
+
+    local = at(1, now + timedelta(hours=1))
+    problem = local.json()
+    assert (local.status_code, problem["code"], problem["errors"][0]["field"]) == (422, "in-the-future", "at")
+    assert (now + timedelta(hours=1)).isoformat() in problem["detail"] and f"{now:%Y-%m-%dT%H}" in problem["detail"]
+    assert "with its offset" in problem["detail"]
+    assert at(2, now + timedelta(minutes=4)).status_code == 200
+    older = at(3, now)
+    assert older.json()["code"] == "out-of-order" and f"{now + timedelta(minutes=4):%H:%M}" in older.json()["detail"]
+    assert view(client)["routes"][0]["at"] <= datetime.now(UTC).isoformat()
+
+
 def test_a_ticket_is_reached_whatever_its_id_holds(desk: tuple[TestClient, Repository]) -> None:
     """A quoted slash belongs to the id; one that is not quoted parts the path, so that tails stay tails."""
     client, _ = desk
@@ -157,6 +177,45 @@ def test_a_forgotten_ticket_keeps_no_word_of_its_events(desk: tuple[TestClient, 
     store.forget("T-1")
     assert SECRET not in client.get("/v1/tickets/T-1").text
     assert happened(client, 2).json()["code"] == "forgotten"
+
+
+def test_what_an_event_calls_a_status_is_forgotten_and_redacted_like_its_text(tmp_path: Path) -> None:
+    store = open_repository(tmp_path, redact=True)
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, redact_stored=True)
+    with TestClient(create_app(settings, store)) as client:
+        opened(client)
+        mine: dict[str, Any] = {"kind": "status", "text": None, "tier": "L2", "priority": "call ann@example.org"}
+        mine["status"] = f"{SECRET}, ask ann@example.org"
+        assert happened(client, 1, **mine).status_code == 200
+        assert happened(client, 1, **mine).json()["duplicate"]
+        shown = client.get("/v1/tickets/T-1").text
+        assert "ann@example.org" not in shown and shown.count(f"{SECRET}, ask [EMAIL]") > 1
+        assert "ann@example.org" not in str(kept_events(store))
+        store.forget("T-1")
+        assert SECRET not in client.get("/v1/tickets/T-1").text
+        assert SECRET not in str(kept_events(store))
+        assert view(client)["route"]["tier"] == "L2"  # what people decided stays
+    store.close()
+
+
+def kept_events(store: Repository) -> list[Any]:
+    with store.database.reading() as session:
+        return [tuple(row) for row in session.execute(text("SELECT event, route FROM ticket_events"))]
+
+
+def test_who_may_not_read_a_ticket_learns_no_word_from_the_answer_to_an_event(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, store = desk
+    opened(client, text=f"Phishing: somebody hacked my account, a data breach. {TEXT}")
+    said = happened(client, 1, kind="status", text=None, tier="L3", status=SECRET)
+    assert said.json()["route"]["because"] == SECRET
+    low = create_key(store, "low", ["predict", "read"], clearance=0)[0]
+    client.headers["Authorization"] = f"Bearer {low}"
+    answers = [happened(client, 2, text="any news?"), happened(client, 2, text="any news?")]
+    assert [one.json()["duplicate"] for one in answers] == [False, True]
+    shown = [*answers, client.get("/v1/tickets/T-1"), client.post("/v1/tickets/T-1/escalation")]
+    assert all(one.status_code == 200 and SECRET not in one.text for one in shown)
 
 
 def test_a_policy_that_cannot_work_neither_starts_nor_replaces_the_one_in_use(tmp_path: Path) -> None:

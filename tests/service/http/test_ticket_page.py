@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
+from triage.errors import StoreUnavailable
 
 VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'. Restarted twice."
 VAGUE = "It does not work as it should since Monday, please help me with it soon."
@@ -70,6 +72,40 @@ def test_answers_are_kept_once_and_stand_in_the_timeline(client: TestClient) -> 
     assert "The requester answered" in said and "With everything written since" in said
     nothing = client.post(f"/decisions/{decision}/answers", data={**told, "answer": [""] * len(questions)})
     assert nothing.status_code == 409 and "Nothing was answered" in nothing.text
+
+
+def test_an_event_of_a_clock_that_is_ahead_does_not_keep_an_agent_off(client: TestClient) -> None:
+    decision = decide(client, "AHEAD", VAGUE)
+    ahead = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    comment = {"id": "e", "kind": "comment", "text": "please", "at": ahead}
+    assert client.post("/v1/tickets/AHEAD/events", json=comment).status_code == 200
+    told = {"question": ["Which application?"], "answer": ["the vpn"]}
+    assert client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False).status_code == 303
+    moved = client.post(f"/decisions/{decision}/move", data={"tier": "L2"}, follow_redirects=False)
+    assert moved.status_code == 303, words(moved.text)
+
+
+def test_what_was_typed_is_shown_again_where_it_could_not_be_saved(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = decide(client, "LOST", VAGUE)
+    questions = [unescape(one) for one in re.findall(r'name="question" value="([^"]+)"', shown(client, decision))]
+    parts = client.app.state.parts  # type: ignore[attr-defined]
+
+    def away(*arguments: object, **more: object) -> None:
+        raise StoreUnavailable("locked", "the store is locked")
+
+    monkeypatch.setattr(parts.threads, "answer", away)
+    monkeypatch.setattr(parts.reviews, "keep", away)
+    told = {"question": questions, "answer": ["the vpn of the 2nd floor", *[""] * (len(questions) - 1)]}
+    refused = client.post(f"/decisions/{decision}/answers", data=told)
+    assert refused.status_code == 409 and 'value="the vpn of the 2nd floor"' in refused.text
+    said = {"verdict": "corrected", "tier": "L3", "category": "network", "reason": "the rule is out of date"}
+    refused = client.post(f"/decisions/{decision}/feedback", data=said)
+    assert refused.status_code == 409 and "nothing was saved" in refused.text
+    assert all(re.search(f'<option value="{label}" selected>', refused.text) for label in ("L3", "network"))
+    assert '<details class="correct" open>' in refused.text
+    assert re.search(r'value="the rule is out of date"[^>]* checked', refused.text)
 
 
 def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from api.store.tables import Base
 from api.store.work.queue import Filter
 from api.store.work.words import is_of_index
 from triage.errors import InvalidRequest
+from triage.escalation.thread import Event, EventKind, Mover, Route
 
 Make = Callable[..., Any]
 
@@ -163,3 +165,25 @@ def test_a_step_down_puts_the_newest_words_into_the_index(open_store: Callable[.
     migrate(repository.database)
     decide(repository, "c", "zanzibar once more")
     assert len(repository.lines(Filter(words="zanzibar"))) == 3
+
+
+def test_what_was_forgotten_before_its_ids_were_kept_is_noted_and_leaves_the_events(
+    open_store: Callable[..., Repository], decide: Make
+) -> None:
+    repository = open_store()
+    decide(repository, "T-1")
+    decide(repository, "T-2")
+    for ticket in ("T-1", "T-2"):
+        event = Event("e-1", EventKind.STATUS, datetime.now(UTC), status="zanzibar", tier="L2")
+        route = Route("L2", None, None, event.at, Mover.PERSON, because="zanzibar", event_id="e-1")
+        repository.add_event(ticket, event, route)
+    migrate(repository.database, "0017")
+    with repository.database.writing() as session:
+        moment = {"now": datetime.now(UTC)}
+        session.execute(text("UPDATE tickets SET forgotten_at = :now WHERE ticket_id = 'T-1'"), moment)
+    migrate(repository.database)
+    with repository.database.reading() as session:
+        assert session.execute(text("SELECT source, ticket_id FROM forgotten")).all() == [("api", "T-1")]
+    words = {one: str(repository.thread(one).events) for one in ("T-1", "T-2")}
+    assert "zanzibar" not in words["T-1"] and words["T-2"].count("zanzibar") == 2
+    assert repository.thread("T-1").events[0][0].tier == "L2"

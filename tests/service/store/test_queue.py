@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, text, update
 
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository
+from api.store.rows import NewDecision
 from api.store.work import words as word_index
+from api.store.work.claims import CLAIM_AGE
 from api.store.work.queue import SORTS, Filter, Sort
+from api.store.work.tables import StoredEntry
+from triage.ticket import Ticket
 
 ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
 OPEN: dict[str, Any] = {"automation": "suggested", "reason": "not_earned"}
@@ -145,6 +150,34 @@ def test_a_ticket_is_taken_by_one_and_given_back_by_that_one(
     assert repository.claim_of(one) is None
     with pytest.raises(NotFound):
         repository.claim("nothing", "ana")
+
+
+def test_a_claim_that_has_expired_keeps_nobody_off_and_ends_no_other(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    one = decide(repository, "a", "a", **OPEN)
+
+    def expire() -> None:
+        with repository.database.writing() as session:
+            session.execute(update(StoredEntry).values(claimed_at=datetime.now(UTC) - CLAIM_AGE))
+
+    repository.claim(one, "ana")
+    expire()
+    repository.claim(one, "ben")
+    with pytest.raises(Contradiction, match="ben has taken"):
+        repository.release(one, "ana")
+    assert repository.claim_of(one) == "ben"
+    expire()
+    repository.release(one, "ana")  # nobody has it any more
+    assert repository.claim_of(one) is None
+
+
+def test_a_ticket_without_words_is_called_by_its_id(repository: Repository, document: Callable[..., Any]) -> None:
+    texts = {"a": ("", ""), "b": ("", "the\nbody"), "c": ("s" * 200, "x")}
+    for name, (subject, body) in texts.items():
+        repository.record([NewDecision(Ticket(id=name, subject=subject, body=body), document(name))])
+    titles = {str(row.ticket_id): row.title for row in repository.latest()}
+    assert titles == {"a": "Ticket a", "b": "the body", "c": "s" * 120 + "…"}
 
 
 def test_people_see_who_else_has_a_ticket_open(repository: Repository, decide: Callable[..., str]) -> None:

@@ -43,7 +43,8 @@ def key() -> IdempotencyKey:
 def everything(repository: Repository) -> dict[str, list[Any]]:
     tables = ("tickets", "decisions", "feedback", "attempts", "keys", "deliveries", "updates")
     with repository.database.reading() as session:
-        return {name: sorted(map(repr, session.execute(text(f"SELECT * FROM {name}")).all())) for name in tables}
+        rows = {name: session.execute(text(f"SELECT * FROM {name}")).all() for name in tables}
+        return {name: sorted(repr(tuple(row)) for row in found) for name, found in rows.items()}  # a row's own is cut
 
 
 def test_a_restored_backup_is_what_was_backed_up(open_store: Make, decide: Make, tmp_path: Path) -> None:
@@ -137,6 +138,53 @@ def test_what_was_revoked_or_forgotten_since_the_backup_stays_so(
     with pytest.raises(NotSignedIn):
         Keyring(repository).by_key(key)
     assert CANARY not in str(everything(repository))
+
+
+def test_a_title_of_the_history_that_was_forgotten_does_not_come_back(
+    repository: Repository, decide: Make, tmp_path: Path
+) -> None:
+    decide(repository, "T-2", explanation=near("H-1"))
+    back_up(repository.database, tmp_path / "b.sqlite")
+    repository.forget("H-1")
+    later = decide(repository, "T-3", explanation=near("H-1"))  # the bundle knows it until another one serves
+    back_up(repository.database, tmp_path / "later.sqlite")
+    for backup, left in (("b.sqlite", 0), ("later.sqlite", 1), ("b.sqlite", 0)):
+        restore(repository.database, tmp_path / backup, replace=True)
+        assert str(everything(repository)).count(CANARY) == left
+    assert repository.decision(later) is None
+
+
+def test_what_came_anew_after_it_was_forgotten_is_restored(
+    repository: Repository, decide: Make, new: Make, tmp_path: Path
+) -> None:
+    decide(repository, "T-1", CANARY)
+    back_up(repository.database, tmp_path / "before.sqlite")
+    repository.forget("T-1")
+    again = decide(repository, "T-1", "once more")
+    back_up(repository.database, tmp_path / "after.sqlite")
+    restore(repository.database, tmp_path / "after.sqlite", replace=True)
+    assert (kept := repository.decision(again)) is not None and not kept.forgotten
+    restore(repository.database, tmp_path / "before.sqlite", replace=True)
+    assert CANARY not in str(everything(repository))
+
+
+def test_forgetting_at_one_helpdesk_leaves_the_others_alone(repository: Repository, new: Make, tmp_path: Path) -> None:
+    ids = {source: repository.record([new("17", f"{CANARY} {source}")], source=source)[0].id for source in ("a", "b")}
+    for source, decision in ids.items():
+        repository.take_delivery(source, ["d"], [PendingUpdate(source, "17", decision, {"tier": "L1"})])
+    back_up(repository.database, tmp_path / "b.sqlite")
+    repository.forget("17", "a")
+    left = [[(one.target, one.decision_id) for one in repository.updates()]]
+    restore(repository.database, tmp_path / "b.sqlite", replace=True)
+    left.append([(one.target, one.decision_id) for one in repository.updates()])
+    assert left == [[("b", ids["b"])]] * 2
+    assert (kept := repository.decision(ids["b"])) is not None and CANARY in kept.body
+    assert repository.decision(ids["a"]) is None
+
+
+def near(ticket_id: str) -> dict[str, list[Any]]:
+    one = {"ticket_id": ticket_id, "similarity": 0.9, "title": CANARY, "labels": {}}
+    return {"terms": [], "against": [], "similar": [one]}
 
 
 def test_no_backup_and_no_file_of_the_store_holds_a_key(tmp_path: Path) -> None:
