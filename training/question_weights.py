@@ -34,7 +34,9 @@ def with_weights(policy: Policy, tickets: Sequence[Ticket], tiers: Sequence[str]
         tiers: The tier of each ticket.
     """
     parts = [_opening_and_rest(ticket) for ticket in tickets]
-    return replace(policy, catalogue=tuple(_learned(question, parts, tiers) for question in policy.catalogue))
+    folded = [policy.fold("tier", tier) for tier in tiers]
+    order = policy.labels("tier")
+    return replace(policy, catalogue=tuple(_learned(question, parts, folded, order) for question in policy.catalogue))
 
 
 def with_settling(policy: Policy, triager: Triager, tickets: Sequence[Ticket]) -> Policy:
@@ -163,19 +165,25 @@ def answer_to(question: Question, rest: Sequence[str]) -> str | None:
     return next((one for one in rest if answered(question, plain(one))), None)
 
 
-def _learned(question: Question, parts: Sequence[tuple[str, str]], tiers: Sequence[str]) -> Question:
-    """Count the answers that the rest of tickets gives, of those whose opening does not give it already."""
+def _learned(
+    question: Question, parts: Sequence[tuple[str, str]], tiers: Sequence[str], order: Sequence[str]
+) -> Question:
+    """Count the answers that the rest of tickets gives, of those whose opening does not give it already.
+
+    A tier with few tickets is taken to be answered like the others: no answer is impossible because none was seen.
+    """
     open_ones = [
         (rest, tier) for (opening, rest), tier in zip(parts, tiers, strict=True) if not answered(question, opening)
     ]
     total = Counter(tier for _, tier in open_ones)
     given = Counter((option.answer, tier) for rest, tier in open_ones if (option := answered(question, rest)))
-    outcomes = len(question.options) + 1
+    unseen = _PSEUDO * (len(question.options) + 1)
 
     def learned(option: Option) -> Option:
+        usual = (sum(given[option.answer, tier] for tier in order) + _PSEUDO) / (total.total() + unseen)
         shares = {
-            tier: round((given[option.answer, tier] + _PSEUDO) / (total[tier] + outcomes * _PSEUDO), _DECIMALS)
-            for tier in sorted(set(tiers))
+            tier: round((given[option.answer, tier] + unseen * usual) / (total[tier] + unseen), _DECIMALS)
+            for tier in order
         }
         return replace(option, tier=shares)
 

@@ -141,6 +141,12 @@ class KnowledgeFolder:
         stated = {one.name: getattr(entry, one.name) for one in fields(entry)}
         return _made(lambda: _ENTRY.validate_python(stated), f"{where} cannot be read", "mend its head")
 
+    def first_accepted(self, entry_id: str) -> str:
+        """Return when an entry was accepted first, ISO 8601: later versions say it better, and do not begin it anew."""
+        first = self.entry(entry_id, min(self._versions(entry_id)))
+        assert first is not None
+        return first.accepted_at
+
     def dismiss(self, proposal_id: str, by: str, at: str) -> Dismissal:
         """Note that somebody decided against a proposal; the same tickets proposed again stay dismissed.
 

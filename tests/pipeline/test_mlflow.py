@@ -78,6 +78,16 @@ model = mlflow.pyfunc.load_model({MODEL!r})
 said = model.predict(pd.DataFrame([dict(subject="VPN", body="VPN drops every ten minutes")] * 2))
 print(said[["tier", "category", "automation"]].to_json(orient="records"))
 assert model.metadata.signature is not None and model.input_example is not None
+none = model.predict(pd.DataFrame(columns=["subject", "body"], dtype=str))
+assert len(none) == 0 and list(none.columns) == list(said.columns)
+for odd, asked in (({{"description": ["no column has a text"] * 2}}, "all"), ({{"body": ["vpn"]}}, "tierr")):
+    try:
+        mlflow.pyfunc.load_model({MODEL!r}, model_config=dict(answer=asked)).predict(pd.DataFrame(odd))
+    except Exception as error:
+        assert "body" in str(error) or "tier_top" in str(error), error
+    else:
+        raise AssertionError(odd)
+print(said[["tier", "category", "automation"]].to_json(orient="records"))
 """
     rows = json.loads(python(there, code).splitlines()[-1])
     assert len(rows) == 2 and rows[0] == rows[1] and rows[0]["tier"]

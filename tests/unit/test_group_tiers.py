@@ -110,6 +110,20 @@ def test_a_file_of_reassignments_gives_journeys_and_times(tmp_path: Path) -> Non
     assert [stay.minutes for stay in history.closed[-1].stays] == [30.0, 300.0, 1500.0, 3000.0]
 
 
+def test_a_group_that_no_reassignment_names_has_resolved_the_ticket_all_the_same(tmp_path: Path) -> None:
+    moves = tmp_path / "moves.csv"
+    moves.write_text("number,new value,sys_created_on\nT0,Z,2026-03-02T08:00:00+00:00\n", "utf-8")
+    mapping: dict[str, str | None] = {"resolver_group": "team", "id": "number"}
+    data = export(tmp_path, path="x")
+    history = read_history([data], mapping, Places(moves=moves), options=ReadOptions())
+    first = history.closed[0]
+    assert first.stays == (Stay("Z"), Stay(DESK[0].resolver)) and first.resolver == DESK[0].resolver
+    assert [one.told for one in history.closed] == [True] + [False] * (len(DESK) - 1)
+    moves.write_text("number,new value,sys_created_on\nX-1,Z,2026-03-02T08:00:00+00:00\n", "utf-8")
+    with pytest.raises(InvalidRequest, match=r"no ticket of moves\.csv is one of the export"):
+        read_history([data], mapping, Places(moves=moves), options=ReadOptions())
+
+
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = export(tmp_path), tmp_path / "policy.toml"
     mapping: dict[str, str | None] = {"resolver_group": "team"}

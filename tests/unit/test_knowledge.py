@@ -12,7 +12,7 @@ import pytest
 from models.knowledge import KnowledgeFolder
 from training.cli.desk.knowledge import knowledge
 from training.knowledge.effect import effects
-from training.knowledge.propose import Resolved, propose
+from training.knowledge.propose import Resolved, propose, saved_min
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.knowledge import ARTICLE, SCRIPT, Report, parse_entry, suggestions
@@ -129,7 +129,7 @@ def test_one_broken_file_hides_nothing_else(tmp_path: Path) -> None:
     folder = KnowledgeFolder(tmp_path)
     folder.propose(propose(history(), POLICY))
     entry = folder.accept(folder.proposals()[0], "Ada", START.isoformat())
-    folder.put_report(Report("2026-01-01", tuple(effects([entry], history(), POLICY))))
+    folder.put_report(Report("2026-01-01", tuple(effects([(entry, entry.accepted_at)], history(), POLICY))))
     whole = folder.look()
     assert (len(whole.proposals), len(whole.entries), whole.faults) == (2, 1, ())
     assert whole.report is not None and whole.report.entries[0].id == entry.id
@@ -157,10 +157,44 @@ def test_a_report_says_how_many_stayed_low_because_of_an_entry(tmp_path: Path) -
                  accepted + timedelta(days=number))
         for number, text in enumerate(SCANNERS)
     ]  # fmt: skip
-    found = effects([entry], [*history(), *since], POLICY)[0]
+    found = effects([(entry, entry.accepted_at)], [*history(), *since], POLICY)[0]
     assert (found.low_before, found.low_after) == (0.0, 0.8) and found.before == found.after == 5
     assert found.stayed_low == 4.0 and 0 < found.low < 4 < found.high <= 5
     assert found.saved_min == 4.0 * proposal.saved_min
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (5, 1), (1, 5)])
+def test_a_report_needs_no_more_than_one_ticket_on_either_side(tmp_path: Path, before: int, after: int) -> None:
+    folder = KnowledgeFolder(tmp_path)
+    folder.propose(propose(history(), POLICY))
+    proposal = next(one for one in folder.proposals() if one.category == "hardware")
+    accepted = START + timedelta(days=100)
+    entry = folder.accept(proposal, "Ada", accepted.isoformat())
+    days = [*range(-before, 0), *range(after)]
+    told = [
+        Resolved(f"N{day}", text, "", ("L1", "L2")[day % 2], "hardware", accepted + timedelta(days=day))
+        for day, text in zip(days, [*SCANNERS, *SCANNERS], strict=False)
+    ]
+    [found] = effects([(entry, entry.accepted_at)], told, POLICY)
+    assert (found.before, found.after) == (before, after)
+    assert found.low <= found.stayed_low <= found.high
+
+
+def test_a_later_version_does_not_begin_an_entry_anew(tmp_path: Path) -> None:
+    folder = KnowledgeFolder(tmp_path)
+    folder.propose(propose(history(), POLICY))
+    proposal = next(one for one in folder.proposals() if one.category == "hardware")
+    first = folder.accept(proposal, "Ada", "2026-02-20T10:00:00+00:00")
+    folder.accept(proposal, "Bob", "2026-03-20T10:00:00+00:00", title="Scanner")
+    assert folder.first_accepted(first.id) == "2026-02-20T10:00:00+00:00"
+
+
+def test_a_desk_without_self_service_hands_down_to_its_service_desk() -> None:
+    folded = replace(POLICY, folding={"L0": "L1"})
+    assert POLICY.first_line == ("L0", "L1") and folded.first_line == ("L1",)
+    assert {one.tier for one in propose(history(), folded)} == {"L1"}
+    more = saved_min(POLICY, "L3", "L0") - saved_min(POLICY, "L3", "L1")
+    assert more == 12  # minutes of work at L1, and no reassignment more: the first line reaches up to it
 
 
 def test_the_verbs_say_what_they_do(

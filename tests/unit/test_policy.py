@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.toml_files import dump_policy
-from training.evaluation.traffic_shares import shares_left_out
+from training.evaluation.traffic_shares import Shares, shares_left_out, with_shares
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier, parse_policy
@@ -108,3 +108,10 @@ def test_shares_that_some_labels_lack_are_told_since_none_of_them_counts() -> No
     [said] = shares_left_out(policy)
     assert "expected_share of tier" in said and "lacking for L1" in said
     assert shares_left_out(Policy("1", tiers=(Tier("L0"), Tier("L1")))) == []
+
+
+def test_shares_that_are_learned_count_where_tiers_are_folded() -> None:
+    folded = Policy("1", tiers=(Tier("L0"), Tier("L1"), Tier("L2")), folding={"L0": "L1"})
+    traffic = {"L0": 0.2, "L1": 0.5, "L2": 0.3}
+    stated = with_shares(folded, {"tier": Shares(traffic, traffic)})
+    assert stated.expected_shares("tier") == traffic and shares_left_out(stated) == []

@@ -94,7 +94,9 @@ def test_weights_are_learned_from_tickets() -> None:
     rest, first = Ticket(body="It is slow. Yes sir. Bye."), Ticket(body="Yes sir. It is slow. Bye.")
     tickets = [rest] * 8 + [first] * 5 + [Ticket(body="It is slow. Bye.")] * 10
     [learned] = with_weights(policy, tickets, ["L1"] * 13 + ["L2"] * 10).catalogue
-    assert learned.options[0].tier == {"L1": 0.9, "L2": 0.083}  # who says so at first is never asked
+    shares = dict(learned.options[0].tier)
+    assert (shares["L1"], shares["L2"]) == (0.89, 0.075)  # who says so at first is never asked
+    assert {shares[tier] for tier in ("L0", "L3", "L4")} == {0.45}  # of which no ticket says anything: as usual
 
 
 FAULTS = {

@@ -14,6 +14,7 @@ from training.simulation.clock import Clock
 from training.simulation.compare import Arm, Past, compare, overlaid
 from training.simulation.desk import Desk, Load, Post
 from triage.defaults import default_policy
+from triage.errors import InvalidRequest
 from triage.escalation.hours import Hours
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -119,3 +120,11 @@ def test_the_verb_writes_a_page_and_refuses_in_one_line(tmp_path: Path, capsys: 
     ):
         with pytest.raises(Exception, match=message):
             simulate([str(data), *arguments])
+
+
+def test_weeks_that_do_not_fill_an_overlay_are_left_out() -> None:
+    weeks = [Past(MONDAY + timedelta(weeks=week), "L1") for week in range(5)]
+    later = MONDAY + timedelta(weeks=1)
+    assert [one.opened_at for one in overlaid(weeks, 2)] == [MONDAY, MONDAY, later, later]
+    with pytest.raises(InvalidRequest, match="the history has 5 weeks"):
+        overlaid(weeks, 6)

@@ -76,7 +76,8 @@ def test_themes_gather_what_is_alike_and_carry_its_words() -> None:
     rows, vectors = [], []
     for place, (words, number) in enumerate(about.items()):
         for copy in range(number):
-            rows.append(SimpleNamespace(id=f"{place}-{copy}", subject=words, body=f"please help with number {copy}"))
+            said = f"please help with number {copy}"
+            rows.append(SimpleNamespace(id=f"{place}-{copy}", subject=words, body=said, title=words))
             vectors.append(np.eye(16)[place] + 0.05 * RNG.normal(size=16))
     found = themes_of(rows, unit(vectors))  # type: ignore[arg-type]
     assert [len(theme.tickets) for theme in found] == [9, 5]

@@ -269,14 +269,12 @@ def _bounces(options: FitOptions, groups: Sequence[str | None]) -> dict[str, int
         options=options.reading,
         skip_bad_rows=options.skip_bad_rows,
     )
-    told = options.moves is not None or any(one.startswith("journey") for one in history.read)
-    return {one.place: returns(one.path) for one in history.closed} if told else {}
+    return {one.place: returns(one.path) for one in history.closed if one.told}
 
 
 def _first_line(found: LevelFit, policy: Policy) -> list[str]:
     """Say whether the first line gets what the policy expects; where it does not, how to correct for it."""
-    order = policy.labels("tier")
-    first = order[: 2 if len(order) > 2 else 1]
+    first = policy.first_line
     if not found.expected:
         return ["  first line     the policy expects no share: state expected_share, or triage policy shares learns it"]
     expected, sent = (sum(shares.get(tier, 0.0) for tier in first) for shares in (found.expected, found.sent))
@@ -338,6 +336,12 @@ def _remarks(policy: Policy) -> list[str]:
         if not entry.description
     ]
     remarks += shares_left_out(policy)
+    remarks += [
+        f"{target} {entry.label!r} has a min_recall and is folded into another label: nothing guards it"
+        for target in policy.targets
+        for entry in policy.entries(target)
+        if entry.min_recall is not None and entry.label not in policy.labels(target)
+    ]
     pairs = [(tier, category) for tier in policy.labels("tier") for category in policy.labels("category")]
     homeless = [pair for pair in pairs if policy.is_legal(*pair) and policy.resolver_group(*pair) is None]
     if homeless and policy.groups:

@@ -81,9 +81,10 @@ def replay_rules(options: ReplayOptions) -> None:
         return
     for target, values in alone.items():
         right, f1 = values["accuracy"], values["macro_f1"]
-        print(f"\n{target}: rules alone are right on {right:.3f} of {len(dataset)} tickets, macro-F1 {f1:.3f}\n")
+        count = sum(target in row.labels for row in dataset.rows)
+        print(f"\n{target}: rules alone are right on {right:.3f} of {count} tickets, macro-F1 {f1:.3f}\n")
         print_table(
-            ["rule", "kind", "label", "matched", "coverage", "precision"],
+            ["rule", "kind", "label", "spoke", "coverage", "precision"],
             [
                 [line["name"], line["kind"], one["label"], one["spoke"], one["coverage"], one["precision"]]
                 for line in lines

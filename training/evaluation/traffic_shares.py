@@ -12,7 +12,7 @@ from models.bundle.bundle import Bundle
 from training.data.dataset import read_rows, refuse_bad_rows
 from training.data.reading import READ_PLAINLY, ReadOptions, open_files
 from training.gate.label_shift import estimate_shares
-from training.stages import STARTED, stage_of
+from training.stages import EXTENDED, STARTED, stage_of
 from triage.errors import BadRow, InvalidDataset, InvalidRequest
 from triage.policy import Policy
 from triage.ticket import Ticket
@@ -79,12 +79,13 @@ def shares_in(bundle: Bundle, tickets: Sequence[Ticket]) -> dict[str, Shares]:
         tickets: Recent ones; some hundreds at least, for a share is no surer than a count.
 
     Raises:
-        InvalidRequest: If the bundle was started without a history, and so knows no shares to go by.
+        InvalidRequest: If the bundle was started without a history, or extended, and so lacks shares to go by.
     """
     stage = stage_of(bundle.manifest)
-    if stage.name in STARTED:
+    if stage.name in STARTED or stage.name == EXTENDED:
+        lacks = "they know no share of labels that were added" if stage.name == EXTENDED else "they go by no history"
         raise InvalidRequest(
-            f"shares cannot be learned with a bundle that stands on {stage.name}: its probabilities go by no history; "
+            f"shares cannot be learned with the probabilities of a bundle that stands on {stage.name}: {lacks}; "
             "train one in full first"
         )
     plain = replace(
@@ -123,6 +124,9 @@ def with_shares(policy: Policy, shares: Mapping[str, Shares]) -> Policy:
 def _stated(policy: Policy, target: str, shares: Mapping[str, Shares]) -> dict[str, float]:
     if target not in shares:
         return {}
-    raw = {label: max(LEAST, shares[target].traffic.get(label, 0.0)) for label in policy.labels(target)}
+    raw = {
+        label: max(LEAST, shares[target].traffic.get(label, 0.0))
+        for label in (one.label for one in policy.entries(target))
+    }
     total = sum(raw.values())
     return {label: int(value / total * 1e6) / 1e6 for label, value in raw.items()}  # cut: they add up to 1 at most

@@ -54,6 +54,7 @@ class Closed:
         category: None where it has none.
         resolution: What ended it, in words.
         place: Where the row stands.
+        told: Whether anything says through which groups it went.
     """
 
     ticket: Ticket
@@ -61,6 +62,7 @@ class Closed:
     category: str | None = None
     resolution: str = ""
     place: str = ""
+    told: bool = False
 
     @property
     def resolver(self) -> str:
@@ -131,13 +133,20 @@ def read_history(
     closed = []
     for row in rows:
         ended = dates.read(row.ticket.attributes.get(_CLOSED)) if dates is not None else None
-        stays = _stays(row.ticket, str(row.resolver_group), moves.get(row.ticket.id, ()), ended)
+        mine = moves.get(row.ticket.id, ())
+        stays, told = _stays(row.ticket, str(row.resolver_group), mine, ended), _is_told(row.ticket, mine)
         ticket = replace(row.ticket, attributes={})
         closed.append(
-            Closed(ticket, stays, row.labels.get("category"), resolution=row.resolution or "", place=row.place)
+            Closed(
+                ticket, stays, row.labels.get("category"), resolution=row.resolution or "", place=row.place, told=told
+            )
         )
     said = [f"{name.replace('_at', '')} from column {column!r}" for name, column in sorted(found.items())]
     if places.moves is not None:
+        if not any(row.ticket.id in moves for row in rows):
+            raise InvalidRequest(
+                f"no ticket of {places.moves.name} is one of the export: its column of tickets must hold their ids"
+            )
         said.append(f"reassignments of {sum(len(one.stays) > 1 for one in closed)} tickets from {places.moves.name}")
     return History(closed, dataset, tuple(said))
 
@@ -193,15 +202,22 @@ def _stays(
     ticket: Ticket, resolver: str, moves: Sequence[tuple[datetime, str]], ended: datetime | None
 ) -> tuple[Stay, ...]:
     if moves:
-        begun = _without_repeats([*moves, *([(ended, resolver)] if ended and moves[-1][1] != resolver else [])])
+        begun = _without_repeats(moves)
         until = [at for at, _ in begun[1:]] + [ended]
-        return tuple(Stay(group, _minutes(at, end)) for (at, group), end in zip(begun, until, strict=True))
+        stays = [Stay(group, _minutes(at, end)) for (at, group), end in zip(begun, until, strict=True)]
+        if stays[-1].group != resolver:  # when it came to the group that ended it, nothing says
+            stays[-1:] = [Stay(stays[-1].group), Stay(resolver)]
+        return tuple(stays)
     path = [one for one in _BETWEEN.split(ticket.attributes.get(_JOURNEY, "")) if one]
     if path and path[-1] != resolver:
         path.append(resolver)
     if len(path) > 1:
         return tuple(Stay(group) for group, before in zip(path, ["", *path], strict=False) if group != before)
     return (Stay(resolver, _minutes(ticket.opened_at, ended)),)
+
+
+def _is_told(ticket: Ticket, moves: Sequence[tuple[datetime, str]]) -> bool:
+    return bool(moves) or bool(ticket.attributes.get(_JOURNEY, "").strip())
 
 
 def _without_repeats(moves: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:

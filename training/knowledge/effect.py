@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from scipy.stats import bootstrap
+import numpy as np
 
 from training.knowledge.propose import Resolved
 from triage.knowledge import Effect, Entry, score, words_of
 from triage.policy import Policy
 
 
-def effects(entries: Sequence[Entry], history: Sequence[Resolved], policy: Policy) -> list[Effect]:
+def effects(entries: Sequence[tuple[Entry, str]], history: Sequence[Resolved], policy: Policy) -> list[Effect]:
     """Say for each entry what became of its tickets before and since it was accepted.
 
     Args:
-        entries: In the version that counts; the first acceptance is what divides before from since.
+        entries: In the version that counts, each with the moment of its first acceptance (ISO 8601), which
+            divides before from since.
         history: Resolved tickets with dates.
         policy: The order of its tiers.
     """
-    return [_effect(entry, history, policy) for entry in entries]
+    return [_effect(entry, first, history, policy) for entry, first in entries]
 
 
-def _effect(entry: Entry, history: Sequence[Resolved], policy: Policy) -> Effect:
-    accepted = datetime.fromisoformat(entry.accepted_at)
+def _effect(entry: Entry, first: str, history: Sequence[Resolved], policy: Policy) -> Effect:
+    accepted = datetime.fromisoformat(first)
     accepted = accepted if accepted.tzinfo else accepted.replace(tzinfo=UTC)
     fitting = [one for one in history if one.opened_at and score(entry.words, words_of(one.text)) >= entry.bar]
     before = [_is_low(policy, one, entry) for one in fitting if one.opened_at and one.opened_at < accepted]
@@ -42,7 +43,7 @@ def _effect(entry: Entry, history: Sequence[Resolved], policy: Policy) -> Effect
         stayed_low=stayed,
         low=low,
         high=high,
-        saved_min=stayed * entry.saved_min,
+        saved_min=stayed * entry.saved_min if stayed else 0.0,
     )
 
 
@@ -52,15 +53,7 @@ def _is_low(policy: Policy, ticket: Resolved, entry: Entry) -> float:
 
 def _interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
     """Return the 95 % interval of the tickets that stayed low, by the percentile bootstrap of both samples."""
-    if len(set(before)) == 1 and len(set(after)) == 1:
-        exact = (after[0] - before[0]) * len(after)
-        return exact, exact
-    found = bootstrap(
-        (after, before),
-        lambda new, old, axis: (new.mean(axis=axis) - old.mean(axis=axis)) * len(after),
-        vectorized=True,
-        n_resamples=2000,
-        method="percentile",
-        random_state=0,
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    rng = np.random.default_rng(0)
+    old, new = (rng.choice(side, (2000, len(side))).mean(axis=1) for side in (before, after))
+    low, high = np.quantile((new - old) * len(after), (0.025, 0.975))
+    return float(low), float(high)

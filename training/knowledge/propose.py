@@ -66,7 +66,7 @@ def propose(resolved: Sequence[Resolved], policy: Policy, least: int = LEAST_TIC
         policy: The order of its tiers, handling times, and which categories are sensitive.
         least: Tickets that have to share a resolution.
     """
-    low = _first_line(policy)
+    low = policy.first_line
     sensitive = policy.sensitive_categories
     open_ones = [one for one in resolved if not one.sensitive and one.category not in sensitive]
     high = [one for one in open_ones if policy.is_below(low[-1], one.tier) and not _external(policy, one.tier)]
@@ -98,11 +98,6 @@ class _History:
         moments = [one.opened_at for one in tickets if one.opened_at is not None]
         days = (max(moments) - min(moments)).total_seconds() / 86_400 if moments else 0.0
         return cls(words, Counter(word for _, said in words for word in said), max(1.0, days / _MONTH_DAYS))
-
-
-def _first_line(policy: Policy) -> tuple[str, ...]:
-    order = policy.labels("tier")
-    return order[: 2 if len(order) > 2 else 1]
 
 
 def _external(policy: Policy, tier: str) -> bool:
@@ -222,7 +217,7 @@ def saved_min(policy: Policy, from_tier: str, tier: str) -> float:
         188.0
     """
     order = policy.labels("tier")
-    steps = order.index(from_tier) - order.index(max(order[0], tier, key=order.index))
+    steps = order.index(from_tier) - max(order.index(tier), order.index(policy.first_line[-1]))
     return max(0.0, _work(policy, from_tier) - _work(policy, tier) + steps * policy.escalation.reassign_min)
 
 

@@ -17,6 +17,7 @@ from triage.decision import Decision
 from triage.ticket import Ticket
 
 _ATTRIBUTES, _ALL = "attributes.", "all"
+_TEXTS = {"subject", "body", "text"}
 
 
 class HelpdeskTriage(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
@@ -38,11 +39,19 @@ class HelpdeskTriage(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defin
             model_input: Columns `id`, `subject`, `body` or `text`, `channel`, `language`, `attributes.NAME`; all may be
                 left out but one of the texts.
             params: Not used.
+
+        Raises:
+            ValueError: If no column has a text, or the answer asked for is none.
         """
+        if not _TEXTS & set(model_input.columns):
+            raise ValueError(f"the input has none of the columns {', '.join(sorted(_TEXTS))}: name what was written so")
         tickets = [_ticket(row) for row in model_input.to_dict("records")]
         targets = self._triager.policy.targets
         rows = [_row(decision, targets) for decision in self._triager.decide(tickets)]
-        decided = pd.DataFrame(rows, index=model_input.index)
+        columns = list(rows[0] if rows else _row(self._triager.decide([Ticket()])[0], targets))
+        if self._answer not in (_ALL, *columns):
+            raise ValueError(f"model_config asks for {self._answer!r}: there are {_ALL}, {', '.join(columns)}")
+        decided = pd.DataFrame(rows, index=model_input.index, columns=columns)
         return decided if self._answer == _ALL else decided[self._answer]
 
 

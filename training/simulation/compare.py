@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from training.simulation.desk import SPREAD, Desk, Load, Outcome, posts_of, staffed
+from triage.errors import InvalidRequest
 from triage.policy import Policy
 
 CONFIDENCE = 0.95
@@ -106,6 +107,11 @@ class Simulated:
 def overlaid(past: Sequence[Past], weeks: int) -> list[Past]:
     """Lay several weeks of a history over each other, as a desk with so many times the tickets would have them.
 
+    The last weeks are left out where they are too few to be laid over each other.
+
+    Raises:
+        InvalidRequest: If the history has fewer weeks.
+
     Example:
         >>> from datetime import UTC
         >>> day = datetime(2026, 1, 5, tzinfo=UTC)
@@ -115,11 +121,16 @@ def overlaid(past: Sequence[Past], weeks: int) -> list[Past]:
     start = min(one.opened_at for one in past)
     start -= timedelta(days=start.weekday(), hours=start.hour, minutes=start.minute)
 
-    def moved(moment: datetime) -> datetime:
-        week = (moment - start).days // 7
-        return moment - timedelta(weeks=week - week // weeks)
+    def week_of(moment: datetime) -> int:
+        return (moment - start).days // 7
 
-    return [Past(moved(one.opened_at), one.tier) for one in past]
+    def moved(moment: datetime) -> datetime:
+        return moment - timedelta(weeks=week_of(moment) - week_of(moment) // weeks)
+
+    there = max(week_of(one.opened_at) for one in past) + 1
+    if there < weeks:
+        raise InvalidRequest(f"--overlay {weeks}: the history has {there} weeks; overlay so many at most")
+    return [Past(moved(one.opened_at), one.tier) for one in past if week_of(one.opened_at) < there // weeks * weeks]
 
 
 def compare(

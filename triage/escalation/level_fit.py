@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -107,13 +107,20 @@ def level_fit(policy: Policy, tickets: Sequence[Routed]) -> LevelFit:
         all=_fit(policy, tickets),
         resolved={tier: sum(one.resolved == tier for one in tickets) / count for tier in tiers},
         sent={tier: sum(one.sent == tier for one in tickets) / count for tier in tiers},
-        expected=policy.expected_shares("tier"),
+        expected=_folded(policy, policy.expected_shares("tier")),
         by_category=_by(policy, tickets, lambda one: one.category),
         by_group=_by(policy, tickets, lambda one: one.resolver_group),
         by_month=dict(sorted(_by(policy, tickets, _month).items())),
         months_by_category=_months_by(policy, tickets, lambda one: one.category),
         months_by_group=_months_by(policy, tickets, lambda one: one.resolver_group),
     )
+
+
+def _folded(policy: Policy, shares: Mapping[str, float]) -> dict[str, float]:
+    found: dict[str, float] = defaultdict(float)
+    for tier, share in shares.items():
+        found[policy.fold("tier", tier)] += share
+    return dict(found)
 
 
 def _months_by(
@@ -139,8 +146,8 @@ def _by(policy: Policy, tickets: Iterable[Routed], key: Callable[[Routed], str |
 
 
 def _fit(policy: Policy, tickets: Sequence[Routed]) -> Fit:
-    count, order = len(tickets), policy.labels("tier")
-    first = set(order[: 2 if len(order) > 2 else 1])
+    count = len(tickets)
+    first = set(policy.first_line)
     low = [one for one in tickets if policy.is_below(one.sent, one.resolved)]
     high = [one for one in tickets if policy.is_below(one.resolved, one.sent)]
     known = [one.bounces for one in tickets if one.bounces is not None]

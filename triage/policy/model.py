@@ -312,7 +312,7 @@ class Policy:
         return tuple(Score(label, min(1.0, total[label])) for label in ranked)
 
     def expected_shares(self, target: str) -> dict[str, float]:
-        """Return the share of traffic stated per label; empty unless every label in use has one."""
+        """Return the share of traffic stated per label, folded ones too; empty unless every label has one."""
         shares = {entry.label: entry.expected_share for entry in self.entries(target)}
         stated = {label: share for label, share in shares.items() if share is not None}
         return stated if len(stated) == len(shares) else {}
@@ -439,6 +439,18 @@ class Policy:
                 clash = frozenset(pair) in self.apart or not self._allowed(*pair[0], *pair[1])
             found |= {one, other} if clash else set()
         return frozenset(found)
+
+    @cached_property
+    def first_line(self) -> tuple[str, ...]:
+        """The lowest tiers in use, up to the first at which people work: self-service, where there is any, and a desk.
+
+        Example:
+            >>> Policy("1", tiers=(Tier("L0", staffed=False), Tier("L1"), Tier("L2"))).first_line
+            ('L0', 'L1')
+        """
+        order = self.labels("tier")
+        staffed = [getattr(self.entry("tier", label), "staffed", True) for label in order]
+        return order[: staffed.index(True) + 1] if True in staffed else order[:1]
 
     @cached_property
     def sensitive_categories(self) -> frozenset[str]:

@@ -147,7 +147,7 @@ def report(options: HistoryOptions) -> None:
     policy, resolved = _resolved(options)
     if not any(one.opened_at for one in resolved):
         raise InvalidRequest("no ticket has a date: map it with --map opened_at=COLUMN")
-    found = effects(entries, resolved, policy)
+    found = effects([(entry, folder.first_accepted(entry.id)) for entry in entries], resolved, policy)
     folder.put_report(Report(datetime.now(UTC).isoformat(timespec="seconds"), tuple(found)))
     rows = [
         [one.id, one.before, one.low_before, one.after, one.low_after,
