@@ -41,8 +41,7 @@ class Fit:
     Attributes:
         tickets: How many.
         right: Share that was resolved at the tier that it was sent to: first-contact resolution at the right level.
-        first_line: Share that a tier of the first line resolved: the two lowest tiers, or the lowest where there are
-            fewer than three.
+        first_line: Share that a tier of the first line resolved (`Policy.first_line`).
         too_low: Share sent below the tier that resolved it: it has to be escalated.
         too_high: Share sent above the tier that resolved it: over-escalated.
         cost_low: What those sent too low cost by the policy, per ticket.
