@@ -86,7 +86,7 @@ class TicketThreads:
             NotFound: Nothing was decided about the ticket.
             NotAllowed: The event says where a ticket goes that the sender may not read.
             NotAcceptable: The policy lacks a label, a group or a skill, a tier may not see the ticket, or the event is
-                dated in the future.
+                dated far in the future.
             Contradiction: The event is older than the last one, came before with another content, or the ticket was
                 forgotten.
             TooBusy: The service cannot answer in time.

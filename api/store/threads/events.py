@@ -56,8 +56,9 @@ _WRITTEN = ("status", "priority")
 """What of an event, beside its text, a helpdesk may write as it likes: all else is looked up in the policy."""
 
 
-AHEAD = timedelta(minutes=5)
-"""How far a sender's clock may be ahead: as far as that of a helpdesk that signs a webhook."""
+AHEAD = timedelta(days=366)
+"""How far after now an event may be dated: clocks run ahead, local times come without an offset, and histories are
+played through in advance; a date that lies further ahead is a slip, and nothing could follow it for years."""
 
 
 class Threads(Decisions):
@@ -174,7 +175,7 @@ class Threads(Decisions):
 
 
 def check_order(last: datetime | None, event: Event) -> None:
-    """Refuse an event that is older than the last one, or that is still to come: nothing could follow it until then.
+    """Refuse an event that is older than the last one, or dated so far ahead that it must be a slip.
 
     Raises:
         Contradiction: It is older.

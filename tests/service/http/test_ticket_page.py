@@ -76,7 +76,7 @@ def test_answers_are_kept_once_and_stand_in_the_timeline(client: TestClient) -> 
 
 def test_an_event_of_a_clock_that_is_ahead_does_not_keep_an_agent_off(client: TestClient) -> None:
     decision = decide(client, "AHEAD", VAGUE)
-    ahead = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    ahead = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     comment = {"id": "e", "kind": "comment", "text": "please", "at": ahead}
     assert client.post("/v1/tickets/AHEAD/events", json=comment).status_code == 200
     told = {"question": ["Which application?"], "answer": ["the vpn"]}
