@@ -168,13 +168,19 @@ def test_predict_refuses_an_empty_ticket(triage: Triage, bundle: Path) -> None:
     assert "no text" in triage("predict", bundle, "  ").error
 
 
-def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path) -> None:
+def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path, tmp_path: Path) -> None:
     found = triage("rules", "replay", tickets, "--json").document
     assert found["rows"] == 300
     rule_labels = [rule for rule in found["rules"] if rule["targets"].get("tier", {}).get("spoke")]
     assert rule_labels and all(0 <= rule["targets"]["tier"]["precision"] <= 1 for rule in rule_labels)
     assert found["targets"]["tier"]["accuracy"] > 0.4
     assert "coverage" in triage("rules", "replay", tickets).out
+    rows = shipped_rows(60)
+    half = write_rows(
+        tmp_path / "half.jsonl", [row | ({"category": None} if n % 2 else {}) for n, row in enumerate(rows)]
+    )
+    out = triage("rules", "replay", half).out
+    assert "of 60 tickets" in out and "of 30 tickets" in out  # those that have a tier, and those that have a category
 
 
 def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:

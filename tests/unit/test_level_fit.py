@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -52,3 +53,12 @@ def test_bounces_cost_what_the_policy_says_where_journeys_are_known() -> None:
     assert level_fit(POLICY, tickets[2:]).all.bounces is None
     page = level_fit_page(level_fit(POLICY, tickets), "3 tickets")
     assert "cost of bounces" in page and "cost of bounces" not in level_fit_page(level_fit(POLICY, tickets[2:]), "1")
+
+
+def test_what_is_expected_is_folded_as_what_was_sent_is() -> None:
+    shares = {"L0": 0.3, "L1": 0.4, "L2": 0.2, "L3": 0.07, "L4": 0.03}
+    tiers = tuple(replace(tier, expected_share=shares[tier.label]) for tier in default_policy().tiers)
+    desk = replace(default_policy(), tiers=tiers, folding={"L0": "L1"})
+    found = level_fit(desk, [Routed("L1", "L1"), Routed("L2", "L2")])
+    assert found.expected == pytest.approx({"L1": 0.7, "L2": 0.2, "L3": 0.07, "L4": 0.03})
+    assert found.all.first_line == 0.5  # without self-service the service desk alone

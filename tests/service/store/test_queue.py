@@ -257,9 +257,8 @@ def test_common_words_are_found_as_rare_ones_are(
     assert [found(one) for one in wanted] == by_the_list
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # PostgreSQL reads a small table without its indexes
 def test_sqlite_reads_the_waiting_lines_by_their_indexes(repository: Repository) -> None:
-    if repository.database.dialect != "sqlite":
-        pytest.skip("PostgreSQL reads a small table without its indexes")
     asked: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
