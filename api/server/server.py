@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import socket
@@ -16,11 +17,11 @@ import uvicorn
 from api.app import create_app
 from api.scoring.service import Service
 from api.server.address import announce
+from api.server.listener import ConnectionShare, Listener
 from api.server.slow_clients import slow_client_protocol
 from api.settings import Settings
 from api.telemetry import configure_logs
 
-_BACKLOG = 512
 _SWITCH_S = 0.0005
 """The event loop gives the interpreter's lock away with every read and write, and waits this long to have it back."""
 _LEFT_S = 4.0
@@ -39,11 +40,22 @@ class Server(uvicorn.Server):
         config: uvicorn's configuration.
         service: What has to turn unready.
         drain_s: How long it still lets in after it turned unready.
+        share: Keeps account of its connections beside those of other processes.
         parent: Id of the supervising process, without which a worker stops; None for no supervisor.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, drain_s: float, parent: int | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        drain_s: float,
+        *,
+        share: ConnectionShare,
+        parent: int | None = None,
+    ) -> None:
         super().__init__(config)
+        self._share = share
+        self._listeners: list[Listener] = []
         self._service = service
         self._drain_s = drain_s
         self._parent = parent
@@ -58,6 +70,26 @@ class Server(uvicorn.Server):
             leave_within(self._drain_s + (self.config.timeout_graceful_shutdown or 0) + _LEFT_S)
             self._service.draining = True
             self._leave_at = time.monotonic() + self._drain_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then let in."""
+        await super().startup([])
+        for sock in sockets or ():
+            listener = Listener(sock, self._protocol, self._share)
+            listener.start()
+            self._listeners.append(listener)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in any more, and answer whoever was."""
+        for listener in self._listeners:
+            listener.close()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether it is time to stop letting in."""
@@ -97,13 +129,16 @@ def memory_shortage(with_model: bool, limit: int) -> dict[str, int] | None:
     return {"limit_mb": limit >> 20, "needed_mb": needed}
 
 
-def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
+def serve_on(
+    sock: socket.socket, settings: Settings, parent: int | None = None, share: ConnectionShare | None = None
+) -> None:
     """Serve on a bound socket until told to stop.
 
     Args:
         sock: What `bind` returned, here or in the process that supervises this one.
         settings: The service's settings.
         parent: Id of the supervising process, if there is one.
+        share: Keeps account of this process's connections; None where there is no other process.
 
     Raises:
         TriageError: If the store, the policy, the rules or the bundle that was named cannot be used.
@@ -118,19 +153,19 @@ def serve_on(sock: socket.socket, settings: Settings, parent: int | None = None)
         log.warning("memory_limit_low", **shortage, cure="raise ulimit -v, or serve by rules alone")
     if parent is None:
         announce(sock)
+    share = share or ConnectionShare()
     config = uvicorn.Config(
         app,
-        http=slow_client_protocol(settings, service.admission, service.metrics),
+        http=slow_client_protocol(settings, service.admission, service.metrics, share),
         ws="none",
         lifespan="on",
-        loop="asyncio",  # uvloop takes one new connection a round: under load that starves them for seconds
+        loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=_BACKLOG,
         proxy_headers=not settings.proxy_header,  # whose header is believed is told by the address that is really there
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.grace_s),
     )
-    Server(config, service, settings.drain_s, parent).run(sockets=[sock])
+    Server(config, service, settings.drain_s, share=share, parent=parent).run(sockets=[sock])
     leave_within(_LEFT_S)

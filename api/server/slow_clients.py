@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from api.http.middleware import ANSWERED, SECURITY_HEADERS
 from api.http.problems import MEDIA_TYPE, Problem, framework_problem, problem_of
 from api.scoring.admission import ARRIVED, AdmissionControl
+from api.server.listener import ConnectionShare
 from api.server.unfinished import UnfinishedBodies
 from api.settings import Settings
 from api.telemetry import Metrics, labelled
@@ -68,6 +69,7 @@ class SlowClientProtocol(HttpToolsProtocol):
     admission: AdmissionControl
     unfinished: UnfinishedBodies
     metrics: Metrics
+    share: ConnectionShare
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,8 +92,9 @@ class SlowClientProtocol(HttpToolsProtocol):
         self._start(self.header_timeout_s, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all clocks."""
+        """Stop all clocks, and count the connection off."""
         self._stop()
+        self.share.leave()
         self.unfinished.remove(self)
         super().connection_lost(exc)
 
@@ -387,14 +390,17 @@ def _admitted(admission: AdmissionControl, app: ASGIApp, arrival: _Arrival) -> A
     return inside
 
 
-def slow_client_protocol(settings: Settings, admission: AdmissionControl, metrics: Metrics) -> type[SlowClientProtocol]:
+def slow_client_protocol(
+    settings: Settings, admission: AdmissionControl, metrics: Metrics, share: ConnectionShare
+) -> type[SlowClientProtocol]:
     """Return the protocol with the limits of the settings.
 
     Args:
         settings: The service's settings.
         admission: Lets requests for one ticket in, or turns them away.
         metrics: Where answers are counted that the application did not give.
+        share: Where a connection is counted off that is closed.
     """
     stated = {"header_timeout_s": settings.header_timeout_s, "body_timeout_s": settings.body_timeout_s}
-    shared = {"admission": admission, "metrics": metrics, "unfinished": UnfinishedBodies()}
+    shared = {"admission": admission, "metrics": metrics, "unfinished": UnfinishedBodies(), "share": share}
     return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, **shared})

@@ -16,6 +16,7 @@ from types import FrameType
 
 import structlog
 
+from api.server.listener import ConnectionCounts, ConnectionShare
 from api.settings import Settings, load_settings
 from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
 from models.serving.garbage import without_collection
@@ -37,9 +38,10 @@ log = structlog.get_logger(__name__)
 
 
 class _Slot:
-    """The place of one worker: its process, and how often it died soon after its start."""
+    """The place of one worker: its number, its process, and how often it died soon after its start."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.quick_deaths = 0
@@ -59,7 +61,9 @@ class Supervisor:
         self._settings = settings
         self._sock = sock
         self._environment = environment
-        self._slots = [_Slot() for _ in range(settings.workers)]
+        self._slots = [_Slot(number) for number in range(settings.workers)]
+        self._shared = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the supervisor is there
+        self._connections = ConnectionCounts(self._shared.fileno(), settings.workers)
         self._stopping = self._cannot_start = False
         self._has_served = False  # from then on what keeps one worker from starting must not stop the others
         self._metrics = Path(tempfile.mkdtemp(prefix="triage-metrics-"))
@@ -91,18 +95,21 @@ class Supervisor:
             slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
             log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
             absorb_metrics(self._metrics, slot.process.pid)
+            self._connections.clear(slot.number)
             self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
             self._stopping = self._stopping or self._cannot_start
             slot.process = None
         if now >= slot.due and not self._stopping:
-            slot.process = self._start()
+            slot.process = self._start(slot)
             slot.started = now
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        descriptor = self._sock.fileno()
+    def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
+        self._connections.clear(slot.number)  # until it serves
+        inherited = self._sock.fileno(), self._shared.fileno()
         environment = {**_ALLOCATOR, **os.environ, **self._environment, MULTIPROCESS_VARIABLE: str(self._metrics)}
-        command = [sys.executable, "-P", "-m", "api.server.workers", str(descriptor), str(os.getpid())]
-        return subprocess.Popen(command, env=environment, pass_fds=[descriptor], start_new_session=True)
+        said = (*inherited, slot.number, os.getpid())
+        command = [sys.executable, "-P", "-m", "api.server.workers", *map(str, said)]
+        return subprocess.Popen(command, env=environment, pass_fds=inherited, start_new_session=True)
 
     def _stop(self) -> int:
         self._sock.close()
@@ -119,19 +126,22 @@ class Supervisor:
         return _CANNOT_START if self._cannot_start else 0
 
 
-def serve_here(sock: socket.socket, settings: Settings, parent: int | None = None) -> None:
+def serve_here(
+    sock: socket.socket, settings: Settings, parent: int | None = None, share: ConnectionShare | None = None
+) -> None:
     """Load the service, which a supervisor never needs, and serve in this process; all else is as in `serve_on`."""
     with without_collection():
         from api.server.server import serve_on
-    serve_on(sock, settings, parent)
+    serve_on(sock, settings, parent, share)
 
 
 def main() -> int:
     """Be one worker: serve on an inherited socket."""
-    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    descriptor, shared, number, parent = map(int, sys.argv[1:])
     settings = load_settings()
+    share = ConnectionCounts(shared, settings.workers).share(number)
     try:
-        serve_here(socket.socket(fileno=descriptor), settings, parent)
+        serve_here(socket.socket(fileno=descriptor), settings, parent, share)
     except TriageError as error:
         sys.stderr.write(f"triage serve: {' '.join(str(error).split())}\n")
         return _CANNOT_START

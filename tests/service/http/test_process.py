@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,44 @@ def test_a_worker_that_dies_is_replaced(
         ]
         assert sum(float(line.split()[-1]) for line in counted) >= 50
         assert service.stop() == 0
+
+
+def sockets_of(pid: int) -> int:
+    """Count the sockets that a process has open."""
+    links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+    return sum(link.startswith("socket:") for link in links)
+
+
+def test_who_connects_together_is_shared_out(serve: Serve, until: Callable[..., float]) -> None:
+    serving = serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1")
+    with serving as service, ExitStack() as held:
+        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: all(sockets_of(pid) > 1 for pid in service.workers()), 20)  # both let in
+        time.sleep(2)
+        before = {pid: sockets_of(pid) for pid in service.workers()}
+
+        def new() -> list[int]:
+            return [sockets_of(pid) - count for pid, count in before.items()]
+
+        for count in (40, 80):
+            for _ in range(40):
+                held.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            until(lambda count=count: sum(new()) >= count - 4, 5)  # some of before are closed
+            assert min(new()) >= 0.35 * count, new()
+
+
+def test_nobody_waits_for_a_worker_that_is_stuck(serve: Serve, until: Callable[..., float]) -> None:
+    with serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1") as service:
+        until(lambda: len(service.workers()) == 2, 10)
+        time.sleep(2)
+        stuck = service.workers()[0]
+        os.kill(stuck, signal.SIGSTOP)
+        try:
+            with ExitStack() as held, ThreadPoolExecutor(40) as pool:
+                clients = [held.enter_context(httpx.Client(base_url=service.url, timeout=5)) for _ in range(40)]
+                assert [one.status_code for one in pool.map(lambda client: client.get("/livez"), clients)] == [200] * 40
+        finally:
+            os.kill(stuck, signal.SIGCONT)
 
 
 def test_every_worker_reads_the_policy_anew(

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from api.http.middleware import SECURITY_HEADERS
 from api.scoring.admission import AdmissionControl
+from api.server.listener import ConnectionShare
 from api.server.slow_clients import slow_client_protocol
 from api.settings import Settings
 from api.telemetry import Metrics
@@ -261,7 +262,8 @@ def test_who_is_turned_away_gets_the_same_headers(settings: Settings) -> None:
 
     async def ask() -> list[Answer]:
         full = AdmissionControl(0, 1.0)
-        config = uvicorn.Config(app, http=slow_client_protocol(settings, full, Metrics()), ws="none", lifespan="off")
+        protocol = slow_client_protocol(settings, full, Metrics(), ConnectionShare())
+        config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off")
         config.load()
         state = ServerState()
         state.default_headers = [(b"date", b"Mon, 30 Nov 2026 09:00:00 GMT")]
