@@ -19,6 +19,7 @@ from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
 from api.store.outbox import NOTE, ROUTE, TARGET_PLACE, PendingUpdate, UpdateRow
 from api.store.repository import Repository
+from api.telemetry import described
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 from triage.prediction import ROUTE as TARGETS_OF_ROUTE
@@ -98,6 +99,9 @@ class UpdateSender:
             except StoreUnavailable as error:
                 log.warning("updates_wait", code=error.code)
                 busy = False
+            except Exception as error:  # whatever it is, the next update may be sent
+                log.error("updates_not_sent", **described(error))
+                busy = False
             if not busy:
                 self._wake.wait(_POLL_S)
                 self._wake.clear()
@@ -117,7 +121,9 @@ class UpdateSender:
             answer = deliver(helpdesk, row, there)
         except NotAllowed as error:
             self._acknowledge(row, error.code, final=True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnreadableAnswer) as error:
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # of the network, of a header that cannot be written, of an odd answer: it counts
             self._acknowledge(row, type(error).__name__, final=False)
         else:
             self._note_answer(row, answer)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from json import JSONDecodeError
 from typing import Any
 
 import httpx
@@ -18,11 +19,13 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import Refused, TooBusy
 from api.store.repository import Repository
+from api.telemetry import described
 from triage.errors import StoreUnavailable
 
 _POSITION = "updated_on"
 _PAGE = 100
 """Issues of one answer: the most that Redmine gives."""
+_WITHHELD = (403, 404, 410)
 _PAUSE_S = 5.0
 """Pause after a helpdesk or the store did not answer."""
 log = structlog.get_logger(__name__)
@@ -58,8 +61,8 @@ class Poller:
             pause_s = helpdesk.poll.every_s
             try:
                 await self._take_news(helpdesk)
-            except (httpx.HTTPError, OSError, ValueError, StoreUnavailable, TooBusy) as error:
-                log.warning("helpdesk_not_asked", helpdesk=helpdesk.name, problem=type(error).__name__)
+            except Exception as error:  # of the network, the store or an odd answer: it is asked again all the same
+                log.warning("helpdesk_not_asked", helpdesk=helpdesk.name, **described(error))
                 pause_s = max(pause_s, _PAUSE_S)
             await asyncio.sleep(pause_s)
 
@@ -68,18 +71,28 @@ class Poller:
         if since is None:  # what was there before the service is not decided anew
             since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             await to_thread.run_sync(self._store.move_position, helpdesk.name, _POSITION, since)
-        offset = 0
+        offset, until = 0, since
         while True:
-            issues = await to_thread.run_sync(_changed_issues, helpdesk, since, offset)
-            for issue in issues:
-                for delivery in _deliveries(helpdesk, issue, since):
-                    await self._take(delivery)
-            if len(issues) < _PAGE:
+            listed = await to_thread.run_sync(_changed_issues, helpdesk, since, offset)
+            for one in listed:
+                await self._take_issue(helpdesk, one, since)
+                until = str(one["updated_on"])
+            if len(listed) < _PAGE:
                 break
             offset += _PAGE
-        if issues:
-            move = partial(self._store.move_position, helpdesk.name, _POSITION, str(issues[-1]["updated_on"]))
-            await to_thread.run_sync(move)
+        if until != since:
+            await to_thread.run_sync(partial(self._store.move_position, helpdesk.name, _POSITION, until))
+
+    async def _take_issue(self, helpdesk: HelpdeskConfig, listed: Mapping[str, Any], since: str) -> None:
+        """Take what an issue says; one that cannot be read must not hold up those behind it."""
+        try:
+            issue = await to_thread.run_sync(_issue, helpdesk, int(listed["id"]))
+            for delivery in _deliveries(helpdesk, issue, since) if issue is not None else ():
+                await self._take(delivery)
+        except (httpx.HTTPError, OSError, JSONDecodeError, StoreUnavailable, TooBusy):
+            raise  # it may be readable later
+        except Exception as error:  # such as a field that is missing
+            log.error("issue_unreadable", helpdesk=helpdesk.name, issue=listed.get("id"), **described(error))
 
     async def _take(self, delivery: Delivery) -> None:
         try:
@@ -91,10 +104,20 @@ class Poller:
 
 
 def _changed_issues(helpdesk: HelpdeskConfig, since: str, offset: int) -> list[dict[str, Any]]:
-    """Return a page of the issues that were changed since a moment, each with its journal, oldest change first."""
+    """Return a page of the issues that were changed since a moment, without their journals, oldest change first."""
     query = f"status_id=*&sort=updated_on&limit={_PAGE}&offset={offset}&updated_on=%3E%3D{since}"
-    listed = _asked(helpdesk, f"/issues.json?{query}")["issues"]
-    return [_asked(helpdesk, f"/issues/{int(one['id'])}.json?include=journals")["issue"] for one in listed]
+    return list(_asked(helpdesk, f"/issues.json?{query}")["issues"])
+
+
+def _issue(helpdesk: HelpdeskConfig, number: int) -> dict[str, Any] | None:
+    """Return an issue with its journal; None where it is gone or withheld since it was listed."""
+    try:
+        return dict(_asked(helpdesk, f"/issues/{number}.json?include=journals")["issue"])
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code not in _WITHHELD:
+            raise
+        log.warning("issue_withheld", helpdesk=helpdesk.name, issue=number, status=error.response.status_code)
+        return None
 
 
 def _asked(helpdesk: HelpdeskConfig, path: str) -> dict[str, Any]:

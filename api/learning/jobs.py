@@ -18,6 +18,7 @@ import structlog
 from api.settings import PREFIX, Settings
 from api.store.repository import Repository
 from api.store.work.jobs import JobRow
+from api.telemetry import described
 from triage.errors import StoreUnavailable
 
 _HEARD_S = 1.0
@@ -38,6 +39,7 @@ class Runner:
     def __init__(self, store: Repository, settings: Settings, on_end: Callable[[], object] = lambda: None) -> None:
         self._store, self._settings, self._on_end = store, settings, on_end
         self._process: subprocess.Popen[str] | None = None
+        self._said: list[str] = []
         self._thread: threading.Thread | None = None
 
     def begin(
@@ -87,20 +89,32 @@ class Runner:
         files: dict[str, str],
         then: Callable[[Mapping[str, Any] | None], object],
     ) -> None:
+        self._said = []
+        # 1 is a version that does not hold up: the job did what it was asked to, and says so in its result.
+        ok, result = False, None
+        try:
+            status, result = self._done(job, arguments, files)
+            if status == 0:
+                then(result)
+            ok = status in (0, 1) and result is not None
+            log.info("job_ended", kind=job.kind, status=status)
+        except Exception as error:  # such as a full disk: the job must end, or no other could begin
+            log.error("job_failed", job=job.kind, **described(error))
+            self._tell(job, [*self._said, f"This could not be done: {type(error).__name__}; see the service's log."])
+        try:
+            self._store.end_job(job.id, ok=ok, result=result)
+        except StoreUnavailable:
+            log.warning("job_not_recorded", kind=job.kind)
+        self._on_end()
+
+    def _done(
+        self, job: JobRow, arguments: list[str], files: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, Any] | None]:
         with tempfile.TemporaryDirectory(prefix="triage-job-") as folder:
             for name, text in files.items():
                 Path(folder, name).write_text(text, "utf-8")
             command = [word.replace("{folder}", folder) for word in arguments]
-            status, result = self._watched(job, [sys.executable, "-P", "-m", "triage", *command, "--json"])
-        if status == 0:
-            then(result)
-        log.info("job_ended", kind=job.kind, status=status)
-        try:
-            # 1 is a version that does not hold up: the job did what it was asked to, and says so in its result.
-            self._store.end_job(job.id, ok=status in (0, 1) and result is not None, result=result)
-        except StoreUnavailable:
-            log.warning("job_not_recorded", kind=job.kind)
-        self._on_end()
+            return self._watched(job, [sys.executable, "-P", "-m", "triage", *command, "--json"])
 
     def _watched(self, job: JobRow, command: list[str]) -> tuple[int, Mapping[str, Any] | None]:
         """Run a command, tell the store what it writes, and return its status and the document that it printed."""
@@ -119,14 +133,13 @@ class Runner:
             return status, _document(printed.read())
 
     def _listen(self, job: JobRow, process: subprocess.Popen[str], said: IO[str]) -> None:
-        lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(_lines(said, lines)), daemon=True)
+        reader = threading.Thread(target=_collect, args=(said, self._said), daemon=True)
         reader.start()
         while process.poll() is None:
-            self._tell(job, lines)
+            self._tell(job, self._said)
             time.sleep(_HEARD_S)
         reader.join(_GRACE_S)
-        self._tell(job, lines)
+        self._tell(job, self._said)
 
     def _tell(self, job: JobRow, lines: Sequence[str]) -> None:
         try:
@@ -135,11 +148,10 @@ class Runner:
             return
 
 
-def _lines(said: IO[str], lines: list[str]) -> list[str]:
+def _collect(said: IO[str], lines: list[str]) -> None:
     """Add every line to a list as it comes; of a progress bar, which draws over itself, the last picture alone."""
     for line in said:
         lines.append(line.rstrip("\n").rsplit("\r", 1)[-1].strip())
-    return []
 
 
 def _document(printed: str) -> Mapping[str, Any] | None:

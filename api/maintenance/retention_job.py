@@ -10,6 +10,7 @@ import structlog
 
 from api.settings import Settings
 from api.store.repository import Repository
+from api.telemetry import described
 from triage.errors import StoreUnavailable
 
 _FIRST_S, _EVERY_S = 60.0, 3600.0
@@ -45,6 +46,9 @@ class RetentionJob:
             done = self._repository.expire(self._tickets).document()
         except StoreUnavailable as error:
             log.warning("retention_put_off", code=error.code)
+            return
+        except Exception as error:  # whatever it is, what is past its time must be removed next time
+            log.error("retention_failed", **described(error))
             return
         if any(done.values()):
             log.info("retention", **done)

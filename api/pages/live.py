@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from anyio import to_thread
 from fastapi.sse import format_sse_event
 
-from triage.errors import StoreUnavailable
-
 LOOK_S = 1.0
 """How often the store is asked whether anything changed, in seconds; nobody asks while nobody listens."""
 SIGN_S = 15.0
@@ -60,7 +58,7 @@ class Watch:
         while self._listeners and not self._is_over():
             try:
                 seen = await to_thread.run_sync(self._look)
-            except StoreUnavailable:
+            except Exception:  # the store does not answer, or there is no memory for a thread: look again
                 seen = self._seen
             if self._seen is not None and seen != self._seen:
                 self._version += 1

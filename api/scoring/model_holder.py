@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from api.settings import Settings
+from api.telemetry import described
 from models.bundle.bundle import load_bundle
 from models.bundle.manifest import fingerprint
 from models.local_store import AliasEntry, LocalModelStore, parse_reference
@@ -172,8 +173,8 @@ class ModelHolder:
             await asyncio.sleep(self._poll_s)
             try:
                 await loop.run_in_executor(self._executor, self._look)
-            except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
-                log.error("alias_not_watched", kind=type(error).__name__)
+            except Exception as error:  # such as no memory for a thread: whatever it is, look again later
+                log.error("alias_not_watched", **described(error))
 
     def _read_files(self) -> tuple[Policy | None, RuleBook | None]:
         policy, rules = self._files

@@ -28,7 +28,7 @@ from api.security.clearance import is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
-from api.telemetry import Metrics
+from api.telemetry import Metrics, described
 from api.tracing import Tracing
 from models.features.tokens import forget_tokens
 from models.language import forget_languages
@@ -374,8 +374,8 @@ class Service:
                 if self.store_problem is None:
                     await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
                     await self._follow_reload()
-            except (RuntimeError, MemoryError) as error:  # no memory for a thread: look again later
-                log.error("store_not_watched", kind=type(error).__name__)
+            except Exception as error:  # such as no memory for a thread: whatever it is, look again later
+                log.error("store_not_watched", **described(error))
             self.metrics.store_ready.set(int(self.degraded is None))
 
     def _ask_store(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,22 @@ def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
     assert states(repository) == [("7", SENT, 1, None)]
     with pytest.raises(NotFound):
         repository.retry_updates([repository.updates(SENT)[0].seq])
+
+
+def test_a_login_that_no_header_takes_holds_up_no_other_desk(
+    repository: Repository, told: Any, until: Callable[..., float]
+) -> None:
+    unwritable = replace(told.desk(), name="glpi", authorization="token schlüssel")
+    repository.take_delivery("glpi", ["1"], [PendingUpdate("glpi", "1", "d", {"tier": "L2", "category": "access"})])
+    queue(repository, "7")
+    courier = UpdateSender(repository, {"glpi": unwritable, "rt": told.desk()}, first_pause_s=100.0)
+    courier.start()
+    until(lambda: len(told.requests) == 1, 10)
+    queue(repository, "8")
+    courier.wake()
+    until(lambda: len(told.requests) == 2, 10)
+    courier.stop()
+    assert states(repository) == [("1", PENDING, 1, "UnicodeEncodeError"), ("7", SENT, 1, None), ("8", SENT, 1, None)]
 
 
 def test_who_fails_too_often_is_given_up(repository: Repository, told: Any) -> None:
