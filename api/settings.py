@@ -7,6 +7,7 @@ import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import limits
 from limits import RateLimitItem
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     sign_in_rate: str = Field(
         "10/5 minutes", description="attempts to sign in under one name; ten times as many from one address"
     )
-    oidc_issuer: Annotated[str, Field(pattern=r"^((https://|http://(127\.0\.0\.1|localhost))[^\s?#]*)?$")] = Field(
+    oidc_issuer: Annotated[str, Field(pattern=r"^[^\s?#\\]*$")] = Field(
         "", description="provider of OpenID Connect that people sign in with; empty: none"
     )
     oidc_client_id: str = Field("", description="what the provider calls this service")
@@ -191,6 +192,8 @@ class Settings(BaseSettings):
             raise ValueError(f"{_variable('proxy_header')} and {_variable('proxy_trusted')} are needed together")
         if bool(self.oidc_issuer) != bool(self.oidc_client_id):
             raise ValueError(f"{_variable('oidc_issuer')} and {_variable('oidc_client_id')} are needed together")
+        if self.oidc_issuer and not is_unread_on_the_way(self.oidc_issuer):
+            raise ValueError(f"{_variable('oidc_issuer')} must be an https:// address, or http:// on this machine")
         return self
 
     @property
@@ -288,6 +291,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_unread_on_the_way(address: str) -> bool:
+    """Say whether nobody between here and an address can read or change what is said: by TLS, or on this machine.
+
+    Example:
+        >>> is_unread_on_the_way("https://login.example"), is_unread_on_the_way("http://127.0.0.1:8080/realm")
+        (True, True)
+        >>> is_unread_on_the_way("http://127.0.0.1.evil.example"), is_unread_on_the_way("http://localhost@evil.example")
+        (False, False)
+    """
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        return False
+    if not parts.hostname or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:

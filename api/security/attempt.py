@@ -5,7 +5,13 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+import structlog
+
 from api.http.exceptions import NotSignedIn
+
+FAILED, AWAY = "openid-failed", "openid-away"
+"""Codes of a sign-in at a provider that does not hold, and of a provider that does not answer as one."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Attempt:
         """
         parts = (cookie or "").split(".")
         if len(parts) != 3 or not all(parts):
-            raise provider_failed("the browser did not keep what the sign-in began with: begin again")
+            raise provider_failed("no_attempt", "the browser did not keep what the sign-in began with: begin again")
         return cls(*parts)
 
     @property
@@ -54,6 +60,21 @@ class Identity:
     name: str
 
 
-def provider_failed(why: str) -> NotSignedIn:
-    """Return the refusal of a sign-in at a provider, with its reason."""
-    return NotSignedIn("openid-failed", f"sign-in with the provider failed: {why}")
+def provider_failed(kind: str, why: str) -> NotSignedIn:
+    """Log that a sign-in at a provider is refused, and return the refusal.
+
+    Args:
+        kind: What went wrong, for the log: never what a provider or a browser has sent.
+        why: The same for the person, with what to do.
+    """
+    return _refused(FAILED, kind, f"sign-in with the provider failed: {why}")
+
+
+def provider_away(kind: str) -> NotSignedIn:
+    """Log that a provider cannot be reached or does not answer as one, and return the refusal of the sign-in."""
+    return _refused(AWAY, kind, f"sign-in with the provider failed: the provider does not answer ({kind}): try again")
+
+
+def _refused(code: str, kind: str, message: str) -> NotSignedIn:
+    log.warning("sign_in_refused", how="openid", kind=kind)
+    return NotSignedIn(code, message)

@@ -88,7 +88,11 @@ class Door:
         self._addresses.count(address, what="attempts to sign in", whose="from this address")
         if self._store.has_users():
             raise NotSignedIn("keys-are-for-machines", "people have accounts here: sign in with yours")
-        row = self._keyring.by_key(key)
+        try:
+            row = self._keyring.by_key(key)
+        except NotSignedIn as error:
+            log.warning("sign_in_refused", how="key", kind=error.code)
+            raise
         token = self._fresh(before)
         self._store.open_session(sha256(token), row.id, agent or row.name, datetime.now(UTC) + LIFETIME)
         return token
@@ -102,7 +106,7 @@ class Door:
         new_role = self._new_role if identity.issuer != PROXY else None
         user = self._store.identify(identity.issuer, identity.subject, identity.name, new_role)
         if user is None or user.disabled_at is not None:
-            log.warning("sign_in_refused", how="identity")
+            log.warning("sign_in_refused", how="identity", kind="no-account")
             raise NotSignedIn("no-account", "there is no account for you here, or it is disabled: ask for one")
         return self._open(user, before)
 

@@ -257,6 +257,37 @@ def test_words_in_another_script_are_no_gibberish(text: str) -> None:
     assert no_ticket(Ticket(body=text)) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["Thanks, 打印机坏了，无法打印", "Danke! принтер не работает", "thank you الطابعة لا تعمل"]
+)
+def test_thanks_before_what_is_wrong_in_another_script_are_no_thanks(text: str) -> None:
+    assert no_ticket(Ticket(body=text)) is None
+
+
+@pytest.mark.parametrize("text", ["Thanks! 王小明", "Thank you, Иван Петров", "Thank you very much, Nguyễn Văn An"])
+def test_a_name_in_another_script_may_stand_below_thanks(text: str) -> None:
+    found = no_ticket(Ticket(body=text))
+    assert found is not None and found.kind == "thanks"
+
+
+@pytest.mark.parametrize("text", ["啊啊啊啊啊啊啊", "ㅋㅋㅋㅋㅋㅋ", "ははははは"])
+def test_one_letter_again_and_again_is_gibberish_in_every_script(text: str) -> None:
+    found = no_ticket(Ticket(body=text))
+    assert found is not None and found.kind == "gibberish"
+
+
+def test_a_vowel_of_turkish_is_one() -> None:
+    assert no_ticket(Ticket(body="yıldız kırıldı")) is None
+
+
+def test_a_classifier_is_not_heard_on_scripts_that_it_does_not_read() -> None:
+    chinese = Ticket(body="新闻 " * 12)
+    assert screen(chinese, (), opinion(newsletter=0.95)).no_ticket is None
+    english = Ticket(body="All our winter offers for you and for your whole team, up to half off, 王")
+    assert screen(english, (), opinion(newsletter=0.95)).no_ticket == NoTicket("newsletter", "")
+    assert screen(english, (), opinion(gibberish=0.95)).no_ticket is None
+
+
 def test_words_are_not_asked_where_the_classifier_leaves_them_no_room() -> None:
     thanks = Ticket(subject="Thanks", body="Thank you so much, all good now.")
     assert no_ticket(thanks) is not None and screen(thanks, (), opinion()).no_ticket is None

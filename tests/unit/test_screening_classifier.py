@@ -68,3 +68,39 @@ def test_it_leaves_ordinary_tickets_alone(body: str) -> None:
 def test_a_ticket_is_judged_alone_whatever_stands_beside_it() -> None:
     tickets = [Ticket(body="My screen flickers"), Ticket(body="smoke " * 50)]
     assert shipped_classifier().opinions(tickets)[0] == shipped_classifier().opinions(tickets[:1])[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "您好，我的打印机坏了，无法打印任何文件，请帮忙修理，谢谢。",
+        "我的電腦今天早上無法開機，螢幕一直是黑的，請儘快派人來看一下。",
+        "密码忘了，请重置",
+        "昨日からメールが送信できません。エラーメッセージ「サーバーに接続できません」が表示されます。",
+        "プリンターが動きません。助けてください。",
+        "비밀번호를 잊어버렸어요",
+        "회의실 프로젝터가 켜지지 않습니다. 오후 회의 전에 확인 부탁드립니다.",
+        "ลืมรหัสผ่าน เข้าระบบไม่ได้ค่ะ กรุณาช่วยรีเซ็ตให้ด้วย",
+        "نسيت كلمة المرور الخاصة بي ولا أستطيع الدخول إلى البريد الإلكتروني",
+        "לא מצליח להתחבר למערכת מהבוקר, הסיסמה לא מתקבלת",
+        "Ο εκτυπωτής δεν λειτουργεί από το πρωί, παρακαλώ βοηθήστε",
+        "Не могу войти в почту, пароль не подходит",
+        "प्रिंटर काम नहीं कर रहा है, कृपया मदद करें",
+        "என் கணினி வேலை செய்யவில்லை",
+        "Máy in không hoạt động, xin giúp đỡ",
+        "无法连接VPN，提示错误809",
+    ],
+)
+def test_a_request_in_a_script_that_the_classifier_does_not_read_is_a_ticket_that_says_enough(text: str) -> None:
+    ticket = Ticket(body=text)
+    [opinion] = shipped_classifier().opinions([ticket])
+    found = screen(ticket, (), opinion)
+    assert (found.no_ticket, found.vague) == (None, False)
+
+
+@pytest.mark.parametrize("text", ["asdf jkl qwer", "kjhgfd fdsa poiuyt", "xkcdqz wrtpl bnmq ghjk", "asdfghjkl"])
+def test_gibberish_in_latin_letters_is_found(text: str) -> None:
+    ticket = Ticket(body=text)
+    [opinion] = shipped_classifier().opinions([ticket])
+    found = screen(ticket, (), opinion).no_ticket
+    assert found is not None and found.kind == "gibberish"

@@ -38,6 +38,13 @@ _NAME_WORDS = 3
 _LAST_LATIN = "\u024f"
 """Last letter of the block Latin Extended-B; what comes later is of another script."""
 
+_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+_DENSE_LETTERS = 3
+"""Letters of an alphabet that one of a dense script stands for."""
+
+_NAME_LETTERS = 12
+"""Letters of another script that thanks may have beside them: a name has no more."""
+
 _WORD = re.compile(r"[^\W\d_]+")
 # What is read with re2 could take `re` time with the square of a text's length, or far more.
 _NO_LETTERS = r"[^\p{L}\p{N}_]*"
@@ -60,7 +67,7 @@ _PREFIX = re.compile(r"(?i)^\W*(?:(?:re|aw|sv|rv|tr)\s*:\s*)+")
 _KEYBOARD = re.compile(
     r"(?:asd|sdf|dfg|fgh|ghj|hjk|jkl|lkj|kjh|qwe|wer|ert|rtz|rty|tzu|uio|iop|yxc|zxc|xcv|cvb|vbn|bnm|qqq|wertz)"
 )
-_VOWELS = frozenset("aeiouyáàâäéèêëíìîïóòôöúùûüæøå")
+_VOWELS = frozenset("aeiouyáàâäéèêëíìîïóòôöúùûüæøåıœ")
 _TEST = re2.compile(
     r"(?:(?:this is (?:just |only )?a |just a |please ignore|only |ein |un |una )*"
     r"(?:test(?:ing)?s?|tests?mail|prueba|essai|probe|hello world|foo|bar|lorem ipsum|123|ignore)"
@@ -191,10 +198,12 @@ class _Message:
     def is_nonsense(self) -> bool:
         """Whether nothing in it is a word of any language, or it calls itself a test and no more.
 
-        Of words in other scripts than the Latin one nothing is said: whether the model reads them is for the gate.
+        Of words in other scripts than the Latin one nothing is said but where they are one letter again and again:
+        whether the model reads them is for the gate.
         """
-        if any(char > _LAST_LATIN and char.isalpha() for char in f"{self.subject}{self.body}"):
-            return False
+        if holds_other_script(written := f"{self.subject}{self.body}"):
+            letters = [char for char in written if char.isalnum()]
+            return len(letters) >= 4 and len(set(letters)) == 1
         subject = _PREFIX.sub("", self.subject)
         text = plain(f"{subject} {self.body}").strip()
         if _TEST.fullmatch(" ".join(text.replace("-", " ").split())):
@@ -245,7 +254,7 @@ class _Message:
         """Return what it says where every clause closes the matter, but for a few words."""
         subject = "" if _PREFIX.match(self.subject) else plain(self.subject)
         text = f"{subject}. {plain(self.body)}"
-        if len(text.split()) > _CLOSING_WORDS or _cues()[2].search(text):
+        if len(text.split()) > _CLOSING_WORDS or _cues()[2].search(text) or _other_letters(text) > _NAME_LETTERS:
             return None
         clauses = [clause for clause in _CLAUSE.split(text) if clause.strip()]
         if kind == "close_request":
@@ -272,6 +281,33 @@ def _beside(clauses: Sequence[str], cues: _Cues, *, starting: bool = False) -> i
 
     words = (len(clause.split()) for clause in map(str.strip, clauses) if not closes(clause))
     return sum(count for count in words if count > _NAME_WORDS)
+
+
+def holds_other_script(text: str) -> bool:
+    """Say whether a text has a letter of another script than the Latin one.
+
+    Example:
+        >>> holds_other_script("Grüße, łódź"), holds_other_script("VPN 坏了")
+        (False, True)
+    """
+    return any(char > _LAST_LATIN and char.isalpha() for char in text)
+
+
+def is_mostly_other_script(text: str) -> bool:
+    """Say whether most letters of a text, a dense script's counted as so many of an alphabet, are not Latin.
+
+    Example:
+        >>> is_mostly_other_script("Excel 打不开了"), is_mostly_other_script("thanks and bye, 王")
+        (True, False)
+    """
+    others = _other_letters(text)
+    return others > sum(char <= _LAST_LATIN and char.isalpha() for char in text)
+
+
+def _other_letters(text: str) -> int:
+    """Count the letters of other scripts than the Latin one, each of a dense script as so many."""
+    letters = sum(char > _LAST_LATIN and char.isalpha() for char in text)
+    return letters + (_DENSE_LETTERS - 1) * len(_DENSE.findall(text)) if letters else 0
 
 
 def _has_letters(text: str) -> bool:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from triage.screening.attention import Attention, as_written, find_attention
 from triage.screening.cues import Frame
-from triage.screening.intake import KINDS, NoTicket, certainly_no_ticket, no_ticket
+from triage.screening.intake import (
+    KINDS,
+    NoTicket,
+    certainly_no_ticket,
+    holds_other_script,
+    is_mostly_other_script,
+    no_ticket,
+)
 from triage.screening.machines import is_machine_made
 from triage.screening.vagueness import is_vague
 from triage.ticket import Ticket
@@ -122,4 +129,11 @@ def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
     words = len(ticket.text.split())
     least = _FEW_WORDS if ticket.is_answer and kind in _ANSWERS else _READABLE_WORDS
     enough = words >= least or kind == "gibberish"
-    return NoTicket(kind, "") if likely >= SURE_NO_TICKET and enough else None
+    if likely < SURE_NO_TICKET or not enough or _is_unread(ticket.text, kind):
+        return None
+    return NoTicket(kind, "")
+
+
+def _is_unread(text: str, kind: str) -> bool:
+    """Say whether a text is in a script that the classifier was not trained on: to it, all of that is gibberish."""
+    return holds_other_script(text) if kind == "gibberish" else is_mostly_other_script(text)

@@ -16,7 +16,7 @@ from api.http.exceptions import NotSignedIn, TooMuch
 from api.http.schemas import Text
 from api.pages import render
 from api.security.api_keys import sha256
-from api.security.attempt import Attempt, Identity
+from api.security.attempt import AWAY, Attempt, Identity
 from api.security.auth import COOKIE, Access, check_same_origin
 from api.security.page_route import MAX_PLACE_CHARS, SIGN_IN, SIGN_OUT, PageRoute, local_place
 from api.security.sign_in import LIFETIME, PROXY
@@ -168,7 +168,7 @@ async def _asked(
     )
     if isinstance(problem, TooMuch):
         return HTMLResponse(page, 429, headers={"Retry-After": str(problem.retry_after_s)})
-    return HTMLResponse(page)
+    return HTMLResponse(page, 502 if problem is not None and problem.code == AWAY else 200)
 
 
 def _words(problem: NotSignedIn | TooMuch) -> str:

@@ -131,7 +131,8 @@ class Users(IdempotencyKeys):
         """Return the account of somebody whom another system has signed in, or None where there is none.
 
         The first time, the account with that name is taken, if no other identity of this issuer belongs to it; from
-        then on the issuer's subject counts alone, whatever the person is called.
+        then on the issuer's subject counts alone, whatever the person is called. A new account's name is cleaned of
+        what no account's may hold; one that is found is found by the name as it is.
 
         Args:
             issuer: The other system.
@@ -144,9 +145,9 @@ class Users(IdempotencyKeys):
             known = session.get(StoredIdentity, (issuer, subject))
             if known is not None:
                 return _user_row(session.get_one(StoredUser, known.user_id))
-            row = session.scalar(select(StoredUser).where(StoredUser.login == login_of(name)))
+            row = _with_login(session, login_of(name))
             if row is None and new_role is not None:
-                row = _added(session, name, Rights((new_role,)), None)
+                row = _made_for(session, (name, subject), new_role)
             mine = select(StoredIdentity.subject).where(StoredIdentity.issuer == issuer)
             if row is None or session.scalar(mine.where(StoredIdentity.user_id == row.id)) is not None:
                 return None
@@ -201,6 +202,27 @@ def _check_addressable(name: str) -> None:
         raise NotAcceptable(
             "bad-name", f"an account's name holds none of {listed} and is neither . nor ..: choose another one", "name"
         )
+
+
+def _with_login(session: Session, login: str) -> StoredUser | None:
+    """Return the account of a login; what no account's name may hold is not even looked for."""
+    if not login.isprintable():
+        return None
+    return session.scalar(select(StoredUser).where(StoredUser.login == login))
+
+
+def _made_for(session: Session, names: Iterable[str], role: str) -> StoredUser | None:
+    """Return a new account under the first of the names that nobody has; None where each is empty or taken."""
+    for name in map(_cleaned, names):
+        if name and _with_login(session, login_of(name)) is None:
+            return _added(session, name, Rights((role,)), None)
+    return None
+
+
+def _cleaned(name: str) -> str:
+    """Return a name with spaces for what cannot be printed, and no longer than an account's may be."""
+    printable = "".join(char if char.isprintable() else " " for char in unicodedata.normalize("NFKC", name))
+    return " ".join(printable.split())[:MOST_NAME_CHARS].strip()
 
 
 def _added(session: Session, name: str, rights: Rights, password: str | None) -> StoredUser:

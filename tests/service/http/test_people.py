@@ -454,7 +454,7 @@ class TestOpenId:
     def test_a_provider_that_is_away_is_said(self, serve: Callable[..., TestClient]) -> None:
         client = serve(**self.settings(f"http://127.0.0.1:{free_port()}"))
         answer = client.get("/sign-in/openid", headers=HTML)
-        assert answer.status_code == 200 and "does not answer" in answer.text
+        assert answer.status_code == 502 and "does not answer" in answer.text
 
 
 def test_errors_in_a_browser_are_pages_and_problems_for_programs(serve: Callable[..., TestClient]) -> None:

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.http.middleware import is_host
 from api.security.api_keys import create_key
 from api.settings import load_settings
+from api.store.people.users import Rights
 from api.store.repository import Repository
 from api.store.rows import SCOPES
 
@@ -175,3 +176,12 @@ def test_a_host_header_that_is_none_is_told(client: TestClient, host: str) -> No
 @pytest.mark.parametrize("host", ["desk.example", "desk.example:8000", "[::1]:80", "127.0.0.1", "a_b", ""])
 def test_a_host_header_that_is_one_is_taken(host: str) -> None:
     assert is_host(host)
+
+
+@pytest.mark.parametrize("name", ["anna\x00", "anna\ud800", "\x00", "a" * 5000])
+def test_a_name_of_a_provider_that_no_store_could_hold_finds_nobody(repository: Repository, name: str) -> None:
+    repository.add_user("anna", Rights(["lead"]))
+    assert repository.identify("https://login.example", "s-1", name) is None
+    made = repository.identify("https://login.example", "s-1", name, "agent")
+    assert made is not None and made.name != "anna" and made.roles == ("agent",)
+    assert repository.identify("https://login.example", "s-1", "anything") == made
