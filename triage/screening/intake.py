@@ -290,7 +290,7 @@ def holds_other_script(text: str) -> bool:
         >>> holds_other_script("Grüße, łódź"), holds_other_script("VPN 坏了")
         (False, True)
     """
-    return any(char > _LAST_LATIN and char.isalpha() for char in text)
+    return not text.isascii() and any(char > _LAST_LATIN and char.isalpha() for char in text)
 
 
 def is_mostly_other_script(text: str) -> bool:
@@ -301,12 +301,12 @@ def is_mostly_other_script(text: str) -> bool:
         (True, False)
     """
     others = _other_letters(text)
-    return others > sum(char <= _LAST_LATIN and char.isalpha() for char in text)
+    return others > 0 and others > sum(char <= _LAST_LATIN and char.isalpha() for char in text)
 
 
 def _other_letters(text: str) -> int:
     """Count the letters of other scripts than the Latin one, each of a dense script as so many."""
-    letters = sum(char > _LAST_LATIN and char.isalpha() for char in text)
+    letters = 0 if text.isascii() else sum(char > _LAST_LATIN and char.isalpha() for char in text)
     return letters + (_DENSE_LETTERS - 1) * len(_DENSE.findall(text)) if letters else 0
 
 
