@@ -39,9 +39,9 @@ class AcceptIn(BaseModel):
     model_config = ConfigDict(extra="forbid", title="AcceptProposal")
 
     agent: Annotated[Person, Field(description=_WHO)]
-    title: Name | None = Field(None, description="another title than the proposal's")
+    title: Name | None = Field(None, description="another title than the entry's or the proposal's")
     text: EntryText | None = Field(
-        None, description="the article or script, Markdown; the proposal's draft where it says nothing"
+        None, description="the article or script, Markdown; else that of the entry's last version, or the draft"
     )
 
 

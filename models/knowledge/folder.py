@@ -120,16 +120,17 @@ class KnowledgeFolder:
             proposal: What was proposed.
             by: Who accepts it.
             at: When, ISO 8601 with a zone.
-            title: Another title than the proposal's.
-            body: The article or script, Markdown; the proposal's draft where it is not given.
+            title: Another title than the entry's or the proposal's.
+            body: The article or script, Markdown; where it is not given, that of the last version, else the draft.
 
         Raises:
             InvalidRequest: If it is too long, or cannot be written.
         """
+        last = self.last_version(proposal.id)
         entry = Entry(
             id=proposal.id,
             version=1,
-            title=title or proposal.title,
+            title=title or (last.title if last else proposal.title),
             kind=proposal.kind,
             tier=proposal.tier,
             accepted_at=at,
@@ -140,7 +141,7 @@ class KnowledgeFolder:
             category=proposal.category,
             saved_min=proposal.saved_min,
             tickets=proposal.tickets,
-            body=body or proposal.draft(),
+            body=body or (last.body if last else proposal.draft()),
         )
         return self._next_version(entry)
 

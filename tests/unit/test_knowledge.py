@@ -192,7 +192,10 @@ def test_an_accepted_matter_is_proposed_again_as_its_next_version(tmp_path: Path
     assert {one.id for one in folder.proposals()} == {one.id for one in kept}
     proposal = folder.proposal(entry.id)
     assert proposal is not None and "T77" in proposal.tickets
-    assert folder.accept(proposal, "Bob", "2026-03-01T10:00:00+00:00").version == 2
+    folder.revise(entry, "Ada", "2026-02-25T10:00:00+00:00", title="Scanner", body="# Written by Ada\n")
+    third = folder.accept(proposal, "Bob", "2026-03-01T10:00:00+00:00")  # its draft takes no text's place
+    assert (third.version, third.title, third.body) == (3, "Scanner", "# Written by Ada\n")
+    assert "T77" in third.tickets and third.words == proposal.words
     folder.propose(propose(history(), POLICY))  # an older export: still the same matter
     assert entry.id in {one.id for one in folder.proposals()} and len(folder.entries()) == 1
 
@@ -360,6 +363,7 @@ def test_the_verbs_say_what_they_do(
     with pytest.raises(InvalidRequest, match="no proposal 'k-00'"):
         knowledge(["accept", "k-00", "--by", "Ada"])
     assert knowledge(["accept", chosen, "--by", "Ada"]) == 0
+    assert knowledge(["propose", str(data)]) == 0 and "(version 2 of an entry)" in capsys.readouterr().out
     assert knowledge(["list", "--json"]) == 0 and knowledge(["report", str(data), "--json"]) == 0
     assert '"version": 1' in capsys.readouterr().out
     counted = KnowledgeFolder().report()

@@ -64,9 +64,19 @@ def propose_(options: ProposeOptions) -> None:
     """
     policy, resolved = _resolved(options)
     known, unknown = _of_known_categories(resolved, policy)
-    found = KnowledgeFolder().propose(propose(known, policy, options.least))
+    folder = KnowledgeFolder()
+    found = folder.propose(propose(known, policy, options.least))
+    entries = {one.id: one.version for one in folder.entries()}
     rows = [
-        [one.id, one.kind, f"{one.from_tier} to {one.tier}", len(one.tickets), one.per_month, one.saved_min, one.title]
+        [
+            one.id,
+            one.kind,
+            f"{one.from_tier} to {one.tier}",
+            len(one.tickets),
+            one.per_month,
+            one.saved_min,
+            one.title + (f" (version {entries[one.id] + 1} of an entry)" if one.id in entries else ""),
+        ]
         for one in found[:_SHOWN]
     ]
     heads = ["id", "kind", "from", "tickets", "a month", "minutes saved each", "shared words"]
@@ -111,7 +121,7 @@ class AcceptOptions(JsonOption):
     proposal: str = argument("id of a proposal", "ID")
     by: str = option("who accepts it", "", "NAME")
     title: str | None = option("another title", None, "TEXT")
-    text: Path | None = option("the article or script, Markdown (default: the proposal's draft)", None, "FILE")
+    text: Path | None = option("the article or script, Markdown (default: the entry's, else the draft)", None, "FILE")
 
 
 @knowledge.verb("accept")
