@@ -12,8 +12,12 @@ from triage.errors import InvalidRequest
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a draft beside a file, which takes the file's place when the block ends and vanishes when the block fails.
+
+    Args:
+        path: The file.
+        mode: Who may read and write it.
 
     Raises:
         OSError: If nothing can be written there.
@@ -26,20 +30,25 @@ def atomic(path: Path) -> Iterator[Path]:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.chmod(0o644)  # mkstemp lets its owner alone read
+        draft.chmod(mode)  # mkstemp lets its owner alone read
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a text as UTF-8, in one step.
+
+    Args:
+        path: The file.
+        text: What stands in it then.
+        mode: Who may read and write it.
 
     Raises:
         InvalidRequest: If it cannot be written.
     """
     try:
-        with atomic(path) as draft:
+        with atomic(path, mode) as draft:
             draft.write_text(text, "utf-8")
     except OSError as error:
         raise unwritable(path, error) from error

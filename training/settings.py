@@ -7,18 +7,24 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.home import triage_home
+from models.home import DEFAULT_MODEL, triage_home
+from models.local_store import CHAMPION
 
 
 class Settings(BaseSettings):
     """What the environment says about where runs are tracked and what they leave behind."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, models")
     organisation: str = Field(
         default="", description="name of the organisation whose tickets these are; empty: an id kept under TRIAGE_HOME"
     )
+    model: str = Field(
+        default=f"{DEFAULT_MODEL}@{CHAMPION}", description="NAME@ALIAS of the local models whose policy is in use"
+    )
+    bundle: Path | None = Field(default=None, description="bundle directory that is served instead of an alias")
+    policy: Path | None = Field(default=None, description="policy file that overrides the bundle's")
     mlflow_tracking_uri: str = Field(
         default="",
         validation_alias="MLFLOW_TRACKING_URI",

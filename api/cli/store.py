@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 from api.cli.options import opened_store
+from api.http.exceptions import NotFound
 from api.maintenance.backup import back_up, check, is_empty, restore
 from api.maintenance.dead_letters import DeadLetters
 from api.settings import load_settings
 from api.store.database import Database
+from api.store.erasure import Forgotten
 from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
 from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
-from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
+from models.knowledge import ForgottenKnowledge, KnowledgeFolder
+from models.terminal import Family, JsonOption, argument, log, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
 store = Family("store", __doc__)
@@ -89,23 +92,50 @@ class ForgetOptions(JsonOption):
 
 @store.verb("forget")
 def forget(options: ForgetOptions) -> None:
-    """Remove the texts of a ticket and everything made of them.
+    """Remove the texts of a ticket and everything made of them; knowledge entries that rest on it are named.
 
     Examples:
         triage store forget T-4711
     """
-    with opened_store() as repository:
-        done = repository.forget(options.ticket, options.source)
+    home = load_settings().home
+    knowledge = KnowledgeFolder(home / "knowledge").forget(options.ticket)
+    done = _forgotten(options, knowledge)
     removed = {
         "revisions": done.revisions,
         "decisions": done.decisions,
         "remarks": done.remarks,
         "mentions": done.mentions,
-        "embeddings": EmbeddingCache.under(load_settings().home).forget(done.texts),
+        "embeddings": EmbeddingCache.under(home).forget(done.texts),
+        "proposals": knowledge.proposals,
     }
     listed = ", ".join(f"{count} {what}" for what, count in removed.items())
     text = f"forgotten: {listed}. A bundle that was trained on the ticket keeps what it learned: train anew"
-    print_result({"ticket_id": options.ticket, **removed}, text, as_json=options.json)
+    if knowledge.proposals:
+        text += ". Proposals come back where the history still has the ticket: take it out before the next propose"
+    for entry in knowledge.entries:
+        text += (
+            f"\nknowledge entry {entry} was made from it: read it, and where it has words of the ticket, "
+            f"triage knowledge revise {entry} --text FILE --by NAME --erase, or withdraw {entry} --by NAME --erase"
+        )
+    for fault in knowledge.faults:
+        log(f"nobody can tell whether this was made from the ticket: {fault}")
+    document = {"ticket_id": options.ticket, **removed, "entries": list(knowledge.entries)}
+    print_result(document, text, as_json=options.json)
+
+
+def _forgotten(options: ForgetOptions, knowledge: ForgottenKnowledge) -> Forgotten:
+    """Return what the store forgot; a ticket that it never had may be in proposals and entries all the same.
+
+    Raises:
+        NotFound: Neither the store nor the folder of knowledge has anything of the ticket.
+    """
+    with opened_store() as repository:
+        try:
+            return repository.forget(options.ticket, options.source)
+        except NotFound:
+            if knowledge.proposals or knowledge.entries:
+                return Forgotten(0, 0, 0, 0)
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,17 @@ def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     return clearance >= policy.sensitive_clearance or not (row.sensitive or is_said_sensitive(policy, row.feedback))
 
 
+def may_read_category(policy: Policy, category: str | None, clearance: int) -> bool:
+    """Say whether somebody with that clearance may read what was made of tickets of a category.
+
+    Nobody can tell whether a category is sensitive that the policy in use does not know: it is taken to be so.
+    """
+    if category is None or clearance >= policy.sensitive_clearance:
+        return True
+    known = policy.aliases.get("category", {}).get(category, category)
+    return known in policy.labels("category") and known not in policy.sensitive_categories
+
+
 def is_sensitive(policy: Policy, row: DecisionRow) -> bool:
     """Say whether what was decided and said about a ticket makes it sensitive."""
     return is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)

@@ -1,5 +1,5 @@
 """Knowledge on disk: proposals and accepted entries, as files below `TRIAGE_HOME`."""
 
-from models.knowledge.folder import KnowledgeFolder
+from models.knowledge.folder import Contents, ForgottenKnowledge, KnowledgeFolder
 
-__all__ = ["KnowledgeFolder"]
+__all__ = ["Contents", "ForgottenKnowledge", "KnowledgeFolder"]

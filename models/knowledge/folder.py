@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import json
-import math
-import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
 
-from models.atomic_write import write_text
+from models.atomic_write import unwritable
 from models.home import triage_home
-from models.regular_file import read_regular_file
+from models.knowledge.files import (
+    MOST_BYTES,
+    is_id,
+    names_ticket,
+    read_dismissal,
+    read_proposal,
+    read_report,
+    read_version,
+    version_of,
+    write_private,
+)
+from models.knowledge.matters import under_their_entries
 from triage.errors import InvalidRequest
-from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
+from triage.knowledge import MAX_ENTRY_CHARS, Dismissal, Entry, Proposal, Report
 from triage.knowledge.entry import FENCE
 
-_ID = re.compile(r"k-[0-9a-f]{4,40}")
-_MOST_BYTES = 1 << 20
-"""Largest file that is read: an entry is some pages."""
-_PROPOSAL = TypeAdapter(Proposal)
-_ENTRY = TypeAdapter(Entry)
-_DISMISSAL = TypeAdapter(Dismissal)
-_REPORT = TypeAdapter(Report)
+_WITHDRAWN = "withdrawn.json"
 _T = TypeVar("_T")
 
 
@@ -36,8 +39,8 @@ class Contents:
 
     Attributes:
         proposals: Those that would save the most minutes a month first, dismissed ones too.
-        entries: The newest version of each.
-        dismissed: Who dismissed which proposal, by its id.
+        entries: The newest version of each that is not withdrawn.
+        dismissed: Who dismissed which proposal, or withdrew which entry, by its id.
         report: What the entries did; None where nobody counted.
         faults: One sentence for each file that cannot be read.
     """
@@ -49,8 +52,25 @@ class Contents:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ForgottenKnowledge:
+    """What was made of a ticket that is forgotten.
+
+    Attributes:
+        proposals: How many proposals were removed.
+        entries: Ids of the entries that rest on it: people wrote them, and people revise or withdraw them.
+        faults: One sentence for each file of which nobody can tell whether it is made of the ticket.
+    """
+
+    proposals: int
+    entries: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+
+
 class KnowledgeFolder:
     """Proposals and entries of one desk. Files appear whole; a version, once written, is never changed.
+
+    What is read as a whole leaves out what cannot be read: `look` says what that is.
 
     Args:
         path: The folder; None for the one below `TRIAGE_HOME`.
@@ -59,30 +79,37 @@ class KnowledgeFolder:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path if path is not None else triage_home() / "knowledge"
 
-    def propose(self, proposals: Iterable[Proposal]) -> None:
-        """Put proposals in the place of those that were there.
+    def propose(self, proposals: Iterable[Proposal]) -> list[Proposal]:
+        """Put proposals in the place of those that were there, and return them as they were kept.
+
+        One that is made of mostly the tickets of an entry is about the same matter: it takes the entry's id, and what
+        is accepted of it is the entry's next version.
 
         Raises:
             InvalidRequest: If they cannot be written.
         """
         place = self.path / "proposals"
-        new = {place / f"{one.id}.json": one for one in proposals}
+        kept = under_their_entries(proposals, self._newest_ones())
+        new = {place / f"{one.id}.json": one for one in kept}
         for path, one in new.items():
-            write_text(path, json.dumps(asdict(one), ensure_ascii=False, indent=1) + "\n")
+            self._write(path, json.dumps(asdict(one), ensure_ascii=False, indent=1) + "\n")
         for old in sorted(place.glob("k-*.json")):
             if old not in new:
                 old.unlink(missing_ok=True)
+        return kept
 
     def proposals(self) -> list[Proposal]:
-        """Return the proposals, those that would save the most minutes a month first."""
-        return _ranked(map(self._proposal, self._files("proposals")))
+        """Return the proposals that can be read, those that would save the most minutes a month first."""
+        return list(self.look().proposals)
 
     def proposal(self, proposal_id: str) -> Proposal | None:
-        """Return one proposal; None where there is none of that id."""
+        """Return one proposal; None where there is none of that id.
+
+        Raises:
+            InvalidRequest: If it cannot be read.
+        """
         path = self.path / "proposals" / f"{proposal_id}.json"
-        if not _ID.fullmatch(proposal_id) or not path.is_file():
-            return None
-        return self._proposal(path)
+        return read_proposal(path) if is_id(proposal_id) and path.is_file() else None
 
     def accept(
         self, proposal: Proposal, by: str, at: str, *, title: str | None = None, body: str | None = None
@@ -93,18 +120,17 @@ class KnowledgeFolder:
             proposal: What was proposed.
             by: Who accepts it.
             at: When, ISO 8601 with a zone.
-            title: Another title than the proposal's.
-            body: The article or script, Markdown; the proposal's draft where it is not given.
+            title: Another title than the entry's or the proposal's.
+            body: The article or script, Markdown; where it is not given, that of the last version, else the draft.
 
         Raises:
-            InvalidRequest: If it cannot be written.
+            InvalidRequest: If it is too long, or cannot be written.
         """
-        self.restore(proposal.id)
-        versions = self._versions(proposal.id)
+        last = self.last_version(proposal.id)
         entry = Entry(
             id=proposal.id,
-            version=max(versions, default=0) + 1,
-            title=title or proposal.title,
+            version=1,
+            title=title or (last.title if last else proposal.title),
             kind=proposal.kind,
             tier=proposal.tier,
             accepted_at=at,
@@ -115,37 +141,99 @@ class KnowledgeFolder:
             category=proposal.category,
             saved_min=proposal.saved_min,
             tickets=proposal.tickets,
-            body=body or proposal.draft(),
+            body=body or (last.body if last else proposal.draft()),
         )
-        text = f"{FENCE}\n{tomli_w.dumps(entry.head())}{FENCE}\n\n{entry.body}"
-        write_text(self.path / "entries" / entry.id / f"{entry.version}.md", text)
-        return entry
+        return self._next_version(entry)
 
-    def entries(self) -> list[Entry]:
-        """Return the newest version of each entry.
+    def revise(self, entry: Entry, by: str, at: str, *, title: str | None = None, body: str | None = None) -> Entry:
+        """Write the next version of an entry without a proposal; one that was withdrawn counts again.
+
+        Args:
+            entry: In the version that the new one rests on.
+            by: Who writes it.
+            at: When, ISO 8601 with a zone.
+            title: Another title.
+            body: Another article or script, Markdown.
 
         Raises:
-            InvalidRequest: If one cannot be read.
+            InvalidRequest: If it is too long, or cannot be written.
         """
-        return [entry for place in sorted((self.path / "entries").glob("k-*")) if (entry := self.entry(place.name))]
+        said = replace(entry, accepted_by=by, accepted_at=at, title=title or entry.title, body=body or entry.body)
+        return self._next_version(said)
+
+    def _next_version(self, entry: Entry) -> Entry:
+        number = max(self._versions(entry.id), default=0) + 1
+        entry = replace(entry, version=number, body=entry.body.replace("\r\n", "\n"))
+        text = f"{FENCE}\n{tomli_w.dumps(entry.head())}{FENCE}\n\n{entry.body}"
+        if len(entry.body) > MAX_ENTRY_CHARS or len(text.encode()) > MOST_BYTES:
+            raise InvalidRequest(
+                f"the text has {len(entry.body):,} characters, more than the {MAX_ENTRY_CHARS:,} that an entry may "
+                "have: shorten it, or make an entry of each part"
+            )
+        self._write(self.path / "entries" / entry.id / f"{number}.md", text)
+        self.restore(entry.id)
+        return entry
+
+    def withdraw(self, entry_id: str, by: str, at: str, *, erase: bool = False) -> None:
+        """Let an entry count no more: it fits no ticket, and its matter stays decided against until it is restored.
+
+        Args:
+            entry_id: Of an entry that is there.
+            by: Who withdraws it.
+            at: When, ISO 8601 with a zone.
+            erase: Remove all its versions as well.
+
+        Raises:
+            InvalidRequest: If that cannot be written.
+        """
+        place = self.path / "entries" / entry_id
+        if not erase:
+            self._write(place / _WITHDRAWN, json.dumps(asdict(Dismissal(entry_id, by, at))) + "\n")
+            return
+        self.dismiss(entry_id, by, at)
+        try:
+            shutil.rmtree(place)
+        except OSError as error:
+            raise unwritable(place, error) from error
+
+    def keep_only(self, entry: Entry) -> None:
+        """Remove all versions of an entry but one: what they said is wanted no more.
+
+        Raises:
+            InvalidRequest: If they cannot be removed.
+        """
+        for path in self._version_files(entry.id):
+            if version_of(path) != entry.version:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise unwritable(path, error) from error
+
+    def entries(self) -> list[Entry]:
+        """Return the newest version of each entry that can be read."""
+        return list(self.look().entries)
 
     def entry(self, entry_id: str, version: int | None = None) -> Entry | None:
-        """Return an entry in one version, or in its newest; None where there is none."""
-        versions = self._versions(entry_id)
-        wanted = version if version is not None else max(versions, default=0)
-        if wanted not in versions:
+        """Return an entry in one version, or in its newest that can be read; None where there is none.
+
+        Raises:
+            InvalidRequest: If that version cannot be read.
+        """
+        if not is_id(entry_id) or self._is_withdrawn(entry_id):
             return None
-        path = self.path / "entries" / entry_id / f"{wanted}.md"
-        where = f"{entry_id}/{path.name}"
-        entry = parse_entry(self._read(path), where)
-        stated = {one.name: getattr(entry, one.name) for one in fields(entry)}
-        return _made(lambda: _ENTRY.validate_python(stated), f"{where} cannot be read", "mend its head")
+        if version is None:
+            return self._newest(entry_id, [])
+        path = self.path / "entries" / entry_id / f"{version}.md"
+        return read_version(path) if version in self._versions(entry_id) else None
+
+    def last_version(self, entry_id: str) -> Entry | None:
+        """Return the newest version of an entry that can be read, be it withdrawn or not; None where there is none."""
+        return self._newest(entry_id, []) if is_id(entry_id) else None
 
     def first_accepted(self, entry_id: str) -> str:
         """Return when an entry was accepted first, ISO 8601: later versions say it better, and do not begin it anew."""
-        first = self.entry(entry_id, min(self._versions(entry_id)))
-        assert first is not None
-        return first.accepted_at
+        files = sorted(self._version_files(entry_id), key=lambda path: version_of(path) or 0)
+        return next(iter(_readable(read_version, files, []))).accepted_at
 
     def dismiss(self, proposal_id: str, by: str, at: str) -> Dismissal:
         """Note that somebody decided against a proposal; the same tickets proposed again stay dismissed.
@@ -159,21 +247,18 @@ class KnowledgeFolder:
             InvalidRequest: If it cannot be written.
         """
         dismissal = Dismissal(proposal_id, by, at)
-        write_text(self.path / "dismissed" / f"{proposal_id}.json", json.dumps(asdict(dismissal)) + "\n")
+        self._write(self.path / "dismissed" / f"{proposal_id}.json", json.dumps(asdict(dismissal)) + "\n")
         return dismissal
 
     def restore(self, proposal_id: str) -> None:
-        """Let a dismissed proposal wait again; one that was not dismissed waits already."""
-        if _ID.fullmatch(proposal_id):
+        """Let a dismissed proposal wait again, or a withdrawn entry count again."""
+        if is_id(proposal_id):
             (self.path / "dismissed" / f"{proposal_id}.json").unlink(missing_ok=True)
+            (self.path / "entries" / proposal_id / _WITHDRAWN).unlink(missing_ok=True)
 
     def dismissed(self) -> dict[str, Dismissal]:
-        """Return who dismissed which proposal, by its id.
-
-        Raises:
-            InvalidRequest: If a file cannot be read.
-        """
-        return {one.id: one for one in map(self._dismissal, self._files("dismissed"))}
+        """Return who dismissed which proposal, or withdrew which entry, by its id."""
+        return dict(self.look().dismissed)
 
     def put_report(self, report: Report) -> None:
         """Keep what the entries did, in the place of what was counted before.
@@ -181,7 +266,7 @@ class KnowledgeFolder:
         Raises:
             InvalidRequest: If it cannot be written.
         """
-        write_text(self.path / "report.json", json.dumps(asdict(report), ensure_ascii=False, indent=1) + "\n")
+        self._write(self.path / "report.json", json.dumps(asdict(report), ensure_ascii=False, indent=1) + "\n")
 
     def report(self) -> Report | None:
         """Return what the entries did when it was last counted; None where nobody counted.
@@ -190,74 +275,90 @@ class KnowledgeFolder:
             InvalidRequest: If the file cannot be read.
         """
         path = self.path / "report.json"
-        if not path.is_file():
-            return None
-        text = self._read(path)
-        return _made(lambda: _REPORT.validate_json(text), f"{path.name} cannot be read", "run triage knowledge report")
+        return read_report(path) if path.is_file() else None
 
     def look(self) -> Contents:
         """Return everything that can be read: one broken file hides nothing else."""
         faults: list[str] = []
-
-        def tolerant(read: Callable[[Path], _T | None], paths: Iterable[Path]) -> list[_T]:
-            found = []
-            for path in paths:
-                try:
-                    one = read(path)
-                except InvalidRequest as error:
-                    faults.append(str(error))
-                else:
-                    found += [one] if one is not None else []
-            return found
-
-        proposals = _ranked(tolerant(self._proposal, self._files("proposals")))
-        entries = tolerant(lambda place: self.entry(place.name), sorted((self.path / "entries").glob("k-*")))
-        dismissed = {one.id: one for one in tolerant(self._dismissal, self._files("dismissed"))}
-        reports = tolerant(lambda _: self.report(), [self.path])
+        proposals = _readable(read_proposal, self._files("proposals"), faults)
+        entries = [entry for entry in self._newest_ones(faults) if not self._is_withdrawn(entry.id)]
+        withdrawn = sorted((self.path / "entries").glob(f"k-*/{_WITHDRAWN}"))
+        dismissed = _readable(read_dismissal, [*self._files("dismissed"), *withdrawn], faults)
+        reports = _readable(lambda _: self.report(), [self.path], faults)
         return Contents(
-            tuple(proposals), tuple(entries), dismissed, report=next(iter(reports), None), faults=tuple(faults)
+            tuple(sorted(proposals, key=lambda one: (-one.per_month * one.saved_min, one.id))),
+            tuple(entries),
+            {one.id: one for one in dismissed},
+            report=next(iter(reports), None),
+            faults=tuple(faults),
         )
+
+    def forget(self, ticket_id: str) -> ForgottenKnowledge:
+        """Remove the proposals that are made of a ticket, and name the entries that are.
+
+        Raises:
+            InvalidRequest: If a proposal cannot be removed.
+        """
+        faults: list[str] = []
+        names = _readable(lambda path: _is_of(path, ticket_id, read_proposal), self._files("proposals"), faults)
+        for path in names:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable(path, error) from error
+        versions = sorted((self.path / "entries").glob("*/*.md"))
+        found = _readable(lambda path: _is_of(path, ticket_id, read_version), versions, faults)
+        return ForgottenKnowledge(len(names), tuple(sorted({path.parent.name for path in found})), tuple(faults))
 
     def _files(self, kind: str) -> list[Path]:
         return sorted((self.path / kind).glob("k-*.json"))
 
-    def _proposal(self, path: Path) -> Proposal:
-        text, what = self._read(path), f"proposal {path.name} cannot be read"
-        found = _made(lambda: _PROPOSAL.validate_json(text), what, "run triage knowledge propose again")
-        if not all(map(math.isfinite, (found.bar, found.precision, found.recall, found.per_month, found.saved_min))):
-            raise InvalidRequest(f"{what}: a figure in it is no number; run triage knowledge propose again")
-        return found
+    def _is_withdrawn(self, entry_id: str) -> bool:
+        return (self.path / "entries" / entry_id / _WITHDRAWN).exists()
 
-    def _dismissal(self, path: Path) -> Dismissal:
-        text = self._read(path)
-        return _made(lambda: _DISMISSAL.validate_json(text), f"dismissed/{path.name} cannot be read", "remove it")
+    def _newest_ones(self, faults: list[str] | None = None) -> list[Entry]:
+        """Return the newest version of each entry, withdrawn ones too, and add what cannot be read to the faults."""
+        told = faults if faults is not None else []
+        places = sorted(path for path in (self.path / "entries").glob("[!.]*") if path.is_dir())
+        told += [f"entries/{place.name} is no entry: its name is no id" for place in places if not is_id(place.name)]
+        found = (self._newest(place.name, told) for place in places if is_id(place.name))
+        return [entry for entry in found if entry is not None]
+
+    def _newest(self, entry_id: str, faults: list[str]) -> Entry | None:
+        """Return the newest version of an entry that can be read, and add newer ones that cannot to the faults."""
+        files = self._version_files(entry_id)
+        faults += [
+            f"{entry_id}/{path.name} is no version: name it by its number, such as 2.md"
+            for path in files
+            if version_of(path) is None
+        ]
+        for path in sorted(files, key=lambda path: version_of(path) or 0, reverse=True):
+            if version_of(path) is not None and (found := _readable(read_version, [path], faults)):
+                return found[0]
+        return None
+
+    def _version_files(self, entry_id: str) -> list[Path]:
+        return sorted((self.path / "entries" / entry_id).glob("[!.]*.md")) if is_id(entry_id) else []
 
     def _versions(self, entry_id: str) -> list[int]:
-        if not _ID.fullmatch(entry_id):
-            return []
-        return [int(path.stem) for path in (self.path / "entries" / entry_id).glob("*.md") if path.stem.isdigit()]
+        return [number for path in self._version_files(entry_id) if (number := version_of(path)) is not None]
 
-    @staticmethod
-    def _read(path: Path) -> str:
+    def _write(self, path: Path, text: str) -> None:
+        write_private(self.path, path, text)
+
+
+def _is_of(path: Path, ticket_id: str, read: Callable[[Path], Proposal | Entry]) -> Path | None:
+    return path if names_ticket(path, ticket_id, read) else None
+
+
+def _readable(read: Callable[[Path], _T | None], paths: Iterable[Path], faults: list[str]) -> list[_T]:
+    """Return what can be read, and add a sentence on each of the others to the faults."""
+    found: list[_T] = []
+    for path in paths:
         try:
-            return read_regular_file(path, _MOST_BYTES).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"{path.name} cannot be read: {error}; mend or remove it") from error
-
-
-def _ranked(proposals: Iterable[Proposal]) -> list[Proposal]:
-    return sorted(proposals, key=lambda one: (-one.per_month * one.saved_min, one.id))
-
-
-def _made(make: Callable[[], _T], what: str, remedy: str) -> _T:
-    """Return what a file holds, with everything of its kind in it.
-
-    Raises:
-        InvalidRequest: Naming the first thing that is wrong with it.
-    """
-    try:
-        return make()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidRequest(f"{what}: {place and f'{place}: '}{first['msg']}; {remedy}") from error
+            one = read(path)
+        except InvalidRequest as error:
+            faults.append(str(error))
+        else:
+            found += [one] if one is not None else []
+    return found

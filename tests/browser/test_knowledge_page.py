@@ -147,8 +147,38 @@ def test_a_proposal_that_is_gone_or_accepted_is_said(page: Any, desk: Any) -> No
     assert gone.status == 404 and "no longer there" in gone.text()
 
 
+def test_what_was_typed_for_a_proposal_that_is_gone_is_given_back(page: Any, desk: Any) -> None:
+    late = replace(SCANNER, id="k-0aaa", tickets=("L-1",), title="late")
+    desk.folder.propose([late])
+    page.goto("/knowledge")
+    page.click("#k-0aaa summary:has-text('Write and accept')")
+    page.fill("#text-k-0aaa", "An hour of work.")
+    desk.folder.propose([replace(late, id="k-0bbb")])
+    page.click("#k-0aaa button.primary")
+    assert "no longer there" in page.inner_text("[role=alert]")
+    assert page.input_value("#written-text") == "An hour of work."
+    looks_right(page)
+    page.select_option("#written-instead", "k-0bbb")
+    page.click("section[aria-labelledby=written] button")
+    assert "Accepted" in page.inner_text("[role=status]") and desk.folder.entry("k-0bbb").body == "An hour of work."
+    page.noted.clear()  # the browser notes the 404
+
+
+def test_an_entry_is_withdrawn_and_brought_back(page: Any, desk: Any) -> None:
+    page.goto("/knowledge")
+    page.click("[aria-label='Withdraw late']")
+    assert "Withdrawn" in page.inner_text("[role=status]") and desk.folder.entry("k-0bbb") is None
+    looks_right(page)
+    page.click("[aria-label='Bring back late']")
+    assert desk.folder.entry("k-0bbb").accepted_by == "agent"
+    desk.folder.withdraw("k-0bbb", "Ada", "2026-11-01T00:00:00+00:00", erase=True)
+
+
 def test_many_proposals_are_turned_over(page: Any, desk: Any) -> None:
-    many = [replace(SCANNER, id=f"k-{number:04x}", per_month=float(number)) for number in range(1, SHOWN + 6)]
+    many = [
+        replace(SCANNER, id=f"k-{number:04x}", tickets=(f"N-{number}",), per_month=float(number))
+        for number in range(1, SHOWN + 6)
+    ]
     long = replace(many[-1], tickets=tuple(f"TICKET-{number:05}" for number in range(400)), title="w" * 300)
     desk.folder.propose([*many[:-1], long])
     page.goto("/knowledge")

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FAMILIES = {
     "data": ("check", "fetch"),
     "feedback": ("export", "disputed"),
-    "knowledge": ("propose", "list", "accept", "report"),
+    "knowledge": ("propose", "list", "accept", "revise", "withdraw", "report"),
     "mlflow": ("ui",),
     "keys": ("create", "list", "revoke"),
     "policy": ("check", "fit", "learn", "questions", "shares"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from api.store.repository import Repository, open_repository
 from api.store.rows import NewDecision
 from api.store.tables import StoredTicket
 from models.encoder import Progress
+from models.knowledge import KnowledgeFolder
 from models.wire import DecisionDocument
 from training.data.dataset import read_dataset
 from training.encoders.cache import CachedEncoder
 from triage.__main__ import main
+from triage.knowledge import Proposal
 from triage.ticket import Ticket
 
 Run = Callable[..., tuple[int, str, str]]
@@ -136,6 +139,39 @@ def test_forgetting_a_ticket(run: Run, store: Repository) -> None:
     assert status == 0 and json.loads(out)["revisions"] == 1 and "secret" not in out
     kept = store.decision(decision)
     assert kept is not None and kept.forgotten
+
+
+def test_forgetting_a_ticket_that_knowledge_was_made_of(run: Run, store: Repository, tmp_path: Path) -> None:
+    proposal = Proposal(
+        id="k-00ff",
+        title="sick, leave",
+        kind="script",
+        tier="L1",
+        from_tier="L2",
+        category=None,
+        tickets=("HR-0", "HR-1"),
+        words={"sick": 1.0},
+        bar=0.5,
+        precision=1.0,
+        recall=1.0,
+        resolutions=("Removed burnout diagnosis of Eva Klein.",),
+        per_month=1.0,
+        saved_min=1.0,
+        cover=(),
+    )
+    folder = KnowledgeFolder(tmp_path / "home" / "knowledge")
+    folder.propose([proposal, replace(proposal, id="k-00aa", tickets=("X-1",), resolutions=())])
+    folder.accept(proposal, "Ada", "2026-02-20T10:00:00+00:00")
+    decide(store, "HR-1", "sick leave")
+    status, out, _ = run("store", "forget", "HR-0")  # only the history has it
+    assert status == 0 and "1 proposals" in out and "knowledge revise k-00ff --text FILE --by NAME --erase" in out
+    assert [one.id for one in folder.proposals()] == ["k-00aa"]
+    status, out, _ = run("store", "forget", "HR-1", "--json")
+    found = json.loads(out)
+    assert status == 0 and (found["revisions"], found["proposals"], found["entries"]) == (1, 0, ["k-00ff"])
+    assert run("knowledge", "withdraw", "k-00ff", "--by", "Ada", "--erase")[0] == 0
+    assert not [path for path in folder.path.rglob("*") if path.is_file() and "Eva" in path.read_text("utf-8")]
+    assert run("store", "forget", "HR-0")[0] == 2
 
 
 DIRTY = {

@@ -26,6 +26,8 @@ LEAST_TICKETS = 3
 _MOST_TICKETS = 4000
 """Tickets that are clustered: the newest ones, for each is compared with each."""
 _WORDS, _SHOWN_RESOLUTIONS, _TITLE_WORDS = 12, 5, 4
+_RESOLUTION_CHARS = 2000
+"""So much of a resolution is shown: a draft has room for five of them."""
 _LEAST_PRECISION = 0.8
 _SELF = re.compile(
     r"\b(?:article|knowledge base|faq|how-?to|help page|explained|told (?:how|where)|guide|instructions? sent|link)\b",
@@ -141,7 +143,7 @@ def _proposal(tickets: Sequence[Resolved], history: _History, policy: Policy, lo
     words = _words(tickets, history)
     bar, precision, recall = _bar(words, ids, history)
     typical = sorted(tickets, key=lambda one: (-score(words, words_of(f"{one.text} {one.resolution}")), one.id))
-    resolutions = tuple(dict.fromkeys(one.resolution.strip() for one in typical if one.resolution.strip()))
+    resolutions = tuple(dict.fromkeys(said for one in typical if (said := one.resolution.strip()[:_RESOLUTION_CHARS])))
     from_tier = Counter(one.tier for one in tickets).most_common(1)[0][0]
     told = sum(bool(_SELF.search(one.resolution)) for one in tickets) * 2 >= len(tickets)
     kind = ARTICLE if told and len(low) > 1 else SCRIPT

@@ -14,6 +14,8 @@ ARTICLE, SCRIPT = "article", "script"
 KINDS = (ARTICLE, SCRIPT)
 """An article answers the requester at self-service; a script is what the service desk follows."""
 
+MAX_ENTRY_CHARS = 100_000
+"""Longest article or script, in characters."""
 FENCE = "+++"
 _NONE: Mapping[str, float] = MappingProxyType({})
 
@@ -23,7 +25,7 @@ class Proposal:
     """Tickets of a higher tier that share a resolution: what could end lower, with the evidence.
 
     Attributes:
-        id: Made of its tickets: the same ones give the same id.
+        id: Made of its tickets: the same ones give the same id. Where there is an entry about them, it is that one's.
         title: What they are about, in the words that they share.
         kind: One of `KINDS`: what is proposed to be written.
         tier: Where they would end with it.
@@ -113,7 +115,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Dismissal:
-    """A proposal that somebody decided against: by whom, and when (ISO 8601 with a zone)."""
+    """A proposal that somebody decided against, or an entry that was withdrawn: by whom, and when (ISO 8601)."""
 
     id: str
     by: str
@@ -159,7 +161,7 @@ class Report:
 
 
 def parse_entry(text: str, where: str = "entry") -> Entry:
-    r"""Read an entry: a head of TOML between lines of ``+++``, then Markdown.
+    r"""Read an entry: a head of TOML between lines of ``+++``, then Markdown, with the line ends of any editor.
 
     Raises:
         InvalidRequest: If it has no such head, or the head lacks something.
@@ -169,7 +171,7 @@ def parse_entry(text: str, where: str = "entry") -> Entry:
         >>> parse_entry(f"+++\n{head}\n+++\n# How\n").body
         '# How\n'
     """
-    opening, _, rest = text.partition("\n")
+    opening, _, rest = text.removeprefix("\ufeff").replace("\r\n", "\n").partition("\n")
     head, found, body = rest.partition(f"\n{FENCE}\n")
     if opening.strip() != FENCE or not found:
         raise InvalidRequest(f"{where} has no head of TOML between lines of {FENCE}: see the other entries")

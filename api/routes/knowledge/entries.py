@@ -17,6 +17,7 @@ from api.scoring.knowledge import (
     ProposalOut,
     ProposalsOut,
     TicketKnowledgeOut,
+    WithdrawIn,
 )
 from api.security.auth import GuardedRoute
 
@@ -29,15 +30,15 @@ EntryId = Annotated[str, Path(pattern=r"^k-[0-9a-f]{4,40}$", description="the id
 @router.get("/knowledge/proposals", responses=problems(401, 403, 503))
 def proposals(knowledge: KnowledgeDep, reader: Reader) -> ProposalsOut:
     """Return what could be handed down: tickets of higher tiers that share a resolution, with the evidence."""
-    return knowledge.proposals()
+    return knowledge.proposals(reader)
 
 
 @router.post(
     "/knowledge/proposals/{entry_id}/accept", responses={**problems(400, 401, 403, 404), **problems(413, 415, 422, 503)}
 )
 def accept(entry_id: EntryId, payload: AcceptIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> EntryOut:
-    """Accept a proposal: it becomes a knowledge entry, or the next version of one."""
-    return knowledge.accept(entry_id, payload)
+    """Accept a proposal: it becomes a knowledge entry, or the next version of one; or write an entry's next version."""
+    return knowledge.accept(entry_id, payload, reviewer)
 
 
 @router.post(
@@ -46,13 +47,13 @@ def accept(entry_id: EntryId, payload: AcceptIn, knowledge: KnowledgeDep, review
 )
 def dismiss(entry_id: EntryId, payload: DismissIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> ProposalOut:
     """Decide against a proposal, or let it wait again."""
-    return knowledge.dismiss(entry_id, payload)
+    return knowledge.dismiss(entry_id, payload, reviewer)
 
 
 @router.get("/knowledge/entries", responses=problems(401, 403, 503))
 def entries(knowledge: KnowledgeDep, reader: Reader) -> EntriesOut:
     """Return the accepted entries in their newest versions."""
-    return knowledge.entries()
+    return knowledge.entries(reader)
 
 
 @router.get("/knowledge/entries/{entry_id}", responses={**problems(401, 403, 404), **problems(422, 503)})
@@ -65,7 +66,15 @@ def entry(
     ] = None,
 ) -> EntryOut:
     """Return an entry in one of its versions."""
-    return knowledge.entry(entry_id, version)
+    return knowledge.entry(entry_id, version, reader)
+
+
+@router.post(
+    "/knowledge/entries/{entry_id}/withdraw", responses={**problems(400, 401, 403, 404), **problems(413, 415, 422, 503)}
+)
+def withdraw(entry_id: EntryId, payload: WithdrawIn, knowledge: KnowledgeDep, reviewer: Reviewer) -> EntryOut:
+    """Withdraw an entry: it fits no ticket any more."""
+    return knowledge.withdraw(entry_id, payload, reviewer)
 
 
 @of_tickets.get("/tickets/{ticket_id}/knowledge", responses={**problems(401, 403, 404), **problems(422, 503)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.security.api_keys import create_key
+from api.security.auth import COOKIE, csrf_token
+from api.security.passwords import hash_password
 from api.settings import load_settings
+from api.store.people.users import Rights
 from api.store.repository import open_repository
 from models.knowledge import KnowledgeFolder
 from triage.knowledge import SCRIPT, Proposal
@@ -34,6 +38,7 @@ PROPOSAL = Proposal(
     cover=("the steps",),
 )
 ACCEPT = "/v1/knowledge/proposals/k-0123456789/accept"
+WITHDRAW = "/v1/knowledge/entries/k-0123456789/withdraw"
 
 
 @pytest.fixture
@@ -42,9 +47,10 @@ def desk(tmp_path: Path) -> Iterator[tuple[TestClient, dict[str, dict[str, str]]
     store = open_repository(tmp_path)
     with TestClient(create_app(load_settings(home=tmp_path, rules_only=True, request_deadline_s=15), store)) as client:
         scopes = {"all": ["predict", "feedback", "read"], "reads": ["read"], "uncleared": ["read"]}
+        scopes["uncleared judge"] = ["feedback"]
         keys = {
             name: {
-                "Authorization": f"Bearer {create_key(store, name, of, clearance=0 if name == 'uncleared' else 2)[0]}"
+                "Authorization": f"Bearer {create_key(store, name, of, clearance=0 if 'uncleared' in name else 2)[0]}"
             }
             for name, of in scopes.items()
         }
@@ -106,13 +112,117 @@ def test_what_is_not_there_or_wrong_has_a_clear_answer(desk: tuple[TestClient, d
     assert client.get("/v1/tickets/none/knowledge").status_code == 404
 
 
-def test_a_broken_file_is_not_the_fault_of_the_request(
+def test_a_broken_file_is_named_and_hides_nothing_else(
+    desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, _ = desk
+    client.post(ACCEPT, json={"agent": "Ada"})
+    place = tmp_path / "knowledge"
+    (place / "proposals" / "k-00ff.json").write_text("{", "utf-8")
+    (place / "entries" / "k-00ff").mkdir()
+    for name in ("2.md", "\u00b2.md", "01.md"):
+        (place / "entries" / "k-0123456789" / name).write_text("no head", "utf-8")
+    (place / "entries" / "k-00ff" / "1.md").write_text("x" * (1 << 20) + "x", "utf-8")
+    for _ in range(2):
+        answer = client.get("/v1/knowledge/proposals").json()
+        assert [one["id"] for one in answer["proposals"]] == ["k-0123456789"]
+        named = " ".join(answer["left_out"])
+        for name in ("k-00ff.json", "k-0123456789/2.md", "\u00b2.md", "01.md", "k-00ff/1.md"):
+            assert name in named
+    assert capsys.readouterr().out.count("k-00ff/1.md") == 1  # logged once
+    entries = client.get("/v1/knowledge/entries").json()
+    assert [one["version"] for one in entries["entries"]] == [1] and len(entries["left_out"]) == 5
+    decided(client, "T-9", "the scanner is dead again")
+    assert len(client.get("/v1/tickets/T-9/knowledge").json()["entries"]) == 1
+    assert client.post(ACCEPT, json={"agent": "Ada"}).json()["version"] == 3
+    broken = client.get("/v1/knowledge/entries/k-0123456789", params={"version": 2})
+    assert broken.status_code == 503 and "k-0123456789/2.md" in broken.json()["detail"]
+    assert client.get("/v1/knowledge/entries/k-00ff").status_code == 404
+
+
+@pytest.mark.parametrize("category", ["security", "HR-case"])  # one that is sensitive, and one that nobody here knows
+def test_what_is_made_of_sensitive_tickets_is_shown_to_whom_may_read_them(
+    desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path, category: str
+) -> None:
+    client, keys = desk
+    folder = KnowledgeFolder(tmp_path / "knowledge")
+    folder.propose([replace(PROPOSAL, category=category), replace(PROPOSAL, id="k-00ff", tickets=("T7",))])
+    client.post(ACCEPT, json={"agent": "Ada"})
+    decided(client, "T-9", "the scanner is dead again")
+    for who, seen in (("all", 2), ("uncleared", 1)):
+        headers = keys[who]
+        assert len(client.get("/v1/knowledge/proposals", headers=headers).json()["proposals"]) == seen
+        assert len(client.get("/v1/knowledge/entries", headers=headers).json()["entries"]) == seen - 1
+        assert len(client.get("/v1/tickets/T-9/knowledge", headers=headers).json()["entries"]) == seen - 1
+        one = client.get("/v1/knowledge/entries/k-0123456789", headers=headers)
+        assert one.status_code == (200 if seen == 2 else 404)
+        page = client.get("/knowledge", headers=headers | {"Accept": "text/html"})
+        assert page.status_code == 200 and ("k-0123456789" in page.text) is (seen == 2)
+    for verb in ("accept", "dismiss"):
+        refused = client.post(ACCEPT.replace("accept", verb), json={"agent": "Eve"}, headers=keys["uncleared judge"])
+        assert refused.status_code == 404 and len(folder.entries()) == 1
+    withdraw = client.post(WITHDRAW, json={"agent": "Eve"}, headers=keys["uncleared judge"])
+    assert withdraw.status_code == 404 and len(folder.entries()) == 1
+
+
+def test_an_entry_is_revised_without_a_proposal_and_withdrawn(
+    desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path
+) -> None:
+    client, keys = desk
+    client.post(ACCEPT, json={"agent": "Ada"})
+    folder = KnowledgeFolder(tmp_path / "knowledge")
+    folder.propose([])
+    assert client.post(ACCEPT, json={"agent": "Bob"}).status_code == 404  # it says nothing else
+    assert client.post(ACCEPT, json={"agent": "Bob", "text": "Reset it.\r\n"}).json()["version"] == 2
+    assert client.post(WITHDRAW, json={"agent": "Bob"}, headers=keys["reads"]).status_code == 403
+    assert client.post(WITHDRAW, json={"agent": "Bob"}).json()["body"] == "Reset it.\n"
+    assert client.get("/v1/knowledge/entries").json()["entries"] == []
+    assert client.post(WITHDRAW, json={"agent": "Bob"}).status_code == 404
+    folder.propose([PROPOSAL])
+    [shown] = client.get("/v1/knowledge/proposals").json()["proposals"]
+    assert (shown["accepted"], shown["dismissed_by"]) == (False, "Bob")
+    undone = client.post(ACCEPT.replace("accept", "dismiss"), json={"agent": "Bob", "undo": True}).json()
+    assert (undone["accepted"], undone["dismissed_by"]) == (True, None)
+    assert [one["version"] for one in client.get("/v1/knowledge/entries").json()["entries"]] == [2]
+
+
+def test_nobody_accepts_in_the_name_of_another(desk: tuple[TestClient, dict[str, dict[str, str]]]) -> None:
+    client, _ = desk
+    dismiss = ACCEPT.replace("accept", "dismiss")
+    for path in (ACCEPT, dismiss, WITHDRAW):
+        assert client.post(path, json={"agent": "   "}).status_code == 422
+    store, password = client.app.state.parts.service.store, "four words in a row"  # type: ignore[attr-defined]
+    store.add_user("kim", Rights(("lead",), 2, []), hash_password(password))
+    browser = TestClient(client.app)
+    browser.post("/sign-in", data={"name": "kim", "password": password}, headers={"Accept": "text/html"})
+    browser.headers["X-CSRF-Token"] = csrf_token(browser.cookies[COOKIE])
+    assert browser.post(dismiss, json={"agent": "anna"}).json()["dismissed_by"] == "kim"
+    assert browser.post(ACCEPT, json={"agent": "anna"}).json()["accepted_by"] == "kim"
+    assert browser.post(WITHDRAW, json={"agent": "anna"}).status_code == 200
+    [shown] = browser.get("/v1/knowledge/proposals").json()["proposals"]
+    assert shown["dismissed_by"] == "kim"
+
+
+def test_what_was_typed_is_given_back_where_the_proposal_is_gone(
     desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path
 ) -> None:
     client, _ = desk
+    folder = KnowledgeFolder(tmp_path / "knowledge")
+    folder.propose([replace(PROPOSAL, id="k-00ff", tickets=("T7",))])
+    typed = {"title": "My <title>", "text": "\r\nAN HOUR OF </textarea> WORK"}
+    gone = client.post("/knowledge/k-0123456789/accept", data=typed, headers={"Accept": "text/html"})
+    assert gone.status_code == 404 and "no longer there" in gone.text
+    assert "\n\nAN HOUR OF &lt;/textarea&gt; WORK</textarea>" in gone.text
+    assert 'value="My &lt;title&gt;"' in gone.text and '<option value="k-00ff">' in gone.text
+    instead = client.post("/knowledge/k-0123456789/accept", data=typed | {"instead": "k-00ff"}, follow_redirects=False)
+    assert instead.status_code == 303
+    [entry] = folder.entries()
+    assert (entry.id, entry.title, entry.body.strip()) == ("k-00ff", "My <title>", "AN HOUR OF </textarea> WORK")
     (tmp_path / "knowledge" / "proposals" / "k-00ff.json").write_text("{", "utf-8")
-    answer = client.get("/v1/knowledge/proposals")
-    assert answer.status_code == 503 and "k-00ff.json" in answer.json()["detail"]
+    broken = client.post("/knowledge/k-00ff/accept", data=typed, headers={"Accept": "text/html"})
+    assert broken.status_code == 503 and "AN HOUR OF" in broken.text
+    long = typed | {"text": "line\r\n" * 20_000}  # as many characters as the field takes, as a browser sends them
+    assert client.post("/knowledge/k-00ff/accept", data=long, follow_redirects=False).status_code in (303, 503)
 
 
 def test_a_proposal_is_dismissed_and_waits_again(desk: tuple[TestClient, dict[str, dict[str, str]]]) -> None:
