@@ -62,13 +62,16 @@ def _settings(options: ServeOptions) -> Settings:
         raise InvalidRequest(
             f"no bundle in {str(options.bundle)!r}: there is no such directory; name one that triage train wrote"
         )
+    if options.model is not None:
+        os.environ.pop(f"{PREFIX}BUNDLE", None)  # an option wins over a variable, here and in every worker
     stated = {**vars(options), "open_loopback": options.open_loopback or None}
     return load_settings(home=triage_home(), **stated)
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
     """Write the settings as variables that read back the same in a worker."""
-    values = settings.model_dump(mode="json", exclude_none=True)
+    read = {"store_url"} if settings.store_url_file else None  # each worker reads it from the file
+    values = settings.model_dump(mode="json", exclude_none=True, exclude=read)
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()} | {
         "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", "1")
     }

@@ -23,7 +23,7 @@ from models.reference.reviews import ReviewMemory
 from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
-from triage.errors import BundleError, BundleNotFound, TriageError
+from triage.errors import BundleError, BundleNotFound, InvalidRules, TriageError
 from triage.policy import Policy, read_policy
 from triage.rules import RuleBook, read_rules
 from triage.ticket import Ticket
@@ -127,7 +127,18 @@ class ModelHolder:
         self.last_error: str | None = None
         self._astray: str | None = None
         self.loads = 0
-        self.triager = Triager(policy=self._policy, rules=self._rules)
+        self._misfit: InvalidRules | None = None
+        self.triager = self._without_model()
+
+    def _without_model(self) -> Triager:
+        """Return what answers until a bundle is loaded: rules for the labels of its policy may not fit before."""
+        try:
+            return Triager(policy=self._policy, rules=self._rules)
+        except InvalidRules as error:
+            if self._policy is not None:
+                raise
+            self._misfit = error
+            return Triager()
 
     @property
     def is_loaded(self) -> bool:
@@ -139,6 +150,7 @@ class ModelHolder:
 
         Raises:
             BundleError: If a directory was named and holds no bundle that can be used.
+            InvalidRules: If the rules name labels that neither a bundle's policy nor the default one has.
         """
         if self._started:
             return
@@ -152,6 +164,8 @@ class ModelHolder:
                 if number:
                     log.warning("serving_earlier_bundle", version=self.triager.model_version)
                 return
+        if self._misfit is not None:
+            raise self._misfit
 
     def learn(self, reviews: ReviewMemory | None, loads: int) -> bool:
         """Put the desk's own reviews beside the model in use, and say whether that was done.

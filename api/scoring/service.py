@@ -77,11 +77,11 @@ class Service:
         self.metrics = metrics
         self.tracing = Tracing(settings.otlp_endpoint)
         self.draining = False
+        self._reload = self._asked_reload()  # before anything is loaded: whatever is asked from now on is followed
+        self._wanted_reload, self._untold = self._reload or "", ""
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.memory = AnswerMemory(settings.remember_answers)
         self._erasures: object = None
-        self._reload: str | None = None
-        self._wanted_reload = ""
         self.batcher = Batcher(
             queue_size=settings.queue_size,
             score_batch=settings.score_batch,
@@ -385,6 +385,9 @@ class Service:
             if erasures != self._erasures:
                 self._erasures = erasures
                 self._forget_texts()
+            if self._untold:
+                self.store.move_position(_RELOAD, "asked", self._untold)
+                self._untold = ""
             self._wanted_reload = self.store.position(_RELOAD, "asked") or ""
         except StoreUnavailable as error:
             self._forget_texts()  # nobody can say now what was forgotten meanwhile
@@ -394,27 +397,35 @@ class Service:
     async def reload(self) -> None:
         """Load bundle, policy and rules anew, and have every other process that shares the store do the same.
 
+        Where the store does not answer, the others are told as soon as it does.
+
         Raises:
             InvalidPolicy: If the policy contradicts itself; what is in use stays, here and elsewhere.
             InvalidRules: If the rules do.
             BundleError: If the bundle is refused.
         """
         await self.model.reload()
-        self._reload = self._wanted_reload = new_id()
+        self._reload = self._wanted_reload = self._untold = new_id()
         asked = functools.partial(self.store.move_position, _RELOAD, "asked", self._reload)
         try:
             await asyncio.get_running_loop().run_in_executor(self._readers, asked)
+            self._untold = ""
         except StoreUnavailable as error:
-            log.warning("reload_not_shared", code=error.code)
+            log.warning("reload_not_shared_yet", code=error.code)
+
+    def _asked_reload(self) -> str | None:
+        """Return who asked last that everything is loaded anew; None where the store does not say."""
+        try:
+            return self.store.position(_RELOAD, "asked") or ""
+        except StoreUnavailable:
+            return None
 
     async def _follow_reload(self) -> None:
-        """Load anew where another process was asked to since; whoever has just started has loaded already."""
+        """Load anew where another process was asked to since this one began to load."""
         wanted = self._wanted_reload
         if wanted == self._reload:
             return
-        has_just_started, self._reload = self._reload is None, wanted
-        if has_just_started:
-            return
+        self._reload = wanted
         try:
             await self.model.reload()
         except TriageError as error:

@@ -1,0 +1,96 @@
+"""What is loaded anew: by every process that shares the store, whenever it was asked, and with rules of a bundle's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings, load_settings
+from api.store.repository import open_repository
+from models.bundle.bundle import Bundle, load_bundle, save_bundle
+from models.toml_files import dump_policy
+from triage.defaults import default_policy
+from triage.errors import InvalidRules
+
+Until = Callable[..., float]
+ESPRESSO = """
+[[rule]]
+name = "espresso"
+kind = "bypass"
+any = ["espresso"]
+tier = "L1"
+category = "coffee"
+
+[[rule]]
+name = "anything"
+kind = "fallback"
+tier = "L1"
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.toml"
+    path.write_text(dump_policy(default_policy()))
+    return path
+
+
+def settings(home: Path, **changes: Any) -> Settings:
+    return load_settings(**{"home": home, "open_loopback": True, "rules_only": True, "poll_s": 0.1, **changes})
+
+
+def version(client: TestClient) -> str:
+    return str(client.get("/v1/model").json()["policy_version"])
+
+
+def test_who_starts_while_a_reload_is_asked_for_follows_it(tmp_path: Path, policy: Path, until: Until) -> None:
+    starting = create_app(settings(tmp_path, policy=policy))  # it has read the policy as it was
+    policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+    with TestClient(create_app(settings(tmp_path, policy=policy))) as other:
+        assert other.post("/v1/model/reload").status_code == 200
+    with TestClient(starting) as client:
+        until(lambda: version(client) == "the-next", 10)
+
+
+def test_a_reload_during_a_lock_of_the_store_reaches_the_others_after_it(
+    tmp_path: Path, policy: Path, until: Until
+) -> None:
+    chosen = settings(tmp_path, policy=policy)
+    store = open_repository(tmp_path, patience_s=0.3)
+    with TestClient(create_app(chosen, store)) as asked, TestClient(create_app(chosen)) as other:
+        policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+        with closing(sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)) as locked:
+            locked.execute("BEGIN IMMEDIATE")
+            assert asked.post("/v1/model/reload").status_code == 200
+            assert (version(asked), version(other)) == ("the-next", default_policy().version)
+            locked.execute("ROLLBACK")
+        until(lambda: version(other) == "the-next", 10)
+    store.close()
+
+
+def test_rules_of_a_bundles_own_labels_need_no_policy_beside_them(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    old = load_bundle(make_bundle())
+    own = replace(
+        old.policy,
+        categories=(*old.policy.categories, replace(old.policy.categories[0], label="coffee", name="Coffee")),
+    )
+    place, rules = tmp_path / "own", tmp_path / "rules.toml"
+    bundle = Bundle(old.model, old.encoder, old.gate, own, old.rules)
+    save_bundle(place, bundle, {"settings": {"name": "own"}}, encoder_files=make_bundle() / "encoder")
+    rules.write_text(ESPRESSO)
+    chosen = settings(tmp_path, rules_only=False, bundle=place, rules=rules)
+    with TestClient(create_app(chosen)) as client:
+        answer = client.post("/v1/predict", json={"text": "the espresso machine leaks"}).json()
+        assert answer["category"] == "coffee" and answer["model_version"] == load_bundle(place).version
+    with pytest.raises(InvalidRules, match="coffee"), TestClient(create_app(settings(tmp_path, rules=rules))):
+        pass
