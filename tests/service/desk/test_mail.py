@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.message import EmailMessage
+from email import message_from_bytes
+from email.message import EmailMessage, Message
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from api.mail.answers import Forward, forward
 from api.mail.config import Mailbox, load_mailboxes
 from api.mail.message import parse, ticket_of
 from api.settings import load_settings
+from api.store.rows import new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
 from tests.service.desk.dovecot import CAN_RUN, PASSWORD, Sink, dovecot, mail_server, mailbox_of
@@ -33,6 +35,7 @@ FILE = """
 imap = "imap://127.0.0.1:{imap}"
 user = "support"
 password = "MAIL_PASSWORD"
+since = 2026-01-01
 done_folder = "Triaged"
 smtp = "smtp://127.0.0.1:{smtp}"
 sender = "triage@example.org"
@@ -75,7 +78,7 @@ def deliver(port: int, *messages: EmailMessage | bytes) -> None:
             client.append("INBOX", one if isinstance(one, bytes) else one.as_bytes())
 
 
-def done(port: int) -> list[EmailMessage]:
+def done(port: int) -> list[Message]:
     """The copies with headers, in the order in which they were made."""
     with mailbox_of(port) as client:
         if not client.folder_exists("Triaged"):
@@ -144,18 +147,26 @@ def test_loops_bounces_and_automatic_replies_go_nowhere(
     reply = mail(
         "Re: Printer", "I am out of office until Monday, the printer is with Lee.", Auto_Submitted="auto-replied"
     )
-    looped = mail("Printer", "the printer jams", X_Triage_Decision="some-decision")
+    claimed = [
+        mail("Printer", f"the printer jams with {claim}", X_Triage_Decision=claim) for claim in ("0", new_id(), "ü")
+    ]
     circling = mail("Printer", "the printer jams again")
     for hop in range(60):
         circling["Received"] = f"from a by b id {hop}"
-    deliver(imap, bounce, reply, looped, circling, mail("Printer", "the printer jams at last"))
+    deliver(imap, bounce, reply, *claimed, circling)
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: len(done(imap)) == 3, 30)
+        until(lambda: len(done(imap)) == 5 and len(sink.taken) == 3, 30)
+        looped = message_from_bytes(sink.taken[0][2])
+        looped.replace_header("Message-ID", "<another@example.org>")  # as a list gives one that it sends on
+        deliver(imap, looped.as_bytes(), mail("Printer", "the printer jams at last"))
+        until(lambda: len(sink.taken) == 4, 30)
         kinds = [one["kind"] for one in client.get("/v1/decisions").json()["decisions"]][::-1]
-    assert kinds == ["bounce", "auto_reply", None]
-    assert [copy["X-Triage-Kind"] for copy in done(imap)] == ["bounce", "auto_reply", None]
-    assert [message["Subject"] for _, message, _ in sink.taken] == ["Printer"]
-    assert sink.taken[0][1]["Message-ID"] not in (looped["Message-ID"], circling["Message-ID"])
+    expected = ["bounce", "auto_reply", None, None, None, None]
+    assert kinds == expected
+    assert [copy["X-Triage-Kind"] for copy in done(imap)] == expected
+    assert [forwarded["Message-ID"] for _, forwarded, _ in sink.taken[:3]] == [one["Message-ID"] for one in claimed]
+    assert all(len(copy.get_all("X-Triage-Decision", [])) == 1 for copy in done(imap))
+    assert "at last" in str(sink.taken[3][1].get_payload())
 
 
 @real
