@@ -127,10 +127,10 @@ class Sink:
 
 
 @contextmanager
-def mail_server() -> Iterator[tuple[Sink, int]]:
+def mail_server(**options: Any) -> Iterator[tuple[Sink, int]]:
     """Run a mail server until the block is left, and give what it takes and its port."""
     sink, port = Sink(), free_port()
-    controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024)
+    controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024, **options)
     controller.start()
     try:
         yield sink, port
