@@ -7,6 +7,7 @@ import smtplib
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from email.header import Header
 from email.parser import BytesHeaderParser
@@ -148,10 +149,13 @@ def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:
         )
     else:
         server = smtplib.SMTP(host, parts.port or 587, timeout=_TIMEOUT_S)
-        if not is_here(host):
+    with ExitStack() as until_it_is_ready:
+        until_it_is_ready.callback(server.close)
+        if parts.scheme == "smtp" and not is_here(host):
             server.starttls(context=ssl.create_default_context())
-    if parts.username:
-        _log_in(server, unquote(parts.username), unquote(parts.password) if parts.password else password)
+        if parts.username:
+            _log_in(server, unquote(parts.username), unquote(parts.password) if parts.password else password)
+        until_it_is_ready.pop_all()
     return server
 
 

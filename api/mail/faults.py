@@ -48,10 +48,13 @@ def fault_of(error: BaseException) -> Fault:
     problem = next((word for kind, word in _KINDS if isinstance(error, kind)), "unexpected")
     if problem == "unexpected":
         return Fault(problem, str(described(error)))
-    is_down = problem == LOGIN_REFUSED and "[UNAVAILABLE]" in str(error)
-    if isinstance(error.__cause__, SMTPAuthenticationError) and error.__cause__.smtp_code >= 500:
+    if isinstance(error, LoginError) and isinstance(error.__context__, IMAP4.abort):
+        problem = "connection-lost"
+    elif isinstance(error, LoginError) and "[UNAVAILABLE]" in str(error):
+        problem = "refused-by-server"
+    elif isinstance(error.__cause__, SMTPAuthenticationError) and error.__cause__.smtp_code >= 500:
         problem = LOGIN_REFUSED
-    return Fault("refused-by-server" if is_down else problem, " ".join(str(error).split())[:_MOST_CHARS])
+    return Fault(problem, " ".join(str(error).split())[:_MOST_CHARS])
 
 
 def pause_s(fault: Fault, times: int) -> float:
