@@ -79,6 +79,13 @@ class Metrics:
         self.spooled = _gauge("triage_spooled_tickets", "Decisions kept in memory until the store answers", registry)
         self.feedback = Counter("triage_feedback", "Feedback taken", ["verdict"], registry=registry)
         self.webhooks = Counter("triage_webhooks", "Webhooks of helpdesks", ["desk", "outcome"], registry=registry)
+        self.mailbox_ready = Gauge(
+            "triage_mailbox_ready",
+            "1 where a mailbox is read, 0 where that fails",
+            ["mailbox"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
         self.autonomy_open = _shared_gauge("triage_autonomy_open", "1 where the model decides alone", registry)
         self.autonomy_reviews = _shared_gauge("triage_autonomy_reviews", "Reviews that count", registry)

@@ -53,7 +53,7 @@ def main(mails: int = 5000, kills: int = 10) -> None:
         (room / "mail.toml").write_text(
             f'[mailboxes.support]\nimap = "imap://127.0.0.1:{imap}"\nuser = "support"\npassword = "MAIL_PASSWORD"\n'
             f'done_folder = "Triaged"\nsmtp = "smtp://127.0.0.1:{smtp}"\nsender = "triage@example.org"\n'
-            f'forward = ["automatic", "suggested"]\n[mailboxes.support.groups]\n{groups}'
+            f'since = 2026-01-01\nforward = ["automatic", "suggested"]\n[mailboxes.support.groups]\n{groups}'
         )
         with mailbox_of(imap) as box:
             for number in range(mails):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from email.header import Header
 from email.parser import BytesHeaderParser
 from urllib.parse import unquote
 
@@ -15,6 +19,29 @@ from models.wire import DecisionDocument
 
 REPEAT_HEADER = "X-Triage-Repeat"
 _TIMEOUT_S = 30.0
+_LOGGED_IN = 235
+_PERMANENT = range(500, 600)
+_OF_THE_ACCOUNT = range(530, 540)
+"""Codes by which a server refuses an account rather than a mail (RFC 4954, section 6): 530, 535, 538 and the like."""
+_END_OF_HEAD = re.compile(rb"(?:\A|\r?\n)(\r?\n)")
+_OURS = re.compile(
+    rb"(?i)(?:\A|(?<=[\r\n]))x-triage-[^:\r\n]*:[^\r\n]*(?:\r?\n|\r|\Z)(?:[ \t][^\r\n]*(?:\r?\n|\r|\Z))*"
+)
+"""Headers that only the service may write, with their continuation lines."""
+
+
+class NotTaken(OSError):
+    """A mail server has certainly not taken a mail.
+
+    Attributes:
+        code: Code of its reply; 0 where it gave none.
+        is_final: Whether it would say the same again about this mail (RFC 5321, section 4.2.1).
+    """
+
+    def __init__(self, code: int, reply: str) -> None:
+        super().__init__(f"{code} {reply}" if code else reply)
+        self.code = code
+        self.is_final = code in _PERMANENT and code not in _OF_THE_ACCOUNT
 
 
 def headers_of(document: DecisionDocument) -> dict[str, str]:
@@ -33,9 +60,14 @@ def headers_of(document: DecisionDocument) -> dict[str, str]:
 
 
 def with_headers(raw: bytes, headers: dict[str, str]) -> bytes:
-    """Return a mail with headers put before its own; nothing else in it is changed, so that signatures hold."""
-    added = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return added.encode("utf-8") + raw
+    """Return a mail with headers put before its own, in place of those of their kind that a sender made up.
+
+    Nothing else in it is changed, so that signatures hold.
+    """
+    added = "".join(f"{name}: {_encoded(name, value)}\r\n" for name, value in headers.items())
+    end = _END_OF_HEAD.search(raw)
+    body_at = end.start(1) if end else len(raw)
+    return added.encode("ascii") + _OURS.sub(b"", raw[:body_at]) + raw[body_at:]
 
 
 def is_forwarded(mailbox: Mailbox, document: DecisionDocument) -> bool:
@@ -74,7 +106,8 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
         on_taken: Called at once when the server has taken it, before anything else that could fail or be killed.
 
     Raises:
-        OSError: The server does not take it.
+        NotTaken: The server has not taken it.
+        OSError: Nobody knows whether the server has taken it.
     """
     assert mailbox.sender is not None
     address = mailbox.groups[mail.document.resolver_group or ""]
@@ -84,9 +117,26 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
         resent["Message-ID"] = known_by
     if mail.again:
         resent[REPEAT_HEADER] = "possible"
-    with _connection(mailbox, password) as server:
-        server.sendmail(mailbox.sender, [address], with_headers(mail.raw, headers_of(mail.document) | resent))
+    content = with_headers(mail.raw, headers_of(mail.document) | resent)
+    try:
+        server = _connection(mailbox, password)
+    except smtplib.SMTPResponseException as error:
+        raise NotTaken(0, f"{error.smtp_code} {_said(error.smtp_error)}") from error
+    except OSError as error:
+        raise NotTaken(0, str(error)) from error
+    with server:
+        try:
+            server.sendmail(mailbox.sender, [address], content)
+        except smtplib.SMTPRecipientsRefused as error:
+            [(code, reply)] = error.recipients.values()
+            raise NotTaken(code, _said(reply)) from error
+        except smtplib.SMTPResponseException as error:
+            raise NotTaken(error.smtp_code, _said(error.smtp_error)) from error
         on_taken()
+
+
+def _said(reply: bytes | str) -> str:
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
 
 
 def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:
@@ -99,11 +149,31 @@ def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:
         )
     else:
         server = smtplib.SMTP(host, parts.port or 587, timeout=_TIMEOUT_S)
-        if not is_here(host):
+    with ExitStack() as until_it_is_ready:
+        until_it_is_ready.callback(server.close)
+        if parts.scheme == "smtp" and not is_here(host):
             server.starttls(context=ssl.create_default_context())
-    if parts.username:
-        server.login(unquote(parts.username), unquote(parts.password or password))
+        if parts.username:
+            _log_in(server, unquote(parts.username), unquote(parts.password) if parts.password else password)
+        until_it_is_ready.pop_all()
     return server
+
+
+def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
+    """Log in; what is not ASCII is sent as UTF-8 (RFC 4616), which the library does not do."""
+    if f"{user}{password}".isascii():
+        server.login(user, password)
+        return
+    server.ehlo()
+    response = b64encode(f"\0{user}\0{password}".encode()).decode()
+    code, reply = server.docmd("AUTH", f"PLAIN {response}")
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, reply)
+
+
+def _encoded(name: str, value: str) -> str:
+    """Return a value of a header as every server takes it (RFC 2047)."""
+    return value if value.isascii() else Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
 
 
 def _one_line(value: str) -> str:

@@ -4,17 +4,64 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date
+from email.utils import getaddresses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from triage.errors import InvalidRequest
 
 _PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+
+
+def _server(value: str) -> str:
+    """Check that a connection can be made to an address of a server.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    parts = urlsplit(value)
+    host, port = parts.hostname, parts.port
+    if not host or port == 0:
+        raise ValueError("it names no server, or port 0")
+    host.encode("idna")
+    return value
+
+
+def _mail_address(value: str) -> str:
+    """Check that a server takes a mail address.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    found = getaddresses([value])
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(
+            "a mail address with other letters than those of ASCII is not taken by every server: "
+            "write its domain as xn--…, or state another address"
+        )
+    if len(found) != 1 or not _ADDRESS.fullmatch(found[0][1]):
+        raise ValueError("it is not one mail address, such as desk@example.org")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("it holds a line break or another character that cannot be shown")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Folder = Annotated[Line, Field(min_length=1, max_length=200)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 
 
 class Mailbox(BaseModel):
@@ -25,6 +72,7 @@ class Mailbox(BaseModel):
         user: Login of the mailbox.
         password: Name of the environment variable with the password.
         folder: Folder that is read; nothing in it is changed.
+        since: Day from which on mail counts that is there at the first start; None for none of it.
         done_folder: Folder that gets a copy of each mail with the headers of its decision; None for no copies.
         smtp: Address of the server that takes forwards: ``smtps://HOST``, or ``smtp://HOST`` with STARTTLS.
         sender: Address that forwards come from.
@@ -36,14 +84,15 @@ class Mailbox(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    imap: Annotated[str, Field(pattern=r"^imaps?://[^/?#\s]+/?$")]
-    user: str
+    imap: Annotated[str, Field(pattern=r"^imaps?://[^/?#\s]+/?$"), AfterValidator(_server)]
+    user: Line
     password: str
-    folder: str = "INBOX"
-    done_folder: str | None = None
-    smtp: Annotated[str, Field(pattern=r"^smtps?://[^/?#\s]+/?$")] | None = None
-    sender: str | None = None
-    groups: Mapping[str, str] = {}
+    folder: Folder = "INBOX"
+    since: date | None = None
+    done_folder: Folder | None = None
+    smtp: Annotated[str, Field(pattern=r"^smtps?://[^/?#\s]+/?$"), AfterValidator(_server)] | None = None
+    sender: MailAddress | None = None
+    groups: Mapping[str, MailAddress] = {}
     forward: tuple[Literal["automatic", "suggested"], ...] = ("automatic",)
     clearance: int = 0
     poll_s: Annotated[float, Field(gt=0, le=1700)] = 300.0  # servers close an idle connection after 29 minutes
@@ -75,30 +124,43 @@ def load_mailboxes(path: Path | None, environment: Mapping[str, str] | None = No
         raise InvalidRequest(
             f"the file of mailboxes {path} cannot be read: {error}; mend it, or unset TRIAGE_MAILBOXES"
         ) from error
+    tables = tables if isinstance(tables, dict) else {}
     problems: list[str] = [] if tables else ["there is no [mailboxes.NAME] in it"]
+    read = {name: _mailbox(name, table, problems) for name, table in tables.items()}
     found: dict[str, tuple[Mailbox, str]] = {}
-    for name, table in tables.items():
-        try:
-            mailbox = Mailbox.model_validate(table)
-        except ValidationError as error:
-            faults = error.errors(include_input=False, include_url=False)
-            problems += [f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}" for fault in faults]
-            continue
-        problems += [f"{name}.{problem}" for problem in _problems(mailbox, environment)]
-        found[name] = (mailbox, environment.get(mailbox.password, ""))
+    for name, mailbox in read.items():
+        if mailbox is not None:
+            problems += [f"{name}.{problem}" for problem in _problems(mailbox, environment)]
+            found[name] = (mailbox, environment.get(mailbox.password, ""))
     if problems:
         raise InvalidRequest(f"the file of mailboxes {path} makes no sense: {'; '.join(problems)}; see docs/mail.md")
     return found
 
 
+def _mailbox(name: str, table: Any, problems: list[str]) -> Mailbox | None:
+    if not _NAME.fullmatch(name):
+        problems.append(f"{name!r} is no name of a mailbox: use at most 64 letters, digits, - and _")
+        return None
+    try:
+        return Mailbox.model_validate(table)
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            place = ".".join(map(str, (name, *fault["loc"])))
+            problems.append(f"{place}: {fault['msg'].removeprefix('Value error, ').lower()}")
+        return None
+
+
 def _problems(mailbox: Mailbox, environment: Mapping[str, str]) -> list[str]:
     host, _, encrypted = mailbox.imap_server
+    password = environment.get(mailbox.password, "")
+    done = mailbox.done_folder
     checks = {
         "imap: a password is sent in clear only to this machine; use imaps://": encrypted or is_here(host),
-        f"password: the environment variable {mailbox.password} is not set": bool(environment.get(mailbox.password)),
+        f"password: the environment variable {mailbox.password} is not set": bool(password),
+        f"password: there is a line break in the environment variable {mailbox.password}": password.isprintable(),
         "groups: forwards need smtp and sender": not mailbox.groups or bool(mailbox.smtp and mailbox.sender),
-        "done_folder: it must not be the folder that is read": mailbox.done_folder != mailbox.folder,
-        "done_folder: state it, or groups: nothing else becomes of a mail": bool(mailbox.done_folder or mailbox.groups),
+        "done_folder: it must not be the folder that is read": done is None or done.lower() != mailbox.folder.lower(),
+        "done_folder: state it, or groups: nothing else becomes of a mail": bool(done or mailbox.groups),
     }
     return [problem for problem, is_well in checks.items() if not is_well]
 

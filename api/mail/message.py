@@ -1,19 +1,21 @@
-"""A mail as a ticket: its text out of whatever MIME it has, and the headers that say that no person wrote it."""
+"""A mail as a ticket: what its headers say, that no person wrote it among other things, and its text."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
 from datetime import UTC, datetime
-from email import policy
-from email.message import EmailMessage
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
 from email.parser import BytesParser
+from email.policy import Compat32
 from email.utils import parsedate_to_datetime
-
-from tnefparse import TNEF
+from itertools import islice
 
 from api.http.reception import Ignored, Received, readable
 from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS
+from api.mail.text import body_of, decoded, storable
 from triage.errors import InvalidTicket
 from triage.ticket import check_moment
 
@@ -26,35 +28,59 @@ _SAID_BY_HEADERS = (
 """Headers that tell bounces, automatic replies and newsletters (RFC 3834, RFC 2369, RFC 6522)."""
 _MOST_HOPS = 50
 """Received headers above which a mail goes in circles; servers refuse between 30 and 100."""
-_TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
+_MOST_HEADER_CHARS = 10_000
+"""Characters of a header that are read: subjects have some hundred; to decode half a million takes half a minute."""
+_CONTAINER = re.compile(rb"(?im)^content-type:\s*(?:multipart|message)/")
+_MOST_CONTAINERS = 50
+"""Parts that hold parts, of which a mail is read up to so many: the library goes into each by recursion."""
 
 
-def parse(raw: bytes) -> EmailMessage:
+class _Lenient(Compat32):
+    """Takes headers as they stand, up to a length: the newer policies of the library fail on many odd ones."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Read a header from its lines."""
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_MOST_HEADER_CHARS]
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        """Return a header as it stands; what is no ASCII in it is decoded by whom it concerns."""
+        return value
+
+
+def parse(raw: bytes) -> Message:
     """Read a mail; one that is cut off or broken is read as far as that goes."""
-    return BytesParser(policy=policy.default.clone(raise_on_defect=False)).parsebytes(raw)
+    parser = BytesParser(policy=_Lenient())
+    beyond = next(islice(_CONTAINER.finditer(raw), _MOST_CONTAINERS, None), None)
+    try:
+        return parser.parsebytes(raw[: beyond.start()] if beyond else raw)
+    except RecursionError:
+        return parser.parsebytes(raw, headersonly=True)
 
 
-def identity(message: EmailMessage, raw: bytes) -> str:
+def identity(message: Message, raw: bytes) -> str:
     """Return what a mail is known by: its Message-ID, else the digest of what was read of it."""
     stated = _header(message, "Message-ID")
     return hashlib.sha256(stated.encode() if stated else raw).hexdigest()
 
 
-def is_looping(message: EmailMessage) -> bool:
-    """Say whether a mail was sent on from here before, or has gone through too many servers."""
-    return message[DECISION_HEADER] is not None or len(message.get_all("Received", [])) > _MOST_HOPS
+def decisions_in(message: Message) -> list[str]:
+    """Return the ids of decisions that a mail says it was sent on with; anybody can write such a header."""
+    return [str(one).strip() for one in message.get_all(DECISION_HEADER, [])]
 
 
-def has_text(message: EmailMessage) -> bool:
-    """Say whether there is a text in what was read of a mail."""
-    return any(True for _ in _texts(message))
+def has_circled(message: Message) -> bool:
+    """Say whether a mail has gone through too many servers."""
+    return len(message.get_all("Received", [])) > _MOST_HOPS
 
 
-def ticket_of(message: EmailMessage, ticket_id: str, max_text_chars: int) -> Received:
+def ticket_of(message: Message, ticket_id: str, max_text_chars: int) -> Received:
     """Turn a mail into a ticket; what cannot be read is left out and said."""
     subject, of_subject = readable(_header(message, "Subject"), max_text_chars)
-    body, of_body = readable(next(_texts(message), ""), max_text_chars)
+    body, of_body = readable(body_of(message), max_text_chars)
     opened_at, ignored = _moment(message)
+    if message.get_content_maintype() == "multipart" and not message.is_multipart():
+        ignored = (*ignored, Ignored("body", "mime-unreadable"))
     attributes = {name: value[:MAX_ATTRIBUTE_CHARS] for name in _SAID_BY_HEADERS if (value := _header(message, name))}
     if message.get_content_type() == "multipart/report":
         attributes["Content-Type"] = "multipart/report"
@@ -71,7 +97,7 @@ def ticket_of(message: EmailMessage, ticket_id: str, max_text_chars: int) -> Rec
     )
 
 
-def _moment(message: EmailMessage) -> tuple[datetime | None, tuple[Ignored, ...]]:
+def _moment(message: Message) -> tuple[datetime | None, tuple[Ignored, ...]]:
     stated = _header(message, "Date")
     if not stated:
         return None, ()
@@ -80,52 +106,26 @@ def _moment(message: EmailMessage) -> tuple[datetime | None, tuple[Ignored, ...]
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         check_moment("opened_at", moment)
         return moment, ()
-    except (ValueError, TypeError, OverflowError, InvalidTicket):
+    except (ValueError, TypeError, IndexError, OverflowError, InvalidTicket):
         return None, (Ignored("opened_at", "datetime-parsing"),)
 
 
-def _header(message: EmailMessage, name: str) -> str:
+def _header(message: Message, name: str) -> str:
+    stated = "".join(str(message.get(name, "")).splitlines()).strip()
+    stated = decoded(stated.encode("utf-8", "surrogateescape"), "")
     try:
-        return _storable(str(message.get(name, "")))
-    except (ValueError, TypeError, IndexError, AttributeError):  # headers that the library cannot read
-        return ""
+        parts = decode_header(stated)
+    except (HeaderParseError, ValueError):  # an encoded word that is none
+        return storable(stated)
+    return storable("".join(_part_of_header(part, charset) for part, charset in parts))
 
 
-def _texts(message: EmailMessage) -> Iterator[str]:
-    """Yield the texts of a mail, the best one first: plain before HTML, then what Outlook packs into winmail.dat."""
-    parts = [part for part in message.walk() if not part.is_multipart() and not part.is_attachment()]
-    for kind in ("text/plain", "text/html"):
-        for part in parts:
-            if part.get_content_type() == kind and (text := _storable(_text(part))).strip():
-                yield text
-    for part in message.walk():
-        if part.get_content_type() in _TNEF or str(part.get_filename() or "").lower() == "winmail.dat":
-            yield from _packed(part.get_payload(decode=True))
-
-
-def _text(part: EmailMessage) -> str:
-    content = part.get_payload(decode=True)
-    if not isinstance(content, bytes):
-        return ""
-    try:
-        return content.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:  # a charset that nobody knows
-        return content.decode("utf-8", "replace")
-
-
-def _packed(content: object) -> Iterator[str]:
-    if not isinstance(content, bytes):
-        return
-    try:
-        found = TNEF(content)
-        bodies = [found.body, found.htmlbody]
-    except Exception:  # whatever is wrong with a packed mail, the mail itself is decided
-        return
-    for body in bodies:
-        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
-        if text.strip():
-            yield _storable(text)
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+def _part_of_header(part: bytes | str, charset: str | None) -> str:
+    if isinstance(part, str):
+        return part
+    if charset is None:
+        try:
+            return part.decode("raw-unicode-escape")  # what `decode_header` makes of what is not encoded
+        except UnicodeDecodeError:
+            return decoded(part, "")
+    return decoded(part, charset.partition("*")[0])

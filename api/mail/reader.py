@@ -5,33 +5,43 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from imaplib import IMAP4
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import structlog
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
-from api.http.exceptions import TooBusy
-from api.mail.answers import Forward, forward, headers_of, is_forwarded, with_headers
+from api.mail.answers import Forward, NotTaken, forward, headers_of, is_forwarded, with_headers
 from api.mail.config import Mailbox
-from api.mail.message import has_text, identity, is_looping, parse, ticket_of
+from api.mail.faults import PASSING, fault_of, pause_s
+from api.mail.message import decisions_in, has_circled, identity, parse, ticket_of
+from api.mail.place import Place
+from api.mail.text import body_of
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.store.outbox import UNDATED
+from api.store.rows import made_at
+from api.telemetry import described
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 
 _HEAD_BYTES = 1024 * 1024
 """How much of a mail is read to decide it: texts stand before attachments, and a mail of 30 MB is not parsed whole."""
+_FEW_WORDS = 25
+"""Words in the first part of a long mail below which all of it is read: more text may stand behind an image."""
 _TIMEOUT_S = 60.0
-_PAUSE_S = 5.0
-"""Pause after a server or the store did not answer, in seconds."""
 _STEP_S = 1.0
 """How long one wait for news lasts, in seconds, so that a stop is noticed."""
+_TRIES = 3
+"""How often a mail is tried that ends in a fault of this program, before it is set aside."""
+_PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
+"""Codes by which a server refuses a copy that it may take later (RFC 5530)."""
 log = structlog.get_logger(__name__)
 
 
@@ -49,13 +59,19 @@ class MailReader:
     def __init__(self, name: str, mailbox: Mailbox, password: str, *, service: Service, home: Path) -> None:
         self._name, self._mailbox, self._password = name, mailbox, password
         self._service, self._lock_path = service, home / f"mail-{name}.lock"
+        self._place = Place(service.store, name, mailbox)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mail {name}", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._tries: Counter[int] = Counter()
+        self._faults: tuple[str, int] = ("", 0)
 
     def start(self) -> None:
         """Begin to read; needs a running event loop."""
         self._loop = asyncio.get_running_loop()
+        known = {group.name for group in self._service.model.triager.policy.groups}
+        if unknown := sorted(self._mailbox.groups.keys() - known):
+            log.warning("mailbox_groups_unknown", mailbox=self._name, groups=unknown, because="not in the policy")
         self._thread.start()
 
     def stop(self, within_s: float = 5.0) -> None:
@@ -64,15 +80,29 @@ class MailReader:
         self._thread.join(within_s)
 
     def _run(self) -> None:
-        with self._lock_path.open("w") as lock:
-            if not self._wait_for_turn(lock):
-                return
-            while not self._stopping.is_set():
-                try:
-                    self._read_on()
-                except (OSError, IMAPClientError, StoreUnavailable, TooBusy, TimeoutError) as error:
-                    log.warning("mailbox_not_read", mailbox=self._name, problem=type(error).__name__)
-                    self._stopping.wait(_PAUSE_S)
+        while not self._stopping.is_set():
+            try:
+                with self._lock_path.open("w") as lock:
+                    if self._wait_for_turn(lock):
+                        self._read_until_stopped()
+            except OSError as error:
+                self._wait_after(error)
+
+    def _read_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._read_on()
+            except Exception as error:  # whatever it is, the mailbox is tried again, and nobody has to notice by chance
+                self._wait_after(error)
+
+    def _wait_after(self, error: Exception) -> None:
+        fault = fault_of(error)
+        times = self._faults[1] + 1 if self._faults[0] == fault.problem else 1
+        self._faults = (fault.problem, times)
+        pause = pause_s(fault, times)
+        log.warning("mailbox_not_read", mailbox=self._name, problem=fault.problem, said=fault.said, again_in_s=pause)
+        self._service.note_mailbox(self._name, is_read=False)
+        self._stopping.wait(pause)
 
     def _wait_for_turn(self, lock: IO[str]) -> bool:
         while not self._stopping.is_set():
@@ -85,50 +115,75 @@ class MailReader:
     def _read_on(self) -> None:
         host, port, encrypted = self._mailbox.imap_server
         with IMAPClient(host, port, ssl=encrypted, timeout=_TIMEOUT_S) as server:
-            server.login(self._mailbox.user, self._password)
+            self._log_in(server)
             if self._mailbox.done_folder and not server.folder_exists(self._mailbox.done_folder):
                 server.create_folder(self._mailbox.done_folder)
             while not self._stopping.is_set():
-                if not self._take_new(server):
+                found = self._take_new(server)
+                self._faults = ("", 0)
+                self._service.note_mailbox(self._name, is_read=True)
+                if not found:
                     self._wait_for_news(server)
+
+    def _log_in(self, server: IMAPClient) -> None:
+        """Log in; what is not ASCII is sent as UTF-8 (RFC 4616), for LOGIN cannot say it."""
+        user, password = self._mailbox.user, self._password
+        if f"{user}{password}".isascii():
+            server.login(user, password)
+        else:
+            server.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
 
     def _take_new(self, server: IMAPClient) -> bool:
         """Take the mails after the last one that was taken, and say whether there were any."""
         selected = server.select_folder(self._mailbox.folder, readonly=True)
-        validity = int(selected[b"UIDVALIDITY"])
-        last = self._position(validity)
-        uids = sorted(uid for uid in server.search(["UID", f"{last + 1}:*"]) if uid > last)
+        uids = self._place.new(server, selected)
         for uid in uids:
             if self._stopping.is_set():
                 break
-            self._take(server, validity, uid)
+            self._take_or_set_aside(server, uid)
         return bool(uids)
 
-    def _position(self, validity: int) -> int:
-        """Return the last UID that was taken; 0 where the server has numbered the folder anew (RFC 3501, 2.3.1.1)."""
-        stored = self._service.store.position(self._name, self._mailbox.folder)
-        before, _, uid = (stored or "0:0").partition(":")
-        return int(uid) if int(before) == validity else 0
+    def _take_or_set_aside(self, server: IMAPClient, uid: int) -> None:
+        """Take one mail; one that ends in a fault of this program again and again is left where it is, and said."""
+        try:
+            outcome = self._take(server, uid)
+        except PASSING:
+            raise
+        except Exception as error:  # the mails behind it are read
+            self._tries[uid] += 1
+            if self._tries[uid] < _TRIES:
+                raise
+            outcome = "set-aside"
+            log.error("mail_set_aside", mailbox=self._name, uid=uid, **described(error))
+        del self._tries[uid]
+        self._place.move(uid)
+        self._count(outcome)
 
-    def _take(self, server: IMAPClient, validity: int, uid: int) -> None:
-        """Decide and answer one mail, and note then that it was taken; one that is gone meanwhile is passed over."""
+    def _count(self, outcome: str) -> None:
+        self._service.metrics.webhooks.labels(self._name, f"mail-{outcome}").inc()
+
+    def _take(self, server: IMAPClient, uid: int) -> str:
+        """Decide and answer one mail, note that it was taken, and return what became of it."""
         raw = self._fetch(server, uid, f"BODY.PEEK[]<0.{_HEAD_BYTES}>")
+        if not raw:
+            return "gone"
         message = parse(raw)
-        if len(raw) >= _HEAD_BYTES and not has_text(message):
+        if len(raw) >= _HEAD_BYTES and len(body_of(message).split()) < _FEW_WORDS:
             message = parse(self._fetch(server, uid, "BODY.PEEK[]"))
         known = f"{UNDATED}mail:{identity(message, raw)}"
-        store, outcome = self._service.store, "gone"
-        if raw and is_looping(message):
-            outcome = "loop"
-        elif raw and store.has_delivery(self._name, known):
-            outcome = "known"
-        elif raw:
-            document = self._decide(partial(ticket_of, message, known[-32:]))
-            self._answer(server, uid, document)
-            store.take_delivery(self._name, [known])
-            outcome = document.kind or "decided"
-        store.move_position(self._name, self._mailbox.folder, f"{validity}:{uid}")
-        self._service.metrics.webhooks.labels(self._name, f"mail-{outcome}").inc()
+        store = self._service.store
+        if has_circled(message) or any(self._is_ours(one) for one in decisions_in(message)):
+            return "loop"
+        if store.has_delivery(self._name, known):
+            return "known"
+        document = self._decide(partial(ticket_of, message, known[-32:]))
+        self._answer(server, uid, document)
+        store.take_delivery(self._name, [known])
+        return document.kind or "decided"
+
+    def _is_ours(self, decision_id: str) -> bool:
+        """Say whether an id in a mail is that of a decision that was made here."""
+        return made_at(decision_id) is not None and self._service.store.decision(decision_id) is not None
 
     def _decide(self, ticket_of_chars: Callable[..., object]) -> DecisionDocument:
         ticket = ticket_of_chars(max_text_chars=self._service.settings.max_text_chars)
@@ -150,13 +205,42 @@ class MailReader:
         if not (to_group or folder):
             return
         raw = self._fetch(server, uid, "BODY.PEEK[]")
-        if folder and not self._has_copy(server, folder, document):
-            server.append(folder, with_headers(raw, headers_of(document)))
+        if raw and folder and not self._has_copy(server, folder, document):
+            self._copy(server, uid, with_headers(raw, headers_of(document)))
+        if raw and to_group:
+            self._forward(uid, raw, document)
+
+    def _copy(self, server: IMAPClient, uid: int, content: bytes) -> None:
+        """Make the copy of a mail; where the server refuses it for good, that is said, and the mail goes on."""
+        try:
+            server.append(self._mailbox.done_folder, content)
+        except IMAP4.abort:
+            raise
+        except IMAPClientError as error:
+            fault = fault_of(error)
+            if any(code in fault.said for code in _PASSING_REFUSALS):
+                raise
+            log.error("mail_not_copied", mailbox=self._name, uid=uid, said=fault.said)
+            self._count("copy-refused")
+
+    def _forward(self, uid: int, raw: bytes, document: DecisionDocument) -> None:
+        """Forward a mail once; where the group's server refuses it for good, that is said, and the next one is read."""
+        store = self._service.store
         begun, sent = (f"{UNDATED}{stage}:{document.decision_id}" for stage in ("forwarding", "forward"))
-        if to_group and not self._service.store.has_delivery(self._name, sent):
-            mail = Forward(raw, document, again=not self._service.store.take_delivery(self._name, [begun]))
-            note = partial(self._service.store.take_delivery, self._name, [sent])
+        if store.has_delivery(self._name, sent):
+            return
+        mail = Forward(raw, document, again=not store.take_delivery(self._name, [begun]))
+        note = partial(store.take_delivery, self._name, [sent])
+        try:
             forward(self._mailbox, mail, self._password, on_taken=note)
+        except NotTaken as error:
+            if not mail.again:
+                store.forget_delivery(self._name, begun)
+            place: dict[str, Any] = {"mailbox": self._name, "uid": uid, "group": document.resolver_group}
+            log.error("mail_not_forwarded", **place, said=fault_of(error).said, again=not error.is_final)
+            if not error.is_final:
+                raise
+            self._count("forward-refused")
 
     def _has_copy(self, server: IMAPClient, folder: str, document: DecisionDocument) -> bool:
         server.select_folder(folder, readonly=True)

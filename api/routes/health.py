@@ -33,7 +33,8 @@ async def readyz(request: Request, service: ServiceDep) -> Response:
     """Say whether this process should get traffic: its model is loaded and warm, and it is not stopping.
 
     A store that fails does not change that: tickets are decided, and kept in memory until it is back. All instances
-    share it, so that none could take over; the status is `degraded` then, and `because` says why.
+    share it, so that none could take over; the status is `degraded` then, and `because` says why. So it is where a
+    mailbox cannot be read.
     """
     why = service.unready
     if why is not None:

@@ -105,6 +105,7 @@ class Service:
         self._dead_letters = DeadLetters(settings.home)
         self._given_up: deque[str] = deque(maxlen=_GIVEN_UP)
         self.store_problem: str | None = None
+        self._unread: set[str] = set()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self.autonomy = AutonomyKeeper(settings, store, metrics)
         self.learner = ReviewLearner(store, self.model) if settings.learn_from_reviews else None
@@ -150,7 +151,12 @@ class Service:
     @property
     def degraded(self) -> str | None:
         """What does not work while tickets are still decided: a machine-readable code, or None."""
-        return self.decision_writer.problem or self.store_problem
+        return self.decision_writer.problem or self.store_problem or ("mailbox-not-read" if self._unread else None)
+
+    def note_mailbox(self, name: str, *, is_read: bool) -> None:
+        """Note whether a mailbox is read, for `degraded` and the metrics."""
+        (self._unread.discard if is_read else self._unread.add)(name)
+        self.metrics.mailbox_ready.labels(name).set(int(is_read))
 
     async def decide(
         self,

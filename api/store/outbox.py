@@ -104,6 +104,12 @@ class Outbox(IdempotencyKeys):
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
 
+    def forget_delivery(self, source: str, delivery_id: str) -> None:
+        """Take back the note that a delivery was taken."""
+        with self.database.writing() as session:
+            mine = (StoredDelivery.source == source, StoredDelivery.id == delivery_id)
+            session.execute(delete(StoredDelivery).where(*mine))
+
     def answered(self, source: str, ids: Sequence[str]) -> str | None:
         """Return what a delivery was answered when it was taken, or None where it is new.
 

@@ -52,6 +52,14 @@ service imap-login {{
   }}
 }}
 """
+SMALL = """
+mail_plugins = quota
+plugin {
+  quota = maildir:User quota
+  quota_max_mail_size = 100k
+}
+"""
+"""More configuration, by which the server refuses mails above a size for good."""
 
 
 def free_port() -> int:
@@ -61,7 +69,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def dovecot() -> Iterator[int]:
+def dovecot(more: str = "", password: str = PASSWORD.replace(" ", "_")) -> Iterator[int]:
     """Run Dovecot until the block is left, and give its port."""
     room = Path(tempfile.mkdtemp(prefix="dovecot-"))
     room.chmod(0o755)
@@ -69,9 +77,7 @@ def dovecot() -> Iterator[int]:
     (room / "mail").mkdir()
     os.chown(room / "mail", user.pw_uid, user.pw_gid)
     config = room / "dovecot.conf"
-    config.write_text(
-        CONFIG.format(room=room, uid=user.pw_uid, gid=user.pw_gid, port=port, password=PASSWORD.replace(" ", "_"))
-    )
+    config.write_text(CONFIG.format(room=room, uid=user.pw_uid, gid=user.pw_gid, port=port, password=password) + more)
     process = subprocess.Popen([str(DOVECOT), "-F", "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
@@ -99,9 +105,21 @@ def mailbox_of(port: int) -> Iterator[IMAPClient]:
 
 @dataclass
 class Sink:
-    """A mail server that keeps what it gets: the recipients of each mail, and the mail."""
+    """A mail server that keeps what it gets: the recipients of each mail, and the mail.
+
+    Attributes:
+        taken: What it has got.
+        refusals: Replies to recipients that it refuses, by their address.
+    """
 
     taken: list[tuple[list[str], Message, bytes]] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if address in self.refusals:
+            return self.refusals[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.taken.append((list(envelope.rcpt_tos), message_from_bytes(envelope.content), envelope.content))
@@ -109,10 +127,10 @@ class Sink:
 
 
 @contextmanager
-def mail_server() -> Iterator[tuple[Sink, int]]:
+def mail_server(**options: Any) -> Iterator[tuple[Sink, int]]:
     """Run a mail server until the block is left, and give what it takes and its port."""
     sink, port = Sink(), free_port()
-    controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024)
+    controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024, **options)
     controller.start()
     try:
         yield sink, port

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from email.message import EmailMessage
+from email import message_from_bytes
+from email.message import EmailMessage, Message
+from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiosmtpd.smtp import AuthResult
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.mail.answers import Forward, forward
+from api.http.reception import Received
+from api.mail.answers import Forward, NotTaken, forward
 from api.mail.config import Mailbox, load_mailboxes
+from api.mail.faults import fault_of
 from api.mail.message import parse, ticket_of
 from api.settings import load_settings
+from api.store.rows import new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
-from tests.service.desk.dovecot import CAN_RUN, PASSWORD, Sink, dovecot, mail_server, mailbox_of
+from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, mail_server, mailbox_of
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
@@ -33,6 +42,7 @@ FILE = """
 imap = "imap://127.0.0.1:{imap}"
 user = "support"
 password = "MAIL_PASSWORD"
+since = 2026-01-01
 done_folder = "Triaged"
 smtp = "smtp://127.0.0.1:{smtp}"
 sender = "triage@example.org"
@@ -51,6 +61,23 @@ def mail(subject: str, text: str | None, sender: str = "kim@example.org", **head
     if text is not None:
         message.set_content(text)
     return message
+
+
+Line = dict[str, Any]
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], list[Line]]]:
+    """What the service has logged."""
+    with capture_logs() as lines:
+        yield lambda: [dict(line) for line in lines]
+
+
+def counted(client: TestClient, outcome: str) -> float:
+    """How many mails came to an outcome, as the metrics say."""
+    name = f'triage_webhooks_total{{desk="support",outcome="{outcome}"}} '
+    found = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
+    return float(found[0].removeprefix(name)) if found else 0.0
 
 
 @contextmanager
@@ -75,7 +102,7 @@ def deliver(port: int, *messages: EmailMessage | bytes) -> None:
             client.append("INBOX", one if isinstance(one, bytes) else one.as_bytes())
 
 
-def done(port: int) -> list[EmailMessage]:
+def done(port: int) -> list[Message]:
     """The copies with headers, in the order in which they were made."""
     with mailbox_of(port) as client:
         if not client.folder_exists("Triaged"):
@@ -144,18 +171,26 @@ def test_loops_bounces_and_automatic_replies_go_nowhere(
     reply = mail(
         "Re: Printer", "I am out of office until Monday, the printer is with Lee.", Auto_Submitted="auto-replied"
     )
-    looped = mail("Printer", "the printer jams", X_Triage_Decision="some-decision")
+    claimed = [
+        mail("Printer", f"the printer jams with {claim}", X_Triage_Decision=claim) for claim in ("0", new_id(), "ü")
+    ]
     circling = mail("Printer", "the printer jams again")
     for hop in range(60):
         circling["Received"] = f"from a by b id {hop}"
-    deliver(imap, bounce, reply, looped, circling, mail("Printer", "the printer jams at last"))
+    deliver(imap, bounce, reply, *claimed, circling)
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: len(done(imap)) == 3, 30)
+        until(lambda: len(done(imap)) == 5 and len(sink.taken) == 3, 30)
+        looped = message_from_bytes(sink.taken[0][2])
+        looped.replace_header("Message-ID", "<another@example.org>")  # as a list gives one that it sends on
+        deliver(imap, looped.as_bytes(), mail("Printer", "the printer jams at last"))
+        until(lambda: len(sink.taken) == 4, 30)
         kinds = [one["kind"] for one in client.get("/v1/decisions").json()["decisions"]][::-1]
-    assert kinds == ["bounce", "auto_reply", None]
-    assert [copy["X-Triage-Kind"] for copy in done(imap)] == ["bounce", "auto_reply", None]
-    assert [message["Subject"] for _, message, _ in sink.taken] == ["Printer"]
-    assert sink.taken[0][1]["Message-ID"] not in (looped["Message-ID"], circling["Message-ID"])
+    expected = ["bounce", "auto_reply", None, None, None, None]
+    assert kinds == expected
+    assert [copy["X-Triage-Kind"] for copy in done(imap)] == expected
+    assert [forwarded["Message-ID"] for _, forwarded, _ in sink.taken[:3]] == [one["Message-ID"] for one in claimed]
+    assert all(len(copy.get_all("X-Triage-Decision", [])) == 1 for copy in done(imap))
+    assert "at last" in str(sink.taken[3][1].get_payload())
 
 
 @real
@@ -229,6 +264,19 @@ def test_what_outlook_packs_is_unpacked() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"imap://127.0.0.1:1": "imap://127.0.0.1:99999"}, "support.imap: port out of range"),
+        ({"imap://127.0.0.1:1": "imap://127.0.0.1:abc"}, "support.imap: port could not be cast"),
+        ({"imap://127.0.0.1:1": "imap://[::1:8440"}, "support.imap: invalid ipv6 url"),
+        ({"imap://127.0.0.1:1": "imap://:143"}, "support.imap: it names no server"),
+        ({"smtp://127.0.0.1:1": "smtp://127.0.0.1:abc"}, "support.smtp: port could not be cast"),
+        ({"sd@example.org": "büro@example.org"}, "support.groups.service-desk: a mail address with other letters"),
+        ({"sd@example.org": "a@example.org, b@example.org"}, "support.groups.service-desk: it is not one mail address"),
+        ({"triage@example.org": "triage"}, "support.sender: it is not one mail address"),
+        ({"[mailboxes.support": '[mailboxes."a/b"'}, "'a/b' is no name of a mailbox"),
+        ({'"MAIL_PASSWORD"': '"TWO_LINES"'}, "there is a line break in the environment variable TWO_LINES"),
+        ({'"Triaged"': '"inbox"'}, "must not be the folder that is read"),
+        ({"2026-01-01": '"yesterday"'}, "support.since: input should be a valid date"),
+        ({"[mailboxes.support]": "mailboxes = 3", "[mailboxes.support.groups]": ""}, "no \\[mailboxes.NAME\\]"),
         ({"imap://127.0.0.1:1": "imap://mail.example.org"}, "use imaps://"),
         ({'"MAIL_PASSWORD"': '"NOT_SET"'}, "environment variable NOT_SET is not set"),
         ({'smtp = "smtp://127.0.0.1:1"': ""}, "forwards need smtp and sender"),
@@ -245,7 +293,27 @@ def test_a_file_of_mailboxes_that_makes_no_sense_is_refused(
         text = text.replace(old, new)
     (tmp_path / "mail.toml").write_text(text)
     with pytest.raises(InvalidRequest, match=message):
-        load_mailboxes(tmp_path / "mail.toml", {"MAIL_PASSWORD": "x"})
+        load_mailboxes(tmp_path / "mail.toml", {"MAIL_PASSWORD": "x", "TWO_LINES": "a\nb"})
+
+
+def test_a_mail_server_takes_a_password_of_any_letters() -> None:
+    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id="d-1")
+    seen: list[tuple[bytes, bytes]] = []
+
+    def is_right(server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+        seen.append((login.login, login.password))
+        return AuthResult(success=login.password == "für".encode(), handled=False)
+
+    with mail_server(authenticator=is_right, auth_require_tls=False) as (sink, port):
+        for password, is_taken in (("für", True), ("größe", False)):
+            mailbox = Mailbox(
+                imap="imap://127.0.0.1", user="support", password="P", smtp=f"smtp://b%C3%BCro@127.0.0.1:{port}",
+                sender="triage@example.org", groups={document.resolver_group or "": "group@example.org"},
+            )  # fmt: skip
+            with nullcontext() if is_taken else pytest.raises(NotTaken, match="535 ") as refused:
+                forward(mailbox, Forward(b"Subject: printer\r\n\r\njams\r\n", document), password, on_taken=int)
+            assert refused is None or fault_of(refused.value).problem == "login-refused"
+    assert seen == [("büro".encode(), "für".encode()), ("büro".encode(), "größe".encode())] and len(sink.taken) == 1
 
 
 def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids() -> None:
@@ -262,3 +330,195 @@ def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids
     assert (first["X-Triage-Repeat"], second["X-Triage-Repeat"]) == (None, "possible")
     for name in ("Message-ID", "Resent-Message-ID"):
         assert first[name] == second[name] == "<d-1@triage>"
+
+
+@real
+def test_what_is_behind_a_mail_that_cannot_be_delivered_is_decided(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], logged: Callable[[], list[Line]]
+) -> None:
+    imap, sink, smtp = servers
+    sink.refusals = {f"{group}@example.org": "550 5.1.1 no such user" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"), mail("Two", "the vpn drops"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: len(done(imap)) == 2, 10)  # no pause in between
+        until(lambda: counted(client, "mail-decided") == 2, 10)
+        assert counted(client, "mail-forward-refused") == 2
+        decisions = client.get("/v1/decisions").json()["decisions"][::-1]
+        assert client.get("/readyz").json()["status"] != "degraded"
+    refused = [line for line in logged() if line["event"] == "mail_not_forwarded"]
+    assert [(one["uid"], one["group"]) for one in refused] == [
+        (uid, one["resolver_group"]) for uid, one in zip((1, 2), decisions, strict=True)
+    ]
+    assert all(one["said"] == "550 5.1.1 no such user" for one in refused) and not sink.taken
+
+
+@real
+def test_the_first_forward_that_is_taken_is_no_repetition(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.2)
+    sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 10)
+        assert 'triage_mailbox_ready{mailbox="support"} 0.0' in client.get("/metrics").text
+        sink.refusals = {}
+        until(lambda: sink.taken, 10)
+        until(lambda: "because" not in client.get("/readyz").json(), 10)
+        assert 'triage_mailbox_ready{mailbox="support"} 1.0' in client.get("/metrics").text
+    assert [forwarded["X-Triage-Repeat"] for _, forwarded, _ in sink.taken] == [None]
+
+
+@real
+def test_a_copy_that_the_server_refuses_holds_up_nobody(
+    tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[Line]]
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD.replace(" ", "_"))
+    with dovecot(SMALL) as imap, mail_server() as (sink, smtp):
+        long = mail("Long", "the printer jams")
+        long.add_attachment(bytes(70_000), maintype="application", subtype="zip", filename="a.zip")
+        raw = long.as_bytes(policy=SMTP)
+        filler = b"X-Padding: so that there is no room for more headers\r\n"
+        deliver(imap, filler * ((100 * 1024 - len(raw)) // len(filler)) + raw, mail("Short", "the vpn drops"))
+        with service(tmp_path, imap, smtp) as client:
+            until(lambda: len(sink.taken) == 2, 20)
+            until(lambda: counted(client, "mail-decided") == 2, 10)
+            assert counted(client, "mail-copy-refused") == 1
+        assert [copy["Subject"] for copy in done(imap)] == ["Short"]
+    [line] = [line for line in logged() if line["event"] == "mail_not_copied"]
+    assert line["uid"] == 1 and line["said"].startswith("append failed: ")
+
+
+@real
+def test_a_mail_that_this_program_fails_on_is_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    """There is no mail left that is known to do so: the fault is made."""
+    imap, _, smtp = servers
+
+    def fails_on_one(message: Message, ticket_id: str, max_text_chars: int) -> Received:
+        if message["Subject"] == "Odd":
+            raise RecursionError
+        return ticket_of(message, ticket_id, max_text_chars)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.2)
+    monkeypatch.setattr("api.mail.reader.ticket_of", fails_on_one)
+    deliver(imap, mail("Odd", "the printer jams"), mail("Plain", "the vpn drops"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: done(imap), 20)
+        assert [copy["Subject"] for copy in done(imap)] == ["Plain"]
+        until(lambda: counted(client, "mail-set-aside") == 1, 10)
+    [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
+    assert (line["uid"], line["kind"]) == (1, "RecursionError")
+
+
+@real
+def test_a_first_start_leaves_the_mail_alone_that_is_there(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, sink, smtp = servers
+    deliver(imap, mail("Old", "the printer jams"))
+    monkeypatch.setitem(globals(), "FILE", FILE.replace("since = 2026-01-01\n", ""))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: "triage_mailbox_ready{" in client.get("/metrics").text, 10)
+        deliver(imap, mail("New", "the vpn drops"))
+        until(lambda: sink.taken, 20)
+    deliver(imap, mail("While it was down", "the vpn drops again"))
+    with service(tmp_path, imap, smtp):
+        until(lambda: len(sink.taken) == 2, 20)
+    assert [copy["Subject"] for copy in done(imap)] == ["New", "While it was down"]
+
+
+@real
+def test_since_a_day_and_after_the_folder_was_numbered_anew(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, sink, smtp = servers
+    with mailbox_of(imap) as box:
+        for day, subject in ((datetime(2025, 12, 30), "Old"), (datetime(2026, 11, 1), "Later")):
+            box.append("INBOX", mail(subject, f"the printer jams, {subject}").as_bytes(), msg_time=day)
+    with service(tmp_path, imap, smtp):
+        until(lambda: sink.taken, 20)
+    with mailbox_of(imap) as box:  # the same mails in a folder of other numbers
+        box.select_folder("INBOX")
+        box.create_folder("Away")
+        box.move(box.search(), "Away")
+    store = sqlite3.connect(tmp_path / "home" / "store.sqlite")
+    with store:
+        store.execute("UPDATE positions SET value = replace(value, ':', '9:') WHERE name = 'INBOX'")
+    store.close()
+    with mailbox_of(imap) as box:
+        box.select_folder("Away")
+        box.move(box.search(), "INBOX")
+    deliver(imap, mail("Last", "the vpn drops"))
+    with service(tmp_path, imap, smtp):
+        until(lambda: len(sink.taken) == 2, 20)
+    assert [copy["Subject"] for copy in done(imap)] == ["Later", "Last"]
+
+
+@real
+def test_a_login_that_is_refused_is_not_tried_all_the_time_and_says_so(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, _, smtp = servers
+    monkeypatch.setenv("MAIL_PASSWORD", "another")
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 20)
+    [line] = [line for line in logged() if line["event"] == "mailbox_not_read"]
+    assert (line["problem"], line["again_in_s"]) == ("login-refused", 60.0) and "AUTHENTICATIONFAILED" in line["said"]
+
+
+@real
+def test_a_folder_that_is_missing_and_a_group_that_is_none_are_named(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, _, smtp = servers
+    more = FILE.replace("since", 'folder = "Nowhere"\nsince') + 'moon-desk = "moon@example.org"\n'
+    monkeypatch.setitem(globals(), "FILE", more)
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 20)
+    lines = {line["event"]: line for line in logged()}
+    assert lines["mailbox_not_read"]["problem"] == "refused-by-server"
+    assert "doesn't exist: Nowhere" in lines["mailbox_not_read"]["said"]
+    assert lines["mailbox_groups_unknown"]["groups"] == ["moon-desk"]
+
+
+@real
+def test_a_password_may_have_any_letters(
+    tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "geheim-für-ß")
+    with dovecot(password="geheim-für-ß") as imap, mail_server() as (sink, smtp):
+        with service(tmp_path, imap, smtp) as client:
+            until(lambda: 'triage_mailbox_ready{mailbox="support"} 1.0' in client.get("/metrics").text, 20)
+        assert not sink.taken
+
+
+@real
+def test_text_behind_a_large_image_is_read(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, _, smtp = servers
+    large = mail("Capture", "Hi all,")
+    large.add_attachment(bytes(2_000_000), maintype="image", subtype="png", filename="s.png", disposition="inline")
+    below = EmailMessage()
+    below.set_content("as you see, the vpn drops")
+    large.attach(below)
+    deliver(imap, large)
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: done(imap), 20)
+        [decision] = client.get("/v1/decisions").json()["decisions"]
+    assert decision["ticket"]["body"].split() == ["Hi", "all,", "as", "you", "see,", "the", "vpn", "drops"]

@@ -1,0 +1,73 @@
+"""What keeps a mailbox from being read: in words for its log, and how long to wait before it is tried again."""
+
+from __future__ import annotations
+
+import ssl
+from concurrent.futures import CancelledError
+from imaplib import IMAP4
+from smtplib import SMTPAuthenticationError, SMTPException
+from typing import NamedTuple
+
+from imapclient.exceptions import IMAPClientError, LoginError
+
+from api.http.exceptions import TooBusy
+from api.mail.answers import NotTaken
+from api.telemetry import described
+from triage.errors import StoreUnavailable
+
+PASSING = (OSError, IMAPClientError, StoreUnavailable, TooBusy, TimeoutError, CancelledError)
+"""Faults that no mail is to blame for: a server, the store or the service does not do its part now."""
+LOGIN_REFUSED = "login-refused"
+_PAUSE_S = 5.0
+_LOGIN_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 900.0
+"""Pause after the first refused login in seconds, and the longest: many servers lock an account that tries often."""
+_MOST_CHARS = 300
+_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (NotTaken, "not-forwarded"),
+    (LoginError, LOGIN_REFUSED),
+    (IMAP4.abort, "connection-lost"),
+    (IMAPClientError, "refused-by-server"),
+    (SMTPException, "refused-by-mail-server"),
+    (ssl.SSLError, "not-trusted"),
+    (TimeoutError, "no-answer"),
+    (OSError, "not-reached"),
+    (StoreUnavailable, "store-unavailable"),
+    (TooBusy, "too-busy"),
+)
+
+
+class Fault(NamedTuple):
+    """Why a mailbox was not read: a machine-readable word, and what a server or the system said about it."""
+
+    problem: str
+    said: str
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Say in words why a mailbox was not read."""
+    problem = next((word for kind, word in _KINDS if isinstance(error, kind)), "unexpected")
+    if problem == "unexpected":
+        return Fault(problem, str(described(error)))
+    if isinstance(error, LoginError) and isinstance(error.__context__, IMAP4.abort):
+        problem = "connection-lost"
+    elif isinstance(error, LoginError) and "[UNAVAILABLE]" in str(error):
+        problem = "refused-by-server"
+    elif isinstance(error.__cause__, SMTPAuthenticationError) and error.__cause__.smtp_code >= 500:
+        problem = LOGIN_REFUSED
+    return Fault(problem, " ".join(str(error).split())[:_MOST_CHARS])
+
+
+def pause_s(fault: Fault, times: int) -> float:
+    """Return how long to wait after a fault, in seconds.
+
+    Args:
+        fault: What happened.
+        times: How often the same has happened in a row.
+
+    Example:
+        >>> [pause_s(Fault("login-refused", ""), times) for times in (1, 2, 9)], pause_s(Fault("no-answer", ""), 9)
+        ([60.0, 120.0, 900.0], 5.0)
+    """
+    if fault.problem != LOGIN_REFUSED:
+        return _PAUSE_S
+    return min(_LOGIN_PAUSE_S * 2.0 ** min(times - 1, 10), _LONGEST_PAUSE_S)
