@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from api.http.schemas import TicketIn
-from triage.normalise import LeftOut
+from triage.normalise import LeftOut, strip_html
 from triage.ticket import Ticket
 
 _IMAGE = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80})*;base64,[A-Za-z0-9+/=\s]*")
@@ -93,16 +93,20 @@ def to_ticket(payload: TicketIn, max_text_chars: int) -> Received:
 
 
 def readable(text: str, max_chars: int) -> tuple[str, list[LeftOut]]:
-    """Return what of a text is read, and what was taken out.
+    """Return what of a text is read, and what was taken out; HTML that is over-long is as long as what it shows.
 
     Example:
         >>> readable("see <img src='data:image/png;base64,QUJDRA=='> there", 100)
         ("see <img src=''> there", [LeftOut(what='inline_image', chars=30)])
         >>> readable("a" * 60 + "b" * 60, 100)[1]
         [LeftOut(what='over_long', chars=25)]
+        >>> readable(f"<style>{'p { margin: 0 } ' * 20}</style><p>It drops</p>", 100)
+        ('It drops', [])
     """
     without = _IMAGE.sub("", text) if ";base64," in text else text
     left_out = [LeftOut("inline_image", len(text) - len(without))] if without != text else []
+    if len(without) > max_chars:
+        without = strip_html(without).strip()
     if len(without) <= max_chars:
         return without, left_out
     room = max_chars - len(_GAP)
