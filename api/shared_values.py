@@ -132,6 +132,6 @@ def written_values(values: Values) -> bytes:
     for key, (value, at) in values.items():
         name = key.encode()
         padded = name + b" " * (8 - (len(name) + 4) % 8)
-        parts.append(struct.pack(f"i{len(padded)}sdd", len(name), padded, value, at))
+        parts.append(struct.pack("i", len(name)) + padded + struct.pack("dd", value, at))
     entries = b"".join(parts)
     return struct.pack("ii", len(entries) + 8, 0) + entries
