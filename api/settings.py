@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(
         1.0, ge=0, le=600, description="how long it still lets in after SIGTERM, while /readyz answers 503"
     )
+    stuck_s: float = Field(
+        60.0, ge=5, le=3600, description="a worker whose event loop stands still for this long is killed and replaced"
+    )
     poll_s: Seconds = Field(2.0, description="how often the alias is looked at")
     encoder_threads: int = Field(
         0, ge=0, le=64, description="threads of one encoder session; 0: cores divided by workers"

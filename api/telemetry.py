@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import struct
 import sys
 from collections.abc import MutableMapping
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.privacy.redact import Redactor
+from api.shared_values import SharedValues, read_values, write_whole, written_values
 from triage.autonomy import Autonomy, Mode
 from triage.decision import Decision, Source
 
@@ -30,7 +29,8 @@ _COLLECTIONS = 5
 _DEAD = "0"
 """In the place of a process id, in the names of files that hold what dead workers counted."""
 _MADE_UP = frozenset({"timestamp", "level", "logger", "request_id", "method", "route", "version"})
-
+# There is no other way to tell the library where values are kept.
+values.MmapedDict = SharedValues  # type: ignore[attr-defined]
 
 _Metric = TypeVar("_Metric", Counter, Histogram)
 _LABELS_KEPT = 4096
@@ -125,11 +125,13 @@ class Metrics:
             return generate_latest(self.registry)
         for _ in range(_COLLECTIONS):
             shared = CollectorRegistry()
-            MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
             try:
+                MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
                 return generate_latest(shared)
             except FileNotFoundError:  # a worker died meanwhile, and its share was added to that of the dead
                 continue
+            except (OSError, ValueError, RuntimeError, struct.error):  # the directory is gone, or a file is damaged
+                break
         return generate_latest(self.registry)
 
 
@@ -159,19 +161,16 @@ def absorb_metrics(folder: Path, pid: int) -> None:
 
 
 def _add_up(file: Path, total: Path) -> None:
-    """Add the values of one file of metrics to another, which appears with all of them or stays as it was."""
-    draft = total.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    if total.exists():
-        shutil.copyfile(total, draft)
-    sums = MmapedDict(str(draft))  # type: ignore[no-untyped-call]
-    try:
-        for key, value, at, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            sums.write_value(key, sums.read_value(key)[0] + value, at)  # type: ignore[no-untyped-call]
-        os.replace(draft, total)
-    finally:
-        sums.close()  # type: ignore[no-untyped-call]
-        draft.unlink(missing_ok=True)
+    """Add the values of one file of metrics to another, which appears with all of them or stays as it was.
+
+    Nothing is mapped into memory: a full disk would end the process, and this one looks after the others. The file
+    goes first, since its room may be the last there is.
+    """
+    sums = dict(read_values(total))
+    for key, (value, at) in read_values(file).items():
+        sums[key] = sums.get(key, (0.0, 0.0))[0] + value, at
+    file.unlink(missing_ok=True)
+    write_whole(total, written_values(sums))
 
 
 def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:

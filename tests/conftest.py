@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -149,11 +149,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(home: Path, *arguments: object, ready: str = "/livez", **environment: str) -> Iterator[Serving]:
-    """Run `triage serve` until the block is left."""
+def served(
+    home: Path, *arguments: object, ready: str = "/livez", within: Sequence[str] = (), **environment: str
+) -> Iterator[Serving]:
+    """Run `triage serve` until the block is left; `within` is a command that runs it in its turn."""
     port = free_port()
     log = home / f"serve-{port}.log"
-    command = [sys.executable, "-P", "-m", "triage", "serve", "--port", str(port), *map(str, arguments)]
+    command = [*within, sys.executable, "-P", "-m", "triage", "serve", "--port", str(port), *map(str, arguments)]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
     with log.open("w") as sink:
         process = subprocess.Popen(

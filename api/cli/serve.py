@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.server.address import announce, bind
-from api.server.workers import Supervisor, serve_here
+from api.server.address import announce, bind_after_the_last
+from api.server.shared_folder import remove_left_behind
+from api.server.workers import MARGIN_S, Supervisor, serve_here
 from api.settings import PREFIX, Settings, load_settings
 from api.telemetry import configure_logs
 from models.home import triage_home
@@ -46,7 +47,8 @@ def serve(options: ServeOptions) -> int:
         triage serve --workers 4 --host 0.0.0.0
     """
     settings = _settings(options)
-    sock = bind(settings.host, settings.port)
+    sock = bind_after_the_last(settings.host, settings.port, settings.drain_s + settings.grace_s + MARGIN_S)
+    remove_left_behind()
     if settings.workers > 1:
         configure_logs(settings.log_level)
         announce(sock)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from limits import RateLimitItem
@@ -22,7 +24,7 @@ _PATIENCE_S = 5.0
 _STORE_PATIENCE_S = 0.5
 """How long a call waits for its turn to be counted in the store: then it is counted here alone."""
 _PAUSE_S = 5.0
-"""How long a store that did not answer is not asked again."""
+"""How long a store that did not answer, or a file that could not be written, is not asked again."""
 
 
 class SQLiteStorage(Storage):
@@ -162,27 +164,59 @@ class StoreStorage(Storage):
             return session.scalar(select(StoredRateWindow).where(StoredRateWindow.key == key))
 
 
+class _Place:
+    """Where calls are counted, and until when it is left alone because it failed.
+
+    Args:
+        open_storage: Opens it; a place that failed is opened anew.
+    """
+
+    def __init__(self, open_storage: Callable[[], Storage]) -> None:
+        self._open_storage = open_storage
+        self._storage: Storage | None = None
+        self._away_until = 0.0
+
+    def windows(self) -> FixedWindowRateLimiter | None:
+        """Return what counts here; None where it failed a moment ago."""
+        if time.monotonic() < self._away_until:
+            return None
+        if self._storage is None:
+            self._storage = self._open_storage()
+        return FixedWindowRateLimiter(self._storage)
+
+    def fail(self) -> None:
+        """Note that it failed."""
+        self._away_until = time.monotonic() + _PAUSE_S
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        storage, self._storage = self._storage, None
+        if isinstance(storage, SQLiteStorage):
+            storage.close()
+
+
 class Limiter:
     """Lets a key make so many calls in a window.
 
     Args:
         rate: Calls, and the length of the window.
-        path: A file that all workers share, made where it is absent; None counts in this process alone.
+        path: A file that all workers share, made where it is absent; None counts in this process alone. So does a file
+            that cannot be written, because the disk is full for example.
         database: A PostgreSQL that replicas share: they share the count then, and count on their own while it does not
             answer.
     """
 
     def __init__(self, rate: RateLimitItem, path: Path | None = None, database: Database | None = None) -> None:
         self._rate = rate
-        self._storage = SQLiteStorage(path)
-        self._windows = FixedWindowRateLimiter(self._storage)
-        self._shared = FixedWindowRateLimiter(StoreStorage(database)) if database is not None else None
-        self._away_until = 0.0
-
-    @property
-    def waits(self) -> bool:
+        self._alone = SQLiteStorage(None)
+        self._places: list[_Place] = []
+        self.waits = database is not None
         """Whether counting waits for a network, and belongs on a thread of its own."""
-        return self._shared is not None
+        if database is not None:
+            self._places.append(_Place(partial(StoreStorage, database)))
+        if path is not None:
+            self._places.append(_Place(partial(SQLiteStorage, path)))
 
     def count(self, key_id: str, *, what: str = "calls", whose: str = "with this key") -> None:
         """Count a call.
@@ -196,17 +230,21 @@ class Limiter:
             TooMuch: With the seconds until the window ends, if the calls of this window are used up.
         """
         said = f"{self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}"
-        if self._shared is not None and time.monotonic() >= self._away_until:
+        for place in self._places:
             try:
-                self._count(self._shared, key_id, said)
-                return
-            except StoreUnavailable:
-                self._away_until = time.monotonic() + _PAUSE_S
-        self._count(self._windows, key_id, said)
+                windows = place.windows()
+                if windows is not None:
+                    self._count(windows, key_id, said)
+                    return
+            except (StoreUnavailable, sqlite3.Error):
+                place.fail()
+        self._count(FixedWindowRateLimiter(self._alone), key_id, said)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._storage.close()
+        for place in self._places:
+            place.close()
+        self._alone.close()
 
     def _count(self, windows: FixedWindowRateLimiter, key_id: str, said: str) -> None:
         if not windows.hit(self._rate, key_id):

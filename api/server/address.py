@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 
+from api.server.shared_folder import is_left_behind
 from triage.errors import InvalidRequest
+
+_PAUSE_S = 0.2
+_LAST_S = 2.0
+"""How long workers that have left the address are waited for, in seconds, so that what they leave can be removed."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -27,6 +33,39 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     sock.setblocking(False)
     sock.set_inheritable(True)
+    return sock
+
+
+def bind_after_the_last(host: str, port: int, patience_s: float) -> socket.socket:
+    """Take an address as `bind` does, and wait while only workers hold it whose supervisor was killed: they soon end.
+
+    Args:
+        host: The address.
+        port: The port.
+        patience_s: How long they are waited for, in seconds.
+
+    Raises:
+        InvalidRequest: If something else holds it, or they do for longer than that.
+    """
+    deadline, told = time.monotonic() + patience_s, False
+    while True:
+        may_wait = is_left_behind(port) and time.monotonic() < deadline
+        try:
+            sock = bind(host, port)
+            break
+        except InvalidRequest:
+            if not may_wait:
+                raise
+        if not told:
+            sys.stderr.write(
+                f"triage serve: workers whose supervisor was killed still answer on {host}:{port}; "
+                f"waiting up to {patience_s:.0f} s for them to end\n"
+            )
+            told = True
+        time.sleep(_PAUSE_S)
+    ends = time.monotonic() + _LAST_S
+    while told and time.monotonic() < ends and is_left_behind(port):
+        time.sleep(_PAUSE_S)
     return sock
 
 

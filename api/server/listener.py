@@ -23,28 +23,43 @@ _LEEWAY, _PARTS = 2, 8
 """A process may be ahead by so many connections, or by this part of what it has."""
 _NOT_SERVING = -1
 _BYTES = 4
+_NUMBERS = 2
+"""Numbers a process: its connections, and how often its event loop has come round."""
+_MOST_BEATS = 1 << 30
+"""After so many it is counted anew."""
 log = structlog.get_logger(__name__)
 
 
 class ConnectionCounts:
-    """How many connections each of several processes holds: numbers in memory that all of them share.
+    """How many connections each of several processes holds, and that it goes on: numbers in memory that all share.
 
     Args:
         descriptor: Of an open file of their own, which the processes inherit.
         processes: How many there are.
+
+    Raises:
+        OSError: If there is no room for the numbers.
     """
 
     def __init__(self, descriptor: int, processes: int) -> None:
-        os.ftruncate(descriptor, processes * _BYTES)
-        self._counts = memoryview(mmap.mmap(descriptor, processes * _BYTES)).cast("i")
+        size = processes * _NUMBERS * _BYTES
+        have = os.fstat(descriptor).st_size
+        if have < size:  # written, as a full disk ends a process that touches what has no place there yet
+            os.pwrite(descriptor, bytes(size - have), have)
+        numbers = memoryview(mmap.mmap(descriptor, size)).cast("i")
+        self._counts, self._beats = numbers[:processes], numbers[processes:]
 
     def clear(self, place: int) -> None:
         """Note that the process in a place does not serve."""
         self._counts[place] = _NOT_SERVING
 
+    def beat(self, place: int) -> int | None:
+        """Return a number that changes as long as the process in a place goes on; None where it does not serve."""
+        return None if self._counts[place] == _NOT_SERVING else self._beats[place]
+
     def share(self, place: int) -> ConnectionShare:
         """Return what the process in a place keeps account by."""
-        return ConnectionShare(self._counts, place)
+        return ConnectionShare(self._counts, self._beats, place)
 
 
 class ConnectionShare:
@@ -52,14 +67,20 @@ class ConnectionShare:
 
     Args:
         counts: By process, as `ConnectionCounts` keeps them; by default there is no other process.
+        beats: By process, likewise.
         place: Of this process.
     """
 
-    def __init__(self, counts: memoryview | None = None, place: int = 0) -> None:
+    def __init__(self, counts: memoryview | None = None, beats: memoryview | None = None, place: int = 0) -> None:
         self._counts = memoryview(bytearray(_BYTES)).cast("i") if counts is None else counts
+        self._beats = memoryview(bytearray(_BYTES)).cast("i") if beats is None else beats
         self._place = place
         self._open = 0
         self._serves = False
+
+    def beat(self) -> None:
+        """Note that the event loop has come round."""
+        self._beats[self._place] = (self._beats[self._place] + 1) % _MOST_BEATS
 
     def serve(self, serves: bool) -> None:
         """Note whether connections are let in: no other process waits for one that lets in none."""

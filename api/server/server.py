@@ -94,6 +94,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Say whether it is time to stop letting in."""
         await super().on_tick(counter)
+        self._share.beat()
         if self._parent is not None and os.getppid() != self._parent:
             self._begin_to_leave()
         return self._leave_at is not None and time.monotonic() >= self._leave_at

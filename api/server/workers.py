@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,12 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
+from typing import IO
 
 import structlog
 
 from api.server.listener import ConnectionCounts, ConnectionShare
+from api.server.shared_folder import SharedFolder
 from api.settings import Settings, load_settings
 from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
 from models.serving.garbage import without_collection
@@ -27,7 +27,7 @@ _QUICK_S = 5.0
 """A worker that dies within this time, in seconds, did not get as far as serving."""
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the next start after so many quick deaths in a row, in seconds."""
-_MARGIN_S = 5.0
+MARGIN_S = 5.0
 """What a worker may take beyond its own drain and grace, in seconds, before it is killed."""
 _CANNOT_START = 2
 """Exit status of a worker whose settings, store or bundle cannot be used."""
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Slot:
-    """The place of one worker: its number, its process, and how often it died soon after its start."""
+    """The place of one worker: its number, its process, its quick deaths in a row, and for how long it is silent."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -46,6 +46,8 @@ class _Slot:
         self.started = 0.0
         self.quick_deaths = 0
         self.due = 0.0
+        self.beat: int | None = None
+        self.silent_ticks = 0
 
 
 class Supervisor:
@@ -62,11 +64,11 @@ class Supervisor:
         self._sock = sock
         self._environment = environment
         self._slots = [_Slot(number) for number in range(settings.workers)]
-        self._shared = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the supervisor is there
+        self._shared = _memory()
         self._connections = ConnectionCounts(self._shared.fileno(), settings.workers)
         self._stopping = self._cannot_start = False
         self._has_served = False  # from then on what keeps one worker from starting must not stop the others
-        self._metrics = Path(tempfile.mkdtemp(prefix="triage-metrics-"))
+        self._folder = SharedFolder(settings.workers, sock.getsockname()[1])
 
     def run(self) -> int:
         """Start the workers and keep them running; returns the exit status."""
@@ -79,7 +81,7 @@ class Supervisor:
                 time.sleep(_TICK_S)
             return self._stop()
         finally:
-            shutil.rmtree(self._metrics, ignore_errors=True)
+            self._folder.remove()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -90,11 +92,12 @@ class Supervisor:
             quick = now - slot.started < _QUICK_S
             if slot.process.poll() is None:
                 self._has_served = self._has_served or not quick
+                self._end_if_stuck(slot, slot.process)
                 return
             slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
             slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
             log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
-            absorb_metrics(self._metrics, slot.process.pid)
+            absorb_metrics(self._folder.path, slot.process.pid)
             self._connections.clear(slot.number)
             self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
             self._stopping = self._stopping or self._cannot_start
@@ -103,20 +106,36 @@ class Supervisor:
             slot.process = self._start(slot)
             slot.started = now
 
+    def _end_if_stuck(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
+        """Kill a worker that serves and whose event loop has not come round for long; it is replaced as any other.
+
+        What is counted is how often it was looked at, not time, which passes also while the whole machine sleeps.
+        """
+        beat = self._connections.beat(slot.number)
+        slot.silent_ticks = 0 if beat is None or beat != slot.beat else slot.silent_ticks + 1
+        slot.beat = beat
+        if slot.silent_ticks * _TICK_S >= self._settings.stuck_s:
+            log.error("worker_stuck", pid=process.pid, seconds=self._settings.stuck_s)
+            slot.silent_ticks = 0
+            process.kill()
+
     def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
         self._connections.clear(slot.number)  # until it serves
+        self._folder.put_back()
         inherited = self._sock.fileno(), self._shared.fileno()
-        environment = {**_ALLOCATOR, **os.environ, **self._environment, MULTIPROCESS_VARIABLE: str(self._metrics)}
+        environment = {**_ALLOCATOR, **os.environ, **self._environment, MULTIPROCESS_VARIABLE: str(self._folder.path)}
         said = (*inherited, slot.number, os.getpid())
+        held = self._folder.fileno()
+        kept = inherited if held is None else (*inherited, held)
         command = [sys.executable, "-P", "-m", "api.server.workers", *map(str, said)]
-        return subprocess.Popen(command, env=environment, pass_fds=inherited, start_new_session=True)
+        return subprocess.Popen(command, env=environment, pass_fds=kept, start_new_session=True)
 
     def _stop(self) -> int:
         self._sock.close()
         running = [slot.process for slot in self._slots if slot.process is not None]
         for process in running:
             process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.drain_s + self._settings.grace_s + _MARGIN_S
+        deadline = time.monotonic() + self._settings.drain_s + self._settings.grace_s + MARGIN_S
         for process in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
@@ -124,6 +143,13 @@ class Supervisor:
                 process.kill()
                 process.wait()
         return _CANNOT_START if self._cannot_start else 0
+
+
+def _memory() -> IO[bytes]:
+    """Open a file in memory, where the system has such, as a full disk would take the place of any other."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("triage-connections"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def serve_here(
