@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from models.features.vectorizer import words_of
+from triage.alphabets import dense_letters
 
 MIN_WORDS = 5
+_FEW_WORDS, _DENSE_LETTERS = 3, 6
+"""Fewer words do where one is common in another language, and so many letters of a script such as the Chinese one."""
 MIN_CONFIDENCE = 0.9
 MAX_ENGLISH = 0.001
 """Another language is said only where English is as improbable as this: of 5,100 short English requests 6 are taken for
@@ -81,7 +84,7 @@ def detect_language(text: str) -> str | None:
 @lru_cache(maxsize=_REMEMBERED)
 def _detect(text: str) -> str | None:
     words = words_of(text)
-    if len(words) < MIN_WORDS:
+    if len(words) < MIN_WORDS and not _says_enough(text, words):
         return None
     if text.isascii() and _is_plainly_english(words):
         return "en"
@@ -92,6 +95,11 @@ def _detect(text: str) -> str | None:
     language = _code(likeliest)
     english = 0.0 if language == "en" else next(one.value for one in by_confidence if _code(one) == "en")
     return language if english <= MAX_ENGLISH else None
+
+
+def _says_enough(text: str, words: Sequence[str]) -> bool:
+    """Say whether a text of few words tells its language: by letters that are half a word each, or by a common word."""
+    return dense_letters(text) >= _DENSE_LETTERS or (len(words) >= _FEW_WORDS and not _FOREIGN.isdisjoint(words))
 
 
 def forget_languages() -> None:

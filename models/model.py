@@ -19,6 +19,7 @@ from models.language import detect_language
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
+from triage.alphabets import languages_written
 from triage.prediction import Explanation, Prediction, Score, Term, in_order
 from triage.rules import NO_RULES, RuleBook
 from triage.ticket import Ticket
@@ -138,6 +139,7 @@ class Model:
                     novelty=float(distance[row]),
                     stranger=float(strangers[row]),
                     language=ticket.language or detect_language(ticket.text),
+                    written=languages_written(ticket.text),
                     excluded={target: float(values[row]) for target, values in rare.items()},
                     sets={target: self._prediction_set(target, scores) for target, scores in ranked.items()},
                     words=len(words_of(ticket.text)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -159,6 +159,18 @@ class Gate:
         """Return what a single decision may risk where this is the target on average, both in [0, 1]."""
         return min(1.0, max(self.max_ticket_risk_multiple * target_risk, self.tolerated_ticket_risk))
 
+    def reads(self, language: str | None, written: Collection[str] = ()) -> bool:
+        """Say whether a text may be in one of the languages of the training data; yes where nothing tells.
+
+        Args:
+            language: What was stated or detected.
+            written: Languages that it may be in by its script; none where that is the Latin one.
+        """
+        if not self.languages:
+            return True
+        by_script = not written or not self.languages.isdisjoint(written)
+        return by_script and (language is None or language in self.languages)
+
     def unreadable(self, target: str, prediction: Prediction) -> Reason | None:
         """Say why a text cannot be judged, however sure the model is: too short, foreign, or strange; None if it can.
 
@@ -168,7 +180,7 @@ class Gate:
         """
         if prediction.words < self.min_words:
             return Reason.TOO_SHORT
-        if self.languages and prediction.language is not None and prediction.language not in self.languages:
+        if not self.reads(prediction.language, prediction.written):
             return Reason.UNSUPPORTED_LANGUAGE
         strange = self.max_novelty is not None and prediction.novelty > self.max_novelty
         if strange or prediction.stranger > self.max_stranger:

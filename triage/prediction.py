@@ -77,6 +77,7 @@ class Prediction:
         novelty: How strange the ticket is to the desk's history; grows with strangeness, typically in [0, 2].
         stranger: Probability that the ticket belongs to none of the labels, in [0, 1]; 0 where it was not learned.
         language: Detected ISO 639-1 code; None where the text is too short to tell.
+        written: Languages that the text may be in by its script, as ISO 639-1 codes; none where that is the Latin one.
         excluded: Per target, the share of the nearest tickets whose label was too rare to learn, in [0, 1].
         sets: Per target, the smallest set of labels that holds the right one at the stated confidence.
         words: Number of words the model could read.
@@ -90,6 +91,7 @@ class Prediction:
     novelty: float = 0.0
     stranger: float = 0.0
     language: str | None = None
+    written: tuple[str, ...] = ()
     excluded: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     words: int = 0

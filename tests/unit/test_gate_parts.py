@@ -84,6 +84,7 @@ def scores_of(rows: list[LabelledTicket], probabilities: list[list[float]]) -> C
         novelty=np.zeros(n),
         excluded={"category": np.zeros(n)},
         languages=["en"] * n,
+        written=[()] * n,
         words=np.full(n, 5),
         stranger=np.zeros(n),
     )

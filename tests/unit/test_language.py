@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from models import language
 from models.language import _detect, detect_language, forget_languages
+from training.data.labelled_ticket import LabelledTicket
+from training.gate.gate import languages_of
+from triage.alphabets import languages_written
+from triage.decision import Reason
+from triage.gate import Gate
+from triage.prediction import Prediction, Score
+from triage.ticket import Ticket
 
 
 @pytest.mark.parametrize(
@@ -69,3 +78,51 @@ def test_what_was_read_can_be_forgotten() -> None:
     assert _detect.cache_info().currsize > 0
     forget_languages()
     assert _detect.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("printer 着火了", ("ja", "zh")),
+        ("outlook ハッキングされた", ("ja", "zh")),
+        ("printer горит", ("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk")),
+        ("взлом outlook, украли пароль", ("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk")),
+        ("printer يحترق ودخان كثير هنا", ("ar", "fa", "ur")),
+        ("מדפסת VPN", ("he",)),
+        ("The printer of Mr 王伟 on the third floor has jammed again", ()),
+        ("Der Drucker größtenteils außer Betrieb, łódź", ()),
+        ("µ-controller does not start, 230 Ω at the plug", ()),
+    ],
+)
+def test_a_script_tells_what_a_text_may_be_in(text: str, written: tuple[str, ...]) -> None:
+    assert languages_written(text) == written
+
+
+def test_a_gate_reads_scripts_of_its_languages_only() -> None:
+    english, russian = (Gate(languages=frozenset({code})) for code in ("en", "ru"))
+    burning = Prediction({"tier": (Score("L1", 1.0),)}, words=2, written=languages_written("printer горит"))
+    assert english.unreadable("tier", burning) is Reason.UNSUPPORTED_LANGUAGE
+    assert russian.unreadable("tier", burning) is not Reason.UNSUPPORTED_LANGUAGE
+    stated = replace(burning, language="en")  # as a helpdesk may state of all its tickets
+    assert english.unreadable("tier", stated) is Reason.UNSUPPORTED_LANGUAGE
+    assert Gate().unreadable("tier", burning) is not Reason.UNSUPPORTED_LANGUAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("自周一以来，报告显示的数字不正确，请帮助我解决这个问题。", "zh"),
+        ("プリンターが動きません", "ja"),
+        ("프린터가 작동하지 않습니다", "ko"),
+        ("der Drucker brennt", "de"),
+        ("printer is on fire", None),
+        ("press del key twice", None),
+    ],
+)
+def test_a_short_text_tells_its_language_where_its_letters_or_a_common_word_do(text: str, expected: str | None) -> None:
+    assert detect_language(text) == expected
+
+
+def test_languages_of_short_tickets_count_by_their_script() -> None:
+    rows = [LabelledTicket(Ticket(str(number), body="VPN упал"), {"tier": "L1"}) for number in range(60)]
+    assert "ru" in languages_of(rows)

@@ -22,6 +22,7 @@ from training.gate.group_risk import NO_GROUP, certify_new_group
 from training.gate.label_shift import resampled
 from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
 from training.gate.risk_control import Certificate, certify, set_floor
+from triage.alphabets import languages_written
 from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Policy
 from triage.prediction import Score
@@ -47,6 +48,7 @@ class CalibrationScores:
         novelty: By row.
         excluded: By target and row, the share of near tickets with an unlearnable label.
         languages: Detected language by row.
+        written: Languages that a row may be in by its script.
         words: Number of words by row.
         stranger: By row, the probability that the ticket belongs to no label.
         taken: What the first stage answers in the model's place; None where there is none.
@@ -58,6 +60,7 @@ class CalibrationScores:
     novelty: NDArray[np.float64]
     excluded: Mapping[str, NDArray[np.float64]]
     languages: Sequence[str | None]
+    written: Sequence[tuple[str, ...]]
     words: NDArray[np.int64]
     stranger: NDArray[np.float64]
     taken: Taken | None = None
@@ -83,6 +86,7 @@ def calibration_scores_of(
             for target, label_ids in history.label_ids.items()
         },
         languages=[row.ticket.language or found for row, found in zip(rows, detected, strict=True)],
+        written=[languages_written(text) for text in texts],
         words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
         stranger=model.stranger_probability(features),
     )
@@ -96,7 +100,14 @@ def languages_of(rows: Sequence[LabelledTicket], seed: int = 0) -> frozenset[str
     sample = [rows[int(place)].ticket for place in places]
     detected = [detect_language(ticket.text) for ticket in sample]
     counts = Counter(ticket.language or found for ticket, found in zip(sample, detected, strict=True))
-    counts.pop(None, None)
+    unknown = counts.pop(None, 0)
+    if unknown:  # too short to tell but for their script
+        counts.update(
+            language
+            for ticket, found in zip(sample, detected, strict=True)
+            if ticket.language is None and found is None
+            for language in languages_written(ticket.text)
+        )
     least = max(_LANGUAGE_ROWS, _LANGUAGE_SHARE * counts.total())
     return frozenset(language for language, count in counts.items() if language and count >= least)
 
@@ -361,7 +372,10 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         sure[row], chosen[row] = top.probability, top.label
         right[row] = top.label == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
     rule_labels = np.array(
-        [found is None or not gate.languages or found in gate.languages for found in calibration_scores.languages]
+        [
+            gate.reads(found, written)
+            for found, written in zip(calibration_scores.languages, calibration_scores.written, strict=True)
+        ]
     )
     eligible = (
         (calibration_scores.words >= gate.min_words)

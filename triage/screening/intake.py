@@ -12,6 +12,7 @@ from typing import Any
 
 import re2
 
+from triage.alphabets import holds_other_script, other_letters
 from triage.normalise import may_hold_furniture, read
 from triage.screening.cues import compile_cue, one_of
 from triage.screening.reading import plain
@@ -34,13 +35,6 @@ _REASON_WORDS = 22
 """Words that a request to close may have beside it: why the matter is over."""
 
 _NAME_WORDS = 3
-
-_LAST_LATIN = "\u024f"
-"""Last letter of the block Latin Extended-B; what comes later is of another script."""
-
-_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
-_DENSE_LETTERS = 3
-"""Letters of an alphabet that one of a dense script stands for."""
 
 _NAME_LETTERS = 12
 """Letters of another script that thanks may have beside them: a name has no more."""
@@ -254,7 +248,7 @@ class _Message:
         """Return what it says where every clause closes the matter, but for a few words."""
         subject = "" if _PREFIX.match(self.subject) else plain(self.subject)
         text = f"{subject}. {plain(self.body)}"
-        if len(text.split()) > _CLOSING_WORDS or _cues()[2].search(text) or _other_letters(text) > _NAME_LETTERS:
+        if len(text.split()) > _CLOSING_WORDS or _cues()[2].search(text) or other_letters(text) > _NAME_LETTERS:
             return None
         clauses = [clause for clause in _CLAUSE.split(text) if clause.strip()]
         if kind == "close_request":
@@ -281,33 +275,6 @@ def _beside(clauses: Sequence[str], cues: _Cues, *, starting: bool = False) -> i
 
     words = (len(clause.split()) for clause in map(str.strip, clauses) if not closes(clause))
     return sum(count for count in words if count > _NAME_WORDS)
-
-
-def holds_other_script(text: str) -> bool:
-    """Say whether a text has a letter of another script than the Latin one.
-
-    Example:
-        >>> holds_other_script("Grüße, łódź"), holds_other_script("VPN 坏了")
-        (False, True)
-    """
-    return not text.isascii() and any(char > _LAST_LATIN and char.isalpha() for char in text)
-
-
-def is_mostly_other_script(text: str) -> bool:
-    """Say whether most letters of a text, a dense script's counted as so many of an alphabet, are not Latin.
-
-    Example:
-        >>> is_mostly_other_script("Excel 打不开了"), is_mostly_other_script("thanks and bye, 王")
-        (True, False)
-    """
-    others = _other_letters(text)
-    return others > 0 and others > sum(char <= _LAST_LATIN and char.isalpha() for char in text)
-
-
-def _other_letters(text: str) -> int:
-    """Count the letters of other scripts than the Latin one, each of a dense script as so many."""
-    letters = 0 if text.isascii() else sum(char > _LAST_LATIN and char.isalpha() for char in text)
-    return letters + (_DENSE_LETTERS - 1) * len(_DENSE.findall(text)) if letters else 0
 
 
 def _has_letters(text: str) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from triage.alphabets import holds_other_script, is_mostly_other_script
 from triage.screening.attention import Attention, as_written, find_attention
 from triage.screening.cues import Frame
 from triage.screening.intake import (
     KINDS,
     NoTicket,
     certainly_no_ticket,
-    holds_other_script,
-    is_mostly_other_script,
     no_ticket,
 )
 from triage.screening.machines import is_machine_made

@@ -1,0 +1,88 @@
+"""Alphabets and scripts other than the Latin one: how much of a text is in them, and which languages it may be in."""
+
+from __future__ import annotations
+
+import re2
+
+_LAST_LATIN = "\u024f"
+"""Last letter of the block Latin Extended-B; what comes later is of another script."""
+_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+_DENSE_LETTERS = 3
+"""Letters of an alphabet that one of a dense script stands for."""
+_LANGUAGES = {
+    r"\p{Cyrillic}": ("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk"),
+    r"\p{Greek}": ("el",),
+    r"\p{Arabic}": ("ar", "fa", "ur"),
+    r"\p{Hebrew}": ("he",),
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]": ("ja", "zh"),
+    r"\p{Hangul}": ("ko",),
+    r"\p{Thai}": ("th",),
+    r"\p{Devanagari}": ("hi", "mr"),
+    r"\p{Bengali}": ("bn",),
+    r"\p{Gujarati}": ("gu",),
+    r"\p{Gurmukhi}": ("pa",),
+    r"\p{Tamil}": ("ta",),
+    r"\p{Telugu}": ("te",),
+    r"\p{Armenian}": ("hy",),
+    r"\p{Georgian}": ("ka",),
+}
+"""By script, the ISO 639-1 codes of the languages that the detector tells and that are written in it."""
+_SCRIPTS = tuple((re2.compile(script), languages) for script, languages in _LANGUAGES.items())
+_WRITTEN_SHARE = 0.2
+"""Share of letters from which on a text counts as written in their script: a name in an English request is less."""
+
+
+def holds_other_script(text: str) -> bool:
+    """Say whether a text has a letter of another script than the Latin one.
+
+    Example:
+        >>> holds_other_script("Grüße, łódź"), holds_other_script("VPN 坏了")
+        (False, True)
+    """
+    return not text.isascii() and any(char > _LAST_LATIN and char.isalpha() for char in text)
+
+
+def other_letters(text: str) -> int:
+    """Count the letters of other scripts than the Latin one, each of a dense script as so many of an alphabet.
+
+    Example:
+        >>> other_letters("VPN 坏了"), other_letters("VPN упал")
+        (6, 4)
+    """
+    letters = 0 if text.isascii() else sum(char > _LAST_LATIN and char.isalpha() for char in text)
+    return letters + (_DENSE_LETTERS - 1) * dense_letters(text) if letters else 0
+
+
+def dense_letters(text: str) -> int:
+    """Count the letters of scripts of which two or three make a word."""
+    return 0 if text.isascii() else len(_DENSE.findall(text))
+
+
+def is_mostly_other_script(text: str) -> bool:
+    """Say whether most letters of a text, a dense script's counted as so many of an alphabet, are not Latin.
+
+    Example:
+        >>> is_mostly_other_script("Excel 打不开了"), is_mostly_other_script("thanks and bye, 王")
+        (True, False)
+    """
+    others = other_letters(text)
+    return others > 0 and others > _latin_letters(text)
+
+
+def languages_written(text: str) -> tuple[str, ...]:
+    """Return the languages that a text may be in by the script of at least a fifth of its letters; none where Latin.
+
+    Example:
+        >>> languages_written("printer 着火了"), languages_written("The printer of Mr 王 has jammed again")
+        (('ja', 'zh'), ())
+    """
+    others = other_letters(text)
+    if not others or others < _WRITTEN_SHARE * (others + _latin_letters(text)):
+        return ()
+    counted = [(len(script.findall(text)), languages) for script, languages in _SCRIPTS]
+    most, languages = max(counted, key=lambda one: one[0])
+    return languages if most else ()
+
+
+def _latin_letters(text: str) -> int:
+    return sum(char <= _LAST_LATIN and char.isalpha() for char in text)
