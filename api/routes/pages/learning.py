@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -112,7 +114,7 @@ async def promote(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer
 @router.post("/learning/{job_id}/discard")
 async def discard(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
     """Leave the version of a job unused."""
-    return await _done(parts, trainer, lambda: parts.service.store.settle_job(job_id, DISCARDED))
+    return await _done(parts, trainer, lambda: _discard(parts, job_id))
 
 
 async def _begun(parts: Parts, trainer: Principal, task: Task) -> Response:
@@ -183,6 +185,20 @@ def _made(parts: Parts, job_id: str) -> JobRow:
     if found is None or not (found.result or {}).get("version"):
         raise NotFound("no-such-version", "this job has made no version: see /learning")
     return found
+
+
+def _discard(parts: Parts, job_id: str) -> None:
+    """Leave the version of a job unused.
+
+    Raises:
+        NotFound: The job has made none.
+        Contradiction: It serves, is about to serve, or somebody has decided about it already.
+    """
+    version = str((_made(parts, job_id).result or {})["version"])
+    with suppress(BundleNotFound):
+        if parts.service.settings.bundle is None and Path(_champion(parts)).name == version:
+            raise Contradiction("version-serves", f"version {version} serves already: go back to the version before")
+    parts.service.store.settle_job(job_id, DISCARDED)
 
 
 def _files(parts: Parts, trainer: Principal, new: NewCategory) -> dict[str, str]:

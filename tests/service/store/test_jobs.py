@@ -21,6 +21,8 @@ from api.learning.process_group import end_group
 from api.settings import load_settings
 from api.store.repository import Repository, open_repository
 from api.store.work.jobs import DISCARDED, DONE, FAILED, PROMOTED, RUNNING
+from models.bundle.manifest import read_manifest
+from models.local_store import CHAMPION, LocalModelStore
 
 QUICK = ("models", "nobody")
 DESK_VERBS = """
@@ -240,6 +242,19 @@ def test_a_version_that_is_about_to_serve_is_not_discarded(repository: Repositor
         with pytest.raises(Contradiction, match="decided"):
             repository.begin_job("promote", "once more", "kim", about=decided)
     assert all(job.state != RUNNING for job in repository.jobs())
+
+
+def test_a_version_that_serves_already_is_not_discarded(
+    serve: Callable[..., AbstractContextManager[Any]], make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    models = LocalModelStore(tmp_path)
+    models.add(make_bundle(), "1")
+    models.point(CHAMPION, "1", str(read_manifest(models.path("1"))["digest"]))
+    with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service:
+        store = open_repository(tmp_path)
+        refused = service.client.post(f"/learning/{made_version(store)}/discard")
+        assert refused.status_code == 409 and "Version 1 serves already" in refused.text
+        store.close()
 
 
 def test_the_page_says_why_a_version_cannot_be_discarded_or_promoted(
