@@ -134,6 +134,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         for reader in readers:
             reader.start()
         retention.start()
+        await to_thread.run_sync(jobs.start)
         yield
         retention.stop()
         await to_thread.run_sync(jobs.stop)

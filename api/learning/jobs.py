@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import structlog
 
+from api.learning.job_files import job_files, remove_left_files
+from api.learning.process_group import GRACE_S, end_group
 from api.settings import PREFIX, Settings
 from api.store.repository import Repository
 from api.store.work.jobs import JobRow
@@ -23,8 +26,37 @@ from triage.errors import StoreUnavailable
 
 _HEARD_S = 1.0
 """How often the store hears of a job, in seconds."""
-_GRACE_S = 10.0
+_AGAIN_S = 1.0
+"""Pause before what the store did not take is tried again, in seconds."""
+_TIDY_S = 60.0
+_STOPPED = "The service was stopped: begin again, a training goes on where it was."
+_KILLED, _ENDED = ", on Linux mostly for want of memory", ""
 log = structlog.get_logger(__name__)
+
+
+def _nothing(result: Mapping[str, Any] | None) -> None:
+    """Do nothing with what a job printed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job has to do.
+
+    Attributes:
+        kind: The verb.
+        title: What it does, in words.
+        arguments: Of `triage`, without ``--json``; ``{folder}`` stands for the directory of the files.
+        files: Texts by name that the job reads; they are gone after it.
+        about: Id of the job about whose version this decides; None where it decides about none.
+        then: Called with what it printed where it succeeded, and again for as long as the store does not answer.
+    """
+
+    kind: str
+    title: str
+    arguments: Sequence[str]
+    files: Mapping[str, str] = field(default_factory=dict)
+    about: str | None = None
+    then: Callable[[Mapping[str, Any] | None], object] = _nothing
 
 
 class Runner:
@@ -39,113 +71,157 @@ class Runner:
     def __init__(self, store: Repository, settings: Settings, on_end: Callable[[], object] = lambda: None) -> None:
         self._store, self._settings, self._on_end = store, settings, on_end
         self._process: subprocess.Popen[str] | None = None
-        self._said: list[str] = []
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._starts = threading.Lock()
 
-    def begin(
-        self,
-        kind: str,
-        title: str,
-        arguments: Sequence[str],
-        *,
-        asked_by: str,
-        files: Mapping[str, str] | None = None,
-        then: Callable[[Mapping[str, Any] | None], object] = lambda result: None,
-    ) -> JobRow:
+    def start(self) -> None:
+        """Remove the files of jobs that were killed with their service, now and every minute."""
+        self._tidy()
+        threading.Thread(target=self._tidy_on, name="job-files", daemon=True).start()
+
+    def begin(self, task: Task, asked_by: str) -> JobRow:
         """Begin a job, and return it.
 
         Args:
-            kind: The verb.
-            title: What it does, in words.
-            arguments: Of `triage`, without ``--json``; ``{folder}`` stands for the directory of the files.
+            task: What it has to do.
             asked_by: Who wants it.
-            files: Texts by name that the job reads; they are gone after it.
-            then: Called with what it printed where it succeeded.
 
         Raises:
-            Contradiction: Another job is at work.
+            Contradiction: Another job is at work, or somebody has decided already what this one is to decide.
         """
-        job = self._store.begin_job(kind, title, asked_by)
-        work = (job, list(arguments), dict(files or {}), then)
-        self._thread = threading.Thread(target=self._run, args=work, name="job", daemon=True)
+        job = self._store.begin_job(task.kind, task.title, asked_by, about=task.about)
+        self._store.at_work.add(job.id)
+        self._thread = threading.Thread(target=self._run, args=(job, task), name="job", daemon=True)
         self._thread.start()
         return job
 
     def stop(self) -> None:
-        """End what runs: a training that is begun again goes on where it was."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        """End what runs, with all processes that it started: a training that is begun again goes on where it was."""
+        with self._starts:
+            self._stopping.set()
+            process = self._process
+        if process is not None:
+            end_group(process.pid)
         if self._thread is not None:
-            self._thread.join(_GRACE_S)
+            self._thread.join(GRACE_S)
 
-    def _run(
-        self,
-        job: JobRow,
-        arguments: list[str],
-        files: dict[str, str],
-        then: Callable[[Mapping[str, Any] | None], object],
-    ) -> None:
-        self._said = []
-        # 1 is a version that does not hold up: the job did what it was asked to, and says so in its result.
+    def _tidy_on(self) -> None:
+        while not self._stopping.wait(_TIDY_S):  # a process that outlives a killed service does so for a second
+            self._tidy()
+
+    def _tidy(self) -> None:
+        try:
+            left = remove_left_files(self._settings.home)
+        except OSError as error:
+            log.warning("job_files_not_removed", kind=type(error).__name__)
+            return
+        if left:
+            log.info("job_files_removed", jobs=left)
+
+    def _run(self, job: JobRow, task: Task) -> None:
+        said: list[str] = []
         ok, result = False, None
         try:
-            status, result = self._done(job, arguments, files)
+            status, result = self._done(job, task, said)
             if status == 0:
-                then(result)
+                self._insist(job, said, lambda: task.then(result))
+            # 1 is a version that does not hold up: the job did what it was asked to, and says so in its result.
             ok = status in (0, 1) and result is not None
+            said += self._why(status, ok)
             log.info("job_ended", kind=job.kind, status=status)
         except Exception as error:  # such as a full disk: the job must end, or no other could begin
             log.error("job_failed", job=job.kind, **described(error))
-            self._tell(job, [*self._said, f"This could not be done: {type(error).__name__}; see the service's log."])
+            said.append(f"This could not be done: {type(error).__name__}; see the service's log.")
         try:
-            self._store.end_job(job.id, ok=ok, result=result)
-        except StoreUnavailable:
-            log.warning("job_not_recorded", kind=job.kind)
-        self._on_end()
+            self._insist(job, said, lambda: self._store.end_job(job.id, ok=ok, result=result, log=_text(said)))
+        except Exception as error:
+            log.error("job_not_recorded", job=job.kind, **described(error))
+        finally:
+            self._store.at_work.discard(job.id)
+            self._on_end()
 
-    def _done(
-        self, job: JobRow, arguments: list[str], files: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, Any] | None]:
-        with tempfile.TemporaryDirectory(prefix="triage-job-") as folder:
-            for name, text in files.items():
-                Path(folder, name).write_text(text, "utf-8")
-            command = [word.replace("{folder}", folder) for word in arguments]
-            return self._watched(job, [sys.executable, "-P", "-m", "triage", *command, "--json"])
+    def _why(self, status: int, ok: bool) -> list[str]:
+        """Say why a job ended that could not say so itself."""
+        if self._stopping.is_set() and not ok:
+            return [_STOPPED]
+        if status >= 0:
+            return []
+        why = _KILLED if status == -signal.SIGKILL else _ENDED
+        return [f"The process was ended by signal {-status}{why}: begin again, a training goes on where it was."]
 
-    def _watched(self, job: JobRow, command: list[str]) -> tuple[int, Mapping[str, Any] | None]:
-        """Run a command, tell the store what it writes, and return its status and the document that it printed."""
+    def _insist(self, job: JobRow, said: Sequence[str], call: Callable[[], object]) -> None:
+        """Call what needs the store until the store answers, or the service stops.
+
+        Raises:
+            StoreUnavailable: The service stops, and the store has not answered.
+        """
+        while True:
+            try:
+                call()
+                return
+            except StoreUnavailable as error:
+                log.warning("job_waits_for_the_store", job=job.kind, problem=error.code)
+                if self._stopping.wait(_AGAIN_S):
+                    raise
+            self._tell(job, said)
+
+    def _done(self, job: JobRow, task: Task, said: list[str]) -> tuple[int, Mapping[str, Any] | None]:
+        with job_files(self._settings.home, job.id, task.files) as (folder, lock):
+            command = [word.replace("{folder}", str(folder)) for word in task.arguments]
+            command = [sys.executable, "-P", "-m", "api.learning.verb", str(os.getpid()), *command, "--json"]
+            with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
+                process = self._started(command, printed, lock)
+                if process is None:
+                    return -signal.SIGTERM, None
+                status = self._watched(job, process, said)
+                printed.seek(0)
+                return status, _document(printed.read())
+
+    def _started(self, command: list[str], printed: IO[str], lock: int) -> subprocess.Popen[str] | None:
+        """Start a process in a group of its own; None where the service stops."""
         environment = {**os.environ, f"{PREFIX}HOME": str(self._settings.home), "PYTHONUNBUFFERED": "1"}
         if self._settings.store_url:
             environment[f"{PREFIX}STORE_URL"] = self._settings.store_url
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
-            with subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.PIPE, text=True
-            ) as process:
-                self._process = process
-                assert process.stderr is not None
-                self._listen(job, process, process.stderr)
-                status = process.wait()
-            printed.seek(0)
-            return status, _document(printed.read())
+        with self._starts:
+            if self._stopping.is_set():
+                return None
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+            return self._process
 
-    def _listen(self, job: JobRow, process: subprocess.Popen[str], said: IO[str]) -> None:
-        reader = threading.Thread(target=_collect, args=(said, self._said), daemon=True)
-        reader.start()
-        while process.poll() is None:
-            self._tell(job, self._said)
-            time.sleep(_HEARD_S)
-        reader.join(_GRACE_S)
-        self._tell(job, self._said)
+    def _watched(self, job: JobRow, process: subprocess.Popen[str], said: list[str]) -> int:
+        """Tell the store what a process writes until it has ended with all that it started, and return its status."""
+        assert process.stderr is not None
+        with process.stderr:
+            reader = threading.Thread(target=_collect, args=(process.stderr, said), daemon=True)
+            reader.start()
+            try:
+                while process.poll() is None:
+                    self._tell(job, said)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_HEARD_S)
+            finally:
+                end_group(process.pid)
+                reader.join(GRACE_S)
+                self._process = None
+        return process.wait()
 
-    def _tell(self, job: JobRow, lines: Sequence[str]) -> None:
-        try:
-            self._store.hear_job(job.id, "\n".join(lines))
-        except StoreUnavailable:
-            return
+    def _tell(self, job: JobRow, said: Sequence[str]) -> None:
+        with suppress(StoreUnavailable):
+            self._store.hear_job(job.id, _text(said))
+
+
+def _text(said: Sequence[str]) -> str:
+    return "\n".join(said)
 
 
 def _collect(said: IO[str], lines: list[str]) -> None:

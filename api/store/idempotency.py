@@ -24,11 +24,15 @@ class IdempotencyKeys:
     Args:
         database: Where everything is kept.
         redactor: Takes personal data and secrets out of a text before it is stored; None stores it as it came.
+
+    Attributes:
+        at_work: Ids of the jobs that run in this process, which are alive though the store may not hear of them.
     """
 
     def __init__(self, database: Database, redactor: Redactor | None = None) -> None:
         self.database = database
         self.redactor = redactor
+        self.at_work: set[str] = set()
 
     def refs_of(self, session: Session, key: IdempotencyKey) -> list[str] | None:
         """Return the ids of the rows that a request was answered with, or None where it is new.

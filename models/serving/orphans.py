@@ -5,40 +5,31 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from functools import cache
-from typing import ParamSpec, TypeVar
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+from multiprocessing import current_process
 
 _LOOK_S = 1.0
 """How often a process looks whether the one that it works for still lives, in seconds."""
-
-
-def work_for(
-    parent: int, call: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
-) -> Result:
-    """Call something on behalf of a process: a child of it ends itself soon after it from then on.
-
-    Elsewhere, in that process itself or on another machine of a cluster, this is the call alone.
-
-    Args:
-        parent: Number of the process that asks.
-        call: What it asks for.
-        *arguments: Of the call, in their order.
-        **named: Of the call, by name.
-    """
-    if os.getppid() == parent:
-        _end_after(parent)
-    return call(*arguments, **named)
+_OF_JOBLIB = "LokyProcess"
 
 
 @cache
-def _end_after(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process soon after the one that started it; the first that a process of joblib is to call.
+
+    A call that comes with the work is too late: of a parent that is killed before it has handed any out, a process
+    waits for work that never comes. On another machine of a cluster nothing happens.
+
+    Args:
+        parent: Number of the process that starts this one.
+    """
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_LOOK_S)
         os._exit(1)
 
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+    if os.getppid() == parent:
+        threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+    elif type(current_process()).__name__ == _OF_JOBLIB:  # the one that started it has ended already
+        os._exit(1)

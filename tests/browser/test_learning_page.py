@@ -115,8 +115,10 @@ def test_a_theme_becomes_a_category_that_serves_and_can_be_taken_back(page: Any,
     page.wait_for_selector(".job.running, .job.done")
     job_ends(page)
     assert "badges from" in page.inner_text(".job >> nth=0"), page.inner_text(".job >> nth=0")
+    discard = page.get_attribute(".job:first-child form[action$=discard]", "action")
     page.click(".job >> nth=0 >> text=Let it serve")
-    page.wait_for_selector(".job:first-child:has-text('serve')")
+    page.wait_for_selector(".job:first-child h3:has-text('Letting version')")
+    assert page.request.post(discard, max_redirects=0).status == 409  # a page from before has the button still
     job_ends(page)
     assert page.noted == []
 

@@ -14,7 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.serving.garbage import exempt_what_is_loaded
-from models.serving.orphans import work_for
+from models.serving.orphans import end_with
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import InThisProcess, Row
@@ -58,10 +58,17 @@ class InProcesses:
             yield from InThisProcess(self.triager).rows(chain(first, batches))
             return
         digest = self._loaded.digest
-        workers = Parallel(n_jobs=cpu_count(), return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
+        workers = Parallel(
+            n_jobs=cpu_count(),
+            return_as="generator",
+            pre_dispatch="2*n_jobs",
+            batch_size=1,
+            initializer=end_with,
+            initargs=(os.getpid(),),
+        )
         try:
             decided = partial(_decided, self.bundle, digest)
-            yield from workers(delayed(work_for)(os.getpid(), decided, batch) for batch in chain(first, batches))
+            yield from workers(delayed(decided)(batch) for batch in chain(first, batches))
         except TerminatedWorkerError as error:
             raise InvalidRequest(
                 "the system ended one of the processes that decide, most likely for want of memory: what was decided "

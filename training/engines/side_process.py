@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from models.serving.orphans import work_for
+from models.serving.orphans import end_with
 from triage.errors import InvalidRequest
 
 Result = TypeVar("Result")
@@ -81,9 +81,11 @@ def side_process(at_once: Callable[[], object]) -> Iterator[SideProcess]:
         at_once: Called there to begin with: what it imports is there when the call comes.
     """
     reducers = {MappingProxyType: _frozen}
-    executor = ProcessPoolExecutor(1, job_reducers=reducers, result_reducers=reducers)
+    executor = ProcessPoolExecutor(
+        1, job_reducers=reducers, result_reducers=reducers, initializer=end_with, initargs=(os.getpid(),)
+    )
     try:
-        _under_way(executor.submit(work_for, os.getpid(), at_once))
+        _under_way(executor.submit(at_once))
         yield SideProcess(executor)
     finally:
         executor.shutdown(wait=True, kill_workers=True)

@@ -24,7 +24,7 @@ from models.heads.base_estimators import (
     RuleEstimator,
 )
 from models.reference.index import MASKED, NEAR, Neighbours, top_k
-from models.serving.orphans import work_for
+from models.serving.orphans import end_with
 from training.data.folds import left_out
 from training.ensemble.composition import (
     BASELINES,
@@ -148,11 +148,12 @@ def cross_fit(
         fits = (None, *(() if name in baselines else numbers))
         tasks += [(name, fits)] if name in MACHINES else [(name, (fit,)) for fit in fits]
     fit_and_score = partial(_fit_and_score, data=data, folds=folds, hyper_parameters=hyper_parameters)
-    work = (delayed(work_for)(os.getpid(), fit_and_score, name, fits=fits) for name, fits in tasks)
+    work = (delayed(fit_and_score)(name, fits=fits) for name, fits in tasks)
     jobs = min(_jobs(hyper_parameters, data), max(1, len(tasks)))
+    workers = Parallel(n_jobs=jobs, max_nbytes="1M", initializer=end_with, initargs=(os.getpid(),))
     done = {
         (name, fit): result
-        for (name, fits), results in zip(tasks, Parallel(n_jobs=jobs, max_nbytes="1M")(work), strict=True)
+        for (name, fits), results in zip(tasks, workers(work), strict=True)
         for fit, result in zip(fits, results, strict=True)
     }
     estimators: list[Estimator] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, Field
 from api.deps import Parts, PartsDep, Reader, Trainer
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.http.schemas import MAX_NAME_CHARS, Text
+from api.learning.jobs import Task
 from api.learning.worth_asking import CATEGORY
 from api.pages import render
 from api.routes.pages.frame import page
@@ -23,7 +25,7 @@ from api.security.auth import Principal
 from api.security.clearance import may_read
 from api.security.page_route import PageRoute
 from api.store.rows import dump
-from api.store.work.jobs import RUNNING, JobRow
+from api.store.work.jobs import DISCARDED, PROMOTE, PROMOTED, RUNNING, JobRow
 from models.local_store import LocalModelStore, parse_reference
 from models.toml_files import dump_policy
 from triage.errors import BundleNotFound, InvalidPolicy
@@ -68,17 +70,14 @@ async def job(parts: PartsDep, reader: Reader) -> HTMLResponse:
 async def retrain(parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
     """Train again as the champion was trained, with what people said since, and compare."""
     words = ["retrain", *parts.service.settings.history_words, "--name", _name(parts)]
-    return await _begun(
-        parts, trainer, "retrain", title="Training on the history and what people said since", words=words
-    )
+    return await _begun(parts, trainer, Task("retrain", "Training on the history and what people said since", words))
 
 
 @router.post("/learning/rollback")
 async def roll_back(parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
     """Let the version before serve again."""
-    return await _begun(
-        parts, trainer, "rollback", title="Going back to the version before", words=["rollback", _name(parts)]
-    )
+    words = ["rollback", _name(parts)]
+    return await _begun(parts, trainer, Task("rollback", "Going back to the version before", words))
 
 
 @router.post("/learning/category")
@@ -95,7 +94,7 @@ async def make_category(
     out.parent.mkdir(parents=True, exist_ok=True)
     words = ["extend", bundle, "{folder}/examples.jsonl", "--policy", "{folder}/policy.toml", "--out", str(out)]
     title = f"A new category, {new.label}, from {len(new.decision)} tickets"
-    return await _begun(parts, trainer, "extend", title=title, words=[*words, "--name", _name(parts)], files=files)
+    return await _begun(parts, trainer, Task("extend", title, [*words, "--name", _name(parts)], files))
 
 
 @router.post("/learning/{job_id}/promote")
@@ -105,23 +104,27 @@ async def promote(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer
     version = str((done.result or {})["version"])
 
     def settle(result: Mapping[str, Any] | None) -> None:
-        parts.service.store.settle_job(job_id, "promoted")
+        parts.service.store.settle_job(job_id, PROMOTED)
 
     words = ["promote", _name(parts), version]
-    return await _begun(parts, trainer, "promote", title=f"Letting version {version} serve", words=words, then=settle)
+    task = Task(PROMOTE, f"Letting version {version} serve", words, about=job_id, then=settle)
+    return await _begun(parts, trainer, task)
 
 
 @router.post("/learning/{job_id}/discard")
 async def discard(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
     """Leave the version of a job unused."""
-    await to_thread.run_sync(parts.service.store.settle_job, job_id, "discarded")
-    return RedirectResponse("/learning", 303)
+    return await _done(parts, trainer, lambda: _discard(parts, job_id))
 
 
-async def _begun(parts: Parts, trainer: Principal, kind: str, *, title: str, words: list[str], **more: Any) -> Response:
-    begin = partial(parts.jobs.begin, kind, title, words, asked_by=trainer.speaks_as, **more)
+async def _begun(parts: Parts, trainer: Principal, task: Task) -> Response:
+    return await _done(parts, trainer, lambda: parts.jobs.begin(task, trainer.speaks_as))
+
+
+async def _done(parts: Parts, trainer: Principal, change: Callable[[], object]) -> Response:
+    """Change something, and show the page with it, or with the reason why that cannot be."""
     try:
-        await to_thread.run_sync(begin)
+        await to_thread.run_sync(change)
     except Contradiction as error:
         return await _page(parts, trainer, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
     return RedirectResponse("/learning", 303)
@@ -173,15 +176,29 @@ def _champion(parts: Parts) -> str:
 
 
 def _made(parts: Parts, job_id: str) -> JobRow:
-    """Return a job that has made a version about which nobody has decided.
+    """Return a job that has made a version.
 
     Raises:
         NotFound: There is none.
     """
     found = next((one for one in parts.service.store.jobs() if one.id == job_id), None)
-    if found is None or not (found.result or {}).get("version") or found.verdict is not None:
-        raise NotFound("no-such-version", "this job has made no version that waits: see /learning")
+    if found is None or not (found.result or {}).get("version"):
+        raise NotFound("no-such-version", "this job has made no version: see /learning")
     return found
+
+
+def _discard(parts: Parts, job_id: str) -> None:
+    """Leave the version of a job unused.
+
+    Raises:
+        NotFound: The job has made none.
+        Contradiction: It serves, is about to serve, or somebody has decided about it already.
+    """
+    version = str((_made(parts, job_id).result or {})["version"])
+    with suppress(BundleNotFound):
+        if parts.service.settings.bundle is None and Path(_champion(parts)).name == version:
+            raise Contradiction("version-serves", f"version {version} serves already: go back to the version before")
+    parts.service.store.settle_job(job_id, DISCARDED)
 
 
 def _files(parts: Parts, trainer: Principal, new: NewCategory) -> dict[str, str]:

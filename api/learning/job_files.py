@@ -1,0 +1,76 @@
+"""What a job reads, in a folder that only the owner of the service may open, and that is gone when the job is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_FOLDER, _LOCK = "jobs", ".lock"
+
+
+@contextmanager
+def job_files(home: Path, job_id: str, files: Mapping[str, str]) -> Iterator[tuple[Path, int]]:
+    """Write files for a job, and yield their folder and a descriptor: whichever process has that reads them still.
+
+    Args:
+        home: Of the service: tickets lie nowhere else.
+        job_id: Of the job.
+        files: Texts by name.
+    """
+    root = _root(home)
+    folder = root / job_id
+    with _locked(root / _LOCK):  # nobody tidies away what is not locked yet
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        for name, text in files.items():
+            made = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(made, "w", encoding="utf-8") as file:
+                file.write(text)
+        yield folder, lock
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_left_files(home: Path) -> int:
+    """Remove the files of jobs that were killed with their service, and return of how many.
+
+    Args:
+        home: Of the service. What a process still has, of this service or of another on the same home, stays.
+    """
+    if not (home / _FOLDER).is_dir():
+        return 0
+    root = _root(home)
+    with _locked(root / _LOCK):
+        left = [folder for folder in root.iterdir() if folder.is_dir() and _is_left(folder)]
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
+
+
+def _root(home: Path) -> Path:
+    root = home / _FOLDER
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def _is_left(folder: Path) -> bool:
+    with suppress(BlockingIOError), _locked(folder / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        return True
+    return False
+
+
+@contextmanager
+def _locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[int]:
+    lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, how)
+        yield lock
+    finally:
+        os.close(lock)
