@@ -19,12 +19,14 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from api.maintenance.backup import back_up, restore
+from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
 from api.store.tables import StoredDecision, StoredTicket
 from triage.errors import InvalidRequest, StoreUnavailable
 
 Make = Callable[..., Any]
 BACKED_UP = 150
+CANARY = "canary-7f3a91"
 LARGE = "the printer on the third floor is jammed again " * 40
 
 
@@ -78,13 +80,26 @@ def ids_in_file(file: Path) -> set[str]:
 
 
 @pytest.fixture
-def on_the_command_line(store_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run `triage store restore` as a process of its own."""
+def typed(store_url: str, tmp_path: Path) -> Callable[[Path], subprocess.CompletedProcess[str]]:
+    """Run `triage store restore` as a process of its own, with its temporary files in a folder of the test."""
+    (tmp_path / "temporary").mkdir()
+    ours = {"TRIAGE_HOME": str(tmp_path / "home"), "TRIAGE_STORE_URL": store_url, "TMPDIR": str(tmp_path / "temporary")}
 
-    def run(file: Path, *more: str) -> dict[str, Any]:
-        environment = {**os.environ, "TRIAGE_HOME": str(tmp_path / "home"), "TRIAGE_STORE_URL": store_url}
-        command = [sys.executable, "-P", "-m", "triage", "store", "restore", str(file), "--json", *more]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    def run(file: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-m", "triage", "store", "restore", str(file), "--json"]
+        return subprocess.run(command, env={**os.environ, **ours}, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def on_the_command_line(
+    typed: Callable[[Path], subprocess.CompletedProcess[str]],
+) -> Callable[[Path], dict[str, Any]]:
+    """Restore a backup by a process of its own, and return what it says."""
+
+    def run(file: Path) -> dict[str, Any]:
+        done = typed(file)
         assert done.returncode == 0, done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return document
@@ -93,7 +108,7 @@ def on_the_command_line(store_url: str, tmp_path: Path) -> Callable[..., dict[st
 
 
 def test_what_is_acknowledged_while_a_backup_is_restored_is_in_the_store_or_in_the_copy(
-    open_store: Make, new: Make, on_the_command_line: Callable[..., dict[str, Any]], tmp_path: Path
+    open_store: Make, new: Make, on_the_command_line: Callable[[Path], dict[str, Any]], tmp_path: Path
 ) -> None:
     stores = [open_store(), open_store()]
     backed_up = {row.id for number in range(BACKED_UP) for row in stores[0].record([new(f"T-{number}")])}
@@ -111,7 +126,7 @@ def test_what_is_acknowledged_while_a_backup_is_restored_is_in_the_store_or_in_t
 
 
 def test_a_backup_is_restored_into_an_emptied_store_while_others_write(
-    open_store: Make, new: Make, on_the_command_line: Callable[..., dict[str, Any]], tmp_path: Path
+    open_store: Make, new: Make, on_the_command_line: Callable[[Path], dict[str, Any]], tmp_path: Path
 ) -> None:
     stores = [open_store(), open_store()]
     backed_up = {row.id for number in range(BACKED_UP) for row in stores[0].record([new(f"T-{number}")])}
@@ -137,6 +152,18 @@ def test_what_cannot_be_kept_is_not_replaced(repository: Repository, decide: Mak
     with pytest.raises(InvalidRequest, match="cannot write the backup"):
         restore(repository.database, tmp_path / "backup.sqlite", keep=tmp_path / "file" / "copy.sqlite")
     assert ids_in(repository) == before and not list(tmp_path.glob(".copy*"))
+
+
+def test_whoever_remembers_texts_or_reviews_is_told_of_each_restore(
+    open_store: Make, decide: Make, tmp_path: Path
+) -> None:
+    store, other = open_store(), open_store()
+    store.feedback(decide(store, "T-1"), Statement("accepted", "kim"))
+    back_up(store.database, tmp_path / "backup.sqlite")
+    for _ in range(2):
+        before = other.erasures(), other.reviews_state()
+        restore(store.database, tmp_path / "backup.sqlite", replace=True)
+        assert other.erasures() != before[0] and other.reviews_state() != before[1]
 
 
 @pytest.mark.postgres
@@ -180,3 +207,22 @@ def test_a_backup_is_one_state_of_a_store_that_is_written_to(open_store: Make, n
     assert sides[0] == sides[1] and before <= ids_in_file(tmp_path / "backup.sqlite")
     assert counts["tickets"] == counts["decisions"] == counts["queue_entries"] == len(ids)
     assert took_s < 20
+
+
+def test_the_file_about_a_fault_holds_no_word_of_a_ticket(
+    open_store: Make, new: Make, typed: Callable[[Path], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    store, file = open_store(), tmp_path / "backup.sqlite"
+    store.record([new("T-1", "fine"), new("T-2", f"{CANARY} was\nfired {CANARY}")])
+    back_up(store.database, file)
+    with sqlite3.connect(file, isolation_level=None) as connection:  # a row that no store takes
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'subject TEXT NOT NULL', 'subject TEXT')")
+        connection.execute("PRAGMA writable_schema = RESET")
+        connection.execute("UPDATE tickets SET subject = NULL WHERE ticket_id = 'T-2'")
+    done = typed(file)
+    (kept,) = (tmp_path / "temporary").glob("triage-fault-*.txt")
+    told = kept.read_text("utf-8")
+    assert done.returncode == 2 and str(kept) in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "IntegrityError" in told and "INSERT INTO tickets" in told and "backup.py" in told
+    assert CANARY not in told + done.stderr and ids_in(store)
