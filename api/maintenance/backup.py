@@ -73,11 +73,21 @@ def restore(database: Database, backup: Path, *, replace: bool = False, keep: Pa
                 )
         _pour_all(old, new)
         _go_on_counting(database, new)
-        return {name: _count(new, name) for name in sorted(Base.metadata.tables)}
+        counts = {name: _count(new, name) for name in sorted(Base.metadata.tables)}
+        _tell(new)
+        return counts
+
+
+def _tell(connection: Connection) -> None:
+    """Let whoever shares the store know that a backup was restored: a row that was not in the backup."""
+    with Session(connection) as session:
+        source, name = RESTORED
+        session.merge(StoredPosition(source=source, name=name, value=new_id(), updated_at=datetime.now(UTC)))
+        session.flush()
 
 
 def _pour_all(old: Connection, new: Connection) -> None:
-    """Put all rows of a backup in place of those of the store, and tell whoever shares it."""
+    """Put all rows of a backup in place of those of the store."""
     kept_off = _since_then(new)
     for table in reversed(Base.metadata.sorted_tables):
         new.execute(table.delete())
@@ -85,10 +95,6 @@ def _pour_all(old: Connection, new: Connection) -> None:
         if table.name != "sessions":  # whoever was signed in then signs in again
             _pour(old, new, table)
     _keep_away(new, kept_off)
-    with Session(new) as session:
-        source, name = RESTORED
-        session.merge(StoredPosition(source=source, name=name, value=new_id(), updated_at=datetime.now(UTC)))
-        session.flush()
 
 
 def check(file: Path) -> dict[str, int]:
