@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +18,12 @@ from triage.errors import InvalidDataset, TriageError, grouped
 
 GROUP = "triage.commands"
 _FAULTS_SHOWN = 200
+_WORDLESS = (
+    *(AttributeError, ImportError, IndexError, MemoryError, ModuleNotFoundError, NameError, NotImplementedError),
+    *(RecursionError, UnboundLocalError, ZeroDivisionError),
+)
+"""Errors whose message is of the interpreter: any other may quote what somebody wrote."""
+_LEFT_OUT = "What errors say is left out where it may quote a ticket; the line on the terminal has the beginning of it."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,18 +94,62 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" at {str(error.filename)!r}" if error.filename is not None else ""
         return f"{error.strerror}{where}: the system refused; check disk space, memory and permissions"
-    return f"{type(error).__name__}: {str(error)[:200]}; a fault of this program, not of yours: {_kept(error)}"
+    said = " ".join(_said(error).split())[:200]
+    return f"{type(error).__name__}: {said}; a fault of this program, not of yours: {_kept(error)}"
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, and of one of a database the first line alone: further ones quote the row."""
+    return str(error).partition("\n")[0] if _of_database(error) else str(error)
 
 
 def _kept(error: BaseException) -> str:
-    """Keep the traceback where only the user can read it, and say where."""
+    """Keep the traceback where only the user can read it, without what errors quote, and say where."""
     try:
         handle, place = tempfile.mkstemp(prefix="triage-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            traceback.print_exception(error, file=file)
+            file.write("\n\n".join(_described(one) for one in _chain(error)))
+            file.write(f"\n\n{_LEFT_OUT}\n")
     except OSError:
         return "say what you did to those who look after it"
     return f"send {place} to those who look after it, it holds the traceback"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Return an error after all those that it comes from, each once."""
+    left, found = [error], list[BaseException]()
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.append(one)
+            before = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+            left += [*(one.exceptions if isinstance(one, BaseExceptionGroup) else ()), *([before] if before else ())]
+    return reversed(found)
+
+
+def _described(error: BaseException) -> str:
+    """Describe an error without a word that it may have from a ticket: its type, its places, and what is no text."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    if type(error) in _WORDLESS:
+        kind += f": {error}"
+    elif isinstance(error, OSError) and error.strerror:
+        kind += f": {error.strerror}"
+    places = "".join(traceback.format_tb(error.__traceback__))
+    return "\n".join([f"Traceback (most recent call last):\n{places}{kind}", *_of_database(error)])
+
+
+def _of_database(error: BaseException) -> list[str]:
+    """Return what an error of a database says that cannot be of a row: codes, names and the statement."""
+    orig = getattr(error, "orig", None) or error
+    diagnosis = getattr(orig, "diag", None)
+    told = {
+        "code": getattr(orig, "sqlstate", None) or getattr(orig, "sqlite_errorname", None),
+        "table": getattr(diagnosis, "table_name", None),
+        "column": getattr(diagnosis, "column_name", None),
+        "constraint": getattr(diagnosis, "constraint_name", None),
+        "statement": getattr(error, "statement", None) if orig is not error else None,
+    }
+    return [f"{name}: {value}" for name, value in told.items() if value]
 
 
 def _fail(verb: str, error: object) -> int:

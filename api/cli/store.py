@@ -15,7 +15,7 @@ from typing import Literal
 
 from api.cli.options import opened_store
 from api.http.exceptions import NotFound
-from api.maintenance.backup import back_up, check, is_empty, restore
+from api.maintenance.backup import back_up, restore
 from api.maintenance.dead_letters import DeadLetters
 from api.settings import load_settings
 from api.store.database import Database
@@ -66,19 +66,16 @@ def restore_store(options: RestoreOptions) -> None:
     Examples:
         triage store restore backup.sqlite
     """
-    check(options.file)
-    copy: Path | None = None
+    home, now = load_settings().home, datetime.now(UTC)
+    copy = None if options.replace else home / "backups" / f"before-restore-{now:%Y%m%dT%H%M%S%f}.sqlite"
     with opened_store() as repository:
-        if not options.replace and not is_empty(repository.database):
-            name = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite"
-            copy = load_settings().home / "backups" / name
-            back_up(repository.database, copy)
-        rows = restore(repository.database, options.file, replace=True)
+        rows = restore(repository.database, options.file, replace=options.replace, keep=copy)
         repository.scrub()  # the backup may have brought back what was forgotten since: it is to leave the files too
+    kept = str(copy) if copy is not None and copy.is_file() else None
     text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"
-    if copy is not None:
-        text += f". What the store had before is in {copy}"
-    document = {"restored": str(options.file), "rows": rows, "kept": str(copy) if copy else None}
+    if kept is not None:
+        text += f". What the store had before is in {kept}"
+    document = {"restored": str(options.file), "rows": rows, "kept": kept}
     print_result(document, text, as_json=options.json)
 
 

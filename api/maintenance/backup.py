@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from api.store.database import Database
-from api.store.erasure import forget_again
+from api.store.erasure import RESTORED, forget_again
 from api.store.migrations.migrate import migrate
 from api.store.people.tables import StoredUser
-from api.store.tables import Base, StoredForgotten, StoredKey
+from api.store.rows import new_id
+from api.store.tables import Base, StoredForgotten, StoredKey, StoredPosition
 from triage.errors import InvalidRequest
 
 _CHUNK = 1000
@@ -34,70 +36,65 @@ def back_up(database: Database, target: Path) -> dict[str, int]:
         InvalidRequest: The file is there already, or cannot be written.
         StoreUnavailable: The store does not answer.
     """
-    if target.exists():
-        raise InvalidRequest(f"{target} is there already: a backup never overwrites one; choose another name")
-    draft = target.with_name(f".{target.name}.draft")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with database.translating():
-            _copy_file(database, draft) if database.dialect == "sqlite" else _copy_rows(database, draft)
-            counts = check(draft)
-        with open(draft, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-        return counts
-    except OSError as error:
-        raise InvalidRequest(f"cannot write the backup {target}: {error.strerror}; choose another place") from error
-    finally:
-        for leftover in (draft, *draft.parent.glob(f"{draft.name}-*"), draft.with_name(f"{draft.name}.lock")):
-            leftover.unlink(missing_ok=True)
+    return _written(target, lambda draft: _copy(database, draft))
 
 
-def restore(database: Database, backup: Path, replace: bool = False) -> dict[str, int]:
+def restore(database: Database, backup: Path, *, replace: bool = False, keep: Path | None = None) -> dict[str, int]:
     """Put a backup's rows in place of the store's, in one transaction, and return how many each table has.
 
-    What was revoked or forgotten since the backup stays revoked and forgotten.
+    Nobody else writes meanwhile: what was committed before is replaced, and in the file to `keep` where one is named;
+    what comes later finds the backup's rows. What was revoked or forgotten since the backup stays revoked and
+    forgotten. Whoever shares the store is told by `RESTORED` that what it remembers is out of date.
 
     Args:
         database: The store; it may be in use, by a service of this version.
         backup: A file that `back_up` wrote, by this version or an older one.
         replace: Whether rows that the store has now may be given up.
+        keep: Where to write what the store has now, as `back_up` does; no file is made of a store without a row.
 
     Raises:
-        InvalidRequest: The file is no backup, is damaged, or the store is not empty and `replace` is not set.
+        InvalidRequest: The file is no backup, is damaged, the store is not empty and neither `replace` nor `keep` is
+            given, or what it has cannot be kept.
         StoreUnavailable: The store is as it was.
     """
     check(backup)
     migrate(database)
     with (
         _opened_copy(backup) as source,
-        database.translating(),
         source.engine.connect() as old,
-        database.engine.connect() as new,
+        database.alone(list(Base.metadata.tables)) as new,
     ):
-        new = new.execution_options(triage_writes=True, triage_patience_s=database.patience_s)
-        with new.begin():
-            if not replace and any(_count(new, name) for name in Base.metadata.tables):
+        if any(_count(new, name) for name in Base.metadata.tables):
+            if keep is not None:
+                _written(keep, lambda draft: _copy(database, draft, within=new))
+            elif not replace:
                 raise InvalidRequest(
                     "the store is not empty: restoring replaces all of it; add --replace if that is meant"
                 )
-            kept_off = _since_then(new)
-            for table in reversed(Base.metadata.sorted_tables):
-                new.execute(table.delete())
-            for table in Base.metadata.sorted_tables:
-                if table.name != "sessions":  # whoever was signed in then signs in again
-                    _pour(old, new, table)
-            _go_on_counting(database, new)
-            _keep_away(new, kept_off)
-            return {name: _count(new, name) for name in sorted(Base.metadata.tables)}
+        _pour_all(old, new)
+        _go_on_counting(database, new)
+        counts = {name: _count(new, name) for name in sorted(Base.metadata.tables)}
+        _tell(new)
+        return counts
 
 
-def is_empty(database: Database) -> bool:
-    """Say whether a store has no row at all."""
-    with database.translating(), database.engine.connect() as connection:
-        return not any(_count(connection, name) for name in Base.metadata.tables)
+def _tell(connection: Connection) -> None:
+    """Let whoever shares the store know that a backup was restored: a row that was not in the backup."""
+    with Session(connection) as session:
+        source, name = RESTORED
+        session.merge(StoredPosition(source=source, name=name, value=new_id(), updated_at=datetime.now(UTC)))
+        session.flush()
+
+
+def _pour_all(old: Connection, new: Connection) -> None:
+    """Put all rows of a backup in place of those of the store."""
+    kept_off = _since_then(new)
+    for table in reversed(Base.metadata.sorted_tables):
+        new.execute(table.delete())
+    for table in Base.metadata.sorted_tables:
+        if table.name != "sessions":  # whoever was signed in then signs in again
+            _pour(old, new, table)
+    _keep_away(new, kept_off)
 
 
 def check(file: Path) -> dict[str, int]:
@@ -129,26 +126,72 @@ def check(file: Path) -> dict[str, int]:
     return counts
 
 
+def _written(target: Path, copy: Callable[[Path], None]) -> dict[str, int]:
+    """Have a copy of the store written to a new file, which appears whole or not at all, and count its rows."""
+    if target.exists():
+        raise InvalidRequest(f"{target} is there already: a backup never overwrites one; choose another name")
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        copy(draft)
+        counts = check(draft)
+        _sync(draft)
+        os.replace(draft, target)
+        _sync(target.parent)
+        return counts
+    except OSError as error:
+        raise InvalidRequest(f"cannot write the backup {target}: {error.strerror}; choose another place") from error
+    finally:
+        for leftover in (draft, *draft.parent.glob(f"{draft.name}-*"), draft.with_name(f"{draft.name}.lock")):
+            with suppress(OSError):  # where nothing could be made, nothing is left over
+                leftover.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(database: Database, draft: Path, within: Connection | None = None) -> None:
+    """Copy one state of the store: that which a transaction beside which nobody writes has found, where one is given.
+
+    SQLite is read by another connection all the same: it copies nothing by one that has begun to write.
+    """
+    with database.translating():
+        if database.dialect == "sqlite":
+            _copy_file(database, draft)
+        elif within is not None:
+            _copy_rows(within, draft)
+        else:
+            with database.engine.connect() as connection:
+                _copy_rows(connection.execution_options(isolation_level="REPEATABLE READ"), draft)
+
+
 def _copy_file(database: Database, draft: Path) -> None:
     connection = database.engine.raw_connection()
     target = sqlite3.connect(draft)
     try:
-        connection.driver_connection.backup(target, pages=2000)  # type: ignore[union-attr]
+        # All pages in one step: between two steps others would write, and the copy would begin anew each time.
+        connection.driver_connection.backup(target)  # type: ignore[union-attr]
         target.execute("PRAGMA journal_mode=DELETE")
     finally:
         target.close()
         connection.close()
 
 
-def _copy_rows(database: Database, draft: Path) -> None:
+def _copy_rows(old: Connection, draft: Path) -> None:
     target = Database(f"sqlite:///{draft}")
     try:
         migrate(target)
-        with database.engine.connect() as old, target.engine.connect() as new:
-            old = old.execution_options(isolation_level="REPEATABLE READ")
-            with new.execution_options(triage_writes=True).begin():
-                for table in Base.metadata.sorted_tables:
-                    _pour(old, new, table)
+        with target.engine.connect() as new, new.execution_options(triage_writes=True).begin():
+            for table in Base.metadata.sorted_tables:
+                _pour(old, new, table)
         with target.engine.connect() as connection:
             connection.connection.driver_connection.execute("PRAGMA journal_mode=DELETE")  # type: ignore[union-attr]
     finally:
@@ -175,7 +218,7 @@ def _opened_copy(backup: Path) -> Iterator[Database]:
 
 
 def _pour(old: Connection, new: Connection, table: Any) -> None:
-    result = old.execution_options(yield_per=_CHUNK).execute(select(table))
+    result = old.execute(select(table).execution_options(yield_per=_CHUNK))
     for rows in result.mappings().partitions(_CHUNK):
         new.execute(insert(table), [dict(row) for row in rows])
 
@@ -210,11 +253,15 @@ def _keep_away(connection: Connection, since: _SinceThen) -> None:
 
 
 def _go_on_counting(database: Database, connection: Connection) -> None:
-    """Let PostgreSQL's running numbers go on after the restored ones; SQLite looks at the rows."""
+    """Let PostgreSQL's running numbers go on after the restored ones; SQLite looks at the rows.
+
+    They never go back: a transaction that fails after this would not take that back.
+    """
     if database.dialect == "postgresql":
         for name, column in _numbered():
             counter = f"pg_get_serial_sequence('{name}', '{column}')"
-            last = f"GREATEST((SELECT max({column}) FROM {name}), 1)"
+            so_far = f"pg_sequence_last_value(CAST({counter} AS regclass))"
+            last = f"GREATEST((SELECT max({column}) FROM {name}), {so_far}, 1)"
             connection.execute(text(f"SELECT setval({counter}, {last}) WHERE {counter} IS NOT NULL"))
 
 

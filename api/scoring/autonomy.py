@@ -71,6 +71,7 @@ class AutonomyKeeper:
         self._version: str | None = None
         self._beginnings: dict[str, Beginning] = {}
         self._is_adopted = False
+        self._restored: str | None = None
         self._states: Mapping[str, Autonomy] = {}
         store.reviewers = settings.autonomy_reviewers
         store.on_change = self._on_change
@@ -88,16 +89,24 @@ class AutonomyKeeper:
             if self._version is None:
                 return
             try:
-                if not self._is_adopted:
-                    self._store.adopt_model(self._version, self._beginnings)
-                    self._is_adopted = True
-                rows = self._store.autonomy_of(self._version)
+                rows = self._found(self._version)
             except StoreUnavailable as error:
                 log.warning("autonomy_unknown", code=error.code)
                 return
             self._states = {target: row.state for target, row in rows.items()}
         for target, state in self._states.items():
             self._metrics.observe_autonomy(target, state)
+
+    def _found(self, version: str) -> dict[str, AutonomyRow]:
+        """Return what the store says of the model in use, which it is told of where a restored backup is older."""
+        restored = self._store.restored()
+        if self._is_adopted and restored == self._restored:
+            rows = self._store.autonomy_of(version)
+            if self._beginnings.keys() <= rows.keys():
+                return rows
+        self._store.adopt_model(version, self._beginnings)
+        self._is_adopted, self._restored = True, restored
+        return self._store.autonomy_of(version)
 
     def hold(self, decision: Decision) -> Decision:
         """Return a decision as far as autonomy allows it; some of what is automatic is drawn for people to check."""

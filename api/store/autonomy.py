@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.store.decisions import feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
 from api.store.outbox import PendingUpdate, queue_updates
 from api.store.people.users import several_people, signer
 from api.store.rows import FeedbackRow, dump, last_label
-from api.store.tables import StoredAutonomy, StoredAutonomyChange, StoredReview
+from api.store.tables import StoredAutonomy, StoredAutonomyChange, StoredDecision, StoredFeedback, StoredReview
 from triage.autonomy import Autonomy, Mode, Review
 from triage.decision import Reason, Source
 
@@ -99,6 +100,7 @@ class AutonomyRecords(IdempotencyKeys):
             self.database.serialise(session, EVENT)
             in_use = select(StoredAutonomy).where(StoredAutonomy.in_use.is_(True))
             before = {row.target: row for row in session.scalars(in_use)}
+            is_known = all(session.get(StoredAutonomy, (version, target)) is not None for target in targets)
             for target, beginning in targets.items():
                 row = session.get(StoredAutonomy, (version, target))
                 if row is None:
@@ -107,6 +109,8 @@ class AutonomyRecords(IdempotencyKeys):
                     self._resume(session, row, before.get(target))
             for old in before.values():
                 old.in_use = old.model_version == version
+            if not is_known:
+                self._count_earlier(session, version)
 
     def autonomy_of(self, version: str) -> dict[str, AutonomyRow]:
         """Return how far a model may go, by target; nothing for one that was never taken into use."""
@@ -141,6 +145,20 @@ class AutonomyRecords(IdempotencyKeys):
             row = session.get(StoredAutonomy, (version, target))
             if row is not None:
                 self._count(session, row, decision_id, verdict=verdict, settled=settled)
+
+    def _count_earlier(self, session: Session, version: str) -> None:
+        """Count what was said of a model's decisions while the store did not know it: a restored backup was older."""
+        session.flush()
+        query = (
+            select(StoredFeedback.decision_id, StoredDecision.document)
+            .join(StoredDecision, StoredFeedback.decision_id == StoredDecision.id)
+            .where(StoredDecision.model_version == version)
+            .group_by(StoredFeedback.decision_id, StoredDecision.document)
+            .order_by(func.max(StoredFeedback.seq))
+        )
+        for decision_id, document in session.execute(query).all():
+            said = feedback_by_decision(session, [decision_id])[decision_id]
+            self.count_review(session, decision_id, json.loads(document), said)
 
     def _count(
         self,

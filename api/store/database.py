@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -21,7 +22,15 @@ from triage.errors import InvalidRequest, StoreUnavailable
 
 PATIENCE_S = 5.0
 """How long a transaction waits for its turn before the store counts as locked."""
+_ALONE_PATIENCE_S = 30.0
+"""How long whoever replaces the whole store waits for those who write, in seconds: they are told to wait meanwhile."""
+_GATE = 7_215_063_185
+"""Lock of PostgreSQL that every writer shares, and that whoever replaces the whole store has alone.
 
+It is taken before any row or table: nobody has written half of something then, and no two wait for each other.
+"""
+
+_ENTER = text("SELECT set_config('lock_timeout', :ms, true), pg_advisory_xact_lock_shared(:gate)")
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "53100", "53200")
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "57014", "40001", "40P01", "533")
 _AWAY = (
@@ -88,11 +97,34 @@ class Database:
             connection = connection.execution_options(triage_writes=True, triage_patience_s=left_s)
             with connection.begin(), Session(connection, expire_on_commit=False) as session:
                 if self.dialect == "postgresql":
-                    session.execute(
-                        text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": str(max(1, int(left_s * 1000)))}
-                    )
+                    session.execute(_ENTER, {"ms": str(max(1, int(left_s * 1000))), "gate": _GATE})
                 yield session
                 session.flush()
+
+    @contextmanager
+    def alone(self, tables: Sequence[str]) -> Iterator[Connection]:
+        """Open a transaction beside which nobody else writes, however long it takes; readers see what was before.
+
+        Args:
+            tables: All that the store has, which PostgreSQL keeps from other writers too, such as `psql`.
+
+        Raises:
+            StoreUnavailable: Somebody else writes for too long, or the store fails; nothing was changed.
+        """
+        with (
+            self.translating(),
+            self._my_turn(_ALONE_PATIENCE_S) as left_s,
+            self.engine.connect() as connection,
+        ):
+            connection = connection.execution_options(triage_writes=True, triage_patience_s=left_s)
+            with connection.begin():
+                if self.dialect == "postgresql":
+                    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                        connection.execute(text(f"SET LOCAL {name} = 0"))
+                    connection.execute(text(f"SET LOCAL lock_timeout = {int(left_s * 1000)}"))
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": _GATE})
+                    connection.execute(text(f"LOCK TABLE {', '.join(sorted(tables))} IN EXCLUSIVE MODE"))
+                yield connection
 
     def serialise(self, session: Session, *names: str) -> None:
         """Let only one transaction at a time past this point for each of the names; SQLite has one writer anyway."""
@@ -233,7 +265,12 @@ def unavailable(error: Exception) -> Exception:
 def _sqlite(url: URL) -> Engine:
     _make_private(Path(str(url.database)))
     engine = create_engine(
-        url, pool_size=16, max_overflow=48, pool_timeout=PATIENCE_S, connect_args={"timeout": PATIENCE_S}
+        url,
+        pool_size=16,
+        max_overflow=48,
+        pool_timeout=PATIENCE_S,
+        connect_args={"timeout": PATIENCE_S},
+        hide_parameters=True,  # what people wrote has no place in the message of an error
     )
 
     @event.listens_for(engine, "connect")
@@ -259,10 +296,17 @@ def _lowered(text: str | None) -> str | None:
 
 
 def _make_private(file: Path) -> None:
-    """Make the database file before SQLite does, readable for its owner only: it holds what people wrote."""
+    """Make the database file before SQLite does, readable for its owner only: it holds what people wrote.
+
+    One that is there is not opened: to close it would take away the locks of all connections of this process to it, and
+    another process could then take itself for the last one and remove the log that these still write to.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+        if not file.exists():
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+        elif not os.access(file, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise StoreUnavailable(
             "unreachable",
@@ -292,6 +336,7 @@ def _postgres(url: URL, patience_s: float) -> Engine:
             pool_recycle=1800,
             pool_pre_ping=True,
             connect_args=manners,
+            hide_parameters=True,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise InvalidRequest(

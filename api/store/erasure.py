@@ -22,6 +22,7 @@ from api.store.tables import (
     StoredFeedback,
     StoredForgotten,
     StoredIdempotencyKey,
+    StoredPosition,
     StoredSession,
     StoredTicket,
     StoredUpdate,
@@ -33,6 +34,8 @@ from triage.ticket import Ticket
 
 IDEMPOTENCY_AGE = timedelta(hours=24)
 """How long an `Idempotency-Key` is remembered: as long as Stripe promises, and longer than clients try again."""
+RESTORED = ("store", "restored")
+"""Under this place and name the store keeps which backup was put in its place last, by an id of its own."""
 _DELIVERY_AGE = timedelta(days=2)
 _UNDATED_DELIVERY_AGE = timedelta(days=400)
 """A webhook whose signature states no moment could be sent again at any time, and an old correction undo a newer one:
@@ -116,8 +119,19 @@ class Erasure(IdempotencyKeys):
         self.scrub()
         return done
 
-    def erasures(self) -> tuple[datetime | None, int | None]:
-        """Return what changes where a ticket is forgotten or past its time: when the last was, and the oldest there.
+    def restored(self) -> str | None:
+        """Return what changes whenever a backup is put in place of what the store had; None where none ever was.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        with self.database.reading() as session:
+            return restored_in(session)
+
+    def erasures(self) -> tuple[datetime | None, int | None, str | None]:
+        """Return what changes where texts are forgotten, past their time or gone with a restored backup.
+
+        That is when the last ticket was forgotten, the number of the oldest, and which backup was restored last.
 
         Raises:
             StoreUnavailable: The store does not answer.
@@ -126,7 +140,7 @@ class Erasure(IdempotencyKeys):
             last = session.scalar(
                 select(func.max(StoredTicket.forgotten_at)).where(StoredTicket.forgotten_at.is_not(None))
             )
-            return last, session.scalar(select(func.min(StoredTicket.seq)))
+            return last, session.scalar(select(func.min(StoredTicket.seq))), restored_in(session)
 
     def expire(self, older_than: timedelta | None, keys_older_than: timedelta = IDEMPOTENCY_AGE) -> Expired:
         """Remove what is past its time.
@@ -176,6 +190,12 @@ class Erasure(IdempotencyKeys):
             quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
             for table in ("tickets", "decisions", "feedback", "updates", "ticket_events"):
                 quiet.execute(text(f"VACUUM {table}"))
+
+
+def restored_in(session: Session) -> str | None:
+    """Return which backup was put last in place of what the store had, by an id that is made anew each time."""
+    row = session.get(StoredPosition, RESTORED)
+    return row.value if row is not None else None
 
 
 def forget_again(session: Session, gone: StoredForgotten) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.privacy.redact import Redactor
 from api.store.decisions import decision_row, feedback_by_decision
+from api.store.erasure import restored_in
 from api.store.idempotency import IdempotencyKeys
 from api.store.people.users import several_people, signer
 from api.store.rows import DecisionRow, FeedbackRow, ReviewedTicket, disputed_among
@@ -114,13 +115,13 @@ class Export(IdempotencyKeys):
         """Return the decisions on which agents disagree, oldest first."""
         return [row for row, _ in self._decided() if is_disputed(row)]
 
-    def reviews_state(self) -> tuple[int, int, int]:
-        """Return numbers of which one changes whenever what people said, or a text that it may be about, changes."""
+    def reviews_state(self) -> tuple[int, int, int, str | None]:
+        """Return what changes whenever what people said, or a text that it may be about, changes."""
         forgotten = select(func.count()).select_from(StoredTicket).where(StoredTicket.forgotten_at.is_not(None))
         said = select(func.coalesce(func.max(StoredFeedback.seq), 0), func.count()).select_from(StoredFeedback)
         with self.database.reading() as session:
             last, count = session.execute(said).one()
-            return int(last), int(count), int(session.scalar(forgotten) or 0)
+            return int(last), int(count), int(session.scalar(forgotten) or 0), restored_in(session)
 
     def reviewed(self, limit: int, rules: ExportRules = ExportRules()) -> list[ReviewedTicket]:
         """Return the tickets that people judged last, oldest first, with the feedback that stands.

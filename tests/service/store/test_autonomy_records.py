@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from api.maintenance.backup import back_up, restore
 from api.store.autonomy import Beginning, ModeChange
 from api.store.feedback import Statement
 from api.store.repository import Repository
@@ -248,3 +250,22 @@ def test_subscribers_are_owed_an_update_with_every_change(store: Repository, dec
     assert owed["autonomy tier"].target == "desk"
     assert (payload["event"], payload["target"], payload["mode"]) == ("autonomy", "tier", "automatic")
     assert (payload["reviews"], payload["errors"], payload["model_version"]) == (CLEAN, 0, "m1")
+
+
+def test_reviews_that_a_restored_backup_knows_no_model_for_count_once_it_does(
+    store: Repository, decide: Make, tmp_path: Path
+) -> None:
+    store.adopt_model("m0", ELSEWHERE)
+    back_up(store.database, tmp_path / "backup.sqlite")
+    store.adopt_model("m1", ELSEWHERE)
+    reviewed(store, decide)
+    before = store.restored()
+    restore(store.database, tmp_path / "backup.sqlite", replace=True)
+    assert store.restored() not in (None, before) and store.autonomy_of("m1") == {}
+    reviewed(store, decide)
+    reviewed(store, decide, said="corrected", tier="L2")
+    reviewed(store, decide, version="m0")
+    for _ in range(2):
+        store.adopt_model("m1", ELSEWHERE)
+        assert (state(store).reviews, state(store).errors) == (2, 1)
+        assert state(store, "category").reviews == 1

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.maintenance.backup import back_up, restore
+from api.store.repository import open_repository
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 
 Run = Callable[..., AbstractContextManager[Any]]
@@ -118,6 +120,24 @@ def test_a_bundle_trained_elsewhere_earns_autonomy_by_reviews_and_keeps_it_over_
         desk = Desk(serving.client, count(1000))
         assert desk.autonomy()["tier"] == opened
         assert desk.sure()["targets"]["tier"]["automation"] == "automatic"
+
+
+def test_a_model_that_is_newer_than_a_restored_backup_goes_on_earning(
+    start: Run, store_url: str, tmp_path: Path, until: Callable[..., float]
+) -> None:
+    repository = open_repository(tmp_path / "home", store_url)
+    back_up(repository.database, tmp_path / "backup.sqlite")
+    with start(workers="2", TRIAGE_POLL_S="2") as serving:
+        desk = Desk(serving.client)
+        desk.say(desk.sure())
+        assert desk.autonomy()["tier"]["reviews"] == 1
+        restore(repository.database, tmp_path / "backup.sqlite", replace=True)
+        for _ in range(2):
+            desk.say(desk.sure())
+        until(lambda: desk.autonomy().get("tier", {}).get("reviews") == 2, 30)
+        desk.say(desk.sure())
+        assert desk.autonomy()["tier"]["reviews"] == 3
+    repository.close()
 
 
 def test_a_correction_counts_and_taking_it_back_counts_it_out(start: Run) -> None:
