@@ -181,7 +181,9 @@ class Runner:
     def _started(self, command: list[str], printed: IO[str], lock: int) -> subprocess.Popen[str] | None:
         """Start a process in a group of its own; None where the service stops."""
         environment = {**os.environ, f"{PREFIX}HOME": str(self._settings.home), "PYTHONUNBUFFERED": "1"}
-        if self._settings.store_url:
+        if self._settings.store_url_file:  # so that no environment shows what is in it
+            environment[f"{PREFIX}STORE_URL_FILE"] = str(self._settings.store_url_file)
+        elif self._settings.store_url:
             environment[f"{PREFIX}STORE_URL"] = self._settings.store_url
         with self._starts:
             if self._stopping.is_set():

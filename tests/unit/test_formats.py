@@ -286,6 +286,18 @@ def test_a_workbook_is_read_from_its_largest_sheet_below_its_titles(tmp_path: Pa
     assert dataset.rows[0].place.endswith(":4") and dataset.rows[0].ticket.id == "0"
 
 
+def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Path) -> None:
+    book = Workbook()
+    sheet = book.worksheets[0]
+    for cells in (["id", "body", "category"], ["A1", "the vpn drops", "network"], ["A2"], ["A3", "no mail", "email"]):
+        sheet.append(cells)
+    sheet.append(["Exported by kim"])
+    book.save(tmp_path / "rows.xlsx")
+    source = open_source(tmp_path / "rows.xlsx")
+    rows = [(row.cells.get("id"), row.fault) for row in source.read(source.columns)]
+    assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
+
+
 @pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip"])
 def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -> None:
     content = json.dumps(OBJECTS).encode() if "json" in name else csv_of().encode()

@@ -85,11 +85,17 @@ Record = tuple[int, Sequence[Any] | None, str | None]
 
 
 def rows_below(
-    records: Iterator[Record], columns: Sequence[str], header: Sequence[object], skipped: dict[str, int]
+    records: Iterator[Record],
+    columns: Sequence[str],
+    header: Sequence[object],
+    skipped: dict[str, int],
+    *,
+    padded: bool = False,
 ) -> Iterator[RawRow]:
     """Yield the rows below a header: headers repeated by paging and a footer are left out and counted.
 
-    A record that has an empty cell too many is a row; one that has too few or too many is a fault.
+    A record that has an empty cell too many is a row; one that has too few or too many is a fault. Where they are
+    padded, as in a workbook, which has no number of fields, one that has too few is a row or a footer.
     """
     names = [_text(name) for name in header]
     skipped.clear()
@@ -107,7 +113,7 @@ def rows_below(
             continue
         found = _fitted(line, cells, columns)
         if found.fault is not None and sum(bool(_text(cell)) for cell in cells) <= 2 and len(columns) > 2:
-            short.append(found)
+            short.append(RawRow(line, dict(zip(columns, cells, strict=False))) if padded else found)
             if len(short) > _MOST_FOOTERS:
                 yield from _let_go(short)
             continue

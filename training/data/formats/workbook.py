@@ -37,8 +37,8 @@ def open_workbook(path: Path) -> Source:
         del wanted  # a sheet has to be read whole
         with _workbook(path) as book:
             below = islice(_filled(book[name]), place + 1, None)
-            yield from rows_below((_record(line, cells, len(columns)) for line, cells in below), columns, header,
-                                  skipped)  # fmt: skip
+            records = (_record(line, cells, len(columns)) for line, cells in below)
+            yield from rows_below(records, columns, header, skipped, padded=True)
 
     others = [title for title, size in sizes.items() if size and title != name]
     notes = [f"sheet {name!r} is read, the one with the most rows; left out: {', '.join(others)}"] if others else []
