@@ -155,6 +155,18 @@ def test_the_decision_changes_as_one_types_and_nothing_is_kept(page: Any, desk: 
     assert page.noted == []
 
 
+def test_a_mail_that_is_longer_than_what_is_read_is_taken_whole_and_its_cut_told(page: Any) -> None:
+    page.goto("/try")
+    mail = ("the weekly report of all that was done on floor two " * 600)[:24_000] + " the server room is on fire"
+    with page.expect_request_finished(lambda sent: sent.url.endswith("/try/preview")):
+        page.focus("#body")
+        page.keyboard.insert_text(mail)  # as pasted: what a field refuses is cut off
+    assert page.input_value("#body") == mail
+    page.wait_for_selector("#result .decision")
+    said = page.inner_text("#result")
+    assert "Not read: over long" in said and "the server room is on fire" in page.inner_text("#result .body.read")
+
+
 def test_what_cannot_be_read_is_told_on_the_page(page: Any) -> None:
     page.goto("/try")
     page.fill("#body", "   ")
