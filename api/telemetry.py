@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import struct
 import sys
@@ -112,12 +113,12 @@ class Metrics:
             if target.source is Source.MODEL and target.confidence is not None:
                 labelled(self.confidence, name).observe(target.confidence)
 
-    def observe_autonomy(self, target: str, state: Autonomy) -> None:
-        """Tell how far the model in use may go for a target."""
+    def observe_autonomy(self, target: str, state: Autonomy, *, may_open: bool = True) -> None:
+        """Tell how far the model in use may go for a target; where no review can open it, none is left to go (NaN)."""
         self.autonomy_open.labels(target).set(int(state.mode is Mode.AUTOMATIC))
         self.autonomy_reviews.labels(target).set(state.reviews)
         self.autonomy_errors.labels(target).set(state.errors)
-        self.autonomy_to_go.labels(target).set(state.reviews_to_go)
+        self.autonomy_to_go.labels(target).set(state.reviews_to_go if may_open else math.nan)
 
     def text(self) -> bytes:
         """Write the metrics of all processes in the Prometheus text format."""

@@ -42,6 +42,11 @@ class TargetGate:
     promise: Promise = Promise.NONE
     guards: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def decides_nothing(self) -> bool:
+        """Whether the gate is shut for every label, however sure the model is: nothing could be certified."""
+        return self.threshold is None and all(threshold is None for threshold in self.per_class.values())
+
     def threshold_of(self, label: str) -> float | None:
         """Return the threshold that applies to a label, or None where the gate is shut for it."""
         return self.per_class.get(label, self.threshold)

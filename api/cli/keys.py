@@ -60,6 +60,7 @@ def create(options: CreateOptions) -> None:
     name = options.name or options.label or "unnamed"
     with opened_store() as store:
         text, row = create_key(store, name, scopes, clearance=options.clearance, lifetime=options.expires)
+        accounts = store.has_users()
     if options.json:
         print_json({"key": text, **_document(row)})
         return
@@ -70,10 +71,11 @@ def create(options: CreateOptions) -> None:
         "It is not shown again: keep it where your helpdesk keeps its secrets."
     )
     print("\nWhat to do next:")
-    print("\n".join(f"  {line}" for line in _next_steps(text, row)))
+    print("\n".join(f"  {line}" for line in _next_steps(text, row, accounts=accounts)))
 
 
-def _next_steps(text: str, row: KeyRow) -> list[str]:
+def _next_steps(text: str, row: KeyRow, *, accounts: bool) -> list[str]:
+    """Say what can be done with a key; nobody signs in to the pages with one where people have accounts."""
     settings = load_settings()
     base = f"http://{settings.host}:{settings.port}"
     steps = ["start the service, if it does not run yet:", "  triage serve"]
@@ -83,7 +85,7 @@ def _next_steps(text: str, row: KeyRow) -> list[str]:
             f"  curl -s {base}/v1/predict -H 'Authorization: Bearer {text}' \\",
             '       -H \'Content-Type: application/json\' -d \'{"id": "T-1", "text": "the printer on floor 3 jams"}\'',
         ]
-    if "read" in row.scopes:
+    if "read" in row.scopes and not accounts:
         steps += [f"or open {base}/ in a browser and sign in with the key"]
     return [*steps, f"revoke it when it is no longer needed: triage keys revoke {row.prefix}"]
 

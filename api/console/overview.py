@@ -39,14 +39,15 @@ def funnel(name: str, title: str, cells: Iterable[Cell], key: Callable[[Cell], s
     for cell in cells:
         steps = counted[key(cell) or "–"]
         steps["received"] += cell.count
-        steps["predicted"] += cell.count * cell.by_model
+        steps["with_model"] += cell.count * cell.by_model
         steps["automatic"] += cell.count * (cell.automation == "automatic")
         if cell.verdict:
             steps[cell.verdict] += cell.count
-    columns = ("received", "predicted", "automatic", "accepted", "corrected", "unsure")
+    columns = ("received", "with_model", "automatic", "accepted", "corrected", "unsure")
     rows: tuple[Row, ...] = tuple((label, *(steps[one] for one in columns)) for label, steps in sorted(counted.items()))
     meaning = (
-        "Received, predicted by a model, decided without a person, and what people said; labels after corrections."
+        "Received, decided with a model and not by rules alone, decided without a person, and what people said; each "
+        "under the label that stands now, which people may have chosen."
     )
     return Table(name, title, meaning, columns=("label", *columns), rows=rows)
 

@@ -50,8 +50,9 @@ class ModelVersion:
     comparison: Mapping[str, Any] | None = None
 
     def figure(self, target: str, name: str) -> float | None:
-        """Return a figure of the report for one target."""
-        value = self.measured.get("targets", {}).get(target, {}).get(name)
+        """Return a figure of the report for one target; None where there was nothing to measure it on."""
+        figures = self.measured.get("targets", {}).get(target, {})
+        value = None if name == "selective_risk" and not figures.get("coverage") else figures.get(name)
         return round(float(value), 4) if isinstance(value, int | float) else None
 
 

@@ -44,7 +44,11 @@ class TargetAutonomy(BaseModel):
         ge=0, description="reviews that count: until automation opens all of what the gate passed, then audited tickets"
     )
     errors: int = Field(ge=0, description="errors that they found")
-    reviews_to_go: int = Field(ge=0, description="reviews without an error until automation opens; 0 where it is open")
+    reviews_to_go: int | None = Field(
+        ge=0,
+        description="reviews without an error until automation opens; 0 where it is open, null where none opens it "
+        "because the bundle certifies nothing for this target",
+    )
     changed_at: datetime
     because: str = Field(description="why the mode is what it is, in words")
 
@@ -70,6 +74,7 @@ class AutonomyKeeper:
         self._turn = threading.Lock()
         self._version: str | None = None
         self._beginnings: dict[str, Beginning] = {}
+        self._shut: Mapping[str, str] = {}
         self._is_adopted = False
         self._restored: str | None = None
         self._states: Mapping[str, Autonomy] = {}
@@ -80,7 +85,7 @@ class AutonomyKeeper:
         """Take up a model that was taken into use; where the store does not answer, `refresh` tries again."""
         with self._turn:
             self._version, self._states, self._is_adopted = triager.model_version, {}, False
-            self._beginnings = beginnings_of(triager, self._organisation)
+            self._beginnings, self._shut = beginnings_of(triager, self._organisation), shut_by_the_bundle(triager)
         self.refresh()
 
     def refresh(self) -> None:
@@ -95,7 +100,7 @@ class AutonomyKeeper:
                 return
             self._states = {target: row.state for target, row in rows.items()}
         for target, state in self._states.items():
-            self._metrics.observe_autonomy(target, state)
+            self._metrics.observe_autonomy(target, state, may_open=target not in self._shut)
 
     def _found(self, version: str) -> dict[str, AutonomyRow]:
         """Return what the store says of the model in use, which it is told of where a restored backup is older."""
@@ -136,12 +141,15 @@ class AutonomyKeeper:
 
     def _described(self, row: AutonomyRow) -> TargetAutonomy:
         mode, because = _OVERRIDES.get(self._setting, (row.state.mode, row.because))
+        shut = self._shut.get(row.target)
+        if shut is not None:
+            mode, because = Mode.SUGGEST, shut
         return TargetAutonomy(
             mode=mode.value,
             target_risk=row.state.opening.target_risk,
             reviews=row.state.reviews,
             errors=row.state.errors,
-            reviews_to_go=row.state.reviews_to_go,
+            reviews_to_go=None if shut is not None else row.state.reviews_to_go,
             changed_at=row.changed_at,
             because=because,
         )
@@ -173,3 +181,24 @@ def beginnings_of(triager: Triager, organisation: str) -> dict[str, Beginning]:
         )
         for target in triager.gate.targets
     }
+
+
+def shut_by_the_bundle(triager: Triager) -> dict[str, str]:
+    """Return the targets for which the bundle in use certifies nothing, each with what that means, in words.
+
+    No ticket passes a gate that is shut for every label, so no review counts and none opens automation.
+
+    Args:
+        triager: With the bundle.
+    """
+    manifest = getattr(triager.bundle, "manifest", None) or {}
+    chosen, by_label = manifest.get("gate", {}).get("refitted", {}), manifest.get("settings", {}).get("per_class")
+    found = {}
+    for target, gate in triager.gate.targets.items():
+        if gate.decides_nothing:
+            more = None if by_label else chosen.get(target, {}).get("more_tickets")
+            found[target] = (
+                f"this bundle certifies nothing for {target}, so that no review opens it; a new training with "
+                f"{f'about {more} more' if more else 'more'} labelled tickets may"
+            )
+    return found

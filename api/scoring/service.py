@@ -241,6 +241,8 @@ class Service:
         [decision] = await self.batcher.decide(triager, [with_id(ticket)], deadline_s=deadline_s, view=view)
         held = self.autonomy.hold(decision)
         document = DecisionDocument.from_decision(held, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        if isinstance(ticket, Received):
+            document = document.as_received(ticket.ignored, ticket.cut)
         return document.model_copy(update={"stored": False})
 
     async def _score(

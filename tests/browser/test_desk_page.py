@@ -155,6 +155,18 @@ def test_the_decision_changes_as_one_types_and_nothing_is_kept(page: Any, desk: 
     assert page.noted == []
 
 
+def test_a_mail_that_is_longer_than_what_is_read_is_taken_whole_and_its_cut_told(page: Any) -> None:
+    page.goto("/try")
+    mail = ("the weekly report of all that was done on floor two " * 600)[:24_000] + " the server room is on fire"
+    with page.expect_request_finished(lambda sent: sent.url.endswith("/try/preview")):
+        page.focus("#body")
+        page.keyboard.insert_text(mail)  # as pasted: what a field refuses is cut off
+    assert page.input_value("#body") == mail
+    page.wait_for_selector("#result .decision")
+    said = page.inner_text("#result")
+    assert "Not read: over long" in said and "the server room is on fire" in page.inner_text("#result .body.read")
+
+
 def test_what_cannot_be_read_is_told_on_the_page(page: Any) -> None:
     page.goto("/try")
     page.fill("#body", "   ")
@@ -345,6 +357,38 @@ def test_a_reason_is_given_by_keyboard_in_ones_own_words_too(page: Any, desk: An
         *("1 of our own, see #7", "can be solved at first contact", "another team owns this service")
     ]
     assert page.noted == []
+
+
+CONTRAST = """key => {
+    const shades = text => text.match(/[\\d.]+/g).map(Number);
+    const light = rgb => rgb.map(one => one / 255)
+        .map(one => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4)
+        .reduce((sum, one, place) => sum + one * [.2126, .7152, .0722][place], 0);
+    let opacity = 1, under = null;
+    for (let at = key; at; at = at.parentElement) {
+        const style = getComputedStyle(at), shade = shades(style.backgroundColor);
+        if (!under && (shade.length < 4 || shade[3] === 1)) under = shade.slice(0, 3);
+        if (!under) opacity *= Number(style.opacity);
+    }
+    const ink = shades(getComputedStyle(key).color).slice(0, 3)
+        .map((one, at) => opacity * one + (1 - opacity) * under[at]);
+    const [high, low] = [light(ink), light(under)].sort((one, other) => other - one);
+    return (high + .05) / (low + .05);
+}"""
+"""Contrast of a key's letter and what lies under it; axe leaves single letters out."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_letters_of_keys_can_be_read(chromium: Any, desk: Any, scheme: str) -> None:
+    assert desk.predict(id="LETTERS-1", subject="letters", body=VPN).status_code == 200
+    found = desk.client.get("/v1/decisions?ticket_id=LETTERS-1").json()["decisions"][0]["decision_id"]
+    context = chromium.new_context(base_url=desk.url, color_scheme=scheme)
+    page = context.new_page()
+    for path in ("/", "/try", f"/decisions/{found}"):
+        page.goto(path)
+        contrasts = [key.evaluate(CONTRAST) for key in page.locator("kbd:visible").all()]
+        assert contrasts and min(contrasts) >= 4.5, path
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -65,6 +65,7 @@ def test_from_an_open_desk_to_people_who_sign_in(chromium: Any, desk: Any) -> No
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
     assert found == []
+    assert "Change the account of anna" in page.locator(".persons summary").first.text_content()
     page.fill("#new-name", "<img src=x onerror=alert(1)>")
     page.click("text=Make it")
     password = page.inner_text(".told code")

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pyarrow.parquet
@@ -56,6 +57,42 @@ def test_evaluate_counts_unknown_labels_as_wrong_and_lists_them(triage: Triage, 
     assert category["unknown_labels"] == [{"label": "teleportation", "rows": 1}]
     assert category["macro_f1_known"] > category["macro_f1"]
     assert found["targets"]["category"]["accuracy"] <= 29 / 30
+
+
+def test_a_label_that_differs_in_case_alone_is_told_with_the_bundles_own(
+    triage: Triage, bundle: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "category": str(row["category"]).upper()} for row in shipped_rows(12)]
+    said = triage("evaluate", bundle, write_rows(tmp_path / "case.jsonl", rows))
+    own = str(shipped_rows(1)[0]["category"])
+    told = next(line for line in said.out.splitlines() if f"does not know {own.upper()!r}" in line)
+    assert f"it has {own!r}" in told
+    table = said.out.split("category: labels, the weakest first")[1]
+    counts = [line.split()[1] for line in table.splitlines() if line.split()[:1] == [own.upper()]]
+    assert counts and all(count.isdigit() for count in counts)  # a count is none of 12.000
+
+
+def test_a_report_on_tickets_says_whose_figures_they_are_and_that_the_bundle_knew_them(
+    triage: Triage, bundle: Path, tickets: Path, tmp_path: Path
+) -> None:
+    assert triage("report", bundle, "--out", tmp_path / "own.html").status == 0
+    card, page = ((tmp_path / f"own.{ending}").read_text("utf-8") for ending in ("md", "html"))
+    assert "tickets it had not seen" in card and "of the model before" in card and "of the model before" in page
+    assert "flatter" not in card
+    said = triage("report", bundle, tickets, "--out", tmp_path / "known.html")
+    assert "results on them flatter" in said.err
+    for ending in ("md", "html"):
+        text = (tmp_path / f"known.{ending}").read_text("utf-8")
+        assert "results on them flatter" in text and tickets.name in text
+        assert "had not seen that part" not in text and "of the model before" not in text
+        assert "tickets it had not seen" not in text
+
+
+def test_a_report_on_one_ticket_shows_no_warning_of_a_library(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one = write_rows(tmp_path / "one.jsonl", shipped_rows(1))
+        assert triage("report", bundle, one, "--out", tmp_path / "one.html").status == 0
 
 
 def test_evaluate_is_readable_without_json(triage: Triage, bundle: Path, tickets: Path) -> None:

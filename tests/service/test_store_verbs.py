@@ -24,6 +24,7 @@ from api.security.api_keys import Keyring
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
+from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import NewDecision
 from api.store.tables import StoredTicket
@@ -76,6 +77,13 @@ def test_a_key_is_shown_once_with_what_to_do_next(run: Run, store: Repository) -
     assert "triage serve" in out and "curl" in out and f"triage keys revoke {row.prefix}" in out
     status, out, _ = run("keys", "list")
     assert status == 0 and row.prefix in out and key not in out
+
+
+def test_a_key_is_said_to_open_the_pages_only_where_nobody_has_an_account(run: Run, store: Repository) -> None:
+    assert "in a browser and sign in with the key" in run("keys", "create", "desk", "--scope", "predict,read")[1]
+    store.add_user("anna", Rights(["admin"]))
+    told = run("keys", "create", "other", "--scope", "predict,read")[1]
+    assert "sign in with the key" not in told and "curl" in told and "triage keys revoke" in told
 
 
 def test_keys_in_json(run: Run) -> None:

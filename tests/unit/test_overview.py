@@ -23,6 +23,7 @@ CELLS = [
 def test_the_funnel_counts_every_decision_once() -> None:
     table = funnel("funnel-tier", "by tier", CELLS, lambda cell: cell.tier)
     assert table.rows == (("L1", 9, 9, 6, 6, 3, 0), ("L2", 1, 0, 0, 1, 0, 0), ("–", 2, 0, 0, 0, 0, 0))
+    assert table.columns[1:3] == ("received", "with_model") and "which people may have chosen" in table.meaning
     assert sum(int(row[1] or 0) for row in reasons(CELLS).rows) == 6
     assert rules(CELLS).rows == (("vpn", 4, round(4 / 12, 4), 4, 0.25),)
 

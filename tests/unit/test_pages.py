@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pages import static
+from api.pages import static, templates
 from api.pages.highlight import pieces
 
 ROOT = Path(__file__).parents[2]
@@ -44,3 +44,19 @@ def test_words_pairs_and_alarms_are_found_whatever_their_case_and_accents() -> N
         ("VPN drops", "against"),
         ("on fire", "alarm"),
     ]
+
+
+def test_a_ticket_that_may_belong_to_no_label_says_why_it_risks_more_than_its_confidence() -> None:
+    block = templates().get_template("decision.html").module.target_block  # type: ignore[attr-defined]
+
+    def said(risk: float) -> str:
+        verdict: dict[str, object] = {
+            "label": "L2", "automation": "suggested", "source": "model", "reason": "out_of_distribution", "rule": None,
+            "confidence": 0.57, "ticket_risk": risk, "certified_risk": 0.05, "audit": False, "likely": [],
+            "alternatives": [],
+        }  # fmt: skip
+        return str(block("Tier", verdict, {}))
+
+    assert "right about 57 times in 100" in said(0.51)
+    assert "51 %, since it may also belong to none of the labels, which the figure above leaves out." in said(0.51)
+    assert "43 %. On average" in said(0.43)

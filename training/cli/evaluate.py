@@ -62,8 +62,8 @@ def open_for_measuring(path: Path) -> tuple[Triager, Bundle]:
     return Triager(bundle), bundle
 
 
-def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> None:
-    """Tell on stderr how many of the tickets a bundle was trained on: results on those flatter.
+def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> str:
+    """Tell on stderr how many of the tickets a bundle was trained on, and return what was told; empty for none.
 
     They are known by their text and by near-duplicates of it, not by their id: other desks number theirs alike.
 
@@ -71,8 +71,11 @@ def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> No
         BundleError: If the bundle was altered.
     """
     known = int(np.count_nonzero(~unseen_by(dataset.rows, [path], [Triager(bundle)])))
-    if known:
-        log(f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter")
+    if not known:
+        return ""
+    warning = f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter"
+    log(warning)
+    return warning
 
 
 def print_measured(measured: Mapping[str, Any]) -> None:
@@ -119,7 +122,8 @@ def _print_target(target: str, values: Mapping[str, Any]) -> None:
     if values["unknown_labels"]:
         print(f"  macro-F1 over the labels that the bundle knows: {values['macro_f1_known']:.3f}")
     for row in values["unknown_labels"]:
-        print(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong")
+        own = f"; it has {row['known_as']!r}, so write it as that" if "known_as" in row else ""
+        print(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong{own}")
 
 
 def _print_levels_and_guards(target: str, values: Mapping[str, Any]) -> None:

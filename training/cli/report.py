@@ -48,29 +48,30 @@ def report(options: ReportOptions) -> None:
     out = options.out or Path(f"{path.resolve().name}-report.html")
     check_page(out)
     manifest = read_manifest(path)
-    if options.full:
-        record, source, extras = read_record(path), "", _extras(options, path, manifest)
-    elif options.data:
-        record, source, extras = _replayed(options, path), ", ".join(file.name for file in options.data), None
+    source, warning, extras = "", "", None
+    if options.data and not options.full:
+        source = ", ".join(file.name for file in options.data)
+        record, warning = _replayed(options, path)
     else:
-        record, source, extras = read_record(path), "", None
+        extras = _extras(options, path, manifest) if options.full else None
+        record = read_record(path)
     card = out.with_suffix(".md")
-    write_page(out, pages.report(manifest, record, on=source, extras=extras))
-    write_page(card, model_card(manifest, record))
+    write_page(out, pages.report(manifest, record, on=source, warning=warning, extras=extras))
+    write_page(card, model_card(manifest, record, on=source, warning=warning))
     document = {"bundle": str(path), "report": str(out), "card": str(card), **record.measured}
     print_result(document, f"report      {out}\nmodel card  {card}", as_json=options.json)
 
 
-def _replayed(options: ReportOptions, path: Path) -> Record:
-    """Measure the bundle on the tickets of the command line."""
+def _replayed(options: ReportOptions, path: Path) -> tuple[Record, str]:
+    """Measure the bundle on the tickets of the command line, and return what has to be known of them."""
     dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
-    warn_of_training_tickets(path, bundle, dataset)
+    warning = warn_of_training_tickets(path, bundle, dataset)
     rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
     bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
     with progress(len(rows), "deciding") as bar:
         predictions = ask(triager, rows, bar.update)
-    return record_of(triager, predictions, measure(triager, predictions, baselines_of(bundle)))
+    return record_of(triager, predictions, measure(triager, predictions, baselines_of(bundle))), warning
 
 
 def _extras(options: ReportOptions, path: Path, manifest: Mapping[str, Any]) -> Extras:

@@ -110,7 +110,7 @@ def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, S
         "final_accuracy": _share(found.named_right),
         "thresholds": metrics.right_wrong_none(correct, confidence),
         "per_class": metrics.per_class(found.true.tolist(), found.top.tolist()),
-        "unknown_labels": [{"label": label, "rows": rows} for label, rows in sorted(unknown.items())],
+        "unknown_labels": _unknown(unknown, found.labels),
         "baselines": {
             name: {
                 "accuracy": metrics.accuracy(found.true.tolist(), list(guess)),
@@ -126,6 +126,15 @@ def _of_target(found: TargetPredictions, policy: Policy, guesses: Mapping[str, S
     if found.target == "tier" and policy.ordinal:
         result["misses"] = metrics.misses(policy.labels("tier"), found.true.tolist(), found.top.tolist())
     return result
+
+
+def _unknown(counts: Mapping[str, int], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """List labels that a bundle does not know, with the one of its own that differs from each in case alone, if any."""
+    own = {label.casefold(): label for label in labels}
+    return [
+        {"label": label, "rows": rows, **({"known_as": own[label.casefold()]} if label.casefold() in own else {})}
+        for label, rows in sorted(counts.items())
+    ]
 
 
 def _guarded(found: TargetPredictions, label: str, least: float) -> dict[str, Any]:

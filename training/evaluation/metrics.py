@@ -42,7 +42,7 @@ def per_class(true: Labels, predicted: Labels) -> list[dict[str, Any]]:
     table = precision_recall_fscore_support(list(true), list(predicted), labels=labels, zero_division=0)
     columns = (labels, *(column.tolist() for column in table))
     return [
-        {"label": label, "rows": rows, "precision": precision, "recall": recall, "f1": f1}
+        {"label": label, "rows": int(rows), "precision": precision, "recall": recall, "f1": f1}
         for label, precision, recall, f1, rows in zip(*columns, strict=True)
     ]
 

@@ -25,17 +25,19 @@ SPLITS = {
 POLICIES = {"learn": "learned from the data", "default": "the default one"}
 
 
-def model_card(manifest: Mapping[str, Any], record: Record) -> str:
+def model_card(manifest: Mapping[str, Any], record: Record, *, on: str = "", warning: str = "") -> str:
     """Write the model card of a bundle.
 
     Args:
         manifest: The manifest of the bundle.
-        record: What it answered to the rows set aside.
+        record: What it answered to the rows set aside, or to the tickets of `on`.
+        on: What the bundle itself was measured on, in words; empty for the part set aside in training.
+        warning: What whoever reads the figures of `on` has to know, such as that the bundle knew some of the tickets.
     """
-    return "\n".join(_lines(manifest, record)) + "\n"
+    return "\n".join(_lines(manifest, record, on, warning)) + "\n"
 
 
-def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
+def _lines(manifest: Mapping[str, Any], record: Record, on: str, warning: str) -> Iterator[str]:
     data, settings = manifest.get("data", {}), manifest.get("settings", {})
     stage = stage_of(manifest)
     yield f"# Model card: bundle {manifest['digest'][:12]}"
@@ -58,13 +60,10 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
             listed = ", ".join(f"{label} ({rows})" for label, rows in sorted(excluded.items()))
             yield f"- {target}: too rare to be predicted: {listed}"
     yield ""
-    yield "## How good, on tickets it had not seen"
+    yield f"## How good, on {f'the tickets of {on}' if on else 'tickets it had not seen'}"
     yield from _figures(record, settings)
     yield ""
-    yield from _AFTERWARDS[stage.name]
-    for change in gate_changes(manifest):
-        yield ""
-        yield f"**{change}.**"
+    yield from _of_itself(warning) if on else _of_training(stage, manifest)
     yield ""
     yield "## Where it is weak"
     yield from _weaknesses(record)
@@ -74,6 +73,22 @@ def _lines(manifest: Mapping[str, Any], record: Record) -> Iterator[str]:
     yield ""
     yield "## Not for"
     yield "Deciding about people; judging how urgent a ticket is; tickets in languages that the training data lacks."
+
+
+def _of_itself(warning: str) -> Iterator[str]:
+    """Say whose figures they are where tickets were put to the bundle, and whether it knew them."""
+    yield "These are the figures of the bundle itself, which answered these tickets as it would answer new ones."
+    if warning:
+        yield ""
+        yield f"**{warning[0].upper()}{warning[1:]}.**"
+
+
+def _of_training(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Say what became of the model that the figures are of, after the part set aside was put to it."""
+    yield from _AFTERWARDS[stage.name]
+    for change in gate_changes(manifest):
+        yield ""
+        yield f"**{change}.**"
 
 
 _AFTERWARDS: Mapping[str, Sequence[str]] = {

@@ -13,7 +13,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix as count_confusion
 
 from training.evaluation import metrics
 from training.evaluation.record import Outcome
@@ -44,7 +43,9 @@ def confusion_matrix(outcome: Outcome) -> str:
     With many labels only those with the most confusion are shown, the others together.
     """
     true, top, labels = _few(outcome)
-    counts = count_confusion(true.tolist(), top.tolist(), labels=labels)
+    place = {label: number for number, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, ([place[label] for label in true.tolist()], [place[label] for label in top.tolist()]), 1)
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     side = max(3.6, 0.42 * len(labels) + 1.8)

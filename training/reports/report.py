@@ -20,13 +20,16 @@ _MOST_SLICES, _MOST_CLASSES = 18, 40
 _WORST_FIRST = 12
 
 
-def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras: Extras | None = None) -> str:
+def report(
+    manifest: Mapping[str, Any], record: Record, *, on: str = "", warning: str = "", extras: Extras | None = None
+) -> str:
     """Build the page.
 
     Args:
         manifest: The manifest of the bundle.
         record: What it answered.
-        on: What was measured on, in words; empty for the part set aside in training.
+        on: What the bundle itself was measured on, in words; empty for the part set aside in training.
+        warning: What whoever reads the figures of `on` has to know, such as that the bundle knew some of the tickets.
         extras: Learning curve and ablation, where they were made.
 
     Returns:
@@ -49,6 +52,7 @@ def report(manifest: Mapping[str, Any], record: Record, *, on: str = "", extras:
         policy=POLICIES.get(manifest["settings"].get("policy"), "a file of its own"),
         split=SPLITS.get(manifest["data"].get("split"), "?"),
         on=on,
+        warning=warning,
         deletion=None if extras is None else extras.deletion,
         targets=[_target(target, manifest, record, extras) for target in record.outcomes],
         reasons=sorted(record.measured["reasons"].items(), key=lambda item: -item[1]),

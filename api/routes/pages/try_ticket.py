@@ -103,5 +103,4 @@ async def _form(
         read=pieces(draft.body, terms, alarms),
         channels=CHANNELS,
         names=label_names(parts),
-        max_chars=parts.service.settings.max_text_chars,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.console.versions import models, versions
+from api.console.versions import ModelVersion, models, versions
 from api.settings import load_settings
 from api.store.work.figures import Served
 from models.local_store import LocalModelStore
@@ -40,6 +40,15 @@ def test_versions_stand_beside_one_another_with_reports_and_comparison(
         compared = client.get("/overview/models/2").text
         assert "tier accuracy" in compared and "held up" in compared and "+0.020 to +0.180" in compared
         assert client.get("/overview/models/9").status_code == 404
+
+
+def test_no_error_rate_is_told_of_a_model_that_decided_nothing() -> None:
+    def shown(coverage: float) -> tuple[float | None, ...]:
+        measured = {"targets": {"tier": {"accuracy": 0.9, "coverage": coverage, "selective_risk": 0.0}}}
+        version = ModelVersion("1", "1", (), {}, measured)
+        return tuple(version.figure("tier", name) for name in ("accuracy", "coverage", "selective_risk"))
+
+    assert shown(0.0) == (0.9, 0.0, None) and shown(0.5) == (0.9, 0.5, 0.0)
 
 
 def test_a_comparison_that_cannot_be_read_is_none(tmp_path: Path) -> None:

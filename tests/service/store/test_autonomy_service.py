@@ -200,6 +200,19 @@ def test_the_setting_overrides_what_was_earned(start: Run, setting: str, mode: s
         assert (verdict["automation"], verdict["audit"]) == (automation, False)
 
 
+def test_what_the_bundle_does_not_certify_is_opened_by_no_review(
+    serve: Run, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    with serve("--bundle", make_bundle("shut"), "--open-loopback", home=tmp_path, ready="/readyz") as serving:
+        for target, one in Desk(serving.client).autonomy().items():
+            assert (one["mode"], one["reviews_to_go"]) == ("suggest", None)
+            assert f"certifies nothing for {target}, so that no review opens it" in one["because"]
+            assert "more labelled tickets" in one["because"]
+        page = serving.client.get("/overview").text
+        assert "clean reviews to go" not in page and "certifies nothing for tier" in page
+        assert 'triage_autonomy_reviews_to_go{target="tier"} NaN' in serving.client.get("/metrics").text
+
+
 def with_history(bundle: Path, place: Path, organisation: str) -> Path:
     """The bundle of the tests as if it had been trained on good tickets of an organisation's own."""
     old = load_bundle(bundle)
