@@ -34,7 +34,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 Said = TypeVar("Said", bound=Opinion | None)
 
-ORDINARY = Opinion({label: float(label == "none") for label in LABELS})
+ORDINARY = Opinion({label: float(label == "none") for label in LABELS}, read_chars=READ_CHARS)
 """Of a ticket that nobody had to be asked about."""
 
 
@@ -77,7 +77,7 @@ class ScreeningClassifier:
 
     def _said(self, texts: Sequence[str]) -> list[Opinion]:
         return [
-            Opinion(dict(zip(LABELS, map(float, values), strict=True)), self._quote(text, values))
+            Opinion(dict(zip(LABELS, map(float, values), strict=True)), self._quote(text, values), READ_CHARS)
             for text, values in zip(texts, self.probabilities(texts), strict=True)
         ]
 

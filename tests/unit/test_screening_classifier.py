@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.screening import shipped_classifier
-from models.screening.classifier import LABELS
+from models.screening.classifier import LABELS, ORDINARY
 from triage.screening import screen
 from triage.screening.intake import KINDS
 from triage.screening.screen import ATTENTION_KINDS
@@ -49,6 +49,16 @@ def test_it_tells_what_matters(body: str, kinds: tuple[str, ...]) -> None:
 def test_blunt_alarms_in_the_words_of_a_cue_are_heard(body: str) -> None:
     ticket = Ticket(body=body)
     assert screen(ticket, opinion=shipped_classifier().opinions([ticket])[0]).attention
+
+
+@pytest.mark.parametrize("lines", [1, 10, 60, 180])
+def test_danger_below_what_the_classifier_reads_is_heard(lines: int) -> None:
+    line = "The report shows the wrong numbers for my team since Monday, and I would like to know who can look at it.\n"
+    ticket, harmless = (Ticket(body=line * lines + last) for last in ("The server room is on fire.", "See you then."))
+    for opinion in (shipped_classifier().opinions([ticket])[0], ORDINARY):
+        if lines > 1 or opinion is not ORDINARY:
+            assert [one.kind for one in screen(ticket, opinion=opinion).attention] == ["safety"]
+        assert not screen(harmless, opinion=opinion).attention
 
 
 @pytest.mark.parametrize(

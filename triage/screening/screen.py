@@ -55,10 +55,12 @@ class Opinion:
     Attributes:
         probabilities: By kind of what must not wait and of what is no ticket; the rest is for an ordinary ticket.
         quote: The sentence that speaks most for what must not wait; empty where nothing does.
+        read_chars: How much of the ticket's text it is about; None for all of it.
     """
 
     probabilities: Mapping[str, float]
     quote: str = ""
+    read_chars: int | None = None
 
     def of(self, kinds: Sequence[str]) -> float:
         """Return how probable it is that the ticket is of one of the kinds, in [0, 1]."""
@@ -109,12 +111,26 @@ def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) ->
     found: tuple[Attention, ...] = ()
     if alarm >= _SECONDED:
         found = find_attention(ticket)
-    elif len(ticket.text.split()) <= _BLUNT_WORDS:
-        found = tuple(one for one in find_attention(ticket) if one.kind == "safety")
+    elif opinion is not None and _says_little(ticket, opinion):
+        found = tuple(one for one in find_attention(ticket) if one.kind == "safety" and _is_news(one, ticket, opinion))
     if opinion is not None and not found and alarm >= ALARMED and opinion.quote:
         found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
     return (*found, *(one for one in find_attention(ticket, own) if one.kind not in kinds)) if own else found
+
+
+def _says_little(ticket: Ticket, opinion: Opinion) -> bool:
+    """Say whether an opinion is of few words, or of the beginning of a ticket alone."""
+    longer = opinion.read_chars is not None and len(ticket.text) > opinion.read_chars
+    return longer or len(ticket.text.split()) <= _BLUNT_WORDS
+
+
+def _is_news(one: Attention, ticket: Ticket, opinion: Opinion) -> bool:
+    """Say whether something stands where the classifier has not read, or in so few words that it makes little of it."""
+    if len(ticket.text.split()) <= _BLUNT_WORDS:
+        return True
+    read = Ticket(body=ticket.text[: opinion.read_chars])
+    return all(other.kind != one.kind for other in find_attention(read))
 
 
 def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:
