@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from anyio import to_thread
 
@@ -29,15 +30,16 @@ from api.scoring.reviews import check_tier_may_see, known_group, labels_of
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
+from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow
-from api.store.threads.events import StoredThread, check_order
+from api.store.threads.events import Outcome, StoredThread, check_order
 from models.triager import Triager
-from models.wire import DECIMALS, DecisionDocument
+from models.wire import DECIMALS, DecisionDocument, RouteDocument
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
-from triage.escalation.retriage import rerouted, route_by_person
+from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 
@@ -61,15 +63,23 @@ class Handling:
     decision: DecisionDocument
 
 
+Alarm = Callable[[str, DecisionDocument], Sequence[PendingUpdate]]
+
+
+def _nobody_told(source: str, document: DecisionDocument) -> Sequence[PendingUpdate]:
+    return ()
+
+
 class TicketThreads:
     """Takes events of tickets, says whether they stay or move, and shows their history.
 
     Args:
         service: Decides threads, and has the store and the policy in use.
+        alarm: Makes what a helpdesk, by its name, is to be told of a decision that must not wait.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._store = service, service.store
+    def __init__(self, service: Service, alarm: Alarm = _nobody_told) -> None:
+        self._service, self._store, self._alarm = service, service.store, alarm
 
     async def take(
         self, ticket_id: str, payload: EventIn, sender: Principal, *, chosen: tuple[tuple[str, str], ...] = ()
@@ -99,24 +109,42 @@ class TicketThreads:
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
+        decision = await self._service.decide_again(
+            triager, replace(thread, events=(*thread.events, event)).whole, sender
+        )
+        known = [one.kind for one in stored.latest.document.attention]
+        event = replace(event, attention=new_alarms(thread, decision, event, known))
         thread = replace(thread, events=(*thread.events, event))
-        decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
         route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
         named = (event.category, route.category if route else None)
         restricted = decision.restricted or not triager.policy.sensitive_categories.isdisjoint(filter(None, named))
 
-        def add() -> bool:
-            return self._store.add_event(
-                ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=restricted
-            )
-
+        after = replace(thread, routes=(*thread.routes, route)) if route else thread
+        updates = self._alarms(after, decision, stored.latest, sender) if event.attention else ()
+        add = partial(
+            self._store.add_event,
+            ticket_id,
+            event,
+            Outcome(route, restricted, updates),
+            source=sender.source,
+            key_id=sender.key_id,
+        )
         readable = readable and _covers(triager.policy, restricted, sender)
         if not await to_thread.run_sync(add):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
-        after = replace(thread, routes=(*thread.routes, route)) if route else thread
         document = _document(decision, stored.latest.id, readable)
         return _told(ticket_id, event, after, moved=route is not None, readable=readable, decision=document)
+
+    def _alarms(
+        self, thread: Thread, decision: Decision, latest: DecisionRow, sender: Principal
+    ) -> tuple[PendingUpdate, ...]:
+        """Return what the ticket's helpdesk is to be told of what must not wait; what a person set stands in it."""
+        now, document = thread.route, _document(decision, latest.id, readable=True)
+        route = RouteDocument(tier=now.tier, category=now.category, resolver_group=now.resolver_group)
+        by_person = now.by is Mover.PERSON
+        document = document.under(route) if by_person else document.moved(route, automatic=now.automatic)
+        return tuple(self._alarm(sender.source, document))
 
     async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:
         """Take answers to questions as one event, cut between head and tail where together they are over-long.

@@ -48,6 +48,7 @@ class Event:
         resolver_group: Of a status: the group that a person assigned it to.
         needs: Names of skills that somebody said are needed.
         chosen: Of an answer: target and label of what was chosen among the labels that a question offered.
+        attention: What must not wait that came up with it: each kind, with the words that say so.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Event:
     resolver_group: str | None = None
     needs: tuple[str, ...] = ()
     chosen: tuple[tuple[str, str], ...] = ()
+    attention: tuple[tuple[str, str], ...] = ()
 
     @property
     def moves(self) -> bool:

@@ -350,3 +350,84 @@ def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) 
     assert "Kim" not in outside["text"] and "kim@" not in client.get("/v1/tickets/T-1/packet?to=L4").text
     assert outside["missing"] and client.get("/v1/tickets/T-1/packet").json()["to_tier"] is not None
     assert client.get("/v1/tickets/T-1/packet?to=L9").json()["code"] == "unknown-label"
+
+
+FIRE = "Now the printer is on fire and people are hurt."
+
+
+def listed(client: TestClient, ticket_id: str = "T-1", **wanted: str) -> list[dict[str, Any]]:
+    found = client.get("/v1/decisions", params={"limit": "100", "sort": "urgent", **wanted}).json()["decisions"]
+    return [one for one in found if one["ticket_id"] == ticket_id]
+
+
+def urgent(client: TestClient, ticket_id: str = "T-1") -> list[list[str]]:
+    views = ({"view": "waiting", "attention": "any"}, {"view": "all", "attention": "any"})
+    return [[kind["kind"] for one in listed(client, ticket_id, **view) for kind in one["attention"]] for view in views]
+
+
+def judge(client: TestClient, decision: dict[str, Any], verdict: str = "accepted", **said: Any) -> dict[str, Any]:
+    path = f"/v1/decisions/{decision['decision_id']}/feedback"
+    answer = client.post(path, json={"verdict": verdict, "agent": "kim", **said})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_an_alarm_that_comes_with_an_event_stands_first_until_somebody_has_confirmed_it(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, _ = desk
+    other = opened(client, "T-0", "The mouse does not move.")
+    first = opened(client)
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and not first["attention"] and first["resolver_group"] != alarm.group
+    told = happened(client, 1, text=FIRE).json()
+    assert (told["moved"], told["route"]["resolver_group"], told["route"]["by"]) == (True, alarm.group, "machine")
+    assert urgent(client) == [["safety"], ["safety"]]
+    waiting = client.get("/v1/decisions", params={"view": "waiting", "sort": "urgent"}).json()["decisions"]
+    assert waiting[0]["ticket_id"] == "T-1" and other["automation"] != "automatic"
+    [line] = listed(client, ticket_id="T-1", view="all")
+    assert (line["resolver_group"], line["attention"][0]["kind"]) == (alarm.group, "safety")
+    assert FIRE in line["attention"][0]["evidence"]
+    page = client.get(f"/v1/decisions/{first['decision_id']}").json()
+    assert page["attention"] == line["attention"] and page["resolver_group"] == alarm.group
+    repeated = opened(client)
+    assert (repeated["resolver_group"], repeated["attention"]) == (alarm.group, line["attention"])
+    assert not happened(client, 2, text="any news?").json()["moved"]
+    said = judge(client, first, comment="on our way")
+    assert urgent(client) == [[], ["safety"]]
+    assert not happened(client, 3, text="thank you").json()["moved"] and urgent(client) == [[], ["safety"]]
+    client.delete(f"/v1/decisions/{first['decision_id']}/feedback/{said['feedback_id']}", params={"agent": "kim"})
+    assert urgent(client) == [["safety"], ["safety"]]
+    assert happened(client, 1, text=FIRE).json()["duplicate"]
+
+
+@pytest.mark.parametrize("by", ["feedback", "status"])
+def test_an_alarm_about_a_ticket_that_a_person_placed_leaves_it_there_and_is_shown(
+    desk: tuple[TestClient, Repository], by: str
+) -> None:
+    client, _ = desk
+    first = opened(client)
+    if by == "feedback":
+        judge(client, first, verdict="corrected", tier="L2", resolver_group="service-desk")
+    else:
+        happened(client, 1, kind="status", text=None, tier="L2", resolver_group="service-desk")
+    assert urgent(client) == [[], []]
+    told = happened(client, 2, text=FIRE).json()
+    assert (told["moved"], told["route"]["tier"], told["route"]["by"]) == (False, "L2", "person")
+    assert urgent(client) == [["safety"], ["safety"]]
+    [line] = client.get("/v1/decisions?view=waiting&attention=safety&tier=L2").json()["decisions"]
+    assert line["ticket_id"] == "T-1"
+    again = opened(client)
+    assert (again["tier"], again["resolver_group"], again["reason"]) == ("L2", "service-desk", "set_by_person")
+    assert again["attention"][0]["kind"] == "safety"
+    judge(client, first, verdict="corrected", tier="L2", resolver_group="service-desk")  # said again: now it is seen
+    assert urgent(client) == [[], ["safety"]] and opened(client)["tier"] == "L2"
+
+
+def test_a_forgotten_alarm_keeps_its_kind_and_no_word(desk: tuple[TestClient, Repository]) -> None:
+    client, store = desk
+    opened(client)
+    happened(client, 1, text=f"{SECRET} is on fire and people are hurt.")
+    assert SECRET in str(listed(client))
+    store.forget("T-1")
+    assert SECRET not in str(listed(client)) + str(kept_events(store)) and urgent(client)[1] == ["safety"]
