@@ -31,7 +31,7 @@ from api.scoring.service import Service
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
 from api.store.outbox import PendingUpdate
-from api.store.rows import UNDONE, DecisionRow
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow
 from api.store.threads.events import Outcome, StoredThread, check_order
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument, RouteDocument
@@ -251,23 +251,22 @@ def thread_of(stored: StoredThread) -> Thread:
     Once a person chose, a later decision about another text of the ticket is no route of it. Who accepts a ticket that
     has moved since it was decided leaves it where it is.
     """
-    first = stored.decisions[0].created_at
+    opening, *later = stored.decisions
+    first = opening.created_at
     if stored.events:
         first = min(first, stored.events[0][0].at)
-    start = stored.opened or first
-    routes: list[Route] = []
-    for row in stored.decisions:
-        made = _decided(row, at=start if not routes else row.created_at)
-        if not routes or routes[-1].by is Mover.MACHINE:
-            routes.append(made)
-        chosen = _chosen(row, routes[-1])
-        routes += [chosen] if chosen else []
-    led = [route for _, route in stored.events if route is not None]
-    placed = [routes[0]]
-    for route in sorted((*routes[1:], *led), key=lambda route: route.at):
-        now = placed[-1]
-        left = route.because == "accepted" and route.by is Mover.PERSON and now.event_id is not None
-        placed.append(replace(now, at=route.at, by=route.by, because=route.because) if left else route)
+    settled = [row.settled for row in stored.decisions if row.settled is not None]
+    steps: list[tuple[datetime, Route | FeedbackRow]] = [
+        *((row.created_at, _decided(row, at=row.created_at)) for row in later),
+        *((said.created_at, said) for said in settled),
+        *((route.at, route) for _, route in stored.events if route is not None),
+    ]
+    placed = [_decided(opening, at=stored.opened or first)]
+    for _, step in sorted(steps, key=lambda one: one[0]):
+        if isinstance(step, FeedbackRow):
+            placed.append(_chosen(step, placed[-1]))
+        elif step.event_id is not None or placed[-1].by is Mover.MACHINE:
+            placed.append(step)
     return Thread(stored.ticket, tuple(placed), tuple(event for event, _ in stored.events))
 
 
@@ -280,10 +279,10 @@ def _decided(row: DecisionRow, at: datetime) -> Route:
     )
 
 
-def _chosen(row: DecisionRow, now: Route) -> Route | None:
-    said = row.settled
-    if said is None:
-        return None
+def _chosen(said: FeedbackRow, now: Route) -> Route:
+    """Return the route that a word of a person leads to; who accepts one that an event led to leaves it."""
+    if said.verdict == "accepted" and now.event_id is not None:
+        return replace(now, at=said.created_at, by=Mover.PERSON, because=said.verdict)
     return Route(
         said.tier or now.tier,
         said.category or now.category,

@@ -58,10 +58,16 @@ class Decisions(IdempotencyKeys):
         """
         if not ticket.id:
             return None
-        kept = self.kept_ticket(ticket)
         with self.database.reading() as session:
-            found = _decided(session, source, ticket.id, digest_of(kept))
-            return _answers(session, [decision_row(found)])[0] if found is not None else None
+            return self.decided_as(session, ticket, source)[1]
+
+    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None]:
+        """Say whether the store has any text of a ticket, and return the decision about the same one, or None."""
+        digest = digest_of(self.kept_ticket(ticket))
+        texts = _texts_of(session.connection(), source, ticket.id)
+        same = next((one for one in texts if one.digest == digest), None)
+        found = _latest_of(session, same.seq) if same is not None else None
+        return bool(texts), _answers(session, [decision_row(found)])[0] if found is not None else None
 
     def record(
         self,
@@ -343,12 +349,6 @@ def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
         .limit(1)
     )
     return session.scalar(query)
-
-
-def _decided(session: Session, source: str, ticket_id: str, digest: str) -> StoredDecision | None:
-    texts = _texts_of(session.connection(), source, ticket_id)
-    same = next((one for one in texts if one.digest == digest), None)
-    return _latest_of(session, same.seq) if same is not None else None
 
 
 def _new_ticket(connection: Connection, ticket: Ticket, *, source: str, text: tuple[str, int], now: datetime) -> _Text:

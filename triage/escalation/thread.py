@@ -148,15 +148,27 @@ class Thread:
     @property
     def whole(self) -> Ticket:
         """The ticket as the model reads it now: its own text, under it what was written since, and what was chosen."""
-        chosen = tuple(one for event in self.events for one in event.chosen)
-        written = [self.ticket.body, *(event.text for event in self.events if event.text)]
-        return replace(self.ticket, body="\n\n".join(part for part in written if part), chosen=chosen)
+        return grown(self.ticket, self.events)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Everything written, oldest first."""
         own = f"{self.ticket.subject}\n{self.ticket.body}".strip()
         return (own, *(event.text for event in self.events if event.text))
+
+
+def grown(ticket: Ticket, events: Sequence[Event]) -> Ticket:
+    """Return a ticket as the model reads it with what happened to it: what was written stands below its own text.
+
+    Example:
+        >>> from datetime import UTC
+        >>> news = Event("1", EventKind.COMMENT, datetime(2026, 1, 1, tzinfo=UTC), "It smokes.")
+        >>> grown(Ticket(body="The printer is jammed."), [news]).body.splitlines()
+        ['The printer is jammed.', '', 'It smokes.']
+    """
+    chosen = tuple(one for event in events for one in event.chosen)
+    written = [ticket.body, *(event.text for event in events if event.text)]
+    return replace(ticket, body="\n\n".join(part for part in written if part), chosen=chosen) if events else ticket
 
 
 def bounces(routes: Sequence[Route]) -> int:

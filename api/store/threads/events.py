@@ -64,6 +64,19 @@ played through in advance; a date that lies further ahead is a slip, and nothing
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What is known of a ticket that comes in.
+
+    Attributes:
+        decision: What was decided about the same text, with the route that a person set; None for a new text.
+        events: What happened to the ticket, oldest first.
+    """
+
+    decision: DecisionRow | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What an event led to.
 
@@ -106,6 +119,20 @@ class Threads(Decisions):
                 tuple(decision_row(row, said.get(row.id, ())) for row in rows),
                 tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
             )
+
+    def seen(self, ticket: Ticket, source: str = "api") -> Seen:
+        """Return what is known of a ticket that comes in: what was decided about its text, and what happened to it.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not ticket.id:
+            return Seen()
+        with self.database.reading() as session:
+            known, decided = self.decided_as(session, ticket, source)
+            if not known:
+                return Seen()
+            return Seen(decided, tuple(_event(row) for row in _events(session, source, ticket.id)))
 
     def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
         """Say whether an event was taken before, with the same content.

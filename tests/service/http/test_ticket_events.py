@@ -431,3 +431,71 @@ def test_a_forgotten_alarm_keeps_its_kind_and_no_word(desk: tuple[TestClient, Re
     assert SECRET in str(listed(client))
     store.forget("T-1")
     assert SECRET not in str(listed(client)) + str(kept_events(store)) and urgent(client)[1] == ["safety"]
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_another_text_of_a_ticket_undoes_nothing_that_a_person_chose_by_an_event(
+    desk: tuple[TestClient, Repository], keyed: bool
+) -> None:
+    client, _ = desk
+    first = opened(client)
+    happened(client, 1, kind="status", text=None, tier="L3", category="infrastructure", status="moved by kim")
+    if keyed:
+        client.headers["Idempotency-Key"] = "k-1"
+    edited = opened(client, text=f"{TEXT[:-1]}, please.")
+    client.headers.pop("Idempotency-Key", None)
+    assert (edited["tier"], edited["category"], edited["reason"]) == ("L3", "infrastructure", "set_by_person")
+    assert (edited["automation"], edited["source"]) == ("suggested", "person")
+    assert edited["proposed"]["tier"] == first["tier"]
+    route = view(client)["route"]
+    assert (route["tier"], route["category"], route["by"]) == ("L3", "infrastructure", "person")
+    assert edited["decision_id"] in [one["decision_id"] for one in listed(client, view="all", tier="L3")]
+    assert opened(client)["tier"] == "L3" and opened(client, text=f"{TEXT[:-1]}, please.")["tier"] == "L3"
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_another_text_of_a_ticket_is_decided_with_what_happened_to_it(
+    desk: tuple[TestClient, Repository], keyed: bool
+) -> None:
+    client, _ = desk
+    opened(client)
+    happened(client, 1, text=FIRE)
+    if keyed:
+        client.headers["Idempotency-Key"] = "k-1"
+    edited = opened(client, text=f"{TEXT[:-1]}, please.")
+    assert [one["kind"] for one in edited["attention"]] == ["safety"] and FIRE in edited["attention"][0]["evidence"]
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and edited["resolver_group"] == alarm.group and edited["stored"]
+    client.headers.pop("Idempotency-Key", None)
+    kept = client.get(f"/v1/decisions/{edited['decision_id']}").json()
+    assert kept["ticket"]["body"] == f"{TEXT[:-1]}, please." and urgent(client)[0] == ["safety"]
+
+
+def test_what_was_chosen_counts_for_another_text_too(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    store = open_repository(tmp_path)
+    settings = load_settings(home=tmp_path, bundle=make_bundle(), request_deadline_s=15, open_loopback=True)
+    with TestClient(create_app(settings, store)) as client:
+        words = "something with the big screen and the accounts program"
+        rival = opened(client, text=words)["targets"]["tier"]["alternatives"][1]["label"]
+        body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": [{"question": "tier", "answer": rival}]}
+        after = client.post("/v1/tickets/T-1/answers", json=body).json()["decision"]["targets"]["tier"]
+        edited = opened(client, text=f"{words}.")["targets"]["tier"]
+        unheard = opened(client, "T-2", f"{words}.")["targets"]["tier"]
+        by_label = [
+            {one["label"]: one["probability"] for one in told["alternatives"]} for told in (after, edited, unheard)
+        ]
+        assert by_label[1][rival] == pytest.approx(by_label[0][rival], abs=0.05)
+        assert by_label[1][rival] > by_label[2][rival] + 0.05
+    store.close()
+
+
+def test_failed_attempts_count_after_another_text(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    for number in (1, 2, 3):
+        happened(client, number, kind="attempt", outcome="failed", text="new toner")
+    before = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
+    opened(client, text=f"{TEXT} ")
+    opened(client, text=f"{TEXT[:-1]}, please.")
+    after = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
+    assert (before["by"], after["by"], after["tier"]) == ("attempts", "attempts", before["tier"])
