@@ -150,14 +150,14 @@ class TicketThreads:
         """Take answers to questions as one event, cut between head and tail where together they are over-long.
 
         Raises:
-            NotAcceptable: The policy lists no such answer, or nothing was answered.
+            NotAcceptable: The policy lists no such answer, nothing was answered, or two labels of a target were chosen.
             NotFound: As for `take`, like the other refusals.
         """
         policy = self._service.model.triager.policy
         told = [_answer(policy, one) for one in payload.answers]
         text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
         stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
-        chosen = tuple(one for _, one in told if one is not None)
+        chosen = _chosen_once([one for _, one in told if one is not None])
         return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
 
     def moment(self, ticket_id: str, sender: Principal) -> datetime:
@@ -316,6 +316,21 @@ def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None
     if not words:
         raise NotAcceptable("no-text", "an answer says something: state answer or text", "answers")
     return words, None
+
+
+def _chosen_once(chosen: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return what was chosen, each target once.
+
+    Raises:
+        NotAcceptable: Two labels of a target were chosen.
+    """
+    once = tuple(dict.fromkeys(chosen))
+    targets = [target for target, _ in once]
+    twice = next((target for target in targets if targets.count(target) > 1), None)
+    if twice is not None:
+        labels = " and ".join(label for target, label in once if target == twice)
+        raise NotAcceptable("two-labels", f"{twice} is answered with {labels}: choose one of them", "answers")
+    return once
 
 
 def _event_of(payload: EventIn) -> Event:

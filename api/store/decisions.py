@@ -48,21 +48,11 @@ _TEXTS = Prepared(
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def known(self, ticket: Ticket, source: str = "api") -> DecisionRow | None:
-        """Return the decision made earlier for the same ticket id with the same text, or None.
+    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None]:
+        """Say whether the store has any text of a ticket, and return the decision about the same one, or None.
 
         The route that a person set on the ticket stands in it.
-
-        Raises:
-            StoreUnavailable: The store does not answer.
         """
-        if not ticket.id:
-            return None
-        with self.database.reading() as session:
-            return self.decided_as(session, ticket, source)[1]
-
-    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None]:
-        """Say whether the store has any text of a ticket, and return the decision about the same one, or None."""
         digest = digest_of(self.kept_ticket(ticket))
         texts = _texts_of(session.connection(), source, ticket.id)
         same = next((one for one in texts if one.digest == digest), None)

@@ -499,3 +499,17 @@ def test_failed_attempts_count_after_another_text(desk: tuple[TestClient, Reposi
     opened(client, text=f"{TEXT[:-1]}, please.")
     after = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
     assert (before["by"], after["by"], after["tier"]) == ("attempts", "attempts", before["tier"])
+
+
+def test_two_labels_of_a_target_are_no_choice(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    said = [{"question": "tier", "answer": label} for label in ("L0", "L3")]
+    body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": said}
+    refused = client.post("/v1/tickets/T-1/answers", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "two-labels")
+    assert "L0" in refused.json()["detail"] and "L3" in refused.json()["detail"]
+    body["answers"] = [said[1], said[1], {"question": "category", "answer": "hardware"}]
+    assert client.post("/v1/tickets/T-1/answers", json=body).status_code == 200
+    [kept] = [one for one in view(client)["timeline"] if one["what"] == "answer"]
+    assert kept["words"] == "tier: L3, category: hardware"

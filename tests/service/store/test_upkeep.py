@@ -235,7 +235,7 @@ def _all() -> Any:
 def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository, decide: Make, new: Make) -> None:
     first = decide(repository)
     repository.forget("T-1")
-    assert repository.known(new().ticket) is None
+    assert repository.seen(new().ticket).decision is None
     again = repository.record([new()])[0]
     assert again.created and again.revision == 2 and again.id != first
 
