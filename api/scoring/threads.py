@@ -143,7 +143,7 @@ class TicketThreads:
         now, document = thread.route, _document(decision, latest.id, readable=True)
         route = RouteDocument(tier=now.tier, category=now.category, resolver_group=now.resolver_group)
         by_person = now.by is Mover.PERSON
-        document = document.under(route) if by_person else document.moved(route, automatic=now.automatic)
+        document = document.under(route) if by_person else document.moved(route, automatic=route == document.route)
         return tuple(self._alarm(sender.source, document))
 
     async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:

@@ -142,7 +142,7 @@ class Happened:
         decision_id: The decision about that text.
         route: Where the ticket went because of it; None where it stayed.
         by_person: Whether a person put it there.
-        automatic: Whether that was done without a person.
+        automatic: Whether all that was decided then was automatic.
         attention: What must not wait that came up with it: each kind, with the words that say so.
     """
 

@@ -97,6 +97,7 @@ def _route(decision: Decision, at: datetime, event_id: str, because: str) -> Rou
         automatic=automatic,
         because=because,
         event_id=event_id,
+        wholly=automatic and decision.automation is Automation.AUTOMATIC,
     )
 
 

@@ -84,6 +84,7 @@ class Route:
         automatic: Whether that was done without a person.
         because: Why, in a few words.
         event_id: The event that led to it; None for the first.
+        wholly: Whether all that was decided then was automatic, and not the tier alone.
     """
 
     tier: str | None
@@ -94,6 +95,7 @@ class Route:
     automatic: bool = False
     because: str = ""
     event_id: str | None = None
+    wholly: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,6 @@ def _happened(event: StoredEvent, revision: int, decision_id: str) -> Happened:
         decision_id,
         route,
         by_person=values["by"] == Mover.PERSON,
-        automatic=values["automatic"],
+        automatic=values.get("wholly", values["automatic"]),
         attention=alarms,
     )

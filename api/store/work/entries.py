@@ -95,7 +95,7 @@ def move(session: Session, decision_seq: int, route: Route | None, alarms: Seque
     if route is not None:
         for part in _ROUTE:
             setattr(entry, part, getattr(route, part))
-        if route.by is Mover.MACHINE and not route.automatic and entry.automation == "automatic":
+        if route.by is Mover.MACHINE and not route.wholly and entry.automation == "automatic":
             entry.automation = "suggested"
             entry.waiting = entry.verdict is None and not entry.superseded
     if alarms:

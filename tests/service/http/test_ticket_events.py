@@ -513,3 +513,20 @@ def test_two_labels_of_a_target_are_no_choice(desk: tuple[TestClient, Repository
     assert client.post("/v1/tickets/T-1/answers", json=body).status_code == 200
     [kept] = [one for one in view(client)["timeline"] if one["what"] == "answer"]
     assert kept["words"] == "tier: L3, category: hardware"
+
+
+def test_a_ticket_that_moved_is_automatic_only_where_all_that_was_decided_anew_is(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, store = desk
+    decided = opened(client)
+    assert not listed(client, view="automatic")
+    with store.database.writing() as session:  # as a model would have decided it
+        session.execute(text("UPDATE decisions SET answer = replace(answer, '\"suggested\"', '\"automatic\"')"))
+        session.execute(text("UPDATE queue_entries SET automation = 'automatic', waiting = false"))
+    moved = happened(client, 1, text=f"{FIRE}").json()
+    assert moved["moved"] and moved["decision"]["automation"] == "suggested"
+    [line] = listed(client, view="waiting")
+    assert (line["automation"], line["decision_id"]) == ("suggested", decided["decision_id"])
+    assert [one["ticket_id"] for one in listed(client, view="suggested")] == ["T-1"]
+    assert opened(client)["automation"] == "suggested"
