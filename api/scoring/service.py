@@ -37,6 +37,7 @@ from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
+from triage.escalation.retriage import alarmed
 from triage.escalation.thread import Event, grown
 from triage.policy import Policy
 from triage.ticket import Ticket
@@ -216,6 +217,11 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+        happened = [one.events for one in known if one.document is None]
+        decisions = [
+            alarmed(decision, (alarm for event in events for alarm in event.attention), triager.policy)
+            for decision, events in zip(decisions, happened, strict=True)
+        ]
         new = [
             self._new(ticket, decision, triager.policy, principal)
             for ticket, decision in zip(fresh, decisions, strict=True)
@@ -242,6 +248,18 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+
+    async def alarms_in(self, triager: Triager, text: str, principal: Principal) -> list[tuple[str, str]]:
+        """Return what must not wait of what was written last, read for itself: below a long text it may be missed.
+
+        Raises:
+            TooBusy: The service cannot answer in time.
+        """
+        if not text.strip():
+            return []
+        left_s, view = self.settings.request_deadline_s, View(principal.clearance, explain=False)
+        [alone] = await self.batcher.decide(triager, [with_id(Ticket(body=text))], deadline_s=left_s, view=view)
+        return [(one.kind, one.evidence) for one in alone.attention]
 
     async def preview(self, ticket: Ticket, principal: Principal) -> DecisionDocument:
         """Say what would be decided about a ticket; nothing is kept and nothing is counted.

@@ -39,7 +39,7 @@ from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
-from triage.escalation.retriage import new_alarms, rerouted, route_by_person
+from triage.escalation.retriage import alarmed, new_alarms, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 
@@ -109,9 +109,10 @@ class TicketThreads:
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
-        decision = await self._service.decide_again(
-            triager, replace(thread, events=(*thread.events, event)).whole, sender
-        )
+        grown = replace(thread, events=(*thread.events, event))
+        decision = await self._service.decide_again(triager, grown.whole, sender)
+        alone = await self._service.alarms_in(triager, event.text, sender)
+        decision = alarmed(decision, (*thread.alarms, *alone), triager.policy)
         known = [one.kind for one in stored.latest.document.attention]
         event = replace(event, attention=new_alarms(thread, decision, event, known))
         thread = replace(thread, events=(*thread.events, event))
@@ -203,6 +204,7 @@ class TicketThreads:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         thread = thread_of(stored)
         decision = await self._service.decide_again(triager, thread.whole, asker)
+        decision = alarmed(decision, thread.alarms, triager.policy)
         readable = may_read(triager.policy, stored.latest, asker.clearance)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)

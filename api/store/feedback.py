@@ -236,6 +236,11 @@ class Feedback(AutonomyRecords):
         with self.database.reading() as session:
             return feedback_by_decision(session, [decision_id]).get(decision_id, ())
 
+    def reopened(self, decision_id: str) -> bool:
+        """Say whether something that must not wait came up after the last word on a decision."""
+        with self.database.reading() as session:
+            return is_reopened(session, self._of(session, decision_id).seq)
+
     def _count_evidence(self, session: Session, decision: StoredDecision) -> None:
         """Count what is said of a decision now as evidence on its model's autonomy, and bring its line up to it."""
         said = feedback_by_decision(session, [decision.id]).get(decision.id, ())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from triage.decision import Automation, Decision
+from triage.decision import Automation, Decision, Reason, Source
 from triage.escalation.thread import Event, Mover, Route, Thread
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy
+from triage.screening.attention import Attention
 
 
 def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
@@ -48,6 +51,34 @@ def new_alarms(
     kinds = {kind for kind, _ in earlier}.union(known)
     found = [(one.kind, one.evidence) for one in decision.attention]
     return tuple(one for one in found if one[0] not in kinds or (one not in earlier and one[1] in event.text))
+
+
+def alarmed(decision: Decision, alarms: Iterable[tuple[str, str]], policy: Policy) -> Decision:
+    """Return a decision with what must not wait that was found in a part of the thread: it counts for the whole.
+
+    Args:
+        decision: What is decided about the whole thread.
+        alarms: Each kind, with the words that say so.
+        policy: Names the group and the lowest tier of each kind.
+    """
+    kinds = {one.kind: one for one in decision.attention}
+    for kind, evidence in alarms:
+        kinds.setdefault(kind, Attention(kind, evidence))
+    if len(kinds) == len(decision.attention):
+        return decision
+    found, named = replace(decision, attention=tuple(kinds.values())), policy.attention_route(kinds)
+    if named is None:
+        return found
+    targets, automation, rule = dict(decision.targets), decision.automation, f"attention: {named.kind}"
+    by_rule: dict[str, Any] = {"source": Source.BYPASS_RULE, "reason": Reason.RULE, "confidence": None, "rule": rule}
+    if "tier" in targets and named.tier and policy.is_below(targets["tier"].label, named.tier):
+        automation = Automation.SUGGESTED
+        raised = {**by_rule, "label": policy.fold("tier", named.tier), "automation": automation}
+        targets["tier"] = replace(targets["tier"], **raised)
+    if "resolver_group" in targets and named.group:
+        targets["resolver_group"] = replace(targets["resolver_group"], **{**by_rule, "label": named.group})
+    group = named.group or decision.resolver_group
+    return replace(found, targets=targets, automation=automation, resolver_group=group)
 
 
 def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, event: Event) -> Route | None:

@@ -143,6 +143,11 @@ class Thread:
         return stated[-1] if stated else self.ticket.attributes.get("priority")
 
     @property
+    def alarms(self) -> tuple[tuple[str, str], ...]:
+        """What must not wait that came up with its events."""
+        return tuple(one for event in self.events for one in event.attention)
+
+    @property
     def bounces(self) -> int:
         """How often the ticket returned to a group that had it before."""
         return bounces(self.routes)

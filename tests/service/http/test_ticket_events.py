@@ -530,3 +530,18 @@ def test_a_ticket_that_moved_is_automatic_only_where_all_that_was_decided_anew_i
     assert (line["automation"], line["decision_id"]) == ("suggested", decided["decision_id"])
     assert [one["ticket_id"] for one in listed(client, view="suggested")] == ["T-1"]
     assert opened(client)["automation"] == "suggested"
+
+
+def test_an_alarm_is_found_below_a_text_in_which_it_would_be_missed(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    first = opened(client, text="The VPN drops every ten minutes since Monday, it says 'no route to host'.")
+    told = happened(client, 1, text=FIRE).json()
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and told["decision"]["resolver_group"] == alarm.group != first["resolver_group"]
+    assert told["moved"] and urgent(client) == [["safety"], ["safety"]]
+    later = happened(client, 2, text="any news?").json()
+    assert not later["moved"] and [one["kind"] for one in later["decision"]["attention"]] == ["safety"]
+    edited = opened(
+        client, text="The VPN drops every ten minutes since Monday, it says 'no route to host', please help."
+    )
+    assert [one["kind"] for one in edited["attention"]] == ["safety"] and edited["resolver_group"] == alarm.group
