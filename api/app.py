@@ -154,7 +154,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         service,
         reviews,
         receiver,
-        TicketThreads(service),
+        TicketThreads(service, sender.alarm),
         worth_asking=WorthAsking(opened, service.model),
         jobs=jobs,
         knowledge=Knowledge(service),

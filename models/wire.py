@@ -281,6 +281,35 @@ class DecisionDocument(_Document):
         }
         return self.model_copy(update=changed)
 
+    def moved(self, route: RouteDocument, *, automatic: bool) -> Self:
+        """Return the document with the route that was decided anew after something happened to its ticket.
+
+        What was decided at first of each target stays in `targets`.
+
+        Args:
+            route: Where the ticket went.
+            automatic: Whether that was done without a person.
+        """
+        held = {} if automatic or self.automation != "automatic" else {"automation": Automation.SUGGESTED.value}
+        return self.model_copy(update={**dict(route), **held})
+
+    def answered(self) -> Self:
+        """Return the document with the labels of its route in `targets`, where the ticket has moved since."""
+        stated = {name: label for name, label in dict(self.route).items() if name in self.targets}
+        moved = {name: label for name, label in stated.items() if self.targets[name].label != label}
+        kept = {"confidence": None, "rule": None, "audit": False, "automation": self.automation}
+        targets = {name: self.targets[name].model_copy(update={**kept, "label": moved[name]}) for name in moved}
+        return self.model_copy(update={"targets": {**self.targets, **targets}}) if moved else self
+
+    def alarmed(self, found: Iterable[tuple[str, str]]) -> Self:
+        """Return the document with what must not wait that came up later: each kind once, with words that say so."""
+        kinds = {one.kind: one for one in self.attention}
+        for kind, evidence in found:
+            kinds.setdefault(kind, AttentionDocument(kind=kind, evidence=evidence))
+        return (
+            self if len(kinds) == len(self.attention) else self.model_copy(update={"attention": tuple(kinds.values())})
+        )
+
     def unconfirmed(self) -> Self:
         """Return the document as a suggestion: nobody could look whether a person has set the ticket's route."""
         held = {

@@ -81,6 +81,11 @@ class UpdateSender:
         """Look at the queue now."""
         self._wake.set()
 
+    def alarm(self, source: str, document: DecisionDocument) -> list[PendingUpdate]:
+        """Return what a helpdesk is to be told of a ticket that must not wait; nothing where there is no such one."""
+        helpdesk = self._helpdesks.get(source)
+        return [] if helpdesk is None else pending_updates_for(helpdesk, document)
+
     def send_due(self) -> int:
         """Send everything that is due now, and return how many updates were tried.
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -37,6 +37,8 @@ from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
+from triage.escalation.retriage import alarmed
+from triage.escalation.thread import Event, grown
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -60,6 +62,16 @@ _ALTERNATIVES = 5
 _RELOAD = "reload"
 """Under this name the store keeps who asked last that every process loads model, policy and rules anew."""
 log = structlog.get_logger(__name__)
+
+
+class _Known(NamedTuple):
+    """What is known of a ticket that comes in: the answer that stands, else what happened to it."""
+
+    document: DecisionDocument | None
+    events: tuple[Event, ...] = ()
+
+
+_NOTHING_KNOWN = _Known(None)
 
 
 class Service:
@@ -186,30 +198,37 @@ class Service:
         due = began + (self.settings.batch_deadline_s if bulk else self.settings.request_deadline_s)
         named = frozenset(ticket.id for ticket in tickets if ticket.id)
         if idempotency_key is not None:
-            replayed = await self._replayed(idempotency_key, principal, due)
+            replayed, known = await self._replayed(idempotency_key, tickets, principal, due)
             if replayed:
                 return _told(replayed, named, explain=explain)
-        with self.tracing.step("look up"):
-            known = await self._known(tickets, principal, due) if idempotency_key is None else [None] * len(tickets)
+        else:
+            with self.tracing.step("look up"):
+                known = await self._known(tickets, principal, due)
         tickets = [with_id(ticket) for ticket in tickets]
-        fresh = [ticket for ticket, earlier in zip(tickets, known, strict=True) if earlier is None]
+        fresh = [ticket for ticket, one in zip(tickets, known, strict=True) if one.document is None]
+        whole = [grown(ticket, one.events) for ticket, one in zip(tickets, known, strict=True) if one.document is None]
         left_s = due - time.monotonic()
         try:
             decisions = (
-                await self._score(triager, fresh, left_s, View(principal.clearance, explain), bulk=bulk)
+                await self._score(triager, whole, left_s, View(principal.clearance, explain), bulk=bulk)
                 if fresh
                 else []
             )
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+        happened = [one.events for one in known if one.document is None]
+        decisions = [
+            alarmed(decision, (alarm for event in events for alarm in event.attention), triager.policy)
+            for decision, events in zip(decisions, happened, strict=True)
+        ]
         new = [
             self._new(ticket, decision, triager.policy, principal)
             for ticket, decision in zip(fresh, decisions, strict=True)
         ]
         with self.tracing.step("record"):
             made = iter(await self._record(new, principal, idempotency_key, _wait_s(due)) if new else [])
-        documents = [earlier if earlier is not None else next(made) for earlier in known]
+        documents = [one.document if one.document is not None else next(made) for one in known]
         return _told(documents, named, explain=explain)
 
     async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
@@ -229,6 +248,18 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+
+    async def alarms_in(self, triager: Triager, text: str, principal: Principal) -> list[tuple[str, str]]:
+        """Return what must not wait of what was written last, read for itself: below a long text it may be missed.
+
+        Raises:
+            TooBusy: The service cannot answer in time.
+        """
+        if not text.strip():
+            return []
+        left_s, view = self.settings.request_deadline_s, View(principal.clearance, explain=False)
+        [alone] = await self.batcher.decide(triager, [with_id(Ticket(body=text))], deadline_s=left_s, view=view)
+        return [(one.kind, one.evidence) for one in alone.attention]
 
     async def preview(self, ticket: Ticket, principal: Principal) -> DecisionDocument:
         """Say what would be decided about a ticket; nothing is kept and nothing is counted.
@@ -261,43 +292,51 @@ class Service:
         return decisions
 
     async def _replayed(
-        self, idempotency_key: IdempotencyKey, principal: Principal, due: float
-    ) -> list[DecisionDocument]:
-        """Return what a request with that key was answered with before; nothing where it is new.
+        self, idempotency_key: IdempotencyKey, tickets: Sequence[Ticket], principal: Principal, due: float
+    ) -> tuple[list[DecisionDocument], list[_Known]]:
+        """Return what a request with that key was answered with before; where it is new, what happened to its tickets.
 
         What waits to be committed is looked at first: a moment later it might be neither there nor seen in the store.
         """
         waiting = self.decision_writer.waiting_under(idempotency_key)
         if waiting is not None:
-            return await self._settled(waiting, principal, due)
-        rows = await self._read(functools.partial(self.store.replay, idempotency_key))
-        return [row.document_for(principal.clearance) for row in rows or ()]
+            return await self._settled(waiting, principal, due), []
 
-    async def _known(
-        self, tickets: Sequence[Ticket], principal: Principal, due: float
-    ) -> list[DecisionDocument | None]:
+        def look() -> tuple[list[DecisionRow], list[_Known]]:
+            rows = self.store.replay(idempotency_key) or []
+            events = [] if rows else [_Known(None, self.store.seen(one, principal.source).events) for one in tickets]
+            return rows, events
+
+        rows, known = await self._read(look) or ([], [_NOTHING_KNOWN] * len(tickets))
+        return [row.document_for(principal.clearance) for row in rows], known
+
+    async def _known(self, tickets: Sequence[Ticket], principal: Principal, due: float) -> list[_Known]:
         """Look up which tickets were decided before, so that they need no score: what waits to be committed first."""
         if not any(ticket.id for ticket in tickets):
-            return [None] * len(tickets)
+            return [_NOTHING_KNOWN] * len(tickets)
         waiting = [
             one if one is not None and self._stands(one.decisions[0].document) else None
             for one in self.decision_writer.waiting_about(tickets, principal.source)
         ]
 
-        def look() -> list[DecisionDocument | None]:
-            earlier = [
-                self.store.known(ticket, principal.source) if one is None else None
-                for ticket, one in zip(tickets, waiting, strict=True)
-            ]
+        def look() -> list[_Known]:
             return [
-                row.document_for(principal.clearance) if row and self._stands(row.document) else None for row in earlier
+                self._seen(ticket, principal) if one is None else _NOTHING_KNOWN
+                for ticket, one in zip(tickets, waiting, strict=True)
             ]
 
         kept = await self._read(look) if None in waiting else None
         settled = [self._settled(one, principal, due) for one in waiting if one is not None]
         told = iter(await asyncio.gather(*settled))
-        stored = kept or [None] * len(tickets)
-        return [one if wait is None else next(told)[0] for wait, one in zip(waiting, stored, strict=True)]
+        stored = kept or [_NOTHING_KNOWN] * len(tickets)
+        return [one if wait is None else _Known(next(told)[0]) for wait, one in zip(waiting, stored, strict=True)]
+
+    def _seen(self, ticket: Ticket, principal: Principal) -> _Known:
+        seen = self.store.seen(ticket, principal.source)
+        stands = seen.decision is not None and self._stands(seen.decision.document)
+        return _Known(
+            seen.decision.document_for(principal.clearance) if seen.decision and stands else None, seen.events
+        )
 
     def _stands(self, document: DecisionDocument) -> bool:
         """Say whether an earlier decision is answered again: one of the rules alone gives way once there is a model."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from anyio import to_thread
 
@@ -29,15 +30,16 @@ from api.scoring.reviews import check_tier_may_see, known_group, labels_of
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
-from api.store.rows import UNDONE, DecisionRow
-from api.store.threads.events import StoredThread, check_order
+from api.store.outbox import PendingUpdate
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow
+from api.store.threads.events import Outcome, StoredThread, check_order
 from models.triager import Triager
-from models.wire import DECIMALS, DecisionDocument
+from models.wire import DECIMALS, DecisionDocument, RouteDocument
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
-from triage.escalation.retriage import rerouted, route_by_person
+from triage.escalation.retriage import alarmed, new_alarms, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 
@@ -61,15 +63,23 @@ class Handling:
     decision: DecisionDocument
 
 
+Alarm = Callable[[str, DecisionDocument], Sequence[PendingUpdate]]
+
+
+def _nobody_told(source: str, document: DecisionDocument) -> Sequence[PendingUpdate]:
+    return ()
+
+
 class TicketThreads:
     """Takes events of tickets, says whether they stay or move, and shows their history.
 
     Args:
         service: Decides threads, and has the store and the policy in use.
+        alarm: Makes what a helpdesk, by its name, is to be told of a decision that must not wait.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._store = service, service.store
+    def __init__(self, service: Service, alarm: Alarm = _nobody_told) -> None:
+        self._service, self._store, self._alarm = service, service.store, alarm
 
     async def take(
         self, ticket_id: str, payload: EventIn, sender: Principal, *, chosen: tuple[tuple[str, str], ...] = ()
@@ -99,37 +109,56 @@ class TicketThreads:
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
+        grown = replace(thread, events=(*thread.events, event))
+        decision = await self._service.decide_again(triager, grown.whole, sender)
+        alone = await self._service.alarms_in(triager, event.text, sender)
+        decision = alarmed(decision, (*thread.alarms, *alone), triager.policy)
+        known = [one.kind for one in stored.latest.document.attention]
+        event = replace(event, attention=new_alarms(thread, decision, event, known))
         thread = replace(thread, events=(*thread.events, event))
-        decision = await self._service.decide_again(triager, thread.whole, sender)
         route = route_by_person(thread, event, triager.policy) if event.moves else None
         route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
         named = (event.category, route.category if route else None)
         restricted = decision.restricted or not triager.policy.sensitive_categories.isdisjoint(filter(None, named))
 
-        def add() -> bool:
-            return self._store.add_event(
-                ticket_id, event, route, source=sender.source, key_id=sender.key_id, sensitive=restricted
-            )
-
+        after = replace(thread, routes=(*thread.routes, route)) if route else thread
+        updates = self._alarms(after, decision, stored.latest, sender) if event.attention else ()
+        add = partial(
+            self._store.add_event,
+            ticket_id,
+            event,
+            Outcome(route, restricted, updates),
+            source=sender.source,
+            key_id=sender.key_id,
+        )
         readable = readable and _covers(triager.policy, restricted, sender)
         if not await to_thread.run_sync(add):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
-        after = replace(thread, routes=(*thread.routes, route)) if route else thread
         document = _document(decision, stored.latest.id, readable)
         return _told(ticket_id, event, after, moved=route is not None, readable=readable, decision=document)
+
+    def _alarms(
+        self, thread: Thread, decision: Decision, latest: DecisionRow, sender: Principal
+    ) -> tuple[PendingUpdate, ...]:
+        """Return what the ticket's helpdesk is to be told of what must not wait; what a person set stands in it."""
+        now, document = thread.route, _document(decision, latest.id, readable=True)
+        route = RouteDocument(tier=now.tier, category=now.category, resolver_group=now.resolver_group)
+        by_person = now.by is Mover.PERSON
+        document = document.under(route) if by_person else document.moved(route, automatic=route == document.route)
+        return tuple(self._alarm(sender.source, document))
 
     async def answer(self, ticket_id: str, payload: AnswersIn, sender: Principal) -> EventOut:
         """Take answers to questions as one event, cut between head and tail where together they are over-long.
 
         Raises:
-            NotAcceptable: The policy lists no such answer, or nothing was answered.
+            NotAcceptable: The policy lists no such answer, nothing was answered, or two labels of a target were chosen.
             NotFound: As for `take`, like the other refusals.
         """
         policy = self._service.model.triager.policy
         told = [_answer(policy, one) for one in payload.answers]
         text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
         stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
-        chosen = tuple(one for _, one in told if one is not None)
+        chosen = _chosen_once([one for _, one in told if one is not None])
         return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
 
     def moment(self, ticket_id: str, sender: Principal) -> datetime:
@@ -175,6 +204,7 @@ class TicketThreads:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         thread = thread_of(stored)
         decision = await self._service.decide_again(triager, thread.whole, asker)
+        decision = alarmed(decision, thread.alarms, triager.policy)
         readable = may_read(triager.policy, stored.latest, asker.clearance)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
@@ -223,23 +253,22 @@ def thread_of(stored: StoredThread) -> Thread:
     Once a person chose, a later decision about another text of the ticket is no route of it. Who accepts a ticket that
     has moved since it was decided leaves it where it is.
     """
-    first = stored.decisions[0].created_at
+    opening, *later = stored.decisions
+    first = opening.created_at
     if stored.events:
         first = min(first, stored.events[0][0].at)
-    start = stored.opened or first
-    routes: list[Route] = []
-    for row in stored.decisions:
-        made = _decided(row, at=start if not routes else row.created_at)
-        if not routes or routes[-1].by is Mover.MACHINE:
-            routes.append(made)
-        chosen = _chosen(row, routes[-1])
-        routes += [chosen] if chosen else []
-    led = [route for _, route in stored.events if route is not None]
-    placed = [routes[0]]
-    for route in sorted((*routes[1:], *led), key=lambda route: route.at):
-        now = placed[-1]
-        left = route.because == "accepted" and route.by is Mover.PERSON and now.event_id is not None
-        placed.append(replace(now, at=route.at, by=route.by, because=route.because) if left else route)
+    settled = [row.settled for row in stored.decisions if row.settled is not None]
+    steps: list[tuple[datetime, Route | FeedbackRow]] = [
+        *((row.created_at, _decided(row, at=row.created_at)) for row in later),
+        *((said.created_at, said) for said in settled),
+        *((route.at, route) for _, route in stored.events if route is not None),
+    ]
+    placed = [_decided(opening, at=stored.opened or first)]
+    for _, step in sorted(steps, key=lambda one: one[0]):
+        if isinstance(step, FeedbackRow):
+            placed.append(_chosen(step, placed[-1]))
+        elif step.event_id is not None or placed[-1].by is Mover.MACHINE:
+            placed.append(step)
     return Thread(stored.ticket, tuple(placed), tuple(event for event, _ in stored.events))
 
 
@@ -252,10 +281,10 @@ def _decided(row: DecisionRow, at: datetime) -> Route:
     )
 
 
-def _chosen(row: DecisionRow, now: Route) -> Route | None:
-    said = row.settled
-    if said is None:
-        return None
+def _chosen(said: FeedbackRow, now: Route) -> Route:
+    """Return the route that a word of a person leads to; who accepts one that an event led to leaves it."""
+    if said.verdict == "accepted" and now.event_id is not None:
+        return replace(now, at=said.created_at, by=Mover.PERSON, because=said.verdict)
     return Route(
         said.tier or now.tier,
         said.category or now.category,
@@ -289,6 +318,21 @@ def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None
     if not words:
         raise NotAcceptable("no-text", "an answer says something: state answer or text", "answers")
     return words, None
+
+
+def _chosen_once(chosen: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return what was chosen, each target once.
+
+    Raises:
+        NotAcceptable: Two labels of a target were chosen.
+    """
+    once = tuple(dict.fromkeys(chosen))
+    targets = [target for target, _ in once]
+    twice = next((target for target in targets if targets.count(target) > 1), None)
+    if twice is not None:
+        labels = " and ".join(label for target, label in once if target == twice)
+        raise NotAcceptable("two-labels", f"{twice} is answered with {labels}: choose one of them", "answers")
+    return once
 
 
 def _event_of(payload: EventIn) -> Event:

@@ -16,6 +16,7 @@ from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
+from api.store.threads.happened import happened_to
 from api.store.threads.sensitivity import inherited
 from api.store.work.entries import enter
 from models.wire import DecisionDocument
@@ -47,20 +48,16 @@ _TEXTS = Prepared(
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def known(self, ticket: Ticket, source: str = "api") -> DecisionRow | None:
-        """Return the decision made earlier for the same ticket id with the same text, or None.
+    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None]:
+        """Say whether the store has any text of a ticket, and return the decision about the same one, or None.
 
         The route that a person set on the ticket stands in it.
-
-        Raises:
-            StoreUnavailable: The store does not answer.
         """
-        if not ticket.id:
-            return None
-        kept = self.kept_ticket(ticket)
-        with self.database.reading() as session:
-            found = _decided(session, source, ticket.id, digest_of(kept))
-            return _answers(session, [decision_row(found)])[0] if found is not None else None
+        digest = digest_of(self.kept_ticket(ticket))
+        texts = _texts_of(session.connection(), source, ticket.id)
+        same = next((one for one in texts if one.digest == digest), None)
+        found = _latest_of(session, same.seq) if same is not None else None
+        return bool(texts), _answers(session, [decision_row(found)])[0] if found is not None else None
 
     def record(
         self,
@@ -222,8 +219,18 @@ class Decisions(IdempotencyKeys):
         )
         seq = _new_decision(connection, row, same.seq, key_id)
         about = (source, ticket.id) if texts else None
-        enter(connection, seq, document, about=about, aside=ticket.requester == SAMPLE_REQUESTER)
+        line = _line(session, row) if texts else document
+        enter(connection, seq, line, about=about, aside=ticket.requester == SAMPLE_REQUESTER)
         return row
+
+
+def _line(session: Session, row: DecisionRow) -> DecisionDocument:
+    """Return what the queue says of a ticket that was known before: where a person put it, and its alarms."""
+    place = (row.source, row.ticket_id or "")
+    spoken = words_on(session, [place]).get(place)
+    if spoken is None:
+        return row.document
+    return spoken.since(row).model_copy(update=dict(spoken.route or row.document.route))
 
 
 def feedback_by_decision(session: Session, ids: Sequence[str]) -> dict[str, tuple[FeedbackRow, ...]]:
@@ -248,12 +255,13 @@ def words_on(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tup
     )
     said: dict[tuple[str, str], list[FeedbackRow]] = {}
     decided: dict[str, DecisionDocument] = {}
+    happened = happened_to(session, tickets)
     for feedback, decision in session.execute(query):
         place = (decision.ticket.source, decision.ticket.ticket_id or "")
         said.setdefault(place, []).append(feedback_row(feedback))
         if decision.id not in decided:
             decided[decision.id] = DecisionDocument.model_validate_json(decision.document)
-    return {place: Words.of(rows, decided) for place, rows in said.items()}
+    return {place: Words.of(said.get(place, ()), decided, happened.get(place, ())) for place in {**said, **happened}}
 
 
 def last_decision(session: Session, source: str, ticket_id: str) -> StoredDecision:
@@ -270,19 +278,25 @@ def _places(rows: Sequence[DecisionRow]) -> set[tuple[str, str]]:
 def _answers(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
     """Return decisions as they are answered now: the route that a person set on a ticket stands in them."""
     words = words_on(session, _places([row for row in rows if not (row.created and row.revision == 1)]))
-    return [_under(row, words, said=None) for row in rows]
+    return [_under(row, words, shown=False) for row in rows]
 
 
 def shown_rows(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
-    """Return decisions as they are shown: a route that a person set before, on another text of the ticket, stands."""
+    """Return decisions as they are shown: a route that a person set before, on another text of the ticket, stands.
+
+    So does where the machine sent the ticket since, and what must not wait that came up meanwhile.
+    """
     words = words_on(session, _places(rows))
-    return [_under(row, words, said=row.id) for row in rows]
+    return [_under(row, words, shown=True) for row in rows]
 
 
-def _under(row: DecisionRow, words: dict[tuple[str, str], Words], said: str | None) -> DecisionRow:
+def _under(row: DecisionRow, words: dict[tuple[str, str], Words], *, shown: bool) -> DecisionRow:
     spoken = words.get((row.source, row.ticket_id or ""))
-    route = spoken.before(said) if spoken and said else spoken.route if spoken else None
-    return row if route is None else replace(row, document=row.document.under(route))
+    if spoken is None:
+        return row
+    route, document = spoken.before(row) if shown else spoken.route, spoken.since(row)
+    document = document if shown else document.answered()
+    return replace(row, document=document if route is None else document.under(route))
 
 
 def feedback_row(row: StoredFeedback) -> FeedbackRow:
@@ -325,12 +339,6 @@ def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
         .limit(1)
     )
     return session.scalar(query)
-
-
-def _decided(session: Session, source: str, ticket_id: str, digest: str) -> StoredDecision | None:
-    texts = _texts_of(session.connection(), source, ticket_id)
-    same = next((one for one in texts if one.digest == digest), None)
-    return _latest_of(session, same.seq) if same is not None else None
 
 
 def _new_ticket(connection: Connection, ticket: Ticket, *, source: str, text: tuple[str, int], now: datetime) -> _Text:

@@ -26,7 +26,7 @@ from api.store.outbox import PendingUpdate, note_said, queue_updates, was_told, 
 from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_word
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.threads.sensitivity import review, texts_of, withhold
-from api.store.work.entries import follow
+from api.store.work.entries import follow, is_reopened
 from models.wire import DecisionDocument
 from triage.decision import Reason
 from triage.prediction import ROUTE
@@ -132,7 +132,7 @@ class Feedback(AutonomyRecords):
             decision = self._of(session, decision_id)
             labels = _labels(said, shown_rows(session, [decision_row(decision)])[0].document)
             row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
-            if row is None:
+            if row is None or is_reopened(session, decision.seq):
                 _check_caps(session, caps, key_id, said.agent)
                 row = _add(session, decision_id, said, labels, key_id=key_id)
                 if sensitive:
@@ -206,7 +206,7 @@ class Feedback(AutonomyRecords):
             spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
             if spoken is None or spoken.route is None:
                 return False
-            pending = _update_of(source, ticket_id, spoken.said[-1].decision_id, dict(spoken.route))
+            pending = _update_of(source, ticket_id, spoken.set[-1].decision_id, dict(spoken.route))
             queue_updates(session, [pending])
             return True
 
@@ -235,6 +235,11 @@ class Feedback(AutonomyRecords):
         """Return everything said about a decision, oldest first; nothing for an unknown one."""
         with self.database.reading() as session:
             return feedback_by_decision(session, [decision_id]).get(decision_id, ())
+
+    def reopened(self, decision_id: str) -> bool:
+        """Say whether something that must not wait came up after the last word on a decision."""
+        with self.database.reading() as session:
+            return is_reopened(session, self._of(session, decision_id).seq)
 
     def _count_evidence(self, session: Session, decision: StoredDecision) -> None:
         """Count what is said of a decision now as evidence on its model's autonomy, and bring its line up to it."""

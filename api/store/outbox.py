@@ -252,7 +252,8 @@ class Outbox(IdempotencyKeys):
 def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:
     """Queue updates in a transaction that is open.
 
-    A newer route replaces one of the same ticket that is not sent yet; of one decision only one note is queued.
+    A newer route replaces one of the same ticket that is not sent yet; of one decision only one note is queued,
+    and another one where something must not wait that came up later.
     """
     now = datetime.now(UTC)
     for one in pending:
@@ -340,7 +341,9 @@ def _has_note(session: Session, one: PendingUpdate) -> bool:
     same = (
         StoredUpdate.target == one.target, StoredUpdate.decision_id == one.decision_id, StoredUpdate.kind == NOTE
     )  # fmt: skip
-    return session.scalar(select(StoredUpdate.seq).where(*same).limit(1)) is not None
+    news = one.payload.get("attention")
+    kept = [json.loads(payload) for payload in session.scalars(select(StoredUpdate.payload).where(*same))]
+    return any(news is None or note.get("attention") == news for note in kept)
 
 
 def _is_overruled(session: Session, one: PendingUpdate) -> bool:

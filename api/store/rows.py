@@ -133,54 +133,125 @@ class FeedbackRow:
 
 
 @dataclass(frozen=True)
-class Words:
-    """What people said of one ticket, over all its texts, and the routes that they set by that.
+class Happened:
+    """What an event changed about its ticket.
 
     Attributes:
-        said: What accepts or corrects a route and was not taken back, oldest first.
-        routes: The route that each of them set.
-        ever: All that was ever said, taken back or not.
+        at: When it was kept.
+        revision: Of the ticket's text at that time.
+        decision_id: The decision about that text.
+        route: Where the ticket went because of it; None where it stayed.
+        by_person: Whether a person put it there.
+        automatic: Whether all that was decided then was automatic.
+        attention: What must not wait that came up with it: each kind, with the words that say so.
     """
 
-    said: tuple[FeedbackRow, ...]
-    routes: tuple[RouteDocument, ...]
+    at: datetime
+    revision: int
+    decision_id: str
+    route: RouteDocument | None
+    by_person: bool = False
+    automatic: bool = False
+    attention: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class SetRoute:
+    """A route that a person set: by a word on a decision, or by an event.
+
+    Attributes:
+        route: Where the ticket goes.
+        at: When that was kept.
+        decision_id: The decision that it was said of, or that was the newest then.
+        by_event: Whether an event set it.
+    """
+
+    route: RouteDocument
+    at: datetime
+    decision_id: str
+    by_event: bool
+
+
+@dataclass(frozen=True)
+class Words:
+    """What people said of one ticket, over all its texts, what happened to it, and the routes that they set by that.
+
+    Attributes:
+        set: Every route that a person set and that was not taken back, oldest first.
+        ever: All that was ever said, taken back or not.
+        happened: The events that moved the ticket or say that it must not wait, oldest first.
+    """
+
+    set: tuple[SetRoute, ...]
     ever: tuple[FeedbackRow, ...]
+    happened: tuple[Happened, ...] = ()
 
     @classmethod
-    def of(cls, feedback: Sequence[FeedbackRow], decided: Mapping[str, DecisionDocument]) -> Words:
+    def of(
+        cls,
+        feedback: Sequence[FeedbackRow],
+        decided: Mapping[str, DecisionDocument],
+        happened: Sequence[Happened] = (),
+    ) -> Words:
         """Read everything that was said of a ticket.
 
         A word that names one label leaves the others as they stood: as a person set them on an earlier text of the
-        ticket, else as they were decided.
+        ticket, else as they were decided. Who accepts a ticket that a person has moved leaves it where it is.
 
         Args:
             feedback: All of it, oldest first.
             decided: What was decided, by the id of the decision.
+            happened: The events that count, oldest first.
         """
         undone = {row.undoes for row in feedback if row.undoes}
         said = [row for row in feedback if row.verdict in ("accepted", "corrected") and row.id not in undone]
-        routes: list[RouteDocument] = []
-        for row in said:
-            earlier = [route for one, route in zip(said, routes, strict=False) if one.decision_id != row.decision_id]
-            before = earlier[-1] if earlier else decided[row.decision_id].route
-            stated = {name: getattr(row, name) for name in ("tier", "category", "resolver_group")}
-            routes.append(before.model_copy(update={name: label for name, label in stated.items() if label}))
-        return cls(tuple(said), tuple(routes), tuple(feedback))
+        routes: list[SetRoute] = []
+        spoken: list[tuple[datetime, FeedbackRow | Happened]] = [(row.created_at, row) for row in said]
+        for at, one in sorted([*spoken, *((event.at, event) for event in happened)], key=lambda each: each[0]):
+            if isinstance(one, Happened):
+                if one.by_person and one.route is not None:
+                    routes.append(SetRoute(one.route, at, one.decision_id, by_event=True))
+            else:
+                routes.append(SetRoute(_route_said(one, routes, decided), at, one.decision_id, by_event=False))
+        return cls(tuple(routes), tuple(feedback), tuple(happened))
 
     @property
     def route(self) -> RouteDocument | None:
         """The route that stands; None where nobody has set one."""
-        return self.routes[-1] if self.routes else None
+        return self.set[-1].route if self.set else None
 
-    def before(self, decision_id: str) -> RouteDocument | None:
-        """Return the route that stood on other texts of the ticket before a person spoke of this decision, or None."""
-        own = [place for place, row in enumerate(self.said) if row.decision_id == decision_id]
+    def before(self, row: DecisionRow) -> RouteDocument | None:
+        """Return the route that stood on the ticket apart from this decision before a person spoke of it, or None."""
+        own = [place for place, one in enumerate(self.set) if one.decision_id == row.id and not one.by_event]
         others = [
-            route
-            for place, (row, route) in enumerate(zip(self.said, self.routes, strict=True))
-            if row.decision_id != decision_id and (not own or place < own[-1])
+            one.route
+            for place, one in enumerate(self.set)
+            if (one.at <= row.created_at if one.by_event else one.decision_id != row.id)
+            and (not own or place < own[-1])
         ]
         return others[-1] if others else None
+
+    def since(self, row: DecisionRow) -> DecisionDocument:
+        """Return a decision's document with where the machine sent its ticket since, and what came up meanwhile."""
+        document = row.document
+        moves = [one for one in self.happened if one.revision == row.revision and one.at > row.created_at]
+        last = next((one for one in reversed(moves) if one.route is not None and not one.by_person), None)
+        if last is not None and last.route is not None:
+            document = document.moved(last.route, automatic=last.automatic)
+        earlier = (one for one in self.happened if one.revision <= row.revision)
+        return document.alarmed(alarm for one in earlier for alarm in one.attention)
+
+
+def _route_said(
+    row: FeedbackRow, earlier: Sequence[SetRoute], decided: Mapping[str, DecisionDocument]
+) -> RouteDocument:
+    """Return the route that a word on a decision sets, after those that people set before."""
+    if row.verdict == "accepted" and earlier and earlier[-1].by_event and earlier[-1].decision_id == row.decision_id:
+        return earlier[-1].route
+    others = [one.route for one in earlier if one.by_event or one.decision_id != row.decision_id]
+    before = others[-1] if others else decided[row.decision_id].route
+    stated = {name: getattr(row, name) for name in ("tier", "category", "resolver_group")}
+    return before.model_copy(update={name: label for name, label in stated.items() if label})
 
 
 @dataclass(frozen=True)

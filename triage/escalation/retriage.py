@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from triage.decision import Automation, Decision
+from triage.decision import Automation, Decision, Reason, Source
 from triage.escalation.thread import Event, Mover, Route, Thread
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy
+from triage.screening.attention import Attention
 
 
 def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
@@ -30,6 +34,53 @@ def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
     )
 
 
+def new_alarms(
+    thread: Thread, decision: Decision, event: Event, known: Collection[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Return what must not wait that an event brought up: each kind, with the words that say so.
+
+    What was found before is no news, unless the event itself says it once more in other words.
+
+    Args:
+        thread: The ticket with what happened before.
+        decision: What is decided about the whole thread, the event included.
+        event: What just happened.
+        known: Kinds that were found when the ticket was decided.
+    """
+    earlier = {one for past in thread.events for one in past.attention}
+    kinds = {kind for kind, _ in earlier}.union(known)
+    found = [(one.kind, one.evidence) for one in decision.attention]
+    return tuple(one for one in found if one[0] not in kinds or (one not in earlier and one[1] in event.text))
+
+
+def alarmed(decision: Decision, alarms: Iterable[tuple[str, str]], policy: Policy) -> Decision:
+    """Return a decision with what must not wait that was found in a part of the thread: it counts for the whole.
+
+    Args:
+        decision: What is decided about the whole thread.
+        alarms: Each kind, with the words that say so.
+        policy: Names the group and the lowest tier of each kind.
+    """
+    kinds = {one.kind: one for one in decision.attention}
+    for kind, evidence in alarms:
+        kinds.setdefault(kind, Attention(kind, evidence))
+    if len(kinds) == len(decision.attention):
+        return decision
+    found, named = replace(decision, attention=tuple(kinds.values())), policy.attention_route(kinds)
+    if named is None:
+        return found
+    targets, automation, rule = dict(decision.targets), decision.automation, f"attention: {named.kind}"
+    by_rule: dict[str, Any] = {"source": Source.BYPASS_RULE, "reason": Reason.RULE, "confidence": None, "rule": rule}
+    if "tier" in targets and named.tier and policy.is_below(targets["tier"].label, named.tier):
+        automation = Automation.SUGGESTED
+        raised = {**by_rule, "label": policy.fold("tier", named.tier), "automation": automation}
+        targets["tier"] = replace(targets["tier"], **raised)
+    if "resolver_group" in targets and named.group:
+        targets["resolver_group"] = replace(targets["resolver_group"], **{**by_rule, "label": named.group})
+    group = named.group or decision.resolver_group
+    return replace(found, targets=targets, automation=automation, resolver_group=group)
+
+
 def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, event: Event) -> Route | None:
     """Return the route that the whole thread changes to, or None where it stays.
 
@@ -38,15 +89,33 @@ def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, eve
         decision: What is decided about the whole thread.
         gate: When the model may act.
         policy: States how much surer a change must be.
-        event: What just happened.
+        event: What just happened, with what must not wait that came up with it.
     """
     now, verdict = thread.route, decision.targets.get("tier")
-    if now.by is Mover.PERSON or verdict is None or verdict.label in (None, now.tier):
+    if now.by is Mover.PERSON or verdict is None:
         return None
-    because = _because(now, decision, gate, policy)
-    if because is None:
+    because = _because(now, decision, gate, policy) if verdict.label not in (None, now.tier) else None
+    if because is not None:
+        return _route(decision, event.at, event.id, because)
+    return _alarmed(now, decision, policy, event) if event.attention else None
+
+
+def _alarmed(now: Route, decision: Decision, policy: Policy, event: Event) -> Route | None:
+    """Return where the policy sends what must not wait; None where it is there already."""
+    named = policy.attention_route(kind for kind, _ in event.attention)
+    if named is None:
         return None
-    return _route(decision, event.at, event.id, because)
+    because = f"attention: {named.kind}"
+    if decision.tier == now.tier:
+        route = _route(decision, event.at, event.id, because)
+    else:
+        raised = now.tier is None or policy.is_below(now.tier, named.tier)
+        tier = policy.fold("tier", named.tier) if named.tier and raised else now.tier
+        group = named.group or (now.resolver_group if tier == now.tier else policy.resolver_group(tier, now.category))
+        automatic = now.automatic and tier == now.tier
+        route = Route(tier, now.category, group, event.at, automatic=automatic, because=because, event_id=event.id)
+    places = [(one.tier, one.category, one.resolver_group) for one in (now, route)]
+    return route if places[0] != places[1] else None
 
 
 def _route(decision: Decision, at: datetime, event_id: str, because: str) -> Route:
@@ -59,6 +128,7 @@ def _route(decision: Decision, at: datetime, event_id: str, because: str) -> Rou
         automatic=automatic,
         because=because,
         event_id=event_id,
+        wholly=automatic and decision.automation is Automation.AUTOMATIC,
     )
 
 

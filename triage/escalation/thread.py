@@ -48,6 +48,7 @@ class Event:
         resolver_group: Of a status: the group that a person assigned it to.
         needs: Names of skills that somebody said are needed.
         chosen: Of an answer: target and label of what was chosen among the labels that a question offered.
+        attention: What must not wait that came up with it: each kind, with the words that say so.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Event:
     resolver_group: str | None = None
     needs: tuple[str, ...] = ()
     chosen: tuple[tuple[str, str], ...] = ()
+    attention: tuple[tuple[str, str], ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -82,6 +84,7 @@ class Route:
         automatic: Whether that was done without a person.
         because: Why, in a few words.
         event_id: The event that led to it; None for the first.
+        wholly: Whether all that was decided then was automatic, and not the tier alone.
     """
 
     tier: str | None
@@ -92,6 +95,7 @@ class Route:
     automatic: bool = False
     because: str = ""
     event_id: str | None = None
+    wholly: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,11 @@ class Thread:
         return stated[-1] if stated else self.ticket.attributes.get("priority")
 
     @property
+    def alarms(self) -> tuple[tuple[str, str], ...]:
+        """What must not wait that came up with its events."""
+        return tuple(one for event in self.events for one in event.attention)
+
+    @property
     def bounces(self) -> int:
         """How often the ticket returned to a group that had it before."""
         return bounces(self.routes)
@@ -146,15 +155,27 @@ class Thread:
     @property
     def whole(self) -> Ticket:
         """The ticket as the model reads it now: its own text, under it what was written since, and what was chosen."""
-        chosen = tuple(one for event in self.events for one in event.chosen)
-        written = [self.ticket.body, *(event.text for event in self.events if event.text)]
-        return replace(self.ticket, body="\n\n".join(part for part in written if part), chosen=chosen)
+        return grown(self.ticket, self.events)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Everything written, oldest first."""
         own = f"{self.ticket.subject}\n{self.ticket.body}".strip()
         return (own, *(event.text for event in self.events if event.text))
+
+
+def grown(ticket: Ticket, events: Sequence[Event]) -> Ticket:
+    """Return a ticket as the model reads it with what happened to it: what was written stands below its own text.
+
+    Example:
+        >>> from datetime import UTC
+        >>> news = Event("1", EventKind.COMMENT, datetime(2026, 1, 1, tzinfo=UTC), "It smokes.")
+        >>> grown(Ticket(body="The printer is jammed."), [news]).body.splitlines()
+        ['The printer is jammed.', '', 'It smokes.']
+    """
+    chosen = tuple(one for event in events for one in event.chosen)
+    written = [ticket.body, *(event.text for event in events if event.text)]
+    return replace(ticket, body="\n\n".join(part for part in written if part), chosen=chosen) if events else ticket
 
 
 def bounces(routes: Sequence[Route]) -> int:

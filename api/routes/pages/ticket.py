@@ -303,6 +303,7 @@ async def _ticket_page(
             "done": spoken(parts, reader, query.done),
             "following": next_after(parts, reader, query, decision_id),
             "previous": previous_of(parts, reader, query, decision_id),
+            "reopened": shown.standing is not None and shown.stored and parts.service.store.reopened(decision_id),
             **_others(parts, reader, decision_id, shown.standing.feedback_id if shown.standing else ""),
         }
 

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision
+from api.store.outbox import PendingUpdate, queue_updates
 from api.store.rows import DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from api.store.threads.happened import alarms_in
 from api.store.threads.sensitivity import withhold
 from api.store.work.entries import move
 from triage.escalation.thread import Event, EventKind, Mover, Route
@@ -61,6 +63,34 @@ AHEAD = timedelta(days=366)
 played through in advance; a date that lies further ahead is a slip, and nothing could follow it for years."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a ticket that comes in.
+
+    Attributes:
+        decision: What was decided about the same text, with the route that a person set; None for a new text.
+        events: What happened to the ticket, oldest first.
+    """
+
+    decision: DecisionRow | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an event led to.
+
+    Attributes:
+        route: Where the ticket went because of it; None where it stayed.
+        sensitive: Whether the whole thread is for few eyes.
+        updates: What its helpdesk is to be told.
+    """
+
+    route: Route | None = None
+    sensitive: bool = False
+    updates: tuple[PendingUpdate, ...] = ()
+
+
 class Threads(Decisions):
     """The part of the repository that keeps what happens to tickets."""
 
@@ -90,6 +120,20 @@ class Threads(Decisions):
                 tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
             )
 
+    def seen(self, ticket: Ticket, source: str = "api") -> Seen:
+        """Return what is known of a ticket that comes in: what was decided about its text, and what happened to it.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not ticket.id:
+            return Seen()
+        with self.database.reading() as session:
+            known, decided = self.decided_as(session, ticket, source)
+            if not known:
+                return Seen()
+            return Seen(decided, tuple(_event(row) for row in _events(session, source, ticket.id)))
+
     def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
         """Say whether an event was taken before, with the same content.
 
@@ -104,21 +148,19 @@ class Threads(Decisions):
         self,
         ticket_id: str,
         event: Event,
-        route: Route | None,
+        led: Outcome = Outcome(),
         *,
         source: str = "api",
         key_id: str | None = None,
-        sensitive: bool = False,
     ) -> bool:
-        """Commit an event with the route that it led to, and say whether it is new; the same one adds nothing.
+        """Commit an event with what it led to, and say whether it is new; the same one adds nothing.
 
         Args:
             ticket_id: The ticket.
             event: What happened.
-            route: Where the ticket went because of it; None where it stayed.
+            led: What it led to.
             source: The helpdesk that the ticket id belongs to.
             key_id: Who sent it.
-            sensitive: Whether the whole thread is for few eyes.
 
         Raises:
             NotFound: Nothing was decided about the ticket.
@@ -126,7 +168,7 @@ class Threads(Decisions):
             NotAcceptable: It is dated in the future.
             StoreUnavailable: Nothing was recorded.
         """
-        event = self._kept_event(event)
+        event, route = self._kept_event(event), led.route
         with self.database.writing() as session:
             self.database.serialise(session, f"ticket {source} {ticket_id}")
             decision = _latest(session, source, ticket_id)
@@ -143,15 +185,15 @@ class Threads(Decisions):
                     event=event_document(event),
                     route=None if route is None else dump(_plain(asdict(self._kept_route(route)))),
                     key_id=key_id,
-                    sensitive=sensitive,
+                    sensitive=led.sensitive,
                     at=event.at,
                     created_at=datetime.now(UTC),
                 )
             )
-            if sensitive:
+            if led.sensitive:
                 withhold(session, decision)
-            if route is not None:
-                move(session, decision.seq, (route.tier, route.category, route.resolver_group))
+            move(session, decision.seq, route, [kind for kind, _ in event.attention])
+            queue_updates(session, led.updates)
             return True
 
     def _kept_event(self, event: Event) -> Event:
@@ -165,6 +207,7 @@ class Threads(Decisions):
             text=redact(event.text),
             status=status and redact(status),
             priority=priority and redact(priority),
+            attention=tuple((kind, redact(evidence)) for kind, evidence in event.attention),
         )
 
     def _kept_route(self, route: Route) -> Route:
@@ -202,12 +245,17 @@ def event_document(event: Event) -> str:
     values = _plain(asdict(event))
     if not event.chosen:  # as it was written before answers could be chosen: the same event sent again is the same
         del values["chosen"]
+    if not event.attention:
+        del values["attention"]
     return dump(values)
 
 
 def without_words(document: str) -> str:
     """Return the document of an event without what was written in it."""
-    return dump({**json.loads(document), "text": "", **dict.fromkeys(_WRITTEN)})
+    values = {**json.loads(document), "text": "", **dict.fromkeys(_WRITTEN)}
+    if "attention" in values:
+        values["attention"] = [(kind, "") for kind, _ in values["attention"]]
+    return dump(values)
 
 
 def route_without_words(document: str | None) -> str | None:
@@ -222,11 +270,16 @@ def _is_repeated(events: list[StoredEvent], event: Event) -> bool:
     same = next((row for row in events if row.event_id == event.id), None)
     if same is None:
         return False
-    if json.loads(same.event) != json.loads(event_document(event)):
+    if _stated(same.event) != _stated(event_document(event)):
         raise Contradiction(
             "event-changed", "an event with this id came before with another content; nothing was changed"
         )
     return True
+
+
+def _stated(document: str) -> dict[str, object]:
+    """Return what the sender of an event said: what must not wait was found here."""
+    return {name: value for name, value in json.loads(document).items() if name != "attention"}
 
 
 def _events(session: Session, source: str, ticket_id: str) -> list[StoredEvent]:
@@ -264,7 +317,7 @@ def _event(row: StoredEvent) -> Event:
     values = json.loads(row.event)
     chosen = tuple((target, label) for target, label in values.get("chosen", ()))
     told = {"kind": EventKind(values["kind"]), "at": row.at, "needs": tuple(values["needs"]), "chosen": chosen}
-    return Event(**{**values, **told})
+    return Event(**{**values, **told, "attention": alarms_in(row.event)})
 
 
 def _route(row: StoredEvent) -> Route | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
@@ -12,9 +11,11 @@ from sqlalchemy.orm import Session
 from api.store.database import Prepared
 from api.store.rows import FeedbackRow, disputed_among, last_label, last_word
 from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
+from api.store.threads.happened import alarms_in
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument
 from triage.decision import Reason
+from triage.escalation.thread import Mover, Route
 
 _ROUTE = ("tier", "category", "resolver_group")
 _ENTRIES = Base.metadata.tables[StoredEntry.__tablename__]
@@ -79,10 +80,34 @@ def enter(
     _NEW_ENTRY.run(connection, values)
 
 
-def move(session: Session, decision_seq: int, labels: tuple[str | None, str | None, str | None]) -> None:
-    """Bring the line of a decision to where an event took its ticket: tier, category and resolver group."""
-    parts = dict(zip(_ROUTE, labels, strict=True))
-    session.execute(update(StoredEntry).where(StoredEntry.decision_seq == decision_seq).values(**parts))
+def move(session: Session, decision_seq: int, route: Route | None, alarms: Sequence[str]) -> None:
+    """Bring the line of a decision to where an event took its ticket, and to the front where it must not wait now.
+
+    Args:
+        session: Of the transaction that keeps the event.
+        decision_seq: Running number of the decision.
+        route: Where the ticket went; None where it stayed.
+        alarms: Kinds of what must not wait that came up: somebody has to confirm them, whatever was said before.
+    """
+    entry = session.get(StoredEntry, decision_seq)
+    if entry is None:
+        return
+    if route is not None:
+        for part in _ROUTE:
+            setattr(entry, part, getattr(route, part))
+        if route.by is Mover.MACHINE and not route.wholly and entry.automation == "automatic":
+            entry.automation = "suggested"
+            entry.waiting = entry.verdict is None and not entry.superseded
+    if alarms:
+        entry.attention = f" {' '.join(dict.fromkeys([*entry.attention.split(), *alarms]))} "
+        entry.waiting = not entry.superseded
+        entry.calm = entry.superseded
+
+
+def is_reopened(session: Session, decision_seq: int) -> bool:
+    """Say whether something that must not wait came up after the last word on a decision."""
+    entry = session.get(StoredEntry, decision_seq)
+    return entry is not None and entry.waiting and entry.verdict is not None
 
 
 def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRow]) -> None:
@@ -99,22 +124,24 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     standing, settled = last_word(said), last_label(said)
     corrected = settled if settled is not None and settled.verdict == "corrected" else None
     document = DecisionDocument.model_validate_json(decision.document)
-    route = _route_of_events(session, decision) or {}
+    events = _events_of(session, decision)
+    route: dict[str, str | None] = next(
+        (json.loads(one.route) for one in reversed(events) if one.route is not None), {}
+    )
+    alarm = next((one.created_at for one in reversed(events) if alarms_in(one.event)), None)
+    answered = standing is not None and (alarm is None or standing.created_at >= alarm)
     for part in _ROUTE:
         setattr(entry, part, getattr(corrected, part, None) or route.get(part) or getattr(document, part))
     needed = entry.automation != "automatic" or entry.audit or bool(entry.attention)
     entry.verdict = standing.verdict if standing is not None else None
-    entry.waiting = needed and standing is None and not entry.superseded
+    entry.waiting = needed and not answered and not entry.superseded
     entry.calm = not (entry.attention and entry.waiting)
     entry.disputed = disputed_among(said)
     if standing is not None:
         entry.claimed_by = entry.claimed_at = None
 
 
-def _route_of_events(session: Session, decision: StoredDecision) -> dict[str, Any] | None:
-    """Return where the events of a decision's ticket took it last, or None; only its newest text has moved."""
-    query = select(StoredEvent.route).where(
-        StoredEvent.ticket_seq == decision.ticket_seq, StoredEvent.route.is_not(None)
-    )
-    kept = session.scalar(query.order_by(StoredEvent.seq.desc()).limit(1))
-    return None if kept is None else dict(json.loads(kept))
+def _events_of(session: Session, decision: StoredDecision) -> list[StoredEvent]:
+    """Return the events of a decision's text, oldest first: only the newest text of a ticket has moved."""
+    query = select(StoredEvent).where(StoredEvent.ticket_seq == decision.ticket_seq)
+    return list(session.scalars(query.order_by(StoredEvent.seq)))

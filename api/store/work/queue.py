@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
-from api.store.tables import StoredDecision, StoredFeedback, StoredTicket
+from api.store.tables import StoredDecision, StoredEvent, StoredFeedback, StoredTicket
 from api.store.work.tables import StoredEntry
 from api.store.work.words import are_common, holding
 
@@ -217,7 +217,8 @@ class Queue(IdempotencyKeys):
             claimed, last = session.execute(claims).one()
             newest = session.scalar(select(func.max(StoredDecision.seq))) or 0
             said = session.scalar(select(func.max(StoredFeedback.seq))) or 0
-            return newest, said, claimed, last
+            happened = session.scalar(select(func.max(StoredEvent.seq))) or 0
+            return newest, said, happened, claimed, last
 
 
 def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:

@@ -204,3 +204,22 @@ def test_nothing_is_automatic_while_nobody_can_look_what_people_said(client: Tes
     assert (held.automation, held.reason, held.action) == ("suggested", "store_unavailable", None)
     assert {one.automation for one in held.targets.values()} == {"suggested"}
     assert (held.tier, held.category) == (decided["tier"], decided["category"])
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_an_alarm_in_a_comment_is_told_to_the_helpdesk_in_a_note(
+    client: TestClient, told: Any, until: Callable[..., float], corrected: bool
+) -> None:
+    decision = send(client, event="created", id=7, text=PRINTER)["decision_id"]
+    until(lambda: sent(told, "ticket"), 10)
+    if corrected:
+        by_desk(client, decision)
+    fire = "Now the printer is on fire and people are hurt."
+    event = {"id": "e1", "kind": "comment", "at": "2026-11-27T09:00:00Z", "text": fire}
+    for _ in range(2):
+        assert client.post("/v1/tickets/7/events?desk=rt", json=event).status_code == 200
+    until(lambda: sent(told, "note"), 10)
+    [note] = sent(told, "note")
+    assert "This must not wait" in note["text"]
+    assert ("a person set stands" in note["text"]) is corrected
+    assert all(one == {"Tier": "L3", "Category": "network"} for one in sent(told, "ticket")[1:]) or not corrected

@@ -65,10 +65,10 @@ class Unavailable(Repository):
     def record(self, *args: Any, **options: Any) -> Any:
         raise StoreUnavailable(self.code, "the store cannot take a row: as asked; mend it")
 
-    def known(self, *args: Any, **options: Any) -> Any:
+    def seen(self, *args: Any, **options: Any) -> Any:
         raise StoreUnavailable(self.code, "the store does not answer: as asked; mend it")
 
-    replay = latest = lines = counts = feedback = known
+    replay = latest = lines = counts = feedback = seen
 
 
 @pytest.mark.parametrize("code", ["full", "locked", "unreachable"])

@@ -350,3 +350,198 @@ def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) 
     assert "Kim" not in outside["text"] and "kim@" not in client.get("/v1/tickets/T-1/packet?to=L4").text
     assert outside["missing"] and client.get("/v1/tickets/T-1/packet").json()["to_tier"] is not None
     assert client.get("/v1/tickets/T-1/packet?to=L9").json()["code"] == "unknown-label"
+
+
+FIRE = "Now the printer is on fire and people are hurt."
+
+
+def listed(client: TestClient, ticket_id: str = "T-1", **wanted: str) -> list[dict[str, Any]]:
+    found = client.get("/v1/decisions", params={"limit": "100", "sort": "urgent", **wanted}).json()["decisions"]
+    return [one for one in found if one["ticket_id"] == ticket_id]
+
+
+def urgent(client: TestClient, ticket_id: str = "T-1") -> list[list[str]]:
+    views = ({"view": "waiting", "attention": "any"}, {"view": "all", "attention": "any"})
+    return [[kind["kind"] for one in listed(client, ticket_id, **view) for kind in one["attention"]] for view in views]
+
+
+def judge(client: TestClient, decision: dict[str, Any], verdict: str = "accepted", **said: Any) -> dict[str, Any]:
+    path = f"/v1/decisions/{decision['decision_id']}/feedback"
+    answer = client.post(path, json={"verdict": verdict, "agent": "kim", **said})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_an_alarm_that_comes_with_an_event_stands_first_until_somebody_has_confirmed_it(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, _ = desk
+    other = opened(client, "T-0", "The mouse does not move.")
+    first = opened(client)
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and not first["attention"] and first["resolver_group"] != alarm.group
+    told = happened(client, 1, text=FIRE).json()
+    assert (told["moved"], told["route"]["resolver_group"], told["route"]["by"]) == (True, alarm.group, "machine")
+    assert urgent(client) == [["safety"], ["safety"]]
+    waiting = client.get("/v1/decisions", params={"view": "waiting", "sort": "urgent"}).json()["decisions"]
+    assert waiting[0]["ticket_id"] == "T-1" and other["automation"] != "automatic"
+    [line] = listed(client, ticket_id="T-1", view="all")
+    assert (line["resolver_group"], line["attention"][0]["kind"]) == (alarm.group, "safety")
+    assert FIRE in line["attention"][0]["evidence"]
+    page = client.get(f"/v1/decisions/{first['decision_id']}").json()
+    assert page["attention"] == line["attention"] and page["resolver_group"] == alarm.group
+    repeated = opened(client)
+    assert (repeated["resolver_group"], repeated["attention"]) == (alarm.group, line["attention"])
+    assert not happened(client, 2, text="any news?").json()["moved"]
+    said = judge(client, first, comment="on our way")
+    assert urgent(client) == [[], ["safety"]]
+    assert not happened(client, 3, text="thank you").json()["moved"] and urgent(client) == [[], ["safety"]]
+    client.delete(f"/v1/decisions/{first['decision_id']}/feedback/{said['feedback_id']}", params={"agent": "kim"})
+    assert urgent(client) == [["safety"], ["safety"]]
+    assert happened(client, 1, text=FIRE).json()["duplicate"]
+
+
+@pytest.mark.parametrize("by", ["feedback", "status"])
+def test_an_alarm_about_a_ticket_that_a_person_placed_leaves_it_there_and_is_shown(
+    desk: tuple[TestClient, Repository], by: str
+) -> None:
+    client, _ = desk
+    first = opened(client)
+    if by == "feedback":
+        judge(client, first, verdict="corrected", tier="L2", resolver_group="service-desk")
+    else:
+        happened(client, 1, kind="status", text=None, tier="L2", resolver_group="service-desk")
+    assert urgent(client) == [[], []]
+    told = happened(client, 2, text=FIRE).json()
+    assert (told["moved"], told["route"]["tier"], told["route"]["by"]) == (False, "L2", "person")
+    assert urgent(client) == [["safety"], ["safety"]]
+    [line] = client.get("/v1/decisions?view=waiting&attention=safety&tier=L2").json()["decisions"]
+    assert line["ticket_id"] == "T-1"
+    again = opened(client)
+    assert (again["tier"], again["resolver_group"], again["reason"]) == ("L2", "service-desk", "set_by_person")
+    assert again["attention"][0]["kind"] == "safety"
+    judge(client, first, verdict="corrected", tier="L2", resolver_group="service-desk")  # said again: now it is seen
+    assert urgent(client) == [[], ["safety"]] and opened(client)["tier"] == "L2"
+
+
+def test_a_forgotten_alarm_keeps_its_kind_and_no_word(desk: tuple[TestClient, Repository]) -> None:
+    client, store = desk
+    opened(client)
+    happened(client, 1, text=f"{SECRET} is on fire and people are hurt.")
+    assert SECRET in str(listed(client))
+    store.forget("T-1")
+    assert SECRET not in str(listed(client)) + str(kept_events(store)) and urgent(client)[1] == ["safety"]
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_another_text_of_a_ticket_undoes_nothing_that_a_person_chose_by_an_event(
+    desk: tuple[TestClient, Repository], keyed: bool
+) -> None:
+    client, _ = desk
+    first = opened(client)
+    happened(client, 1, kind="status", text=None, tier="L3", category="infrastructure", status="moved by kim")
+    if keyed:
+        client.headers["Idempotency-Key"] = "k-1"
+    edited = opened(client, text=f"{TEXT[:-1]}, please.")
+    client.headers.pop("Idempotency-Key", None)
+    assert (edited["tier"], edited["category"], edited["reason"]) == ("L3", "infrastructure", "set_by_person")
+    assert (edited["automation"], edited["source"]) == ("suggested", "person")
+    assert edited["proposed"]["tier"] == first["tier"]
+    route = view(client)["route"]
+    assert (route["tier"], route["category"], route["by"]) == ("L3", "infrastructure", "person")
+    assert edited["decision_id"] in [one["decision_id"] for one in listed(client, view="all", tier="L3")]
+    assert opened(client)["tier"] == "L3" and opened(client, text=f"{TEXT[:-1]}, please.")["tier"] == "L3"
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_another_text_of_a_ticket_is_decided_with_what_happened_to_it(
+    desk: tuple[TestClient, Repository], keyed: bool
+) -> None:
+    client, _ = desk
+    opened(client)
+    happened(client, 1, text=FIRE)
+    if keyed:
+        client.headers["Idempotency-Key"] = "k-1"
+    edited = opened(client, text=f"{TEXT[:-1]}, please.")
+    assert [one["kind"] for one in edited["attention"]] == ["safety"] and FIRE in edited["attention"][0]["evidence"]
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and edited["resolver_group"] == alarm.group and edited["stored"]
+    client.headers.pop("Idempotency-Key", None)
+    kept = client.get(f"/v1/decisions/{edited['decision_id']}").json()
+    assert kept["ticket"]["body"] == f"{TEXT[:-1]}, please." and urgent(client)[0] == ["safety"]
+
+
+def test_what_was_chosen_counts_for_another_text_too(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    store = open_repository(tmp_path)
+    settings = load_settings(home=tmp_path, bundle=make_bundle(), request_deadline_s=15, open_loopback=True)
+    with TestClient(create_app(settings, store)) as client:
+        words = "something with the big screen and the accounts program"
+        rival = opened(client, text=words)["targets"]["tier"]["alternatives"][1]["label"]
+        body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": [{"question": "tier", "answer": rival}]}
+        after = client.post("/v1/tickets/T-1/answers", json=body).json()["decision"]["targets"]["tier"]
+        edited = opened(client, text=f"{words}.")["targets"]["tier"]
+        unheard = opened(client, "T-2", f"{words}.")["targets"]["tier"]
+        by_label = [
+            {one["label"]: one["probability"] for one in told["alternatives"]} for told in (after, edited, unheard)
+        ]
+        assert by_label[1][rival] == pytest.approx(by_label[0][rival], abs=0.05)
+        assert by_label[1][rival] > by_label[2][rival] + 0.05
+    store.close()
+
+
+def test_failed_attempts_count_after_another_text(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    for number in (1, 2, 3):
+        happened(client, number, kind="attempt", outcome="failed", text="new toner")
+    before = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
+    opened(client, text=f"{TEXT} ")
+    opened(client, text=f"{TEXT[:-1]}, please.")
+    after = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:05:00Z"}).json()
+    assert (before["by"], after["by"], after["tier"]) == ("attempts", "attempts", before["tier"])
+
+
+def test_two_labels_of_a_target_are_no_choice(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    said = [{"question": "tier", "answer": label} for label in ("L0", "L3")]
+    body = {"id": "c1", "at": "2026-11-27T09:02:00Z", "answers": said}
+    refused = client.post("/v1/tickets/T-1/answers", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "two-labels")
+    assert "L0" in refused.json()["detail"] and "L3" in refused.json()["detail"]
+    body["answers"] = [said[1], said[1], {"question": "category", "answer": "hardware"}]
+    assert client.post("/v1/tickets/T-1/answers", json=body).status_code == 200
+    [kept] = [one for one in view(client)["timeline"] if one["what"] == "answer"]
+    assert kept["words"] == "tier: L3, category: hardware"
+
+
+def test_a_ticket_that_moved_is_automatic_only_where_all_that_was_decided_anew_is(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, store = desk
+    decided = opened(client)
+    assert not listed(client, view="automatic")
+    with store.database.writing() as session:  # as a model would have decided it
+        session.execute(text("UPDATE decisions SET answer = replace(answer, '\"suggested\"', '\"automatic\"')"))
+        session.execute(text("UPDATE queue_entries SET automation = 'automatic', waiting = false"))
+    moved = happened(client, 1, text=f"{FIRE}").json()
+    assert moved["moved"] and moved["decision"]["automation"] == "suggested"
+    [line] = listed(client, view="waiting")
+    assert (line["automation"], line["decision_id"]) == ("suggested", decided["decision_id"])
+    assert [one["ticket_id"] for one in listed(client, view="suggested")] == ["T-1"]
+    assert opened(client)["automation"] == "suggested"
+
+
+def test_an_alarm_is_found_below_a_text_in_which_it_would_be_missed(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    first = opened(client, text="The VPN drops every ten minutes since Monday, it says 'no route to host'.")
+    told = happened(client, 1, text=FIRE).json()
+    alarm = default_policy().attention_route(["safety"])
+    assert alarm is not None and told["decision"]["resolver_group"] == alarm.group != first["resolver_group"]
+    assert told["moved"] and urgent(client) == [["safety"], ["safety"]]
+    later = happened(client, 2, text="any news?").json()
+    assert not later["moved"] and [one["kind"] for one in later["decision"]["attention"]] == ["safety"]
+    edited = opened(
+        client, text="The VPN drops every ten minutes since Monday, it says 'no route to host', please help."
+    )
+    assert [one["kind"] for one in edited["attention"]] == ["safety"] and edited["resolver_group"] == alarm.group

@@ -194,3 +194,26 @@ def test_what_cannot_be_moved_is_told_on_the_page(client: TestClient, tmp_path: 
     page = client.post(f"/decisions/{decision}/move", data={"tier": "L9"})
     assert page.status_code == 409 and "unknown tier" in page.text.lower()
     assert client.get("/decisions/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "corrected"])
+def test_an_alarm_after_the_last_word_is_confirmed_with_a_button(client: TestClient, verdict: str) -> None:
+    name = f"ALARM-{verdict}"
+    decision = decide(client, name)
+    said = {"verdict": verdict, "reason": "theirs", **({"tier": "L3"} if verdict == "corrected" else {})}
+    assert client.post(f"/decisions/{decision}/feedback", data=said, follow_redirects=False).status_code == 303
+    assert "I have seen it" not in shown(client, decision)
+    words_of_it = "Now the printer is on fire and people are hurt."
+    fire = {"id": "1", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": words_of_it}
+    assert client.post(f"/v1/tickets/{name}/events", json=fire).status_code == 200
+    page = shown(client, decision)
+    assert "Danger to people" in page and "I have seen it" in page
+    [form] = [one for one in re.findall(r"<form.*?</form>", page, re.DOTALL) if "I have seen it" in one]
+    told = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    before = client.get(f"/v1/decisions/{decision}").json()
+    assert client.post(f"/decisions/{decision}/feedback", data=told, follow_redirects=False).status_code == 303
+    assert "I have seen it" not in shown(client, decision)
+    after = client.get(f"/v1/decisions/{decision}").json()
+    assert after["tier"] == before["tier"] and after["standing"]["verdict"] == verdict
+    waiting = client.get("/v1/decisions?view=waiting&attention=any&limit=100").json()["decisions"]
+    assert decision not in [one["decision_id"] for one in waiting]

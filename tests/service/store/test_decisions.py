@@ -81,18 +81,20 @@ def test_a_decision_of_the_rules_gives_way_to_the_model_but_never_back(repositor
 
 
 def test_known_finds_what_was_decided_and_nothing_else(repository: Repository, new: Make) -> None:
-    assert repository.known(new().ticket) is None
+    assert repository.seen(new().ticket).decision is None
     first = repository.record([new()])[0]
-    found = repository.known(new().ticket)
+    found = repository.seen(new().ticket).decision
     assert found is not None and found.document == first.document
-    assert repository.known(new(body="else").ticket) is None and repository.known(Ticket(body="x")) is None
+    assert (
+        repository.seen(new(body="else").ticket).decision is None and repository.seen(Ticket(body="x")).decision is None
+    )
 
 
 def test_similar_tickets_are_not_told_to_less_clearance(repository: Repository, new: Make, document: Make) -> None:
     similar = [{"ticket_id": "HR-1", "similarity": 0.9, "title": "payroll", "labels": {}, "ending": ""}]
     explained = document("T-1", explanation={"terms": [], "against": [], "similar": similar})
     repository.record([NewDecision(new().ticket, explained, clearance=3)])
-    found = repository.known(new().ticket)
+    found = repository.seen(new().ticket).decision
     assert found is not None
     assert [near.model_dump() for near in found.document_for(3).explanation.similar] == similar
     assert found.document_for(2).explanation.model_dump() == {"terms": (), "against": (), "similar": (), "reviews": ()}

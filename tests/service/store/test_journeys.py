@@ -143,7 +143,7 @@ class Journeys(RuleBasedStateMachine):
             standing = self.standing[decision]
             assert (row.standing.id if row.standing else None) == (standing[-1] if standing else None)
         for ticket, text in self.decided:
-            found = self.repository.known(Ticket(id=ticket, body=text))
+            found = self.repository.seen(Ticket(id=ticket, body=text)).decision
             assert found is not None and found.id == self.decided[ticket, text][0]
 
     def teardown(self) -> None:

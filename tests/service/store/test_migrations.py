@@ -21,6 +21,7 @@ from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
 from api.store.repository import Repository, open_repository
 from api.store.tables import Base
+from api.store.threads.events import Outcome
 from api.store.work.queue import Filter
 from api.store.work.words import is_of_index
 from triage.errors import InvalidRequest
@@ -176,7 +177,7 @@ def test_what_was_forgotten_before_its_ids_were_kept_is_noted_and_leaves_the_eve
     for ticket in ("T-1", "T-2"):
         event = Event("e-1", EventKind.STATUS, datetime.now(UTC), status="zanzibar", tier="L2")
         route = Route("L2", None, None, event.at, Mover.PERSON, because="zanzibar", event_id="e-1")
-        repository.add_event(ticket, event, route)
+        repository.add_event(ticket, event, Outcome(route))
     migrate(repository.database, "0017")
     with repository.database.writing() as session:
         moment = {"now": datetime.now(UTC)}

@@ -78,7 +78,7 @@ def test_every_number_that_postgresql_counts_goes_on_after_a_restore(
 ) -> None:
     source, target = open_repository(tmp_path / "source"), open_repository(tmp_path, postgres_url)
     first = decide(source, "T-1")
-    source.add_event("T-1", Event("1", EventKind.COMMENT, datetime.now(UTC), text="still broken"), None)
+    source.add_event("T-1", Event("1", EventKind.COMMENT, datetime.now(UTC), text="still broken"))
     source.feedback(first, Statement("accepted", "kim"))
     back_up(source.database, tmp_path / "backup.sqlite")
     restore(target.database, tmp_path / "backup.sqlite")
@@ -94,7 +94,7 @@ def test_every_number_that_postgresql_counts_goes_on_after_a_restore(
     assert {"tickets", "decisions", "feedback", "updates", "reviews", "ticket_events", "autonomy_changes"} == {*counted}
     assert counted["ticket_events"][0] and counted["feedback"][0]
     assert all(following > (last or 0) for last, following in counted.values())
-    target.add_event("T-1", Event("2", EventKind.COMMENT, datetime.now(UTC), text="it works again"), None)
+    target.add_event("T-1", Event("2", EventKind.COMMENT, datetime.now(UTC), text="it works again"))
     for store in (source, target):
         store.close()
 
@@ -235,7 +235,7 @@ def _all() -> Any:
 def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository, decide: Make, new: Make) -> None:
     first = decide(repository)
     repository.forget("T-1")
-    assert repository.known(new().ticket) is None
+    assert repository.seen(new().ticket).decision is None
     again = repository.record([new()])[0]
     assert again.created and again.revision == 2 and again.id != first
 

@@ -1,0 +1,61 @@
+"""What events changed about tickets: where they went, and what must not wait that came up with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from api.store.rows import Happened
+from api.store.tables import StoredDecision, StoredEvent, StoredTicket
+from models.wire import RouteDocument
+from triage.escalation.thread import Mover
+
+ATTENTION = '"attention":'
+"""What the document of an event holds only where something that must not wait came up with it: quotes that stand in a
+text are escaped."""
+
+
+def happened_to(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Happened]]:
+    """Return the events that moved tickets or say that they must not wait, oldest first, by source and ticket id."""
+    query = (
+        select(StoredEvent, StoredTicket.revision, func.max(StoredDecision.seq))
+        .join(StoredTicket, StoredTicket.seq == StoredEvent.ticket_seq)
+        .join(StoredDecision, StoredDecision.ticket_seq == StoredEvent.ticket_seq)
+        .where(tuple_(StoredEvent.source, StoredEvent.ticket_id).in_(list(tickets)))
+        .where(or_(StoredEvent.route.is_not(None), StoredEvent.event.contains(ATTENTION, autoescape=True)))
+        .group_by(StoredEvent.seq, StoredTicket.revision)
+        .order_by(StoredEvent.seq)
+    )
+    found: dict[tuple[str, str], list[Happened]] = {}
+    rows = list(session.execute(query))
+    seqs = {seq for _, _, seq in rows}
+    names = select(StoredDecision.seq, StoredDecision.id).where(StoredDecision.seq.in_(seqs))
+    ids = {row.seq: row.id for row in session.execute(names)} if seqs else {}
+    for event, revision, seq in rows:
+        found.setdefault((event.source, event.ticket_id), []).append(_happened(event, revision, ids[seq]))
+    return found
+
+
+def alarms_in(document: str) -> tuple[tuple[str, str], ...]:
+    """Return what must not wait of an event's document: each kind, with the words that say so."""
+    return tuple((kind, evidence) for kind, evidence in json.loads(document).get("attention", ()))
+
+
+def _happened(event: StoredEvent, revision: int, decision_id: str) -> Happened:
+    alarms = alarms_in(event.event)
+    if event.route is None:
+        return Happened(event.created_at, revision, decision_id, None, attention=alarms)
+    values = json.loads(event.route)
+    route = RouteDocument.model_validate({name: values[name] for name in ("tier", "category", "resolver_group")})
+    return Happened(
+        event.created_at,
+        revision,
+        decision_id,
+        route,
+        by_person=values["by"] == Mover.PERSON,
+        automatic=values.get("wholly", values["automatic"]),
+        attention=alarms,
+    )
