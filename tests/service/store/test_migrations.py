@@ -188,3 +188,20 @@ def test_what_was_forgotten_before_its_ids_were_kept_is_noted_and_leaves_the_eve
     words = {one: str(repository.thread(one).events) for one in ("T-1", "T-2")}
     assert "zanzibar" not in words["T-1"] and words["T-2"].count("zanzibar") == 2
     assert repository.thread("T-1").events[0][0].tier == "L2"
+
+
+def test_a_step_down_leaves_out_what_versions_before_cannot_read(
+    open_store: Callable[..., Repository], decide: Make
+) -> None:
+    repository = open_store()
+    decide(repository, "T-1")
+    event = Event("e-1", EventKind.COMMENT, datetime.now(UTC), text="on fire", attention=(("safety", "on fire"),))
+    route = Route("L3", None, None, event.at, Mover.MACHINE, automatic=True, event_id="e-1", wholly=True)
+    repository.add_event("T-1", event, Outcome(route))
+    migrate(repository.database, "0018")
+    with repository.database.reading() as session:
+        [(kept, moved)] = session.execute(text("SELECT event, route FROM ticket_events")).all()
+    assert "on fire" in kept and '"attention"' not in kept and '"wholly"' not in moved
+    migrate(repository.database)
+    [(read, _)] = repository.thread("T-1").events
+    assert (read.text, read.attention) == ("on fire", ())
