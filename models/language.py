@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.features.vectorizer import words_of
-from triage.alphabets import dense_letters
+from triage.screening.alphabets import dense_letters
 
 MIN_WORDS = 5
 _FEW_WORDS, _DENSE_LETTERS = 3, 6

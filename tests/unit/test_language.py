@@ -10,10 +10,10 @@ from models import language
 from models.language import _detect, detect_language, forget_languages
 from training.data.labelled_ticket import LabelledTicket
 from training.gate.gate import languages_of
-from triage.alphabets import languages_written
 from triage.decision import Reason
 from triage.gate import Gate
 from triage.prediction import Prediction, Score
+from triage.screening.alphabets import languages_written
 from triage.ticket import Ticket
 
 

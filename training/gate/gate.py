@@ -22,10 +22,10 @@ from training.gate.group_risk import NO_GROUP, certify_new_group
 from training.gate.label_shift import resampled
 from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
 from training.gate.risk_control import Certificate, certify, set_floor
-from triage.alphabets import languages_written
 from triage.gate import Gate, Promise, TargetGate
 from triage.policy import Policy
 from triage.prediction import Score
+from triage.screening.alphabets import languages_written
 
 STRANGE_SHARE = 0.005
 """Share of the desk's own tickets that are called too strange."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,10 @@ class Desk:
         """Have the ticket decided."""
         answer = self.call(0, "POST", "/v1/predict", json={"id": "T-1", "subject": text[:60], "body": text})
         self.id = answer.json()["decision_id"]  # type: ignore[attr-defined]
+        until = time.monotonic() + 10
+        while self.call(NEEDED, "GET", f"/v1/decisions/{self.id}").status_code == 503:  # type: ignore[attr-defined]
+            assert time.monotonic() < until, "it was not committed"
+            time.sleep(0.05)
 
     def said(self, clearance: int, category: str) -> str:
         """Have somebody correct the category; returns the id of the feedback."""
