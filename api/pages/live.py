@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import structlog
 from anyio import to_thread
 from fastapi.sse import format_sse_event
 
+from api.telemetry import described
+from triage.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
 LOOK_S = 1.0
 """How often the store is asked whether anything changed, in seconds; nobody asks while nobody listens."""
 SIGN_S = 15.0
@@ -58,7 +63,10 @@ class Watch:
         while self._listeners and not self._is_over():
             try:
                 seen = await to_thread.run_sync(self._look)
-            except Exception:  # the store does not answer, or there is no memory for a thread: look again
+            except StoreUnavailable:
+                seen = self._seen
+            except Exception as error:  # such as no memory for a thread: pages must hear of what comes after it
+                log.error("live_not_looked", **described(error))
                 seen = self._seen
             if self._seen is not None and seen != self._seen:
                 self._version += 1

@@ -112,7 +112,8 @@ def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) ->
     if alarm >= _SECONDED:
         found = find_attention(ticket)
     elif opinion is not None and _says_little(ticket, opinion):
-        found = tuple(one for one in find_attention(ticket) if one.kind == "safety" and _is_news(one, ticket, opinion))
+        found = tuple(one for one in find_attention(ticket) if one.kind == "safety")
+        found = found if _is_short(ticket) else _beyond(found, ticket, opinion)
     if opinion is not None and not found and alarm >= ALARMED and opinion.quote:
         found = (Attention(opinion.likeliest(ATTENTION_KINDS), as_written(opinion.quote, ticket)),)
     kinds = {one.kind for one in found}
@@ -121,16 +122,17 @@ def _attention(ticket: Ticket, own: Sequence[Frame], opinion: Opinion | None) ->
 
 def _says_little(ticket: Ticket, opinion: Opinion) -> bool:
     """Say whether an opinion is of few words, or of the beginning of a ticket alone."""
-    longer = opinion.read_chars is not None and len(ticket.text) > opinion.read_chars
-    return longer or len(ticket.text.split()) <= _BLUNT_WORDS
+    return _is_short(ticket) or (opinion.read_chars is not None and len(ticket.text) > opinion.read_chars)
 
 
-def _is_news(one: Attention, ticket: Ticket, opinion: Opinion) -> bool:
-    """Say whether something stands where the classifier has not read, or in so few words that it makes little of it."""
-    if len(ticket.text.split()) <= _BLUNT_WORDS:
-        return True
-    read = Ticket(body=ticket.text[: opinion.read_chars])
-    return all(other.kind != one.kind for other in find_attention(read))
+def _is_short(ticket: Ticket) -> bool:
+    return len(ticket.text.split()) <= _BLUNT_WORDS
+
+
+def _beyond(found: Sequence[Attention], ticket: Ticket, opinion: Opinion) -> tuple[Attention, ...]:
+    """Return what is not found in the part of a ticket that the classifier has read."""
+    read = {one.kind for one in find_attention(Ticket(body=ticket.text[: opinion.read_chars]))} if found else set()
+    return tuple(one for one in found if one.kind not in read)
 
 
 def _no_ticket(ticket: Ticket, opinion: Opinion | None) -> NoTicket | None:

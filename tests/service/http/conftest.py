@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings, load_settings
+from api.store.repository import Repository
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +29,9 @@ def settings(tmp_path: Path) -> Settings:
 def client(settings: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+def store_of(client: TestClient) -> Repository:
+    """Return the store behind a service that a test runs in its own process."""
+    store: Repository = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    return store

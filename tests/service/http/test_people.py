@@ -21,10 +21,10 @@ from api.security.auth import COOKIE, csrf_token
 from api.security.passwords import hash_password, is_password
 from api.settings import load_settings
 from api.store.people.users import Rights
-from api.store.repository import Repository
 from triage.errors import InvalidRequest
 
 from ...conftest import free_port
+from .conftest import store_of
 
 PASSWORD = "four words in a row"
 HTML = {"Accept": "text/html"}
@@ -49,11 +49,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     yield start
     for client in running:
         client.__exit__(None, None, None)
-
-
-def store_of(client: TestClient) -> Repository:
-    store: Repository = client.app.state.parts.service.store  # type: ignore[attr-defined]
-    return store
 
 
 def account(client: TestClient, name: str, *roles: str, hashed: str | None = None) -> None:

@@ -26,10 +26,10 @@ from api.security import openid
 from api.security.auth import COOKIE
 from api.settings import load_settings
 from api.store.people.users import Rights
-from api.store.repository import Repository
 from triage.errors import InvalidRequest
 
 from ...conftest import free_port
+from .conftest import store_of
 
 HTML = {"Accept": "text/html"}
 BRAINPOOL = {"kty": "EC", "kid": "other", "crv": "brainpoolP256r1", "x": "AAAA", "y": "AAAA"}
@@ -126,11 +126,6 @@ def serve(tmp_path: Path, provider: Provider) -> Iterator[Callable[..., TestClie
     yield start
     for client in running:
         client.__exit__(None, None, None)
-
-
-def store_of(client: TestClient) -> Repository:
-    store: Repository = client.app.state.parts.service.store  # type: ignore[attr-defined]
-    return store
 
 
 def come_back(client: TestClient, provider: Provider, **said: str | None) -> Any:
