@@ -43,15 +43,15 @@ stop:  ## Stop what `make run` started
 	@bash scripts/stop.sh
 
 quick: $(STAMP)  ## Run the fast tests, in less than 90 seconds
-	@$(BIN)/python -P -m pytest -q -n 2 --dist loadfile -m "not slow and not browser and not postgres" \
+	@$(BIN)/python -P -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not postgres" \
 		tests/unit tests/data tests/service $(ARGS)
 
 test: $(STAMP)  ## Run all tests
-	@$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(STAMP)  ## Run all tests, and fail where fewer than 90 % of the lines were run
 	@rm -rf .coverage
-	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@PYTHONSAFEPATH=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
