@@ -220,7 +220,7 @@ class Knowledge:
             return _entry_out(_read(lambda: self._folder.accept(found, by, at, title=title, body=text)))
         if entry is not None and (title or text):
             return _entry_out(_read(lambda: self._folder.revise(entry, by, at, title=title, body=text)))
-        raise _no_proposal(proposal_id)
+        raise _no_proposal()
 
     def dismiss(self, proposal_id: str, payload: DismissIn, reviewer: Principal) -> ProposalOut:
         """Decide against a proposal, or let it wait again; an entry that was withdrawn counts again then.
@@ -232,7 +232,7 @@ class Knowledge:
         """
         found, dismissal = self._waiting(proposal_id, reviewer), None
         if found is None:
-            raise _no_proposal(proposal_id)
+            raise _no_proposal()
         if self._folder.entry(proposal_id) is not None:
             raise Contradiction("accepted", "there is an entry made of this proposal: nobody can dismiss it any more")
         if payload.undo:
@@ -273,7 +273,7 @@ class Knowledge:
         """
         found = self._entry(entry_id, version, reader)
         if found is None:
-            raise NotFound("no-such-entry", f"no entry {entry_id!r} in that version: ask for those that were accepted")
+            raise NotFound("no-such-entry", "no such entry in that version: ask for those that were accepted")
         return _entry_out(found)
 
     def _entry(self, entry_id: str, version: int | None, reader: Principal) -> Entry | None:
@@ -318,8 +318,8 @@ def _read(ask: Callable[[], _T]) -> _T:
         raise StoreUnavailable("unreachable", f"the folder of knowledge: {error}") from error
 
 
-def _no_proposal(proposal_id: str) -> NotFound:
-    return NotFound("no-such-proposal", f"no proposal {proposal_id!r}: ask for those that wait")
+def _no_proposal() -> NotFound:
+    return NotFound("no-such-proposal", "there is no such proposal: ask for those that wait")
 
 
 def _now() -> str:

@@ -311,7 +311,7 @@ def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None
         listed = "a label of it, by name or as it is offered" if is_choice(policy, said.question) else " / ".join(known)
         raise NotAcceptable(
             "unknown-answer",
-            f"the policy lists no such answer to {said.question!r}: it has {listed or 'none'}; choose, or send text",
+            f"the policy lists no such answer to that question: it has {listed or 'none'}; choose, or send text",
             "answers",
         )
     words = " ".join(part for part in (said.answer, said.text) if part and part.strip())

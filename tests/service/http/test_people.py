@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import NotAcceptable
-from api.security.auth import COOKIE, csrf_token
+from api.security.auth import COOKIE, csrf_token, scopes_of
 from api.security.passwords import hash_password, is_password
 from api.settings import load_settings
 from api.store.people.users import Rights
@@ -27,6 +27,13 @@ from ...conftest import free_port
 from .conftest import store_of
 
 PASSWORD = "four words in a row"
+DECIDING = {
+    ("POST", "/v1/predict"),
+    ("POST", "/v1/predict/batch"),
+    ("POST", "/predict"),
+    ("POST", "/v2/models/{model}/infer"),
+}
+"""All that a program may ask for without a key on a loopback service whose people have accounts."""
 HTML = {"Accept": "text/html"}
 
 
@@ -316,6 +323,9 @@ def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
     said = {"verdict": "accepted", "agent": "root"}
     answer = client.post(f"/v1/decisions/{decided.json()['decision_id']}/feedback", json=said)
     assert (answer.status_code, answer.json()["code"]) == (401, "no-account")
+    for method, path in (route for route, scopes in scopes_of(client.app).items() if scopes):  # type: ignore[arg-type]
+        refused = client.request(method, re.sub(r"\{\w+\}", "x", path)).status_code == 401
+        assert refused is ((method, path) not in DECIDING), (method, path)
     assert sign_in(client, "root").status_code == 303 and client.get("/", headers=HTML).status_code == 200
 
 
