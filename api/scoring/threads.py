@@ -9,7 +9,7 @@ from functools import partial
 
 from anyio import to_thread
 
-from api.http.exceptions import Contradiction, NotAcceptable
+from api.http.exceptions import NotAcceptable
 from api.http.reception import readable
 from api.http.ticket_schemas import (
     MAX_EVENT_CHARS,
@@ -32,7 +32,7 @@ from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
 from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
-from api.store.threads.events import Outcome, StoredThread, check_order
+from api.store.threads.events import Outcome, StoredThread, check_order, forgotten
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument, RouteDocument
 from triage.decision import Decision
@@ -127,7 +127,7 @@ class TicketThreads:
             self._store.add_event,
             ticket_id,
             event,
-            Outcome(route, restricted, updates),
+            Outcome(route, restricted, updates, stored.erased_at),
             source=sender.source,
             key_id=sender.key_id,
         )
@@ -345,7 +345,7 @@ def _event_of(payload: EventIn) -> Event:
 def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) -> Event:
     """Return an event in the policy's own labels, or refuse it."""
     if row.forgotten:
-        raise Contradiction("forgotten", "the text of this ticket was forgotten: no more is kept about it")
+        raise forgotten()
     _check_kind(event)
     skills = {skill.name for skill in policy.escalation.skills}
     if not skills >= set(event.needs):
