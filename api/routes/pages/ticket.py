@@ -259,7 +259,9 @@ async def preview_answers(
     chosen = {ask: chosen_label(policy, ask, words) for ask, words in told.given}
     said = [f"{ask} {words}" for ask, words in told.given if chosen[ask] is None]
     moved, problem = [], None
-    if told.given and shown.ticket is not None:
+    if is_blind(parts, shown):
+        problem = "Judge the ticket first: after that the page shows what the model says."
+    elif told.given and shown.ticket is not None:
         body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
         ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
         ticket = replace(ticket, chosen=tuple(one for one in chosen.values() if one is not None))
