@@ -291,7 +291,7 @@ class Knowledge:
         stored, policy = self._service.store.thread(ticket_id, reader.source), self._service.model.triager.policy
         if not may_read(policy, stored.latest, reader.clearance):
             raise NotAllowed("sensitive-ticket", "the ticket is kept from this key: ask with one of higher clearance")
-        found = suggestions(self._seen_by(reader).entries, thread_of(stored).whole.text)
+        found = suggestions(self._seen_by(reader).entries, self._service.as_read(thread_of(stored)).whole.text)
         entries = [FittingOut(entry=_entry_out(one.entry), score=one.score, words=list(one.words)) for one in found]
         return TicketKnowledgeOut(ticket_id=ticket_id, entries=entries)
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -37,8 +37,8 @@ from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
-from triage.escalation.retriage import alarmed
-from triage.escalation.thread import Event, grown
+from triage.escalation.retriage import alarmed, cut_by
+from triage.escalation.thread import Bounded, Event, Thread, grown, within
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -207,7 +207,9 @@ class Service:
                 known = await self._known(tickets, principal, due)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, one in zip(tickets, known, strict=True) if one.document is None]
-        whole = [grown(ticket, one.events) for ticket, one in zip(tickets, known, strict=True) if one.document is None]
+        about = [one for one in known if one.document is None]
+        parts = [self._bounded(ticket, one.events) for ticket, one in zip(fresh, about, strict=True)]
+        whole = [grown(part.ticket, part.events) for part in parts]
         left_s = due - time.monotonic()
         try:
             decisions = (
@@ -218,10 +220,9 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
-        about = [one for one in known if one.document is None]
         decisions = [
-            alarmed(decision, (alarm for event in one.events for alarm in event.attention), triager.policy)
-            for decision, one in zip(decisions, about, strict=True)
+            alarmed(cut_by(decision, part.over_long), _alarms_of(part.events), triager.policy)
+            for decision, part in zip(decisions, parts, strict=True)
         ]
         new = [
             replace(self._new(ticket, decision, triager.policy, principal), grown=bool(one.events), erasure=one.erasure)
@@ -232,12 +233,19 @@ class Service:
         documents = [one.document if one.document is not None else next(made) for one in known]
         return _told(documents, named, explain=explain)
 
-    async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
+    def _bounded(self, ticket: Ticket, events: Sequence[Event]) -> Bounded:
+        return within(ticket, events, self.settings.max_text_chars)
+
+    def as_read(self, thread: Thread) -> Thread:
+        """Return a thread as far as it is read: it may be as long as a ticket."""
+        return thread.within(self.settings.max_text_chars)
+
+    async def decide_again(self, triager: Triager, thread: Thread, principal: Principal) -> Decision:
         """Decide a ticket that grew; nothing is recorded.
 
         Args:
             triager: The model to use.
-            ticket: With everything that was written since.
+            thread: The ticket with what happened since, as far as it is read.
             principal: Who asks.
 
         Raises:
@@ -245,10 +253,11 @@ class Service:
         """
         left_s = self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
         try:
-            return (await self._score(triager, [ticket], left_s, View(principal.clearance), bulk=False))[0]
+            [decision] = await self._score(triager, [thread.whole], left_s, View(principal.clearance), bulk=False)
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+        return cut_by(decision, thread.over_long)
 
     async def alarms_in(self, triager: Triager, text: str, principal: Principal) -> list[tuple[str, str]]:
         """Return what must not wait of what was written last, read for itself: below a long text it may be missed.
@@ -513,6 +522,10 @@ class Service:
 def _wait_s(due: float) -> float:
     """Return how long an answer that is due at a time may wait for its decision to be committed."""
     return min(_STORE_WAIT_S, max(_LEAST_WAIT_S, due - time.monotonic()))
+
+
+def _alarms_of(events: Sequence[Event]) -> Iterator[tuple[str, str]]:
+    return (alarm for event in events for alarm in event.attention)
 
 
 def _told(documents: Sequence[DecisionDocument], named: Set[str], *, explain: bool) -> list[DecisionDocument]:

@@ -109,8 +109,8 @@ class TicketThreads:
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
-        grown = replace(thread, events=(*thread.events, event))
-        decision = await self._service.decide_again(triager, grown.whole, sender)
+        grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
+        decision = await self._service.decide_again(triager, grown, sender)
         alone = await self._service.alarms_in(triager, event.text, sender)
         decision = alarmed(decision, (*thread.alarms, *alone), triager.policy)
         known = [one.kind for one in stored.latest.document.attention]
@@ -202,8 +202,8 @@ class TicketThreads:
 
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
-        thread = thread_of(stored)
-        decision = await self._service.decide_again(triager, thread.whole, asker)
+        thread = self._service.as_read(thread_of(stored))
+        decision = await self._service.decide_again(triager, thread, asker)
         decision = alarmed(decision, thread.alarms, triager.policy)
         readable = may_read(triager.policy, stored.latest, asker.clearance)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
@@ -234,7 +234,7 @@ class TicketThreads:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A thread, what is decided about all of it now, and whether its words are for the one who asks."""
+    """A thread as far as it is read, what is decided about it now, and whether its words are for the one who asks."""
 
     ticket_id: str
     policy: Policy

@@ -31,6 +31,7 @@ from api.security.page_route import PageRoute
 from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
 from triage.escalation.choices import chosen_label
+from triage.normalise import shortened
 from triage.ticket import Ticket
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[Depends(require("read"))])
@@ -262,7 +263,7 @@ async def preview_answers(
     if is_blind(parts, shown):
         problem = "Judge the ticket first: after that the page shows what the model says."
     elif told.given and shown.ticket is not None:
-        body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
+        body, _ = shortened("\n\n".join((shown.ticket.body, *said)), parts.service.settings.max_text_chars)
         ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
         ticket = replace(ticket, chosen=tuple(one for one in chosen.values() if one is not None))
         try:

@@ -124,7 +124,7 @@ class Threads(Decisions):
                 newest.opened_at,
                 tuple(decision_row(row, said.get(row.id, ())) for row in rows),
                 tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
-                max((row.ticket.forgotten_at for row in rows if row.ticket.forgotten_at), default=None),
+                erased_at=max((row.ticket.forgotten_at for row in rows if row.ticket.forgotten_at), default=None),
             )
 
     def seen(self, ticket: Ticket, source: str = "api") -> Seen:
