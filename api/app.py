@@ -155,7 +155,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         reviews,
         receiver,
         TicketThreads(service, sender.alarm),
-        worth_asking=WorthAsking(opened, service.model),
+        worth_asking=WorthAsking(opened, service.model, blind=settings.audit_blind),
         jobs=jobs,
         knowledge=Knowledge(service),
         watch=Watch(opened.queue_state, lambda: service.draining),

@@ -78,6 +78,8 @@ AccessDep = Annotated[Access, Depends(_access)]
 
 Reader = Annotated[Principal, Depends(require("read"))]
 Caller = Annotated[Principal, Depends(require("predict"))]
+Decider = Annotated[Principal, Depends(require("predict", decides=True))]
+"""Of the routes that have tickets decided and do nothing else."""
 Reviewer = Annotated[Principal, Depends(require("feedback"))]
 Trainer = Annotated[Principal, Depends(require("train"))]
 PeopleReader = Annotated[Principal, Depends(require("people"))]

@@ -11,6 +11,10 @@ import re2
 
 from triage.disguise import unmask
 
+_HEAD_SHARE = 0.75
+"""Of an over-long text three quarters are its beginning: there people say what is wrong; below stand logs."""
+_GAP = "\n[…]\n"
+
 
 class _Marked:
     """A pattern that nothing matches without one of some marks: to look for these first takes a tenth of the time.
@@ -279,6 +283,26 @@ def strip_html(text: str) -> str:
     if not _TAG.search(text):
         return text
     return _Html(text).read()
+
+
+def shortened(text: str, max_chars: int) -> tuple[str, int]:
+    r"""Return a text of at most so many characters, and how many were taken out between head and tail.
+
+    HTML that is over-long is as long as what it shows.
+
+    Example:
+        >>> shortened("a" * 60 + "b" * 60, 20)
+        ('aaaaaaaaaaa\n[…]\nbbbb', 105)
+        >>> shortened(f"<style>{'p { margin: 0 } ' * 20}</style><p>It drops</p>", 100)
+        ('It drops', 0)
+    """
+    if len(text) > max_chars:
+        text = strip_html(text).strip()
+    if len(text) <= max_chars:
+        return text, 0
+    room = max(0, max_chars - len(_GAP))
+    head = int(room * _HEAD_SHARE)
+    return text[:head] + _GAP + text[len(text) - room + head :], len(text) - room
 
 
 def fold(text: str) -> str:

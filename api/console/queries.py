@@ -49,13 +49,14 @@ class DecisionQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200, description="most decisions to return")
     open: bool = Field(default=False, description="only decisions that nobody has said anything about")
 
-    def filter_for(self, reader: Principal, sensitive_clearance: int) -> Filter:
+    def filter_for(self, reader: Principal, sensitive_clearance: int, *, blind: bool = False) -> Filter:
         """Return what the store is asked for.
 
         Args:
             reader: Who asks: ``mine`` are the tickets that this person took, or for a key those of `agent`;
                 ``my_groups`` those of the groups of whoever asks.
             sensitive_clearance: Clearance from which the words of sensitive tickets are searched.
+            blind: Whether audits that nobody has judged are found by no label.
         """
         return Filter(
             view=self.view,
@@ -72,6 +73,7 @@ class DecisionQuery(BaseModel):
             agent=reader.agent or self.agent or reader.speaks_as,
             groups=reader.groups,
             clearance_for_words=reader.clearance >= sensitive_clearance,
+            blind=blind,
         )
 
 

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from api.http.schemas import TicketIn
-from triage.normalise import LeftOut, strip_html
+from triage.normalise import LeftOut, shortened
 from triage.ticket import Ticket
 
 _IMAGE = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80})*;base64,[A-Za-z0-9+/=\s]*")
 """An image that stands in the text itself, as mail programs and editors write it (RFC 2397)."""
 _RUN = re.compile(rb"[A-Za-z0-9+/=\\rn\s]*")
 _MARK = b";base64,"
-_HEAD_SHARE = 0.75
-"""Of an over-long text three quarters are its beginning: there people say what is wrong; below stand logs."""
-_GAP = "\n[…]\n"
 
 
 class Ignored(NamedTuple):
@@ -105,11 +102,5 @@ def readable(text: str, max_chars: int) -> tuple[str, list[LeftOut]]:
     """
     without = _IMAGE.sub("", text) if ";base64," in text else text
     left_out = [LeftOut("inline_image", len(text) - len(without))] if without != text else []
-    if len(without) > max_chars:
-        without = strip_html(without).strip()
-    if len(without) <= max_chars:
-        return without, left_out
-    room = max_chars - len(_GAP)
-    head = int(room * _HEAD_SHARE)
-    left_out.append(LeftOut("over_long", len(without) - room))
-    return without[:head] + _GAP + without[head - room :], left_out
+    read, over = shortened(without, max_chars)
+    return read, [*left_out, LeftOut("over_long", over)] if over else left_out

@@ -19,6 +19,7 @@ from api.store.rows import DecisionRow
 from api.store.work.queue import Filter
 from models.bundle.bundle import Bundle
 from models.reference.to_label import TAUGHT_BY, next_to_label
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 LOOKED_AT = 192
@@ -87,10 +88,11 @@ class WorthAsking:
     Args:
         store: Where decisions are kept.
         model: Holds the model in use.
+        blind: Whether audits are judged before anybody sees what the model says: they are left out then.
     """
 
-    def __init__(self, store: Repository, model: ModelHolder) -> None:
-        self._store, self._model = store, model
+    def __init__(self, store: Repository, model: ModelHolder, *, blind: bool = False) -> None:
+        self._store, self._model, self._blind = store, model, blind
         self._turn = threading.Lock()
         self._read: OrderedDict[str, _Read] = OrderedDict()
         self._digest = ""
@@ -110,7 +112,7 @@ class WorthAsking:
         targets = tuple(bundle.model.heads)
         target = next(one for one in (target, CATEGORY, *targets) if one in targets)
         lines = self._store.lines(Filter(view="waiting"), "unsure", limit=LOOKED_AT)
-        rows = [line.row for line in lines if not line.row.forgotten and may_read(triager.policy, line.row, clearance)]
+        rows = [line.row for line in lines if self._may_show(triager.policy, line.row, clearance)]
         if not rows:
             return Learning([], [], 0, target=target, targets=targets)
         with self._turn:
@@ -129,6 +131,11 @@ class WorthAsking:
         odd = [place for place, row in enumerate(rows) if _is_odd(row)]
         themes = themes_of([rows[place] for place in odd], vectors[odd])
         return Learning(queue, themes, len(rows), target=target, targets=targets)
+
+    def _may_show(self, policy: Policy, row: DecisionRow, clearance: int) -> bool:
+        if row.forgotten or not may_read(policy, row, clearance):
+            return False
+        return not (self._blind and row.document.is_audit and row.standing is None)
 
     def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> list[_Read]:
         if self._digest != bundle.digest:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from api.deps import Caller, IdempotencyHeader, ServiceDep, idempotency_key, parts_of
+from api.deps import Decider, IdempotencyHeader, ServiceDep, idempotency_key, parts_of
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, TICKET_EXAMPLES
 from api.http.openapi import PROBLEMS
 from api.http.problems import Fault, problem_of_faults, validation_problem
@@ -119,7 +119,7 @@ async def predict(
     response: Response,
     payload: Annotated[TicketIn, Body(openapi_examples=TICKET_EXAMPLES)],
     service: ServiceDep,
-    caller: Caller,
+    caller: Decider,
     wishes: WishesDep,
 ) -> DecisionDocument:
     """Decide one ticket: tier, category and resolver group, how sure that is, and why."""
@@ -136,7 +136,7 @@ async def predict_batch(
     response: Response,
     payload: Annotated[BatchIn, Body(openapi_examples=BATCH_EXAMPLES)],
     service: ServiceDep,
-    caller: Caller,
+    caller: Decider,
     wishes: WishesDep,
 ) -> BatchOut:
     """Decide several tickets, each on its own; the order is kept, and all are decided by the same model.
@@ -174,6 +174,6 @@ redirects = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
 
 @redirects.post("/predict")
-async def predict_elsewhere(caller: Caller) -> RedirectResponse:
+async def predict_elsewhere(caller: Decider) -> RedirectResponse:
     """Send callers of the short path to the versioned one, with their body."""
     return RedirectResponse("/v1/predict", 308)

@@ -220,7 +220,7 @@ class Knowledge:
             return _entry_out(_read(lambda: self._folder.accept(found, by, at, title=title, body=text)))
         if entry is not None and (title or text):
             return _entry_out(_read(lambda: self._folder.revise(entry, by, at, title=title, body=text)))
-        raise _no_proposal(proposal_id)
+        raise _no_proposal()
 
     def dismiss(self, proposal_id: str, payload: DismissIn, reviewer: Principal) -> ProposalOut:
         """Decide against a proposal, or let it wait again; an entry that was withdrawn counts again then.
@@ -232,7 +232,7 @@ class Knowledge:
         """
         found, dismissal = self._waiting(proposal_id, reviewer), None
         if found is None:
-            raise _no_proposal(proposal_id)
+            raise _no_proposal()
         if self._folder.entry(proposal_id) is not None:
             raise Contradiction("accepted", "there is an entry made of this proposal: nobody can dismiss it any more")
         if payload.undo:
@@ -273,7 +273,7 @@ class Knowledge:
         """
         found = self._entry(entry_id, version, reader)
         if found is None:
-            raise NotFound("no-such-entry", f"no entry {entry_id!r} in that version: ask for those that were accepted")
+            raise NotFound("no-such-entry", "no such entry in that version: ask for those that were accepted")
         return _entry_out(found)
 
     def _entry(self, entry_id: str, version: int | None, reader: Principal) -> Entry | None:
@@ -291,7 +291,7 @@ class Knowledge:
         stored, policy = self._service.store.thread(ticket_id, reader.source), self._service.model.triager.policy
         if not may_read(policy, stored.latest, reader.clearance):
             raise NotAllowed("sensitive-ticket", "the ticket is kept from this key: ask with one of higher clearance")
-        found = suggestions(self._seen_by(reader).entries, thread_of(stored).whole.text)
+        found = suggestions(self._seen_by(reader).entries, self._service.as_read(thread_of(stored)).whole.text)
         entries = [FittingOut(entry=_entry_out(one.entry), score=one.score, words=list(one.words)) for one in found]
         return TicketKnowledgeOut(ticket_id=ticket_id, entries=entries)
 
@@ -318,8 +318,8 @@ def _read(ask: Callable[[], _T]) -> _T:
         raise StoreUnavailable("unreachable", f"the folder of knowledge: {error}") from error
 
 
-def _no_proposal(proposal_id: str) -> NotFound:
-    return NotFound("no-such-proposal", f"no proposal {proposal_id!r}: ask for those that wait")
+def _no_proposal() -> NotFound:
+    return NotFound("no-such-proposal", "there is no such proposal: ask for those that wait")
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -24,7 +24,7 @@ from api.scoring.decision_writer import DecisionWriter, Waiting
 from api.scoring.learning import ReviewLearner
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
-from api.security.clearance import is_suspected
+from api.security.clearance import answer_for, answer_unstored, is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
@@ -37,8 +37,8 @@ from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
-from triage.escalation.retriage import alarmed
-from triage.escalation.thread import Event, grown
+from triage.escalation.retriage import alarmed, cut_by
+from triage.escalation.thread import Bounded, Event, Thread, grown, within
 from triage.policy import Policy
 from triage.ticket import Ticket
 
@@ -69,6 +69,7 @@ class _Known(NamedTuple):
 
     document: DecisionDocument | None
     events: tuple[Event, ...] = ()
+    erasure: object = None
 
 
 _NOTHING_KNOWN = _Known(None)
@@ -206,7 +207,9 @@ class Service:
                 known = await self._known(tickets, principal, due)
         tickets = [with_id(ticket) for ticket in tickets]
         fresh = [ticket for ticket, one in zip(tickets, known, strict=True) if one.document is None]
-        whole = [grown(ticket, one.events) for ticket, one in zip(tickets, known, strict=True) if one.document is None]
+        about = [one for one in known if one.document is None]
+        parts = [self._bounded(ticket, one.events) for ticket, one in zip(fresh, about, strict=True)]
+        whole = [grown(part.ticket, part.events) for part in parts]
         left_s = due - time.monotonic()
         try:
             decisions = (
@@ -217,26 +220,32 @@ class Service:
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
-        happened = [one.events for one in known if one.document is None]
         decisions = [
-            alarmed(decision, (alarm for event in events for alarm in event.attention), triager.policy)
-            for decision, events in zip(decisions, happened, strict=True)
+            alarmed(cut_by(decision, part.over_long), _alarms_of(part.events), triager.policy)
+            for decision, part in zip(decisions, parts, strict=True)
         ]
         new = [
-            self._new(ticket, decision, triager.policy, principal)
-            for ticket, decision in zip(fresh, decisions, strict=True)
+            replace(self._new(ticket, decision, triager.policy, principal), grown=bool(one.events), erasure=one.erasure)
+            for ticket, decision, one in zip(fresh, decisions, about, strict=True)
         ]
         with self.tracing.step("record"):
             made = iter(await self._record(new, principal, idempotency_key, _wait_s(due)) if new else [])
         documents = [one.document if one.document is not None else next(made) for one in known]
         return _told(documents, named, explain=explain)
 
-    async def decide_again(self, triager: Triager, ticket: Ticket, principal: Principal) -> Decision:
+    def _bounded(self, ticket: Ticket, events: Sequence[Event]) -> Bounded:
+        return within(ticket, events, self.settings.max_text_chars)
+
+    def as_read(self, thread: Thread) -> Thread:
+        """Return a thread as far as it is read: it may be as long as a ticket."""
+        return thread.within(self.settings.max_text_chars)
+
+    async def decide_again(self, triager: Triager, thread: Thread, principal: Principal) -> Decision:
         """Decide a ticket that grew; nothing is recorded.
 
         Args:
             triager: The model to use.
-            ticket: With everything that was written since.
+            thread: The ticket with what happened since, as far as it is read.
             principal: Who asks.
 
         Raises:
@@ -244,10 +253,11 @@ class Service:
         """
         left_s = self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
         try:
-            return (await self._score(triager, [ticket], left_s, View(principal.clearance), bulk=False))[0]
+            [decision] = await self._score(triager, [thread.whole], left_s, View(principal.clearance), bulk=False)
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
+        return cut_by(decision, thread.over_long)
 
     async def alarms_in(self, triager: Triager, text: str, principal: Principal) -> list[tuple[str, str]]:
         """Return what must not wait of what was written last, read for itself: below a long text it may be missed.
@@ -304,11 +314,11 @@ class Service:
 
         def look() -> tuple[list[DecisionRow], list[_Known]]:
             rows = self.store.replay(idempotency_key) or []
-            events = [] if rows else [_Known(None, self.store.seen(one, principal.source).events) for one in tickets]
-            return rows, events
+            known = [] if rows else [self._seen(one, principal)._replace(document=None) for one in tickets]
+            return rows, known
 
         rows, known = await self._read(look) or ([], [_NOTHING_KNOWN] * len(tickets))
-        return [row.document_for(principal.clearance) for row in rows], known
+        return [answer_for(self.model.triager.policy, row, principal) for row in rows], known
 
     async def _known(self, tickets: Sequence[Ticket], principal: Principal, due: float) -> list[_Known]:
         """Look up which tickets were decided before, so that they need no score: what waits to be committed first."""
@@ -333,10 +343,9 @@ class Service:
 
     def _seen(self, ticket: Ticket, principal: Principal) -> _Known:
         seen = self.store.seen(ticket, principal.source)
-        stands = seen.decision is not None and self._stands(seen.decision.document)
-        return _Known(
-            seen.decision.document_for(principal.clearance) if seen.decision and stands else None, seen.events
-        )
+        row = seen.decision if seen.decision is not None and self._stands(seen.decision.document) else None
+        document = None if row is None else answer_for(self.model.triager.policy, row, principal)
+        return _Known(document, seen.events, seen.erasure)
 
     def _stands(self, document: DecisionDocument) -> bool:
         """Say whether an earlier decision is answered again: one of the rules alone gives way once there is a model."""
@@ -345,7 +354,7 @@ class Service:
     async def _settled(self, waiting: Waiting, principal: Principal, due: float) -> list[DecisionDocument]:
         """Return decisions that wait to be committed, as the store has them if it has them in time."""
         rows = await self.decision_writer.settled(waiting, _wait_s(due))
-        return _answers(waiting.decisions, rows, principal)
+        return self._answers(waiting.decisions, rows, principal)
 
     async def _read(self, look: Callable[[], _T]) -> _T | None:
         """Ask the store something on a thread; None where it does not answer soon: it must not hold up a decision."""
@@ -370,7 +379,17 @@ class Service:
             )
         except StoreUnavailable as error:
             log.warning("decision_not_stored", code=error.code)
-        return _answers(new, rows or [None] * len(new), principal)
+        return self._answers(new, rows or [None] * len(new), principal)
+
+    def _answers(
+        self, decisions: Sequence[NewDecision], rows: Sequence[DecisionRow | None], sender: Principal
+    ) -> list[DecisionDocument]:
+        """Return decisions as their sender may see them: as the store has them, else as they are to be committed."""
+        policy = self.model.triager.policy
+        return [
+            answer_for(policy, row, sender) if row else answer_unstored(policy, one, sender)
+            for one, row in zip(decisions, rows, strict=True)
+        ]
 
     def is_given_up(self, decision_id: str | None) -> bool:
         """Say whether a decision was lately found to be one that the store can never take."""
@@ -505,19 +524,8 @@ def _wait_s(due: float) -> float:
     return min(_STORE_WAIT_S, max(_LEAST_WAIT_S, due - time.monotonic()))
 
 
-def _answers(
-    decisions: Sequence[NewDecision], rows: Sequence[DecisionRow | None], principal: Principal
-) -> list[DecisionDocument]:
-    """Return decisions as somebody may see them: as the store has them, else as they are to be committed."""
-    return [
-        row.document_for(principal.clearance) if row else _unstored(one, principal.clearance)
-        for one, row in zip(decisions, rows, strict=True)
-    ]
-
-
-def _unstored(new: NewDecision, clearance: int) -> DecisionDocument:
-    document = new.document.without_similar() if clearance < new.clearance else new.document
-    return document.model_copy(update={"stored": False})
+def _alarms_of(events: Sequence[Event]) -> Iterator[tuple[str, str]]:
+    return (alarm for event in events for alarm in event.attention)
 
 
 def _told(documents: Sequence[DecisionDocument], named: Set[str], *, explain: bool) -> list[DecisionDocument]:

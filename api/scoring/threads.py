@@ -9,7 +9,7 @@ from functools import partial
 
 from anyio import to_thread
 
-from api.http.exceptions import Contradiction, NotAcceptable
+from api.http.exceptions import NotAcceptable
 from api.http.reception import readable
 from api.http.ticket_schemas import (
     MAX_EVENT_CHARS,
@@ -32,7 +32,7 @@ from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
 from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
-from api.store.threads.events import Outcome, StoredThread, check_order
+from api.store.threads.events import Outcome, StoredThread, check_order, forgotten
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument, RouteDocument
 from triage.decision import Decision
@@ -109,8 +109,8 @@ class TicketThreads:
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
-        grown = replace(thread, events=(*thread.events, event))
-        decision = await self._service.decide_again(triager, grown.whole, sender)
+        grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
+        decision = await self._service.decide_again(triager, grown, sender)
         alone = await self._service.alarms_in(triager, event.text, sender)
         decision = alarmed(decision, (*thread.alarms, *alone), triager.policy)
         known = [one.kind for one in stored.latest.document.attention]
@@ -127,7 +127,7 @@ class TicketThreads:
             self._store.add_event,
             ticket_id,
             event,
-            Outcome(route, restricted, updates),
+            Outcome(route, restricted, updates, stored.erased_at),
             source=sender.source,
             key_id=sender.key_id,
         )
@@ -202,8 +202,8 @@ class TicketThreads:
 
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
-        thread = thread_of(stored)
-        decision = await self._service.decide_again(triager, thread.whole, asker)
+        thread = self._service.as_read(thread_of(stored))
+        decision = await self._service.decide_again(triager, thread, asker)
         decision = alarmed(decision, thread.alarms, triager.policy)
         readable = may_read(triager.policy, stored.latest, asker.clearance)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
@@ -234,7 +234,7 @@ class TicketThreads:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A thread, what is decided about all of it now, and whether its words are for the one who asks."""
+    """A thread as far as it is read, what is decided about it now, and whether its words are for the one who asks."""
 
     ticket_id: str
     policy: Policy
@@ -311,7 +311,7 @@ def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None
         listed = "a label of it, by name or as it is offered" if is_choice(policy, said.question) else " / ".join(known)
         raise NotAcceptable(
             "unknown-answer",
-            f"the policy lists no such answer to {said.question!r}: it has {listed or 'none'}; choose, or send text",
+            f"the policy lists no such answer to that question: it has {listed or 'none'}; choose, or send text",
             "answers",
         )
     words = " ".join(part for part in (said.answer, said.text) if part and part.strip())
@@ -345,7 +345,7 @@ def _event_of(payload: EventIn) -> Event:
 def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) -> Event:
     """Return an event in the policy's own labels, or refuse it."""
     if row.forgotten:
-        raise Contradiction("forgotten", "the text of this ticket was forgotten: no more is kept about it")
+        raise forgotten()
     _check_kind(event)
     skills = {skill.name for skill in policy.escalation.skills}
     if not skills >= set(event.needs):

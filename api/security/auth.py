@@ -77,6 +77,7 @@ class Principal:
         source: The helpdesk that the ticket ids of its requests belong to.
         groups: Resolver groups that the person works for; none for a key.
         has_account: Whether it is a person with an account.
+        writes_only: Whether it has tickets decided and does nothing else: it sees no word but those that it sends.
     """
 
     key_id: str | None
@@ -88,6 +89,7 @@ class Principal:
     source: str = "api"
     groups: tuple[str, ...] = ()
     has_account: bool = False
+    writes_only: bool = False
 
     @property
     def speaks_as(self) -> str:
@@ -105,7 +107,7 @@ class Principal:
 
 OPEN = Principal(None, "loopback", frozenset(SCOPES), MOST_CLEARANCE)
 """Whoever asks a service that was started with --open-loopback, while nobody has an account."""
-MACHINE = Principal(None, "loopback", frozenset({"predict"}))
+MACHINE = Principal(None, "loopback", frozenset({"predict"}), writes_only=True)
 """The same once people have accounts: programs of this machine have tickets decided, and see and change nothing."""
 
 
@@ -191,10 +193,15 @@ def access_of(request: Request) -> Access:
 
 
 class Guard:
-    """A dependency that lets only those through who have a scope, and returns who it is."""
+    """A dependency that lets only those through who have a scope, and returns who it is.
 
-    def __init__(self, scope: str) -> None:
-        self.scope = scope
+    Args:
+        scope: That is needed.
+        decides: Whether the route does nothing but have tickets decided: then `MACHINE` is let through too.
+    """
+
+    def __init__(self, scope: str, *, decides: bool = False) -> None:
+        self.scope, self.decides = scope, decides
 
     async def __call__(
         self,
@@ -212,14 +219,14 @@ class Guard:
             principal = await access.principal(request)
             request.state.principal = principal
             await access.count(principal)
-        if self.scope not in principal.scopes and principal is MACHINE:
+        if principal.writes_only and not self.decides:
             raise NotSignedIn("no-account", "people have accounts here: sign in, or send a key")
         if self.scope not in principal.scopes:
             raise NotAllowed("missing-scope", f"the key lacks the scope {self.scope!r}: ask for one that has it")
         return principal
 
 
-def require(scope: str) -> Guard:
+def require(scope: str, *, decides: bool = False) -> Guard:
     """Return a dependency that lets only keys and sessions with that scope through.
 
     Use it as ``principal: Annotated[Principal, Depends(require("read"))]``. A missing, unknown, expired or revoked key
@@ -227,10 +234,12 @@ def require(scope: str) -> Guard:
 
     Args:
         scope: One of `api.store.rows.SCOPES`.
+        decides: Whether the route does nothing but have tickets decided: programs of a loopback service may then ask
+            without a key even where people have accounts.
     """
     if scope not in SCOPES:
         raise ValueError(f"unknown scope {scope!r}: scopes are {', '.join(SCOPES)}")
-    return Guard(scope)
+    return Guard(scope, decides=decides)
 
 
 class GuardedRoute(APIRoute):
@@ -260,7 +269,7 @@ class GuardedRoute(APIRoute):
 def scopes_of(app: FastAPI) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the scopes that each route needs, by method and path; none for one that is open to everybody."""
     return {
-        (method, route.path): tuple(sorted(guard.scope for guard in _guards(route.dependant)))
+        (method, route.path): tuple(sorted({guard.scope for guard in _guards(route.dependant)}))
         for route in app.routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api.http.exceptions import NotAllowed
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow
+from api.security.auth import Principal
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow, NewDecision
 from models.wire import DecisionDocument
 from triage import restriction
 from triage.policy import Policy
@@ -57,6 +58,28 @@ def document_for(policy: Policy, row: DecisionRow, clearance: int) -> DecisionDo
     if not may_read(policy, row, clearance):
         return row.document.without_explanation()
     return row.document_for(clearance)
+
+
+def answer_for(policy: Policy, row: DecisionRow, sender: Principal) -> DecisionDocument:
+    """Return a decision as whoever sends its ticket is answered.
+
+    The first text of a ticket to which nothing happened is the sender's own. Whatever else a decision may quote, of
+    other texts and of events, is told as far as it may be read.
+    """
+    if not row.has_history:
+        return row.document_for(sender.clearance)
+    return row.document.without_explanation() if sender.writes_only else document_for(policy, row, sender.clearance)
+
+
+def answer_unstored(policy: Policy, new: NewDecision, sender: Principal) -> DecisionDocument:
+    """Return a decision that the store does not have as whoever sends its ticket is answered.
+
+    Nobody can look then whether the ticket is sensitive: what was decided with its events is taken to be so.
+    """
+    document = new.document.without_similar() if sender.clearance < new.clearance else new.document
+    if new.grown and (sender.writes_only or sender.clearance < policy.sensitive_clearance):
+        document = document.without_explanation()
+    return document.model_copy(update={"stored": False})
 
 
 def is_suspected(policy: Policy, document: DecisionDocument) -> bool:

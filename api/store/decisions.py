@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_
@@ -16,7 +16,7 @@ from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
-from api.store.threads.happened import happened_to
+from api.store.threads.happened import happened_to, places_with_events
 from api.store.threads.sensitivity import inherited
 from api.store.work.entries import enter
 from models.wire import DecisionDocument
@@ -38,7 +38,7 @@ _NEW_DECISION = Prepared(
     insert(_DECISIONS), [column.name for column in _DECISIONS.c if column.name != "seq"], _DECISIONS.c.seq
 )
 _TEXTS = Prepared(
-    select(_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision).where(
+    select(_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision, _TICKETS.c.forgotten_at).where(
         _TICKETS.c.source == bindparam("source"), _TICKETS.c.ticket_id == bindparam("ticket_id")
     ),
     ["source", "ticket_id"],
@@ -48,16 +48,18 @@ _TEXTS = Prepared(
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None]:
+    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None, object]:
         """Say whether the store has any text of a ticket, and return the decision about the same one, or None.
 
-        The route that a person set on the ticket stands in it.
+        The route that a person set on the ticket stands in it. Last comes what changes whenever a text of the ticket is
+        forgotten.
         """
         digest = digest_of(self.kept_ticket(ticket))
         texts = _texts_of(session.connection(), source, ticket.id)
         same = next((one for one in texts if one.digest == digest), None)
         found = _latest_of(session, same.seq) if same is not None else None
-        return bool(texts), _answers(session, [decision_row(found)])[0] if found is not None else None
+        row = _answers(session, [decision_row(found)])[0] if found is not None else None
+        return bool(texts), row, _erasure(texts)
 
     def record(
         self,
@@ -200,6 +202,8 @@ class Decisions(IdempotencyKeys):
         earlier_texts = [one.seq for one in texts]
         sensitive = inherited(connection, earlier_texts, sensitive=new.sensitive) if texts else new.sensitive
         document = self.kept_document(new.document, ticket)
+        if new.grown and new.erasure != _erasure(texts):
+            document = document.without_explanation()
         if document.decision_id is None:
             document = document.model_copy(update={"decision_id": str(uuid4())})
         row = DecisionRow(
@@ -216,6 +220,7 @@ class Decisions(IdempotencyKeys):
             forgotten=False,
             created_at=now,
             created=True,
+            has_history=bool(texts),
         )
         seq = _new_decision(connection, row, same.seq, key_id)
         about = (source, ticket.id) if texts else None
@@ -277,7 +282,9 @@ def _places(rows: Sequence[DecisionRow]) -> set[tuple[str, str]]:
 
 def _answers(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
     """Return decisions as they are answered now: the route that a person set on a ticket stands in them."""
-    words = words_on(session, _places([row for row in rows if not (row.created and row.revision == 1)]))
+    places = _places([row for row in rows if row.has_history or not row.created])
+    words, eventful = words_on(session, places), places_with_events(session, places)
+    rows = [replace(row, has_history=row.revision > 1 or (row.source, row.ticket_id) in eventful) for row in rows]
     return [_under(row, words, shown=False) for row in rows]
 
 
@@ -296,7 +303,8 @@ def _under(row: DecisionRow, words: dict[tuple[str, str], Words], *, shown: bool
         return row
     route, document = spoken.before(row) if shown else spoken.route, spoken.since(row)
     document = document if shown else document.answered()
-    return replace(row, document=document if route is None else document.under(route))
+    said = tuple(one for one in spoken.ever if one.decision_id == row.id)
+    return replace(row, document=document if route is None else document.under(route), feedback=said)
 
 
 def feedback_row(row: StoredFeedback) -> FeedbackRow:
@@ -325,6 +333,13 @@ class _Text(NamedTuple):
     seq: int
     digest: str
     revision: int
+    forgotten_at: Any = None
+    """As the driver of the database tells it: only ever compared."""
+
+
+def _erasure(texts: Sequence[_Text]) -> object:
+    """Return what changes whenever one of these texts is forgotten."""
+    return max((text.forgotten_at for text in texts if text.forgotten_at is not None), default=None)
 
 
 def _texts_of(connection: Connection, source: str, ticket_id: str) -> list[_Text]:

@@ -97,9 +97,14 @@ class Erasure(IdempotencyKeys):
             StoreUnavailable: Nothing was removed.
         """
         with self.database.writing() as session:
-            self.database.serialise(session, f"forget {ticket_id}")
             query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
-            tickets = list(session.scalars(query.where(StoredTicket.source == source) if source else query))
+            query = query.where(StoredTicket.source == source) if source else query
+            desks = session.scalars(query.with_only_columns(StoredTicket.source).distinct())
+            places = [
+                f"ticket {desk} {ticket_id}" for desk in desks
+            ]  # what is on its way waits, and then finds it gone
+            self.database.serialise(session, f"forget {ticket_id}", *places)
+            tickets = list(session.scalars(query))
             mentions = _strip_mentions(session, ticket_id)
             if not tickets and not mentions:
                 raise NotFound(

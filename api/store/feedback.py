@@ -179,7 +179,7 @@ class Feedback(AutonomyRecords):
             if not any(row.id == feedback_id and row.verdict != UNDONE for row in rows):
                 raise NotFound(
                     "no-such-feedback",
-                    f"no feedback {feedback_id!r} on this decision: see its history for what there is",
+                    "there is no such feedback on this decision: see its history for what there is",
                 )
             earlier = next((row for row in rows if row.undoes == feedback_id), None)
             if earlier is not None:
@@ -262,7 +262,8 @@ class Feedback(AutonomyRecords):
         decision = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id))
         if decision is None:
             raise NotFound(
-                "no-such-decision", f"no decision {decision_id!r}: it was never made here, or is past its retention"
+                "no-such-decision",
+                "there is no decision with that id: it was never made here, or is past its retention",
             )
         return decision
 

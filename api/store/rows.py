@@ -52,12 +52,16 @@ class NewDecision:
         document: The decision as it is answered; the store gives it an id where it has none.
         sensitive: Whether only people with the policy's sensitive clearance may see the text.
         clearance: Clearance of who asked: people with less do not get to see the similar tickets that it brought up.
+        grown: Whether it was decided together with what had happened to the ticket, whose words it may quote.
+        erasure: What `Seen.erasure` was then: where that has changed, those words were forgotten meanwhile.
     """
 
     ticket: Ticket
     document: DecisionDocument
     sensitive: bool = False
     clearance: int = MOST_CLEARANCE
+    grown: bool = False
+    erasure: object = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,8 @@ class DecisionRow:
         feedback: Everything said about it, oldest first; empty where it was not asked for.
         revisions: Ids of all decisions about this ticket id, oldest first; empty where they were not asked for.
         created: Whether the call that returned it recorded it; False where it was there before.
+        has_history: Whether the ticket had another text before this one, or something happened to it: what it is
+            answered may quote more than its sender wrote. Told where a ticket that comes in is answered.
     """
 
     id: str
@@ -311,6 +317,7 @@ class DecisionRow:
     feedback: tuple[FeedbackRow, ...] = ()
     revisions: tuple[str, ...] = ()
     created: bool = False
+    has_history: bool = False
 
     def document_for(self, clearance: int) -> DecisionDocument:
         """Return the document as somebody with that clearance may see it."""

@@ -10,6 +10,7 @@ from typing import Any
 from triage.decision import Automation, Decision, Reason, Source
 from triage.escalation.thread import Event, Mover, Route, Thread
 from triage.gate import Gate, TargetGate
+from triage.normalise import LeftOut
 from triage.policy import Policy
 from triage.screening.attention import Attention
 
@@ -51,6 +52,13 @@ def new_alarms(
     kinds = {kind for kind, _ in earlier}.union(known)
     found = [(one.kind, one.evidence) for one in decision.attention]
     return tuple(one for one in found if one[0] not in kinds or (one not in earlier and one[1] in event.text))
+
+
+def cut_by(decision: Decision, over_long: int) -> Decision:
+    """Return a decision that says how many characters of its thread were not read."""
+    if not over_long:
+        return decision
+    return replace(decision, truncated=True, left_out=(LeftOut("over_long", over_long), *decision.left_out))
 
 
 def alarmed(decision: Decision, alarms: Iterable[tuple[str, str]], policy: Policy) -> Decision:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple, Self
 
+from triage.normalise import shortened
 from triage.ticket import Ticket
 
 
@@ -106,11 +108,13 @@ class Thread:
         ticket: As it came in.
         routes: Where it was, oldest first; at least one.
         events: What happened, oldest first.
+        over_long: Characters of it that are not read, because it is too long.
     """
 
     ticket: Ticket
     routes: tuple[Route, ...]
     events: tuple[Event, ...] = ()
+    over_long: int = 0
 
     @property
     def route(self) -> Route:
@@ -157,6 +161,11 @@ class Thread:
         """The ticket as the model reads it now: its own text, under it what was written since, and what was chosen."""
         return grown(self.ticket, self.events)
 
+    def within(self, max_chars: int) -> Self:
+        """Return the thread as far as it is read; see `within`."""
+        ticket, events, over = within(self.ticket, self.events, max_chars)
+        return replace(self, ticket=ticket, events=events, over_long=self.over_long + over)
+
     @property
     def texts(self) -> tuple[str, ...]:
         """Everything written, oldest first."""
@@ -176,6 +185,52 @@ def grown(ticket: Ticket, events: Sequence[Event]) -> Ticket:
     chosen = tuple(one for event in events for one in event.chosen)
     written = [ticket.body, *(event.text for event in events if event.text)]
     return replace(ticket, body="\n\n".join(part for part in written if part), chosen=chosen) if events else ticket
+
+
+class Bounded(NamedTuple):
+    """A ticket and what happened to it as far as they are read, and how many characters are not."""
+
+    ticket: Ticket
+    events: tuple[Event, ...]
+    over_long: int = 0
+
+
+def within(ticket: Ticket, events: Sequence[Event], max_chars: int) -> Bounded:
+    """Bound what is read of a thread, so that one that goes on for ever takes no longer than any other.
+
+    The newest events are read, and the beginning and end of the ticket's own text, each with half of the room and what
+    the other one leaves of it. What happened counts as before, apart from its words.
+
+    Args:
+        ticket: As it came in.
+        events: What happened, oldest first.
+        max_chars: Most characters of body and events together.
+
+    Example:
+        >>> from datetime import UTC
+        >>> news = [Event(name, EventKind.COMMENT, datetime(2026, 1, 1, tzinfo=UTC), name * 40) for name in "abc"]
+        >>> ticket, events, over = within(Ticket(body="It smokes."), news, 100)
+        >>> ticket.body, [len(event.text) for event in events], over
+        ('It smokes.', [0, 40, 40], 40)
+    """
+    written = len(ticket.body) + sum(len(event.text) for event in events)
+    if not events or written <= max_chars:
+        return Bounded(ticket, tuple(events))
+    room = left = max(max_chars // 2, max_chars - len(ticket.body))
+    left_out, kept = 0, list[Event]()
+    for event in reversed(events):
+        text, over = _fitted(event.text, left, may_cut=left == room)
+        left_out, left = left_out + over, 0 if over else left - len(text)
+        kept.append(replace(event, text=text))
+    body, over = shortened(ticket.body, max_chars - sum(len(event.text) for event in kept))
+    return Bounded(replace(ticket, body=body), tuple(reversed(kept)), left_out + over)
+
+
+def _fitted(text: str, room: int, *, may_cut: bool) -> tuple[str, int]:
+    """Return a text that fits into a room, whole, cut or not at all, and how many of its characters do not."""
+    if len(text) <= room:
+        return text, 0
+    return shortened(text, room) if may_cut else ("", len(text))
 
 
 def bounces(routes: Sequence[Route]) -> int:

@@ -44,7 +44,7 @@ async def page(parts: Parts, reader: Principal, name: str, *, status: int = 200,
 def counted(parts: Parts, reader: Principal) -> Counts:
     """Count the tickets of each view; nothing where the store does not answer."""
     try:
-        return parts.service.store.counts(reader.speaks_as, reader.groups)
+        return parts.service.store.counts(reader.speaks_as, reader.groups, blind=parts.service.settings.audit_blind)
     except StoreUnavailable:
         return Counts()
 

@@ -18,7 +18,7 @@ from api.http.schemas import DecisionDetail
 from api.routes.pages.frame import counted, group_names, is_blind, label_names, page
 from api.security.auth import Principal
 from api.security.page_route import PageRoute
-from api.store.work.queue import Counts, Line
+from api.store.work.queue import Counts, Filter, Line
 from triage.errors import StoreUnavailable
 from triage.wording import ATTENTION, REASONS, Wording
 
@@ -126,7 +126,7 @@ def spoken(parts: Parts, reader: Principal, decision_id: str | None) -> Decision
 
 def next_after(parts: Parts, reader: Principal, query: QueueQuery, decision_id: str) -> str | None:
     """Return the id of the ticket that comes after one in a list; at its end the first one that is left."""
-    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    wanted = _wanted(parts, reader, query)
     following = parts.service.store.next_in_queue(wanted, query.sort, decision_id)
     if following is not None:
         return following
@@ -136,8 +136,13 @@ def next_after(parts: Parts, reader: Principal, query: QueueQuery, decision_id: 
 
 def previous_of(parts: Parts, reader: Principal, query: QueueQuery, decision_id: str) -> str | None:
     """Return the id of the ticket that comes before one in a list, or None."""
-    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    wanted = _wanted(parts, reader, query)
     return parts.service.store.next_in_queue(wanted, query.sort, decision_id, backwards=True)
+
+
+def _wanted(parts: Parts, reader: Principal, query: QueueQuery) -> Filter:
+    clearance = parts.service.model.triager.policy.sensitive_clearance
+    return query.filter_for(reader, clearance, blind=parts.service.settings.audit_blind)
 
 
 def _views(counts: Counts, *, with_groups: bool) -> list[tuple[str, str, int | None]]:
@@ -148,7 +153,7 @@ def _views(counts: Counts, *, with_groups: bool) -> list[tuple[str, str, int | N
 
 def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Shown], str | None, str | None]:
     """Return the lines of a page, the id after which the next page begins, and what kept them from being read."""
-    wanted = query.filter_for(reader, parts.service.model.triager.policy.sensitive_clearance)
+    wanted = _wanted(parts, reader, query)
     look = partial(parts.service.store.lines, wanted, query.sort, limit=query.limit + 1, after=query.before)
     try:
         lines = look()

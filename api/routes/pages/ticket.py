@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from anyio import to_thread
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 
@@ -20,20 +20,22 @@ from api.console.queries import QueueQuery
 from api.console.timeline import moments
 from api.deps import Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import NotFound, Refused, TooBusy
-from api.http.schemas import DecisionDetail, FeedbackIn
+from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
 from api.scoring.threads import Handling
-from api.security.auth import Principal
+from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
 from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
 from triage.escalation.choices import chosen_label
+from triage.normalise import shortened
 from triage.ticket import Ticket
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[Depends(require("read"))])
+"""Every answer may show the ticket, also one that says why something was not saved."""
 
 FURTHER = "targets."
 """What the name of a field begins with that holds the label of a target beside tier and category."""
@@ -48,6 +50,10 @@ REASONS_TO_CORRECT = (
 )
 """What is offered as the reason of a correction; anything else may be written."""
 _NO_REASON = "Nothing is saved yet: a correction needs a reason. Pick one from the list, or write your own."
+
+
+EventId = Annotated[Text, Field(max_length=64)]
+"""Under which an event of the page is kept; empty for one that is made up."""
 
 
 class Opinion(BaseModel):
@@ -85,9 +91,9 @@ class Answers(BaseModel):
         back: Query of the list that the ticket was opened from.
     """
 
-    question: list[str] = []
-    answer: list[str] = []
-    event_id: str = Field(default="", max_length=64)
+    question: list[Annotated[Text, Field(min_length=1)]] = []
+    answer: list[Text] = []
+    event_id: EventId = ""
     back: str = ""
 
     @property
@@ -232,8 +238,8 @@ async def move(
     decision_id: str,
     parts: PartsDep,
     reviewer: Reviewer,
-    tier: Annotated[str, Form(max_length=255)],
-    event_id: Annotated[str, Form(max_length=64)] = "",
+    tier: Annotated[Name, Form()],
+    event_id: Annotated[EventId, Form()] = "",
     back: Annotated[str, Form()] = "",
 ) -> Response:
     """Move a ticket to another tier because an escalation criterion is met; the first decision is not called wrong."""
@@ -254,8 +260,10 @@ async def preview_answers(
     chosen = {ask: chosen_label(policy, ask, words) for ask, words in told.given}
     said = [f"{ask} {words}" for ask, words in told.given if chosen[ask] is None]
     moved, problem = [], None
-    if told.given and shown.ticket is not None:
-        body = "\n\n".join((shown.ticket.body, *said))[: parts.service.settings.max_text_chars]
+    if is_blind(parts, shown):
+        problem = "Judge the ticket first: after that the page shows what the model says."
+    elif told.given and shown.ticket is not None:
+        body, _ = shortened("\n\n".join((shown.ticket.body, *said)), parts.service.settings.max_text_chars)
         ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
         ticket = replace(ticket, chosen=tuple(one for one in chosen.values() if one is not None))
         try:

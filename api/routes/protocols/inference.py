@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Caller, Reader, ServiceDep
+from api.deps import Decider, Reader, ServiceDep
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.openapi import PROBLEMS, problems
 from api.http.reception import Received, to_ticket
@@ -129,7 +129,7 @@ def ready(model: str, service: ServiceDep, reader: Reader, response: Response) -
 
 
 @router.post("/models/{model}/infer", responses={**PROBLEMS, **problems(404)})
-async def infer(model: str, payload: InferenceIn, service: ServiceDep, caller: Caller) -> InferenceOut:
+async def infer(model: str, payload: InferenceIn, service: ServiceDep, caller: Decider) -> InferenceOut:
     """Decide tickets that come as columns, and answer as columns: those that are asked for, or all."""
     _check_name(model)
     tickets = _tickets(payload, service.settings.max_text_chars)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
@@ -31,12 +31,14 @@ class StoredThread:
         opened_at: When it was opened, as its helpdesk said; None if it did not.
         decisions: Everything decided about it, oldest first, with all feedback.
         events: What happened, oldest first, each with the route that it led to.
+        erased_at: When a text of it was last forgotten.
     """
 
     ticket: Ticket
     opened_at: datetime | None
     decisions: tuple[DecisionRow, ...]
     events: tuple[tuple[Event, Route | None], ...]
+    erased_at: datetime | None = None
 
     @property
     def latest(self) -> DecisionRow:
@@ -70,10 +72,12 @@ class Seen:
     Attributes:
         decision: What was decided about the same text, with the route that a person set; None for a new text.
         events: What happened to the ticket, oldest first.
+        erasure: What changes whenever a text of the ticket is forgotten, and its events with it.
     """
 
     decision: DecisionRow | None = None
     events: tuple[Event, ...] = ()
+    erasure: object = None
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,13 @@ class Outcome:
         route: Where the ticket went because of it; None where it stayed.
         sensitive: Whether the whole thread is for few eyes.
         updates: What its helpdesk is to be told.
+        erased_at: When a text of the ticket was last forgotten, as the thread said that was read.
     """
 
     route: Route | None = None
     sensitive: bool = False
     updates: tuple[PendingUpdate, ...] = ()
+    erased_at: datetime | None = None
 
 
 class Threads(Decisions):
@@ -118,6 +124,7 @@ class Threads(Decisions):
                 newest.opened_at,
                 tuple(decision_row(row, said.get(row.id, ())) for row in rows),
                 tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
+                erased_at=max((row.ticket.forgotten_at for row in rows if row.ticket.forgotten_at), default=None),
             )
 
     def seen(self, ticket: Ticket, source: str = "api") -> Seen:
@@ -129,10 +136,10 @@ class Threads(Decisions):
         if not ticket.id:
             return Seen()
         with self.database.reading() as session:
-            known, decided = self.decided_as(session, ticket, source)
+            known, decided, erasure = self.decided_as(session, ticket, source)
             if not known:
                 return Seen()
-            return Seen(decided, tuple(_event(row) for row in _events(session, source, ticket.id)))
+            return Seen(decided, tuple(_event(row) for row in _events(session, source, ticket.id)), erasure)
 
     def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
         """Say whether an event was taken before, with the same content.
@@ -164,7 +171,8 @@ class Threads(Decisions):
 
         Raises:
             NotFound: Nothing was decided about the ticket.
-            Contradiction: The id came before with another content, or the event is older than the last one.
+            Contradiction: The id came before with another content, the event is older than the last one, or the ticket
+                was forgotten, be it while the event was read.
             NotAcceptable: It is dated in the future.
             StoreUnavailable: Nothing was recorded.
         """
@@ -172,6 +180,8 @@ class Threads(Decisions):
         with self.database.writing() as session:
             self.database.serialise(session, f"ticket {source} {ticket_id}")
             decision = _latest(session, source, ticket_id)
+            if decision.ticket.forgotten_at is not None or _erased_at(session, source, ticket_id) != led.erased_at:
+                raise forgotten()
             events = _events(session, source, ticket_id)
             if _is_repeated(events, event):
                 return False
@@ -217,6 +227,11 @@ class Threads(Decisions):
         return replace(route, because=self.redactor.redact(route.because))
 
 
+def forgotten() -> Contradiction:
+    """Return the refusal of an event whose ticket was forgotten."""
+    return Contradiction("forgotten", "the text of this ticket was forgotten: no more is kept about it")
+
+
 def check_order(last: datetime | None, event: Event) -> None:
     """Refuse an event that is older than the last one, or dated so far ahead that it must be a slip.
 
@@ -228,8 +243,8 @@ def check_order(last: datetime | None, event: Event) -> None:
     if event.at > now + AHEAD and (last is None or event.at > last):
         raise NotAcceptable(
             "in-the-future",
-            f"the event is dated {event.at.isoformat()}, and here it is {now.isoformat(timespec='seconds')}: send its "
-            "time in UTC, or with its offset such as +01:00, and check the sender's clock",
+            f"the event is dated over {AHEAD.days} days ahead: it is {now.isoformat(timespec='seconds')} here; send "
+            "its time in UTC, or with its offset such as +01:00, and check the sender's clock",
             "at",
         )
     if last is not None and event.at < last:
@@ -299,6 +314,11 @@ def _latest(session: Session, source: str, ticket_id: str) -> StoredDecision:
     if row is None:
         raise _unknown()
     return row
+
+
+def _erased_at(session: Session, source: str, ticket_id: str) -> datetime | None:
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+    return session.scalar(select(func.max(StoredTicket.forgotten_at)).where(*same))
 
 
 def _unknown() -> NotFound:

@@ -39,6 +39,15 @@ def happened_to(session: Session, tickets: Collection[tuple[str, str]]) -> dict[
     return found
 
 
+def places_with_events(session: Session, tickets: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those of some tickets to which anything happened, by source and ticket id."""
+    if not tickets:
+        return set()
+    place = (StoredEvent.source, StoredEvent.ticket_id)
+    query = select(*place).where(tuple_(*place).in_(list(tickets))).distinct()
+    return {(source, ticket) for source, ticket in session.execute(query)}
+
+
 def alarms_in(document: str) -> tuple[tuple[str, str], ...]:
     """Return what must not wait of an event's document: each kind, with the words that say so."""
     return tuple((kind, evidence) for kind, evidence in json.loads(document).get("attention", ()))

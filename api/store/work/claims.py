@@ -95,6 +95,6 @@ def _entry(session: Session, decision_id: str) -> StoredEntry:
     entry = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == decision_id))
     if entry is None:
         raise NotFound(
-            "no-such-decision", f"no decision {decision_id!r}: it was never made here, or is past its retention"
+            "no-such-decision", "there is no decision with that id: it was never made here, or is past its retention"
         )
     return entry

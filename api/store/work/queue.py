@@ -27,6 +27,9 @@ _OF_WORK = frozenset({"waiting", "mine", "my_groups", "suggested", "abstained", 
 """Views of what waits: a ticket leaves them once somebody speaks about it."""
 VIEWS: tuple[str, ...] = get_args(View)
 SORTS: tuple[str, ...] = get_args(Sort)
+_SAID_BY_MODEL = ("tier", "category", "resolver_group", "automation", "reason")
+_TELLING = frozenset({"my_groups", "abstained"})
+"""Views that a ticket which waits is in by what the model says of it."""
 _COUNTED = ("waiting", "my_groups", "suggested", "abstained", "audit")
 _LOOKED_AT = 8
 """So many times the lines wanted are looked at one by one for words that most tickets hold, from the first line on."""
@@ -51,6 +54,7 @@ class Filter:
         agent: Whose view ``mine`` is.
         groups: Resolver groups of that agent, whose tickets the view ``my_groups`` has.
         clearance_for_words: Whether tickets of sensitive categories are searched too.
+        blind: Whether an audit that nobody has judged is found by no label: finding it would say what the model says.
     """
 
     view: View = "all"
@@ -67,6 +71,7 @@ class Filter:
     agent: str | None = None
     groups: tuple[str, ...] = ()
     clearance_for_words: bool = False
+    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,12 +139,13 @@ class Queue(IdempotencyKeys):
             found = self._first(session, wanted, beside, order=_order(sort, backwards=backwards), limit=1)
             return found[0].decision_id if found else None
 
-    def counts(self, agent: str | None = None, groups: Sequence[str] = ()) -> Counts:
+    def counts(self, agent: str | None = None, groups: Sequence[str] = (), *, blind: bool = False) -> Counts:
         """Count the tickets of each view.
 
         Args:
             agent: Whose claims are counted as ``mine``.
             groups: Resolver groups of that agent, whose tickets are counted as ``my_groups``.
+            blind: Whether audits are counted under no label.
         """
         columns = (
             StoredEntry.tier,
@@ -154,13 +160,14 @@ class Queue(IdempotencyKeys):
         with self.database.reading() as session:
             grouped = select(*columns, func.count()).where(_WAITS).group_by(*columns)
             for tier, group, automation, abstained, audit, calm, count in session.execute(grouped):
-                tiers[tier or ""] += count
-                by_group[group or ""] += count
                 views["waiting"] += count
                 views["suggested"] += count * (automation == "suggested")
-                views["abstained"] += count * abstained
                 views["audit"] += count * audit
                 flagged += count * (not calm)
+                if not (blind and audit):
+                    tiers[tier or ""] += count
+                    by_group[group or ""] += count
+                    views["abstained"] += count * abstained
             for view in ("disputed", "corrected", "unsure"):
                 query = select(func.count()).select_from(StoredEntry).where(_view(Filter(view)))
                 views[view] = session.scalar(query) or 0
@@ -244,8 +251,11 @@ def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:
 
 
 def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
-    equal = ("tier", "category", "resolver_group", "automation", "reason", "model_version")
+    equal = (*_SAID_BY_MODEL, "model_version")
     found = [getattr(StoredEntry, name) == value for name in equal if (value := getattr(wanted, name)) is not None]
+    told = wanted.view in _TELLING or any(getattr(wanted, name) is not None for name in _SAID_BY_MODEL)
+    if wanted.blind and told:
+        found.append(StoredEntry.audit.is_(False) | StoredEntry.verdict.is_not(None))
     if wanted.attention == "any":
         found.append(StoredEntry.attention != "")
     elif wanted.attention is not None:

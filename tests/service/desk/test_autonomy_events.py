@@ -104,13 +104,24 @@ def test_a_blind_audit_shows_what_the_model_says_only_after_a_person_has_judged(
     page = client.get(path).text
     assert "choose before you see" in page and ROWS[0]["category"] in page
     assert "Alternatives" not in page and f"{decision['tier']} · " not in page
-    assert "to be judged" in client.get("/").text
+    assert "to be judged" in client.get("/").text and path in client.get("/?view=audit").text
+    wanted = {name: str(decision[name]) for name in ("tier", "category", "resolver_group", "automation", "reason")}
+    for name, label in wanted.items():
+        assert path not in client.get("/", params={"view": "all", name: label, "limit": "200"}).text, name
+    assert decision["decision_id"] in client.get("/v1/decisions", params=wanted).text
+    counts = client.app.state.parts.service.store.counts(groups=[wanted["resolver_group"]], blind=True)  # type: ignore[attr-defined]
+    labelled = counts.waiting - counts.views["audit"]
+    assert sum(counts.tiers.values()) == sum(counts.groups.values()) == labelled >= counts.views["my_groups"]
+    assert path not in client.get("/learning").text
+    preview = client.post(f"{path}/answers/preview", data={"question": "since when?", "answer": "since Monday"})
+    assert "Judge the ticket first" in preview.text and decision["tier"] not in preview.text
     said = {"verdict": "corrected", "agent": "kim", "tier": decision["tier"], "category": decision["category"]}
     before = client.get("/v1/autonomy").json()["targets"]["tier"]
     assert client.post(f"/v1{path}/feedback", json=said).status_code == 200
     after = client.get("/v1/autonomy").json()["targets"]["tier"]
     assert (after["reviews"], after["errors"]) == (before["reviews"] + 1, before["errors"])
     assert "choose before you see" not in client.get(path).text
+    assert path in client.get("/", params={"view": "all", "tier": decision["tier"], "limit": "200"}).text
 
 
 @pytest.mark.parametrize(

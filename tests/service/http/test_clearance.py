@@ -15,6 +15,7 @@ from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.export import ExportRules
 from api.store.repository import Repository, open_repository
+from triage.errors import StoreUnavailable
 
 SECRET, REMARK = "quarterly bonus of kim", "it names kim"
 HARMLESS = f"The printer does not print the {SECRET}."
@@ -27,15 +28,15 @@ class Desk:
     """A service with a ticket, seen by keys of both clearances."""
 
     def __init__(self, client: TestClient, store: Repository) -> None:
-        self._client, self.store = client, store
+        self.client, self.store = client, store
         scopes = ["predict", "feedback", "read"]
-        self._keys = {level: create_key(store, str(level), scopes, clearance=level)[0] for level in (0, NEEDED)}
+        self.keys = {level: create_key(store, str(level), scopes, clearance=level)[0] for level in (0, NEEDED)}
         self.id = ""
 
     def call(self, clearance: int, method: str, path: str, **options: object) -> object:
         """Send a request with the key of a clearance."""
-        headers = {"Authorization": f"Bearer {self._keys[clearance]}"}
-        return self._client.request(method, path, headers=headers, **options)  # type: ignore[arg-type]
+        headers = {"Authorization": f"Bearer {self.keys[clearance]}"}
+        return self.client.request(method, path, headers=headers, **options)  # type: ignore[arg-type]
 
     def decided(self, text: str) -> None:
         """Have the ticket decided."""
@@ -88,8 +89,8 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    store = open_repository(tmp_path)
-    with TestClient(create_app(load_settings(home=tmp_path, rules_only=True), store), follow_redirects=False) as client:
+    store, settings = open_repository(tmp_path), load_settings(home=tmp_path, rules_only=True, request_deadline_s=20)
+    with TestClient(create_app(settings, store), follow_redirects=False) as client:
         yield Desk(client, store)
     store.close()
 
@@ -175,6 +176,50 @@ def rewritten_and_taken_back(desk: Desk) -> None:
     second, desk.id = desk.id, first
     assert desk.undone(NEEDED, said) == 200
     desk.id = second
+
+
+BURNS = f"The {SECRET} burns: there is fire and smoke, and people are hurt."
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict?explain=false", "/v1/predict/batch"])
+def test_who_sends_a_withheld_ticket_again_is_told_nothing_of_its_thread(desk: Desk, path: str) -> None:
+    first = "somebody hacked my account: a data breach, suspicious sign-in"
+    desk.decided(first)
+    desk.happened(NEEDED, BURNS)
+    sent = [{"id": "T-1", "subject": first[:60], "body": first}, {"id": "T-1", "text": "any news?"}]
+    asked = 0
+
+    def told(clearance: int, ticket: dict[str, str], key: str | None = None) -> str:
+        nonlocal asked
+        asked += 1
+        body = {"tickets": [ticket]} if path.endswith("batch") else ticket
+        headers = {"Authorization": f"Bearer {desk.keys[clearance]}", "Idempotency-Key": key or f"k-{asked}"}
+        if key is None and asked % 2:
+            headers.pop("Idempotency-Key")
+        answer = desk.client.post(path, json=body, headers=headers)
+        assert answer.status_code == 200 and '"safety"' in answer.text, answer.text
+        return str(answer.text)
+
+    for ticket in (*sent, *sent, *sent):
+        assert SECRET not in told(0, ticket)
+    assert SECRET not in told(0, sent[1], "again") and SECRET not in told(0, sent[1], "again")
+    assert all(SECRET in told(NEEDED, ticket) for ticket in sent)
+
+
+def test_a_thread_is_told_to_no_low_clearance_while_the_store_takes_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.decided("somebody hacked my account: a data breach, suspicious sign-in")
+    desk.happened(NEEDED, BURNS)
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("locked", "nobody answers")
+
+    monkeypatch.setattr(desk.store, "record", away)
+    for clearance, told in ((0, False), (NEEDED, True), (0, False)):  # the second and third wait beside the first
+        answer = desk.call(clearance, "POST", "/v1/predict", json={"id": "T-1", "text": "any news?"})
+        assert not answer.json()["stored"] and (SECRET in answer.text) is told  # type: ignore[attr-defined]
+    monkeypatch.undo()
 
 
 STATES: dict[Callable[[Desk], None], bool] = {

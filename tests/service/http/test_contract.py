@@ -99,6 +99,26 @@ def test_what_is_not_valid_is_named_and_never_echoed(
 
 
 @pytest.mark.parametrize(
+    ("path", "sent", "code"),
+    [
+        ("/v1/tickets/T-1/answers", {"answers": [{"question": CANARY, "answer": "no"}]}, "unknown-answer"),
+        ("/v1/tickets/T-1/answers", {"answers": [{"question": "tier", "answer": CANARY}]}, "unknown-answer"),
+        ("/v1/tickets/T-1/events", {"kind": "comment", "text": "x", "at": "2199-03-04T05:06:07Z"}, "in-the-future"),
+        (f"/v1/tickets/{CANARY}/events", {"kind": "comment", "text": "x"}, "no-such-ticket"),
+        (f"/v1/decisions/{CANARY}/claim?agent=kim", {}, "no-such-decision"),
+        (f"/v1/decisions/{CANARY}/feedback", {"verdict": "accepted", "agent": "kim"}, "no-such-decision"),
+        ("/v1/knowledge/proposals/k-2199/dismiss", {"agent": "kim"}, "no-such-proposal"),
+        ("/v1/knowledge/entries/k-2199/withdraw", {"agent": "kim"}, "no-such-entry"),
+    ],
+)
+def test_no_refusal_repeats_what_was_sent(client: TestClient, path: str, sent: dict[str, Any], code: str) -> None:
+    client.post("/v1/predict", json={"id": "T-1", "text": "It does not work as it should since Monday."})
+    stated = {"id": "e-1", "at": "2026-11-27T09:01:00Z", **sent} if "/tickets/" in path else sent
+    answer = client.post(path, json=stated)
+    assert (answer.json()["code"], CANARY in answer.text, "2199" in answer.text) == (code, False, False)
+
+
+@pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         (b"{", 400, "malformed-json"),

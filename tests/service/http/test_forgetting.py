@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -14,6 +15,7 @@ from models.language import _detect, detect_language
 from models.screening import shipped_classifier
 
 from ...conftest import wait_until
+from .conftest import store_of
 
 WORDS = "The printer in the office cannot print what I send it since this morning"
 
@@ -33,3 +35,33 @@ def test_what_another_process_forgets_is_forgotten_here(tmp_path: Path) -> None:
         assert open_repository(tmp_path).forget("T-1")
         wait_until(lambda: not _detect.cache_info().currsize and tokens.ids(WORDS) is not cut, within_s=10)
         assert not len(memory)
+
+
+@pytest.mark.parametrize("path", ["/v1/tickets/T-1/events", "/v1/predict"])
+def test_what_is_forgotten_while_words_are_read_is_not_kept_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, request_deadline_s=20)
+
+    def event(number: int, text: str) -> dict[str, str]:
+        return {"id": f"e-{number}", "kind": "comment", "at": f"2026-11-27T09:0{number}:00Z", "text": text}
+
+    with TestClient(create_app(settings)) as client:
+        assert client.post("/v1/predict", json={"id": "T-1", "body": WORDS}).json()["stored"]
+        fire = "There is fire and smoke in the room of Mrs Zanzibar, she is locked in."
+        assert client.post("/v1/tickets/T-1/events", json=event(1, fire)).status_code == 200
+        service, store = client.app.state.parts.service, store_of(client)  # type: ignore[attr-defined]
+        decide = service.batcher.decide
+
+        async def decide_meanwhile(*stated: object, **options: object) -> object:
+            decided = await decide(*stated, **options)
+            monkeypatch.undo()
+            store.forget("T-1")
+            return decided
+
+        monkeypatch.setattr(service.batcher, "decide", decide_meanwhile)
+        sent = event(2, "Zanzibar is my name.") if path.endswith("events") else {"id": "T-1", "body": "any news?"}
+        answer = client.post(path, json=sent)
+        assert (answer.status_code, answer.json().get("code")) in ((409, "forgotten"), (200, None))
+        kept = [client.get(place).text for place in ("/v1/tickets/T-1", "/v1/decisions", "/v1/decisions?attention=any")]
+        assert "safety" in kept[1] and not any("anzibar" in page for page in kept)

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import NotAcceptable
-from api.security.auth import COOKIE, csrf_token
+from api.security.auth import COOKIE, csrf_token, scopes_of
 from api.security.passwords import hash_password, is_password
 from api.settings import load_settings
 from api.store.people.users import Rights
@@ -27,6 +27,13 @@ from ...conftest import free_port
 from .conftest import store_of
 
 PASSWORD = "four words in a row"
+DECIDING = {
+    ("POST", "/v1/predict"),
+    ("POST", "/v1/predict/batch"),
+    ("POST", "/predict"),
+    ("POST", "/v2/models/{model}/infer"),
+}
+"""All that a program may ask for without a key on a loopback service whose people have accounts."""
 HTML = {"Accept": "text/html"}
 
 
@@ -307,15 +314,25 @@ def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
     assert client.get("/", headers=HTML).status_code == 200
     refused = client.post("/v1/users", json={"name": "eve", "roles": ["admin"]})
     assert (refused.status_code, refused.json()["code"]) == (403, "first-account")
+    ticket = {"id": "T-1", "text": "The printer on the second floor does not print."}
+    assert client.post("/v1/predict", json=ticket).json()["stored"]
+    event = {"id": "e-1", "kind": "comment", "at": "2026-11-27T09:01:00Z", "text": "zanzibar burns, people are hurt"}
+    assert "zanzibar" in client.post("/v1/tickets/T-1/events", json=event).text
     account(client, "root", "admin", hashed=hashed)
     client.app.state.access._asked_at = -10.0  # type: ignore[attr-defined]
     away = client.get("/", headers=HTML)
     assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
     decided = client.post("/v1/predict", json={"text": "my password is expired"})
     assert decided.status_code == 200
+    for sent in (ticket, {**ticket, "text": "any news?"}):
+        told = client.post("/v1/predict", json=sent)
+        assert [one["kind"] for one in told.json()["attention"]] == ["safety"] and "zanzibar" not in told.text
     said = {"verdict": "accepted", "agent": "root"}
     answer = client.post(f"/v1/decisions/{decided.json()['decision_id']}/feedback", json=said)
     assert (answer.status_code, answer.json()["code"]) == (401, "no-account")
+    for method, path in (route for route, scopes in scopes_of(client.app).items() if scopes):  # type: ignore[arg-type]
+        status = client.request(method, re.sub(r"\{\w+\}", "x", path)).status_code
+        assert (status == 401) is ((method, path) not in DECIDING), (method, path)
     assert sign_in(client, "root").status_code == 303 and client.get("/", headers=HTML).status_code == 200
 
 

@@ -545,3 +545,39 @@ def test_an_alarm_is_found_below_a_text_in_which_it_would_be_missed(desk: tuple[
         client, text="The VPN drops every ten minutes since Monday, it says 'no route to host', please help."
     )
     assert [one["kind"] for one in edited["attention"]] == ["safety"] and edited["resolver_group"] == alarm.group
+
+
+def test_a_thread_that_goes_on_for_ever_is_read_as_far_as_a_ticket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, limit = open_repository(tmp_path), 1000
+    settings = load_settings(
+        home=tmp_path, rules_only=True, open_loopback=True, max_text_chars=limit, request_deadline_s=20
+    )
+    with TestClient(create_app(settings, store)) as client:
+        batcher, read = client.app.state.parts.service.batcher, []  # type: ignore[attr-defined]
+        decide = batcher.decide
+
+        async def watched(triager: Any, tickets: Any, **options: Any) -> Any:
+            read.extend(ticket.body for ticket in tickets)
+            return await decide(triager, tickets, **options)
+
+        monkeypatch.setattr(batcher, "decide", watched)
+        opened(client, text=f"{TEXT} {'p ' * 470}")
+        happened(client, 1, text=FIRE)
+        for number in range(2, 6):
+            event = {"kind": "attempt", "outcome": "failed", "text": f"Restarted number{number} twice. {'x ' * 140}"}
+            told = happened(client, number, **event).json()["decision"]
+        assert max(map(len, read)) <= limit + 20 and TEXT[:30] in read[-2] and "number5" in read[-2]
+        assert "number2" not in read[-2] and FIRE not in read[-2]
+        assert told["truncated"] and [one["what"] for one in told["left_out"]] == ["over_long"]
+        assert [one["kind"] for one in told["attention"]] == ["safety"]
+        edited = opened(client, text=f"{TEXT} {'q ' * 470}")
+        assert "over_long" in [one["what"] for one in edited["left_out"]] and len(read[-1]) <= limit + 20
+        assert [one["kind"] for one in edited["attention"]] == ["safety"]
+        packet = client.get("/v1/tickets/T-1/packet?to=L2").json()["text"]
+        assert "number5" in packet and "number2" not in packet
+        assert all(word in str(view(client)["timeline"]) for word in ("number2", "number5", FIRE))
+        criteria = client.post("/v1/tickets/T-1/escalation", json={"at": "2026-11-27T09:07:00Z"}).json()["criteria"]
+        assert next(one["score"] for one in criteria if one["name"] == "attempts") == 4
+    store.close()

@@ -116,6 +116,22 @@ def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:
     assert len(client.get("/v1/tickets/PREVIEW").json()["timeline"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("form", "sent"),
+    [
+        ("answers", {"question": "", "answer": "x"}),
+        ("answers", {"question": "a", "answer": "b\0c"}),
+        ("answers", {"question": "a", "answer": "b", "event_id": "\0"}),
+        ("answers/preview", {"question": "a\0", "answer": "b"}),
+        ("move", {"tier": "L2\0"}),
+        ("move", {"tier": "L2", "event_id": "\0"}),
+    ],
+)
+def test_a_form_that_no_page_sends_is_refused(client: TestClient, form: str, sent: dict[str, str]) -> None:
+    answer = client.post(f"/decisions/{decide(client, 'ODD', VAGUE)}/{form}", data=sent)
+    assert answer.status_code == 422 and "html" in answer.headers["content-type"]
+
+
 def test_a_label_is_chosen_on_the_page_by_writing_what_is_offered(
     tmp_path: Path, make_bundle: Callable[..., Path]
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from api.http.exceptions import NotFound, NotSignedIn
+from api.http.exceptions import Contradiction, NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
 from api.security.api_keys import Keyring, create_key, sha256
 from api.store.feedback import Statement
@@ -19,6 +21,7 @@ from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
 from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
+from api.store.threads.events import Outcome
 from triage.errors import InvalidRequest
 from triage.escalation.thread import Event, EventKind
 
@@ -238,6 +241,47 @@ def test_a_forgotten_ticket_that_comes_again_is_a_new_one(repository: Repository
     assert repository.seen(new().ticket).decision is None
     again = repository.record([new()])[0]
     assert again.created and again.revision == 2 and again.id != first
+
+
+def _noted(repository: Repository, number: int, text: str) -> None:
+    event = Event(str(number), EventKind.COMMENT, datetime.now(UTC), text=text)
+    repository.add_event("T-1", event, Outcome(erased_at=repository.thread("T-1").erased_at))
+
+
+@pytest.mark.parametrize("comes_again", [False, True])
+def test_what_was_read_before_a_ticket_was_forgotten_is_not_kept_after(
+    repository: Repository, decide: Make, new: Make, comes_again: bool
+) -> None:
+    decide(repository)
+    _noted(repository, 1, "the room is on fire")
+    quoted = {"attention": [{"kind": "safety", "evidence": "the room is on fire"}]}
+    read, thread = repository.seen(new(body="news").ticket), repository.thread("T-1")
+    repository.forget("T-1")
+    if comes_again:
+        decide(repository, body="sent anew")
+    late = Event("2", EventKind.COMMENT, datetime.now(UTC), text="it still burns")
+    with pytest.raises(Contradiction, match="forgotten"):
+        repository.add_event("T-1", late, Outcome(erased_at=thread.erased_at))
+    decided = replace(new(body="news", **quoted), grown=True, erasure=read.erasure)
+    row = repository.decision(repository.record([decided])[0].id)
+    assert row is not None and row.document == decided.document.without_explanation().model_copy(
+        update={"decision_id": row.id}
+    )
+    _noted(repository, 3, "sent after that")
+    now = repository.seen(new(body="more news").ticket)
+    again = replace(new(body="more news", **quoted), grown=True, erasure=now.erasure)
+    assert repository.record([again])[0].document.attention == again.document.attention
+
+
+def test_forgetting_waits_for_what_is_being_written_of_the_ticket(repository: Repository, decide: Make) -> None:
+    decide(repository)
+    with ThreadPoolExecutor(1) as pool:
+        with repository.database.writing() as session:
+            repository.database.serialise(session, "ticket api T-1")
+            forgetting = pool.submit(repository.forget, "T-1")
+            with pytest.raises(TimeoutError):
+                forgetting.result(0.3)
+        assert forgetting.result(10).revisions == 1
 
 
 def test_forgetting_nobody_is_refused(repository: Repository, decide: Make) -> None:
