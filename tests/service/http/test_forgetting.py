@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from fastapi.testclient import TestClient
-
 from api.app import create_app
 from api.settings import load_settings
 from api.store.repository import open_repository
@@ -14,6 +12,7 @@ from models.language import _detect, detect_language
 from models.screening import shipped_classifier
 
 from ...conftest import wait_until
+from ..local_client import TestClient
 
 WORDS = "The printer in the office cannot print what I send it since this morning"
 
