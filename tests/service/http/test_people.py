@@ -332,7 +332,7 @@ def test_keys_open_no_pages_once_people_have_accounts(serve: Callable[..., TestC
 
 
 def test_a_session_of_a_key_ends_with_the_first_account(serve: Callable[..., TestClient], hashed: str) -> None:
-    client = serve()
+    client = serve(request_deadline_s=15)
     client.app.state.access.keyring._fresh_s = 0.0  # type: ignore[attr-defined]
     text, _ = create_key(store_of(client), "desk", ["read", "predict", "feedback"])
     client.post("/sign-in", data={"agent": "anna", "key": text}, headers=HTML)
@@ -351,7 +351,7 @@ def test_live_news_ends_with_what_opened_it(
 ) -> None:
     monkeypatch.setattr(live, "LOOK_S", 0.02)
     monkeypatch.setattr(live, "SIGN_S", 0.04)
-    client = serve()
+    client = serve(request_deadline_s=15)
     store, state = store_of(client), client.app.state  # type: ignore[attr-defined]
     state.access.keyring._fresh_s = 0.0
     text, key = create_key(store, "desk", ["read", "predict"])
