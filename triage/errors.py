@@ -22,8 +22,28 @@ Messages read *what: evidence; what to do*, in lower case and without a full sto
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+TOML_FAULTS = (ValueError, RecursionError)
+"""What reading TOML fails with: its own error is a `ValueError`, as is that of too many digits."""
+
+
+def toml_fault(error: Exception) -> str:
+    """Say what keeps a text from being read as TOML.
+
+    Args:
+        error: One of `TOML_FAULTS`, or of the system that reads the file.
+
+    Example:
+        >>> toml_fault(RecursionError("maximum recursion depth exceeded"))
+        'its brackets are nested too deeply'
+    """
+    if isinstance(error, RecursionError):
+        return "its brackets are nested too deeply"
+    is_number = isinstance(error, ValueError) and not isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError)
+    return "a number in it has thousands of digits" if is_number else str(error)
 
 
 class TriageError(Exception):

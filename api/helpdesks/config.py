@@ -17,7 +17,7 @@ from api.helpdesks.signatures import PRESETS, Signature, is_base64
 from api.helpdesks.vendors import VENDORS
 from api.helpdesks.vendors.helpdesk import Site, tables_of
 from api.store.outbox import TARGET_PLACE
-from triage.errors import InvalidRequest
+from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
 
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
@@ -235,11 +235,12 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
     environment = os.environ if environment is None else environment
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
-            f"the file of helpdesks {path} cannot be read: {error}; mend it, or unset TRIAGE_HELPDESKS"
+            f"the file of helpdesks {path} cannot be read: {toml_fault(error)}; mend it, or unset TRIAGE_HELPDESKS"
         ) from error
     tables = document.get("helpdesks") or document.get("desks", {})  # `desks` is what the first version called them
+    tables = tables if isinstance(tables, dict) else {}
     problems: list[str] = []
     helpdesks = {name: _helpdesk(name, table, environment, problems) for name, table in tables.items()}
     if not helpdesks:

@@ -37,6 +37,10 @@ SECURITY_HEADERS = {
 _SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 ANSWERED = "answered"
 """Where a request's state holds the status with which the protocol answered it, over the application's head."""
+_SIGN_IN, _SIGN_IN_BYTES = "/sign-in", 32 * 1024
+"""Pages whose forms anybody may send, and the largest of these: a name, a password and a place fill less."""
+_MOST_TYPE_CHARS = 1024
+"""Longest Content-Type: to read thousands of parameters takes longer than to answer."""
 _MAY_HOLD_IMAGES = ("/v1/predict", "/v1/webhooks/")
 """Paths of tickets: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -66,6 +70,23 @@ def is_host(host: str) -> bool:
     return True
 
 
+def _most_bytes(path: str, settings: Settings) -> int:
+    """Return the size of the largest body that a path takes, in bytes."""
+    if path == BATCH_PATH:
+        return settings.max_batch_body_bytes
+    return min(settings.max_body_bytes, _SIGN_IN_BYTES) if path.startswith(_SIGN_IN) else settings.max_body_bytes
+
+
+def _plain_cookies(header: bytes) -> bytes:
+    """Leave out cookies in quotes: the service sets none, and Python 3.11 reads a long one for seconds.
+
+    Example:
+        >>> _plain_cookies(b'theme="dark"; triage_session=abc')
+        b' triage_session=abc'
+    """
+    return header if b'"' not in header else b";".join(one for one in header.split(b";") if b'"' not in one)
+
+
 class RequestContextMiddleware:
     """Wraps the whole application; pure ASGI, so that nothing is buffered."""
 
@@ -89,9 +110,11 @@ class _Exchange:
         self, app: ASGIApp, settings: Settings, metrics: Metrics, *, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._app, self._metrics, self._scope, self._receive, self._send = app, metrics, scope, receive, send
-        self._limit = settings.max_batch_body_bytes if scope["path"] == BATCH_PATH else settings.max_body_bytes
+        self._limit = _most_bytes(scope["path"], settings)
         self._images = InlineImages() if scope["path"].startswith(_MAY_HOLD_IMAGES) else None
         self._most = settings.max_batch_body_bytes if self._images else self._limit
+        stated = scope["headers"]
+        scope["headers"] = [(name, _plain_cookies(said) if name == b"cookie" else said) for name, said in stated]
         headers = Headers(scope=scope)
         sent_id = headers.get("x-request-id", "")
         self.request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
@@ -109,14 +132,11 @@ class _Exchange:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         try:
-            if self._announced > self._most:
-                await self._refuse(413)
-            elif not self._names_host():
-                await self._refuse(400)
-            elif "\x00" in self._scope["path"]:  # no store has such a name, and PostgreSQL fails on being asked
-                await self._refuse(404)
-            else:
+            refused = self._refused()
+            if refused is None:
                 await self._app(self._scope, self._limited_receive, self._headed_send)
+            else:
+                await self._refuse(refused)
         except ClientDisconnect:
             self._status = self._final(self._status)
         except Exception as error:  # the last resort: nobody may get a half answer or a stack trace
@@ -126,6 +146,16 @@ class _Exchange:
         finally:
             self._metrics.in_flight.dec()
             self._report(time.perf_counter() - began)
+
+    def _refused(self) -> int | None:
+        """Return the status of a request that is refused whatever it asks for; None for any other."""
+        if self._announced > self._most:
+            return 413
+        if not self._names_host():
+            return 400
+        if len(Headers(scope=self._scope).get("content-type", "")) > _MOST_TYPE_CHARS:
+            return 415
+        return 404 if "\x00" in self._scope["path"] else None  # PostgreSQL fails on being asked for such a name
 
     def _names_host(self) -> bool:
         """Say whether the request names one host; only HTTP/1.0 may name none (RFC 9112, section 3.2)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from fastapi.routing import APIRoute
@@ -10,6 +11,15 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 _HELD = re.compile(rb"%(?=25|2[fF])")
+
+
+@lru_cache(maxsize=16)
+def _held(raw: bytes) -> str:
+    """Read a path in which slashes, and with them the signs that quote, stay quoted until it is taken apart.
+
+    It is remembered for the next route that the same request is held against.
+    """
+    return unquote(_HELD.sub(b"%25", raw.partition(b"?")[0]).decode("latin-1"))
 
 
 class WholePartsRoute(APIRoute):
@@ -20,9 +30,7 @@ class WholePartsRoute(APIRoute):
         raw: bytes = scope.get("raw_path") or b""
         if _HELD.search(raw) is None:
             return super().matches(scope)
-        # Slashes, and with them the signs that quote, stay quoted until the path is taken apart.
-        held = unquote(_HELD.sub(b"%25", raw.partition(b"?")[0]).decode("latin-1"))
-        match, found = super().matches({**scope, "path": held})
+        match, found = super().matches({**scope, "path": _held(raw)})
         parts = found.get("path_params", {})
         return match, {
             **found,

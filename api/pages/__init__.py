@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -35,10 +37,24 @@ def render(name: str, **values: object) -> str:
     return templates().get_template(name).render(**values)
 
 
-@cache
 def static(name: str) -> tuple[bytes, str] | None:
-    """Return a static file and its media type, or None; names come from outside, so only listed ones are opened."""
-    folder = files("fastapi_offline" if name in _SWAGGER_UI else __name__).joinpath("static")
-    if name not in {entry.name for entry in folder.iterdir()}:
-        return None
-    return folder.joinpath(name).read_bytes(), STATIC_TYPES[name.rpartition(".")[2]]
+    """Return a static file and its media type, or None.
+
+    Names come from outside, so only files that are listed are opened, and nothing is remembered of other names.
+    """
+    return _read(name) if name in _listed() else None
+
+
+@cache
+def _listed() -> Mapping[str, Traversable]:
+    found = [*_folder(__name__).iterdir(), *(_folder("fastapi_offline").joinpath(name) for name in _SWAGGER_UI)]
+    return {file.name: file for file in found}
+
+
+@cache
+def _read(name: str) -> tuple[bytes, str]:
+    return _listed()[name].read_bytes(), STATIC_TYPES[name.rpartition(".")[2]]
+
+
+def _folder(package: str) -> Traversable:
+    return files(package).joinpath("static")

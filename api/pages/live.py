@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from anyio import to_thread
@@ -34,12 +34,12 @@ class Watch:
         self._seen: object = None
         self._task: asyncio.Task[None] | None = None
 
-    async def changes(self, name: str, on_sign: Callable[[], object] = lambda: None) -> AsyncIterator[bytes]:
+    async def changes(self, name: str, may_listen: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Yield one server-sent event for each change, and a comment now and then.
 
         Args:
             name: Of the events.
-            on_sign: Called on a worker thread at the beginning and with every sign of life.
+            may_listen: Asked at the beginning and before every sign of life; the news ends where it says no.
         """
         self._listeners += 1
         if self._task is None:
@@ -48,7 +48,8 @@ class Watch:
         try:
             while not self._is_over():
                 if since_sign >= SIGN_S:
-                    await to_thread.run_sync(on_sign)
+                    if not await may_listen():
+                        return
                     yield format_sse_event(comment="here")
                     since_sign = 0.0
                 if version != self._version:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -55,17 +55,18 @@ def local_place(request: Request, place: str) -> str:
     if not place.startswith("/") or place[1:2] in ("/", "\\") or not _PLACE.fullmatch(place):
         return "/"
     path, _, query = place.partition("#")[0].partition("?")
-    page = path
-    while page and not _is_page(request, page):
+    pages = [route for route in request.app.routes if isinstance(route, PageRoute) and "GET" in (route.methods or ())]
+    deepest = max(route.path.count("/") for route in pages)
+    page = "/".join(path.split("/", deepest + 1)[: deepest + 1])
+    while page and not _is_page(pages, page):
         page = page.rpartition("/")[0]
     if page in ("", "/") and not query:
         return "/"
     return f"{page}?{query}" if query and page == path else page or "/"
 
 
-def _is_page(request: Request, path: str) -> bool:
+def _is_page(pages: Sequence[PageRoute], path: str) -> bool:
     scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
-    pages = (route for route in request.app.routes if isinstance(route, PageRoute))
     return not path.startswith(SIGN_IN) and any(route.matches(scope)[0] is Match.FULL for route in pages)
 
 

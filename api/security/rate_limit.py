@@ -23,6 +23,8 @@ from triage.errors import StoreUnavailable
 _PATIENCE_S = 5.0
 _STORE_PATIENCE_S = 0.5
 """How long a call waits for its turn to be counted in the store: then it is counted here alone."""
+_CLEAR_S = 60.0
+"""How often windows that have ended are cleared away, in seconds."""
 _PAUSE_S = 5.0
 """How long a store that did not answer, or a file that could not be written, is not asked again."""
 
@@ -31,7 +33,8 @@ class SQLiteStorage(Storage):
     """Counts for `limits` in a SQLite file that several processes share, without a server.
 
     The file holds nothing that must survive a crash of the machine, so that no write waits for the disk. A window
-    begins with its first call. One row a key stays behind; keys are those that were let in, so they are few.
+    begins with its first call. Windows that have ended are cleared away every minute: the names that strangers try at
+    the door are as many as they like.
 
     Args:
         path: The file, made where it is absent; None counts in this process alone.
@@ -51,6 +54,7 @@ class SQLiteStorage(Storage):
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS windows (key TEXT PRIMARY KEY, calls INTEGER NOT NULL, ends_at REAL NOT NULL)"
         )
+        self._clear_at = 0.0
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -60,6 +64,9 @@ class SQLiteStorage(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count calls, in a new window where the last one has ended, and return those of the window."""
         now = time.time()
+        if time.monotonic() >= self._clear_at:
+            self._connection.execute("DELETE FROM windows WHERE ends_at NOT BETWEEN ? AND ?", (now, now + expiry))
+            self._clear_at = time.monotonic() + _CLEAR_S
         counted = self._connection.execute(
             "INSERT INTO windows VALUES (:key, :amount, :now + :expiry) ON CONFLICT (key) DO UPDATE SET "
             "calls = iif(ends_at BETWEEN :now AND :now + :expiry, calls, 0) + :amount, "

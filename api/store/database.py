@@ -229,7 +229,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # of a port that is no number, which may be half of a password
         raise InvalidRequest(
             "the store's URL cannot be read: it must be sqlite:///FILE or postgresql://USER@HOST/NAME; "
             "set TRIAGE_STORE_URL"
@@ -237,7 +237,7 @@ def parse_url(url: str) -> URL:
     backend = parsed.drivername.split("+")[0]
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:") and not parsed.query:
         return parsed.set(drivername="sqlite+pysqlite")
     raise InvalidRequest(
         f"no store for {backend!r}: it must be sqlite:///FILE or postgresql://USER@HOST/NAME; set TRIAGE_STORE_URL"

@@ -122,8 +122,8 @@ class Feedback(AutonomyRecords):
             StoreUnavailable: Nothing was recorded.
         """
         with self.database.writing() as session:
-            names = [idempotency_key.lock] if idempotency_key else []
-            self.database.serialise(session, f"decision {decision_id}", *names)
+            names = [f"decision {decision_id}", *_locks_of(caps, key_id, said.agent)]
+            self.database.serialise(session, *names, *([idempotency_key.lock] if idempotency_key else ()))
             refs = self.refs_of(session, idempotency_key) if idempotency_key else None
             earlier = session.scalar(select(StoredFeedback).where(StoredFeedback.id == refs[0])) if refs else None
             if earlier is not None:
@@ -322,6 +322,12 @@ def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> Fee
     its = Labels(last.tier, last.category, last.resolver_group, stated)
     mine = (said.verdict, said.agent, labels, said.reason, said.comment)
     return last if (last.verdict, last.agent, its, last.reason, last.comment) == mine else None
+
+
+def _locks_of(caps: Caps, key_id: str | None, agent: str) -> list[str]:
+    """Return what statements that count against the same cap wait for: each must see all that were made before it."""
+    of_key = [] if caps.per_key is None else [f"feedback key {key_id}"]
+    return of_key if caps.per_agent is None else [*of_key, f"feedback agent {agent}"]
 
 
 def _check_caps(session: Session, caps: Caps, key_id: str | None, agent: str) -> None:

@@ -22,8 +22,11 @@ def test_a_look_that_fails_ends_no_news(fault: Exception, monkeypatch: pytest.Mo
             raise found
         return found
 
+    async def always() -> bool:
+        return True
+
     async def first() -> bytes:
-        changes = live.Watch(look, lambda: False).changes("news")
+        changes = live.Watch(look, lambda: False).changes("news", always)
         async for told in changes:
             if b"news" in told:
                 await changes.aclose()  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tracemalloc
 from pathlib import Path
 
 from hypothesis import given
@@ -23,6 +24,16 @@ def test_vendored_scripts_are_those_that_were_published() -> None:
     for name, digest in listed.items():
         found = static(name)
         assert found is not None and hashlib.sha256(found[0]).hexdigest() == digest
+
+
+def test_nothing_is_remembered_of_names_that_no_file_has() -> None:
+    assert static("nothing.css") is None
+    tracemalloc.start()
+    try:
+        assert {static(f"{number} {'x' * 2000}") for number in range(500)} == {None}
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_template_has_a_script_or_a_style_of_its_own() -> None:

@@ -9,12 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
 from models.home import triage_home
 from triage.defaults import default_policy
+
+from ..service.local_client import TestClient
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from triage.errors import InvalidRequest
+from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
 
 ARTICLE, SCRIPT = "article", "script"
 KINDS = (ARTICLE, SCRIPT)
@@ -181,5 +181,5 @@ def parse_entry(text: str, where: str = "entry") -> Entry:
         values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
         stated: dict[str, Any] = {name: value for name, value in values.items() if name in known}
         return Entry(**stated, body=body.lstrip("\n"))
-    except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise InvalidRequest(f"{where} cannot be read: {error}; mend its head") from error
+    except (TypeError, *TOML_FAULTS) as error:
+        raise InvalidRequest(f"{where} cannot be read: {toml_fault(error)}; mend its head") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import InvalidPolicy
+from triage.errors import TOML_FAULTS, InvalidPolicy, toml_fault
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
@@ -67,8 +67,8 @@ def parse_policy(text: str, where: str = "policy") -> Policy:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidPolicy(f"{where} is not TOML: {error}; mend that line") from error
+    except TOML_FAULTS as error:
+        raise InvalidPolicy(f"{where} is not TOML: {toml_fault(error)}; mend that line") from error
     unknown = set(data) - _TABLES
     if unknown:
         raise InvalidPolicy(

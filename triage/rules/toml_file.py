@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import InvalidRules
+from triage.errors import TOML_FAULTS, InvalidRules, toml_fault
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
 _KEYS = {
@@ -57,8 +57,10 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
     """
     try:
         tables = tomllib.loads(text).get("rule", [])
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRules(f"{where} is not TOML: {error}; mend that line") from error
+    except TOML_FAULTS as error:
+        raise InvalidRules(f"{where} is not TOML: {toml_fault(error)}; mend that line") from error
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InvalidRules(f"{where} says something else by rule than rules: write a table [[rule]] for each")
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
     if len(lines) != len(tables):  # written as one list in brackets, which has no header for each rule
         lines = [1] * len(tables)

@@ -105,15 +105,18 @@ async def reset(parts: PartsDep, reader: Reader, admin: Admin, request: Request,
     return await _page(parts, reader, request, made=(name, password))
 
 
-@router.post("/people/{name}/{switch}")
-async def switch(parts: PartsDep, reader: Reader, admin: Admin, request: Request, name: str, switch: str) -> Response:
-    """Disable an account, or let it sign in again."""
+@router.post("/people/{name}/disable")
+async def disable(parts: PartsDep, reader: Reader, admin: Admin, request: Request, name: str) -> Response:
+    """Disable an account, and end its sessions."""
     check_manages(admin)
-    try:
-        await to_thread.run_sync(lambda: parts.service.store.switch_user(name, enabled=switch == "enable"))
-    except NotAcceptable as error:
-        return await _page(parts, reader, request, problem=_sentence(error), status=422)
-    return RedirectResponse("/people?done=changed", 303)
+    return await _switched(parts, reader, request, name, enabled=False)
+
+
+@router.post("/people/{name}/enable")
+async def enable(parts: PartsDep, reader: Reader, admin: Admin, request: Request, name: str) -> Response:
+    """Let an account sign in again."""
+    check_manages(admin)
+    return await _switched(parts, reader, request, name, enabled=True)
 
 
 @router.post("/account/password")
@@ -145,6 +148,14 @@ async def end(parts: PartsDep, reader: Reader, session_id: str) -> Response:
 
 
 _DONE = {"changed": "Changed.", "ended": "The session has ended."}
+
+
+async def _switched(parts: Parts, reader: Principal, request: Request, name: str, *, enabled: bool) -> Response:
+    try:
+        await to_thread.run_sync(lambda: parts.service.store.switch_user(name, enabled=enabled))
+    except NotAcceptable as error:
+        return await _page(parts, reader, request, problem=_sentence(error), status=422)
+    return RedirectResponse("/people?done=changed", 303)
 
 
 async def _page(

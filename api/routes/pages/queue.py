@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from api.console.queries import QueueQuery
-from api.deps import Parts, PartsDep, Reader
+from api.deps import AccessDep, Parts, PartsDep, Reader
 from api.http.exceptions import NotFound
 from api.http.schemas import DecisionDetail
 from api.routes.pages.frame import counted, group_names, is_blind, label_names, page
@@ -102,11 +102,11 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
 
 
 @router.get("/live")
-async def live(request: Request, parts: PartsDep, reader: Reader) -> Response:
+async def live(request: Request, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
     """Tell a page whenever the queue changes; who does not ask for events gets nothing to wait for."""
     if not wants_events(request):
         return Response(status_code=204)
-    return StreamingResponse(parts.watch.changes("queue"), media_type=EVENTS)
+    return StreamingResponse(parts.watch.changes("queue", partial(access.is_still, request, reader)), media_type=EVENTS)
 
 
 def wants_events(request: Request) -> bool:

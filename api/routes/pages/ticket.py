@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.console.queries import QueueQuery
 from api.console.timeline import moments
-from api.deps import Caller, Parts, PartsDep, Reader, Reviewer
+from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn
@@ -133,17 +133,21 @@ async def ticket(
 
 
 @router.get("/decisions/{decision_id}/live")
-async def live(request: Request, decision_id: str, parts: PartsDep, reader: Reader) -> Response:
+async def live(request: Request, decision_id: str, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
     """Tell the page of a ticket whenever something changes, and note that somebody has it open."""
     if not wants_events(request):
         return Response(status_code=204)
     store, me = parts.service.store, reader.speaks_as
 
+    async def looks_on() -> bool:
+        if not await access.is_still(request, reader):
+            return False
+        await to_thread.run_sync(_unless_away, store.look, decision_id, me)
+        return True
+
     async def changes() -> AsyncIterator[bytes]:
         try:
-            async for event in parts.watch_tickets.changes(
-                "ticket", partial(_unless_away, store.look, decision_id, me)
-            ):
+            async for event in parts.watch_tickets.changes("ticket", looks_on):
                 yield event
         finally:
             # Not awaited: a browser that went away has cancelled this task.

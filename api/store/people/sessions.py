@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, exists, or_, select
 
 from api.http.exceptions import NotFound
 from api.store.keys import key_row
+from api.store.people.tables import StoredUser
 from api.store.people.users import Users, user_row_of
 from api.store.rows import KeyRow, SessionRow, UserRow
 from api.store.tables import StoredKey, StoredSession
@@ -36,10 +37,13 @@ class Sessions(Users):
             )
 
     def session(self, digest: str) -> tuple[KeyRow | UserRow, str] | None:
-        """Return the key or account of a session that is still open, and its agent; None for no session."""
+        """Return the key or account of a session that is still open, and its agent; None for no session.
+
+        From the first account on a session that a key has opened, under a name of its holder's choice, is open no more.
+        """
         with self.database.reading() as session:
-            opened = session.get(StoredSession, digest)
-            if opened is None or opened.expires_at <= datetime.now(UTC):
+            opened = session.scalar(select(StoredSession).where(StoredSession.digest == digest, *_open()))
+            if opened is None:
                 return None
             if opened.user_id is not None:
                 user = user_row_of(session, opened.user_id)
@@ -54,7 +58,7 @@ class Sessions(Users):
 
     def sessions(self) -> list[SessionRow]:
         """Return the sessions that are open, newest first."""
-        query = select(StoredSession).where(StoredSession.expires_at > datetime.now(UTC))
+        query = select(StoredSession).where(*_open())
         with self.database.reading() as session:
             rows = session.scalars(query.order_by(StoredSession.created_at.desc()))
             return [
@@ -86,3 +90,9 @@ class Sessions(Users):
         with self.database.writing() as session:
             ended = session.execute(delete(StoredSession).where(StoredSession.user_id == user_id))
             return int(getattr(ended, "rowcount", 0))
+
+
+def _open() -> tuple[ColumnElement[bool], ...]:
+    """Conditions of a session that counts: it has not run out, and where there are accounts, one has opened it."""
+    by_account = StoredSession.user_id.is_not(None)
+    return StoredSession.expires_at > datetime.now(UTC), or_(by_account, ~exists().where(StoredUser.id.is_not(None)))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.helpdesks.config import load_helpdesks
 from api.settings import load_settings
 from triage.errors import InvalidRequest
+
+from ..local_client import TestClient
 
 FILE = """
 [helpdesks.rt.events]

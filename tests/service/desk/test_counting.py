@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.helpdesks.signatures import PRESETS
 from api.settings import load_settings
+
+from ..local_client import TestClient
 
 SECRET = "a secret of sixteen or more"
 FILE = """

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
-from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -34,6 +33,8 @@ from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, 
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
+
+from ..local_client import TestClient
 
 real = pytest.mark.skipif(not CAN_RUN, reason="Dovecot is not installed (dovecot-imapd), or this is not root")
 GROUPS = [group.name for group in default_policy().groups]

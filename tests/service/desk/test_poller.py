@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.helpdesks import poller
 from api.settings import load_settings
+
+from ..local_client import TestClient
 
 Answer = tuple[int, str]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.helpdesks.config import load_helpdesks
@@ -18,6 +17,8 @@ from api.helpdesks.signatures import PRESETS
 from api.helpdesks.vendors import VENDORS
 from api.settings import load_settings
 from triage.errors import InvalidRequest
+
+from ..local_client import TestClient
 
 SECRET = "a secret of sixteen or more"
 FIELDS = {

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import text as sql
 from sqlalchemy import update
 
@@ -24,6 +23,8 @@ from api.settings import load_settings
 from api.store.outbox import SENT
 from api.store.tables import StoredDecision
 from triage.errors import InvalidRequest
+
+from ..local_client import TestClient
 
 SECRET = "a secret of sixteen or more"
 FILE = """

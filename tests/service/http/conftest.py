@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings, load_settings
 from api.store.repository import Repository
+
+from ..local_client import TestClient
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 from fastapi import FastAPI
 from fastapi.params import Form
 from fastapi.routing import APIRoute
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.security.api_keys import create_key
@@ -22,6 +22,8 @@ from api.security.auth import COOKIE, csrf_token, deny_by_default, scopes_of
 from api.settings import load_settings
 from api.store.repository import Repository
 from api.store.rows import SCOPES
+
+from ..local_client import TestClient
 
 TABLE = Path(__file__).parents[3] / "docs" / "integration.md"
 LINE = re.compile(r"^\| `(GET|HEAD|POST|DELETE) (\S+)` \| ([^|]+) \|$", re.M)
@@ -90,6 +92,32 @@ def test_strangers_learn_nothing_about_what_they_sent(guarded: TestClient) -> No
         answer = guarded.post("/v1/predict", content=content, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.json()["code"]) == (401, "no-key")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/sign-in?next=/a" + "/" * 1490, {}),
+        ("/livez", {"Cookie": 'a="' + "\\1" * 15_000 + '"'}),
+        ("/none/" + "%2F" * 2600, {}),
+    ],
+    ids=["a place of slashes", "a cookie in quotes", "slashes in a name"],
+)
+def test_what_strangers_send_is_read_in_a_moment(guarded: TestClient, path: str, headers: dict[str, str]) -> None:
+    def spent_s() -> float:
+        began = time.process_time()
+        assert guarded.get(path, headers=headers).status_code in (200, 404)
+        return time.process_time() - began
+
+    assert min(spent_s() for _ in range(4)) < 0.04
+
+
+def test_strangers_forms_are_small(guarded: TestClient) -> None:
+    typed = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path in ("/sign-in", "/sign-in/proxy"):
+        assert guarded.post(path, content=b"next=%2F" * 4_200, headers=typed).status_code == 413
+        odd = {"Content-Type": "multipart/form-data; " + "a=1; " * 400}
+        assert guarded.post(path, content=b"", headers=odd).status_code == 415
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-API-Key"])
@@ -161,7 +189,7 @@ def test_a_form_from_a_session_is_refused_at_once_where_json_is_taken(guarded: T
 
     async def post_all() -> dict[str, list[int]]:
         transport, cookies = httpx.ASGITransport(app), {COOKIE: session}
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", cookies=cookies) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", cookies=cookies) as client:
             told: dict[str, list[int]] = {}
             for path in {*json_routes(app), "/v1/predict?explain=true"}:
                 async with asyncio.timeout(20):
@@ -186,6 +214,12 @@ def test_who_signed_in_speaks_as_themselves(guarded: TestClient, session: str) -
     said = {"verdict": "accepted", "agent": "somebody else"}
     answer = guarded.post(f"/v1/decisions/{decision}/feedback", json=said, headers=headers)
     assert answer.json()["agent"] == "kim"
+
+
+def test_a_session_counts_beside_other_sites_cookies_in_quotes(guarded: TestClient, session: str) -> None:
+    guarded.cookies.clear()
+    for stated in (f'theme="dark"; {COOKIE}={session}', f'{COOKIE}={session}; theme="a\\073b"'):
+        assert guarded.get("/v1/decisions", headers={"Cookie": stated}).status_code == 200, stated
 
 
 def test_signing_out_ends_the_session(guarded: TestClient, session: str) -> None:
@@ -217,13 +251,16 @@ class TestOpenLoopback:
         assert client.post("/v1/predict", json={"text": "help"}).status_code == 200
 
     @pytest.mark.parametrize(
-        "origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://testserver:1"]
+        "origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://127.0.0.1:1"]
     )
     def test_other_sites_change_nothing(self, client: TestClient, origin: str) -> None:
         answer = client.post("/v1/predict", json={"text": "help"}, headers={"Origin": origin})
         assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
 
-    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"])
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "testserver", "localhost."],
+    )
     def test_a_name_that_was_pointed_here_reads_nothing(self, client: TestClient, host: str) -> None:
         answer = client.get("/v1/decisions", headers={"Host": host})
         assert (answer.status_code, answer.json()["code"]) == (403, "foreign-host")

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.server.server import memory_shortage
 from api.settings import load_settings
+
+from ..local_client import TestClient
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import KeyReused
@@ -22,6 +21,8 @@ from models.triager import Triager
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
+
+from ..local_client import TestClient
 
 KEY = {"Idempotency-Key": "k"}
 PRINTER, PHONE = {"text": "the printer jams"}, {"text": "the phone is dead"}

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.security.api_keys import create_key
@@ -16,6 +15,8 @@ from api.settings import load_settings
 from api.store.export import ExportRules
 from api.store.repository import Repository, open_repository
 from triage.errors import StoreUnavailable
+
+from ..local_client import TestClient
 
 SECRET, REMARK = "quarterly bonus of kim", "it names kim"
 HARMLESS = f"The printer does not print the {SECRET}."

@@ -11,12 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 from mcp import Client
 
 from api.cli.mcp import make_server
 from models.wire import DecisionDocument
 from triage_client import AsyncTriageClient, NotAnId, TriageClient, TriageProblem
+
+from ..local_client import TestClient
 
 Serve = Callable[..., AbstractContextManager[Any]]
 TICKET = {"id": "C-1", "subject": "VPN", "body": "the vpn drops every ten minutes"}

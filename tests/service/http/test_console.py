@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from fastapi.testclient import TestClient
+from ..local_client import TestClient
 
 FIGURES = (
     *("funnel-tier", "funnel-category", "days", "reasons", "reliability", "drift", "rules", "agreement"),

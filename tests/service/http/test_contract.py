@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.http.examples import BATCH_EXAMPLES, DECISION_EXAMPLE, FEEDBACK_EXAMPLES, TICKET_EXAMPLES
 from api.scoring.service import Service
 from api.store.rows import NewDecision
 from models.wire import DecisionDocument, ExplanationDocument
+
+from ..local_client import TestClient
 
 NO_WHY = "?explain=false"
 JSON = {"Content-Type": "application/json"}

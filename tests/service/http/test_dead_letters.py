@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.maintenance.dead_letters import DeadLetters
@@ -19,6 +18,8 @@ from api.settings import Settings
 from api.store.repository import Repository, open_repository
 from api.store.rows import DecisionRow, NewDecision
 from triage.errors import StoreUnavailable
+
+from ..local_client import TestClient
 
 
 class Choosy(Repository):

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings, load_settings
 from api.store.repository import Repository, open_repository
 from triage.errors import StoreUnavailable
+
+from ..local_client import TestClient
 
 
 def test_without_a_model_it_lives_but_is_not_ready(tmp_path: Path) -> None:

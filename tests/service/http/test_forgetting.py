@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
@@ -15,6 +14,7 @@ from models.language import _detect, detect_language
 from models.screening import shipped_classifier
 
 from ...conftest import wait_until
+from ..local_client import TestClient
 from .conftest import store_of
 
 WORDS = "The printer in the office cannot print what I send it since this morning"

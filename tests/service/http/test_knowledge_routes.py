@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.security.api_keys import create_key
@@ -19,6 +18,8 @@ from api.store.people.users import Rights
 from api.store.repository import open_repository
 from models.knowledge import KnowledgeFolder
 from triage.knowledge import SCRIPT, Proposal
+
+from ..local_client import TestClient
 
 PROPOSAL = Proposal(
     id="k-0123456789",

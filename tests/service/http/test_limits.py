@@ -10,15 +10,17 @@ from typing import Any
 
 import limits
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import TooMuch
+from api.security import rate_limit
 from api.security.api_keys import create_key
-from api.security.rate_limit import Limiter
+from api.security.rate_limit import Limiter, SQLiteStorage
 from api.settings import load_settings
 from api.store.repository import open_repository
 from triage.errors import InvalidRequest
+
+from ..local_client import TestClient
 
 
 def test_the_call_after_the_last_is_told_how_long_to_wait(tmp_path: Path) -> None:
@@ -74,6 +76,16 @@ def test_a_thousand_keys_do_not_disturb_each_other() -> None:
     with pytest.raises(TooMuch):
         limiter.count("key 500")
     limiter.close()
+
+
+def test_windows_that_have_ended_are_cleared_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rate_limit, "_CLEAR_S", 0)
+    storage = SQLiteStorage(tmp_path / "names")
+    for number in range(100):
+        storage.incr(f"a name that somebody tries {number}", 0)
+    assert [storage.incr("kim", 60) for _ in range(3)] == [1, 2, 3]
+    assert storage.reset() == 1
+    storage.close()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fastapi.testclient import TestClient
-
 from api.app import create_app
 from api.console.versions import ModelVersion, models, versions
 from api.settings import load_settings
 from api.store.work.figures import Served
 from models.local_store import LocalModelStore
+
+from ..local_client import TestClient
 
 CHECK = {"what": "tier accuracy", "champion": 0.8, "challenger": 0.9, "low": 0.02, "high": 0.18, "passed": True}
 

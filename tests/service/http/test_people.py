@@ -7,23 +7,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.exceptions import NotAcceptable
+from api.pages import live
+from api.security.api_keys import create_key
 from api.security.auth import COOKIE, csrf_token, scopes_of
 from api.security.passwords import hash_password, is_password
 from api.settings import load_settings
 from api.store.people.users import Rights
 from triage.errors import InvalidRequest
 
-from ...conftest import free_port
+from ...conftest import free_port, wait_until
+from ..local_client import TestClient
 from .conftest import store_of
 
 PASSWORD = "four words in a row"
@@ -268,7 +271,7 @@ def test_who_was_signed_out_is_told_that_nothing_was_saved_and_comes_back(
     [session] = store_of(client).sessions()
     store_of(client).end_session(session.id)
     place = "/decisions/0b5c?view=mine&q=a%20b"
-    away = client.post("/decisions/0b5c/feedback", data=form, headers={**HTML, "Referer": f"http://testserver{place}"})
+    away = client.post("/decisions/0b5c/feedback", data=form, headers={**HTML, "Referer": f"http://127.0.0.1{place}"})
     assert away.status_code == 303
     page = client.get(away.headers["location"], headers=HTML)
     assert "You were signed out; nothing was saved." in page.text
@@ -337,14 +340,64 @@ def test_loopback_is_open_until_the_first_account_and_asks_from_then_on(
 
 
 def test_keys_open_no_pages_once_people_have_accounts(serve: Callable[..., TestClient], hashed: str) -> None:
-    from api.security.api_keys import create_key
-
     client = serve()
     text, _ = create_key(store_of(client), "desk", ["read", "predict", "feedback"])
     account(client, "root", "admin", hashed=hashed)
     answer = client.post("/sign-in", data={"agent": "root", "key": text}, headers=HTML)
     assert answer.status_code == 200 and "People have accounts here" in answer.text
     assert client.get("/v1/decisions", headers={"X-API-Key": text}).status_code == 200
+
+
+def test_a_session_of_a_key_ends_with_the_first_account(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve(request_deadline_s=15)
+    client.app.state.access.keyring._fresh_s = 0.0  # type: ignore[attr-defined]
+    text, _ = create_key(store_of(client), "desk", ["read", "predict", "feedback"])
+    client.post("/sign-in", data={"agent": "anna", "key": text}, headers=HTML)
+    decided = client.post("/v1/predict", json={"text": "the vpn drops"}, headers=csrf(client)).json()
+    account(client, "anna", "agent", hashed=hashed)
+    said = {"verdict": "unsure", "agent": "zzz"}
+    answer = client.post(f"/v1/decisions/{decided['decision_id']}/feedback", json=said, headers=csrf(client))
+    assert answer.status_code == 401 and store_of(client).sessions() == []
+    assert client.get("/", headers=HTML).headers["location"] == "/sign-in"
+    assert sign_in(client, "anna").status_code == 303 and len(store_of(client).sessions()) == 1
+
+
+@pytest.mark.parametrize("end", ["session", "account", "rights", "key"])
+def test_live_news_ends_with_what_opened_it(
+    serve: Callable[..., TestClient], hashed: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_S", 0.02)
+    monkeypatch.setattr(live, "SIGN_S", 0.04)
+    client = serve(request_deadline_s=15)
+    store, state = store_of(client), client.app.state  # type: ignore[attr-defined]
+    state.access.keyring._fresh_s = 0.0
+    text, key = create_key(store, "desk", ["read", "predict"])
+    decided = client.post("/v1/predict", json={"text": "the vpn drops"}, headers={"X-API-Key": text}).json()
+    account(client, "root", "admin")
+    account(client, "kim", "agent", hashed=hashed)
+    sign_in(client, "kim")
+    headers = {"Accept": "text/event-stream", **({"X-API-Key": text} if end == "key" else {})}
+    ends: dict[str, Callable[[], object]] = {
+        "session": lambda: store.end_session(store.sessions()[0].id),
+        "account": lambda: store.switch_user("kim", enabled=False),
+        "rights": lambda: store.change_rights("kim", Rights(clearance=0)),
+        "key": lambda: store.revoke_key(key.id),
+    }
+    looks: list[str] = []
+    monkeypatch.setattr(store, "look", lambda decision_id, me: looks.append(me))
+    with ThreadPoolExecutor(2) as pool:
+        places = ("/live", f"/decisions/{decided['decision_id']}/live")
+        told = [pool.submit(client.get, place, headers=headers) for place in places]
+        try:
+            wait_until(lambda: len(looks) > 2, 10)
+            assert not any(one.done() for one in told)
+            ends[end]()
+            assert [one.result(10).status_code for one in told] == [200, 200]
+        finally:
+            state.parts.service.draining = True
+    seen = len(looks)
+    time.sleep(0.1)
+    assert len(looks) == seen
 
 
 class TestProxy:
@@ -510,3 +563,19 @@ def test_an_account_whose_name_has_a_slash_from_before_can_be_changed(
     assert client.post("/people/CORP%2Fkim/disable", data=token, headers=HTML).status_code == 303
     found = store_of(client).user("CORP/kim")
     assert found is not None and found[0].disabled_at is not None
+
+
+@pytest.mark.parametrize("word", ["banana", "Enable", "enabled", "rights2"])
+def test_another_word_behind_an_account_changes_nothing(
+    serve: Callable[..., TestClient], hashed: str, word: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    account(client, "kim", "agent")
+    sign_in(client, "root")
+    token = {"csrf_token": csrf_token(client.cookies[COOKIE])}
+    assert client.post(f"/people/kim/{word}", data=token, headers=HTML).status_code == 404
+    for switch, disabled in (("disable", True), ("enable", False)):
+        assert client.post(f"/people/kim/{switch}", data=token, headers=HTML).status_code == 303
+        found = store_of(client).user("kim")
+        assert found is not None and (found[0].disabled_at is not None) is disabled

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from fastapi.testclient import TestClient
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from structlog.testing import capture_logs
@@ -29,6 +28,7 @@ from api.store.people.users import Rights
 from triage.errors import InvalidRequest
 
 from ...conftest import free_port
+from ..local_client import TestClient
 from .conftest import store_of
 
 HTML = {"Accept": "text/html"}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings, load_settings
@@ -19,6 +18,8 @@ from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import InvalidRules
+
+from ..local_client import TestClient
 
 Until = Callable[..., float]
 ESPRESSO = """
@@ -74,6 +75,16 @@ def test_a_reload_during_a_lock_of_the_store_reaches_the_others_after_it(
             locked.execute("ROLLBACK")
         until(lambda: version(other) == "the-next", 10)
     store.close()
+
+
+def test_a_policy_that_cannot_be_read_is_refused_and_the_old_one_serves(tmp_path: Path, policy: Path) -> None:
+    with TestClient(create_app(settings(tmp_path, policy=policy))) as client:
+        before = version(client)
+        for broken in ("[" * 5000, "9" * 5000):
+            policy.write_text(f"tiers = {broken}")
+            answer = client.post("/v1/model/reload")
+            assert (answer.status_code, answer.json()["code"]) == (409, "policy-refused")
+        assert version(client) == before
 
 
 def test_rules_of_a_bundles_own_labels_need_no_policy_beside_them(

@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
@@ -25,6 +24,8 @@ from models.bundle.bundle import load_bundle
 from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
+
+from ..local_client import TestClient
 
 TICKET = {"subject": "VPN drops", "body": "The VPN drops every ten minutes since the update."}
 

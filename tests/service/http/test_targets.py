@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from api.app import create_app
@@ -18,6 +17,8 @@ from api.store.export import ExportRules
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.model import Model
 from triage.gate import TargetGate
+
+from ..local_client import TestClient
 
 TICKET = {"id": "T-1", "subject": "printer", "body": "The printer on the third floor prints nothing since this morning"}
 TEAMS = {"access": "identity", "network": "networks", "printing": "workplace"}

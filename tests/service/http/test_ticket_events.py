@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from api.app import create_app
@@ -23,6 +22,8 @@ from api.store.threads.events import event_document
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy
 from triage.escalation.thread import Event, EventKind
+
+from ..local_client import TestClient
 
 TEXT = "The printer on the second floor does not print."
 SECRET = "zanzibar"

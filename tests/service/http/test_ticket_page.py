@@ -9,11 +9,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
 from triage.errors import StoreUnavailable
+
+from ..local_client import TestClient
 
 VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'. Restarted twice."
 VAGUE = "It does not work as it should since Monday, please help me with it soon."

@@ -12,11 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
-from fastapi.testclient import TestClient
 
 from api.http.reception import InlineImages
 from api.settings import Settings
 from api.store.rows import made_at, new_id
+
+from ..local_client import TestClient
 
 IMAGE = f"<img src='data:image/png;base64,{base64.b64encode(bytes(range(256)) * 1200).decode()}'>"
 

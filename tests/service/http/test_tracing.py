@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from api.app import create_app
 from api.settings import load_settings
 from triage.errors import InvalidRequest
+
+from ..local_client import TestClient
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CANARY = "canary7f3a"

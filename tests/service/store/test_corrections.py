@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
 from triage.defaults import default_policy
+
+from ..local_client import TestClient
 
 POLICY = default_policy()
 

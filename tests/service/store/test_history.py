@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -134,6 +135,22 @@ def test_caps_hold_for_one_key_and_one_agent(repository: Repository, decide: Mak
         say(4, "max", "a")
     assert refusal.value.code == "feedback-cap-key"
     say(4, "max", "b")
+
+
+@pytest.mark.parametrize(("caps", "code"), [(Caps(per_key=3), "key"), (Caps(per_agent=3), "agent")])
+def test_caps_hold_for_statements_at_the_same_time(repository: Repository, decide: Make, caps: Caps, code: str) -> None:
+    decisions = [decide(repository, f"T-{number}") for number in range(16)]
+
+    def say(number: int) -> str | None:
+        key, agent = ("k", f"agent {number}") if code == "key" else (f"k{number}", "kim")
+        try:
+            repository.feedback(decisions[number], Statement("unsure", agent), key_id=key, caps=caps)
+        except TooMuch as refusal:
+            return refusal.code
+        return None
+
+    with ThreadPoolExecutor(16) as crowd:
+        assert Counter(crowd.map(say, range(16))) == {None: 3, f"feedback-cap-{code}": 13}
 
 
 def test_a_flood_of_flipped_labels_stops_at_the_cap(repository: Repository, decide: Make) -> None:

@@ -148,10 +148,17 @@ def test_sqlite_writes_ahead_fully_synchronised_and_privately(tmp_path: Path) ->
     repository.close()
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/d", "sqlite://", "sqlite:///:memory:", "not a url", "postgresql+nope:"])
-def test_a_url_that_names_no_store_is_refused(url: str) -> None:
-    with pytest.raises(InvalidRequest):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("mysql://u@h/d", "sqlite://", "sqlite:///:memory:", "not a url", "postgresql+nope:"),
+        *("postgresql://u@h:hunter2/d", "postgresql://u:hunter2@[::1/d", "sqlite:///f?timeout=hunter2"),
+    ],
+)
+def test_a_url_that_names_no_store_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
         Database(url)
+    assert "hunter2" not in str(refusal.value)
 
 
 def test_a_step_down_puts_the_newest_words_into_the_index(open_store: Callable[..., Repository], decide: Make) -> None:

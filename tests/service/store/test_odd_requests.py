@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.routing import APIRoute
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.http.middleware import is_host
@@ -18,6 +17,8 @@ from api.settings import load_settings
 from api.store.people.users import Rights
 from api.store.repository import Repository
 from api.store.rows import SCOPES
+
+from ..local_client import TestClient
 
 ODD_HOSTS = (
     "[",

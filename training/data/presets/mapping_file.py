@@ -15,7 +15,7 @@ from training.data.columns import check_roles
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
 from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choice
-from triage.errors import InvalidRequest
+from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
 
 _KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
 _HEAD = (
@@ -35,11 +35,15 @@ def read_mapping(path: Path) -> ReadOptions:
     except OSError as error:
         raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {error.strerror or error}; name a file that "
                              "--save-mapping wrote") from error  # fmt: skip
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {error}; mend it, or save it anew") from error
+    except TOML_FAULTS as error:
+        said = toml_fault(error)
+        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {said}; mend it, or save it anew") from error
     files = document.pop("files", {})
-    multi = check_choice(f"{path}: multi", document.pop("multi", None), WAYS)
-    if not isinstance(files, dict):
+    multi = document.pop("multi", None)
+    if multi is not None and not isinstance(multi, str):
+        raise InvalidRequest(f"{path}: multi is no text: write one of {', '.join(WAYS)}")
+    multi = check_choice(f"{path}: multi", multi, WAYS)
+    if not isinstance(files, dict) or not all(isinstance(table, dict) for table in files.values()):
         raise InvalidRequest(f'{path}: files is no table: write [files."NAME"]')
     general = _file_options(document, str(path))
     own = {name: _file_options(dict(table), f"{path}: {name}") for name, table in files.items()}
