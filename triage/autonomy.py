@@ -277,7 +277,7 @@ class Autonomy:
         return replace(self, opening=opening, closing=closing, mode=Mode.SUGGEST, carried=False)
 
     def recount(
-        self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False, was_open: bool = False
+        self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False, was_open: bool | None = None
     ) -> Self:
         """Return the state after reviews in their order.
 
@@ -290,8 +290,9 @@ class Autonomy:
             reviewers: How many different people must have reviewed before automation opens.
             nobody_alone: A change of mode must stand whoever of the people is left out with all they said: so nobody
                 opens or closes automation alone, however much they say.
-            was_open: Whether automation is open at present.
+            was_open: Whether automation is open at present; None takes it as it was at the beginning.
         """
+        may_stay = self.mode is Mode.AUTOMATIC if was_open is None else was_open
         state, everything, people = self, self.opening, set[str]()
         for place, review in enumerate(reviews):
             people.add(review.who)
@@ -302,7 +303,7 @@ class Autonomy:
             if review.audited and state.mode is Mode.AUTOMATIC and after.mode is Mode.SUGGEST:
                 everything = after.opening  # the watch has closed automation, and the evidence begins anew
             state = after
-        if state.mode is Mode.AUTOMATIC and not was_open and not everything.passed:
+        if state.mode is Mode.AUTOMATIC and not may_stay and not everything.passed:
             return replace(state, mode=Mode.SUGGEST, opening=everything, carried=False)
         return state
 

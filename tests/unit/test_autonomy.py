@@ -230,9 +230,9 @@ def test_audits_count_where_a_change_of_mind_would_undo_a_closing() -> None:
     opened = Autonomy.begin(0.10, carried=True)
     wrong = state_length(opened)
     assert opened.recount(said("x" * wrong, audited=True)).mode is Mode.SUGGEST
-    assert opened.recount(said("x" * (wrong - 1), audited=True)).mode is Mode.SUGGEST
-    assert opened.recount(said("x" * (wrong - 1), audited=True), was_open=True).mode is Mode.AUTOMATIC
-    assert opened.recount([]).mode is Mode.AUTOMATIC
+    assert opened.recount(said("x" * (wrong - 1), audited=True), was_open=False).mode is Mode.SUGGEST
+    assert opened.recount(said("x" * (wrong - 1), audited=True)).mode is Mode.AUTOMATIC
+    assert opened.recount([], was_open=False).mode is Mode.AUTOMATIC
 
 
 @settings(max_examples=60)
