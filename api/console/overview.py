@@ -250,8 +250,8 @@ def drift(signals: Sequence[Signal]) -> Table:
         for name, (given, places) in found.items()
     )
     meaning = (
-        "Whether the newest tickets of the model in use are like those before them; an alarm's place counts all of them, "
-        "those without a confidence too. Without a change, one of these "
+        "Whether the newest tickets of the model in use are like those before them; the place of an alarm counts all "
+        "tickets, those without a confidence too. Without a change, one of these "
         f"signals gives a false alarm every {TICKETS_BETWEEN_FALSE_ALARMS // len(found):,} tickets on average at most."
     )
     columns = ("signal", "tickets", "alarms", "last_alarm_at_ticket")

@@ -116,14 +116,15 @@ def unanswered(before: Record, theirs: Triager, ours: Triager) -> list[str]:
         theirs: The champion.
         ours: The challenger.
     """
-    missing = [target for target in theirs.gate.targets if target not in before.outcomes]
+    decided = [target for target in theirs.policy.targets if target in theirs.gate.targets]
     return [
         f"the champion decides {target}, and no ticket to compare on has a {target}: map the column that has it, such "
         f"as --map {target}=COLUMN, or promote it all the same with --force"
         if target in ours.gate.targets
         else f"the champion decides {target} and the challenger does not, so {target} would go unanswered: train on "
         f"tickets that have a {target}, or promote it all the same with --force"
-        for target in missing
+        for target in decided
+        if target not in before.outcomes
     ]
 
 
