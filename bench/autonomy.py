@@ -1,11 +1,12 @@
 """How soon automation opens at a good desk, how often at a bad one, and how soon it closes when the risk doubles.
 
 Every desk is simulated with the product's own tests (`triage.autonomy`), review by review; seed 1. Arguments name the
-parts to run: opening, closing, false-opening.
+parts to run: opening, closing, false-opening, late.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 import sys
@@ -20,6 +21,7 @@ RISKS = (0.05, 0.10)
 AUDIT_SHARE = 0.05
 FALSE_HORIZON = 5000
 PATIENCE = 20_000
+DAYS, TICKETS_A_DAY, QUICK = 10, 200, 0.2
 
 
 def information_limit(true: float, target: float) -> float:
@@ -105,7 +107,49 @@ def closing(draw: random.Random) -> None:
     print(table(heads, rows))
 
 
-PARTS = {"opening": opening, "closing": closing, "false-opening": false_opening}
+def days_of(draw: random.Random, target: float, risk: float, slow: float) -> tuple[bool, bool, float, bool]:
+    """Let one desk live for some days, where what is right is accepted within hours and what is wrong corrected later.
+
+    Returns:
+        Whether automation ever opened, whether late reviews took it back, the share of tickets while it was open, and
+        whether it was open in the end.
+    """
+    state, waiting, taken_back, held = Autonomy.begin(target), list[tuple[float, int, bool, bool]](), False, 0
+    for ticket in range(DAYS * TICKETS_A_DAY):
+        now = ticket / TICKETS_A_DAY
+        while waiting and waiting[0][0] <= now:
+            _, _, error, audited = heapq.heappop(waiting)
+            before, state = state, state.update(error, audited=audited)
+            taken_back |= not audited and (before.mode, state.mode) == (Mode.AUTOMATIC, Mode.SUGGEST)
+        is_open, error = state.mode is Mode.AUTOMATIC, draw.random() < risk
+        held += is_open
+        if not is_open or draw.random() < state.audit_share(AUDIT_SHARE):
+            heapq.heappush(waiting, (now + draw.expovariate(1 / (slow if error else QUICK)), ticket, error, is_open))
+    return state.openings > 0, taken_back, held / (DAYS * TICKETS_A_DAY), state.mode is Mode.AUTOMATIC
+
+
+def late(draw: random.Random) -> None:
+    rows: list[list[object]] = []
+    for slow in (QUICK, 2.0):
+        for name, share in (("r / 4", 0.25), ("r / 2", 0.5), ("1.01 r", 1.01), ("1.5 r", 1.5)):
+            found = [days_of(draw, 0.10, share * 0.10, slow) for _ in range(DESKS)]
+            rows.append([f"{slow:g} days", name, *(f"{sum(one) / DESKS:.3f}" for one in zip(*found, strict=True))])
+    print(
+        f"\n{DESKS} desks with {TICKETS_A_DAY} tickets a day for {DAYS} days, target risk r = 0.10; what is right is "
+        f"accepted after {QUICK:g} days in the mean"
+    )
+    heads = [
+        "wrong ones corrected after",
+        "true risk",
+        "opened",
+        "taken back",
+        "share of tickets while open",
+        "open last",
+    ]
+    print(table(heads, rows))
+
+
+PARTS = {"opening": opening, "closing": closing, "false-opening": false_opening, "late": late}
 
 
 def main() -> None:

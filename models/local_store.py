@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ CHALLENGER = "challenger"
 """The alias of a version that was compared with the champion, held up, and waits to be promoted."""
 MAX_ALIAS_BYTES = 4 << 20
 """A history of some 30,000 promotions; what is larger is no alias file."""
+_WRITING = "aliases"
+"""What a turn is for that reads an alias file and writes it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -115,6 +119,23 @@ class LocalModelStore:
             )
         return self.path(history[-1].version)
 
+    @contextmanager
+    def turn(self, what: str = "promotion") -> Iterator[None]:
+        """Let one at a time, of all processes and threads of this machine, look at aliases and change them.
+
+        Others wait, so nothing that takes long belongs in a turn: a rollback must not wait for a comparison. A turn for
+        one thing may be taken within a turn for another one, and not within one for the same.
+
+        Args:
+            what: What it is a turn for.
+        """
+        if not self.root.is_dir():  # there is nothing to change yet
+            yield
+            return
+        with (self.root / f".{what}.lock").open("ab") as lock:  # closing it lets the next one in
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def point(self, alias: str, version: str, digest: str) -> None:
         """Point an alias to a version in the store, in one atomic step, remembering where it pointed before."""
         if not (self.path(version) / "manifest.json").is_file():
@@ -122,9 +143,9 @@ class LocalModelStore:
                 f"no version {version!r} of model {self.name!r} under {self.root}: "
                 f"in the store are {', '.join(self.versions()) or 'none'}"
             )
-        self._write(
-            alias, [*self.history(alias), AliasEntry(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)]
-        )
+        entry = AliasEntry(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)
+        with self.turn(_WRITING):
+            self._write(alias, [*self.history(alias), entry])
 
     def rollback(self, alias: str) -> AliasEntry:
         """Point an alias to what it pointed to before and return that.
@@ -132,12 +153,13 @@ class LocalModelStore:
         Raises:
             InvalidRequest: If it never pointed to anything else.
         """
-        history = self.history(alias)
-        if len(history) < 2:
-            raise InvalidRequest(
-                f"alias {alias!r} of {self.name!r} has no earlier version to go back to; promote one first"
-            )
-        self._write(alias, history[:-1])
+        with self.turn(_WRITING):
+            history = self.history(alias)
+            if len(history) < 2:
+                raise InvalidRequest(
+                    f"alias {alias!r} of {self.name!r} has no earlier version to go back to; promote one first"
+                )
+            self._write(alias, history[:-1])
         return history[-2]
 
     def keep_comparison(self, version: str, document: Mapping[str, Any]) -> None:

@@ -63,6 +63,7 @@ from training.gate.gate import (
     build_gate,
     calibration_scores_of,
     languages_of,
+    unlearned_shares,
 )
 from training.gate.recall_guard import told
 from training.gate.rule_precision import fallback_floors
@@ -354,6 +355,8 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     gate, floors, certificates = build_gate(
         evidence.scores, run.policy, languages, wanted, tuning_scores=evidence.tuning
     )
+    for line in unlearned_shares(evidence.scores.labels, run.policy):
+        run.log(line)
     for target, found in certificates.items():
         for line in told(target, found.guards):
             run.log(line)

@@ -30,6 +30,11 @@ _RESTART_REVIEWS = 50
 After 200 reviews at twice the target a desk at half the target opens after 500 instead of 980 more; it costs one
 more clean review."""
 
+_TAKEN_BACK_BELOW = 1.0
+"""Evidence below which late reviews take an opening back: then all of them together no longer speak for it.
+
+Opening took 1.4 / delta, so that a desk that keeps half its target seldom gets there (`bench/autonomy.py`)."""
+
 _HIGHER_RATES = (1.5, 2.0, 3.0)
 _HIGHER_WEIGHTS = (0.3, 0.4, 0.3)
 """Error rates that the closing test looks for, as multiples of the target, and their weights."""
@@ -91,6 +96,12 @@ class OpeningTest:
     errors: int = 0
     capital: tuple[float, ...] = tuple(weight * (1 - _RESTART_SHARE) for weight in _LOWER_WEIGHTS)
 
+    @classmethod
+    def granted(cls, target_risk: float, delta: float = DELTA) -> OpeningTest:
+        """Return the test with the capital of one that has just passed, for an opening that is taken over."""
+        enough = _MARGIN / delta * (1 + 1e-12)  # whatever the sum is rounded to
+        return cls(target_risk, delta, capital=tuple(weight * enough for weight in _LOWER_WEIGHTS))
+
     def update(self, error: bool) -> OpeningTest:
         """Return the test after one more review."""
         capital = []
@@ -114,6 +125,11 @@ class OpeningTest:
     def passed(self) -> bool:
         """Whether "the error rate is above the target" is rejected."""
         return self.evidence >= _MARGIN / self.delta
+
+    @property
+    def spent(self) -> bool:
+        """Whether an opening that this test has allowed is no longer borne out by it."""
+        return self.evidence < _TAKEN_BACK_BELOW
 
     @property
     def reviews_to_go(self) -> int:
@@ -181,7 +197,8 @@ class Review(NamedTuple):
 
     Attributes:
         error: Whether the model's label was wrong.
-        audited: Whether the ticket was drawn into the audit slice.
+        audited: Whether the ticket is a fair draw from what is automatic: it was drawn into the audit slice, or went to
+            people although automation was open. False where it went to people because automation was not open.
         who: Tells people apart.
     """
 
@@ -194,11 +211,14 @@ class Review(NamedTuple):
 class Autonomy:
     """How far the model may go for one target at one desk, and the reviews that say so.
 
-    In mode *suggest* every review of a ticket that the gate had passed counts, in mode *automatic* those of the audit
-    slice alone: what people look at of their own accord is not a fair sample of what is automatic.
+    What is a fair sample depends on the mode in which a ticket was decided. In mode *suggest* all that the gate passes
+    goes to people, so all those tickets together are one, and their reviews belong to the opening test whenever they
+    come: what is wrong often comes back days after what is right was accepted. In mode *automatic* the audit slice is
+    one, and belongs to the watch. What people look at of their own accord is none.
 
     Attributes:
-        opening: The test that opens automation, as it stands or as it was passed.
+        opening: The test that opens automation. It goes on with late reviews after it was passed; where they leave
+            nothing of its evidence, the opening is taken back.
         closing: The watch since automation opened.
         mode: What the reviews allow.
         openings: How often automation has opened. Each opening by itself is false with a chance of at most delta.
@@ -226,54 +246,72 @@ class Autonomy:
         if not 0 < target_risk < 1 or not 0 < delta < 1:
             raise ValueError(f"target risk {target_risk} and delta {delta} must be inside (0, 1)")
         mode = Mode.AUTOMATIC if carried else Mode.SUGGEST
-        opening, closing = OpeningTest(target_risk, delta), ClosingTest(target_risk)
-        return cls(opening, closing, mode, openings=int(carried), carried=carried)
+        opening = OpeningTest.granted(target_risk, delta) if carried else OpeningTest(target_risk, delta)
+        return cls(opening, ClosingTest(target_risk), mode, openings=int(carried), carried=carried)
 
     def update(self, error: bool, *, audited: bool = False, may_open: bool = True, may_close: bool = True) -> Self:
         """Return the state after one more review.
 
         Args:
             error: Whether a person found the model's label wrong.
-            audited: Whether the ticket was drawn into the audit slice.
+            audited: Whether the ticket is a fair draw from what is automatic; see `Review`.
             may_open: False keeps automation shut whatever the evidence, such as while all of it is one person's word.
             may_close: False keeps it open in the same way.
         """
-        if self.mode is Mode.SUGGEST:
-            opening = self.opening.update(error)
-            if not opening.passed or not may_open:
-                return replace(self, opening=opening)
-            closing = ClosingTest(opening.target_risk)
+        if self.mode is Mode.AUTOMATIC and audited:
+            return self._watched(error, may_close)
+        opening = self.opening.update(error)
+        if self.mode is Mode.SUGGEST and opening.passed and may_open:
+            closing = ClosingTest(opening.target_risk) if self.closing.failed else self.closing
             return replace(self, opening=opening, closing=closing, mode=Mode.AUTOMATIC, openings=self.openings + 1)
-        if not audited:
-            return self
+        if self.mode is Mode.AUTOMATIC and opening.spent and may_close:
+            return replace(self, opening=opening, mode=Mode.SUGGEST, carried=False)
+        return replace(self, opening=opening)
+
+    def _watched(self, error: bool, may_close: bool) -> Self:
+        """Return the state after the review of a ticket that was drawn while automation was open."""
         closing = self.closing.update(error)
         if not closing.failed or not may_close:
             return replace(self, closing=closing)
         opening = OpeningTest(self.opening.target_risk, self.opening.delta)
         return replace(self, opening=opening, closing=closing, mode=Mode.SUGGEST, carried=False)
 
-    def recount(self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False) -> Self:
+    def recount(
+        self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False, was_open: bool | None = None
+    ) -> Self:
         """Return the state after reviews in their order.
+
+        Where a change of mind would have let automation open at some earlier review, the later ones were made, and they
+        count too: automation that is shut opens only where an opening test on all the reviews, audits among them,
+        passes now. One that is open stays so by the same rules as when review after review comes in.
 
         Args:
             reviews: All of them.
             reviewers: How many different people must have reviewed before automation opens.
             nobody_alone: A change of mode must stand whoever of the people is left out with all they said: so nobody
                 opens or closes automation alone, however much they say.
+            was_open: Whether automation is open at present; None takes it as it was at the beginning.
         """
-        state, people = self, set[str]()
+        may_stay = self.mode is Mode.AUTOMATIC if was_open is None else was_open
+        state, everything, people = self, self.opening, set[str]()
         for place, review in enumerate(reviews):
             people.add(review.who)
             after = state.update(review.error, audited=review.audited, may_open=len(people) >= reviewers)
             if after.mode is not state.mode and nobody_alone and not self._stands(reviews[: place + 1], after.mode):
                 after = state.update(review.error, audited=review.audited, may_open=False, may_close=False)
+            everything = everything.update(review.error)
+            if review.audited and state.mode is Mode.AUTOMATIC and after.mode is Mode.SUGGEST:
+                everything = after.opening  # the watch has closed automation, and the evidence begins anew
             state = after
+        if state.mode is Mode.AUTOMATIC and not may_stay and not everything.passed:
+            return replace(state, mode=Mode.SUGGEST, opening=everything, carried=False)
         return state
 
     def _stands(self, reviews: Sequence[Review], mode: Mode) -> bool:
         """Say whether the reviews come to the same mode without those of any one person."""
+        was_open = mode is Mode.SUGGEST
         return all(
-            self.recount([review for review in reviews if review.who != who]).mode is mode
+            self.recount([review for review in reviews if review.who != who], was_open=was_open).mode is mode
             for who in {review.who for review in reviews}
         )
 
@@ -286,7 +324,7 @@ class Autonomy:
 
     @property
     def reviews(self) -> int:
-        """Reviews that count in the present mode: since automation last closed, or since the beginning."""
+        """Reviews that count in the present mode: since the watch last closed automation, or since the beginning."""
         return self.opening.reviews + (self.closing.reviews if self.mode is Mode.AUTOMATIC else 0)
 
     @property
@@ -335,6 +373,8 @@ class Autonomy:
         opening = OpeningTest(
             risk, document["delta"], reviews=opening_reviews, errors=opening_errors, capital=tuple(capital)
         )
+        if document["carried"] and not opening_reviews:  # versions before kept no capital of what was taken over
+            opening = OpeningTest.granted(risk, document["delta"])
         closing = ClosingTest(risk, closing_reviews, closing_errors, tuple(sums))
         mode = Mode(document["mode"])
         return cls(opening, closing, mode, openings=document["openings"], carried=document["carried"])

@@ -237,17 +237,21 @@ def agreement(spoken: Iterable[DecisionRow]) -> Table:
 
 def drift(signals: Sequence[Signal]) -> Table:
     """Watch length of texts, category, confidence and abstention for a change, since the model came into use."""
+    sure = [(place, one.confidence) for place, one in enumerate(signals, 1) if one.confidence is not None]
+    everywhere = range(1, len(signals) + 1)
     found = {
-        "length of the text": alarms([one.chars for one in signals]),
-        "category": label_alarms(one.category or "–" for one in signals),
-        "confidence": alarms([one.confidence for one in signals if one.confidence is not None]),
-        "abstention": alarms([float(one.abstained) for one in signals]),
+        "length of the text": (alarms([one.chars for one in signals]), everywhere),
+        "category": (label_alarms(one.category or "–" for one in signals), everywhere),
+        "confidence": (alarms([confidence for _, confidence in sure]), [place for place, _ in sure]),
+        "abstention": (alarms([float(one.abstained) for one in signals]), everywhere),
     }
     rows: tuple[Row, ...] = tuple(
-        (name, len(signals), len(given), given[-1].ticket if given else None) for name, given in found.items()
+        (name, len(signals), len(given), places[given[-1].ticket - 1] if given else None)
+        for name, (given, places) in found.items()
     )
     meaning = (
-        "Whether the newest tickets of the model in use are like those before them. Without a change, one of these "
+        "Whether the newest tickets of the model in use are like those before them; the place of an alarm counts all "
+        "tickets, those without a confidence too. Without a change, one of these "
         f"signals gives a false alarm every {TICKETS_BETWEEN_FALSE_ALARMS // len(found):,} tickets on average at most."
     )
     columns = ("signal", "tickets", "alarms", "last_alarm_at_ticket")

@@ -68,8 +68,8 @@ class ModeChange:
 class AutonomyRecords(IdempotencyKeys):
     """The part of the repository that keeps reviews as evidence, and what they allow.
 
-    Everything here is a function of the reviews in their order: a verdict that is taken back or changed is counted
-    anew from the beginning, so that two workers and a restart come to the same.
+    A verdict that is taken back or changed lets everything be counted anew from the beginning, so that two workers and
+    a restart come to the same; what is shut opens then only if all the reviews together allow it now.
 
     Attributes:
         reviewers: How many different people must have reviewed before automation opens; 0 asks that where several
@@ -180,26 +180,27 @@ class AutonomyRecords(IdempotencyKeys):
         if review is None:
             review = StoredReview(
                 decision_id=decision_id, target=row.target, model_version=row.model_version,
-                audited=bool(verdict.get("audit")), error=error, agent=agent, created_at=datetime.now(UTC),
+                audited=_is_draw(session, row, decision_id, verdict), error=error, agent=agent,
+                created_at=datetime.now(UTC),
             )  # fmt: skip
             session.add(review)
             session.flush()
             may_open = self.reviewers <= 1 or _agents(session, row) >= self.reviewers
             after = before.update(bool(error), audited=review.audited, may_open=may_open)
             if after.mode is not before.mode and several:
-                after = self._recount(session, row, several=several)
+                after = self._recount(session, row, before.mode, several=several)
         elif (review.error, review.agent) == (error, agent):
             return
         else:
             review.error, review.agent = error, agent or review.agent
             session.flush()
-            after = self._recount(session, row, several=several)
+            after = self._recount(session, row, before.mode, several=several)
         row.state = dump(after.to_document())
         if after.mode is not before.mode:
             self._change(session, row, after, _why(after, before))
 
-    def _recount(self, session: Session, row: StoredAutonomy, *, several: bool) -> Autonomy:
-        """Return the state that all reviews of a model's target make, from the beginning."""
+    def _recount(self, session: Session, row: StoredAutonomy, mode: Mode, *, several: bool) -> Autonomy:
+        """Return the state that all reviews of a model's target make, from the beginning, where this is the mode."""
         query = select(StoredReview.error, StoredReview.audited, StoredReview.agent).where(
             StoredReview.model_version == row.model_version,
             StoredReview.target == row.target,
@@ -210,7 +211,9 @@ class AutonomyRecords(IdempotencyKeys):
             for error, audited, who in session.execute(query.order_by(StoredReview.seq))
         ]
         base = Autonomy.from_document(json.loads(row.base))
-        return base.recount(reviews, reviewers=self.reviewers, nobody_alone=several and not self.reviewers)
+        nobody_alone = several and not self.reviewers
+        was_open = mode is Mode.AUTOMATIC
+        return base.recount(reviews, reviewers=self.reviewers, nobody_alone=nobody_alone, was_open=was_open)
 
     def _begin(
         self, session: Session, version: str, target: str, beginning: Beginning, *, before: StoredAutonomy | None
@@ -276,6 +279,18 @@ def _counts(verdict: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_draw(session: Session, row: StoredAutonomy, decision_id: str, verdict: Mapping[str, Any]) -> bool:
+    """Say whether a ticket is a fair draw from what is automatic: audited, or all go to people though it is open.
+
+    A ticket that went to people while automation was not open is a draw from those before the opening, however late it
+    is reviewed.
+    """
+    if verdict.get("audit"):
+        return True
+    decided = session.scalar(select(StoredDecision.created_at).where(StoredDecision.id == decision_id))
+    return row.mode == Mode.AUTOMATIC and decided is not None and decided > row.changed_at
+
+
 def _is_error(target: str, verdict: Mapping[str, Any], settled: FeedbackRow | None) -> bool | None:
     """Return whether a person found the model's label wrong; None where that was not said."""
     stated = settled.label_of(target) if settled is not None else None
@@ -308,10 +323,15 @@ def _why(after: Autonomy, before: Autonomy) -> str:
     risk = after.opening.target_risk
     if after.mode is Mode.AUTOMATIC:
         return f"{after.reviews} reviews, {after.errors} errors: an error rate above {risk * 100:g} % is ruled out"
-    if after.openings < before.openings or after.closing == before.closing:
-        return "a review that had counted was taken back or changed, and the others do not suffice"
-    seen = after.closing
-    return f"{seen.errors} errors in {seen.reviews} audited tickets: the error rate has risen above {risk:g}"
+    seen, late = after.closing, after.opening
+    if after.openings >= before.openings and seen.failed and seen != before.closing:
+        return f"{seen.errors} errors in {seen.reviews} audited tickets: the error rate has risen above {risk:g}"
+    if late.reviews > before.opening.reviews:
+        return (
+            f"late reviews of tickets from before it opened: {late.errors} errors in {late.reviews} reviews no longer "
+            f"speak for an error rate below {risk:g}"
+        )
+    return "a review that had counted was taken back or changed, and the others do not suffice"
 
 
 def _autonomy_row(row: StoredAutonomy) -> AutonomyRow:

@@ -9,12 +9,17 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
+from training.data.dataset import read_dataset
+from training.registry import promote as promotion
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
 
@@ -123,12 +128,70 @@ def _second_version(triage: Triage, encoder: Path, tmp_path: Path) -> Said:
     refused = triage("promote", "--data", write_rows(tmp_path / "later.jsonl", _later(200)))
     assert refused.status == 1 and "refused" in refused.out
     assert triage("models", "--json").document["versions"][1]["aliases"] == ["champion"]
+    _data_in_other_words(triage, tmp_path)
     forced = triage("promote", "2", "--force", "--json", "--data", tmp_path / "later.jsonl").document
     assert forced["promoted"] and not forced["comparison"]["passed"]
     back = triage("rollback", "--json").document
     assert (back["left"], back["version"], back["registry"]) == ("2", "1", True)
     assert "no earlier version" in triage("rollback").error
     return triage("promote", "helpdesk-triage", "2", "--data", tmp_path / "later.jsonl")
+
+
+def _data_in_other_words(triage: Triage, tmp_path: Path) -> None:
+    """Names that the policy knows as others compare as the labels do; names that nobody knows compare nothing."""
+    plain = triage("promote", "2", "--json", "--data", tmp_path / "later.jsonl").document["comparison"]
+    for name, write in {"alias": "Level {}", "odd": "Team {}"}.items():
+        rows = [{**row, "tier": write.format(str(row["tier"])[1:])} for row in _later(200)]
+        write_rows(tmp_path / f"{name}.jsonl", rows)
+    aliased = triage("promote", "2", "--json", "--data", tmp_path / "alias.jsonl").document["comparison"]
+    accuracy = [next(one for one in found["checks"] if "accuracy" in one["what"]) for found in (plain, aliased)]
+    assert accuracy[0] == accuracy[1] and not aliased["passed"]
+    odd = triage("promote", "2", "--json", "--data", tmp_path / "odd.jsonl").document["comparison"]
+    assert not odd["passed"] and "labels given are known to neither version, such as 'Team " in odd["obstacles"][0]
+    untiered = triage("promote", "2", "--json", "--map", "tier=", "--data", tmp_path / "later.jsonl")
+    assert "no row has a label of a target that the bundle has a head for" in untiered.error
+
+
+def test_what_takes_over_was_compared_with_what_it_replaces(
+    triage: Triage, bundle: Path, fresh_home: Path, tmp_path: Path
+) -> None:
+    """While version 3 is compared with version 1, somebody lets version 2 serve, or lets version 1 serve again."""
+    old = load_bundle(bundle)
+    extras = {name: (bundle / name).read_bytes() for name in old.manifest["files"] if name.endswith("evaluation.json")}
+    same = Bundle(old.model, old.encoder, old.gate, old.policy, old.rules)
+    for number in range(3):
+        facts = {**old.manifest, "settings": {**old.manifest["settings"], "seed": number}}
+        save_bundle(tmp_path / str(number), same, facts, encoder_files=bundle / "encoder", extras=extras)
+        assert triage("register", tmp_path / str(number), "--json").document["version"] == str(number + 1)
+    assert triage("promote", "1").status == 0
+    tracker, local_store = Tracker(), LocalModelStore.of()
+    data, told = read_dataset([write_rows(tmp_path / "later.jsonl", _later(60))]), list[str]()
+
+    def challenge(version: str, **more: Any) -> promotion.Challenge:
+        return promotion.Challenge(tracker.version(local_store.name, version), CHAMPION, **more)
+
+    def meanwhile(step: str) -> None:
+        told.append(step)
+        if len(told) == 1:
+            promotion.promote(tracker, local_store, challenge("2", force=True))
+        elif len(told) == 3:
+            assert triage("rollback").status == 0
+
+    result = promotion.promote(tracker, local_store, challenge("3", data=data, force=True), meanwhile)
+    asked = [step for step in told if step.startswith("comparing")]
+    assert asked == [f"comparing version 3 with champion {number}" for number in "121"]
+    assert (result.before, result.promoted) == ("1", True)
+    assert [one.version for one in local_store.history(CHAMPION)] == ["1", "3"]
+
+
+def test_nothing_is_lost_where_many_point_an_alias_at_once(tmp_path: Path) -> None:
+    store = LocalModelStore(tmp_path)
+    for number in range(20):
+        (store.path(str(number))).mkdir(parents=True)
+        (store.path(str(number)) / "manifest.json").write_text("{}")
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda number: store.point(CHAMPION, str(number), ""), range(20)))
+    assert sorted(int(one.version) for one in store.history(CHAMPION)) == list(range(20))
 
 
 def _later(count: int) -> list[dict[str, object]]:

@@ -21,6 +21,7 @@ from training.data.labels import (
     with_further_targets,
     without_target,
 )
+from training.registry import given_tickets
 from triage.__main__ import main
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
@@ -144,3 +145,19 @@ def test_a_group_that_the_policy_tells_already_is_no_target_of_its_own(tmp_path:
     moved = [replace(row, labels={**row.labels, "resolver_group": "vendor-management"}) for row in learned.rows]
     assert not follows_from_policy(policy, moved)
     assert without_target(learned, "resolver_group").targets == ("tier", "category")
+
+
+def test_later_tickets_are_compared_with_every_target_that_was_learned(several: Path, history: Path) -> None:
+    triager = Triager.load(several)
+    roles = {"resolver_group": "Team", "targets.priority": "Urgency"}
+    whole = given_tickets.new_to_both(read_dataset([history], roles), (), ())
+    answered = given_tickets.asked(triager, whole)
+    assert list(answered.record.outcomes) == ["tier", "category", "resolver_group", "priority"]
+    assert not any(answered.unknown.values()) and not given_tickets.unfit(answered, answered)
+    part = given_tickets.asked(triager, given_tickets.new_to_both(read_dataset([history], {"tier": None}), (), ()))
+    missing = given_tickets.unanswered(part.record, triager, triager)
+    assert [line.partition(",")[0] for line in missing] == [
+        f"the champion decides {target}" for target in ("tier", "priority")
+    ]
+    [strange] = given_tickets.unfit(part, part)  # the shipped groups are not the teams that were learned
+    assert strange.startswith("resolver_group: 160 of 160 labels given are known to neither version, such as '")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,38 @@ def test_a_challenger_that_would_decide_much_less_is_refused(decided: Decided, p
     found = compare(same, same, decided={"tier": decided})
     assert found.passed is passed
     assert {check.what for check in found.checks if not check.passed} <= {"tier decided where it serves"}
+
+
+def deciding(one: Record, kept: float) -> Record:
+    """The same answers, of which the surest are decided."""
+    outcome = one.outcomes["tier"]
+    least = np.quantile(outcome.confidence, 1 - kept) if kept else 2.0
+    return replace(one, outcomes={"tier": replace(outcome, kept=outcome.confidence >= least)})
+
+
+def test_a_champion_that_decides_nothing_is_no_measure_of_how_often_decisions_may_be_wrong() -> None:
+    shut, decides = deciding(record(0.9), 0), deciding(record(0.9), 0.95)  # 0.08 of them wrong
+    for allowed, passed in ((0.1, True), (0.08, True), (0.02, False)):
+        found = compare(shut, decides, decided={"tier": Decided(0.0, 0.95, None, allowed)})
+        assert found.passed is passed
+        check = next(one for one in found.checks if "risk of automatic" in one.what)
+        assert check.challenger == pytest.approx(0.08, abs=0.01) and f"promise of {allowed:g}" in check.rule
+    assert compare(shut, shut, decided={"tier": Decided(0.0, 0.0, None, None)}).passed
+    worse = compare(deciding(record(0.9), 0.5), decides, decided={"tier": Decided(0.5, 0.95, 0.08, 0.08)})
+    assert not worse.passed  # a champion that decides enough is the measure
+
+
+def test_each_side_is_judged_in_its_own_words() -> None:
+    theirs = record(0.9)
+    outcome = theirs.outcomes["tier"]
+    renamed = {
+        name: strings(f"Level {label}" for label in getattr(outcome, name).tolist())
+        for name in ("true", "top", "named")
+    }
+    order = tuple(f"Level {label}" for label in ORDER)
+    other = replace(theirs, outcomes={"tier": replace(outcome, **renamed)}, ordered_tiers=order)
+    found = compare(theirs, other)
+    assert found.passed and {check.champion - check.challenger for check in found.checks} == {0.0}
 
 
 def test_only_tickets_that_both_were_asked_are_compared() -> None:

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
+from api.console.overview import drift
+from api.store.work.figures import Signal
 
 QUIET, WITHIN = 500, 100
 
@@ -36,3 +38,16 @@ def test_false_alarms_are_as_rare_as_stated() -> None:
         found += len(alarms([confidence(draw, False) for _ in range(length)], seed))
         found += len(label_alarms([label(draw, False) for _ in range(length)], seed))
     assert found <= 2 * streams * length / TICKETS_BETWEEN_FALSE_ALARMS
+
+
+def test_an_alarm_stands_at_the_ticket_where_it_came_though_some_have_no_confidence() -> None:
+    draw = random.Random(3)
+    signals = [
+        Signal(100, None if place % 4 == 0 else confidence(draw, place >= QUIET), abstained=False, category="access")
+        for place in range(QUIET + 2 * WITHIN)
+    ]
+    rows = {row[0]: row for row in drift(signals).rows}
+    _, tickets, count, place = rows["confidence"]
+    assert (tickets, count) == (len(signals), 1)
+    assert isinstance(place, int) and QUIET < place <= QUIET + 2 * WITHIN
+    assert rows["abstention"][2] == 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.reference.novelty import StrangerCurve
 from training.data.dataset import LabelledTicket
-from training.gate.gate import CalibrationScores, RiskTarget, build_gate, certificate_facts
+from training.gate.gate import CalibrationScores, RiskTarget, build_gate, certificate_facts, unlearned_shares
 from training.gate.rule_precision import fallback_floors, lower_bound
 from training.gate.strangers import fit_strangers
 from triage.decision import Reason
@@ -160,3 +160,61 @@ def predicting(own: float, corrected: float, label: str = "a") -> Prediction:
 )
 def test_reviews_withdraw_automatic_decisions_and_never_add_one(prediction: Prediction, reason: Reason) -> None:
     assert Gate({"tier": TargetGate(0.9)}).reason("tier", prediction) is reason
+
+
+def expecting(unlearned: float) -> Policy:
+    """A policy that expects this share of tickets to have a label that the model has not learned."""
+    rest = (1 - unlearned) / 2
+    return Policy("p", categories=(Category("a", expected_share=rest), Category("b", expected_share=rest),
+                                   Category("new", expected_share=unlearned)))  # fmt: skip
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("share", "rows_of_it", "is_open"), [(0.0, 0, True), (0.02, 0, True), (0.2, 0, False),
+                                                              (0.2, 8, False), (0.2, 300, True)])  # fmt: skip
+def test_a_label_that_was_not_learned_takes_its_expected_share_of_errors(
+    share: float, rows_of_it: int, is_open: bool, grouped: bool
+) -> None:
+    """Its tickets are below any threshold where there are any; where there are none, the worst is taken."""
+    rows, probabilities = [], []
+    for place in range(1200 + rows_of_it):
+        label = ("a", "b")[place % 2] if place < 1200 else "new"
+        ticket = Ticket(str(place), body="the mail is slow")
+        rows.append(LabelledTicket(ticket, {"category": label}, group=f"g{place % 30}"))
+        sure = 0.97 if label != "new" else 0.55
+        probabilities.append([sure, 1 - sure] if label != "b" else [1 - sure, sure])
+    for per_class in (False,) if grouped else (False, True):
+        wanted = RiskTarget(target_risk=0.10, confidence=0.95, grouped=grouped, per_class=per_class)
+        gate, _, found = build_gate(scores_of(rows, probabilities), expecting(share), frozenset(), wanted)
+        assert gate.targets["category"].decides_nothing is not is_open
+        assert set(found["category"].by_label) == {"a", "b"}
+    said = unlearned_shares({"category": ("a", "b")}, expecting(share))
+    assert [line.partition(":")[0] for line in said] == (["category"] if share else [])
+
+
+def test_the_certificate_bounds_the_error_rate_of_traffic_with_labels_that_were_not_learned() -> None:
+    """Drawn again and again: the error rate of all that is decided, the new label's tickets among it."""
+    draw, broken = np.random.default_rng(5), 0
+    shares = Policy("p", categories=(Category("a", expected_share=0.05), Category("b", expected_share=0.90),
+                                     Category("new", expected_share=0.05)))  # fmt: skip
+
+    def tickets(number: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """How sure the model is of b, and whether it is that."""
+        sure = draw.uniform(0.5, 1.0, number)
+        return sure, draw.random(number) < sure**0.3
+
+    everybody, is_b = tickets(200_000)
+    for _ in range(40):
+        sure, right = tickets(900)
+        rows = [
+            LabelledTicket(Ticket(str(place), body="the mail is slow"), {"category": "b" if one else "a"})
+            for place, one in enumerate(right)
+        ]
+        wanted = RiskTarget(target_risk=0.10, confidence=0.95)
+        found = scores_of(rows, np.stack([1 - sure, sure], axis=1).tolist())
+        threshold = build_gate(found, shares, frozenset(), wanted)[0].targets["category"].threshold
+        if threshold is not None:
+            kept = {label: float(np.mean(everybody[is_b == (label == "b")] >= threshold)) for label in "ab"}
+            wrong = 0.05 * kept["a"] + 0.05  # all that is of the new label is decided
+            broken += wrong / (wrong + 0.90 * kept["b"]) > 0.10
+    assert broken <= 5

@@ -26,7 +26,7 @@ from models.terminal import (
     verb,
 )
 from training.cli.options import DataOptions, MapOption, NameOption, read_data
-from training.data.dataset import LabelledTicket
+from training.data.dataset import Dataset
 from training.evaluation.compare import Check
 from training.registry import promote as promotion
 from training.registry.comparisons import publish_comparison
@@ -87,7 +87,7 @@ def promote(options: PromoteOptions) -> int:
     challenge = promotion.Challenge(
         promotion.challenger_of(tracker, name, promotion.as_wanted(wanted)),
         options.alias,
-        rows=_read_rows(options),
+        data=_given(options),
         margin=options.margin,
         force=options.force,
     )
@@ -109,9 +109,9 @@ def promote(options: PromoteOptions) -> int:
     return 0 if result.promoted else 1
 
 
-def _read_rows(options: PromoteOptions) -> Sequence[LabelledTicket]:
+def _given(options: PromoteOptions) -> Dataset | None:
     reading = {one.name: getattr(options, one.name) for one in fields(MapOption)}
-    return read_data(DataOptions(data=options.data, **reading)).rows if options.data else ()
+    return read_data(DataOptions(data=options.data, **reading)) if options.data else None
 
 
 def _name_and_version(options: PromoteOptions) -> tuple[str, str | None]:
@@ -186,17 +186,23 @@ def rollback(options: RollbackOptions) -> None:
     Examples:
         triage rollback
     """
-    left, version = promotion.rollback(LocalModelStore.of(options.name), options.alias)
-    registry = True
-    try:
-        Tracker().point(options.name, options.alias, version)
-    except TrackingUnavailable as error:
-        registry = False
-        log(f"triage rollback: {error}")
-        log("this machine has gone back; the registry still says otherwise, so a pull would undo it")
+    local_store = LocalModelStore.of(options.name)
+    with local_store.turn():
+        left, version = promotion.rollback(local_store, options.alias)
+        registry = _registry_follows(options, version)
     document = {"name": options.name, "alias": options.alias, "left": left, "version": version, "registry": registry}
     text = f"{options.name} {options.alias} is version {version} again (was {left})"
     print_result(document, text, as_json=options.json)
+
+
+def _registry_follows(options: RollbackOptions, version: str) -> bool:
+    try:
+        Tracker().point(options.name, options.alias, version)
+    except TrackingUnavailable as error:
+        log(f"triage rollback: {error}")
+        log("this machine has gone back; the registry still says otherwise, so a pull would undo it")
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

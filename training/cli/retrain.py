@@ -197,13 +197,10 @@ def _waits(options: RetrainOptions, new: int) -> int:
 def _compared(
     options: RetrainOptions, tracker: Tracker, local_store: LocalModelStore, *, version: Version, new: int
 ) -> int:
-    challenge = promotion.Challenge(version, CHAMPION)
-    result = promotion.judge(tracker, local_store, challenge, log_step)
+    challenge = promotion.Challenge(version, CHAMPION, takes=CHAMPION if options.promote else CHALLENGER)
+    result = promotion.promote(tracker, local_store, challenge, log_step)
     publish_comparison(tracker, result, options.name, version.run_id)
-    holds = result.comparison is None or result.comparison.passed
-    if holds:
-        alias = CHAMPION if options.promote else CHALLENGER
-        promotion.point(tracker, local_store, alias, version.version)
+    holds = result.promoted
     document = {
         "name": options.name,
         "trained": True,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from training.evaluation import metrics
 from training.evaluation.record import Outcome, Record
@@ -56,11 +56,13 @@ class Decided:
         champion: Share of tickets in [0, 1].
         challenger: The same.
         promised: Error rate among its decisions that the champion was certified for; None where it was not.
+        allowed: The same of the challenger.
     """
 
     champion: float
     challenger: float
     promised: float | None = None
+    allowed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ def compare(
     `-margin`. Where the tickets are too few for an interval as narrow as the margin, a month of a small desk for
     example, the difference itself must lie above it, and the interval must not say that it is certainly below zero.
     Besides, it must be certainly not much worse in any class, certainly not worse in severe tier errors (two tiers or
-    more), calibration, or the error rate of its automatic decisions, and not much slower. It must decide about as much
-    by itself where it serves, unless the champion is wrong more often than it promised. Intervals come from a paired
-    bootstrap over tickets.
+    more), calibration, or the error rate of its automatic decisions, and not much slower. Where the champion decides
+    too few tickets to have such a rate, that of the challenger must not be certainly above what it was certified for.
+    It must decide about as much by itself where it serves, unless the champion is wrong more often than it promised.
+    Intervals come from a paired bootstrap over tickets. Each of the two is judged by the labels of its own record.
 
     Args:
         champion: What the present champion answered.
@@ -134,18 +137,16 @@ def compare(
             )
             continue
         ours = _paired(champion, theirs, challenger, mine)
-        common = max(common, len(ours.true))
-        if len(ours.true) < LEAST_COMMON:
+        common = max(common, len(ours))
+        if len(ours) < LEAST_COMMON:
             obstacles.append(
-                f"{target}: only {len(ours.true)} tickets are new to both, {LEAST_COMMON} are needed; train again "
+                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; train again "
                 "while this champion serves (triage retrain), or give later tickets with --data FILE"
             )
             continue
-        checks += _checks(
-            target, ours, margin=margin, order=challenger.ordered_tiers if target == "tier" else (), seed=seed
-        )
-        if target in decided:
-            checks.append(_decided(target, ours, decided[target]))
+        orders = (champion.ordered_tiers, challenger.ordered_tiers) if target == "tier" else ((), ())
+        checks += _checks(target, ours, margin=margin, orders=orders, seed=seed)
+        checks += _decisions(target, ours, decided.get(target), seed)
     if latencies_ms is not None:
         checks.append(_latency(latencies_ms))
     notes = [
@@ -158,15 +159,18 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """Answers of both to the same tickets: index 0 is the champion."""
+    """Answers of both to the same tickets, and the right ones in the words of each: index 0 is the champion."""
 
-    true: NDArray[np.object_]
+    true: tuple[NDArray[np.object_], NDArray[np.object_]]
     top: tuple[NDArray[np.object_], NDArray[np.object_]]
     confidence: tuple[NDArray[np.float64], NDArray[np.float64]]
     kept: tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
     def correct(self, side: int) -> NDArray[np.bool_]:
-        return np.asarray(self.true == self.top[side], dtype=bool)
+        return np.asarray(self.true[side] == self.top[side], dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.true[0])
 
 
 def _paired(champion: Record, theirs: Outcome, challenger: Record, mine: Outcome) -> _Pair:
@@ -175,14 +179,16 @@ def _paired(champion: Record, theirs: Outcome, challenger: Record, mine: Outcome
     first = np.array([a for a, _ in pairs], dtype=np.int64)
     second = np.array([b for _, b in pairs], dtype=np.int64)
     return _Pair(
-        true=mine.true[second],
+        true=(theirs.true[first], mine.true[second]),
         top=(theirs.top[first], mine.top[second]),
         confidence=(theirs.confidence[first], mine.confidence[second]),
         kept=(theirs.kept[first], mine.kept[second]),
     )
 
 
-def _checks(target: str, pair: _Pair, margin: float, order: tuple[str, ...], seed: int) -> list[Check]:
+def _checks(
+    target: str, pair: _Pair, margin: float, orders: tuple[tuple[str, ...], tuple[str, ...]], seed: int
+) -> list[Check]:
     right = [pair.correct(side).astype(float) for side in (0, 1)]
     low, high = metrics.bootstrap_interval(right[1] - right[0], draws=_DRAWS, seed=seed)
     before, after = float(np.mean(right[0])), float(np.mean(right[1]))
@@ -191,10 +197,9 @@ def _checks(target: str, pair: _Pair, margin: float, order: tuple[str, ...], see
         Check(f"{target} accuracy", champion=before, challenger=after, low=low, high=high, passed=passed, rule=rule)
     ]
     checks += _by_class(target, pair, right, seed)
-    if len(order) > 2:
-        checks.append(_severe(pair, order, seed))
+    if len(orders[1]) > 2:
+        checks.append(_severe(pair, orders, seed))
     checks.append(_calibration(target, pair, seed))
-    checks.append(_automatic(target, pair, seed))
     return checks
 
 
@@ -209,8 +214,8 @@ def _non_inferior(difference: float, low: float, high: float, margin: float) -> 
 
 def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: int) -> list[Check]:
     found = []
-    for label in sorted(set(pair.true.tolist())):
-        inside = np.asarray(pair.true == label, dtype=bool)
+    for label in sorted(set(pair.true[1].tolist())):
+        inside = np.asarray(pair.true[1] == label, dtype=bool)
         if inside.sum() < LEAST_OF_CLASS:
             continue
         difference = (right[1] - right[0])[inside]
@@ -231,13 +236,13 @@ def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: 
     return found
 
 
-def _severe(pair: _Pair, order: tuple[str, ...], seed: int) -> Check:
-    rank = {label: number for number, label in enumerate(order)}
-
+def _severe(pair: _Pair, orders: tuple[tuple[str, ...], tuple[str, ...]], seed: int) -> Check:
     def severe(side: int) -> NDArray[np.float64]:
+        order = orders[side] or orders[1]
+        rank = {label: number for number, label in enumerate(order)}
         steps = [
             abs(rank.get(named, len(order) * 2) - rank.get(true, 0))
-            for true, named in zip(pair.true.tolist(), pair.top[side].tolist(), strict=True)
+            for true, named in zip(pair.true[side].tolist(), pair.top[side].tolist(), strict=True)
         ]
         return np.array([step >= 2 for step in steps], dtype=float)
 
@@ -258,8 +263,8 @@ def _calibration(target: str, pair: _Pair, seed: int) -> Check:
     def gap(rows: NDArray[np.int64], side: int) -> float:
         return metrics.ece(pair.correct(side)[rows], pair.confidence[side][rows])
 
-    low, high = _resampled(len(pair.true), lambda rows: gap(rows, 1) - gap(rows, 0), seed)
-    everything = np.arange(len(pair.true))
+    low, high = _resampled(len(pair), lambda rows: gap(rows, 1) - gap(rows, 0), seed)
+    everything = np.arange(len(pair))
     before, after = gap(everything, 0), gap(everything, 1)
     return Check(
         f"{target} ECE",
@@ -272,14 +277,41 @@ def _calibration(target: str, pair: _Pair, seed: int) -> Check:
     )
 
 
-def _automatic(target: str, pair: _Pair, seed: int) -> Check:
+def _decisions(target: str, pair: _Pair, served: Decided | None, seed: int) -> list[Check]:
+    """Compare what both decide alone: how often that is wrong, and how much of it there is."""
+    shares = " and ".join(f"{float(np.mean(kept)):.2f}" for kept in pair.kept)
+    what = f"{target} risk of automatic ({shares} kept)"
+    if served is not None and served.allowed is not None and np.count_nonzero(pair.kept[0]) < LEAST_OF_CLASS:
+        risk = _automatic_alone(what, pair, served.allowed)
+    else:
+        risk = _automatic(what, pair, seed)
+    return [risk] if served is None else [risk, _decided(target, pair, served)]
+
+
+def _automatic_alone(what: str, pair: _Pair, allowed: float) -> Check:
+    """Hold a challenger to its own promise: the champion decides too little to have an error rate of decisions."""
+    kept = int(np.count_nonzero(pair.kept[1]))
+    wrong = int(np.count_nonzero(pair.kept[1] & ~pair.correct(1)))
+    before, after = (metrics.selective_risk(pair.correct(side), pair.kept[side]) for side in (0, 1))
+    low, high = binomtest(wrong, kept).proportion_ci() if kept else (0.0, 1.0)
+    return Check(
+        what,
+        champion=before,
+        challenger=after,
+        low=float(low) - allowed,
+        high=float(high) - allowed,
+        passed=bool(low <= allowed),
+        rule=f"champion decides fewer than {LEAST_OF_CLASS}: lower end of the challenger less its promise of "
+        f"{allowed:g} not above 0",
+    )
+
+
+def _automatic(what: str, pair: _Pair, seed: int) -> Check:
     def risk(rows: NDArray[np.int64], side: int) -> float:
         return metrics.selective_risk(pair.correct(side)[rows], pair.kept[side][rows])
 
-    low, high = _resampled(len(pair.true), lambda rows: risk(rows, 1) - risk(rows, 0), seed)
-    everything = np.arange(len(pair.true))
-    shares = " and ".join(f"{float(np.mean(kept)):.2f}" for kept in pair.kept)
-    what = f"{target} risk of automatic ({shares} kept)"
+    low, high = _resampled(len(pair), lambda rows: risk(rows, 1) - risk(rows, 0), seed)
+    everything = np.arange(len(pair))
     return Check(
         what,
         champion=risk(everything, 0),

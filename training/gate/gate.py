@@ -33,6 +33,12 @@ STRANGE_SHARE = 0.005
 _LANGUAGE_SAMPLE = 2000
 _LANGUAGE_SHARE, _LANGUAGE_ROWS = 0.005, 5
 
+ANY_LABEL = ""
+"""Stands for the label that would be routed of a ticket where it may be any."""
+
+UNLEARNED_WORTH_SAYING = 0.005
+"""Share of the traffic with labels that were not learned from which on a training says so."""
+
 LEAST_DECIDED = 0.9
 """Share of what the full model alone may decide that both stages together must be allowed to decide at least."""
 
@@ -166,9 +172,7 @@ def build_gate(
         told = (
             None if tuning_scores is None else routed(tuning_scores, target, policy, guarded, risk=wanted.target_risk)
         )
-        drawn = _as_expected(calibration_scores, target, policy)
-        if drawn is not None:
-            here = here.at(drawn)
+        here = _as_expected(here, calibration_scores, target, policy)
         delta = (1 - wanted.confidence) / hypotheses(guards)
         found = certified(here, told, risk=wanted.target_risk, delta=delta, grouped=wanted.grouped)
         certificates[target] = replace(found, guards=guards)
@@ -218,6 +222,23 @@ class Routed(NamedTuple):
             right=self.right[places],
             eligible=self.eligible[places],
             group=None if self.group is None else self.group[places],
+        )
+
+    def with_worst(self, number: int) -> Routed:
+        """Return these tickets and some of which nothing is known: decided at any threshold, whatever the label, wrong.
+
+        Groups have them in proportion to their tickets.
+        """
+        n = len(self.label)
+        if not number or not n:
+            return self
+        shared_out = np.linspace(0, n, number, endpoint=False).astype(np.int64)
+        return Routed(
+            label=np.concatenate([self.label, np.full(number, ANY_LABEL)]),
+            confidence=np.concatenate([self.confidence, np.ones(number)]),
+            right=np.concatenate([self.right, np.zeros(number, dtype=bool)]),
+            eligible=np.concatenate([self.eligible, np.ones(number, dtype=bool)]),
+            group=None if self.group is None else np.concatenate([self.group, np.sort(self.group)[shared_out]]),
         )
 
 
@@ -274,10 +295,10 @@ def certified(here: Routed, told: Routed | None, *, risk: float, delta: float, g
         seen = np.where(told.eligible[chosen], told.confidence[chosen], -1.0)
         return (seen, (~told.right[chosen]).astype(np.float64)) if len(seen) else None
 
-    labels = np.unique(here.label)
+    labels = np.unique(here.label[here.label != ANY_LABEL])
     alone = {}
     for label in labels:
-        mine = here.label == label
+        mine = (here.label == label) | (here.label == ANY_LABEL)
         alone[str(label)] = certify(
             here.confidence[mine], here.right[mine], here.eligible[mine],
             risk=risk, delta=delta / len(labels),
@@ -329,15 +350,47 @@ def _guarded_probabilities(
     return {label: scores.probabilities[target][known][:, folded == label].sum(axis=1) for label in labels}
 
 
-def _as_expected(calibration_scores: CalibrationScores, target: str, policy: Policy) -> NDArray[np.int64] | None:
-    """Draw labelled rows in the shares of labels that the policy expects of traffic; None where it states none."""
+def _as_expected(here: Routed, calibration_scores: CalibrationScores, target: str, policy: Policy) -> Routed:
+    """Return labelled tickets in the shares of labels that the policy expects of traffic; all where it states none.
+
+    Labels that the model has not learned take part: whatever is decided of their tickets is wrong. As many of them as
+    there are stand for themselves; for what they lack of their share the worst is taken, so that the certificate holds
+    whatever such tickets are like.
+    """
     stated = policy.expected_shares(target)
     if not stated:
-        return None
+        return here
     labels = calibration_scores.labels[target]
     place = {label: code for code, label in enumerate(labels)}
-    label_ids = np.array([place.get(row.labels[target], -1) for row in calibration_scores.rows if target in row.labels])
-    return resampled(label_ids, np.array([stated[label] for label in labels]), seed=0)
+    given = np.array([row.labels[target] for row in labelled_with(calibration_scores.rows, target)], dtype=np.object_)
+    label_ids = np.array([place.get(label, -1) for label in given])
+    learned = np.array([stated[label] for label in labels])
+    drawn, rng = [resampled(label_ids, learned, seed=0)], np.random.default_rng(1)
+    whole, lacking = len(drawn[0]) / max(float(learned.sum()), 1e-9), 0.0
+    for label in sorted(stated.keys() - place.keys()):
+        own = np.flatnonzero(given == label)
+        wanted = whole * stated[label]
+        drawn.append(rng.choice(own, min(len(own), int(wanted)), replace=False))
+        lacking += wanted - len(drawn[-1])
+    return here.at(np.sort(np.concatenate(drawn))).with_worst(int(np.ceil(lacking - 1e-9)))
+
+
+def unlearned_shares(labels: Mapping[str, tuple[str, ...]], policy: Policy) -> list[str]:
+    """Say for each target which share of the traffic is expected to have labels that were not learned.
+
+    Args:
+        labels: Those that were learned, by target.
+        policy: States the shares.
+    """
+    found = []
+    for target, learned in labels.items():
+        missing = {label: share for label, share in policy.expected_shares(target).items() if label not in learned}
+        if (share := sum(missing.values())) >= UNLEARNED_WORTH_SAYING:
+            found.append(
+                f"{target}: {share:.1%} of the traffic is expected to have a label that was not learned "
+                f"({', '.join(missing)}): what is decided of it is wrong, and the gate allows for that"
+            )
+    return found
 
 
 def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, gate: Gate, *, risk: float) -> Routed:

@@ -45,7 +45,8 @@ def estimate_shares(probabilities: Probabilities, prior: NDArray[np.float64]) ->
 def resampled(label_ids: NDArray[np.int64], expected: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     """Choose rows whose shares of labels are the expected ones, as many as there can be without repetition.
 
-    What is certified on these rows holds for traffic with those shares, exactly as for exchangeable tickets.
+    What is certified on these rows holds for traffic with those shares, exactly as for exchangeable tickets, as far as
+    it has these labels.
 
     Args:
         label_ids: Label code by row; rows below 0 are never chosen.

@@ -12,13 +12,12 @@ from models.bundle.bundle import load_bundle
 from models.bundle.manifest import audit, read_manifest
 from models.local_store import CHAMPION, LocalModelStore
 from models.triager import Triager
-from training.data.dataset import LabelledTicket
-from training.evaluation.champion import answers_kept, marked_by_its_teachers, unseen_by
+from training.data.dataset import Dataset
+from training.evaluation.champion import answers_kept, marked_by_its_teachers
 from training.evaluation.compare import Comparison, Decided, compare
-from training.evaluation.evaluate import measure
-from training.evaluation.predictions import ask, record_of
-from training.evaluation.record import Record, read_record
+from training.evaluation.record import read_record
 from training.gate.served import served_gates
+from training.registry import given_tickets
 from training.registry.publish import publish
 from training.registry.tracker import Tracker, Version
 from training.stages import STARTED, stage_of
@@ -40,17 +39,19 @@ class Challenge:
 
     Attributes:
         challenger: The version.
-        alias: Such as ``champion``.
-        rows: Labelled tickets to compare on, which neither version has learned from; empty for those set aside.
+        alias: Of the version that it is compared with, such as ``champion``.
+        data: Labelled tickets to compare on, which neither version has learned from; None for those set aside.
         margin: Loss of accuracy that counts as none, in [0, 1].
         force: Promote whatever the comparison says; it is made all the same.
+        takes: The alias that points to it where it holds up; None for the one that it is compared with.
     """
 
     challenger: Version
     alias: str
-    rows: Sequence[LabelledTicket] = ()
+    data: Dataset | None = None
     margin: float = 0.02
     force: bool = False
+    takes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Promotion:
         version: The challenger's version.
         before: The champion's version; None where there was none.
         comparison: How they compared; None where there was nothing to compare with.
-        promoted: Whether the alias points to the challenger now.
+        promoted: Whether the alias that was to be taken points to the challenger now.
     """
 
     version: str
@@ -100,8 +101,9 @@ def promote(
 
     They are compared on the tickets set aside in the training of the challenger that are new to the champion, by the
     answers that both gave there; where another champion served then, on tickets that were set aside in the training of
-    both; or, where rows are given, on those. The first version of an alias needs no comparison, nor does the
-    first trained one after one that was only started.
+    both; or, where tickets are given, on those. The first version of an alias needs no comparison, nor does the
+    first trained one after one that was only started. Where the alias has come to point elsewhere in the meantime, they
+    are compared anew: what takes over was compared with the version that it replaces.
 
     Args:
         tracker: The registry.
@@ -112,11 +114,15 @@ def promote(
     Raises:
         BundleError: If a bundle cannot be used.
     """
-    verdict = judge(tracker, local_store, challenge, log)
-    promoted = challenge.force or verdict.comparison is None or verdict.comparison.passed
-    if promoted:
-        point(tracker, local_store, challenge.alias, verdict.version)
-    return replace(verdict, promoted=promoted)
+    while True:
+        verdict = judge(tracker, local_store, challenge, log)
+        if not (challenge.force or verdict.comparison is None or verdict.comparison.passed):
+            return verdict
+        with local_store.turn():
+            if present(tracker, local_store, challenge.alias) == verdict.before:
+                _point(tracker, local_store, challenge.takes or challenge.alias, verdict.version)
+                return replace(verdict, promoted=True)
+        log(f"{challenge.alias} is no longer version {verdict.before}: what serves now is to be compared with")
 
 
 def judge(
@@ -130,19 +136,19 @@ def judge(
     Raises:
         BundleError: If a bundle cannot be used.
     """
-    challenger, alias, rows = challenge.challenger, challenge.alias, challenge.rows
+    challenger, alias, data = challenge.challenger, challenge.alias, challenge.data
     path = fetch_to_store(tracker, local_store, challenger)
     before = present(tracker, local_store, alias)
     comparison = None
     apart = before is not None and before != challenger.version
-    if before is not None and apart and (rows or not _outgrown(local_store.path(before), path)):
+    if before is not None and apart and (data or not _outgrown(local_store.path(before), path)):
         log(f"comparing version {challenger.version} with {alias} {before}")
-        comparison = _compared(local_store.path(before), path, challenge.margin, rows)
+        comparison = _compared(local_store.path(before), path, challenge.margin, data)
         local_store.keep_comparison(challenger.version, {"before": before, **comparison.to_document()})
     return Promotion(challenger.version, before, comparison, promoted=False)
 
 
-def point(tracker: Tracker, local_store: LocalModelStore, alias: str, version: str) -> None:
+def _point(tracker: Tracker, local_store: LocalModelStore, alias: str, version: str) -> None:
     """Let an alias point to a version, in the registry and in the local store, which has its bundle already."""
     tracker.point(local_store.name, alias, version)
     if [at.version for at in local_store.history(alias)[-1:]] != [version]:
@@ -164,52 +170,42 @@ def _outgrown(champion: Path, challenger: Path) -> bool:
     return before in STARTED and after not in STARTED
 
 
-def _compared(champion: Path, challenger: Path, margin: float, rows: Sequence[LabelledTicket]) -> Comparison:
+def _compared(champion: Path, challenger: Path, margin: float, data: Dataset | None) -> Comparison:
     ours = Triager(load_bundle(challenger))
     try:
         theirs = Triager(load_bundle(champion))
     except BundleError as error:
         return Comparison(0, obstacles=(f"the present version cannot be loaded: {error}",))
-    if rows:
-        fresh = _fresh(rows, (champion, challenger), (theirs, ours))
-        before, after = _asked(theirs, fresh), _asked(ours, fresh)
-        shares = tuple(_shares_kept(record) for record in (before, after))
+    obstacles, notes = list[str](), list[str]()
+    if data is not None:
+        new = given_tickets.new_to_both(data, (champion, challenger), (theirs, ours))
+        both = given_tickets.asked(theirs, new), given_tickets.asked(ours, new)
+        before, after = (one.record for one in both)
+        shares = tuple(given_tickets.share_decided(record) for record in (before, after))
+        obstacles, notes = given_tickets.unfit(*both), given_tickets.told(*both)
     else:
         before, after = answers_kept(challenger, champion) or read_record(champion), read_record(challenger)
         shares = tuple(_shares_served(path) for path in (champion, challenger))
+        obstacles += [_MARKED_BY_TEACHERS] if marked_by_its_teachers(challenger) else []
     decided = {
-        target: Decided(share, shares[1][target], theirs.gate.targets.get(target, TargetGate()).certified_risk)
+        target: Decided(share, shares[1][target], *(_promised(one, target) for one in (theirs, ours)))
         for target, share in shares[0].items()
         if target in shares[1]
     }
     times = processor_times_ms(theirs, ours)
     found = compare(before, after, margin=margin, latencies_ms=times, decided=decided)
-    if not rows and marked_by_its_teachers(challenger):
-        return replace(found, obstacles=(*found.obstacles, _MARKED_BY_TEACHERS))
-    return found
+    obstacles += given_tickets.unanswered(before, theirs, ours)
+    return replace(found, obstacles=(*found.obstacles, *obstacles), notes=(*found.notes, *notes))
 
 
-def _shares_kept(record: Record) -> dict[str, float]:
-    """Return the share of the tickets asked about that was decided, by target."""
-    return {target: float(one.kept.mean()) for target, one in record.outcomes.items() if len(one.kept)}
+def _promised(triager: Triager, target: str) -> float | None:
+    """Return the error rate among its decisions that a version was certified for."""
+    return triager.gate.targets.get(target, TargetGate()).certified_risk
 
 
 def _shares_served(path: Path) -> dict[str, float]:
     """Return the share that the gate of a bundle lets through, by target, of the tickets that it was chosen on."""
     return {target: gate.served for target, gate in served_gates(read_manifest(path)).items()}
-
-
-def _fresh(rows: Sequence[LabelledTicket], paths: Sequence[Path], triagers: Sequence[Triager]) -> list[LabelledTicket]:
-    """Leave out the tickets that a bundle was given to learn from."""
-    fresh = [row for row, new in zip(rows, unseen_by(rows, paths, triagers), strict=True) if new]
-    if not fresh:
-        raise InvalidRequest(f"all {len(rows)} tickets given are ones that a version has learned from: give later ones")
-    return fresh
-
-
-def _asked(triager: Triager, rows: Sequence[LabelledTicket]) -> Record:
-    answers = ask(triager, [row for row in rows if row.weight > 0])
-    return record_of(triager, answers, measure(triager, answers))
 
 
 def processor_times_ms(*triagers: Triager) -> tuple[float, ...]:
@@ -261,13 +257,17 @@ def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:
         BundleError: If the bundle is not what was registered; the local store stays as it was.
     """
     local_store = LocalModelStore.of(name)
-    wanted = tracker.aliased(name, alias)
-    present = next(iter(local_store.history(alias)[-1:]), None)
-    path = fetch_to_store(tracker, local_store, wanted)
-    if present is not None and present.version == wanted.version:
-        return wanted.version, False
-    local_store.point(alias, wanted.version, bundle_digest(path))
-    return wanted.version, True
+    while True:
+        wanted = tracker.aliased(name, alias)
+        path = fetch_to_store(tracker, local_store, wanted)
+        with local_store.turn():
+            if tracker.aliased(name, alias).version != wanted.version:
+                continue  # it was promoted or rolled back while this was fetched
+            present = next(iter(local_store.history(alias)[-1:]), None)
+            if present is not None and present.version == wanted.version:
+                return wanted.version, False
+            local_store.point(alias, wanted.version, bundle_digest(path))
+            return wanted.version, True
 
 
 def fetch_to_store(tracker: Tracker, local_store: LocalModelStore, version: Version) -> Path:

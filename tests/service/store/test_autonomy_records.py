@@ -146,12 +146,13 @@ def test_a_review_that_is_taken_back_closes_what_it_had_opened(store: Repository
     assert "taken back" in row.because
 
 
-def test_after_opening_the_audit_slice_alone_counts_and_closes(store: Repository, decide: Make) -> None:
+def test_audited_tickets_close_automation_and_so_do_those_that_go_to_people_though_it_is_open(
+    store: Repository, decide: Make
+) -> None:
     open_tier(store, decide)
-    before = state(store)
-    reviewed(store, decide, said="corrected", tier="L2")
-    assert state(store) == before
-    errors = 0
+    reviewed(store, decide, said="corrected", tier="L2")  # as where TRIAGE_AUTONOMY=suggest lets nothing be automatic
+    assert (state(store).closing.reviews, state(store).closing.errors) == (1, 1)
+    errors = 1
     while state(store).mode is Mode.AUTOMATIC:
         audited(store, decide, said="corrected", tier="L2")
         errors += 1
@@ -159,6 +160,42 @@ def test_after_opening_the_audit_slice_alone_counts_and_closes(store: Repository
     row = store.autonomy_of("m1")["tier"]
     assert row.because == f"{errors} errors in {errors} audited tickets: the error rate has risen above 0.1"
     assert [change.mode for change in store.autonomy_changes()] == [Mode.SUGGEST, Mode.AUTOMATIC]
+
+
+def waiting(store: Repository, decide: Make, number: int) -> list[str]:
+    """Decisions that went to people because automation was not open."""
+    return [
+        decide(store, f"W-{next(NUMBERS)}", targets={"tier": verdict("L1")}, model_version="m1") for _ in range(number)
+    ]
+
+
+def test_errors_in_tickets_from_before_the_opening_take_it_back_however_late_they_are_found(
+    store: Repository, decide: Make
+) -> None:
+    store.adopt_model("m1", ELSEWHERE)
+    decisions = waiting(store, decide, CLEAN + 12)
+    for decision in decisions[:CLEAN]:
+        store.feedback(decision, Statement("accepted", "kim"))
+    assert state(store).mode is Mode.AUTOMATIC
+    for decision in decisions[CLEAN:]:
+        store.feedback(decision, Statement("corrected", "kim", tier="L2"))
+    row = store.autonomy_of("m1")["tier"]
+    assert (row.state.mode, row.state.reviews, row.state.errors) == (Mode.SUGGEST, CLEAN + 12, 12)
+    assert row.because.startswith("late reviews of tickets from before it opened: ")
+    assert [change.mode for change in store.autonomy_changes()] == [Mode.SUGGEST, Mode.AUTOMATIC]
+
+
+def test_a_changed_review_opens_nothing_over_the_errors_after_it(store: Repository, decide: Make) -> None:
+    store.adopt_model("m1", ELSEWHERE)
+    first, _ = reviewed(store, decide, said="corrected", tier="L2")
+    for _ in range(CLEAN):
+        reviewed(store, decide)
+    for _ in range(12):
+        reviewed(store, decide, said="corrected", tier="L2")
+    store.feedback(first, Statement("corrected", "kim", tier="L1"))
+    row = store.autonomy_of("m1")["tier"]
+    assert (row.state.mode, row.state.reviews, row.state.errors) == (Mode.SUGGEST, CLEAN + 13, 12)
+    assert not store.autonomy_changes() or store.autonomy_changes()[0].target == "category"
 
 
 def test_one_person_alone_does_not_open_where_two_are_asked_for(store: Repository, decide: Make) -> None:
