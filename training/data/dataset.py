@@ -17,7 +17,7 @@ from training.data.labelling.hierarchy import JOINT
 from training.data.labelling.settle import settle_labels
 from training.data.presets.roles import is_label, role_of_target, target_of_role
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_files, reading_findings
-from training.data.values import InvalidValue, parse_bool, parse_language, parse_text, stated
+from training.data.values import InvalidValue, parse_bool, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
 from triage.normalise import without_export_marks
 from triage.prediction import in_order
@@ -262,7 +262,7 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
         body=without_export_marks(cells.get("body") or cells.get("text") or ""),
         channel=stated(cells.get("channel")),
         opened_at=opened.dates.read(raw.cells.get(roles["opened_at"])) if opened.dates is not None else None,
-        language=parse_language(cells.get("language")),
+        language=opened.languages.read(cells.get("language")),
         requester=stated(cells.get("requester")),
         attributes=_attributes(cells),
     )

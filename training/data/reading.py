@@ -14,6 +14,7 @@ from training.data.finding import FINE, NOTICE, Finding
 from training.data.formats import Source, open_source
 from training.data.presets.guess import Guess, guess
 from training.data.presets.known_columns import normal_name
+from training.data.values import LanguageColumn
 from triage.errors import InvalidRequest
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -65,6 +66,8 @@ _DEEPER = frozenset(
 )
 """Names of columns that go into detail where the category does not."""
 
+_NAMED = 5  # values in a message: enough to know them
+
 READ_PLAINLY = ReadOptions()
 
 
@@ -78,6 +81,7 @@ class OpenFile:
         dates: How its dates are read; None where no column plays that role.
         guess: What a preset made of it; None where none was used.
         left_undated: Why its dates are left out; empty where they are read, or no column plays that role.
+        languages: Reads its column of languages, and counts what is none.
     """
 
     source: Source
@@ -85,6 +89,7 @@ class OpenFile:
     dates: DateColumn | None
     guess: Guess | None
     left_undated: str = ""
+    languages: LanguageColumn = field(default_factory=LanguageColumn)
 
     @property
     def notes(self) -> list[str]:
@@ -181,10 +186,25 @@ def reading_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
     name = opened.source.path.name
     for note in opened.notes:
         yield Finding("reading", FINE, f"{name}: {note}")
-    dates = opened.dates
-    if dates is None:
-        return
-    column = opened.roles["opened_at"]
+    yield from _language_findings(opened, rows)
+    if opened.dates is not None:
+        yield from _date_findings(opened, opened.dates, rows)
+
+
+def _language_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
+    unknown = opened.languages.unknown
+    if unknown:
+        named = ", ".join(f"{language!r} ({count})" for language, count in unknown.most_common(_NAMED))
+        what = (
+            f"{opened.source.path.name}: {unknown.total()} of {rows} cells in {opened.roles['language']!r} name no "
+            f"known language, such as {named}; the language of their tickets is told by the text"
+        )
+        do = "write codes or names, such as en or English, or switch the column off by --map language="
+        yield Finding("unknown-languages", NOTICE, what, do, rows=unknown.total())
+
+
+def _date_findings(opened: OpenFile, dates: DateColumn, rows: int) -> Iterator[Finding]:
+    name, column = opened.source.path.name, opened.roles["opened_at"]
     if dates.unreadable:
         what = f"{name}: {dates.unreadable} of {rows} dates in {column!r} cannot be read; their tickets stay, undated"
         yield Finding("unreadable-dates", NOTICE, what, "mend the column, or map another to opened_at",
