@@ -98,6 +98,13 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
+        for name, columns in self.source.repeated.items():
+            role = next((role for role, column in self.roles.items() if column in columns), None)
+            if role is not None:
+                others = ", ".join(f"--map {role}={one!r}" for one in columns if one != self.roles[role])
+                notes.append(
+                    f"{len(columns)} columns are named {name!r}: {self.roles[role]!r} is read; else say {others}"
+                )
         if "category" in self.roles and "category.2" not in self.roles:
             deeper = [column for column in self.source.columns if normal_name(column) in _DEEPER]
             notes += [
