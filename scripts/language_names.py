@@ -35,12 +35,12 @@ def base_of(code: str) -> str:
 
 def stated() -> Iterator[tuple[str, str]]:
     """Yield codes and names, each with the code that it stands for."""
-    known = sorted({base_of(code) for code in Locale.parse("en").languages})
+    known = sorted({base_of(str(code)) for code in Locale.parse("en").languages})
     for code in (*known, *DETECTED_AS):
         yield code, base_of(code)
     for alias, code in get_global("language_aliases").items():
         if "_" not in alias:
-            yield alias, base_of(DETECTED_AS.get(alias, code))
+            yield alias, base_of(DETECTED_AS.get(alias, str(code)))
     there = set(locale_identifiers())
     for locale in sorted(READ_BY | (there & set(known))):
         for code, name in Locale.parse(locale).languages.items():

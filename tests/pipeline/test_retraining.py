@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_rows_of_one_file_are_those_that_a_training_reads(tmp_path: Path) -> Non
     assert [row.labels["tier"] for row in again.dataset.rows][:2] == ["L3", "L1"]
 
 
-def of_sites(tmp_path: Path, name: str, rows: list[tuple[str, str | None, str, str]]) -> Path:
+def of_sites(tmp_path: Path, name: str, rows: Sequence[tuple[str, str | None, str, str]]) -> Path:
     keys = ("id", "group", "body", "category")
     return write_rows(tmp_path / name, [{k: v for k, v in zip(keys, row, strict=True) if v} for row in rows])
 
@@ -123,7 +124,7 @@ def test_a_group_that_a_person_named_goes_before_that_of_the_export(
     tmp_path: Path, source: str | None, group: str
 ) -> None:
     exported = [{"id": "7", "body": "VPN drops", "category": "network", "resolver_group": "networks"}]
-    said = [
+    said: list[dict[str, Any]] = [
         {"id": "7", "body": "VPN drops", "category": "access", "resolver_group": "desk", "label_source": "person",
          "resolver_group_source": source},
         {"id": "7", "body": "VPN drops", "category": "access", "resolver_group": "vendor", "label_source": "person",

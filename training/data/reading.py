@@ -221,6 +221,13 @@ def _date_findings(opened: OpenFile, dates: DateColumn, rows: int) -> Iterator[F
             f"{name}: {dates.impossible} of {rows} dates in {column!r} are of years that cannot be; they count as none"
         )
         yield Finding("impossible-dates", NOTICE, what, "mend them in the export", rows=dates.impossible)
+    if dates.swapped_back:
+        what = (
+            f"{name}: a spreadsheet had swapped day and month of {dates.swapped_back} of {rows} dates in {column!r}, "
+            "those with a day below 13: they are swapped back"
+        )
+        do = "where that is not so, export anew with that column as text"
+        yield Finding("swapped-dates", NOTICE, what, do, rows=dates.swapped_back)
     if dates.zeros:
         yield Finding("zero-dates", FINE, f"{name}: {dates.zeros} dates in {column!r} are all zeros: undated",
                       rows=dates.zeros)  # fmt: skip
