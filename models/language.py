@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from models.features.vectorizer import words_of
+from triage.languages.names import language_code
 from triage.screening.alphabets import dense_letters
+from triage.ticket import Ticket
 
 MIN_WORDS = 5
 _FEW_WORDS, _DENSE_LETTERS = 3, 6
@@ -102,6 +104,11 @@ def _says_enough(text: str, words: Sequence[str]) -> bool:
     return dense_letters(text) >= _DENSE_LETTERS or (len(words) >= _FEW_WORDS and not _FOREIGN.isdisjoint(words))
 
 
+def language_of(ticket: Ticket) -> str | None:
+    """Return the ISO 639-1 code of a ticket's language: the stated one, else what its text tells."""
+    return language_code(ticket.language) or detect_language(ticket.text)
+
+
 def forget_languages() -> None:
     """Forget the beginnings of texts whose language is remembered."""
     _detect.cache_clear()
@@ -143,8 +150,3 @@ def _build() -> Any:
     )  # late: its models take half a second that a rules-only process need not pay
 
     return LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
-
-
-def detect_languages(texts: Sequence[str]) -> list[str | None]:
-    """Return `detect_language` of each text."""
-    return [detect_language(text) for text in texts]

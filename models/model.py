@@ -15,7 +15,7 @@ from models.features.features import Features, Fields, ReadTickets, match_rules,
 from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer, words_of
 from models.heads.head import Head, Probabilities
-from models.language import detect_language
+from models.language import language_of
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
@@ -138,7 +138,7 @@ class Model:
                     probabilities=ranked,
                     novelty=float(distance[row]),
                     stranger=float(strangers[row]),
-                    language=ticket.language or detect_language(ticket.text),
+                    language=language_of(ticket),
                     written=languages_written(ticket.text),
                     excluded={target: float(values[row]) for target, values in rare.items()},
                     sets={target: self._prediction_set(target, scores) for target, scores in ranked.items()},

@@ -89,12 +89,31 @@ class _Key(NamedTuple):
 
 
 def _keys(rows: Sequence[LabelledTicket]) -> Callable[[LabelledTicket], _Key]:
-    """Return what gives the key of a row."""
-    groups: dict[str, str | None] = {}
-    each_its_own = any(groups.setdefault(row.ticket.id, row.group) != row.group for row in rows if row.ticket.id)
+    """Return what gives the key of a row.
+
+    Whether each group numbers its own tickets is told by the ids that stand under several groups: of most of them the
+    groups have different texts then. Else a ticket has moved from one group to another. A row without a group is of the
+    only group that has its id, or of the one that has its text too.
+    """
+    texts: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        if row.group is not None:
+            texts.setdefault(_name(row), {}).setdefault(row.group, set()).add(row.ticket.text)
+    ids = {_name(row) for row in rows if row.ticket.id}
+    several = [list(of_id.values()) for name, of_id in texts.items() if name in ids and len(of_id) > 1]
+    different = sum(len(set().union(*of_groups)) == sum(map(len, of_groups)) for of_groups in several)
+    each_its_own = 2 * different > len(several)
+
+    def group_of(row: LabelledTicket) -> str:
+        if row.group is not None:
+            return row.group
+        known = texts.get(_name(row), {})
+        if len(known) > 1:
+            known = {group: of_group for group, of_group in known.items() if row.ticket.text in of_group}
+        return next(iter(known)) if len(known) == 1 else ""
 
     def key_of(row: LabelledTicket) -> _Key:
-        group = (row.group or "") if each_its_own else ""
+        group = group_of(row) if each_its_own else ""
         return _Key(group, row.ticket.id, "" if row.ticket.id else row.ticket.text)
 
     return key_of
@@ -120,9 +139,16 @@ def _of_all_files(
                 mine.setdefault(key, []).append(row)
                 seen.add(same)
         for key, tickets in mine.items():
-            if key.id or len(tickets) >= len(found.get(key, ())):
-                found[key] = tickets
+            before = found.get(key, [])
+            if key.id or len(tickets) >= len(before):
+                found[key] = _in_its_group(tickets, before)
     return found
+
+
+def _in_its_group(tickets: list[LabelledTicket], before: Sequence[LabelledTicket]) -> list[LabelledTicket]:
+    """Return tickets with the group that an earlier file names, where theirs does not."""
+    group = next((row.group for row in before if row.group is not None), None)
+    return [row if row.group is not None or group is None else replace(row, group=group) for row in tickets]
 
 
 def _counterpart(
@@ -146,8 +172,13 @@ def _filed(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
         if row.weight > 0:
             before = found.get(_name(row))
             if before is not None:
-                group = row.resolver_group or before.resolver_group
-                row = replace(before, labels={**before.labels, **row.labels}, resolver_group=group)
+                last = row if row.resolver_group and (row.group_said or not before.group_said) else before
+                row = replace(
+                    before,
+                    labels={**before.labels, **row.labels},
+                    resolver_group=last.resolver_group,
+                    group_said=last.group_said,
+                )
             found[_name(row)] = replace(row, judged=True)
     return list(found.values())
 
@@ -160,9 +191,17 @@ def _joined(said: LabelledTicket, exported: LabelledTicket) -> LabelledTicket:
         body=said.ticket.body,
         attributes={**exported.ticket.attributes, **said.ticket.attributes},
     )
-    labels = {**exported.labels, **said.labels}
-    group = exported.resolver_group or said.resolver_group
-    return replace(exported, ticket=ticket, labels=labels, resolver_group=group, weight=1.0, judged=True)
+    group = (said.group_said and said.resolver_group) or exported.resolver_group or said.resolver_group
+    named = {*said.labels, *(["resolver_group"] if group else [])}
+    return replace(
+        exported,
+        ticket=ticket,
+        labels={**exported.labels, **said.labels},
+        resolver_group=group,
+        held_back={target: label for target, label in exported.held_back.items() if target not in named},
+        weight=1.0,
+        judged=True,
+    )
 
 
 def settings_of(champion: Path, out: Path) -> TrainSettings:

@@ -9,6 +9,7 @@ from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.escalation.choices import choice_question, with_chosen
 from triage.escalation.questions import MOST, settling_questions
 from triage.gate import Gate
+from triage.languages.names import language_code
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction
 from triage.restriction import is_suspected
@@ -265,7 +266,7 @@ def _decision(
         [score.label for score in verdicts["tier"].alternatives if score.label != tier] if "tier" in verdicts else []
     )
     route = policy.attention_route(one.kind for one in screened.attention)
-    language = prediction.language if prediction else ticket.language
+    language = prediction.language if prediction else language_code(ticket.language)
     kind = screened.no_ticket.kind if screened.no_ticket else None
     doubtful = "tier" in verdicts and verdicts["tier"].automation is not Automation.AUTOMATIC
     return Decision(

@@ -81,7 +81,7 @@ def to_ticket(payload: TicketIn, max_text_chars: int) -> Received:
         body=body,
         channel=payload.channel or None,
         opened_at=payload.opened_at,
-        language=re.split("[_-]", payload.language)[0].lower() if payload.language else None,
+        language=payload.language,
         requester=payload.requester,
         attributes=payload.attributes or {},
         ignored=tuple(Ignored(field, code) for field, code in payload.ignored),

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
+from triage.languages.names import language_code
 from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, check_moment
 
 MAX_NAME_CHARS = 255
@@ -35,7 +36,14 @@ _TITLE_CHARS = 90
 NO_NUL = r"^[^\u0000]*$"
 _BLANK = r"\s\u0000-\u001f\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
 READABLE = rf"^[^\u0000]*[^{_BLANK}][^\u0000]*$"
-_LANGUAGE = r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,3}$"
+_MAX_LANGUAGE_CHARS = 100
+
+
+def _language(stated: str) -> str:
+    code = language_code(stated) if len(stated) <= _MAX_LANGUAGE_CHARS else None
+    if code is None:
+        raise PydanticCustomError("unknown_language", "is no language that is known")
+    return code
 
 
 def _storable(text: str) -> str:
@@ -99,7 +107,7 @@ AttributeValue = Annotated[
     ),
 ]
 _NO_EDGE = rf"^(?!{FIRST_YEAR - 1:04}|{LAST_YEAR + 1:04})"
-Language = Annotated[str, Field(pattern=_LANGUAGE)]
+Language = Annotated[str, AfterValidator(_language)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
@@ -143,7 +151,9 @@ class TicketIn(BaseModel):
         None, description="RFC 3339; without an offset it is UTC; left out, and said so, where it cannot be read"
     )
     language: Annotated[Language | None, WithJsonSchema({})] = Field(
-        None, description="such as en; detected where absent, or where it cannot be read, which is said"
+        None,
+        description="a code, a locale or a name, such as en, en-US or English; detected where absent, or where it is "
+        "no known language, which is said",
     )
     attributes: (
         Annotated[dict[Annotated[Text, Field(max_length=100)], AttributeValue], Field(max_length=MAX_ATTRIBUTES)] | None

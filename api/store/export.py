@@ -262,6 +262,7 @@ def _exported(
         "tier": tier,
         "category": category,
         "resolver_group": group,
+        "resolver_group_source": (PERSON if said and _names_group(said, row) else MACHINE) if group else None,
         **{f"targets.{target}": label for target, label in others.items()},
         "label_source": PERSON if said else MACHINE,
         "sensitive": row.sensitive,
@@ -270,6 +271,11 @@ def _exported(
         "labelled_at": (said.created_at if said else row.created_at).isoformat(),
         "model_version": row.document.model_version,
     }
+
+
+def _names_group(said: FeedbackRow, row: DecisionRow) -> bool:
+    """Say whether a person named the group: by a correction, or by accepting one that the model decided for itself."""
+    return bool(said.label_of("resolver_group")) and (said.verdict == "corrected" or "resolver_group" in _learned(row))
 
 
 def _is_text(name: str, value: object) -> bool:

@@ -26,6 +26,7 @@ from models.screening.prefilter import Prefilter
 from models.toml_files import dump_policy, dump_rules
 from triage.errors import BundleMismatch, BundleTampered, TriageError
 from triage.gate import Gate, Promise, TargetGate
+from triage.languages.names import language_code
 from triage.policy import Policy, parse_policy
 from triage.prediction import Prediction
 from triage.rules import RuleBook, parse_rules
@@ -326,7 +327,8 @@ def _gate_facts(gate: Gate) -> dict[str, Any]:
 
 
 def _gate(facts: Mapping[str, Any]) -> Gate:
-    values = {**facts, "languages": frozenset(facts["languages"])}
+    languages = frozenset(language_code(stated) or stated for stated in facts["languages"])
+    values = {**facts, "languages": languages}
     values["targets"] = {
         target: TargetGate(**{**one, "promise": Promise(one["promise"])}) for target, one in facts["targets"].items()
     }

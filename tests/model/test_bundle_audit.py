@@ -188,3 +188,14 @@ def test_an_older_bundle_in_the_place_of_the_promoted_one_is_refused(trained: Tr
 def test_a_bundle_without_its_encoder_says_which_one_it_needs(trained: Trained) -> None:
     with pytest.raises(BundleError, match="hashing-48"):
         load_bundle(trained.path)
+
+
+def test_a_gate_that_holds_names_of_languages_reads_their_codes(
+    trained: Trained, encoder: object, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(trained.path, folder)
+    facts = json.loads((folder / "gate.json").read_text())
+    listed(folder, "gate.json", json.dumps({**facts, "languages": ["english", "klingon", "no"]}).encode())
+    loaded = load_bundle(folder, encoder=encoder)  # type: ignore[arg-type]
+    assert loaded.gate.languages == {"en", "klingon", "nb"}  # none is dropped: an empty set reads every language

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,52 @@ def test_rows_of_one_file_are_those_that_a_training_reads(tmp_path: Path) -> Non
     again = gather(read_dataset([*first.files, later]), None)
     assert (len(again.dataset), again.repeated) == (11, 3)
     assert [row.labels["tier"] for row in again.dataset.rows][:2] == ["L3", "L1"]
+
+
+def of_sites(tmp_path: Path, name: str, rows: Sequence[tuple[str, str | None, str, str]]) -> Path:
+    keys = ("id", "group", "body", "category")
+    return write_rows(tmp_path / name, [{k: v for k, v in zip(keys, row, strict=True) if v} for row in rows])
+
+
+def kept(*files: Path) -> list[tuple[str, str | None, str]]:
+    gathered = gather(read_dataset(list(files)), None).dataset
+    return [(row.ticket.id, row.group, row.labels["category"]) for row in gathered.rows]
+
+
+def test_a_file_without_groups_has_the_tickets_of_those_with_them(tmp_path: Path) -> None:
+    site = ("north", "south")
+    history = [(str(n), site[n % 2], f"printer {n} jams", "old") for n in range(6)]
+    plain = of_sites(tmp_path, "plain.jsonl", [(one, None, text, "new") for one, _, text, _ in history[:4]])
+    grouped = of_sites(tmp_path, "grouped.jsonl", history)
+    after = [(one, group, "new" if int(one) < 4 else "old") for one, group, *_ in history]
+    assert kept(grouped, plain) == after
+    assert kept(plain, grouped) == [(one, group, "old") for one, group, *_ in history]
+    moved = of_sites(tmp_path, "moved.jsonl", [("1", "north", "printer 1 jams", "new")])
+    assert kept(grouped, plain, moved)[1] == ("1", "north", "new")
+    # Each site numbers its own tickets; whose ticket 0 a row without a site is, its text tells.
+    own = [(str(n % 3), site[n // 3], f"{site[n // 3]} printer {n} jams", "old") for n in range(6)]
+    sites = [of_sites(tmp_path, f"{name}.jsonl", [row for row in own if row[1] == name]) for name in site]
+    texts = [("0", None, own[3][2], "new"), ("1", None, "another text", "new")]
+    unnamed = of_sites(tmp_path, "unnamed.jsonl", texts)
+    expected = [(one, group, "old") for one, group, *_ in own]
+    expected[3] = ("0", "south", "new")
+    assert kept(*sites, unnamed) == [*expected, ("1", None, "new")]
+
+
+@pytest.mark.parametrize(("source", "group"), [("person", "desk"), ("machine", "networks"), (None, "networks")])
+def test_a_group_that_a_person_named_goes_before_that_of_the_export(
+    tmp_path: Path, source: str | None, group: str
+) -> None:
+    exported = [{"id": "7", "body": "VPN drops", "category": "network", "resolver_group": "networks"}]
+    said: list[dict[str, Any]] = [
+        {"id": "7", "body": "VPN drops", "category": "access", "resolver_group": "desk", "label_source": "person",
+         "resolver_group_source": source},
+        {"id": "7", "body": "VPN drops", "category": "access", "resolver_group": "vendor", "label_source": "person",
+         "resolver_group_source": "machine"},
+    ]  # fmt: skip
+    exports = read_dataset([write_rows(tmp_path / "exported.jsonl", exported)])
+    [row] = gather(exports, read_dataset([write_rows(tmp_path / "said.jsonl", said)])).dataset.rows
+    assert (row.resolver_group, row.labels["category"]) == (group, "access")
 
 
 def test_a_word_on_one_of_several_equal_texts_is_about_one_ticket(tmp_path: Path) -> None:

@@ -121,3 +121,98 @@ def test_two_hundred_columns_are_read_right_or_asked_for_and_never_wrong() -> No
         outcomes["right" if all(one and one.date() in expected for one in found) else "wrong"] += 1
     assert outcomes["wrong"] == 0, outcomes
     assert outcomes["right"] > 120, outcomes
+
+
+def as_a_spreadsheet_has_it(moments: list[datetime], form: str, reads: str) -> list[datetime | str]:
+    """What a spreadsheet makes of a CSV: dates of what it can read in its own order, texts of the rest."""
+    cells: list[datetime | str] = []
+    for moment in moments:
+        text = moment.strftime(form)
+        try:
+            cells.append(datetime.strptime(text, reads))
+        except ValueError:
+            cells.append(text)
+    return cells
+
+
+DMY, MDY = "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"
+
+
+def hours_apart(hours: int, count: int, first: datetime = datetime(2025, 10, 28, 8)) -> list[datetime]:
+    return [first + timedelta(hours=hours * n) for n in range(count)]
+
+
+@pytest.mark.parametrize("stated", [None, "own"])
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(("form", "reads"), [(DMY, MDY), (MDY, DMY)])
+@pytest.mark.parametrize(("hours", "count"), [(29, 120), (5, 60), (200, 60), (24, 11)])
+def test_dates_that_a_spreadsheet_has_half_converted_are_swapped_back_or_asked_for(
+    hours: int, count: int, form: str, reads: str, shuffled: bool, stated: str | None
+) -> None:
+    moments = hours_apart(hours, count)
+    if shuffled:
+        random.Random(1).shuffle(moments)
+    cells = as_a_spreadsheet_has_it(moments, form, reads)
+    order = stated and ("dmy" if form == DMY else "mdy")
+    try:
+        column = date_column(cells, "f", order)
+    except InvalidRequest as error:
+        assert count == 11 and stated is None and "which swaps these back" in str(error)
+        return
+    assert [column.read(cell) for cell in cells] == [moment.replace(tzinfo=UTC) for moment in moments]
+    typed = [cell for cell in cells if isinstance(cell, datetime) and cell.day != cell.month]
+    assert column.swapped_back == len(typed) > 0
+
+
+@pytest.mark.parametrize("written", ["%Y-%m-%d %H:%M:%S", "%d-%b-%Y %H:%M", "serial"])
+def test_so_are_those_of_such_a_workbook_that_was_saved_as_text(written: str) -> None:
+    moments = hours_apart(29, 120)
+    cells = [
+        one if isinstance(one, str)
+        else one.strftime(written) if written != "serial"
+        else str((one - datetime(1899, 12, 30)) / timedelta(days=1))
+        for one in as_a_spreadsheet_has_it(moments, DMY, MDY)
+    ]  # fmt: skip
+    column = date_column(cells, "f")
+    assert [column.read(cell) for cell in cells] == [moment.replace(tzinfo=UTC) for moment in moments]
+
+
+def typed_and_texts(typed: list[datetime], texts: list[datetime]) -> list[datetime | str]:
+    return [*typed, *(moment.strftime(DMY) for moment in texts)]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        typed_and_texts(hours_apart(29, 120), []),
+        typed_and_texts(hours_apart(29, 120), hours_apart(29, 60)),  # texts that a spreadsheet would have taken
+        typed_and_texts(hours_apart(29, 120), [datetime(2025, 3, 25)] * 3),  # and a few that were typed by hand
+        typed_and_texts(hours_apart(8, 30, datetime(2025, 11, 1)), hours_apart(8, 30, datetime(2025, 10, 20))),
+        [*(one.replace(tzinfo=UTC) for one in hours_apart(800, 12, datetime(2025, 1, 1))), "25/03/2025 10:00"],
+    ],
+)
+def test_dates_that_no_spreadsheet_has_swapped_stay_as_they_are(cells: list[datetime | str]) -> None:
+    column = date_column(cells, "f")
+    dates = [cell for cell in cells if isinstance(cell, datetime)]
+    assert [column.read(date) for date in dates] == [date.replace(tzinfo=UTC) for date in dates]
+    assert column.swapped_back == 0
+
+
+def test_a_table_of_dates_and_of_half_converted_ones_is_asked_about() -> None:
+    half = as_a_spreadsheet_has_it(hours_apart(29, 60), DMY, MDY)
+    cells = [*hours_apart(29, 60, datetime(2024, 1, 1)), *half]
+    random.Random(2).shuffle(cells)
+    with pytest.raises(InvalidRequest, match=r"may have swapped day and month.*--date-order dmy, which takes these"):
+        date_column(cells, "f")
+    assert date_column(cells, "f", "dmy").swapped is False
+    few = [datetime(2025, 3, 5), datetime(2025, 4, 7), "25/03/2025"]
+    with pytest.raises(InvalidRequest, match="1 dates are texts that can only be day first, and 2 stand as dates"):
+        date_column(few, "f")
+    assert date_column(few, "f", "dmy").read(few[0]) == datetime(2025, 5, 3, tzinfo=UTC)
+
+
+def test_a_table_that_the_spreadsheet_sorted_is_no_proof_of_its_own_reading() -> None:
+    half = as_a_spreadsheet_has_it(hours_apart(29, 120), DMY, MDY)
+    dates = sorted(one for one in half if isinstance(one, datetime))
+    cells = [*dates, *[one for one in half if isinstance(one, str)][:1]]
+    assert date_column(cells, "f").swapped

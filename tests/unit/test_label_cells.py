@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.data.dataset import Dataset, read_dataset
-from training.data.finding import SERIOUS
+from training.data.finding import NOTICE, SERIOUS
 from training.data.labelling.cells import is_placeholder
 from training.data.labelling.hierarchy import roll_up
 from training.data.labelling.several import separator_in
@@ -54,6 +54,61 @@ def test_several_labels_in_a_cell_are_noticed_named_and_taken_apart_as_asked(tmp
     }
     examined = read_dataset([path], options=ReadOptions(examine=True))
     assert [finding.severity for finding in examined.findings if finding.code == "category-several-labels"] == [SERIOUS]
+
+
+def groups(dataset: Dataset) -> Counter[str | None]:
+    return Counter(row.resolver_group for row in dataset.rows)
+
+
+TEAMS = ["lamps"] * 12 + ["doors"] * 12 + ["lamps; doors"] * 4 + ["NA"] * 2
+
+
+def test_groups_are_taken_apart_and_their_placeholders_told_as_labels_are(tmp_path: Path) -> None:
+    path = labelled(tmp_path, ["lamp", "door"] * 15, resolver_group=TEAMS)
+    read = read_dataset([path])
+    assert groups(read) == {"lamps": 16, "doors": 12, None: 2}
+    assert learn_policy(read).labels("resolver_group") == ("doors", "lamps")
+    found = {one.code: (one.severity, one.rows) for one in read.findings}
+    assert found["resolver_group-several-labels"] == (NOTICE, 4) and found["resolver_group-placeholders"][1] == 2
+    ways = {way: groups(read_dataset([path], options=ReadOptions(multi=way))) for way in ("drop", "split")}
+    assert ways == {"drop": {"lamps": 12, "doors": 12, None: 6}, "split": {"lamps": 16, "doors": 16, None: 2}}
+    assert groups(read_dataset([path], options=ReadOptions(keep_placeholders=True)))["NA"] == 2
+    policy = parse_policy(
+        "".join(f'[[categories]]\nlabel = "{name}"\n' for name in ("lamp", "door"))
+        + '[[tiers]]\nlabel = "L1"\n[[groups]]\nname = "NA"\ntier = "L1"\n'
+    )
+    resolved = resolve_labels(read, policy).rows  # the policy asks for it
+    assert [row.labels["tier"] for row in resolved if row.resolver_group == "NA"] == ["L1", "L1"]
+
+
+@pytest.mark.parametrize("column", ["category", "resolver_group"])
+def test_names_that_differ_in_what_looks_like_a_tag_are_two_labels(tmp_path: Path, column: str) -> None:
+    written = ["Team <A>", "Team &lt;B&gt;", "Team <i>", "Team <P>", "../../x\"'<b>", "Apps <New>"]
+    marked = {"<b>Lamps</b>": "Lamps", "<p>Doors": "Doors", "<a href='x'>Sills": "Sills", "Post<br>": "Post"}
+    labels = [*written, *marked]
+    path = labelled(tmp_path, labels, resolver_group=labels)
+    rows = read_dataset([path]).rows
+    found = [row.labels["category"] if column == "category" else row.resolver_group for row in rows]
+    assert found == ["Team <A>", "Team <B>", *written[2:], *marked.values()]
+
+
+@pytest.mark.parametrize(("multi", "rows"), [("first", 30), ("drop", 30), ("split", 34)])
+def test_a_queue_that_is_category_and_group_is_the_same_label_of_both(tmp_path: Path, multi: str, rows: int) -> None:
+    path = labelled(tmp_path, TEAMS)
+    read = read_dataset([path], {"resolver_group": "category"}, options=ReadOptions(multi=multi))
+    assert len(read) == rows and {row.resolver_group for row in read.rows} == {"lamps", "doors", None}
+    assert [row.resolver_group for row in read.rows] == [row.labels.get("category") for row in read.rows]
+
+
+def test_groups_in_lists_and_paths_are_read_as_labels_are(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    row = '{{"text": "it is dark {}", "category": "lamp", "resolver_group": {}}}\n'
+    rows.write_text(row.format(1, '["lamps", "doors"]') + row.format(2, '"lamps"'), "utf-8")
+    split = read_dataset([rows], options=ReadOptions(multi="split"))
+    assert [one.resolver_group for one in split.rows] == ["lamps", "doors", "lamps"]
+    teams = ["IT > Lamps"] * 12 + ["IT > Doors"] * 12 + ["IT > Sills"] * 3
+    found = read_dataset([labelled(tmp_path, ["lamp"] * 27, resolver_group=teams)]).findings
+    assert "resolver_group-hierarchy" in {one.code for one in found}
 
 
 @pytest.mark.parametrize("separator", [", ", ",", ";", "|", " / ", " + ", "&&"])

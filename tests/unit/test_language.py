@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from models import language
 from models.language import _detect, detect_language, forget_languages
+from training.data.dataset import read_dataset
 from training.data.labelled_ticket import LabelledTicket
 from training.gate.gate import languages_of
 from triage.decision import Reason
 from triage.gate import Gate
+from triage.languages.names import language_code
+from triage.policy import parse_policy
 from triage.prediction import Prediction, Score
 from triage.screening.alphabets import languages_written
 from triage.ticket import Ticket
@@ -126,3 +130,55 @@ def test_a_short_text_tells_its_language_where_its_letters_or_a_common_word_do(t
 def test_languages_of_short_tickets_count_by_their_script() -> None:
     rows = [LabelledTicket(Ticket(str(number), body="VPN упал"), {"tier": "L1"}) for number in range(60)]
     assert "ru" in languages_of(rows)
+
+
+@pytest.mark.parametrize(
+    ("code", "stated"),
+    [
+        (
+            "en",
+            ("en", "EN-us", "en_US.UTF-8", "eng", "1033", "English", "Englisch", "English (US)", "anglais"),
+        ),
+        (
+            "de",
+            ("de_AT@euro", "ger", "deu", "1031", "Deutsch", "German - Switzerland", "niemiecki", "немски"),
+        ),
+        ("fr", ("FR", "Français", "francais", "French (CA)", "fr: Français", "ranska", "französisch")),
+        ("nb", ("no", "nb-NO", "norsk", "Norwegian")),  # as the detector has it
+        ("zh", ("zh_Hans_CN", "Chinese (Simplified)", "中文")),
+        ("he", ("iw", "Hebrew")),
+        (
+            None,
+            ("", " ", "Klingon", "xx", "us", "mul", "English, German", "en;de", "en/French", "C", "9" * 300),
+        ),
+    ],
+)
+def test_a_language_is_known_by_its_codes_names_and_locales(code: str | None, stated: tuple[str, ...]) -> None:
+    assert {one: language_code(one) for one in stated} == dict.fromkeys(stated, code)
+    assert language_code(None) is None
+
+
+def test_every_language_of_the_detector_is_known_by_its_own_code() -> None:
+    from lingua import Language
+
+    codes = [one.iso_code_639_1.name.lower() for one in Language.all()]
+    assert [language_code(code) for code in codes] == codes
+    assert language_code("yi") == "yi"  # a code goes before a name
+
+
+def test_a_column_of_names_is_one_of_codes_and_what_is_none_is_told(tmp_path: Path) -> None:
+    stated = ["English"] * 6 + ["Deutsch"] * 6 + ["Klingon", "English; German", "", "-"]
+    rows = "".join(
+        f'"{language}",the report {n} shows wrong figures since Monday,L1\n' for n, language in enumerate(stated)
+    )
+    (tmp_path / "rows.csv").write_text("language,text,tier\n" + rows, "utf-8")
+    dataset = read_dataset([tmp_path / "rows.csv"])
+    assert [row.ticket.language for row in dataset.rows] == ["en"] * 6 + ["de"] * 6 + [None] * 4
+    [finding] = [one for one in dataset.findings if one.code == "unknown-languages"]
+    assert finding.rows == 3 and "'Klingon' (1)" in finding.what and "'-' (1)" in finding.what
+    assert languages_of(dataset.rows) == {"en", "de"}
+
+
+def test_a_policy_may_name_the_languages_of_its_translations() -> None:
+    policy = parse_policy('[[tiers]]\nlabel = "L1"\n[translations.norsk]\n"Who?" = "Hvem?"\n')
+    assert policy.in_language(["Who?"], "nb") == ("Hvem?",)

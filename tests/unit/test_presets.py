@@ -69,6 +69,28 @@ def test_every_preset_has_an_export_here() -> None:
     assert set(EXPORTS) == set(presets())
 
 
+def test_of_columns_of_one_name_the_ticket_s_own_is_read_and_that_is_said(tmp_path: Path) -> None:
+    header = "Number,Number,Short description,Description,Description,Opened,Opened,Category,label_source,label_source"
+    lines = [header]
+    for n in range(12):  # the first of each is of a problem that few tickets are linked to
+        linked = (f"PRB{n}", "a known problem", "2020-01-01") if n % 4 == 0 else ("", "", "")
+        of_ticket = f"the lamp,{linked[1]},is out {n},{linked[2]},2025-03-{n + 1:02d},light"
+        lines.append(f"{linked[0]},INC{n},{of_ticket},person,{'model' if n == 5 else ''}")
+    path = tmp_path / "linked.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    dataset = read_dataset([path])
+    assert [row.ticket.id for row in dataset.rows] == [f"INC{n}" for n in range(12)]
+    assert [row.ticket.opened_at and row.ticket.opened_at.day for row in dataset.rows] == list(range(1, 13))
+    assert [row.ticket.body for row in dataset.rows][:2] == ["is out 0", "is out 1"]
+    assert [n for n, row in enumerate(dataset.rows) if not row.weight] == [5]
+    said = " ".join(finding.what for finding in dataset.findings)
+    assert "Opened (2) → opened_at" in said and "'Number (2)' is read; else say --map id='Number (1)'" in said
+    first = read_dataset([path], {"opened_at": "Opened (1)"})
+    assert sum(row.ticket.opened_at is not None for row in first.rows) == 3
+    with pytest.raises(InvalidRequest, match=r"2 columns of the same name 'Opened': say which one is the opened_at"):
+        read_dataset([path], {"opened_at": "Opened"})
+
+
 def test_jira_columns_of_one_name_are_several_labels(tmp_path: Path) -> None:
     lines = ["Issue key,Summary,Component/s,Component/s,Labels,Labels"]
     lines += [f"K-{n},the lamp {n},{'light' if n % 2 else 'power'},{'door' if n == 3 else ''},x,y" for n in range(8)]

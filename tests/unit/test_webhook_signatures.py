@@ -126,7 +126,7 @@ def test_a_ticket_without_id_or_text_is_refused(ticket: object) -> None:
 
 def test_a_ticket_that_says_nothing_is_a_ticket_and_a_date_that_cannot_be_read_is_left_out() -> None:
     mapped = replace(DESK, ticket=TicketMap(id="id", body="text", opened_at="at", language="lang"))
-    ticket = ticket_of(mapped, {"id": 7, "text": "", "at": "06/11/26", "lang": "en"}, 20_000)
+    ticket = ticket_of(mapped, {"id": 7, "text": "", "at": "06/11/26", "lang": "English"}, 20_000)
     assert ticket is not None and (ticket.body, ticket.opened_at, ticket.language) == ("", None, "en")
     assert [one.field for one in ticket.ignored] == ["opened_at"]
 

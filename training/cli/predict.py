@@ -15,6 +15,7 @@ from training.cli.options import BundleOption, MapOption, bundle_path
 from training.engines.engine import EngineOptions, scoring_engine
 from training.reports.decision_text import as_text
 from triage.errors import InvalidRequest, grouped
+from triage.languages.names import language_code
 from triage.ticket import Ticket
 
 _TICKET = "ticket"
@@ -29,7 +30,9 @@ class PredictOptions(JsonOption):
     text: str = argument("what the requester wrote; - reads it from stdin", "TEXT")
     subject: str = option("subject line, if there is one", "", "LINE", group=_TICKET)
     channel: str | None = option("how it came in, such as email or phone", None, "NAME", group=_TICKET)
-    language: str | None = option("ISO 639-1 code (default: detected from the text)", None, "CODE", group=_TICKET)
+    language: str | None = option(
+        "its language, as a code or a name (default: detected from the text)", None, "CODE", group=_TICKET
+    )
 
 
 @verb
@@ -41,11 +44,14 @@ def predict(options: PredictOptions) -> None:
         triage predict helpdesk-triage@champion - --subject "VPN" --json < mail.txt
         triage predict rules "please reset my password"
     """
+    language = language_code(options.language)
+    if options.language and language is None:
+        log(f"--language {options.language!r} is no known language: it is told by the text")
     ticket = Ticket(
         subject=options.subject,
         body=sys.stdin.read() if options.text == "-" else options.text,
         channel=options.channel,
-        language=options.language,
+        language=language,
     )
     if not ticket.text:
         raise InvalidRequest("the ticket has no text: nothing can be decided; write what the requester said")

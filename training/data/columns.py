@@ -8,10 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from training.data.presets.roles import ATTRIBUTES, LABELS, ROLES, is_label, is_role, role_of_target
 from triage.errors import InvalidRequest
 
-__all__ = ["ATTRIBUTES", "LABEL_SOURCE", "ROLES", "assign", "check_roles", "ignored", "parse_mapping", "parse_targets"]
+__all__ = [
+    "ATTRIBUTES",
+    "GROUP_SOURCE",
+    "LABEL_SOURCE",
+    "ROLES",
+    "assign",
+    "check_roles",
+    "ignored",
+    "parse_mapping",
+    "parse_targets",
+]
 
 LABEL_SOURCE = "label_source"
 """A column of this name says who gave a row its labels; it is read, but is no role that can be mapped."""
+
+GROUP_SOURCE = "resolver_group_source"
+"""A column of this name says whether a person named the resolver group, as `triage feedback export` writes it."""
 
 _TEXT_ROLES = ("text", "subject", "body")
 _SHOWN = 30  # columns in an error: a line that can still be read
@@ -215,5 +228,5 @@ def _check_leakage(roles: Mapping[str, str], where: str) -> None:
 
 def ignored(columns: Sequence[str], roles: Mapping[str, str]) -> list[str]:
     """List the columns of a file that play no role."""
-    used = {*roles.values(), LABEL_SOURCE}
+    used = {*roles.values(), LABEL_SOURCE, GROUP_SOURCE}
     return [column for column in columns if column and column not in used]

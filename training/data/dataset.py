@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from training.data.columns import ATTRIBUTES, LABEL_SOURCE, ignored
+from training.data.columns import ATTRIBUTES, GROUP_SOURCE, LABEL_SOURCE, ignored
 from training.data.finding import FINE, Finding
 from training.data.formats import RawRow
 from training.data.labelled_ticket import LabelledTicket
@@ -17,7 +17,7 @@ from training.data.labelling.hierarchy import JOINT
 from training.data.labelling.settle import settle_labels
 from training.data.presets.roles import is_label, role_of_target, target_of_role
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_files, reading_findings
-from training.data.values import InvalidValue, parse_bool, parse_language, parse_text, stated
+from training.data.values import InvalidValue, parse_bool, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
 from triage.normalise import without_export_marks
 from triage.prediction import in_order
@@ -211,7 +211,7 @@ def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | 
         labelled: Whether a row needs a label; False leaves label columns unread.
     """
     name = str(opened.source.path)
-    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE]):
+    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE, GROUP_SOURCE]):
         if raw.fault is not None:
             yield BadRow(name, raw.line, raw.fault)
             continue
@@ -262,7 +262,7 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
         body=without_export_marks(cells.get("body") or cells.get("text") or ""),
         channel=stated(cells.get("channel")),
         opened_at=opened.dates.read(raw.cells.get(roles["opened_at"])) if opened.dates is not None else None,
-        language=parse_language(cells.get("language")),
+        language=opened.languages.read(cells.get("language")),
         requester=stated(cells.get("requester")),
         attributes=_attributes(cells),
     )
@@ -272,19 +272,25 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
     written = {target: labels[0] for target, labels in found.items() if labels and target != "resolver_group"}
     if labelled and not any(found.values()):
         raise InvalidValue(f"no label: {' and '.join(found)} empty")
-    source = str(raw.cells.get(LABEL_SOURCE) or "").strip().casefold()
     return LabelledTicket(
         ticket=ticket,
         labels={target: label.strip() for target, label in written.items()},
         group=stated(cells.get("group")),
         resolver_group=next((label.strip() for label in found.get("resolver_group", ())), None),
+        group_said=raw.cells.get(GROUP_SOURCE) == "person",
         resolution=stated(cells.get("resolution")),
         sensitive=parse_bool(cells.get("sensitive")),
-        weight=0.0 if source in MACHINE_SOURCES else 1.0,
+        weight=_weight(opened.cell(raw.cells, LABEL_SOURCE)),
         place=place,
         written=written,
         several={target: labels for target, labels in found.items() if len(labels) > 1},
     )
+
+
+def _weight(label_source: object) -> float:
+    """Return 0 where a machine gave the labels; of columns of that name that differ one is enough."""
+    said = label_source if isinstance(label_source, list) else [label_source]
+    return 0.0 if any(str(one or "").strip().casefold() in MACHINE_SOURCES for one in said) else 1.0
 
 
 def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class LabelledTicket:
         labels: The label of each target that has one (`tier`, `category`), outer spaces removed.
         group: Rows of one group stay on one side of a split; None where no column plays the role.
         resolver_group: The team that resolved it; never a feature.
+        group_said: Whether a person named that team: it did not only follow from tier and category.
         resolution: What ended it, in words; never a feature.
         sensitive: Whether only some tiers may see it.
         weight: 0 where the labels came from a machine alone, else 1.
@@ -36,6 +37,7 @@ class LabelledTicket:
     labels: Mapping[str, str]
     group: str | None = None
     resolver_group: str | None = None
+    group_said: bool = False
     resolution: str | None = None
     sensitive: bool = False
     weight: float = 1.0

@@ -59,9 +59,12 @@ def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTi
     """Put the deepest level that the policy has in the place of labels that are paths; held back ones it has return."""
     targets = ("tier", "category", *policy.further)
     known = {target: {*policy.labels(target), *policy.aliases.get(target, {})} for target in targets}
+    groups = {*policy.group_names, *policy.aliases.get("resolver_group", {})}
     deepest: dict[tuple[str, str], str] = {}
     levelled = []
     for row in rows:
+        if row.resolver_group is None and row.held_back.get("resolver_group") in groups:
+            row = replace(row, resolver_group=row.held_back["resolver_group"])
         back = {target: label for target, label in row.held_back.items() if label in known.get(target, ())}
         labels = {**row.labels, **back}
         if "resolver_group" in known and row.resolver_group is not None:

@@ -14,6 +14,7 @@ from training.data.finding import FINE, NOTICE, Finding
 from training.data.formats import Source, open_source
 from training.data.presets.guess import Guess, guess
 from training.data.presets.known_columns import normal_name
+from training.data.values import LanguageColumn
 from triage.errors import InvalidRequest
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -65,6 +66,8 @@ _DEEPER = frozenset(
 )
 """Names of columns that go into detail where the category does not."""
 
+_NAMED = 5  # values in a message: enough to know them
+
 READ_PLAINLY = ReadOptions()
 
 
@@ -78,6 +81,7 @@ class OpenFile:
         dates: How its dates are read; None where no column plays that role.
         guess: What a preset made of it; None where none was used.
         left_undated: Why its dates are left out; empty where they are read, or no column plays that role.
+        languages: Reads its column of languages, and counts what is none.
     """
 
     source: Source
@@ -85,6 +89,7 @@ class OpenFile:
     dates: DateColumn | None
     guess: Guess | None
     left_undated: str = ""
+    languages: LanguageColumn = field(default_factory=LanguageColumn)
 
     @property
     def notes(self) -> list[str]:
@@ -93,6 +98,13 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
+        for name, columns in self.source.repeated.items():
+            role = next((role for role, column in self.roles.items() if column in columns), None)
+            if role is not None:
+                others = ", ".join(f"--map {role}={one!r}" for one in columns if one != self.roles[role])
+                notes.append(
+                    f"{len(columns)} columns are named {name!r}: {self.roles[role]!r} is read; else say {others}"
+                )
         if "category" in self.roles and "category.2" not in self.roles:
             deeper = [column for column in self.source.columns if normal_name(column) in _DEEPER]
             notes += [
@@ -181,10 +193,25 @@ def reading_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
     name = opened.source.path.name
     for note in opened.notes:
         yield Finding("reading", FINE, f"{name}: {note}")
-    dates = opened.dates
-    if dates is None:
-        return
-    column = opened.roles["opened_at"]
+    yield from _language_findings(opened, rows)
+    if opened.dates is not None:
+        yield from _date_findings(opened, opened.dates, rows)
+
+
+def _language_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
+    unknown = opened.languages.unknown
+    if unknown:
+        named = ", ".join(f"{language!r} ({count})" for language, count in unknown.most_common(_NAMED))
+        what = (
+            f"{opened.source.path.name}: {unknown.total()} of {rows} cells in {opened.roles['language']!r} name no "
+            f"known language, such as {named}; the language of their tickets is told by the text"
+        )
+        do = "write codes or names, such as en or English, or switch the column off by --map language="
+        yield Finding("unknown-languages", NOTICE, what, do, rows=unknown.total())
+
+
+def _date_findings(opened: OpenFile, dates: DateColumn, rows: int) -> Iterator[Finding]:
+    name, column = opened.source.path.name, opened.roles["opened_at"]
     if dates.unreadable:
         what = f"{name}: {dates.unreadable} of {rows} dates in {column!r} cannot be read; their tickets stay, undated"
         yield Finding("unreadable-dates", NOTICE, what, "mend the column, or map another to opened_at",
@@ -194,6 +221,13 @@ def reading_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:
             f"{name}: {dates.impossible} of {rows} dates in {column!r} are of years that cannot be; they count as none"
         )
         yield Finding("impossible-dates", NOTICE, what, "mend them in the export", rows=dates.impossible)
+    if dates.swapped_back:
+        what = (
+            f"{name}: a spreadsheet had swapped day and month of {dates.swapped_back} of {rows} dates in {column!r}, "
+            "those with a day below 13: they are swapped back"
+        )
+        do = "where that is not so, export anew with that column as text"
+        yield Finding("swapped-dates", NOTICE, what, do, rows=dates.swapped_back)
     if dates.zeros:
         yield Finding("zero-dates", FINE, f"{name}: {dates.zeros} dates in {column!r} are all zeros: undated",
                       rows=dates.zeros)  # fmt: skip

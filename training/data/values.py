@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
+
+from triage.languages.names import language_code
 
 _NOTHING = frozenset(("nan", "NaN", "NaT", "<NA>", "None", "null", "NULL"))
 _TRUE, _FALSE = frozenset(("true", "1", "yes", "y", "t")), frozenset(("false", "0", "no", "n", "f"))
@@ -49,10 +53,23 @@ def stated(text: str | None) -> str | None:
     return stripped if stripped and stripped not in _NOTHING else None
 
 
-def parse_language(text: str | None) -> str | None:
-    """Return the ISO 639-1 code of a stated language, such as ``en`` for ``EN-us``; None where none is stated."""
-    language = stated(text)
-    return language.casefold().replace("_", "-").split("-")[0] if language else None
+@dataclass
+class LanguageColumn:
+    """The languages of one column.
+
+    Attributes:
+        unknown: What stood there that is no known language, and how often so far.
+    """
+
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def read(self, text: str | None) -> str | None:
+        """Return the ISO 639-1 code of what is stated; None where that is nothing, or no known language: counted."""
+        language = stated(text)
+        code = language_code(language)
+        if language is not None and code is None:
+            self.unknown[language] += 1
+        return code
 
 
 def parse_bool(text: str | None) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.features.features import Features
 from models.features.vectorizer import words_of
 from models.heads.head import Probabilities
-from models.language import detect_language
+from models.language import language_of
 from models.model import Model
 from models.reference.novelty import excluded_share, novelty
 from training.data.dataset import LabelledTicket
@@ -81,7 +81,6 @@ def calibration_scores_of(
     """Collect what the gate asks of tickets, as `Model.predict` does."""
     history = model.history
     texts = [row.ticket.text for row in rows]
-    detected = [detect_language(text) for text in texts]
     return CalibrationScores(
         rows=rows,
         probabilities=probabilities,
@@ -91,7 +90,7 @@ def calibration_scores_of(
             target: excluded_share(features.near, features.similarity, label_ids)
             for target, label_ids in history.label_ids.items()
         },
-        languages=[row.ticket.language or found for row, found in zip(rows, detected, strict=True)],
+        languages=[language_of(row.ticket) for row in rows],
         written=[languages_written(text) for text in texts],
         words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
         stranger=model.stranger_probability(features),
@@ -104,14 +103,14 @@ def languages_of(rows: Sequence[LabelledTicket], seed: int = 0) -> frozenset[str
     if len(rows) > _LANGUAGE_SAMPLE:
         places = np.random.default_rng(seed).choice(places, _LANGUAGE_SAMPLE, replace=False)
     sample = [rows[int(place)].ticket for place in places]
-    detected = [detect_language(ticket.text) for ticket in sample]
-    counts = Counter(ticket.language or found for ticket, found in zip(sample, detected, strict=True))
+    languages = [language_of(ticket) for ticket in sample]
+    counts = Counter(languages)
     unknown = counts.pop(None, 0)
     if unknown:  # too short to tell but for their script
         counts.update(
             language
-            for ticket, found in zip(sample, detected, strict=True)
-            if ticket.language is None and found is None
+            for ticket, language_told in zip(sample, languages, strict=True)
+            if language_told is None
             for language in languages_written(ticket.text)
         )
     least = max(_LANGUAGE_ROWS, _LANGUAGE_SHARE * counts.total())

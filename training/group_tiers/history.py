@@ -142,6 +142,8 @@ def read_history(
             )
         )
     said = [f"{name.replace('_at', '')} from column {column!r}" for name, column in sorted(found.items())]
+    if dates is not None and dates.swapped_back:
+        said.append(f"day and month of {dates.swapped_back} of them swapped back, as a spreadsheet had swapped them")
     if places.moves is not None:
         if not any(row.ticket.id in moves for row in rows):
             raise InvalidRequest(

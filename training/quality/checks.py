@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.language import detect_languages
+from models.language import language_of
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import masked, near_duplicates
 from training.data.finding import FINE, NOTICE, SERIOUS, Finding
@@ -260,8 +260,7 @@ def _giveaways(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findin
 def _languages(dataset: Dataset, seed: int) -> Iterator[Finding]:
     chosen = np.random.default_rng(seed).permutation(len(dataset.rows))[:_LANGUAGE_SAMPLE]
     sample = [dataset.rows[row].ticket for row in chosen]
-    detected = detect_languages([ticket.text for ticket in sample])
-    counts = Counter(ticket.language or found or "unclear" for ticket, found in zip(sample, detected, strict=True))
+    counts = Counter(language_of(ticket) or "unclear" for ticket in sample)
     shares = ", ".join(f"{language} {count / len(sample):.0%}" for language, count in counts.most_common(6))
     foreign = 1 - (counts["en"] + counts["unclear"]) / len(sample)
     severity = NOTICE if foreign > 0.05 else FINE

@@ -12,6 +12,7 @@ from typing import Any
 import re2
 
 from triage.errors import TOML_FAULTS, InvalidPolicy, toml_fault
+from triage.languages.names import language_code
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
@@ -119,7 +120,9 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
         attention=tuple(_entries(AttentionRoute, data.get("attention", []), "attention")),
         not_a_ticket={kind: str(action) for kind, action in data.get("not_a_ticket", {}).items()},
         never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
-        translations={language: dict(table) for language, table in data.get("translations", {}).items()},
+        translations={
+            language_code(language) or language: dict(table) for language, table in data.get("translations", {}).items()
+        },
         gate=GatePolicy(**_numbers(GatePolicy, data.get("gate", {}), "gate")),
         effort=Effort(**_numbers(Effort, data.get("effort", {}), "effort")),
         escalation=_escalation(data.get("escalation", {})),

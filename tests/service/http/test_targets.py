@@ -91,6 +91,7 @@ def test_a_correction_of_any_target_is_kept_shown_learned_and_exported(service: 
     assert reviewed.labels == {"resolver_group": group, "priority": urgent}
     [row] = store.training_rows(ExportRules())
     assert (row["resolver_group"], row["targets.priority"], row["tier"]) == (group, urgent, None)
+    assert row["resolver_group_source"] == "person"
 
 
 def test_what_is_accepted_is_accepted_of_every_target_and_a_tier_leaves_the_learned_group(service: TestClient) -> None:

@@ -28,7 +28,7 @@ IMAGE = f"<img src='data:image/png;base64,{base64.b64encode(bytes(range(256)) * 
         ("opened_at", "yesterday", "datetime-parsing"),
         ("opened_at", 12, "datetime-type"),
         ("opened_at", "0001-01-01T00:00:00Z", "out-of-range"),
-        ("language", "klingon!", "string-pattern-mismatch"),
+        ("language", "klingon", "unknown-language"),
         ("language", ["en"], "string-type"),
     ],
 )
@@ -38,6 +38,12 @@ def test_an_optional_field_that_cannot_be_read_is_left_out_and_said(
     answer = client.post("/v1/predict", json={"text": "the printer jams", field: value})
     assert (answer.status_code, answer.json()["ignored"]) == (200, [{"field": field, "code": code}])
     assert answer.json()["tier"] == client.post("/v1/predict", json={"text": "the printer jams"}).json()["tier"]
+
+
+@pytest.mark.parametrize("stated", ["de", "DEU", "de_AT", "Deutsch", "German (Austria)", "1031"])
+def test_a_language_is_taken_by_code_locale_or_name(client: TestClient, stated: str) -> None:
+    decided = client.post("/v1/predict", json={"text": "the printer jams", "language": stated}).json()
+    assert (decided["language"], decided["ignored"]) == ("de", [])
 
 
 def test_a_text_that_is_too_long_is_cut_to_its_head_and_tail_and_said(client: TestClient) -> None:

@@ -55,6 +55,10 @@ def test_the_group_follows_a_correction_and_teaches_no_tier_on_its_own(repositor
         "g": ("L1", "networks", "machine"),
         "a": ("L1", "service-desk", "person"),
     }
+    follows = decide(repository, "f")  # from the tier, which is all that was named
+    repository.feedback(follows, Statement("corrected", "kim", "L3", resolver_group="networks", labels={"tier": "L3"}))
+    sources = {name: row["resolver_group_source"] for name, row in rows(repository).items()}
+    assert sources == {"r": "person", "c": None, "g": "machine", "a": "machine", "f": "machine"}
 
 
 def test_a_row_has_what_training_reads(repository: Repository, decide: Make) -> None:

@@ -10,6 +10,17 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from training.data.dates.calendar_words import month_of, without_weekday, zone_of
+from training.data.dates.half_converted import (
+    IN_ORDER,
+    LEAST_ROWS,
+    OUT_OF_ORDER,
+    Mixed,
+    are_swapped,
+    in_utc,
+    may_be_swapped,
+    share_in_order,
+    swapped,
+)
 from training.data.values import InvalidValue, parse_text, stated
 from triage.errors import InvalidRequest
 
@@ -23,9 +34,6 @@ FIRST_YEAR = 1980
 _LAST_YEAR_AHEAD = 1
 _FEW_YEARS, _MANY_DAYS = 2, 4
 """Different numbers that years have at most, and days at least, where the one is told from the other by that."""
-
-_IN_ORDER, _OUT_OF_ORDER, _LEAST_ROWS = 0.98, 0.85, 10
-"""Share of neighbouring rows that follow each other in time in a sorted export, and less than which is no sorting."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 _ZEROS = re.compile(r"[0\s:/.T-]*0[0\s:/.TZ-]*")
@@ -53,7 +61,7 @@ _TIME = re.compile(
     r"\s*(?P<half>[ap])?(?(half)\.?\s?m\b\.?)(?:\s*uhr\b)?\s*(?P<zone>.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_EXCEL_ZERO = datetime(1899, 12, 30, tzinfo=UTC)
+_EXCEL_ZERO = datetime(1899, 12, 30)
 _EXCEL_FIRST, _EXCEL_LAST = 29221, 73051  # the years 1980 to 2099 in days
 _UNITS = ((1e8, 1e10, 1.0), (1e11, 1e13, 1e3), (1e14, 1e16, 1e6), (1e17, 1e19, 1e9))
 
@@ -95,6 +103,8 @@ class DateColumn:
         unreadable: How many values were read in vain so far.
         impossible: How many values had a year that cannot be so far.
         zeros: How many dates were all zeros so far.
+        swapped: Whether a spreadsheet has swapped day and month of the dates that are no texts.
+        swapped_back: How many dates were swapped back so far.
     """
 
     order: Order | None = None
@@ -102,6 +112,8 @@ class DateColumn:
     unreadable: int = 0
     impossible: int = 0
     zeros: int = 0
+    swapped: bool = False
+    swapped_back: int = 0
 
     def read(self, value: Any) -> datetime | None:
         """Read one value; None where nothing, or no date that can be, stands there. Each is counted.
@@ -110,17 +122,24 @@ class DateColumn:
         """
         try:
             found = _parsed(value)
-            moment = found.at(self._order_of(found)) if isinstance(found, _Triple) else found
+            moment = found.at(self._order_of(found)) if isinstance(found, _Triple) else self._unswapped(found)
         except (InvalidValue, ValueError, OverflowError):
             self.unreadable += 1
             return None
         if moment is None:
             self.zeros += _is_zero(value)
             return None
+        moment = in_utc(moment)
         if not FIRST_YEAR <= moment.year <= datetime.now(UTC).year + _LAST_YEAR_AHEAD:
             self.impossible += 1
             return None
         return moment
+
+    def _unswapped(self, moment: datetime | None) -> datetime | None:
+        if moment is None or not self.swapped or not may_be_swapped(moment):
+            return moment
+        self.swapped_back += 1
+        return swapped(moment)
 
     def _order_of(self, found: _Triple) -> Order:
         orders = found.orders()
@@ -138,12 +157,14 @@ class _Evidence:
     only: dict[Order, int] = field(default_factory=lambda: {"dmy": 0, "mdy": 0, "ymd": 0})
     triples: list[_Triple] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    rows: list[_Triple | datetime] = field(default_factory=list)
 
     def add(self, text: str, found: _Triple) -> None:
         orders = [order for order in found.orders() if order != "ymd" or not self._year_is_last(found)]
         if len(orders) == 1:
             self.only[orders[0]] += 1
         self.triples.append(found)
+        self.rows.append(found)
         self.texts.append(text)
 
     @staticmethod
@@ -163,7 +184,7 @@ def date_column(values: Iterable[Any], where: str, stated_order: str | None = No
         stated_order: ``dmy`` or ``mdy``, where the user said so.
 
     Raises:
-        InvalidRequest: If the order cannot be told and was not stated.
+        InvalidRequest: If the order cannot be told and was not stated, or whether a spreadsheet has swapped some.
     """
     evidence = _Evidence()
     for value in values:
@@ -173,11 +194,38 @@ def date_column(values: Iterable[Any], where: str, stated_order: str | None = No
             continue
         if isinstance(found, _Triple) and found.orders():
             evidence.add(str(value), found)
+        elif isinstance(found, datetime):
+            evidence.rows.append(found)
     if not evidence.triples:
         return DateColumn()
     if stated_order is not None:
-        return DateColumn(next(order for order in ORDERS if order == stated_order), "as stated")
-    return _decided(evidence, where)
+        column = DateColumn(next(order for order in ORDERS if order == stated_order), "as stated")
+    else:
+        column = _decided(evidence, where)
+    mixed = _mixed(evidence, column)
+    if mixed is not None:
+        column.swapped = are_swapped(mixed, where, str(column.order), stated=stated_order is not None)
+    return column
+
+
+def _mixed(evidence: _Evidence, column: DateColumn) -> Mixed | None:
+    """Return what tells whether dates that are no texts were swapped; None where no spreadsheet can have done that."""
+    if column.order not in ("dmy", "mdy"):
+        return None
+    either_way = sum({"dmy", "mdy"} <= set(one.orders()) for one in evidence.triples)
+    rows = []
+    for one in evidence.rows:
+        if isinstance(one, datetime):
+            rows.append((one, swapped(one)))
+        elif column.order in one.orders():
+            rows.append((one.at(column.order), one.at(column.order)))
+    return Mixed(
+        typed=[one for one in evidence.rows if isinstance(one, datetime) and one.tzinfo is None],
+        one_way=len(evidence.triples) - either_way,
+        either_way=either_way,
+        rows=rows,
+        turns=sum(isinstance(one, datetime) != isinstance(other, datetime) for one, other in pairwise(evidence.rows)),
+    )
 
 
 def _decided(evidence: _Evidence, where: str) -> DateColumn:
@@ -247,34 +295,28 @@ def _order_of_rows(evidence: _Evidence) -> Order | None:
     A column that is sorted as text says nothing: 01/02, 01/03, 02/01 looks like months in order.
     """
     texts = evidence.texts
-    if len(set(texts)) < _LEAST_ROWS or texts == sorted(texts) or texts == sorted(texts, reverse=True):
+    if len(set(texts)) < LEAST_ROWS or texts == sorted(texts) or texts == sorted(texts, reverse=True):
         return None
-    shares = {order: _in_order([one.at(order) for one in evidence.triples]) for order in ("dmy", "mdy")}
-    if shares["dmy"] >= _IN_ORDER and shares["mdy"] <= _OUT_OF_ORDER:
+    shares = {order: share_in_order([one.at(order) for one in evidence.triples]) for order in ("dmy", "mdy")}
+    if shares["dmy"] >= IN_ORDER and shares["mdy"] <= OUT_OF_ORDER:
         return "dmy"
-    return "mdy" if shares["mdy"] >= _IN_ORDER and shares["dmy"] <= _OUT_OF_ORDER else None
-
-
-def _in_order(moments: Sequence[datetime]) -> float:
-    steps = [after >= before for before, after in pairwise(moments)]
-    back = [after <= before for before, after in pairwise(moments)]
-    return max(sum(steps), sum(back)) / max(1, len(steps))
+    return "mdy" if shares["mdy"] >= IN_ORDER and shares["dmy"] <= OUT_OF_ORDER else None
 
 
 # ── One value ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _parsed(value: Any) -> datetime | _Triple | None:
-    """Read a value as far as it alone allows.
+    """Read a value as far as it alone allows; a date has a zone where one is stated.
 
     Raises:
         InvalidValue: If it is no date.
         ValueError: If its numbers are none.
     """
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+        return value
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        return datetime(value.year, value.month, value.day)
     text = stated(parse_text(value, "opened_at"))
     if text is None or text in ("-", "--", "N/A", "n/a", "#N/A") or _ZEROS.fullmatch(text):
         return None
@@ -293,8 +335,7 @@ def _of_text(text: str) -> datetime | _Triple:
     if milliseconds:
         return datetime.fromtimestamp(int(milliseconds[1]) / 1000, UTC)
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        return datetime.fromisoformat(text)
     except ValueError:
         pass
     text = without_weekday(text)
@@ -317,7 +358,7 @@ def _of_number(text: str) -> datetime | None:
         return _EXCEL_ZERO + timedelta(seconds=round(number * 86400))
     if text.isdigit() and len(text) in (8, 12, 14) and 1900 <= int(text[:4]) <= 2100 and 1 <= int(text[4:6]) <= 12:
         padded = text.ljust(14, "0")
-        return datetime.strptime(padded, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return datetime.strptime(padded, "%Y%m%d%H%M%S")
     for least, most, parts in _UNITS:
         if least <= number < most:
             return datetime.fromtimestamp(number / parts, UTC)
@@ -330,7 +371,7 @@ def _at(year: int, month: int, day: int, rest: str) -> datetime:
         year += 2000 if year < 70 else 1900  # as POSIX reads two digits
     rest = rest.strip()
     if not rest:
-        return datetime(year, month, day, tzinfo=UTC)
+        return datetime(year, month, day)
     match = _TIME.fullmatch(rest)
     if not match or (match["mi"] is None and not match["half"]):
         raise InvalidValue("opened_at has something behind its date that is no time")
@@ -341,7 +382,7 @@ def _at(year: int, month: int, day: int, rest: str) -> datetime:
         hour = hour % 12 + (12 if match["half"].casefold() == "p" else 0)
     micro = int((match["f"] or "0").ljust(6, "0")[:6])
     next_day = hour == 24  # the end of a day, in ISO 8601
-    zone: tzinfo = zone_of(match["zone"])
+    zone: tzinfo | None = zone_of(match["zone"]) if match["zone"].strip() else None
     moment = datetime(year, month, day, 0 if next_day else hour, int(match["mi"] or 0), int(match["s"] or 0), micro,
                       zone)  # fmt: skip
     return moment + timedelta(days=1) if next_day else moment

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from triage.normalise import plain_text
+import re
+from collections import Counter
+from html import unescape
+
+from triage.normalise import plain_text, without_export_marks
 
 _PLACEHOLDERS = frozenset(
     [
@@ -108,14 +112,39 @@ _PLACEHOLDERS = frozenset(
 _AROUND = "()[]{}<>-–— .…:*_"
 
 
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]*)(?P<more>[^<>]*)>")
+_NEVER_CLOSED = frozenset(("br", "hr", "img", "wbr", "input"))
+_SELDOM_CLOSED = frozenset(("p", "li", "td", "tr"))
+
+
 def label_text(cell: str) -> str:
     """Return a label without markup, on one line if markup alone made it several; outer spaces are kept.
 
+    What looks like a tag and is never closed is part of the name: ``Team <A>`` and ``Team <B>`` are two teams.
+
     Example:
-        >>> label_text("Matériel &gt; Poste")
-        'Matériel > Poste'
+        >>> [label_text(cell) for cell in ("Matériel &gt; Poste", "<b>Poste</b>", "Team <A>")]
+        ['Matériel > Poste', 'Poste', 'Team <A>']
     """
-    return plain_text(cell) if "&" in cell or "<" in cell or "_x" in cell or "#" in cell else cell
+    if not ("&" in cell or "<" in cell or "_x" in cell or "#" in cell):
+        return cell
+    written = unescape(without_export_marks(cell))
+    return written if _names_a_tag(written) else plain_text(cell)
+
+
+def _names_a_tag(label: str) -> bool:
+    """Say whether something in a label looks like a tag and marks nothing up: it is bare, and never closed."""
+    tags = list(_TAG.finditer(label))
+    balance = Counter[str]()
+    for tag in tags:
+        balance[tag["name"].casefold()] += -1 if tag["close"] else 1
+    return any(
+        balance[name := tag["name"].casefold()] > 0
+        and not tag["more"].strip()
+        and name not in _NEVER_CLOSED
+        and not (name in _SELDOM_CLOSED and label[tag.end() :].strip())
+        for tag in tags
+    )
 
 
 def is_placeholder(label: str, column: str = "") -> bool:

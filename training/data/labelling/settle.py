@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -13,13 +13,16 @@ from training.data.labelled_ticket import LabelledTicket
 from training.data.labelling.cells import is_placeholder
 from training.data.labelling.hierarchy import levels_of, roll_up, separator_of
 from training.data.labelling.several import WAYS, parts_of, said_once, separator_in
-from training.data.presets.roles import role_of_target
+from training.data.presets.roles import LEVEL_OF, role_of_target
 from training.data.reading import ReadOptions
 from triage.errors import InvalidRequest
 from triage.prediction import in_order
 
 LEAST_ROWS = 10
 """Tickets that a label needs to be learned; `training.data.labels` goes by it as well."""
+
+GROUP = "resolver_group"
+"""The target whose label a row has beside those of `labels`, until it is known to be learned."""
 
 _NAMED = 5  # combinations or placeholders in a message: enough to know them
 
@@ -46,8 +49,12 @@ def settle_labels(
     Raises:
         InvalidRequest: If cells hold several labels and nothing says what is to be done.
     """
-    settled, findings = _said_once(list(rows), "resolver_group")
-    for target in in_order({target for row in rows for target in row.labels}):
+    settled, findings = list(rows), list[Finding]()
+    targets = {target for row in rows for target in row.labels}
+    if any(row.resolver_group is not None for row in rows):
+        targets.add(GROUP)
+    shared = _shared_column(targets, roles)
+    for target in in_order(targets - ({GROUP} if shared else set())):
         column = roles[role_of_target(target)]
         settled, found = _said_once(settled, target)
         findings += found
@@ -57,9 +64,17 @@ def settle_labels(
             settled, found = _held_back(settled, target, column)
             findings += found
         findings += _levels(settled, target)
-    if not options.keep_placeholders:
-        settled = [_group_held_back(row, roles.get("resolver_group", "")) for row in settled]
+    if shared:
+        settled = [_with_group(row, row.labels.get(shared)) for row in settled]
     return Settled(settled, findings)
+
+
+def _shared_column(targets: Set[str], roles: Mapping[str, str]) -> str | None:
+    """Return the target whose column is that of the groups as well, such as a queue; its labels are the groups then."""
+    if GROUP not in targets or any(LEVEL_OF.fullmatch(role) for role in roles):
+        return None
+    same = (target for target in in_order(targets - {GROUP}) if roles[role_of_target(target)] == roles[GROUP])
+    return next(same, None)
 
 
 # ── One label, several times in a cell ───────────────────────────────────────────────────────────────────────────────
@@ -85,7 +100,11 @@ def _said_once(rows: list[LabelledTicket], target: str) -> tuple[list[LabelledTi
 
 
 def _label_of(row: LabelledTicket, target: str) -> str | None:
-    return row.resolver_group if target == "resolver_group" else row.labels.get(target)
+    return row.resolver_group if target == GROUP else row.labels.get(target)
+
+
+def _counts(rows: Iterable[LabelledTicket], target: str) -> Counter[str]:
+    return Counter(label for row in rows if (label := _label_of(row, target)) is not None)
 
 
 def _places(rows: Iterable[LabelledTicket]) -> tuple[str, ...]:
@@ -98,11 +117,11 @@ def _places(rows: Iterable[LabelledTicket]) -> tuple[str, ...]:
 def _apart(
     rows: list[LabelledTicket], target: str, options: ReadOptions, where: str
 ) -> tuple[list[LabelledTicket], list[Finding]]:
-    separator = separator_in(Counter(row.labels[target] for row in rows if target in row.labels))
+    separator = separator_in(_counts(rows, target))
     parts = {
         place: found
         for place, row in enumerate(rows)
-        if len(found := row.several.get(target) or parts_of(row.labels.get(target, ""), separator or "\0")) > 1
+        if len(found := row.several.get(target) or parts_of(_label_of(row, target) or "", separator or "\0")) > 1
     }
     if not parts:
         return rows, []
@@ -151,13 +170,14 @@ _TAKE: Mapping[str, _Take] = {"first": _first, "drop": _drop, "split": _split}
 
 
 def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:
-    if target == "resolver_group":
-        return replace(row, resolver_group=label)
+    several = {name: one for name, one in row.several.items() if name != target}
+    if target == GROUP:
+        return replace(row, resolver_group=label.strip(), several=several)
     changed: dict[str, Any] = {
         "labels": {**row.labels, target: label.strip()},
         "written": {**row.written, target: label},
     }
-    return replace(row, **changed, several={name: one for name, one in row.several.items() if name != target})
+    return replace(row, **changed, several=several)
 
 
 def _without_label(row: LabelledTicket, target: str) -> LabelledTicket:
@@ -165,28 +185,31 @@ def _without_label(row: LabelledTicket, target: str) -> LabelledTicket:
         name: {key: value for key, value in getattr(row, name).items() if key != target}
         for name in ("labels", "written", "several")
     }
-    return replace(row, **kept, held_back={**row.held_back, target: row.labels.get(target, "")})
+    group = None if target == GROUP else row.resolver_group
+    held_back = {**row.held_back, target: _label_of(row, target) or ""}
+    return replace(row, **kept, resolver_group=group, held_back=held_back)
+
+
+def _with_group(row: LabelledTicket, group: str | None) -> LabelledTicket:
+    several = {name: one for name, one in row.several.items() if name != GROUP}
+    held_back = row.held_back if group or row.resolver_group is None else {**row.held_back, GROUP: row.resolver_group}
+    return replace(row, resolver_group=group, several=several, held_back=held_back)
 
 
 # ── Placeholders ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _held_back(rows: list[LabelledTicket], target: str, column: str) -> tuple[list[LabelledTicket], list[Finding]]:
-    holding = [row for row in rows if target in row.labels and is_placeholder(row.labels[target], column)]
-    if not holding:
+    counts = Counter({label: count for label, count in _counts(rows, target).items() if is_placeholder(label, column)})
+    if not counts:
         return rows, []
-    counts = Counter(row.labels[target] for row in holding)
+    holding = [row for row in rows if _label_of(row, target) in counts]
     named = ", ".join(f"{label!r} ({count})" for label, count in counts.most_common(_NAMED))
     what = f"{target}: {len(holding)} of {len(rows)} cells hold what is no label: {named}"
     do = "nothing is learned from them; --keep-placeholders, or a policy that lists them, makes them labels"
     finding = Finding(f"{target}-placeholders", NOTICE, what, do, rows=len(holding),
                       places=_places(holding))  # fmt: skip
-    return [_without_label(row, target) if row.labels.get(target) in counts else row for row in rows], [finding]
-
-
-def _group_held_back(row: LabelledTicket, column: str) -> LabelledTicket:
-    group = row.resolver_group
-    return replace(row, resolver_group=None) if group is not None and is_placeholder(group, column) else row
+    return [_without_label(row, target) if _label_of(row, target) in counts else row for row in rows], [finding]
 
 
 # ── Levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,7 +217,7 @@ def _group_held_back(row: LabelledTicket, column: str) -> LabelledTicket:
 
 def _levels(rows: Sequence[LabelledTicket], target: str) -> Iterator[Finding]:
     """Tell how labels that are paths are learned."""
-    counts = Counter(row.labels[target] for row in rows if target in row.labels)
+    counts = _counts(rows, target)
     found = roll_up(counts, LEAST_ROWS)
     if found is None:
         return

@@ -10,6 +10,7 @@ from typing import Any
 
 from training.data.formats import Source
 from training.data.presets.known_columns import Preset, normal_name, presets
+from training.data.presets.roles import is_label
 from triage.errors import InvalidRequest
 
 _SAMPLE = 400
@@ -100,7 +101,7 @@ def _roles(preset: Preset, columns: Mapping[str, str], sample: _Sample) -> Itera
         column = next(_candidates(names, columns, sample, role=role, taken=taken), None)
         if column is not None:
             taken.add(column)
-            yield role, column
+            yield role, column if is_label(role) else sample.fullest(column)
 
 
 def _candidates(
@@ -137,6 +138,13 @@ class _Sample:
             self._rows = [row.cells for row in read if row.fault is None]
         names = self._source.repeated.get(column, (column,))
         return [value for row in self._rows for value in map(row.get, names) if value not in (None, "", [])]
+
+    def fullest(self, column: str) -> str:
+        """Return a column alone; of several that share a name the one with most values, the first of equal ones.
+
+        The ticket's own number or date stands in every row, that of another record which it is linked to does not.
+        """
+        return max(self._source.repeated.get(column, (column,)), key=lambda one: len(self._values(one)))
 
     def has_values(self, column: str) -> bool:
         """Whether any row has a value there."""

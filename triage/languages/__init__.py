@@ -1,0 +1,1 @@
+"""Languages as people and programs name them, and the one code that each has here."""
