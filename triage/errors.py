@@ -26,6 +26,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
+_UNREADABLE = {
+    FileNotFoundError: "nothing is there",
+    NotADirectoryError: "nothing is there",
+    IsADirectoryError: "it is a folder",
+    PermissionError: "this user may not read it",
+}
+
+
 class TriageError(Exception):
     """Base of every error that this project raises on purpose."""
 
@@ -154,3 +162,18 @@ class BundleTampered(BundleError):
 
 class BundleMismatch(BundleError):
     """The bundle was made for another format, policy or encoder than this code supports."""
+
+
+def why_unreadable(error: Exception) -> str:
+    """Say in words why a file could not be read.
+
+    Example:
+        >>> why_unreadable(FileNotFoundError(2, "No such file or directory", "policy.toml"))
+        'nothing is there'
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if not isinstance(error, OSError):
+        return str(error)
+    known = next((said for kind, said in _UNREADABLE.items() if isinstance(error, kind)), None)
+    return known or error.strerror or str(error)

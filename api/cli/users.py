@@ -19,7 +19,7 @@ from api.security.passwords import hash_password, new_password
 from api.store.people.users import Rights
 from api.store.rows import ROLES, UserRow
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, why_unreadable
 
 users = Family("users", __doc__)
 
@@ -232,7 +232,7 @@ def _password(options: PasswordOption) -> tuple[str, bool]:
         try:
             text = sys.stdin.read() if str(options.password_file) == "-" else options.password_file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"the password cannot be read: {error}; name a text file") from error
+            raise InvalidRequest(f"the password cannot be read: {why_unreadable(error)}; name a text file") from error
         return text.rstrip("\r\n"), False
     if not sys.stdin.isatty():
         return new_password(), True

@@ -49,11 +49,15 @@ def test_help_says_what_a_verb_does_and_shows_examples(triage: Triage, words: tu
     assert examples and all(line.startswith(f"  triage {words[0]}") for line in examples)
     assert "-h, --help" in said.out and not re.search("[\u2500-\u257f]", said.out)  # no boxes
     assert triage(*words, "-h") == said
+    usage = said.out.split("\n")[0]
+    assert all(word in usage for word in re.findall(r"^([A-Z]{3,}) needs", said.out, re.MULTILINE)), usage
     assert not re.search(r"\(default: [^)]*\)\s+\(default: ", said.out), "a default is said twice"
 
 
 def test_every_number_has_bounds() -> None:
-    commands = [entry.load() for entry in entry_points(group=GROUP) if entry.name != "serve"]  # of which each is a setting
+    commands = [
+        entry.load() for entry in entry_points(group=GROUP) if entry.name != "serve"
+    ]  # of which each is a setting
     verbs = [one for command in commands for one in getattr(command, "_verbs", {"": command}).values()]
     numbers = {f"{one._path} {field.shown}": field.info.parser for one in verbs for field in one._fields
                if re.search(r"\b(int|float)\b", str(field.kind))}  # fmt: skip

@@ -115,6 +115,7 @@ def test_files_without_a_readable_row_are_refused(
         ("data", "check", "DATA", "--seed", "x"),
         ("pull", "a@b", "--watch", "--every", "-3"),
         ("promote", "--margin", "nan"),
+        ("predict", "rules", "hi", "--language", "xxxx"),
         ("report", "BUNDLE", "--out", "page.md"),
         ("serve", "--port", "x"),
         ("keys", "create", "--expires", "soon"),
@@ -131,6 +132,31 @@ def test_arguments_that_make_no_sense_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize("verb", ["register", "promote"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("policy", "check", "FILE"),
+        ("rules", "check", "FILE"),
+        ("users", "create", "kim", "--password-file", "FILE"),
+        ("knowledge", "revise", "k-1", "--by", "kim", "--text", "FILE"),
+        ("data", "check", "few.jsonl", "--mapping", "FILE"),
+        ("serve", "--open-loopback", "--port", "0"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    arguments: tuple[str, ...], triage: Triage, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "latin.toml").write_bytes("name = 'Büro'".encode("latin-1"))
+    (tmp_path / "folder").mkdir()
+    for name, said in (("nofile", "nothing is there"), ("folder", "it is a folder"), ("latin.toml", "no UTF-8 text")):
+        if arguments[0] == "serve":
+            monkeypatch.setenv("TRIAGE_HELPDESKS", str(tmp_path / name))
+        words = {"FILE": tmp_path / name, "few.jsonl": few}
+        error = triage(*(words.get(word, word) for word in arguments)).error
+        assert said in error and "Errno" not in error and "codec" not in error, error
+
+
 def test_a_bundle_that_does_not_load_never_becomes_a_version(
     verb: str, triage: Triage, bundle: Path, tmp_path: Path
 ) -> None:

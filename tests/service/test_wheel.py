@@ -34,7 +34,8 @@ sys.path[:0] = places  # as folders, so that no .pth file and with it no editabl
 
 class NotThere:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in {*allowed, *sys.stdlib_module_names, "__main__"}:
+        top = name.partition(".")[0]
+        if top not in {*allowed, *sys.stdlib_module_names} and not top.startswith("_sysconfigdata"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
@@ -44,7 +45,7 @@ if verb:
     sys.exit(main([verb]))
 import api
 names = {f"verb {one.name}": one.module for one in entry_points(group="triage.commands")}
-names |= {one.name: one.name for one in pkgutil.walk_packages(api.__path__, "api.") if ".versions" not in one.name}
+names |= {one.name: one.name for one in pkgutil.walk_packages(api.__path__, "api.") if not one.name.startswith("api.store.migrations.")}
 lacking = {}
 for name, module in names.items():
     try:

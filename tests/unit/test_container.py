@@ -30,7 +30,10 @@ def test_the_serving_stage_is_bare_and_nobody_is_root() -> None:
 
 def test_every_file_names_the_image_of_this_version() -> None:
     files = ("Containerfile", "compose.yaml", "deploy/kubernetes/triage.yaml", "docs/operations.md")
-    named = {name: re.findall(r"(?:-t|image:) helpdesk-triage(?::(\S+))?", (ROOT / name).read_text("utf-8")) for name in files}
+    named = {
+        name: re.findall(r"(?:-t|image:) helpdesk-triage(?::(\S+))?", (ROOT / name).read_text("utf-8"))
+        for name in files
+    }
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert all(found and set(found) == {version} for found in named.values()), named
 

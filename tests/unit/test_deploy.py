@@ -43,7 +43,9 @@ def test_what_an_alert_tells_operators_to_run_is_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TRIAGE_HOME", str(tmp_path))
-    actions = [rule["annotations"]["action"] for rule in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"][0]["rules"]]
+    actions = [
+        rule["annotations"]["action"] for rule in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"][0]["rules"]
+    ]
     told = [line for action in actions for line in re.findall(r"`triage ([^`]+)`", action)]
     assert len(told) == sum(len(re.findall(r"\btriage [a-z]", action)) for action in actions) >= 4
     for line in told:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
@@ -21,6 +24,14 @@ _TICKET = "ticket"
 _SHOWN_FAULTS = 20  # all of them are in the JSON document
 
 
+def _language(text: str) -> str:
+    """Read the code of a language; a region behind it, as in ``de-CH``, is left out."""
+    found = re.fullmatch(r"([A-Za-z]{2})(?:[_-][A-Za-z0-9_-]+)?", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no ISO 639-1 code, such as en or de")
+    return found[1].lower()
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(JsonOption):
     """The options of `triage predict`."""
@@ -29,7 +40,9 @@ class PredictOptions(JsonOption):
     text: str = argument("what the requester wrote; - reads it from stdin", "TEXT")
     subject: str = option("subject line, if there is one", "", "LINE", group=_TICKET)
     channel: str | None = option("how it came in, such as email or phone", None, "NAME", group=_TICKET)
-    language: str | None = option("ISO 639-1 code (default: detected from the text)", None, "CODE", group=_TICKET)
+    language: str | None = option(
+        "ISO 639-1 code (default: detected from the text)", None, "CODE", read=_language, group=_TICKET
+    )
 
 
 @verb

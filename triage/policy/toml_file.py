@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import InvalidPolicy
+from triage.errors import InvalidPolicy, why_unreadable
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
@@ -51,7 +51,9 @@ def read_policy(path: Path) -> Policy:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidPolicy(f"policy {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+        raise InvalidPolicy(
+            f"policy {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
+        ) from error
     return parse_policy(text, where=str(path))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import InvalidRules
+from triage.errors import InvalidRules, why_unreadable
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
 _KEYS = {
@@ -40,7 +40,9 @@ def read_rules(path: Path) -> RuleBook:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRules(f"rules {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+        raise InvalidRules(
+            f"rules {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
+        ) from error
     return parse_rules(text, where=str(path))
 
 

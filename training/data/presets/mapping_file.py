@@ -15,7 +15,7 @@ from training.data.columns import check_roles
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
 from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choice
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, why_unreadable
 
 _KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
 _HEAD = (
@@ -33,7 +33,7 @@ def read_mapping(path: Path) -> ReadOptions:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {error.strerror or error}; name a file that "
+        raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {why_unreadable(error)}; name a file that "
                              "--save-mapping wrote") from error  # fmt: skip
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {error}; mend it, or save it anew") from error
