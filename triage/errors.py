@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 _UNREADABLE = {
     FileNotFoundError: "nothing is there",
     NotADirectoryError: "nothing is there",

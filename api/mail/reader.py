@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 def unknown_groups(mailbox: Mailbox, policy: Policy) -> list[str]:
-    """Return the groups of a mailbox to which no ticket can go: neither the policy's routes nor learned labels have them.
+    """Return the groups of a mailbox to which no ticket can go: those of no route, and of no label that was learned.
 
     Args:
         mailbox: With an address for each of its groups.

@@ -45,7 +45,8 @@ if verb:
     sys.exit(main([verb]))
 import api
 names = {f"verb {one.name}": one.module for one in entry_points(group="triage.commands")}
-names |= {one.name: one.name for one in pkgutil.walk_packages(api.__path__, "api.") if not one.name.startswith("api.store.migrations.")}
+found = [one.name for one in pkgutil.walk_packages(api.__path__, "api.")]
+names |= {name: name for name in found if not name.startswith("api.store.migrations.")}  # Alembic runs some of these
 lacking = {}
 for name, module in names.items():
     try:
