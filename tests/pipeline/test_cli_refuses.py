@@ -131,7 +131,6 @@ def test_arguments_that_make_no_sense_are_refused_in_one_line(
     assert len(said.err.splitlines()) == 1 and not said.out, said.err
 
 
-@pytest.mark.parametrize("verb", ["register", "promote"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -157,6 +156,7 @@ def test_a_file_that_cannot_be_read_is_told_in_words(
         assert said in error and "Errno" not in error and "codec" not in error, error
 
 
+@pytest.mark.parametrize("verb", ["register", "promote"])
 def test_a_bundle_that_does_not_load_never_becomes_a_version(
     verb: str, triage: Triage, bundle: Path, tmp_path: Path
 ) -> None:

