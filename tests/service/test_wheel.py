@@ -145,7 +145,7 @@ def test_what_the_image_installs_serves_without_anything_else(site: Path, base_m
     assert where.startswith(str(site)) and "api.server.server" in names
     assert {name for name, lacks in lacking.items() if lacks.partition(".")[0] in OWN} == set()
     here = {name.removeprefix("verb ") for name in names if name.startswith("verb ") and name not in lacking}
-    assert here >= {"feedback", "keys", "mcp", "models", "predict", "score", "serve", "store", "users"}
+    assert here >= {"feedback", "keys", "mcp", "predict", "score", "serve", "store", "users"}
     of_mail = {name: lacks for name, lacks in lacking.items() if not name.startswith("verb ")}
     assert set(of_mail.values()) <= {"imapclient", "tnefparse"}, "serving needs what the base install has not"
 

@@ -46,7 +46,7 @@ def test_what_is_saved_follows_from_the_figures_of_the_policy() -> None:
 def test_a_ticket_that_was_drawn_for_a_check_is_no_reason_to_be_sure() -> None:
     drawn = Cell("L1", "access", "suggested", "confident", None, None, by_model=True, count=2, audit=True)
     unearned = Cell("L1", "access", "suggested", "not_earned", None, None, by_model=True, count=1, audit=True)
-    counted = dict(reasons([*CELLS, drawn, unearned]).rows)
+    counted = {row[0]: row[1] for row in reasons([*CELLS, drawn, unearned]).rows}
     assert counted["drawn at random for a person to check"] == 2 and phrase_of("confident") not in counted
     assert counted[phrase_of("not_earned")] == 1
     table = reasons_by_day([Day("d1", "suggested", "confident", None, 3, audit=True)])
