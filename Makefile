@@ -36,7 +36,7 @@ hooks: $(STAMP)  ## Run the checks before every commit (git hooks)
 lock: $(STAMP)  ## Write the installed versions to requirements.lock
 	@$(BIN)/python -P scripts/lock.py
 
-run: $(STAMP)  ## Train on the shipped tickets (once), serve on 127.0.0.1:$(PORT), replay a sample day (SAMPLE=0: without)
+run: $(STAMP)  ## Train on the shipped tickets (once), serve on 127.0.0.1:8000 (PORT=N: elsewhere), replay a sample day (SAMPLE=0: without)
 	@PORT=$(PORT) BIN=$(BIN) SAMPLE=$(SAMPLE) bash scripts/run.sh
 
 stop:  ## Stop what `make run` started

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.home import triage_home
 from models.local_store import parse_reference
 from models.serving.answers import MOST_ANSWERS
-from triage.errors import InvalidRequest, TriageError
+from triage.errors import InvalidRequest, TriageError, why_unreadable
 
 PREFIX = "TRIAGE_"
 KIB = 1024
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
             try:
                 stated["store_url"] = Path(stated["store_url_file"]).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"{_variable('store_url_file')} cannot be read: {error}") from error
+                raise ValueError(f"{_variable('store_url_file')} cannot be read: {why_unreadable(error)}") from error
         return stated
 
     @model_validator(mode="after")

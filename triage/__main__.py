@@ -18,6 +18,8 @@ from triage.errors import InvalidDataset, TriageError, grouped
 
 GROUP = "triage.commands"
 _FAULTS_SHOWN = 200
+_OWN = frozenset({"api", "models", "training", "triage", "triage_client"})
+"""The packages of this program."""
 _WORDLESS = (
     *(AttributeError, ImportError, IndexError, MemoryError, ModuleNotFoundError, NameError, NotImplementedError),
     *(RecursionError, UnboundLocalError, ZeroDivisionError),
@@ -90,6 +92,10 @@ def _imported(entry: EntryPoint) -> Any:
 def _in_words(error: Exception) -> str:
     """Say in one line what no verb expected."""
     if isinstance(error, ModuleNotFoundError):
+        if (error.name or "").partition(".")[0] in _OWN:
+            return (
+                f"{error.name} is missing, which is a part of this program: it is not installed whole; install it anew"
+            )
         return f"{error.name} is not installed: this verb needs the training wing; pip install '.[train]' in a checkout"
     if isinstance(error, OSError) and error.strerror:
         where = f" at {str(error.filename)!r}" if error.filename is not None else ""

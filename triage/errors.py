@@ -29,21 +29,12 @@ from dataclasses import dataclass
 TOML_FAULTS = (ValueError, RecursionError)
 """What reading TOML fails with: its own error is a `ValueError`, as is that of too many digits."""
 
-
-def toml_fault(error: Exception) -> str:
-    """Say what keeps a text from being read as TOML.
-
-    Args:
-        error: One of `TOML_FAULTS`, or of the system that reads the file.
-
-    Example:
-        >>> toml_fault(RecursionError("maximum recursion depth exceeded"))
-        'its brackets are nested too deeply'
-    """
-    if isinstance(error, RecursionError):
-        return "its brackets are nested too deeply"
-    is_number = isinstance(error, ValueError) and not isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError)
-    return "a number in it has thousands of digits" if is_number else str(error)
+_UNREADABLE = {
+    FileNotFoundError: "nothing is there",
+    NotADirectoryError: "nothing is there",
+    IsADirectoryError: "it is a folder",
+    PermissionError: "this user may not read it",
+}
 
 
 class TriageError(Exception):
@@ -174,3 +165,27 @@ class BundleTampered(BundleError):
 
 class BundleMismatch(BundleError):
     """The bundle was made for another format, policy or encoder than this code supports."""
+
+
+def why_unreadable(error: Exception) -> str:
+    """Say in words why a file could not be read.
+
+    Args:
+        error: Of the system that reads it, or one of `TOML_FAULTS`.
+
+    Example:
+        >>> why_unreadable(FileNotFoundError(2, "No such file or directory", "policy.toml"))
+        'nothing is there'
+        >>> why_unreadable(RecursionError("maximum recursion depth exceeded"))
+        'its brackets are nested too deeply'
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "its brackets are nested too deeply"
+    if isinstance(error, ValueError) and not isinstance(error, tomllib.TOMLDecodeError):
+        return "a number in it has thousands of digits"
+    if not isinstance(error, OSError):
+        return str(error)
+    known = next((said for kind, said in _UNREADABLE.items() if isinstance(error, kind)), None)
+    return known or error.strerror or str(error)

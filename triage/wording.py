@@ -140,6 +140,10 @@ NO_TICKET: Mapping[str, str] = {
 }
 
 
+DRAWN = "drawn at random for a person to check"
+"""Why a person is asked about a ticket that would have been automatic."""
+
+
 def phrase_of(reason: str) -> str:
     """Return a reason in a few words; a code that this version does not know stands for itself.
 
@@ -148,6 +152,20 @@ def phrase_of(reason: str) -> str:
         'it says too little to tell'
     """
     return REASONS[reason].phrase if reason in REASONS else reason
+
+
+def phrase_why_asked(reason: str, *, drawn: bool) -> str:
+    """Return in a few words why a decision is not automatic.
+
+    Args:
+        reason: The reason of the decision, which is what spoke for the label where nothing else holds it back.
+        drawn: Whether the ticket was drawn for a person to check.
+
+    Example:
+        >>> phrase_why_asked("confident", drawn=True)
+        'drawn at random for a person to check'
+    """
+    return DRAWN if drawn and reason == Reason.CONFIDENT else phrase_of(reason)
 
 
 def sentence_of(reason: str) -> str:

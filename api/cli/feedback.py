@@ -18,7 +18,7 @@ from api.cli.options import age, opened_store
 from api.privacy.redact import Redactor
 from api.store.export import MACHINE, PERSON, ExportRules
 from api.store.repository import Repository
-from models.terminal import NEEDED, Family, JsonOption, option, print_json, print_result, print_table
+from models.terminal import NEEDED, Family, JsonOption, count, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
 feedback = Family("feedback", __doc__)
@@ -36,8 +36,8 @@ class ExportOptions(JsonOption):
         "leave out younger feedback (default: none)", None, "24h", read=age, group=_WHICH
     )
     skip_disputed: bool = option("leave out decisions on which people disagree", False, group=_WHICH)
-    cap_per_agent: int = option("most labels of one day by one agent; 0: no cap", 500, "N", group=_WHICH)
-    cap_per_key: int = option("most labels of one day by one key; 0: no cap", 5000, "N", group=_WHICH)
+    cap_per_agent: int = option("most labels of one day by one agent; 0: no cap", 500, "N", read=count, group=_WHICH)
+    cap_per_key: int = option("most labels of one day by one key; 0: no cap", 5000, "N", read=count, group=_WHICH)
     raw: bool = option("leave personal data and secrets in the texts", False)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from api.cli.options import age, opened_store
+from api.cli.options import age, clearance, opened_store
 from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.rows import SCOPES, KeyRow
@@ -42,7 +42,9 @@ class CreateOptions(JsonOption):
         names=("--expires", "--expires-in"),
         read=age,
     )
-    clearance: int = option("which sensitive tickets it may see, in the numbers of the policy's tiers", 0, "N")
+    clearance: int = option(
+        "which sensitive tickets it may see, in the numbers of the policy's tiers", 0, "N", read=clearance
+    )
 
 
 @keys.verb("create")

@@ -10,8 +10,12 @@ import typer
 
 from api.settings import load_settings
 from api.store.repository import Repository, open_repository
+from api.store.rows import MOST_CLEARANCE
+from models.terminal import number
 
 _HOURS = {"h": 1.0, "d": 24.0, "w": 168.0, "y": 8760.0}
+_MOST_DAYS = 36_500
+_MOST_ROWS = 2**63 - 1
 _LONGEST = 100 * _HOURS["y"]  # dates further away than a century cannot be stored everywhere
 
 
@@ -40,3 +44,36 @@ def age(text: str) -> timedelta:
     if text[:-1].replace(".", "", 1).isdigit() and 0 < float(text[:-1]) * hours <= _LONGEST:
         return timedelta(hours=float(text[:-1]) * hours)
     raise typer.BadParameter(f"{text!r} is no length of time: write 12h, 90d, 52w or 1y")
+
+
+def clearance(text: str) -> int:
+    """Read which sensitive tickets somebody may see, as a number of the policy's tiers.
+
+    Raises:
+        BadParameter: If it is none.
+
+    Example:
+        >>> clearance("2")
+        2
+    """
+    return number(text, int, lambda value: 0 <= value <= MOST_CLEARANCE, f"a whole number from 0 to {MOST_CLEARANCE}")
+
+
+def days(text: str) -> float:
+    """Read an age in days; 0 is for ever.
+
+    Raises:
+        BadParameter: If it is none.
+    """
+    return number(
+        text, float, lambda value: 0 <= value <= _MOST_DAYS, f"an age in days from 0, which keeps all, to {_MOST_DAYS}"
+    )
+
+
+def row_number(text: str) -> int:
+    """Read the number of a row.
+
+    Raises:
+        BadParameter: If no row can have it.
+    """
+    return number(text, int, lambda value: 1 <= value <= _MOST_ROWS, "the number of a row, 1 or more")

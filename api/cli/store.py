@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from api.cli.options import opened_store
+from api.cli.options import days, opened_store, row_number
 from api.http.exceptions import NotFound
 from api.maintenance.backup import back_up, restore
 from api.maintenance.dead_letters import DeadLetters
@@ -26,7 +26,6 @@ from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
 from models.knowledge import ForgottenKnowledge, KnowledgeFolder
 from models.terminal import Family, JsonOption, argument, log, option, print_json, print_result, print_table
-from triage.errors import InvalidRequest
 
 store = Family("store", __doc__)
 
@@ -139,7 +138,7 @@ def _forgotten(options: ForgetOptions, knowledge: ForgottenKnowledge) -> Forgott
 class RetentionOptions(JsonOption):
     """The options of `triage store retention`."""
 
-    days: float | None = option("age from which they go (default: TRIAGE_RETENTION_DAYS)", None, "N")
+    days: float | None = option("age from which they go (default: TRIAGE_RETENTION_DAYS)", None, "N", read=days)
 
 
 @store.verb("retention")
@@ -150,22 +149,20 @@ def retention(options: RetentionOptions) -> None:
         triage store retention --days 365
     """
     settings = load_settings()
-    days = settings.retention_days if options.days is None else options.days
-    if days < 0:
-        raise InvalidRequest(f"--days {days:g} makes no sense: it is an age in days; use 0 to keep all tickets")
+    age_days = settings.retention_days if options.days is None else options.days
     with opened_store() as repository:
-        done = repository.expire(timedelta(days=days) if days else None)
+        done = repository.expire(timedelta(days=age_days) if age_days else None)
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
-    if not days:
+    if not age_days:
         text += " (tickets are kept for ever: state --days or TRIAGE_RETENTION_DAYS)"
-    print_result({"days": days, **done.document()}, text, as_json=options.json)
+    print_result({"days": age_days, **done.document()}, text, as_json=options.json)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrateOptions(JsonOption):
     """The options of `triage store migrate`."""
 
-    revision: str = argument("where to (default: the newest)", "REVISION", "head")
+    revision: str = argument("where to; head is the newest", "REVISION", "head")
 
 
 @store.verb("migrate")
@@ -245,7 +242,7 @@ class OutboundOptions(JsonOption):
     """The options of `triage store outbound`."""
 
     what: Literal["list", "retry"] = argument("list what is pending or dead; retry dead letters", "list|retry")
-    numbers: list[int] = argument("only these dead letters", "NUMBER", [])
+    numbers: list[int] = argument("only these dead letters", "NUMBER", [], read=row_number)
 
 
 @store.verb("outbound")

@@ -14,12 +14,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.cli.options import opened_store
+from api.cli.options import clearance, opened_store
 from api.security.passwords import hash_password, new_password
 from api.store.people.users import Rights
 from api.store.rows import ROLES, UserRow
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, why_unreadable
 
 users = Family("users", __doc__)
 
@@ -51,7 +51,9 @@ class CreateOptions(PasswordOption):
     """The options of `triage users create`."""
 
     role: list[str] = option(f"{_ROLES} (default: agent)", [], "ROLE[,ROLE…]", names=("--role", "--roles"))
-    clearance: int = option("which sensitive tickets it sees, in the numbers of the policy's tiers", 0, "N")
+    clearance: int = option(
+        "which sensitive tickets it sees, in the numbers of the policy's tiers", 0, "N", read=clearance
+    )
     group: list[str] = option("a resolver group of the person; may be repeated", [], "GROUP")
     no_password: bool = option("the person signs in with a provider or a proxy alone", False)
 
@@ -148,7 +150,9 @@ class RolesOptions(NameOption):
 
     role: list[str] = option(f"{_ROLES} (default: as they are)", [], "ROLE[,ROLE…]", names=("--role", "--roles"),
                              group=_RIGHTS)  # fmt: skip
-    clearance: int | None = option("which sensitive tickets it sees (default: as it is)", None, "N", group=_RIGHTS)
+    clearance: int | None = option(
+        "which sensitive tickets it sees (default: as it is)", None, "N", read=clearance, group=_RIGHTS
+    )
     group: list[str] = option("a resolver group of the person; may be repeated (default: as they are)", [], "GROUP",
                               group=_RIGHTS)  # fmt: skip
     no_groups: bool = option("take all resolver groups away", False, group=_RIGHTS)
@@ -228,7 +232,7 @@ def _password(options: PasswordOption) -> tuple[str, bool]:
         try:
             text = sys.stdin.read() if str(options.password_file) == "-" else options.password_file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"the password cannot be read: {error}; name a text file") from error
+            raise InvalidRequest(f"the password cannot be read: {why_unreadable(error)}; name a text file") from error
         return text.rstrip("\r\n"), False
     if not sys.stdin.isatty():
         return new_password(), True

@@ -11,7 +11,7 @@ from api.console.intervals import confidence_sequence
 from api.store.rows import DecisionRow
 from api.store.work.figures import Cell, Day, Signal
 from triage.policy import Effort
-from triage.wording import phrase_of
+from triage.wording import phrase_why_asked
 
 BINS = 10
 """Bins of the reliability diagram, of equal width."""
@@ -57,8 +57,8 @@ def reasons(cells: Iterable[Cell]) -> Table:
     counted: Counter[str] = Counter()
     for cell in cells:
         if cell.automation != "automatic":
-            counted[cell.reason] += cell.count
-    rows = tuple((phrase_of(reason), count) for reason, count in counted.most_common())
+            counted[phrase_why_asked(cell.reason, drawn=cell.audit)] += cell.count
+    rows = tuple(counted.most_common())
     return Table(
         "reasons",
         "Why a person is asked",
@@ -110,14 +110,18 @@ def days(counted: Iterable[Day]) -> Table:
 
 def reasons_by_day(counted: Iterable[Day]) -> Table:
     """Count by day why a person was asked: the commonest reasons apart, the others together."""
-    asked = [one for one in counted if one.automation != "automatic"]
+    asked = [
+        (one.day, phrase_why_asked(one.reason, drawn=one.audit), one.count)
+        for one in counted
+        if one.automation != "automatic"
+    ]
     total: Counter[str] = Counter()
-    for one in asked:
-        total[one.reason] += one.count
+    for _, reason, count in asked:
+        total[reason] += count
     named = [reason for reason, _ in total.most_common(_REASONS)]
     by_day: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in asked:
-        by_day[one.day][one.reason if one.reason in named else ""] += one.count
+    for day, reason, count in asked:
+        by_day[day][reason if reason in named else ""] += count
     rows: tuple[Row, ...] = tuple(
         (day, *(steps[reason] for reason in named), steps[""]) for day, steps in sorted(by_day.items())
     )
@@ -125,7 +129,7 @@ def reasons_by_day(counted: Iterable[Day]) -> Table:
         "reasons-days",
         "Why a person is asked, over time",
         "Decisions that were not automatic, by day (UTC) and reason.",
-        columns=("day", *(phrase_of(reason) for reason in named), "other reasons"),
+        columns=("day", *named, "other reasons"),
         rows=rows,
     )
 

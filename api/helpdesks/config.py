@@ -17,7 +17,7 @@ from api.helpdesks.signatures import PRESETS, Signature, is_base64
 from api.helpdesks.vendors import VENDORS
 from api.helpdesks.vendors.helpdesk import Site, tables_of
 from api.store.outbox import TARGET_PLACE
-from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
+from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
@@ -237,7 +237,7 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
-            f"the file of helpdesks {path} cannot be read: {toml_fault(error)}; mend it, or unset TRIAGE_HELPDESKS"
+            f"the file of helpdesks {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_HELPDESKS"
         ) from error
     tables = document.get("helpdesks") or document.get("desks", {})  # `desks` is what the first version called them
     tables = tables if isinstance(tables, dict) else {}

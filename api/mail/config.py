@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
+from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 _PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -122,7 +122,7 @@ def load_mailboxes(path: Path | None, environment: Mapping[str, str] | None = No
         tables = tomllib.loads(path.read_text("utf-8")).get("mailboxes", {})
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
-            f"the file of mailboxes {path} cannot be read: {toml_fault(error)}; mend it, or unset TRIAGE_MAILBOXES"
+            f"the file of mailboxes {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_MAILBOXES"
         ) from error
     tables = tables if isinstance(tables, dict) else {}
     problems: list[str] = [] if tables else ["there is no [mailboxes.NAME] in it"]

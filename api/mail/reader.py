@@ -30,6 +30,7 @@ from api.store.rows import made_at
 from api.telemetry import described
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
+from triage.policy import Policy
 
 _HEAD_BYTES = 1024 * 1024
 """How much of a mail is read to decide it: texts stand before attachments, and a mail of 30 MB is not parsed whole."""
@@ -43,6 +44,16 @@ _TRIES = 3
 _PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
 """Codes by which a server refuses a copy that it may take later (RFC 5530)."""
 log = structlog.get_logger(__name__)
+
+
+def unknown_groups(mailbox: Mailbox, policy: Policy) -> list[str]:
+    """Return the groups of a mailbox to which no ticket can go: those of no route, and of no label that was learned.
+
+    Args:
+        mailbox: With an address for each of its groups.
+        policy: The one in use.
+    """
+    return sorted(mailbox.groups.keys() - set(policy.group_names))
 
 
 class MailReader:
@@ -69,8 +80,7 @@ class MailReader:
     def start(self) -> None:
         """Begin to read; needs a running event loop."""
         self._loop = asyncio.get_running_loop()
-        known = {group.name for group in self._service.model.triager.policy.groups}
-        if unknown := sorted(self._mailbox.groups.keys() - known):
+        if unknown := unknown_groups(self._mailbox, self._service.model.triager.policy):
             log.warning("mailbox_groups_unknown", mailbox=self._name, groups=unknown, because="not in the policy")
         self._thread.start()
 

@@ -173,8 +173,8 @@ def beginnings_of(triager: Triager, organisation: str) -> dict[str, Beginning]:
     manifest = getattr(triager.bundle, "manifest", None) or {}
     settings, history = manifest.get("settings", {}), manifest.get("history", {})
     own = history.get("organisation") == organisation and history.get("own", 0) > 0
-    target_risk = settings.get("target_risk", _TARGET_RISK)
-    delta = round(1 - settings["confidence"], 9) if "confidence" in settings else DELTA
+    target_risk = settings.get("target_risk") or _TARGET_RISK  # both are null in a bundle of `triage start`
+    delta = round(1 - settings["confidence"], 9) if settings.get("confidence") else DELTA
     return {
         target: Beginning(
             target_risk, delta, own, tuple(digit == "1" for digit in history.get("outcomes", {}).get(target, ""))

@@ -41,9 +41,11 @@ def option(
     return _field(default, typer.Option(*names, help=help, metavar=metavar, parser=read, rich_help_panel=group))
 
 
-def argument(help: str, metavar: str, default: _Value = NEEDED) -> _Value:
+def argument(
+    help: str, metavar: str, default: _Value = NEEDED, *, read: Callable[[str], object] | None = None
+) -> _Value:
     """Return a field of a dataclass that is an argument of a verb, known by its position."""
-    return _field(default, typer.Argument(help=help, metavar=metavar))
+    return _field(default, typer.Argument(help=help, metavar=metavar, parser=read))
 
 
 def _field(default: _Value, info: ParameterInfo) -> _Value:
@@ -147,6 +149,11 @@ def fraction(text: str) -> float:
 def seed(text: str) -> int:
     """Read an option that seeds what is drawn."""
     return number(text, int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
+
+
+def count(text: str) -> int:
+    """Read an option that counts something, of which there may be none."""
+    return number(text, int, lambda value: 0 <= value < 10**9, "a whole number from 0 to 999999999")
 
 
 def seconds(text: str) -> float:

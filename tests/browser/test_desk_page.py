@@ -213,6 +213,17 @@ def test_forty_tickets_are_triaged_without_the_mouse(page: Any, desk: Any) -> No
     assert "keys" in page.inner_text(".list") and page.noted == []
 
 
+def test_the_help_of_keys_names_them_in_a_narrow_window(chromium: Any, desk: Any) -> None:
+    context = chromium.new_context(base_url=desk.url, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto("/")
+    page.keyboard.press("?")
+    keys = page.locator("dialog[open] kbd")
+    assert keys.count() > 5 and all(key.is_visible() for key in keys.all())
+    assert page.locator("main kbd:visible").count() == 0
+    context.close()
+
+
 def test_a_key_that_is_held_down_judges_nothing(page: Any, desk: Any) -> None:
     suggest(page, "Please order a keyboard with large letters for the front desk.")
     here = page.url

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import typer
 
 from api.cli.options import age
 from models.terminal import NEEDED, Family, JsonOption, Verb, argument, option, print_table, share, verb
@@ -32,7 +33,7 @@ FAMILIES = {
     "keys": ("create", "list", "revoke"),
     "policy": ("check", "fit", "learn", "questions", "shares"),
     "rules": ("check", "replay"),
-    "store": ("backup", "restore", "forget", "retention", "migrate", "check", "outbound"),
+    "store": ("backup", "restore", "forget", "retention", "migrate", "check", "dead-letters", "outbound"),
     "users": ("create", "list", "disable", "enable", "password", "roles", "sessions", "sign-out"),
 }
 VERBS = sorted(entry.name for entry in entry_points(group=GROUP))
@@ -48,6 +49,23 @@ def test_help_says_what_a_verb_does_and_shows_examples(triage: Triage, words: tu
     assert examples and all(line.startswith(f"  triage {words[0]}") for line in examples)
     assert "-h, --help" in said.out and not re.search("[\u2500-\u257f]", said.out)  # no boxes
     assert triage(*words, "-h") == said
+    usage = said.out.split("\n")[0]
+    assert all(word in usage for word in re.findall(r"^([A-Z]{3,}) needs", said.out, re.MULTILINE)), usage
+    assert not re.search(r"\(default: [^)]*\)\s+\(default: ", said.out), "a default is said twice"
+
+
+def test_every_number_has_bounds() -> None:
+    commands = [
+        entry.load() for entry in entry_points(group=GROUP) if entry.name != "serve"
+    ]  # of which each is a setting
+    verbs = [one for command in commands for one in getattr(command, "_verbs", {"": command}).values()]
+    numbers = {f"{one._path} {field.shown}": field.info.parser for one in verbs for field in one._fields
+               if re.search(r"\b(int|float)\b", str(field.kind))}  # fmt: skip
+    assert len(numbers) > 15 and [name for name, read in numbers.items() if read is None] == []
+    for read in numbers.values():
+        for wrong in ("-1", "nan", str(10**30)):
+            with pytest.raises(typer.BadParameter, match="is not "):
+                read(wrong)
 
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from api.helpdesks.config import load_helpdesks
+from api.mail.config import load_mailboxes
 from models.bundle.manifest import MANIFEST, manifest_digest
+from triage.errors import InvalidRequest
 
 from .conftest import Triage, shipped_rows, write_rows
 
@@ -115,6 +118,7 @@ def test_files_without_a_readable_row_are_refused(
         ("data", "check", "DATA", "--seed", "x"),
         ("pull", "a@b", "--watch", "--every", "-3"),
         ("promote", "--margin", "nan"),
+        ("predict", "rules", "hi", "--language", "xxxx"),
         ("report", "BUNDLE", "--out", "page.md"),
         ("serve", "--port", "x"),
         ("keys", "create", "--expires", "soon"),
@@ -128,6 +132,30 @@ def test_arguments_that_make_no_sense_are_refused_in_one_line(
     said = triage(*({"DATA": few, "BUNDLE": bundle}.get(word, word) for word in arguments))
     assert said.error.startswith(f"triage {arguments[0]}")
     assert len(said.err.splitlines()) == 1 and not said.out, said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("policy", "check", "FILE"),
+        ("rules", "check", "FILE"),
+        ("users", "create", "kim", "--password-file", "FILE"),
+        ("data", "check", "few.jsonl", "--mapping", "FILE"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    arguments: tuple[str, ...], triage: Triage, few: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "latin.toml").write_bytes("name = 'Büro'".encode("latin-1"))
+    (tmp_path / "folder").mkdir()
+    for name, said in (("nofile", "nothing is there"), ("folder", "it is a folder"), ("latin.toml", "no UTF-8 text")):
+        words = {"FILE": tmp_path / name, "few.jsonl": few}
+        error = triage(*(words.get(word, word) for word in arguments)).error
+        assert said in error and "Errno" not in error and "codec" not in error, error
+        for load in (load_helpdesks, load_mailboxes):
+            with pytest.raises(InvalidRequest, match=said):
+                load(tmp_path / name)
 
 
 @pytest.mark.parametrize("verb", ["register", "promote"])

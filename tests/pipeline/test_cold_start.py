@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
+from api.settings import load_settings
 from models.bundle.bundle import load_bundle, save_bundle
+from models.local_store import CHAMPION, LocalModelStore
 from models.screening.prefilter import BUCKETS, Prefilter
 from models.toml_files import dump_policy
 from models.triager import Triager
 from training.evaluation.record import FILE
+from triage.__main__ import main
 from triage.decision import Automation, Source
 from triage.defaults import default_policy
 from triage.policy import Category, Policy
 from triage.ticket import Ticket
 
+from ..conftest import wait_until
 from .conftest import Triage, shipped_rows, write_rows
 
 PARKING = """
@@ -67,6 +76,52 @@ def test_descriptions_alone_make_a_bundle_that_suggests(
     assert "**descriptions**" in (tmp_path / "page.md").read_text() and "Nothing" in (tmp_path / "page.md").read_text()
     assert triage("report", out, tickets, "--out", tmp_path / "page.html").status == 0
     assert "stands on descriptions" in triage("policy", "shares", out, tickets).error
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
+    out = tmp_path_factory.mktemp("started") / "first-day"
+    assert main(["start", "--encoder", str(encoder), "--out", str(out), "--no-register"]) == 0
+    return out
+
+
+def says_how_far_it_may_go(client: httpx.Client, bundle: Path) -> bool:
+    """Whether a service uses a bundle that was started, and says what its reviews allow."""
+    if client.get("/v1/model").json()["model_version"] != load_bundle(bundle).version:
+        return False
+    targets = client.get("/v1/autonomy").json()["targets"]
+    return {(one["mode"], one["target_risk"]) for one in targets.values()} == {("suggest", 0.05)}
+
+
+def test_a_bundle_without_a_history_is_served(
+    started: Path, run_service: Callable[..., AbstractContextManager[Any]], tmp_path: Path
+) -> None:
+    with run_service(tmp_path, "--bundle", started, "--open-loopback") as serving:
+        assert says_how_far_it_may_go(serving.client, started)
+        decided = serving.predict(text="the toner of our copier and printer").json()
+        assert (decided["category"], decided["automation"]) == ("printing", "suggested")
+        pages = ("/", "/overview", "/learning", "/metrics", f"/overview/models/{decided['model_version']}")
+        assert {serving.client.get(page).status_code for page in pages} == {200}
+        assert serving.client.post("/v1/model/reload").status_code == 200
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["from a trained one", "from the beginning"])
+def test_an_alias_may_point_to_a_bundle_without_a_history(
+    started: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, before: bool
+) -> None:
+    shelf = LocalModelStore(tmp_path)
+    for version, source in (("1", bundle), ("2", started)):
+        shelf.add(source, version)
+    if before:
+        shelf.point(CHAMPION, "1", load_bundle(bundle).digest)
+    else:
+        shelf.point(CHAMPION, "2", load_bundle(started).digest)
+    with TestClient(create_app(load_settings(home=tmp_path, open_loopback=True, poll_s=0.1))) as client:
+        if before:
+            shelf.point(CHAMPION, "2", load_bundle(started).digest)
+        wait_until(lambda: says_how_far_it_may_go(client, started), 10)
+        assert client.post("/v1/model/reload").status_code == 200
+    assert "alias_not_watched" not in capsys.readouterr().out
 
 
 def test_a_policy_of_ones_own_needs_no_rules_of_ones_own(triage: Triage, encoder: Path, tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ WRONG = (
     ("store", "restore", "nowhere.sqlite"),
     ("store", "forget", "T-9"),
     ("store", "retention", "--days", "-1"),
+    ("store", "retention", "--days", "99999999999"),
+    ("store", "retention", "--days", "nan"),
+    ("keys", "create", "x", "--clearance", "-1"),
+    ("users", "create", "kim", "--clearance", "99999999999"),
+    ("users", "roles", "kim", "--clearance", "1000001"),
+    ("store", "outbound", "retry", "99999999999999999999"),
+    ("feedback", "export", "--out", "rows.jsonl", "--cap-per-agent", "-1"),
     ("store", "migrate", "0815"),
     ("store", "outbound", "retry", "7"),
     ("feedback", "export"),
@@ -124,6 +131,7 @@ WRONG = (
 def test_what_cannot_be_done_is_said_in_one_line(run: Run, arguments: tuple[str, ...]) -> None:
     status, out, err = run(*arguments)
     assert status == 2 and out == "" and "Traceback" not in err
+    assert "fault of this program" not in err
     assert len(err.strip().split("\n")) == 1 or err.startswith("usage:")
 
 

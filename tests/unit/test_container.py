@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def test_the_serving_stage_is_bare_and_nobody_is_root() -> None:
     assert users and not users[-1].startswith(("0", "root"))
     assert "[train" not in CONTAINERFILE and '".[postgres]"' in CONTAINERFILE
     assert ":latest" not in CONTAINERFILE and re.search(r'^ENTRYPOINT \["triage"\]$', CONTAINERFILE, re.MULTILINE)
+
+
+def test_every_file_names_the_image_of_this_version() -> None:
+    files = ("Containerfile", "compose.yaml", "deploy/kubernetes/triage.yaml", "docs/operations.md")
+    named = {
+        name: re.findall(r"(?:-t|image:) helpdesk-triage(?::(\S+))?", (ROOT / name).read_text("utf-8"))
+        for name in files
+    }
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert all(found and set(found) == {version} for found in named.values()), named
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))

@@ -15,6 +15,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from api.telemetry import Metrics
+from triage.__main__ import main
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMTOOL = shutil.which("promtool")
@@ -36,6 +37,20 @@ def names() -> set[str]:
 def test_the_alerts_load_and_fire(words: list[str]) -> None:
     done = subprocess.run([str(PROMTOOL), *words], cwd=ALERTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_an_alert_tells_operators_to_run_is_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path))
+    actions = [
+        rule["annotations"]["action"] for rule in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"][0]["rules"]
+    ]
+    told = [line for action in actions for line in re.findall(r"`triage ([^`]+)`", action)]
+    assert len(told) == sum(len(re.findall(r"\btriage [a-z]", action)) for action in actions) >= 4
+    for line in told:
+        main(line.split())
+        assert "--help" not in capsys.readouterr().err, line
 
 
 def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:

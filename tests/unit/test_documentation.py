@@ -50,6 +50,11 @@ def test_every_figure_of_the_readme_stands_in_the_quality_page() -> None:
     assert [figure for figure in measured if figure not in quality] == []
 
 
+def test_make_lists_its_verbs_in_words() -> None:
+    said = re.findall(r"^[a-z]+:.*## (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert len(said) > 10 and [line for line in said if "$" in line] == []
+
+
 def test_every_verb_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     verbs = {entry.name for entry in entry_points(group="triage.commands")}

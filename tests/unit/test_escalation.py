@@ -101,6 +101,17 @@ def test_complexity_moves_up_and_down_at_a_higher_bar_than_the_first_choice() ->
         assert (verdict.move, verdict.by, verdict.tier) == (True, Name.COMPLEXITY, tier)
 
 
+@pytest.mark.parametrize("sure", [0.9902, 0.9702, 0.9999])
+def test_complexity_says_the_score_that_stands_beside_it(sure: float) -> None:
+    it = thread(tier="L3")
+    [found] = [one for one in asked(it, decision=decided(it.whole, "L1", sure)).criteria if one.name is Name.COMPLEXITY]
+    assert found.met and found.because.split()[0] == f"{round(found.score, 2):.2f}"
+
+
+def test_how_many_are_affected_is_said_in_words() -> None:
+    assert "it affects all" in asked(thread("The whole company cannot print")).because
+
+
 def test_a_sensitive_ticket_leaves_an_uncleared_tier_even_against_a_person() -> None:
     it = thread(by=Mover.PERSON)
     verdict = asked(it, decision=replace(decided(it.whole), restricted=True))

@@ -11,6 +11,7 @@ from api.console.overview import funnel, minutes, realised_error, reasons, reaso
 from api.store.work.figures import Cell, Day
 from triage.errors import InvalidPolicy
 from triage.policy import Effort, parse_policy
+from triage.wording import phrase_of
 
 CELLS = [
     Cell("L1", "access", "automatic", "confident", None, "accepted", by_model=True, count=6),
@@ -40,6 +41,16 @@ def test_what_is_saved_follows_from_the_figures_of_the_policy() -> None:
     for wrong in ("[effort]\ncheck_min = -1", "[effort]\nhours = 1", "[effort]\ncheck_min = 'x'"):
         with pytest.raises(InvalidPolicy, match="effort"):
             parse_policy(tiers + wrong)
+
+
+def test_a_ticket_that_was_drawn_for_a_check_is_no_reason_to_be_sure() -> None:
+    drawn = Cell("L1", "access", "suggested", "confident", None, None, by_model=True, count=2, audit=True)
+    unearned = Cell("L1", "access", "suggested", "not_earned", None, None, by_model=True, count=1, audit=True)
+    counted = {row[0]: row[1] for row in reasons([*CELLS, drawn, unearned]).rows}
+    assert counted["drawn at random for a person to check"] == 2 and phrase_of("confident") not in counted
+    assert counted[phrase_of("not_earned")] == 1
+    table = reasons_by_day([Day("d1", "suggested", "confident", None, 3, audit=True)])
+    assert table.columns[1] == "drawn at random for a person to check" and table.rows == (("d1", 3, 0),)
 
 
 def test_reasons_are_counted_by_day() -> None:

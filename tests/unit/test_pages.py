@@ -7,6 +7,7 @@ import re
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,18 @@ def test_nothing_is_remembered_of_names_that_no_file_has() -> None:
         assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("agree", "reviews", "said"),
+    [(0, 1, "0 of 1 review of similar tickets says L2"), (1, 1, "1 of 1 review of similar tickets says L2"),
+     (1, 3, "1 of 3 reviews of similar tickets says L2"), (2, 3, "2 of 3 reviews of similar tickets say L2")],
+)  # fmt: skip
+def test_what_reviews_say_is_said_in_the_number_that_fits(agree: int, reviews: int, said: str) -> None:
+    votes = [{"target": "resolver_group", "label": "L2", "agree": agree, "reviews": reviews}]
+    macros = templates().get_template("decision.html").module
+    shown = macros.explained({"explanation": {"terms": (), "against": (), "reviews": votes, "similar": ()}})  # type: ignore[attr-defined]
+    assert f"Resolver group: {said}." in shown
 
 
 def test_no_template_has_a_script_or_a_style_of_its_own() -> None:

@@ -91,8 +91,10 @@ def test_arms_have_the_same_tickets_and_knowing_saves_work() -> None:
     assert saved.low > 0 and saved.low < saved.mean < saved.high
     assert found.arms["knows"]["misrouted"].mean == 0 and found.arms["knows"]["moves"].mean == 0
     assert found.against["knows"]["moves"].high < 0 and set(found.staff["knows"]) == {"L1", "L2", "L3"}
+    assert "misrouted" not in found.arms["no machine"] and "misrouted" not in found.against["knows"]
     assert compare(PAST, arms, 30, seed=1) == found
     page = simulation_page(found, "<60> tickets", ["assumed & said"])
+    assert "<td>–</td><td>0.000 (0.000 to 0.000)</td>" in page
     assert page.count("<svg") == 5 and "&lt;60&gt;" in page and "src=" not in page and "<script" not in page
 
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from models.terminal import NEEDED, JsonOption, argument, log, option, print_result, progress, verb
 from models.triager import Triager
 from models.wire import DecisionDocument
@@ -22,6 +24,14 @@ _TICKET = "ticket"
 _SHOWN_FAULTS = 20  # all of them are in the JSON document
 
 
+def _language(stated: str) -> str:
+    """Read a language as its code."""
+    code = language_code(stated)
+    if code is None:
+        raise typer.BadParameter(f"{stated!r} is no language that is known: write a code such as en, or its name")
+    return code
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(JsonOption):
     """The options of `triage predict`."""
@@ -31,7 +41,11 @@ class PredictOptions(JsonOption):
     subject: str = option("subject line, if there is one", "", "LINE", group=_TICKET)
     channel: str | None = option("how it came in, such as email or phone", None, "NAME", group=_TICKET)
     language: str | None = option(
-        "its language, as a code or a name (default: detected from the text)", None, "CODE", group=_TICKET
+        "its language, as a code or a name (default: detected from the text)",
+        None,
+        "CODE",
+        read=_language,
+        group=_TICKET,
     )
 
 
@@ -44,14 +58,11 @@ def predict(options: PredictOptions) -> None:
         triage predict helpdesk-triage@champion - --subject "VPN" --json < mail.txt
         triage predict rules "please reset my password"
     """
-    language = language_code(options.language)
-    if options.language and language is None:
-        log(f"--language {options.language!r} is no known language: it is told by the text")
     ticket = Ticket(
         subject=options.subject,
         body=sys.stdin.read() if options.text == "-" else options.text,
         channel=options.channel,
-        language=language,
+        language=options.language,
     )
     if not ticket.text:
         raise InvalidRequest("the ticket has no text: nothing can be decided; write what the requester said")

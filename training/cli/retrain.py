@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from models.atomic_write import write_text
 from models.home import triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
-from models.terminal import JsonOption, log, log_step, number, option, print_json, verb
+from models.terminal import JsonOption, count, log, log_step, option, print_json, verb
 from training import pipeline
 from training.cli.options import NameOption, SomeDataOptions, read_data
 from training.cli.registry import print_comparison
@@ -36,10 +36,6 @@ from triage.errors import BundleNotFound, InvalidRequest
 _WHEN, _FEEDBACK = "when, and what then", "feedback"
 
 
-def _count(text: str) -> int:
-    return number(text, int, lambda value: 0 <= value < 10**9, "a whole number, 0 or more")
-
-
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions(SomeDataOptions, NameOption, JsonOption):
     """The options of `triage retrain`."""
@@ -52,7 +48,7 @@ class RetrainOptions(SomeDataOptions, NameOption, JsonOption):
     policy: str | None = option("policy file, or 'learn' (default: as the champion was trained)", None, "FILE|learn")
     rules: Path | None = option("rule file (default: the champion's rules)", None, "FILE")
     if_new: int = option(
-        "do nothing while fewer tickets than this are new to the champion", 0, "N", read=_count, group=_WHEN
+        "do nothing while fewer tickets than this are new to the champion", 0, "N", read=count, group=_WHEN
     )
     promote: bool = option("promote the version at once where it holds up", False, group=_WHEN)
 

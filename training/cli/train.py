@@ -35,7 +35,7 @@ def _steps(text: str) -> int:
 
 
 def _rows(text: str) -> int:
-    return number(text, int, lambda value: value >= 100, "a whole number from 100 on")
+    return number(text, int, lambda value: 100 <= value < 10**9, "a whole number from 100 to 999999999")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class TrainOptions(DataOptions, NewBundleOptions, EngineOptions):
         "put every ticket to both encoders: learn no first stage, and no prefilter of screening", False, group=_ENCODER
     )
     newest: int = option(
-        f"learn from so many tickets at most, the newest (default: {MOST_TICKETS})", MOST_TICKETS, "N", read=_rows,
+        "learn from so many tickets at most, the newest", MOST_TICKETS, "N", read=_rows,
         group=_LABELS,
     )  # fmt: skip
     seed: int = option("seed of everything that is drawn", 0, "N", read=seed)

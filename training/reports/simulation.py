@@ -42,34 +42,40 @@ def _table(arms: Mapping[str, Mapping[str, Interval]]) -> str:
     heads = "".join(f"<th>{escape(name)}</th>" for name in arms)
     rows = "".join(
         f"<tr><td>{escape(text)}</td>"
-        + "".join(f"<td>{cell(figures[name])}</td>" for figures in arms.values())
+        + "".join(f"<td>{cell(figures.get(name))}</td>" for figures in arms.values())
         + "</tr>"
         for name, text in FIGURES.items()
     )
     return f"<table><tr><th></th>{heads}</tr>{rows}</table>"
 
 
-def cell(value: Interval) -> str:
-    """Return a mean with its interval, as people read it.
+def cell(value: Interval | None) -> str:
+    """Return a mean with its interval, as people read it; a dash where there is none.
 
     Example:
         >>> cell(Interval(12.34, 12.0, 12.7)), cell(Interval(0.0123, 0.01, 0.015))
         ('12.3 (12.0 to 12.7)', '0.012 (0.010 to 0.015)')
     """
+    if value is None:
+        return "–"
     digits = 1 if max(abs(value.low), abs(value.high)) >= 3 else 3
     return f"{value.mean:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
 
 
 def _bars(name: str, arms: Mapping[str, Mapping[str, Interval]]) -> str:
+    measured = {arm: figures for arm, figures in arms.items() if name in figures}
+    if not measured:
+        return "<p>No arm has it.</p>"
+
     def draw(axes: Axes) -> None:
-        values = [figures[name] for figures in arms.values()]
+        values = [figures[name] for figures in measured.values()]
         places = list(range(len(values)))
         errors = [[one.mean - one.low for one in values], [one.high - one.mean for one in values]]
         axes.barh(places, [one.mean for one in values], xerr=errors, color=_COLOURS[0], ecolor="#1d2733", height=0.6)
-        axes.set_yticks(places, list(arms))
+        axes.set_yticks(places, list(measured))
         axes.invert_yaxis()
 
-    return svg(draw, (6.5, 0.8 + 0.4 * len(arms)))
+    return svg(draw, (6.5, 0.8 + 0.4 * len(measured)))
 
 
 def _by_tier(found: Simulated) -> str:

@@ -89,7 +89,7 @@ class Simulated:
         tickets: Tickets in each replication.
         replications: How many there were.
         days: Days that their arrivals span.
-        arms: By arm and figure, the mean with its interval.
+        arms: By arm and figure, the mean with its interval; an arm that sends no ticket has none of what it sent.
         against: By arm and figure, the paired difference to the first arm.
         work_h: By arm and tier, hours of work per 100 tickets.
         staff: By arm and tier, people who work there at the same time.
@@ -169,7 +169,7 @@ def compare(
             needs = np.array([places[arm.policy.fold("tier", past[one].tier)] for one in chosen], dtype=np.int64)
             sent = [_place(arm, places, int(one)) for one in chosen]
             outcome = desk.run(Load(arrival, needs, luck), sent)
-            runs[arm.name].append(_figures(outcome, len(past)))
+            runs[arm.name].append(_figures(outcome, len(past), sends=any(one is not None for one in arm.sent)))
             work[arm.name].append(outcome.work_min)
             progress(1)
     for arm in arms:
@@ -221,12 +221,16 @@ def _place(arm: Arm, places: Mapping[str, int], one: int) -> int | None:
     return None if tier is None else places[arm.policy.fold("tier", tier)]
 
 
-def _figures(outcome: Outcome, tickets: int) -> dict[str, float]:
-    return {
-        "work_h_per_100": sum(outcome.work_min.values()) / 60 / tickets * 100,
+def _figures(outcome: Outcome, tickets: int, *, sends: bool) -> dict[str, float]:
+    """Return the figures of one run; where an arm sends no ticket anywhere, there is nothing to be too low or high."""
+    sent = {
         "misrouted": (outcome.too_low + outcome.too_high) / tickets,
         "too_low": outcome.too_low / tickets,
         "too_high": outcome.too_high / tickets,
+    }
+    return {
+        "work_h_per_100": sum(outcome.work_min.values()) / 60 / tickets * 100,
+        **(sent if sends else {}),
         "moves": outcome.moves / tickets,
         "first_wait_min": float(np.mean(outcome.first_wait)),
         "first_wait_p90_min": float(np.quantile(outcome.first_wait, 0.9)),
@@ -236,7 +240,10 @@ def _figures(outcome: Outcome, tickets: int) -> dict[str, float]:
 
 
 def _differences(own: Sequence[dict[str, float]], base: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: mine[name] - theirs[name] for name in theirs} for mine, theirs in zip(own, base, strict=True)]
+    return [
+        {name: mine[name] - theirs[name] for name in theirs if name in mine}
+        for mine, theirs in zip(own, base, strict=True)
+    ]
 
 
 def _intervals(runs: Sequence[dict[str, float]]) -> dict[str, Interval]:

@@ -222,7 +222,7 @@ def _scope(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Crite
                 bar=bar,
                 met=met,
                 tier=tier,
-                because=f"scope is {scope.name}",
+                because=f"it affects {scope.name}",
                 quote=quote,
             )
     return Criterion(Name.SCOPE, 0.0, bar)
@@ -235,14 +235,14 @@ def _complexity(thread: Thread, decision: Decision, policy: Policy) -> Criterion
     above = [one for one in scores if policy.is_below(now, one.label)]
     below = [one for one in scores if policy.is_below(one.label, now)]
     side = max((above, below), key=lambda those: sum(one.probability for one in those))
-    score = min(1.0, sum(one.probability for one in side))
+    score = round(min(1.0, sum(one.probability for one in side)), 3)
     best = max(side, key=lambda one: one.probability, default=None)
     met = best is not None and score >= bar
     where = "above" if side is above else "below"
     because = f"{score:.2f} that it belongs {where} {now}" if met else ""
     return Criterion(
         Name.COMPLEXITY,
-        score=round(score, 3),
+        score=score,
         bar=bar,
         met=met,
         tier=best.label if met and best else None,

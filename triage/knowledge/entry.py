@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
+from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 ARTICLE, SCRIPT = "article", "script"
 KINDS = (ARTICLE, SCRIPT)
@@ -182,4 +182,4 @@ def parse_entry(text: str, where: str = "entry") -> Entry:
         stated: dict[str, Any] = {name: value for name, value in values.items() if name in known}
         return Entry(**stated, body=body.lstrip("\n"))
     except (TypeError, *TOML_FAULTS) as error:
-        raise InvalidRequest(f"{where} cannot be read: {toml_fault(error)}; mend its head") from error
+        raise InvalidRequest(f"{where} cannot be read: {why_unreadable(error)}; mend its head") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from triage.knowledge.entry import Entry
 from triage.screening.reading import MAX_CHARS, plain
 
-_WORD = re.compile(r"[^\W_][\w'-]+")
+_WORD = re.compile(r"[^\W_][\w'-]*[^\W_]")
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Suggestion:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Return the words of a text as they are compared: lower case, without accents.
+    """Return the words of a text as they are compared: lower case, without accents, and without quotes around them.
 
     Example:
-        >>> sorted(words_of("Café Wi-Fi, again: wi-fi!"))
-        ['again', 'cafe', 'wi-fi']
+        >>> sorted(words_of("Café Wi-Fi, again: 'wi-fi' isn't there!"))
+        ['again', 'cafe', "isn't", 'there', 'wi-fi']
     """
     return frozenset(_WORD.findall(plain(text[:MAX_CHARS])))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import TOML_FAULTS, InvalidPolicy, toml_fault
+from triage.errors import TOML_FAULTS, InvalidPolicy, why_unreadable
 from triage.languages.names import language_code
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
@@ -52,7 +52,9 @@ def read_policy(path: Path) -> Policy:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidPolicy(f"policy {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+        raise InvalidPolicy(
+            f"policy {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
+        ) from error
     return parse_policy(text, where=str(path))
 
 
@@ -69,7 +71,7 @@ def parse_policy(text: str, where: str = "policy") -> Policy:
     try:
         data = tomllib.loads(text)
     except TOML_FAULTS as error:
-        raise InvalidPolicy(f"{where} is not TOML: {toml_fault(error)}; mend that line") from error
+        raise InvalidPolicy(f"{where} is not TOML: {why_unreadable(error)}; mend that line") from error
     unknown = set(data) - _TABLES
     if unknown:
         raise InvalidPolicy(

@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from triage.errors import TOML_FAULTS, InvalidRules, toml_fault
+from triage.errors import TOML_FAULTS, InvalidRules, why_unreadable
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
 _KEYS = {
@@ -40,7 +40,9 @@ def read_rules(path: Path) -> RuleBook:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRules(f"rules {str(path)!r} cannot be read: {error}; name a UTF-8 TOML file") from error
+        raise InvalidRules(
+            f"rules {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
+        ) from error
     return parse_rules(text, where=str(path))
 
 
@@ -58,7 +60,7 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
     try:
         tables = tomllib.loads(text).get("rule", [])
     except TOML_FAULTS as error:
-        raise InvalidRules(f"{where} is not TOML: {toml_fault(error)}; mend that line") from error
+        raise InvalidRules(f"{where} is not TOML: {why_unreadable(error)}; mend that line") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InvalidRules(f"{where} says something else by rule than rules: write a table [[rule]] for each")
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]

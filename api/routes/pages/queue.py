@@ -20,7 +20,7 @@ from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from api.store.work.queue import Counts, Filter, Line
 from triage.errors import StoreUnavailable
-from triage.wording import ATTENTION, REASONS, Wording
+from triage.wording import ATTENTION, REASONS, phrase_why_asked
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -176,7 +176,7 @@ def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
         category=None if blind else detail.category,
         resolver_group=None if blind else detail.resolver_group,
         confidence=None if blind else min(sure, default=None),
-        because="" if blind else REASONS.get(detail.reason, Wording(detail.reason, "")).phrase,
+        because="" if blind else phrase_why_asked(detail.reason, drawn=detail.is_audit),
         outcome=outcome,
         outcome_class=look,
         created_at=detail.created_at,

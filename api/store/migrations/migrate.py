@@ -51,7 +51,9 @@ def _go(connection: Connection, revision: str) -> None:
     here, known = standing(connection), {script.revision for script in _scripts().walk_revisions()}
     if here is not None and here not in known:
         raise InvalidRequest(
-            f"the store has revision {here!r}: a newer version wrote it; install that version, or restore a backup"
+            f"the store has revision {here!r}: a newer version wrote it; install that version, or run with it "
+            f"triage store migrate {newest_revision()}, which brings the store to what this version knows, or restore "
+            "a backup"
         )
     config = _config()
     config.attributes["connection"] = connection

@@ -15,7 +15,7 @@ from api.store.work.tables import StoredEntry
 
 @dataclass(frozen=True)
 class Cell:
-    """How many decisions share a route, an outcome and what people said."""
+    """How many decisions share a route, an outcome and what people said; `audit`: drawn for a person to check."""
 
     tier: str | None
     category: str | None
@@ -25,17 +25,19 @@ class Cell:
     verdict: str | None
     by_model: bool
     count: int
+    audit: bool = False
 
 
 @dataclass(frozen=True)
 class Day:
-    """How many decisions of one day came out how."""
+    """How many decisions of one day came out how; `audit`: drawn for a person to check."""
 
     day: str
     automation: str
     reason: str
     verdict: str | None
     count: int
+    audit: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,19 @@ class Figures(IdempotencyKeys):
             StoredEntry.verdict,
         )
         by_model = StoredEntry.model_version.is_not(None)
-        query = select(*columns, by_model, func.count()).group_by(*columns, by_model)
+        columns_too = (by_model, func.count(), StoredEntry.audit)
+        query = select(*columns, *columns_too).group_by(*columns, by_model, StoredEntry.audit)
         with self.database.reading() as session:
-            return [Cell(*row[:6], by_model=bool(row[6]), count=row[7]) for row in session.execute(query)]
+            return [Cell(*row[:6], by_model=bool(row[6]), count=row[7], audit=row[8]) for row in session.execute(query)]
 
     def days(self) -> list[Day]:
         """Count all decisions by the day on which they were made, in UTC, oldest first."""
         day = func.date(StoredDecision.created_at)
         query = (
             select(day, StoredEntry.automation, StoredEntry.reason)
-            .add_columns(StoredEntry.verdict, func.count())
+            .add_columns(StoredEntry.verdict, func.count(), StoredEntry.audit)
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
-            .group_by(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict)
+            .group_by(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, StoredEntry.audit)
             .order_by(day)
         )
         with self.database.reading() as session:

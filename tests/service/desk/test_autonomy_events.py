@@ -95,6 +95,25 @@ def test_the_page_says_what_the_model_decides_alone_and_what_it_still_takes(
     assert '<span class="pill good">automatic</span>' in client.get("/overview").text
 
 
+def test_what_was_drawn_for_a_check_is_counted_as_that_and_one_check_is_drawn(
+    open_client: Callable[..., TestClient],
+) -> None:
+    client = open_client(audit_share=1.0)
+    open_tier(client)
+    decision = next(one for place in range(500, 700) if (one := sure(client, place, None))["targets"]["tier"]["audit"])
+    assert (decision["automation"], decision["reason"]) == ("suggested", "confident")
+    for figure in ("reasons", "reasons-days"):
+        counted = client.get(f"/overview/{figure}.csv").text
+        assert "drawn at random for a person to check" in counted and "sure enough to act on" not in counted
+    assert "drawn at random for a person to check" in client.get("/").text
+    accepted = client.post(
+        f"/v1/decisions/{decision['decision_id']}/feedback", json={"agent": "kim", "verdict": "accepted"}
+    )
+    assert accepted.status_code == 200
+    page = client.get("/overview").text
+    assert page.count('<circle class="dot" cx="43"') == page.count("after 1 audit, between") >= 1
+
+
 def test_a_blind_audit_shows_what_the_model_says_only_after_a_person_has_judged(
     open_client: Callable[..., TestClient],
 ) -> None:

@@ -25,6 +25,7 @@ from api.mail.answers import Forward, NotTaken, forward
 from api.mail.config import Mailbox, load_mailboxes
 from api.mail.faults import fault_of
 from api.mail.message import parse, ticket_of
+from api.mail.reader import unknown_groups
 from api.settings import load_settings
 from api.store.rows import new_id
 from models.triager import Triager
@@ -32,6 +33,7 @@ from models.wire import DecisionDocument
 from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, mail_server, mailbox_of
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 from ..local_client import TestClient
@@ -315,6 +317,14 @@ def test_a_mail_server_takes_a_password_of_any_letters() -> None:
                 forward(mailbox, Forward(b"Subject: printer\r\n\r\njams\r\n", document), password, on_taken=int)
             assert refused is None or fault_of(refused.value).problem == "login-refused"
     assert seen == [("büro".encode(), "für".encode()), ("büro".encode(), "größe".encode())] and len(sink.taken) == 1
+
+
+def test_groups_that_a_bundle_learned_are_known() -> None:
+    mailbox = Mailbox(imap="imap://127.0.0.1", user="desk", password="MAIL_PASSWORD",
+                      groups={"network": "n@desk.example", "service-desk": "s@desk.example", "moon": "m@desk.example"},
+                      smtp="smtp://127.0.0.1", sender="desk@example.org")  # fmt: skip
+    learned = Policy("1").with_labels({"resolver_group": ["service-desk", "network"]})
+    assert learned.groups == () and unknown_groups(mailbox, learned) == ["moon"]
 
 
 def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids() -> None:

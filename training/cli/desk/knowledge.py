@@ -23,7 +23,7 @@ from training.cli.options import DataOptions, read_data
 from training.data.labels import in_words_of
 from training.knowledge.effect import effects
 from training.knowledge.propose import LEAST_TICKETS, Resolved, propose
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, why_unreadable
 from triage.knowledge import MAX_ENTRY_CHARS, Entry, Report
 from triage.policy import Policy
 
@@ -53,7 +53,7 @@ class ProposeOptions(HistoryOptions):
 def propose_(options: ProposeOptions) -> None:
     """Find tickets of higher tiers that share a resolution, and propose to hand it down.
 
-    HISTORY needs the tier that resolved each ticket, and best its resolution (close notes) and date. Sensitive tickets
+    DATA needs the tier that resolved each ticket, and best its resolution (close notes) and date. Sensitive tickets
     are left out, and those of categories that the policy does not know: nobody can tell whether they are. The policy is
     that of TRIAGE_POLICY or of the served bundle where --policy names none. The proposals take the place of earlier
     ones; accepted entries stay, and a proposal of mostly an entry's tickets is its next version.
@@ -232,7 +232,9 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8-sig") as file:
             said = file.read(MAX_ENTRY_CHARS + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"--text {str(path)!r} cannot be read: {error}; name a UTF-8 Markdown file") from error
+        raise InvalidRequest(
+            f"--text {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 Markdown file"
+        ) from error
     if not said.strip():
         raise InvalidRequest(f"--text {str(path)!r} is empty: write the article or script into it")
     if len(said) > MAX_ENTRY_CHARS:

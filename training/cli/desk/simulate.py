@@ -54,7 +54,7 @@ def simulate(options: SimulateOptions) -> None:
 
     Tickets come when they came; tiers have the staff, hours and handling times of the policy (`staff`, `hours`,
     `handling_min`, `[escalation] reassign_min`). Arms: no machine (everything begins at the first line), written rules
-    only, the bundle, the bundle from a threshold on; each for each policy. HISTORY needs dates, and the tier that
+    only, the bundle, the bundle from a threshold on; each for each policy. DATA needs dates, and the tier that
     resolved each ticket.
 
     Examples:
@@ -149,7 +149,7 @@ def _print(found: Simulated, source: str, out: Path | None) -> None:
     print(f"{source}; means with 95 % intervals\n")
     print_table(
         ["", *found.arms],
-        [[FIGURES[name], *(cell(figures[name]) for figures in found.arms.values())] for name in _PRINTED],
+        [[FIGURES[name], *(cell(figures.get(name)) for figures in found.arms.values())] for name in _PRINTED],
     )
     if out is not None:
         print(f"\npage  {out}")

@@ -13,7 +13,7 @@ from training.data.formats.source import RawRow, Source
 from training.data.formats.unpacking import Unpacked, check_size, unpack
 from training.data.formats.workbook import open_workbook
 from training.data.formats.xml_file import open_xml
-from triage.errors import InvalidDataset, InvalidRequest
+from triage.errors import InvalidDataset, InvalidRequest, why_unreadable
 
 _TEXT = frozenset((".csv", ".tsv", ".tab", ".psv", ".txt"))
 _JSON = frozenset((".jsonl", ".ndjson", ".json"))
@@ -49,7 +49,7 @@ def open_source(path: Path, encoding: str | None = None) -> Source:
         source = _unpacked(path, encoding) if path.suffix.lower() in _PACKED else _plain(path, encoding)
     except OSError as error:
         raise InvalidDataset(
-            f"{path} cannot be read: {error.strerror or error}; check the file and its permissions"
+            f"{path} cannot be read: {why_unreadable(error)}; check the file and its permissions"
         ) from error
     broken = [ascii(name) for name in source.columns if not _is_unicode(name)]
     if broken:

@@ -15,7 +15,7 @@ from training.data.columns import check_roles
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
 from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choice
-from triage.errors import TOML_FAULTS, InvalidRequest, toml_fault
+from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 _KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
 _HEAD = (
@@ -33,11 +33,11 @@ def read_mapping(path: Path) -> ReadOptions:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {error.strerror or error}; name a file that "
+        raise InvalidRequest(f"--mapping {str(path)!r} cannot be read: {why_unreadable(error)}; name a file that "
                              "--save-mapping wrote") from error  # fmt: skip
     except TOML_FAULTS as error:
-        said = toml_fault(error)
-        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {said}; mend it, or save it anew") from error
+        why = why_unreadable(error)
+        raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {why}; mend it, or save it anew") from error
     files = document.pop("files", {})
     multi = document.pop("multi", None)
     if multi is not None and not isinstance(multi, str):
