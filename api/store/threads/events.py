@@ -243,8 +243,8 @@ def check_order(last: datetime | None, event: Event) -> None:
     if event.at > now + AHEAD and (last is None or event.at > last):
         raise NotAcceptable(
             "in-the-future",
-            f"the event is dated over {AHEAD.days} days ahead: it is {now.isoformat(timespec='seconds')} here; send "
-            "its time in UTC, or with its offset such as +01:00, and check the sender's clock",
+            f"the event is dated {(event.at - now).days} days ahead, as it is {now.isoformat(timespec='seconds')}: "
+            "send its time in UTC, or with its offset such as +01:00, and check the sender's clock",
             "at",
         )
     if last is not None and event.at < last:
