@@ -105,12 +105,9 @@ def test_a_champion_that_decides_nothing_is_no_measure_of_how_often_decisions_ma
 def test_each_side_is_judged_in_its_own_words() -> None:
     theirs = record(0.9)
     outcome = theirs.outcomes["tier"]
-    renamed = {
-        name: strings(f"Level {label}" for label in getattr(outcome, name).tolist())
-        for name in ("true", "top", "named")
-    }
+    true, top = (strings(f"Level {label}" for label in labels.tolist()) for labels in (outcome.true, outcome.top))
     order = tuple(f"Level {label}" for label in ORDER)
-    other = replace(theirs, outcomes={"tier": replace(outcome, **renamed)}, ordered_tiers=order)
+    other = replace(theirs, outcomes={"tier": replace(outcome, true=true, top=top, named=top)}, ordered_tiers=order)
     found = compare(theirs, other)
     assert found.passed and {check.champion - check.challenger for check in found.checks} == {0.0}
 
