@@ -211,8 +211,22 @@ def test_a_table_of_dates_and_of_half_converted_ones_is_asked_about() -> None:
     assert date_column(few, "f", "dmy").read(few[0]) == datetime(2025, 5, 3, tzinfo=UTC)
 
 
+def test_dates_of_the_first_of_each_month_are_not_taken_for_swapped_ones() -> None:
+    first = [datetime(2025, month, 1, 9) for month in range(1, 13)]
+    with pytest.raises(InvalidRequest, match="may have swapped day and month"):
+        date_column([*first, "25/03/2025 10:00", "28/07/2025 10:00"], "f")
+
+
+def test_a_text_that_is_no_date_beside_others_does_no_harm() -> None:
+    odd = ["31/02/2025", "25/03/2025 at dawn", "13/14/2025", "yesterday"]
+    column = date_column([*hours_apart(29, 60), *odd], "f")
+    assert column.swapped is False and [column.read(one) for one in odd] == [None] * 4
+    sorted_by_day = [f"{day:02d}/{month:02d}/2025" for month in range(1, 8) for day in (9, 10)]
+    assert date_column([*sorted_by_day, "01/08/2025 at dawn"], "f").order == "dmy"
+
+
 def test_a_table_that_the_spreadsheet_sorted_is_no_proof_of_its_own_reading() -> None:
     half = as_a_spreadsheet_has_it(hours_apart(29, 120), DMY, MDY)
     dates = sorted(one for one in half if isinstance(one, datetime))
-    cells = [*dates, *[one for one in half if isinstance(one, str)][:1]]
-    assert date_column(cells, "f").swapped
+    texts = sorted(one for one in half if isinstance(one, str))
+    assert date_column([*dates, *texts], "f").swapped and date_column([*dates, texts[0]], "f").swapped

@@ -213,19 +213,28 @@ def _mixed(evidence: _Evidence, column: DateColumn) -> Mixed | None:
     if column.order not in ("dmy", "mdy"):
         return None
     either_way = sum({"dmy", "mdy"} <= set(one.orders()) for one in evidence.triples)
-    rows = []
-    for one in evidence.rows:
-        if isinstance(one, datetime):
-            rows.append((one, swapped(one)))
-        elif column.order in one.orders():
-            rows.append((one.at(column.order), one.at(column.order)))
+    typed = [one for one in evidence.rows if isinstance(one, datetime)]
+    texts = {id(one): moment for one in evidence.triples if (moment := _moment_of(one, column.order)) is not None}
+    rows = [
+        (one, swapped(one)) if isinstance(one, datetime) else (texts[id(one)], texts[id(one)])
+        for one in evidence.rows
+        if isinstance(one, datetime) or id(one) in texts
+    ]
     return Mixed(
-        typed=[one for one in evidence.rows if isinstance(one, datetime) and one.tzinfo is None],
+        typed=[one for one in typed if one.tzinfo is None],
         one_way=len(evidence.triples) - either_way,
         either_way=either_way,
+        texts=list(texts.values()),
         rows=rows,
         turns=sum(isinstance(one, datetime) != isinstance(other, datetime) for one, other in pairwise(evidence.rows)),
     )
+
+
+def _moment_of(triple: _Triple, order: Order) -> datetime | None:
+    try:
+        return triple.at(order)
+    except (InvalidValue, ValueError, OverflowError):
+        return None
 
 
 def _decided(evidence: _Evidence, where: str) -> DateColumn:
@@ -297,10 +306,14 @@ def _order_of_rows(evidence: _Evidence) -> Order | None:
     texts = evidence.texts
     if len(set(texts)) < LEAST_ROWS or texts == sorted(texts) or texts == sorted(texts, reverse=True):
         return None
-    shares = {order: share_in_order([one.at(order) for one in evidence.triples]) for order in ("dmy", "mdy")}
+    shares = {order: share_in_order(_all_moments(evidence.triples, order)) for order in ORDERS if order != "ymd"}
     if shares["dmy"] >= IN_ORDER and shares["mdy"] <= OUT_OF_ORDER:
         return "dmy"
     return "mdy" if shares["mdy"] >= IN_ORDER and shares["dmy"] <= OUT_OF_ORDER else None
+
+
+def _all_moments(triples: Sequence[_Triple], order: Order) -> list[datetime]:
+    return [moment for one in triples if (moment := _moment_of(one, order)) is not None]
 
 
 # ── One value ────────────────────────────────────────────────────────────────────────────────────────────────────────

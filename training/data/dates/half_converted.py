@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -27,6 +27,7 @@ class Mixed:
         typed: Those that stand as dates, without a zone, in order.
         one_way: How many texts can be read one way only.
         either_way: How many texts can be read day first and month first.
+        texts: The dates that are texts, as the column is read.
         rows: All of them in order, in both readings: as they stand, and swapped back.
         turns: How often a date is followed by a text or a text by a date.
     """
@@ -34,6 +35,7 @@ class Mixed:
     typed: Sequence[datetime]
     one_way: int
     either_way: int
+    texts: Sequence[datetime]
     rows: Sequence[tuple[datetime, datetime]]
     turns: int
 
@@ -55,7 +57,7 @@ class Mixed:
     @property
     def spread(self) -> bool:
         """Whether so many dates in so many months would have a day above 12 among them."""
-        return len(self.typed) >= _MANY and _months(self.typed) >= _MONTHS
+        return len(self.typed) >= _MANY and len(set(map(_month, self.typed))) >= _MONTHS
 
 
 def may_be_swapped(moment: datetime) -> bool:
@@ -112,11 +114,13 @@ def _suspicious(mixed: Mixed) -> bool:
 
 
 def _told_by_months(mixed: Mixed) -> bool | None:
-    """Tell by the months in which dates lie: those of a few days in a row lie in one or two."""
-    as_they_stand, otherwise = _months(mixed.typed), _months(map(swapped, mixed.typed))
-    if as_they_stand < _MONTHS <= otherwise:
+    """Tell by the months in which dates lie: those of a few days in a row lie in one or two, and beside the texts."""
+    back = [swapped(one) for one in mixed.typed]
+    if len(set(map(_month, mixed.typed))) < _MONTHS <= len(set(map(_month, back))):
         return False
-    return True if mixed.left_over and mixed.spread else None
+    beside = set(map(_month, mixed.texts))
+    together = sum(_month(one) in beside for one in back) >= sum(_month(one) in beside for one in mixed.typed)
+    return True if mixed.left_over and mixed.spread and together else None
 
 
 def _told_by_rows(mixed: Mixed) -> bool | None:
@@ -142,5 +146,5 @@ def in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def _months(moments: Iterable[datetime]) -> int:
-    return len({(one.year, one.month) for one in moments})
+def _month(moment: datetime) -> tuple[int, int]:
+    return moment.year, moment.month
