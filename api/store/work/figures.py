@@ -65,7 +65,7 @@ class Figures(IdempotencyKeys):
     """The part of the repository that counts."""
 
     def cells(self) -> list[Cell]:
-        """Count all decisions by route, outcome, reason, rule and verdict."""
+        """Count all decisions by route, outcome, reason, rule and verdict, and whether they were drawn for a check."""
         columns = (
             StoredEntry.tier,
             StoredEntry.category,
@@ -73,25 +73,27 @@ class Figures(IdempotencyKeys):
             StoredEntry.reason,
             StoredEntry.rule,
             StoredEntry.verdict,
+            StoredEntry.audit,
         )
         by_model = StoredEntry.model_version.is_not(None)
-        columns_too = (by_model, func.count(), StoredEntry.audit)
-        query = select(*columns, *columns_too).group_by(*columns, by_model, StoredEntry.audit)
+        query = select(*columns, by_model, func.count()).group_by(*columns, by_model)
         with self.database.reading() as session:
-            return [Cell(*row[:6], by_model=bool(row[6]), count=row[7], audit=row[8]) for row in session.execute(query)]
+            found = session.execute(query).all()
+        return [Cell(*row[:6], audit=row[6], by_model=bool(row[7]), count=row[8]) for row in found]
 
     def days(self) -> list[Day]:
         """Count all decisions by the day on which they were made, in UTC, oldest first."""
         day = func.date(StoredDecision.created_at)
+        columns = (day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, StoredEntry.audit)
         query = (
-            select(day, StoredEntry.automation, StoredEntry.reason)
-            .add_columns(StoredEntry.verdict, func.count(), StoredEntry.audit)
+            select(*columns, func.count())
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
-            .group_by(day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, StoredEntry.audit)
+            .group_by(*columns)
             .order_by(day)
         )
         with self.database.reading() as session:
-            return [Day(str(row[0]), *row[1:]) for row in session.execute(query)]
+            found = session.execute(query).all()
+        return [Day(str(row[0]), *row[1:4], count=row[5], audit=row[4]) for row in found]
 
     def served(self) -> list[Served]:
         """Count the decisions of each model version, the newest version first."""
