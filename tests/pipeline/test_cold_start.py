@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import load_settings
@@ -27,6 +26,7 @@ from triage.policy import Category, Policy
 from triage.ticket import Ticket
 
 from ..conftest import wait_until
+from ..service.local_client import TestClient
 from .conftest import Triage, shipped_rows, write_rows
 
 PARKING = """
