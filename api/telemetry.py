@@ -113,12 +113,12 @@ class Metrics:
             if target.source is Source.MODEL and target.confidence is not None:
                 labelled(self.confidence, name).observe(target.confidence)
 
-    def observe_autonomy(self, target: str, state: Autonomy, *, may_open: bool = True) -> None:
+    def observe_autonomy(self, target: str, state: Autonomy, reviews_to_go: int | None) -> None:
         """Tell how far the model in use may go for a target; where no review can open it, none is left to go (NaN)."""
         self.autonomy_open.labels(target).set(int(state.mode is Mode.AUTOMATIC))
         self.autonomy_reviews.labels(target).set(state.reviews)
         self.autonomy_errors.labels(target).set(state.errors)
-        self.autonomy_to_go.labels(target).set(state.reviews_to_go if may_open else math.nan)
+        self.autonomy_to_go.labels(target).set(math.nan if reviews_to_go is None else reviews_to_go)
 
     def text(self) -> bytes:
         """Write the metrics of all processes in the Prometheus text format."""

@@ -292,28 +292,29 @@ class Autonomy:
                 opens or closes automation alone, however much they say.
             was_open: Whether automation is open at present; None takes it as it was at the beginning.
         """
-        may_stay = self.mode is Mode.AUTOMATIC if was_open is None else was_open
-        state, everything, people = self, self.opening, set[str]()
-        for place, review in enumerate(reviews):
+        counted = whole = _Counted(self, self.opening)
+        without: dict[str, _Counted] = {}
+        people = set[str]()
+        for review in reviews:
             people.add(review.who)
-            after = state.update(review.error, audited=review.audited, may_open=len(people) >= reviewers)
-            if after.mode is not state.mode and nobody_alone and not self._stands(reviews[: place + 1], after.mode):
-                after = state.update(review.error, audited=review.audited, may_open=False, may_close=False)
-            everything = everything.update(review.error)
-            if review.audited and state.mode is Mode.AUTOMATIC and after.mode is Mode.SUGGEST:
-                everything = after.opening  # the watch has closed automation, and the evidence begins anew
-            state = after
-        if state.mode is Mode.AUTOMATIC and not may_stay and not everything.passed:
-            return replace(state, mode=Mode.SUGGEST, opening=everything, carried=False)
-        return state
+            after = counted.after(review, may_open=len(people) >= reviewers)
+            if nobody_alone:
+                without, whole = _left_out(without, whole, review)
+                if after.state.mode is not counted.state.mode and not _stands(without, after.state.mode):
+                    after = counted.after(review, may_open=False, may_close=False)
+            counted = after
+        return counted.settled(self.mode is Mode.AUTOMATIC if was_open is None else was_open)
 
-    def _stands(self, reviews: Sequence[Review], mode: Mode) -> bool:
-        """Say whether the reviews come to the same mode without those of any one person."""
-        was_open = mode is Mode.SUGGEST
-        return all(
-            self.recount([review for review in reviews if review.who != who], was_open=was_open).mode is mode
-            for who in {review.who for review in reviews}
-        )
+    def reviews_to_go_of_others(self, reviews: Sequence[Review]) -> int:
+        """Return how many clean reviews it takes until automation opens whoever of the people is left out.
+
+        Args:
+            reviews: All of them; at the beginning automation is shut.
+        """
+        without, whole = dict[str, _Counted](), _Counted(self, self.opening)
+        for review in reviews:
+            without, whole = _left_out(without, whole, review)
+        return max(one.settled(False).reviews_to_go for one in (whole, *without.values()))
 
     def replay(self, errors: Iterable[bool]) -> Self:
         """Return the state after reviews in the order in which they were made, each of them drawn for an audit."""
@@ -378,3 +379,41 @@ class Autonomy:
         closing = ClosingTest(risk, closing_reviews, closing_errors, tuple(sums))
         mode = Mode(document["mode"])
         return cls(opening, closing, mode, openings=document["openings"], carried=document["carried"])
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What reviews in their order come to, and beside it the opening test on all of them, audits among them."""
+
+    state: Autonomy
+    everything: OpeningTest
+
+    def after(self, review: Review, *, may_open: bool = True, may_close: bool = True) -> _Counted:
+        """Return what they come to with one more; see `Autonomy.update`."""
+        state = self.state.update(review.error, audited=review.audited, may_open=may_open, may_close=may_close)
+        if review.audited and self.state.mode is Mode.AUTOMATIC and state.mode is Mode.SUGGEST:
+            return _Counted(state, state.opening)  # the watch has closed automation, and the evidence begins anew
+        return _Counted(state, self.everything.update(review.error))
+
+    def settled(self, was_open: bool) -> Autonomy:
+        """Return the state; what was shut opens only where all the reviews together allow it now."""
+        if self.state.mode is Mode.AUTOMATIC and not was_open and not self.everything.passed:
+            return replace(self.state, mode=Mode.SUGGEST, opening=self.everything, carried=False)
+        return self.state
+
+
+def _left_out(without: Mapping[str, _Counted], whole: _Counted, review: Review) -> tuple[dict[str, _Counted], _Counted]:
+    """Count one more review for all people together, and for all but each one of them.
+
+    Args:
+        without: What the reviews so far come to without those of each person.
+        whole: What all of them come to.
+        review: The next one; what a person who is new would leave out is nothing of what was said so far.
+    """
+    others = {who: one.after(review) for who, one in without.items() if who != review.who}
+    return {**others, review.who: without.get(review.who, whole)}, whole.after(review)
+
+
+def _stands(without: Mapping[str, _Counted], mode: Mode) -> bool:
+    """Say whether the reviews come to the same mode without those of any one person."""
+    return all(one.settled(mode is Mode.SUGGEST).mode is mode for one in without.values())

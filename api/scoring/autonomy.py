@@ -46,8 +46,9 @@ class TargetAutonomy(BaseModel):
     errors: int = Field(ge=0, description="errors that they found")
     reviews_to_go: int | None = Field(
         ge=0,
-        description="reviews without an error until automation opens; 0 where it is open, null where none opens it "
-        "because the bundle certifies nothing for this target",
+        description="reviews without an error until automation opens, where several people have accounts whoever of "
+        "them is left out; 0 where it is open, null where none opens it because the bundle certifies nothing for this "
+        "target",
     )
     changed_at: datetime
     because: str = Field(description="why the mode is what it is, in words")
@@ -99,8 +100,8 @@ class AutonomyKeeper:
                 log.warning("autonomy_unknown", code=error.code)
                 return
             self._states = {target: row.state for target, row in rows.items()}
-        for target, state in self._states.items():
-            self._metrics.observe_autonomy(target, state, may_open=target not in self._shut)
+        for target, row in rows.items():
+            self._metrics.observe_autonomy(target, row.state, None if target in self._shut else row.reviews_to_go)
 
     def _found(self, version: str) -> dict[str, AutonomyRow]:
         """Return what the store says of the model in use, which it is told of where a restored backup is older."""
@@ -144,12 +145,14 @@ class AutonomyKeeper:
         shut = self._shut.get(row.target)
         if shut is not None:
             mode, because = Mode.SUGGEST, shut
+        elif mode is Mode.SUGGEST and row.state.opening.passed and row.reviews_to_go:
+            because = f"the reviews suffice only with those of one person: others' are missing; {because}"
         return TargetAutonomy(
             mode=mode.value,
             target_risk=row.state.opening.target_risk,
             reviews=row.state.reviews,
             errors=row.state.errors,
-            reviews_to_go=None if shut is not None else row.state.reviews_to_go,
+            reviews_to_go=None if shut is not None else row.reviews_to_go,
             changed_at=row.changed_at,
             because=because,
         )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, select
@@ -44,12 +45,21 @@ class Beginning:
 
 @dataclass(frozen=True)
 class AutonomyRow:
-    """How far a model may go for one target, since when, and why."""
+    """How far a model may go for one target, since when, and why.
+
+    Attributes:
+        target: Of the model.
+        state: What the reviews come to.
+        because: Why the mode is what it is.
+        changed_at: When it became that.
+        reviews_to_go: Clean reviews until automation opens, whoever of several people is left out; 0 where it is open.
+    """
 
     target: str
     state: Autonomy
     because: str
     changed_at: datetime
+    reviews_to_go: int
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,18 @@ class AutonomyRecords(IdempotencyKeys):
         """Return how far a model may go, by target; nothing for one that was never taken into use."""
         with self.database.reading() as session:
             query = select(StoredAutonomy).where(StoredAutonomy.model_version == version)
-            return {row.target: _autonomy_row(row) for row in session.scalars(query)}
+            rows = session.scalars(query).all()
+            return {row.target: self._autonomy_row(session, row) for row in rows}
+
+    def _autonomy_row(self, session: Session, row: StoredAutonomy) -> AutonomyRow:
+        """Return what the reviews of a model's target come to, and how many are missing, of others where need be."""
+        state = Autonomy.from_document(json.loads(row.state))
+        to_go = state.reviews_to_go
+        if state.mode is Mode.SUGGEST and self.reviewers:
+            to_go = max(to_go, self.reviewers - _agents(session, row))
+        elif state.mode is Mode.SUGGEST and several_people(session):
+            to_go = _reviews_to_go_of_others(row.base, tuple(_reviews(session, row)))
+        return AutonomyRow(row.target, state, row.because, row.changed_at, to_go)
 
     def autonomy_changes(self, limit: int = 100) -> list[ModeChange]:
         """Return the latest changes of mode, newest first."""
@@ -201,19 +222,12 @@ class AutonomyRecords(IdempotencyKeys):
 
     def _recount(self, session: Session, row: StoredAutonomy, mode: Mode, *, several: bool) -> Autonomy:
         """Return the state that all reviews of a model's target make, from the beginning, where this is the mode."""
-        query = select(StoredReview.error, StoredReview.audited, StoredReview.agent).where(
-            StoredReview.model_version == row.model_version,
-            StoredReview.target == row.target,
-            StoredReview.error.is_not(None),
-        )
-        reviews = [
-            Review(bool(error), audited, who)
-            for error, audited, who in session.execute(query.order_by(StoredReview.seq))
-        ]
         base = Autonomy.from_document(json.loads(row.base))
         nobody_alone = several and not self.reviewers
         was_open = mode is Mode.AUTOMATIC
-        return base.recount(reviews, reviewers=self.reviewers, nobody_alone=nobody_alone, was_open=was_open)
+        return base.recount(
+            _reviews(session, row), reviewers=self.reviewers, nobody_alone=nobody_alone, was_open=was_open
+        )
 
     def _begin(
         self, session: Session, version: str, target: str, beginning: Beginning, *, before: StoredAutonomy | None
@@ -334,8 +348,20 @@ def _why(after: Autonomy, before: Autonomy) -> str:
     return "a review that had counted was taken back or changed, and the others do not suffice"
 
 
-def _autonomy_row(row: StoredAutonomy) -> AutonomyRow:
-    return AutonomyRow(row.target, Autonomy.from_document(json.loads(row.state)), row.because, row.changed_at)
+@lru_cache(maxsize=16)
+def _reviews_to_go_of_others(base: str, reviews: tuple[Review, ...]) -> int:
+    return Autonomy.from_document(json.loads(base)).reviews_to_go_of_others(reviews)
+
+
+def _reviews(session: Session, row: StoredAutonomy) -> list[Review]:
+    """Return the reviews of a model's target that say something, in their order."""
+    query = select(StoredReview.error, StoredReview.audited, StoredReview.agent).where(
+        StoredReview.model_version == row.model_version,
+        StoredReview.target == row.target,
+        StoredReview.error.is_not(None),
+    )
+    found = session.execute(query.order_by(StoredReview.seq))
+    return [Review(bool(error), audited, who) for error, audited, who in found]
 
 
 def _mode_change(row: StoredAutonomyChange) -> ModeChange:

@@ -50,6 +50,33 @@ def test_a_thousand_clean_reviews_of_one_person_open_nothing() -> None:
     assert base.recount(both, nobody_alone=True).mode is Mode.AUTOMATIC
 
 
+def test_what_is_missing_is_told_of_the_others(repository: Repository, decide: Make, people: dict[str, str]) -> None:
+    repository.adopt_model("m1", {"tier": Beginning(0.10, 0.05)})
+    for _ in range(CLEAN + 5):
+        said(repository, decide, "flipper", people["flipper"])
+    found = repository.autonomy_of("m1")["tier"]
+    assert (found.state.mode, found.state.reviews_to_go, found.reviews_to_go) == (Mode.SUGGEST, 0, CLEAN)
+    for number in range(1, CLEAN + 1):
+        said(repository, decide, "anna", people["anna"])
+        assert repository.autonomy_of("m1")["tier"].reviews_to_go == CLEAN - number
+    assert repository.autonomy_of("m1")["tier"].state.mode is Mode.AUTOMATIC
+
+
+def test_so_many_reviews_of_one_person_are_counted_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = 0
+    update = Autonomy.update
+
+    def watched(self: Autonomy, error: bool, **said: bool) -> Autonomy:
+        nonlocal counted
+        counted += 1
+        return update(self, error, **said)
+
+    monkeypatch.setattr(Autonomy, "update", watched)
+    mixed = [*reviews("anna", 5), *reviews("flipper", FLIPPED)]
+    assert Autonomy.begin(0.10).recount(mixed, nobody_alone=True).mode is Mode.SUGGEST
+    assert counted < 5 * len(mixed)
+
+
 def test_a_thousand_errors_of_one_person_close_nothing_and_those_of_two_do() -> None:
     opened = Autonomy.begin(0.10, carried=True)
     honest = [one for _ in range(100) for who in ("anna", "ben") for one in reviews(who, 1)]
