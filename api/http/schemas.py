@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from models.wire import DecisionDocument
+from models.wire import DecisionDocument, RouteDocument
 from triage.errors import InvalidTicket
 from triage.languages.names import language_code
 from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, check_moment
@@ -303,7 +303,8 @@ class TicketOut(BaseModel):
 class DecisionDetail(DecisionDocument):
     """A decision as it stands in the store: `tier`, `category` and `resolver_group` follow a correction.
 
-    What was decided at first stays in `targets`.
+    What was decided at first stays in `targets`. Where people or the helpdesk moved the ticket since is in
+    `current_route`.
     """
 
     model_config = ConfigDict(title="KeptDecision", json_schema_extra=None)
@@ -317,6 +318,10 @@ class DecisionDetail(DecisionDocument):
     )
     standing: FeedbackOut | None = Field(description="the feedback that counts: the last one that was not taken back")
     feedback: list[FeedbackOut] = Field(description="everything that was said, oldest first")
+    current_route: RouteDocument = Field(
+        description="where the ticket stands, and lists find it: after corrections, and after events that moved it; of "
+        "a text that another one has replaced, where it stood then"
+    )
     revisions: list[str] = Field(description="ids of all decisions about this ticket id, oldest first; empty in lists")
 
     @property

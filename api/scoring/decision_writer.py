@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +45,10 @@ class Store(Protocol):
         patience_s: float | None = None,
     ) -> list[DecisionRow]:
         """Commit decisions in one transaction."""
+        ...
+
+    def note_forestalled(self, stands: Mapping[str, str]) -> None:
+        """Note that ids which were answered lead to decisions that stood before."""
         ...
 
 
@@ -105,6 +109,7 @@ class DecisionWriter:
         self._task: asyncio.Task[None] | None = None
         self._failures, self._problem = 0, ""
         self._lost: deque[str] = deque(maxlen=_LOST)
+        self._is_noting = False
 
     @property
     def problem(self) -> str | None:
@@ -165,7 +170,11 @@ class DecisionWriter:
         """Wait a while for decisions, and return them as they stand in the store; None for each that is not there."""
         await asyncio.wait([waiting.done], timeout=self._patience(wait_s))
         count = len(waiting.decisions)
-        if not waiting.done.done() or waiting.done.exception() is not None:
+        if not waiting.done.done():
+            for job in self._jobs:
+                job.is_answered = job.is_answered or job.done is waiting.done
+            return [None] * count
+        if waiting.done.exception() is not None:
             return [None] * count
         return waiting.done.result()[waiting.first : waiting.first + count]
 
@@ -177,7 +186,7 @@ class DecisionWriter:
         """Commit what waits, as far as the store takes it within a time, and stop."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._jobs:
+                while self._jobs or self._is_noting:
                     self._arrived.set()
                     await asyncio.sleep(0.02)
         if self._task is not None:
@@ -280,7 +289,7 @@ class DecisionWriter:
                 await self._commit_apart(first, error)
             return
         self._answers()
-        self._share(group, recorded)
+        await self._note_forestalled(self._share(group, recorded))
 
     async def _commit_apart(self, job: _Job, error: Exception) -> None:
         """Commit the decisions of a job one by one, and give up those that the store can never take.
@@ -306,11 +315,7 @@ class DecisionWriter:
             await loop.run_in_executor(self._executor, self._on_dead, new, job.source, error)
             rows.append(None)
         self._answers()
-        self._remove(job)
-        kept = zip(job.decisions, rows, strict=True)
-        self._lose([new for new, row in kept if row is not None and row.id != new.document.decision_id])
-        if not job.done.done():
-            job.done.set_result(rows)
+        await self._note_forestalled(self._settle(job, rows))
 
     def _answers(self) -> None:
         """Note that the store answers."""
@@ -318,16 +323,49 @@ class DecisionWriter:
             log.info("store_is_back", backlog=self._size)
         self._failures = 0
 
-    def _share(self, group: list[_Job], recorded: list[DecisionRow]) -> None:
-        start = 0
+    def _share(self, group: list[_Job], recorded: list[DecisionRow]) -> dict[str, str]:
+        """Tell each job how its decisions stand; return what is to be noted of those that were forestalled."""
+        start, forestalled = 0, dict[str, str]()
         for job in group:
             count = len(job.decisions)
             part, start = (recorded, start) if job.idempotency_key else (recorded[start : start + count], start + count)
-            self._remove(job)
-            kept = zip(job.decisions, part, strict=False)
-            self._lose([new for new, row in kept if row.id != new.document.decision_id])
-            if not job.done.done():
-                job.done.set_result(list(part))
+            forestalled |= self._settle(job, part)
+        return forestalled
+
+    def _settle(self, job: _Job, rows: Sequence[DecisionRow | None]) -> dict[str, str]:
+        """Tell a job how its decisions stand; return which of the ids that it was answered with lead to other ones."""
+        self._remove(job)
+        kept = zip(job.decisions, rows, strict=False)
+        others = [(new, row) for new, row in kept if row is not None and row.id != new.document.decision_id]
+        if not job.done.done():
+            job.done.set_result(list(rows))
+        if job.is_answered:
+            return {str(new.document.decision_id): row.id for new, row in others}
+        self._lose([new for new, _ in others])
+        return {}
+
+    async def _note_forestalled(self, stands: Mapping[str, str]) -> None:
+        """Have the store lead ids that were answered to the decisions that stand; until then they count as awaited."""
+        if not stands:
+            return
+        self._is_noting = True
+        log.info("decisions_forestalled", decisions=len(stands))
+        note, kind = partial(self._store.note_forestalled, stands), ""
+        for pause in _BACKOFF_S:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._executor, note)
+                kind = ""
+                break
+            except StoreUnavailable as error:
+                kind = f"store-{error.code}"
+                await asyncio.sleep(pause)
+            except Exception as error:  # such as a decision that is past its retention: there is nothing to lead to
+                kind = type(error).__name__
+                break
+        if kind:
+            log.warning("forestalled_not_noted", kind=kind, decisions=len(stands))
+            self._lost.extend(stands)
+        self._is_noting = False
 
     def _finish(self, group: list[_Job], error: Exception) -> None:
         for job in group:

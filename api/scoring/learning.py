@@ -55,6 +55,13 @@ class ReviewLearner:
         self._predictions: dict[str, _ByStage] = {}
         self._digest = ""
 
+    def has_reviews(self) -> bool:
+        """Say whether anything was ever said of a decision, as far as the store answers."""
+        try:
+            return self._store.reviews_state()[1] > 0
+        except StoreUnavailable:
+            return False
+
     def refresh(self) -> None:
         """Learn anew where people said something since, or another model is in use; where nothing changed, do nothing.
 

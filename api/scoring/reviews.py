@@ -73,8 +73,10 @@ class Reviews:
         withheld = not may_read(policy, row, reader.clearance)
         document = document_for(policy, row, reader.clearance)
         hidden = withheld or row.forgotten
+        corrected = _corrected(document, row.correction, policy)
         return DecisionDetail(
-            **dict(_corrected(document, row.correction, policy)),
+            **dict(corrected),
+            current_route=row.stands or corrected.route,
             created_at=row.created_at,
             desk=row.source,
             revision=row.revision,

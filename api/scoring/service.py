@@ -43,8 +43,9 @@ from triage.policy import Policy
 from triage.ticket import Ticket
 
 _T = TypeVar("_T")
-_LOOK_S = 0.25
-"""Patience with the store before a decision, in seconds: an eighth of the usual deadline."""
+_LOOK_S, _LOOK_SHARE = 0.25, 0.125
+"""Patience with the store before a decision: this share of the time that is left, but at most these seconds while the
+store is known not to answer."""
 _STORE_WAIT_S, _LEAST_WAIT_S = 0.5, 0.05
 """How long an answer waits for its decision to be committed, in seconds, and how long it does at least."""
 _READERS = 4
@@ -57,6 +58,8 @@ _GIVEN_UP = 1000
 """Dead letters that are remembered, so that who sent one learns that sending it again is of no use."""
 _NEW_S = 300.0
 """Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
+_LEARN_S = 5.0
+"""How long a start waits until what people said is learned again, in seconds; after that it is learned meanwhile."""
 _ALTERNATIVES = 5
 """Labels per target that are answered at most: more would only help to guess what the model was trained on."""
 _RELOAD = "reload"
@@ -70,9 +73,10 @@ class _Known(NamedTuple):
     document: DecisionDocument | None
     events: tuple[Event, ...] = ()
     erasure: object = None
+    is_looked_up: bool = True
 
 
-_NOTHING_KNOWN = _Known(None)
+_NOTHING_KNOWN, _NOT_LOOKED_UP = _Known(None), _Known(None, is_looked_up=False)
 
 
 class Service:
@@ -126,17 +130,22 @@ class Service:
         self._watch: asyncio.Task[None] | None = None
         self._store_watch: asyncio.Task[None] | None = None
         self._learner_watch: asyncio.Task[None] | None = None
+        self._has_learned = asyncio.Event()
 
     async def start(self) -> None:
-        """Load and warm up the model, and begin to decide and to record."""
-        await asyncio.get_running_loop().run_in_executor(None, self.model.start)
+        """Load and warm up the model, learn what people said of decisions, and begin to decide and to record."""
+        learner, loop = self.learner, asyncio.get_running_loop()
+        # Asked while the model loads, so that a start without reviews takes no longer.
+        said = None if learner is None else loop.run_in_executor(self._learning, learner.has_reviews)
+        await loop.run_in_executor(None, self.model.start)
         self.metrics.model_ready.set(int(self.model.is_loaded))
         self.batcher.start()
         self.decision_writer.start()
         self._watch = asyncio.create_task(self.model.watch(), name="watch")
         self._store_watch = asyncio.create_task(self._watch_store(), name="store")
-        if self.learner is not None:
-            self._learner_watch = asyncio.create_task(self._watch_reviews(self.learner), name="reviews")
+        if learner is not None and said is not None:
+            self._learner_watch = asyncio.create_task(self._watch_reviews(learner), name="reviews")
+            await self._learned_again(said)
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
@@ -228,8 +237,10 @@ class Service:
             replace(self._new(ticket, decision, triager.policy, principal), grown=bool(one.events), erasure=one.erasure)
             for ticket, decision, one in zip(fresh, decisions, about, strict=True)
         ]
+        # Where nobody could look, an earlier decision may stand: the commit tells which, so it has all the time left.
+        most_s = _STORE_WAIT_S if all(one.is_looked_up for one in about) else due - time.monotonic() - _LEAST_WAIT_S
         with self.tracing.step("record"):
-            made = iter(await self._record(new, principal, idempotency_key, _wait_s(due)) if new else [])
+            made = iter(await self._record(new, principal, idempotency_key, _wait_s(due, most_s)) if new else [])
         documents = [one.document if one.document is not None else next(made) for one in known]
         return _told(documents, named, explain=explain)
 
@@ -314,10 +325,10 @@ class Service:
 
         def look() -> tuple[list[DecisionRow], list[_Known]]:
             rows = self.store.replay(idempotency_key) or []
-            known = [] if rows else [self._seen(one, principal)._replace(document=None) for one in tickets]
-            return rows, known
+            known = [] if rows else self._seen(tickets, principal)
+            return rows, [one._replace(document=None) for one in known]
 
-        rows, known = await self._read(look) or ([], [_NOTHING_KNOWN] * len(tickets))
+        rows, known = await self._read(look, due, len(tickets)) or ([], [_NOT_LOOKED_UP] * len(tickets))
         return [answer_for(self.model.triager.policy, row, principal) for row in rows], known
 
     async def _known(self, tickets: Sequence[Ticket], principal: Principal, due: float) -> list[_Known]:
@@ -329,23 +340,21 @@ class Service:
             for one in self.decision_writer.waiting_about(tickets, principal.source)
         ]
 
-        def look() -> list[_Known]:
-            return [
-                self._seen(ticket, principal) if one is None else _NOTHING_KNOWN
-                for ticket, one in zip(tickets, waiting, strict=True)
-            ]
-
-        kept = await self._read(look) if None in waiting else None
+        asked = [ticket for ticket, one in zip(tickets, waiting, strict=True) if one is None]
+        look = functools.partial(self._seen, asked, principal)
+        kept = await self._read(look, due, len(asked)) if asked else []
+        looked = iter([_NOT_LOOKED_UP if one.id else _NOTHING_KNOWN for one in asked] if kept is None else kept)
         settled = [self._settled(one, principal, due) for one in waiting if one is not None]
         told = iter(await asyncio.gather(*settled))
-        stored = kept or [_NOTHING_KNOWN] * len(tickets)
-        return [one if wait is None else _Known(next(told)[0]) for wait, one in zip(waiting, stored, strict=True)]
+        return [next(looked) if wait is None else _Known(next(told)[0]) for wait in waiting]
 
-    def _seen(self, ticket: Ticket, principal: Principal) -> _Known:
-        seen = self.store.seen(ticket, principal.source)
-        row = seen.decision if seen.decision is not None and self._stands(seen.decision.document) else None
-        document = None if row is None else answer_for(self.model.triager.policy, row, principal)
-        return _Known(document, seen.events, seen.erasure)
+    def _seen(self, tickets: Sequence[Ticket], principal: Principal) -> list[_Known]:
+        policy, found = self.model.triager.policy, []
+        for seen in self.store.seen_all(tickets, principal.source):
+            row = seen.decision if seen.decision is not None and self._stands(seen.decision.document) else None
+            document = None if row is None else answer_for(policy, row, principal)
+            found.append(_Known(document, seen.events, seen.erasure))
+        return found
 
     def _stands(self, document: DecisionDocument) -> bool:
         """Say whether an earlier decision is answered again: one of the rules alone gives way once there is a model."""
@@ -356,13 +365,25 @@ class Service:
         rows = await self.decision_writer.settled(waiting, _wait_s(due))
         return self._answers(waiting.decisions, rows, principal)
 
-    async def _read(self, look: Callable[[], _T]) -> _T | None:
-        """Ask the store something on a thread; None where it does not answer soon: it must not hold up a decision."""
+    async def _read(self, look: Callable[[], _T], due: float, tickets: int) -> _T | None:
+        """Ask the store something on a thread; None where it does not answer soon: it must not hold up a decision.
+
+        Args:
+            look: What asks the store.
+            due: When the request has to be answered.
+            tickets: How many tickets it is about.
+        """
+        patience_s = max(_LEAST_WAIT_S, (due - time.monotonic()) * _LOOK_SHARE)
+        if self.decision_writer.problem or self.store_problem:
+            patience_s = min(_LOOK_S, patience_s)
         try:
-            async with asyncio.timeout(_LOOK_S):
+            async with asyncio.timeout(patience_s):
                 return await asyncio.get_running_loop().run_in_executor(self._readers, look)
-        except (StoreUnavailable, TimeoutError):
-            return None
+        except StoreUnavailable as error:
+            log.warning("tickets_not_looked_up", code=error.code, tickets=tickets)
+        except TimeoutError:
+            log.warning("tickets_not_looked_up", code="slow", patience_s=round(patience_s, 2), tickets=tickets)
+        return None
 
     async def _record(
         self, new: Sequence[NewDecision], principal: Principal, idempotency_key: IdempotencyKey | None, wait_s: float
@@ -503,6 +524,15 @@ class Service:
         forget_tokens()
         forget_languages()
 
+    async def _learned_again(self, said: asyncio.Future[bool]) -> None:
+        """Wait a while until what people said before this start is learned, where they said anything."""
+        try:
+            async with asyncio.timeout(_LEARN_S):
+                if await said:
+                    await self._has_learned.wait()
+        except TimeoutError:
+            log.warning("reviews_not_learned_yet", waited_s=_LEARN_S)
+
     async def _watch_reviews(self, learner: ReviewLearner) -> None:
         """Look every few seconds at what people said since; what is learned applies to the tickets that come then."""
         while True:
@@ -510,6 +540,7 @@ class Service:
                 await asyncio.get_running_loop().run_in_executor(self._learning, learner.refresh)
             except Exception as error:  # whatever a review breaks, tickets are decided as before
                 log.error("reviews_not_learned", problem=type(error).__name__)
+            self._has_learned.set()
             await asyncio.sleep(self.settings.poll_s)
 
     def _on_swap(self, version: str) -> None:
@@ -519,9 +550,9 @@ class Service:
         self.metrics.model_ready.set(1)
 
 
-def _wait_s(due: float) -> float:
-    """Return how long an answer that is due at a time may wait for its decision to be committed."""
-    return min(_STORE_WAIT_S, max(_LEAST_WAIT_S, due - time.monotonic()))
+def _wait_s(due: float, most_s: float = _STORE_WAIT_S) -> float:
+    """Return how long an answer that is due at a time may wait for its decision to be committed, at most so long."""
+    return max(_LEAST_WAIT_S, min(most_s, due - time.monotonic()))
 
 
 def _alarms_of(events: Sequence[Event]) -> Iterator[tuple[str, str]]:

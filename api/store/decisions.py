@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_
+from sqlalchemy.orm import Session, joinedload
 
 from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
-from api.store.tables import Base, StoredDecision, StoredFeedback, StoredTicket
+from api.store.tables import Base, StoredDecision, StoredFeedback, StoredForestalled, StoredTicket
 from api.store.threads.happened import happened_to, places_with_events
 from api.store.threads.sensitivity import inherited
 from api.store.work.entries import enter
-from models.wire import DecisionDocument
+from api.store.work.tables import StoredEntry
+from models.wire import DecisionDocument, RouteDocument
 from triage.ticket import Ticket
 
 SAMPLE_REQUESTER = "triage-sample-day"
@@ -48,18 +49,32 @@ _TEXTS = Prepared(
 class Decisions(IdempotencyKeys):
     """The part of the repository that keeps decisions."""
 
-    def decided_as(self, session: Session, ticket: Ticket, source: str) -> tuple[bool, DecisionRow | None, object]:
-        """Say whether the store has any text of a ticket, and return the decision about the same one, or None.
+    def decided_as(
+        self, session: Session, tickets: Sequence[Ticket], source: str
+    ) -> list[tuple[bool, DecisionRow | None, object]]:
+        """Say of each ticket whether the store has any text of it, and return the decision about the same one, or None.
 
         The route that a person set on the ticket stands in it. Last comes what changes whenever a text of the ticket is
         forgotten.
         """
-        digest = digest_of(self.kept_ticket(ticket))
-        texts = _texts_of(session.connection(), source, ticket.id)
-        same = next((one for one in texts if one.digest == digest), None)
-        found = _latest_of(session, same.seq) if same is not None else None
-        row = _answers(session, [decision_row(found)])[0] if found is not None else None
-        return bool(texts), row, _erasure(texts)
+        texts = _texts_of_all(session.connection(), source, {ticket.id for ticket in tickets if ticket.id})
+        same = [self._same_text(ticket, texts.get(ticket.id, ())) for ticket in tickets]
+        stored = _latest_of(session, {text.seq for text in same if text is not None})
+        rows = zip(stored, _answers(session, [decision_row(one) for one in stored]), strict=True)
+        decided = {one.ticket_seq: row for one, row in rows}
+        return [
+            (
+                ticket.id in texts,
+                decided.get(text.seq) if text is not None else None,
+                _erasure(texts.get(ticket.id, ())),
+            )
+            for ticket, text in zip(tickets, same, strict=True)
+        ]
+
+    def _same_text(self, ticket: Ticket, texts: Sequence[_Text]) -> _Text | None:
+        """Return the one of a ticket's texts that is the same as it came in now, or None."""
+        digest = digest_of(self.kept_ticket(ticket)) if texts else ""
+        return next((one for one in texts if one.digest == digest), None)
 
     def record(
         self,
@@ -103,6 +118,19 @@ class Decisions(IdempotencyKeys):
                 self.remember(session, idempotency_key, "decisions", [row.id for row in rows])
             return _answers(session, rows)
 
+    def note_forestalled(self, stands: Mapping[str, str]) -> None:
+        """Note that ids which were answered lead to the decisions that stood before; see `decision`.
+
+        Args:
+            stands: By each such id, that of the decision which stands.
+
+        Raises:
+            StoreUnavailable: Nothing was noted.
+        """
+        with self.database.writing() as session:
+            for answered, decision_id in stands.items():
+                session.merge(StoredForestalled(id=answered, decision_id=decision_id))
+
     def replay(self, idempotency_key: IdempotencyKey) -> list[DecisionRow] | None:
         """Return the decisions that a request with this idempotency key was answered with before, or None.
 
@@ -114,9 +142,16 @@ class Decisions(IdempotencyKeys):
             return self._answered(session, idempotency_key)
 
     def decision(self, decision_id: str) -> DecisionRow | None:
-        """Return one decision with its ticket, all feedback and the ids of the ticket's decisions, oldest first."""
+        """Return one decision with its ticket, all feedback and the ids of the ticket's decisions, oldest first.
+
+        An id that was answered before it was known that an earlier decision stands leads to that one.
+        """
         with self.database.reading() as session:
-            row = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id))
+            row = session.scalar(select(StoredDecision).where(StoredDecision.id == decision_id)) or session.scalar(
+                select(StoredDecision)
+                .join(StoredForestalled, StoredForestalled.decision_id == StoredDecision.id)
+                .where(StoredForestalled.id == decision_id)
+            )
             if row is None:
                 return None
             ids = [row.id]
@@ -128,7 +163,7 @@ class Decisions(IdempotencyKeys):
                     )
                 )
             found = decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
-            return shown_rows(session, [found])[0]
+            return _placed(session, shown_rows(session, [found]))[0]
 
     def decisions_about(self, ticket_ids: Collection[str]) -> dict[str, str]:
         """Return the id of the newest decision about each of the tickets that the store has."""
@@ -176,7 +211,7 @@ class Decisions(IdempotencyKeys):
         with self.database.reading() as session:
             rows = list(session.scalars(query))
             said = feedback_by_decision(session, [row.id for row in rows])
-            return shown_rows(session, [decision_row(row, said.get(row.id, ())) for row in rows])
+            return _placed(session, shown_rows(session, [decision_row(row, said.get(row.id, ())) for row in rows]))
 
     def _answered(self, session: Session, key: IdempotencyKey) -> list[DecisionRow] | None:
         """Return what a request was answered with; None where it is new, or its decisions are past their retention."""
@@ -193,7 +228,7 @@ class Decisions(IdempotencyKeys):
         connection = session.connection()
         texts = _texts_of(connection, source, ticket.id) if ticket.id else []
         same = next((one for one in texts if one.digest == digest), None)
-        earlier = _latest_of(session, same.seq) if same is not None else None
+        earlier = next(iter(_latest_of(session, {same.seq})), None) if same is not None else None
         if earlier is not None and (earlier.model_version is not None or new.document.model_version is None):
             return decision_row(earlier)
         if same is None:
@@ -307,6 +342,31 @@ def _under(row: DecisionRow, words: dict[tuple[str, str], Words], *, shown: bool
     return replace(row, document=document if route is None else document.under(route), feedback=said)
 
 
+def _placed(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
+    """Return decisions with where lists find them."""
+    query = select(StoredEntry).where(StoredEntry.decision_id.in_([row.id for row in rows]))
+    found = {entry.decision_id: entry.route for entry in session.scalars(query)} if rows else {}
+    return [replace(row, stands=found.get(row.id)) for row in rows]
+
+
+def standing_routes(session: Session, decision: StoredDecision) -> dict[int, RouteDocument]:
+    """Return where the ticket of a decision stands, for each line that what is said of it may move.
+
+    These are its own and that of the newest decision about the ticket, by running number.
+    """
+    source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
+    if ticket_id is None:
+        said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
+        return {
+            decision.seq: Words.of(said, {decision.id: decision_row(decision).document}).standing(
+                decision_row(decision), newest=True
+            )
+        }
+    words = words_on(session, [(source, ticket_id)]).get((source, ticket_id), Words((), ()))
+    newest = last_decision(session, source, ticket_id)
+    return {one.seq: words.standing(decision_row(one), newest=one.seq == newest.seq) for one in (decision, newest)}
+
+
 def feedback_row(row: StoredFeedback) -> FeedbackRow:
     """Turn a live row into a plain value."""
     names = (
@@ -346,14 +406,37 @@ def _texts_of(connection: Connection, source: str, ticket_id: str) -> list[_Text
     return [_Text._make(row) for row in _TEXTS.run(connection, {"source": source, "ticket_id": ticket_id})]
 
 
-def _latest_of(session: Session, ticket_seq: int) -> StoredDecision | None:
-    query = (
-        select(StoredDecision)
-        .where(StoredDecision.ticket_seq == ticket_seq)
-        .order_by(StoredDecision.seq.desc())
-        .limit(1)
+def _texts_of_all(connection: Connection, source: str, ticket_ids: Collection[str]) -> dict[str, list[_Text]]:
+    """Return the texts of each of these tickets that has any; a lone ticket is asked for with the prepared query."""
+    if len(ticket_ids) == 1:
+        [ticket_id] = ticket_ids
+        texts = _texts_of(connection, source, ticket_id)
+        return {ticket_id: texts} if texts else {}
+    columns = (_TICKETS.c.seq, _TICKETS.c.digest, _TICKETS.c.revision, _TICKETS.c.forgotten_at)
+    query = select(_TICKETS.c.ticket_id, *columns).where(
+        _TICKETS.c.source == source, _TICKETS.c.ticket_id.in_(ticket_ids)
     )
-    return session.scalar(query)
+    found: dict[str, list[_Text]] = {}
+    for row in connection.execute(query) if ticket_ids else ():
+        found.setdefault(row[0], []).append(_Text._make(row[1:]))
+    return found
+
+
+def _latest_of(session: Session, ticket_seqs: Collection[int]) -> list[StoredDecision]:
+    """Return the newest decision about each of these texts that has one."""
+    if not ticket_seqs:
+        return []
+    query = select(StoredDecision).options(joinedload(StoredDecision.ticket))
+    if len(ticket_seqs) == 1:
+        [ticket_seq] = ticket_seqs
+        mine = query.where(StoredDecision.ticket_seq == ticket_seq)
+        return list(session.scalars(mine.order_by(StoredDecision.seq.desc()).limit(1)))
+    newest = (
+        select(func.max(StoredDecision.seq))
+        .where(StoredDecision.ticket_seq.in_(ticket_seqs))
+        .group_by(StoredDecision.ticket_seq)
+    )
+    return list(session.scalars(query.where(StoredDecision.seq.in_(newest))))
 
 
 def _new_ticket(connection: Connection, ticket: Ticket, *, source: str, text: tuple[str, int], now: datetime) -> _Text:

@@ -20,13 +20,14 @@ from api.store.decisions import (
     feedback_row,
     last_decision,
     shown_rows,
+    standing_routes,
     words_on,
 )
 from api.store.outbox import PendingUpdate, note_said, queue_updates, was_told, withdraw_updates
 from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_word
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.threads.sensitivity import review, texts_of, withhold
-from api.store.work.entries import follow, is_reopened
+from api.store.work.entries import follow, is_reopened, place
 from models.wire import DecisionDocument
 from triage.decision import Reason
 from triage.prediction import ROUTE
@@ -245,6 +246,8 @@ class Feedback(AutonomyRecords):
         """Count what is said of a decision now as evidence on its model's autonomy, and bring its line up to it."""
         said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
         follow(session, decision, said)
+        for seq, route in standing_routes(session, decision).items():
+            place(session, seq, route)
         self.count_review(session, decision.id, json.loads(decision.document), said)
 
     def _kept_words(self, said: Statement) -> Statement:

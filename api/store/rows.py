@@ -235,6 +235,17 @@ class Words:
         ]
         return others[-1] if others else None
 
+    def standing(self, row: DecisionRow, *, newest: bool) -> RouteDocument:
+        """Return where the ticket of a decision stands: as a person set it, else where the machine sent it.
+
+        Args:
+            row: The decision.
+            newest: Whether no other text of the ticket came after; else what is said of one of those leaves it alone.
+        """
+        own = [one.route for one in self.set if one.decision_id == row.id]
+        said = self.route if newest else (own[-1] if own else self.before(row))
+        return said or self.since(row).route
+
     def since(self, row: DecisionRow) -> DecisionDocument:
         """Return a decision's document with where the machine sent its ticket since, and what came up meanwhile."""
         document = row.document
@@ -298,6 +309,8 @@ class DecisionRow:
         feedback: Everything said about it, oldest first; empty where it was not asked for.
         revisions: Ids of all decisions about this ticket id, oldest first; empty where they were not asked for.
         created: Whether the call that returned it recorded it; False where it was there before.
+        stands: Where lists find it: where its ticket stands now, or stood when another text took its place; None where
+            that was not asked for.
         has_history: Whether the ticket had another text before this one, or something happened to it: what it is
             answered may quote more than its sender wrote. Told where a ticket that comes in is answered.
     """
@@ -317,6 +330,7 @@ class DecisionRow:
     feedback: tuple[FeedbackRow, ...] = ()
     revisions: tuple[str, ...] = ()
     created: bool = False
+    stands: RouteDocument | None = None
     has_history: bool = False
 
     def document_for(self, clearance: int) -> DecisionDocument:

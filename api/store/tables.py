@@ -141,6 +141,15 @@ class StoredFeedback(Base):
     created_at: Mapped[datetime] = mapped_column(Utc)
 
 
+class StoredForestalled(Base):
+    """An id that was answered before it was known that another decision stands: it leads to that one."""
+
+    __tablename__ = "forestalled"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    decision_id: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"), index=True)
+
+
 class StoredIdempotencyKey(Base):
     """A request that carried an idempotency key, and the rows that its answer was made of."""
 

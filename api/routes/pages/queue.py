@@ -166,15 +166,16 @@ def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Sho
 def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
     blind = is_blind(parts, detail)
     outcome, look = ("to be judged", "warn") if blind else _OUTCOMES[line.verdict or detail.automation]
+    now = detail.current_route
     sure = [one.confidence for one in detail.targets.values() if one.confidence is not None]
     body = " ".join(detail.ticket.body.split()) if detail.ticket and detail.ticket.subject else ""
     return Shown(
         decision_id=line.row.id,
         title=detail.title,
         excerpt=body[:160],
-        tier=None if blind else detail.tier,
-        category=None if blind else detail.category,
-        resolver_group=None if blind else detail.resolver_group,
+        tier=None if blind else now.tier,
+        category=None if blind else now.category,
+        resolver_group=None if blind else now.resolver_group,
         confidence=None if blind else min(sure, default=None),
         because="" if blind else phrase_why_asked(detail.reason, drawn=detail.is_audit),
         outcome=outcome,

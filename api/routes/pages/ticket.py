@@ -125,10 +125,11 @@ class Unsaved:
 
 
 @router.get("/decisions/{decision_id}")
-async def ticket(
-    decision_id: str, parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]
-) -> HTMLResponse:
-    """Show one ticket with its decision."""
+async def ticket(decision_id: str, parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]) -> Response:
+    """Show one ticket with its decision; an id that leads to another decision is shown under that one."""
+    stands = (await to_thread.run_sync(parts.reviews.decision, decision_id)).id
+    if stands != decision_id:
+        return RedirectResponse(f"/decisions/{stands}?{query.link()}", 303)
     return await _ticket_page(parts, reader, decision_id, query)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -133,13 +133,26 @@ class Threads(Decisions):
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        if not ticket.id:
-            return Seen()
+        return self.seen_all([ticket], source)[0]
+
+    def seen_all(self, tickets: Sequence[Ticket], source: str = "api") -> list[Seen]:
+        """Return what is known of each of some tickets that come in together, looked up at once.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not any(ticket.id for ticket in tickets):
+            return [Seen()] * len(tickets)
         with self.database.reading() as session:
-            known, decided, erasure = self.decided_as(session, ticket, source)
-            if not known:
-                return Seen()
-            return Seen(decided, tuple(_event(row) for row in _events(session, source, ticket.id)), erasure)
+            decided = self.decided_as(session, tickets, source)
+            known = {ticket.id for ticket, (is_known, _, _) in zip(tickets, decided, strict=True) if is_known}
+            events: dict[str, list[Event]] = {}
+            for row in _events(session, source, *known) if known else ():
+                events.setdefault(row.ticket_id, []).append(_event(row))
+        return [
+            Seen(row, tuple(events.get(ticket.id, ())), erasure)
+            for ticket, (_, row, erasure) in zip(tickets, decided, strict=True)
+        ]
 
     def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
         """Say whether an event was taken before, with the same content.
@@ -297,8 +310,8 @@ def _stated(document: str) -> dict[str, object]:
     return {name: value for name, value in json.loads(document).items() if name != "attention"}
 
 
-def _events(session: Session, source: str, ticket_id: str) -> list[StoredEvent]:
-    query = select(StoredEvent).where(StoredEvent.source == source, StoredEvent.ticket_id == ticket_id)
+def _events(session: Session, source: str, *ticket_ids: str) -> list[StoredEvent]:
+    query = select(StoredEvent).where(StoredEvent.source == source, StoredEvent.ticket_id.in_(ticket_ids))
     return list(session.scalars(query.order_by(StoredEvent.seq)))
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from api.store.database import Prepared
-from api.store.rows import FeedbackRow, disputed_among, last_label, last_word
+from api.store.rows import FeedbackRow, disputed_among, last_word
 from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
 from api.store.threads.happened import alarms_in
 from api.store.work.tables import StoredEntry
-from models.wire import DecisionDocument
+from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Reason
 from triage.escalation.thread import Mover, Route
 
@@ -80,6 +79,20 @@ def enter(
     _NEW_ENTRY.run(connection, values)
 
 
+def place(session: Session, decision_seq: int, route: RouteDocument) -> None:
+    """Bring the line of a decision to where its ticket stands.
+
+    Args:
+        session: Of the transaction that changes it.
+        decision_seq: Running number of the decision.
+        route: Where the ticket stands.
+    """
+    entry = session.get(StoredEntry, decision_seq)
+    if entry is not None:
+        for part, label in dict(route).items():
+            setattr(entry, part, label)
+
+
 def move(session: Session, decision_seq: int, route: Route | None, alarms: Sequence[str]) -> None:
     """Bring the line of a decision to where an event took its ticket, and to the front where it must not wait now.
 
@@ -111,7 +124,7 @@ def is_reopened(session: Session, decision_seq: int) -> bool:
 
 
 def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRow]) -> None:
-    """Bring the line of a decision to what people say of it now; a verdict ends the claim.
+    """Bring the line of a decision to what people say of it now; a verdict ends the claim. See `place` for its route.
 
     Args:
         session: Of the transaction that keeps what they said.
@@ -121,17 +134,9 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     entry = session.get(StoredEntry, decision.seq)
     if entry is None:
         return
-    standing, settled = last_word(said), last_label(said)
-    corrected = settled if settled is not None and settled.verdict == "corrected" else None
-    document = DecisionDocument.model_validate_json(decision.document)
-    events = _events_of(session, decision)
-    route: dict[str, str | None] = next(
-        (json.loads(one.route) for one in reversed(events) if one.route is not None), {}
-    )
+    standing, events = last_word(said), _events_of(session, decision)
     alarm = next((one.created_at for one in reversed(events) if alarms_in(one.event)), None)
     answered = standing is not None and (alarm is None or standing.created_at >= alarm)
-    for part in _ROUTE:
-        setattr(entry, part, getattr(corrected, part, None) or route.get(part) or getattr(document, part))
     needed = entry.automation != "automatic" or entry.audit or bool(entry.attention)
     entry.verdict = standing.verdict if standing is not None else None
     entry.waiting = needed and not answered and not entry.superseded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -76,7 +76,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Line:
-    """A decision in the queue, and who has taken it."""
+    """A decision in the queue with where its ticket stands, and who has taken it."""
 
     row: DecisionRow
     verdict: str | None
@@ -237,7 +237,7 @@ def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:
     shown = {row.id: row for row in found}
     return [
         Line(
-            row=shown[entry.decision_id],
+            row=replace(shown[entry.decision_id], stands=entry.route),
             verdict=entry.verdict,
             flagged=not entry.calm,
             disputed=entry.disputed,

@@ -8,6 +8,7 @@ from sqlalchemy import Float, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.store.tables import Base, Sequence, Utc
+from models.wire import RouteDocument
 
 _WAITS = text("waiting")
 
@@ -56,6 +57,11 @@ class StoredEntry(Base):
     confidence: Mapped[float | None] = mapped_column(Float)
     claimed_by: Mapped[str | None] = mapped_column(Text)
     claimed_at: Mapped[datetime | None] = mapped_column(Utc)
+
+    @property
+    def route(self) -> RouteDocument:
+        """Where lists find the decision."""
+        return RouteDocument(tier=self.tier, category=self.category, resolver_group=self.resolver_group)
 
 
 class StoredViewer(Base):

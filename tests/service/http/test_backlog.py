@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -152,7 +153,10 @@ class Contrary:
     """A store that is away until it is told otherwise, and then has other decisions than those it is given."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.is_away, self.error = True, error
+        self.is_away, self.error, self.noted = True, error, dict[str, str]()
+
+    def note_forestalled(self, stands: Mapping[str, str]) -> None:
+        self.noted |= stands
 
     def record(self, decisions: Sequence[NewDecision], **options: Any) -> list[DecisionRow]:
         if self.is_away:
@@ -191,8 +195,15 @@ def told_late(store: Contrary, new: NewDecision, key: IdempotencyKey | None = No
     return asyncio.run(job())
 
 
-def test_a_decision_that_another_one_forestalled_is_not_promised(new: NewDecision) -> None:
-    assert told_late(Contrary(), new) == (False, True, 0)
+def test_an_id_that_was_answered_for_a_decision_which_another_one_forestalled_leads_to_that(new: NewDecision) -> None:
+    store = Contrary()
+    assert told_late(store, new) == (False, False, 0) and list(store.noted) == [new.document.decision_id]
+
+
+def test_a_forestalled_decision_that_leads_nowhere_is_not_promised(new: NewDecision) -> None:
+    store = Contrary()
+    store.note_forestalled = lambda stands: 1 / 0  # type: ignore[method-assign, assignment]
+    assert told_late(store, new) == (False, True, 0)
 
 
 def test_an_answer_whose_key_was_another_requests_is_counted_as_dropped(new: NewDecision) -> None:
@@ -213,7 +224,7 @@ def test_a_full_backlog_promises_nothing(new: NewDecision) -> None:
     assert asyncio.run(job())
 
 
-def test_what_is_not_kept_under_its_id_is_not_on_its_way(
+def test_ids_that_two_workers_answered_for_one_ticket_lead_to_the_decision_that_stands(
     settings: Settings, client: TestClient, until: Callable[..., float]
 ) -> None:
     """Another worker, whose backlog is its own, was told to keep the same ticket first."""
@@ -222,5 +233,60 @@ def test_what_is_not_kept_under_its_id_is_not_on_its_way(
             first = client.post("/v1/predict", json=NAMED).json()["decision_id"]
             second = other.post("/v1/predict", json=NAMED).json()["decision_id"]
         until(lambda: metric(client, "triage_spooled_tickets") == metric(other, "triage_spooled_tickets") == 0, 20)
-        statuses = {client.get(f"/v1/decisions/{first}").status_code, other.get(f"/v1/decisions/{second}").status_code}
-    assert statuses == {200, 404}
+        for id_ in (first, second):
+            until(is_kept(client, id_), 20)
+        found = [one.get(f"/v1/decisions/{id_}").json() for one in (client, other) for id_ in (first, second)]
+        assert len({one["decision_id"] for one in found}) == 1 and found[0]["decision_id"] in (first, second)
+        said = {"verdict": "accepted", "agent": "kim"}
+        for id_ in (first, second):
+            answer = other.post(f"/v1/decisions/{id_}/feedback", json=said)
+            assert (answer.status_code, answer.json()["decision_id"]) == (200, found[0]["decision_id"])
+            page = other.get(f"/decisions/{id_}", headers={"Accept": "text/html"})
+            assert page.status_code == 200 and page.url.path == f"/decisions/{found[0]['decision_id']}"
+
+
+BATCH = [{"id": f"B-{number}", **PRINTER} for number in range(3)]
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_what_nobody_could_look_up_is_answered_with_the_decision_that_stands(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], keyed: bool
+) -> None:
+    def ask(key: str) -> list[tuple[str, bool]]:
+        headers = {"Idempotency-Key": key} if keyed else {}
+        told = client.post("/v1/predict/batch", json={"tickets": BATCH}, headers=headers).json()["decisions"]
+        return [(one["decision_id"], one["stored"]) for one in told]
+
+    first = ask("k-1")
+    store = service_of(client).store
+    record = store.record
+
+    def unanswered(*args: Any, **options: Any) -> Any:
+        raise StoreUnavailable("locked", "as asked")
+
+    def slowly(*args: Any, **options: Any) -> list[DecisionRow]:
+        time.sleep(0.7)
+        return record(*args, **options)
+
+    monkeypatch.setattr(store, "seen_all", unanswered)
+    monkeypatch.setattr(store, "record", slowly)
+    assert ask("k-2") == first and all(stored for _, stored in first)
+    assert "tickets_not_looked_up" in capsys.readouterr().out
+
+
+def test_a_batch_has_more_patience_than_a_ticket(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> list[str]:
+        told = client.post("/v1/predict/batch", json={"tickets": BATCH}).json()["decisions"]
+        return [one["decision_id"] for one in told]
+
+    first, store = ask(), service_of(client).store
+    seen_all, looks = store.seen_all, list[int]()
+
+    def slowly(tickets: Sequence[Ticket], source: str) -> list[Any]:
+        looks.append(len(tickets))
+        time.sleep(0.4)
+        return seen_all(tickets, source)
+
+    monkeypatch.setattr(store, "seen_all", slowly)
+    monkeypatch.setattr(store, "record", lambda *args, **options: pytest.fail("it was decided anew"))
+    assert ask() == first and looks == [3]

@@ -69,7 +69,7 @@ class Unavailable(Repository):
     def seen(self, *args: Any, **options: Any) -> Any:
         raise StoreUnavailable(self.code, "the store does not answer: as asked; mend it")
 
-    replay = latest = lines = counts = feedback = seen
+    replay = latest = lines = counts = feedback = seen_all = seen
 
 
 @pytest.mark.parametrize("code", ["full", "locked", "unreachable"])

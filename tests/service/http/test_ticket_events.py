@@ -22,6 +22,7 @@ from api.store.threads.events import event_document
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy
 from triage.escalation.thread import Event, EventKind
+from triage.prediction import ROUTE
 
 from ..local_client import TestClient
 
@@ -423,6 +424,50 @@ def test_an_alarm_about_a_ticket_that_a_person_placed_leaves_it_there_and_is_sho
     assert again["attention"][0]["kind"] == "safety"
     judge(client, first, verdict="corrected", tier="L2", resolver_group="service-desk")  # said again: now it is seen
     assert urgent(client) == [[], ["safety"]] and opened(client)["tier"] == "L2"
+
+
+def test_a_list_states_of_a_ticket_where_it_is_found_after_a_person_moved_it(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, _ = desk
+    first = opened(client)
+    decided = {name: first[name] for name in ROUTE}
+    assert listed(client)[0]["current_route"] == decided
+
+    def stands(**route: str) -> None:
+        found = [line for line in listed(client, **route) if line["current_route"] == {**decided, **route}]
+        assert [line["decision_id"] for line in found] == [first["decision_id"]], route
+        kept = client.get(f"/v1/decisions/{first['decision_id']}").json()
+        assert kept["current_route"] == {**decided, **route} == {name: view(client)["route"][name] for name in ROUTE}
+
+    moved = {"tier": "L3", "category": "infrastructure", "resolver_group": "network-engineering"}
+    assert first["tier"] != "L3" and not listed(client, tier="L3")
+    happened(client, 1, kind="status", text=None, status="assigned", **moved)
+    stands(**moved)
+    kept = client.get(f"/v1/decisions/{first['decision_id']}").json()
+    assert {name: kept[name] for name in ROUTE} == decided  # what was decided stays: to accept it means that
+    page = client.get("/", params={"view": "all", "tier": "L3"}, headers={"Accept": "text/html"}).text
+    row = page[page.index(f'id="row-{first["decision_id"]}"') :]
+    assert '<span class="tier">L3</span>' in row[: row.index("</tr>")]
+    corrected = judge(client, first, verdict="corrected", tier="L1", resolver_group="service-desk")
+    happened(client, 2, kind="status", text=None, status="assigned", at=datetime.now(UTC).isoformat(), **moved)
+    judge(client, first, verdict="unsure")  # a note moves nothing, though a correction stands from before
+    stands(**moved)
+    path = f"/v1/decisions/{first['decision_id']}/feedback/{corrected['feedback_id']}"
+    assert client.delete(path, params={"agent": "kim"}).status_code == 200
+    stands(**moved)
+
+
+def test_what_is_said_of_an_old_text_moves_the_line_of_the_newest_one(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    old, newest = opened(client), opened(client, text=f"{TEXT[:-1]}, please.")
+    said = judge(client, old, verdict="corrected", tier="L3", resolver_group="network-engineering")
+    found = {line["decision_id"]: line["current_route"]["tier"] for line in listed(client, tier="L3")}
+    assert found == {old["decision_id"]: "L3", newest["decision_id"]: "L3"} and view(client)["route"]["tier"] == "L3"
+    judge(client, newest, verdict="unsure")  # where a person put the ticket before stays its route
+    assert newest["decision_id"] in {line["decision_id"] for line in listed(client, tier="L3")}
+    client.delete(f"/v1/decisions/{old['decision_id']}/feedback/{said['feedback_id']}", params={"agent": "kim"})
+    assert not listed(client, tier="L3") and view(client)["route"]["tier"] != "L3"
 
 
 def test_a_forgotten_alarm_keeps_its_kind_and_no_word(desk: tuple[TestClient, Repository]) -> None:

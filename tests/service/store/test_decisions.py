@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
 
 from api.http.exceptions import KeyReused
 from api.store.feedback import Statement
 from api.store.repository import Repository
 from api.store.rows import MOST_CLEARANCE, IdempotencyKey, NewDecision
+from triage.escalation.thread import Event, EventKind
 from triage.ticket import Ticket
 
 Make = Callable[..., Any]
@@ -88,6 +91,36 @@ def test_known_finds_what_was_decided_and_nothing_else(repository: Repository, n
     assert (
         repository.seen(new(body="else").ticket).decision is None and repository.seen(Ticket(body="x")).decision is None
     )
+
+
+def test_a_batch_is_looked_up_at_once_and_found_as_each_ticket_is(repository: Repository, new: Make) -> None:
+    decided = [new(f"T-{number}", f"text {number}") for number in range(20)]
+    rows = repository.record([*decided, new("T-1", "another text")])
+    repository.feedback(rows[2].id, Statement("corrected", "kim", tier="L2"))
+    news = Event("e1", EventKind.COMMENT, datetime(2026, 11, 30, tzinfo=UTC), "it smokes")
+    repository.add_event("T-3", news)
+    asked = [*(one.ticket for one in decided), decided[1].ticket, new("T-1", "new text").ticket, new("U").ticket,
+             Ticket(body="x")]  # fmt: skip
+    asked_of = [repository.seen(ticket) for ticket in asked]
+    statements: list[str] = []
+    listen(repository.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    found = repository.seen_all(asked)
+    assert found == asked_of and len(statements) <= 10
+    assert [one.decision and one.decision.id for one in found[:20]] == [row.id for row in rows[:20]]
+    assert found[2].decision is not None and found[2].decision.document.tier == "L2" and found[3].events == (news,)
+    assert [one.decision for one in found[21:]] == [None] * 3
+
+
+def test_an_id_that_was_answered_leads_to_the_decision_that_stands_as_long_as_that_is_kept(
+    repository: Repository, decide: Make
+) -> None:
+    stands = decide(repository)
+    repository.note_forestalled({"answered": stands})
+    repository.note_forestalled({"answered": stands})
+    found = repository.decision("answered")
+    assert found is not None and found.id == stands
+    repository.expire(timedelta(0))
+    assert repository.decision("answered") is None
 
 
 def test_similar_tickets_are_not_told_to_less_clearance(repository: Repository, new: Make, document: Make) -> None:
