@@ -235,7 +235,7 @@ def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table:
         if unknown:
             raise ValueError(f"[[{table}]] number {number} has unknown keys {', '.join(sorted(unknown))}")
         needed = [key for key, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
-        missing = [key for key in needed if key not in row and (kind, key) != (ResolverGroup, "tier")]
+        missing = [key for key in needed if row.get(key, "") == "" and (kind, key) != (ResolverGroup, "tier")]
         if missing:
             raise ValueError(f"[[{table}]] number {number} lacks {', '.join(missing)}")
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
