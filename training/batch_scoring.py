@@ -114,7 +114,7 @@ def score(
 
 def _decided(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: Scored) -> Iterator[list[Row]]:
     """Yield the rows of one batch after another: the engine's, and between them those that cannot be scored."""
-    columns = columns_of(engine.triager.policy.targets)
+    targets = engine.triager.policy.targets
     read: deque[tuple[Sequence[RawRow], Sequence[bool]]] = deque()
 
     def batches() -> Iterator[list[Ticket]]:
@@ -127,7 +127,7 @@ def _decided(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: S
         batch, readable = read.popleft()
         row = iter(decided)
         rows = [
-            next(row) if is_readable else as_row(unscorable(engine.triager, ticket_id_of(raw, opened)), columns)
+            next(row) if is_readable else as_row(unscorable(engine.triager, ticket_id_of(raw, opened)), targets)
             for raw, is_readable in zip(batch, readable, strict=True)
         ]
         scored.rows += len(rows)

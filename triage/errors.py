@@ -76,7 +76,7 @@ class UnknownLabel(TriageError):
         self.labels = tuple(sorted(set(labels)))
         super().__init__(
             f"unknown {target} {', '.join(map(repr, self.labels))}: the policy lists "
-            f"{', '.join(sorted(known))}; add them to the policy or map them under [aliases.{target}]"
+            f"{', '.join(sorted(known)) or 'none'}; add them to the policy or map them under [aliases.{target}]"
         )
 
 

@@ -10,6 +10,12 @@ from typing import NamedTuple
 ROUTE = ("tier", "category", "resolver_group")
 """The targets that a route is made of, in the order in which they are reported; a helpdesk may have others."""
 
+SCORED = ("ticket_id", "automation", "novelty")
+"""Columns of a scored file that are about the ticket as a whole."""
+
+SAID_OF_A_TARGET = ("source", "reason", "confidence", "top")
+"""What a scored file says of a target beside its label, in the columns ``TARGET_source`` and so on."""
+
 
 def in_order(targets: Iterable[str]) -> tuple[str, ...]:
     """Return targets in the order in which they are decided and reported: those of the route, then others by name.
@@ -20,6 +26,27 @@ def in_order(targets: Iterable[str]) -> tuple[str, ...]:
     """
     found = set(targets)
     return (*(target for target in ROUTE if target in found), *sorted(found.difference(ROUTE)))
+
+
+def name_problem(target: str, targets: Iterable[str]) -> str | None:
+    """Say why a target beside tier and category cannot have its name among others: a scored file has its columns.
+
+    Args:
+        target: Its name.
+        targets: The targets that there are beside those of a route.
+
+    Example:
+        >>> name_problem("novelty", []), name_problem("risk_reason", ["priority"])
+        ("a scored file has a column 'novelty' of its own", None)
+        >>> name_problem("tier_top", [])
+        "a scored file has a column 'tier_top' for the target 'tier'"
+    """
+    if target in SCORED:
+        return f"a scored file has a column {target!r} of its own"
+    other, _, what = target.rpartition("_")
+    if what in SAID_OF_A_TARGET and other in {*ROUTE, *targets}:
+        return f"a scored file has a column {target!r} for the target {other!r}"
+    return None
 
 
 class Score(NamedTuple):

@@ -92,17 +92,25 @@ class QueueQuery(DecisionQuery):
         """Leave out what a form sends of a field that nobody filled in: an empty text."""
         return {name: one for name, one in stated.items() if one != ""} if isinstance(stated, Mapping) else stated
 
+    @property
+    def stated(self) -> dict[str, object]:
+        """What the list is asked for by name, without what is usual, its page, and what was just done."""
+        return _unusual({name: value for name, value in self if name not in ("before", "done", "told")})
+
     def link(self, **changes: object) -> str:
         """Return the query of a link to the same list with some parts changed; what is usual is left out."""
-        stated = {name: value for name, value in self if name not in ("before", "done", "told")} | changes
-        usual = QueueQuery().model_dump()
-        return urlencode({name: value for name, value in stated.items() if value not in (usual.get(name), None, "")})
+        return urlencode(_unusual(self.stated | changes))
 
     @property
     def narrowed(self) -> bool:
         """Whether anything but view and order was chosen."""
         usual = QueueQuery()
         return any(getattr(self, name) != getattr(usual, name) for name in _NARROWING)
+
+
+def _unusual(stated: Mapping[str, object]) -> dict[str, object]:
+    usual = QueueQuery().model_dump()
+    return {name: value for name, value in stated.items() if value not in (usual.get(name), None, "")}
 
 
 _NARROWING = (

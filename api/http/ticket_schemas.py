@@ -115,7 +115,10 @@ class EscalationOut(BaseModel):
     by: str | None = Field(description="the criterion that decides")
     because: str
     criteria: list[CriterionOut]
-    next_check_at: datetime | None = Field(description="when to ask again; null where the tier keeps no clock")
+    next_check_at: datetime | None = Field(
+        description="when to ask again: when the tier's time budget is spent, counted in its hours, or `check_min` "
+        "later where it has none or has spent it; null where the policy lists no such tier, or its `hours` name no time"
+    )
     held: bool = Field(description="true: it stays because a person put it there")
     advised: str | None = Field(description="the tier that the criteria ask for where it is held")
     owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -284,12 +284,19 @@ def known_group(policy: Policy, group: str) -> str:
     known = policy.group_names
     group = policy.aliases.get("resolver_group", {}).get(group, group)
     if group not in known:
-        raise NotAcceptable(
-            "unknown-group",
-            f"unknown resolver group: the policy lists {', '.join(known) or 'none'}; use one of them",
-            "resolver_group",
-        )
+        raise NotAcceptable("unknown-group", f"unknown resolver group: {listed(known)}", "resolver_group")
     return group
+
+
+def listed(known: Iterable[str]) -> str:
+    """Say which names the policy lists, and what to do in place of stating another one.
+
+    Example:
+        >>> listed(["network", "desk"]), listed([])
+        ('the policy lists network, desk; use one of them', 'the policy lists none; leave it out')
+    """
+    names = ", ".join(known)
+    return f"the policy lists {names}; use one of them" if names else "the policy lists none; leave it out"
 
 
 def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:
@@ -369,9 +376,8 @@ def _label(policy: Policy, target: str, label: str | None) -> str | None:
     try:
         return policy.fold(target, policy.resolve(target, [label])[0])
     except UnknownLabel as error:
-        known = ", ".join(policy.labels(target)) or "none"
         raise NotAcceptable(
             "unknown-label",
-            f"unknown {target}: the policy lists {known}; use one of them",
+            f"unknown {target}: {listed(policy.labels(target))}",
             target if target in ("tier", "category") else "targets",
         ) from error

@@ -131,7 +131,7 @@ def test_choices_are_written_down_and_read_again() -> None:
 
 FAULTS = {
     'target = "tier"\nask = "?"\nright = 0.4': "between 0.5 and 1",
-    'target = "tier"\nask = "?"\nright = true': "between 0.5 and 1",
+    'target = "tier"\nask = "?"\nright = true': "is not a number",
     'target = "mood"\nask = "?"': "no labels",
     'target = "tier"\nask = "?"\nstatements = [{label = "X", says = "x"}]': "'X', which is not listed",
     'target = "tier"\nask = "?"\nstatements = [{label = "A", says = "x"}, {label = "B", says = "X"}]': "say the same",

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from models.toml_files import dump_rules
+from tests.unit.spoilt import spoilt
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRules
 from triage.rules import check_labels, parse_rules
@@ -76,7 +77,12 @@ def test_rules_read_back_as_they_were_written() -> None:
         ("[[rule]]\nname = 'a'\nkind = 'maybe'\n", "kind 'maybe'"),
         ("[[rule]]\nkind = 'bypass'\n", "without a name"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = { tier = 2 }", "precision_at_least"),
-        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = 0.9", "write { tier = 0.9 }"),
+        (
+            "[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = 0.9",
+            "precision_at_least = 0.9 is not a table",
+        ),
+        ("[rule]\nname = 'a'", "begin each of them with [[rule]]"),
+        ("[[rule]]\nname = 'a'\nkind = 'fallback'\ntier = ['L1']", "rule 'a' tier = ['L1'] is not text"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nwhen = 'x'", "unknown keys when"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nany = 'x'", "list of text"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\n[[rule]]\nname = 'a'\nkind = 'fallback'\n", "same name"),
@@ -129,3 +135,27 @@ def test_an_overriding_book_keeps_what_was_measured_of_rules_that_are_the_same_w
     assert rules["printer"].floor("category") == 0.6 and rules["printer"].precision == {"category": 0.9}
     assert rules["short"].floor("tier") == 0.0 and rules["short"].max_words == 4
     assert parse_rules(dump_rules(measured)) == measured
+
+
+def test_a_value_of_any_kind_in_any_place_is_taken_or_refused_by_name() -> None:
+    """And what is taken can be asked."""
+    first, last, rest = BOOK.rpartition('[[rule]]\nname = "rest"')
+    every = f"""{first}[[rule]]
+name = "all"
+kind = "fallback"
+within = "body"
+any = ["x"]
+targets = {{ priority = "high" }}
+precision = {{ tier = 0.5 }}
+precision_at_least = {{ tier = 0.4 }}
+{last}{rest}"""
+    refused = 0
+    for text in spoilt(every):
+        try:
+            book = parse_rules(text)
+        except InvalidRules:
+            refused += 1
+        else:
+            assert parse_rules(dump_rules(book)) == book
+            assert [rule.matches(Ticket(body="a breach", channel="x")) for rule in book.rules]
+    assert refused > 100

@@ -105,7 +105,7 @@ FAULTS = {
     "tier = {A = 1.5, B = 0.5}": "do not lie in",
     "any = ['(']\ntier = {A = 0.5}": "does not compile",
 }
-TOLD_FAULTS = {"{mood = 1.0}": "a weight for 'mood'", "{bias = true}": "are no numbers"}
+TOLD_FAULTS = {"{mood = 1.0}": "a weight for 'mood'", "{bias = true}": "is not a number"}
 
 
 @pytest.mark.parametrize("fault", TOLD_FAULTS)

@@ -16,8 +16,10 @@ from training.data.labelling.several import WAYS
 from training.data.presets.guess import named_preset
 from training.data.presets.known_columns import presets
 from training.data.presets.mapping_file import read_mapping, save_mapping, with_command_line
+from training.data.presets.roles import target_of_role
 from training.data.reading import ReadOptions, check_choice, open_files
-from triage.errors import BundleNotFound, grouped
+from triage.errors import BundleNotFound, InvalidRequest, grouped
+from triage.prediction import name_problem
 
 _DATA, _REGISTRY = "data", "result"
 _SHOWN_FAULTS = 20  # a person reads so many; all of them are in the message where they stop the run
@@ -73,7 +75,13 @@ class MapOption:
     @property
     def roles(self) -> dict[str, str | None]:
         """What `--map` and `--target` say, checked."""
-        return parse_targets(self.target, parse_mapping(self.map))
+        roles = parse_targets(self.target, parse_mapping(self.map))
+        targets = [target for role, column in roles.items() if column and (target := target_of_role(role))]
+        for target in targets:
+            problem = name_problem(target, targets)
+            if problem is not None:
+                raise InvalidRequest(f"{target!r} cannot be a target: {problem}; choose another name")
+        return roles
 
     @property
     def reading(self) -> ReadOptions:

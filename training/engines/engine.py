@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from models.serving.threads import limit_blas_threads
 from models.terminal import option
 from models.triager import Triager
-from training.reports.decision_text import as_row, columns_of
+from training.reports.decision_text import as_row
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
 
@@ -70,9 +70,9 @@ class InThisProcess:
 
     def rows(self, batches: Iterable[Sequence[Ticket]]) -> Iterator[list[Row]]:
         """Decide each batch, and yield its rows."""
-        columns = columns_of(self.triager.policy.targets)
+        targets = self.triager.policy.targets
         for batch in batches:
-            yield [as_row(decision, columns) for decision in self.triager.decide(batch)]
+            yield [as_row(decision, targets) for decision in self.triager.decide(batch)]
 
 
 def scoring_engine(options: EngineOptions, bundle: Path) -> Engine:

@@ -18,7 +18,7 @@ from models.serving.threads import limit_blas_threads
 from models.triager import Triager
 from training.engines.engine import Row
 from training.engines.ray_cluster import connected
-from training.reports.decision_text import as_row, columns_of
+from training.reports.decision_text import as_row
 from triage.errors import InvalidRequest
 from triage.ticket import Ticket
 
@@ -51,8 +51,8 @@ class Worker:
 
     def rows(self, tickets: Sequence[Ticket]) -> list[Row]:
         """Decide tickets."""
-        columns = columns_of(self._triager.policy.targets)
-        return [as_row(decision, columns) for decision in self._triager.decide(tickets)]
+        targets = self._triager.policy.targets
+        return [as_row(decision, targets) for decision in self._triager.decide(tickets)]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from models.terminal import table
 from triage.decision import Decision, TargetDecision
-from triage.prediction import Neighbour
+from triage.prediction import ROUTE, SAID_OF_A_TARGET, Neighbour, in_order
 from triage.wording import ATTENTION, NO_TICKET, phrase_of
 
 COLUMNS = (
@@ -16,14 +17,8 @@ COLUMNS = (
     "category",
     "resolver_group",
     "automation",
-    "tier_source",
-    "tier_reason",
-    "tier_confidence",
-    "tier_top",
-    "category_source",
-    "category_reason",
-    "category_confidence",
-    "category_top",
+    *(f"tier_{one}" for one in SAID_OF_A_TARGET),
+    *(f"category_{one}" for one in SAID_OF_A_TARGET),
     "novelty",
 )
 """Columns of a scored file, in order."""
@@ -36,14 +31,41 @@ def columns_of(targets: Sequence[str]) -> tuple[str, ...]:
         >>> columns_of(["tier", "category", "priority"])[-2:]
         ('priority_confidence', 'priority_top')
     """
-    names = ("{0}", "{0}_source", "{0}_reason", "{0}_confidence", "{0}_top")
-    further = [name.format(target) for target in targets for name in names]
+    further = (column for columns in _columns_by_target(tuple(targets)).values() for column in columns)
     return tuple(dict.fromkeys((*COLUMNS, *further)))
 
 
-def as_row(decision: Decision, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
-    """Write a decision as a row of these columns; `*_top` is the model's own top label even where it abstained."""
-    row: dict[str, Any] = dict.fromkeys(columns)
+@lru_cache(maxsize=64)
+def _columns_by_target(targets: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Return the columns of each target: its label, then what is said of it.
+
+    A target of an earlier bundle whose columns would be those of something else has them under `target_NAME`.
+
+    Example:
+        >>> _columns_by_target(("tier", "automation"))["automation"][:2]
+        ('target_automation', 'target_automation_source')
+    """
+    found, taken = dict[str, tuple[str, ...]](), set(COLUMNS)
+    for target in in_order(targets):
+        name = target
+        while target not in ROUTE and taken & set(_columns_named(name)):
+            name = f"target_{name}"
+        found[target] = _columns_named(name)
+        taken |= set(found[target])
+    return found
+
+
+def _columns_named(name: str) -> tuple[str, ...]:
+    return (name, *(f"{name}_{one}" for one in SAID_OF_A_TARGET))
+
+
+def as_row(decision: Decision, targets: Sequence[str] = ()) -> dict[str, Any]:
+    """Write a decision as a row of the columns of these targets and of its own.
+
+    `*_top` is the model's own top label even where it abstained.
+    """
+    targets = tuple(dict.fromkeys((*targets, *decision.targets)))
+    row: dict[str, Any] = dict.fromkeys(columns_of(targets))
     row |= {
         "ticket_id": decision.ticket_id,
         "tier": decision.tier,
@@ -52,12 +74,11 @@ def as_row(decision: Decision, columns: Sequence[str] = COLUMNS) -> dict[str, An
         "automation": str(decision.automation),
         "novelty": decision.novelty,
     }
+    columns = _columns_by_target(targets)
     for target, verdict in decision.targets.items():
-        row[target] = verdict.label
-        row[f"{target}_source"] = str(verdict.source)
-        row[f"{target}_reason"] = str(verdict.reason)
-        row[f"{target}_confidence"] = verdict.confidence
-        row[f"{target}_top"] = verdict.alternatives[0].label if verdict.alternatives else None
+        top = verdict.alternatives[0].label if verdict.alternatives else None
+        said = (verdict.label, str(verdict.source), str(verdict.reason), verdict.confidence, top)
+        row |= zip(columns[target], said, strict=True)
     return row
 
 
@@ -76,10 +97,7 @@ def as_text(decision: Decision) -> str:
         table(["", "label", "", "sure", "because", "or else"], [[str(c) if c else "–" for c in r] for r in rows])
     )
     explanation = decision.explanation
-    if explanation.terms:
-        lines += ["", "for it:     " + ", ".join(f"{t.term} ({t.weight:+.2f})" for t in explanation.terms[:8])]
-    if explanation.against:
-        lines.append("against it: " + ", ".join(f"{t.term} ({t.weight:+.2f})" for t in explanation.against[:5]))
+    lines += _words_that_counted(decision)
     if explanation.similar:
         lines.append("similar:    " + "; ".join(_neighbour(n) for n in explanation.similar[:3]))
     for title, items in (("ask", decision.questions), ("hand over", decision.hand_over)):
@@ -91,6 +109,24 @@ def as_text(decision: Decision) -> str:
     if decision.truncated:
         lines.append("the text is longer than the encoder reads: only its beginning was embedded")
     return "\n".join(lines)
+
+
+def _words_that_counted(decision: Decision) -> list[str]:
+    """Say which words speak for the model's own first label, which against it, and which for the runner-up."""
+    explanation = decision.explanation
+    ranked = next((one.alternatives for one in decision.targets.values() if one.alternatives), ())
+    first, second = ([score.label for score in ranked[:2]] + ["it", "the runner-up"][len(ranked) :])[:2]
+    parts = (
+        (f"for {first}:", [term for term in explanation.terms if term.weight > 0][:8]),
+        (f"against {first}:", [term for term in explanation.terms if term.weight < 0][:5]),
+        (f"for {second}:", explanation.against[:5]),
+    )
+    lines = [
+        f"{title:11} " + ", ".join(f"{term.term} ({term.weight:+.2f})" for term in terms)
+        for title, terms in parts
+        if terms
+    ]
+    return ["", *lines] if lines else []
 
 
 def _screened(decision: Decision) -> list[str]:

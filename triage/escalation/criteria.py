@@ -65,7 +65,8 @@ class Verdict:
         by: The criterion that decides; None where it just stays.
         because: Why there and not above, in a few words.
         criteria: All of them.
-        next_check_at: When to ask again; None where the tier has no clock.
+        next_check_at: When to ask again: when the tier's time budget is spent, or `check_min` later where it has none
+            or has spent it; None where the policy lists no such tier, or its hours name no time at which it works.
         held: Whether it stays because a person put it there.
         advised: The tier that the criteria ask for where it is held; else None.
         owner: Who decides now, where the ticket went to and fro too often.

@@ -10,11 +10,11 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
-from triage.errors import UnknownLabel
+from triage.errors import InvalidRequest, UnknownLabel
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy
 from triage.policy.questions import Choice, Question
-from triage.prediction import Score, in_order
+from triage.prediction import Score, in_order, name_problem
 from triage.screening.cues import Frame
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -255,7 +255,14 @@ class Policy:
 
         Args:
             labels: By target, as the data has them; what is an alias of another label is not added.
+
+        Raises:
+            InvalidRequest: A target has a name that none can have.
         """
+        for target in labels:
+            problem = name_problem(target, {*labels, *self.further})
+            if problem is not None:
+                raise InvalidRequest(f"{target!r} cannot be a target: {problem}; give it another name with --target")
         further = dict(self.further)
         for target, found in labels.items():
             known = {entry.label for entry in self.entries(target)} | set(self.aliases.get(target, {}))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import re2
 
@@ -16,18 +16,61 @@ from triage.languages.names import language_code
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
 from triage.policy.faults import escalation_problems
+from triage.policy.kinds import misfits
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
 from triage.policy.questions import Choice, Option, Question, Statement
-from triage.prediction import ROUTE
+from triage.prediction import ROUTE, name_problem
 from triage.screening.cues import compile_cue
 from triage.screening.intake import KINDS
 
-_TABLES = {
-    *("policy", "tiers", "categories", "groups", "folding", "illegal", "aliases", "settling"),
-    *("attention", "not_a_ticket", "never_automatic", "translations", "gate", "escalation", "question", "effort"),
-    *("targets", "legal", "choice"),
+
+@dataclass(frozen=True)
+class _Pair:
+    """A tier and a category."""
+
+    tier: str
+    category: str
+
+
+@dataclass(frozen=True)
+class _Settling:
+    """What is asked where two tiers are in doubt."""
+
+    between: tuple[str, ...]
+    ask: tuple[str, ...]
+
+
+_HEAD: Mapping[str, Any] = {
+    **{"version": str | float, "name": str, "description": str},
+    **{"ordinal": bool, "cost_under": float, "cost_over": float, "decide_by_cost": bool, "sensitive_clearance": int},
+    **{"suggest_only": list[str], "ask_when_vague": list[str]},
 }
+_TABLES: Mapping[str, Any] = {
+    "policy": _HEAD,
+    "tiers": list[Tier],
+    "categories": list[Category],
+    "groups": list[ResolverGroup],
+    "folding": dict[str, str],
+    "illegal": list[dict[str, str]],
+    "aliases": dict[str, dict[str, str]],
+    "settling": list[_Settling],
+    "attention": list[AttentionRoute],
+    "not_a_ticket": dict[str, str],
+    "never_automatic": list[_Pair],
+    "translations": dict[str, dict[str, str]],
+    "gate": GatePolicy,
+    "escalation": EscalationPolicy,
+    "question": list[Question],
+    "effort": Effort,
+    "targets": dict[str, list[Label]],
+    "legal": list[dict[str, str | list[str]]],
+    "choice": list[Choice],
+}
+"""What a policy file may hold, and of which kind each of its tables is."""
 _TARGET = re2.compile("[a-z][a-z0-9_]{0,39}")
+
+_MOST_NAMED = 5
+"""Values of a wrong kind that are named at a time."""
 
 _ACTIONS = ("close", "merge", "none")
 """What may be done by itself with a message that is no ticket."""
@@ -43,8 +86,13 @@ _SCALARS = (
 )
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(path: Path, *, of_bundle: bool = False) -> Policy:
     """Read a policy file.
+
+    Args:
+        path: Of the file.
+        of_bundle: Whether it is that of a bundle: one that was made before may have names of targets that are refused
+            by now.
 
     Raises:
         InvalidPolicy: If it is absent, not TOML, or contradicts itself.
@@ -55,7 +103,11 @@ def read_policy(path: Path) -> Policy:
         raise InvalidPolicy(
             f"policy {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
         ) from error
-    return parse_policy(text, where=str(path))
+    policy = parse_policy(text, where=str(path))
+    clashes = [] if of_bundle else list(_clashes(policy))
+    if clashes:
+        raise InvalidPolicy(f"{path}: {'; '.join(clashes)}; give these targets other names")
+    return policy
 
 
 def parse_policy(text: str, where: str = "policy") -> Policy:
@@ -72,11 +124,14 @@ def parse_policy(text: str, where: str = "policy") -> Policy:
         data = tomllib.loads(text)
     except TOML_FAULTS as error:
         raise InvalidPolicy(f"{where} is not TOML: {why_unreadable(error)}; mend that line") from error
-    unknown = set(data) - _TABLES
+    unknown = set(data) - set(_TABLES)
     if unknown:
         raise InvalidPolicy(
             f"{where} has unknown tables {', '.join(sorted(unknown))}: known are {', '.join(sorted(_TABLES))}"
         )
+    wrong = [fault for name, table in data.items() for fault in misfits(_place(name), table, _TABLES[name])]
+    if wrong:
+        raise InvalidPolicy(f"{where}: {'; '.join(wrong[:_MOST_NAMED])}; see the default policy for the form")
     try:
         policy = _build(data, text)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
@@ -85,22 +140,17 @@ def parse_policy(text: str, where: str = "policy") -> Policy:
     return policy
 
 
+def _place(table: str) -> str:
+    return f"[[{table}]]" if get_origin(_TABLES[table]) is list else f"[{table}]"
+
+
 def _build(data: Mapping[str, Any], text: str) -> Policy:
     head = dict(data.get("policy", {}))
     version = str(head.pop("version", "") or hashlib.sha256(text.encode()).hexdigest()[:12])
-    unknown = set(head) - set(_SCALARS) - {"name", "description"}
+    unknown = set(head) - set(_HEAD)
     if unknown:
         raise ValueError(f"[policy] has unknown keys {', '.join(sorted(unknown))}")
     scalars = {key: head[key] for key in _SCALARS if key in head}
-    for key, kind in (
-        ("ordinal", bool),
-        ("decide_by_cost", bool),
-        ("cost_under", float | int),
-        ("cost_over", float | int),
-        ("sensitive_clearance", int),
-    ):
-        if key in scalars and not isinstance(scalars[key], kind):
-            raise TypeError(f"[policy] {key} = {scalars[key]!r} has the wrong type")
     illegal: list[Mapping[str, str]] = data.get("illegal", [])
     scalars["suggest_only"] = frozenset(scalars.get("suggest_only", ()))
     scalars["ask_when_vague"] = tuple(scalars.get("ask_when_vague", ()))
@@ -118,10 +168,12 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
             for target, rows in data.get("targets", {}).items()
         },
         aliases={target: dict(table) for target, table in data.get("aliases", {}).items()},
-        settling={frozenset(row["between"]): tuple(row["ask"]) for row in data.get("settling", [])},
+        settling={frozenset(row.between): row.ask for row in _entries(_Settling, data.get("settling", []), "settling")},
         attention=tuple(_entries(AttentionRoute, data.get("attention", []), "attention")),
-        not_a_ticket={kind: str(action) for kind, action in data.get("not_a_ticket", {}).items()},
-        never_automatic=frozenset((row["tier"], row["category"]) for row in data.get("never_automatic", [])),
+        not_a_ticket=dict(data.get("not_a_ticket", {})),
+        never_automatic=frozenset(
+            (row.tier, row.category) for row in _entries(_Pair, data.get("never_automatic", []), "never_automatic")
+        ),
         translations={
             language_code(language) or language: dict(table) for language, table in data.get("translations", {}).items()
         },
@@ -135,7 +187,7 @@ def _build(data: Mapping[str, Any], text: str) -> Policy:
 
 
 def _apart(row: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    if len(row) != 2 or not all(isinstance(label, str) for label in row.values()):
+    if len(row) != 2:
         raise ValueError(f"[[illegal]] {dict(row)} does not name one label of each of two targets")
     return frozenset(row.items())
 
@@ -157,9 +209,6 @@ def _numbers(kind: type[GatePolicy | Effort], table: Mapping[str, Any], name: st
     unknown = set(table) - set(known)
     if unknown:
         raise ValueError(f"[{name}] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
-    for key, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"[{name}] {key} = {value!r} is not a number")
     return {key: float(value) for key, value in table.items()}
 
 
@@ -169,10 +218,6 @@ def _escalation(table: Mapping[str, Any]) -> EscalationPolicy:
     if unknown:
         raise ValueError(f"[escalation] has unknown keys {', '.join(sorted(unknown))}: known are {', '.join(known)}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    for key, default in vars(EscalationPolicy()).items():
-        value = values.get(key, default)
-        if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise TypeError(f"[escalation] {key} = {value!r} is not a number")
     values["skills"] = tuple(_entries(Skill, table.get("skills", []), "escalation.skills"))
     values["scopes"] = tuple(_entries(Scope, table.get("scopes", []), "escalation.scopes"))
     return EscalationPolicy(**values)
@@ -195,7 +240,7 @@ def _entries(kind: Callable[..., Any], rows: Iterable[Mapping[str, Any]], table:
         if unknown:
             raise ValueError(f"[[{table}]] number {number} has unknown keys {', '.join(sorted(unknown))}")
         needed = [key for key, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
-        missing = [key for key in needed if key not in row and (kind, key) != (ResolverGroup, "tier")]
+        missing = [key for key in needed if row.get(key, "") == "" and (kind, key) != (ResolverGroup, "tier")]
         if missing:
             raise ValueError(f"[[{table}]] number {number} lacks {', '.join(missing)}")
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
@@ -231,6 +276,13 @@ def _target_problems(policy: Policy) -> Iterable[str]:
     for target in policy.further:
         if target in ("tier", "category") or not _TARGET.fullmatch(target):
             yield f"[targets] {target!r} is no name of a further target: write lower-case letters, digits and _"
+
+
+def _clashes(policy: Policy) -> Iterable[str]:
+    for target in policy.further:
+        problem = name_problem(target, policy.further)
+        if problem is not None:
+            yield f"[targets] {target!r} cannot be a target: {problem}"
 
 
 def _label_problems(policy: Policy, known: Mapping[str, list[str]]) -> Iterable[str]:
@@ -327,12 +379,8 @@ def _tier_problems(policy: Policy) -> Iterable[str]:
 
 def _recall_problems(policy: Policy, target: str) -> Iterable[str]:
     for entry in policy.entries(target):
-        if entry.min_recall is not None and not (_is_number(entry.min_recall) and 0 < entry.min_recall < 1):
+        if entry.min_recall is not None and not 0 < entry.min_recall < 1:
             yield f"{target} {entry.label!r} has a min_recall of {entry.min_recall}, which must lie between 0 and 1"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _option_table(option: Option) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,23 @@ from typing import Any
 import re2
 
 from triage.errors import TOML_FAULTS, InvalidRules, why_unreadable
+from triage.policy.kinds import misfits
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
-_KEYS = {
-    "name",
-    "kind",
-    "any",
-    "all",
-    "none",
-    "channels",
-    "attributes",
-    "within",
-    "max_words",
-    "tier",
-    "category",
-    "targets",
-    "precision",
-    "precision_at_least",
+_KEYS: Mapping[str, Any] = {
+    "name": str,
+    "kind": str,
+    **dict.fromkeys(("any", "all", "none", "channels"), list[str]),
+    "attributes": dict[str, str | list[str]],
+    "within": str,
+    "max_words": int,
+    "tier": str,
+    "category": str,
+    "targets": dict[str, str],
+    "precision": dict[str, float],
+    "precision_at_least": dict[str, float],
 }
+"""What a rule may state, and of which kind it is."""
 
 
 def read_rules(path: Path) -> RuleBook:
@@ -62,7 +61,7 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
     except TOML_FAULTS as error:
         raise InvalidRules(f"{where} is not TOML: {why_unreadable(error)}; mend that line") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InvalidRules(f"{where} says something else by rule than rules: write a table [[rule]] for each")
+        raise InvalidRules(f"{where} has rules that are no tables: begin each of them with [[rule]]")
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
     if len(lines) != len(tables):  # written as one list in brackets, which has no header for each rule
         lines = [1] * len(tables)
@@ -85,12 +84,15 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     name = table.get("name")
     if not isinstance(name, str) or not name:
         raise InvalidRules(f'{where}: rule without a name; add name = "…"')
-    unknown = set(table) - _KEYS
+    unknown = set(table) - set(_KEYS)
     if unknown:
         raise InvalidRules(
             f"{where}: rule {name!r} has unknown keys {', '.join(sorted(unknown))}; "
             f"known are {', '.join(sorted(_KEYS))}"
         )
+    wrong = list(misfits(f"rule {name!r}", table, _KEYS))
+    if wrong:
+        raise InvalidRules(f"{where}: {'; '.join(wrong)}; see the default rules for the form")
     if table.get("kind") not in tuple(RuleKind):
         raise InvalidRules(f'{where}: rule {name!r} has kind {table.get("kind")!r}; write "bypass" or "fallback"')
     if table.get("within", "text") not in ("text", "subject", "body"):
@@ -102,16 +104,13 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     }
     for key in ("precision", "precision_at_least"):
         _check_shares(table.get(key, {}), where, name, key)
-    labels = table.get("targets", {})
-    if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
-        raise InvalidRules(f'{where}: rule {name!r} has targets = {labels!r}; write {{ resolver_group = "…" }}')
     for key in ("any", "all", "none"):
-        _check_patterns(values.get(key, ()), where, name, key)
+        _check_patterns(values.get(key, ()), where, name)
     return Rule(**values)
 
 
-def _check_patterns(value: object, where: str, name: str, key: str) -> None:
-    for pattern in _strings(value, where, name, key):
+def _check_patterns(patterns: Iterable[str], where: str, name: str) -> None:
+    for pattern in patterns:
         try:
             compile_pattern(pattern)
         except re2.error as error:
@@ -121,20 +120,11 @@ def _check_patterns(value: object, where: str, name: str, key: str) -> None:
             ) from error
 
 
-def _check_shares(value: object, where: str, name: str, key: str) -> None:
-    fine = isinstance(value, dict) and all(
-        isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1 for share in value.values()
-    )
-    if not fine:
+def _check_shares(value: Mapping[str, float], where: str, name: str, key: str) -> None:
+    if not all(0 <= share <= 1 for share in value.values()):
         raise InvalidRules(
             f"{where}: rule {name!r} has {key} = {value!r}; write {{ tier = 0.9 }} or {{ category = 0.9 }}, in [0, 1]"
         )
-
-
-def _strings(value: object, where: str, name: str, key: str) -> tuple[str, ...]:
-    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
-        raise InvalidRules(f'{where}: rule {name!r} needs a list of text for {key}; write {key} = ["…"]')
-    return value
 
 
 def rules_document(rules: RuleBook) -> dict[str, Any]:

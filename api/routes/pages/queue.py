@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -80,6 +81,7 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
     counts = await to_thread.run_sync(counted, parts, reader)
     lines, more, problem = await to_thread.run_sync(_lines, parts, reader, query)
     done = await to_thread.run_sync(spoken, parts, reader, query.done)
+    names = label_names(parts)
     return await page(
         parts,
         reader,
@@ -94,7 +96,8 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
         views=_views(counts, with_groups=bool(reader.groups) or query.view == "my_groups"),
         own_groups=reader.groups,
         sorts=_SORT_NAMES,
-        names=label_names(parts),
+        names=names,
+        former=_former(names, query, lines, counts),
         groups=group_names(parts),
         reasons=REASONS,
         attention_kinds=ATTENTION,
@@ -143,6 +146,17 @@ def previous_of(parts: Parts, reader: Principal, query: QueueQuery, decision_id:
 def _wanted(parts: Parts, reader: Principal, query: QueueQuery) -> Filter:
     clearance = parts.service.model.triager.policy.sensitive_clearance
     return query.filter_for(reader, clearance, blind=parts.service.settings.audit_blind)
+
+
+def _former(
+    names: Mapping[str, Mapping[str, str]], query: QueueQuery, lines: Sequence[Shown], counts: Counts
+) -> dict[str, list[str]]:
+    """Return the labels of tier and category that the policy does not list: those asked for, and those seen here."""
+    seen = {
+        "tier": {query.tier, *counts.tiers, *(line.tier for line in lines)},
+        "category": {query.category, *(line.category for line in lines)},
+    }
+    return {target: sorted(filter(None, found - names.get(target, {}).keys())) for target, found in seen.items()}
 
 
 def _views(counts: Counts, *, with_groups: bool) -> list[tuple[str, str, int | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 
 from api.app import create_app
 from api.settings import load_settings
+from models.toml_files import dump_policy
+from triage.defaults import default_policy
 from triage.errors import StoreUnavailable
 
 from ..local_client import TestClient
 
 VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'. Restarted twice."
+OTHER_LABELS = """tiers = [{label = "front"}, {label = "back"}]
+categories = [{label = "GRP_1"}, {label = "GRP_2"}]
+groups = [{name = "team", tier = "back"}]"""
 VAGUE = "It does not work as it should since Monday, please help me with it soon."
 
 
@@ -234,3 +240,44 @@ def test_an_alarm_after_the_last_word_is_confirmed_with_a_button(client: TestCli
     assert after["tier"] == before["tier"] and after["standing"]["verdict"] == verdict
     waiting = client.get("/v1/decisions?view=waiting&attention=any&limit=100").json()["decisions"]
     assert decision not in [one["decision_id"] for one in waiting]
+
+
+def chosen(page: str, name: str) -> str:
+    """Return what a browser sends of a select that nobody touches."""
+    [select] = re.findall(rf'<select [^>]*name="{name}".*?</select>', page, re.DOTALL)
+    options = re.findall(r"<option([^>]*)>([^<]*)", select)
+    attributes, words = next((one for one in options if "selected" in one[0]), options[0])
+    value = re.search(r'value="([^"]*)"', attributes)
+    return unescape(value[1] if value else words)
+
+
+def test_after_a_swap_to_other_labels_a_correction_states_only_what_somebody_chose(tmp_path: Path) -> None:
+    """Labels that the policy does not list any more stay as they are, and can be looked for."""
+    file, first = tmp_path / "policy.toml", replace(default_policy(), groups=(), attention=())
+    file.write_text(dump_policy(first))
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, policy=file)
+    with TestClient(create_app(settings)) as client:
+        client.headers["Accept"] = "text/html"
+        decision, undecided = decide(client, "OLD"), decide(client, "NONE", "hm")
+        before = client.get(f"/v1/decisions/{decision}").json()
+        assert before["tier"] and before["category"] and "<summary>Group" not in client.get("/").text
+        event = {"id": "1", "kind": "status", "at": datetime.now(UTC).isoformat(), "status": "x", "resolver_group": "a"}
+        refused = client.post("/v1/tickets/OLD/events", json=event).json()
+        assert refused["detail"] == "unknown resolver group: the policy lists none; leave it out"
+        file.write_text(OTHER_LABELS)
+        assert client.post("/v1/model/reload").status_code == 200
+        page = shown(client, decision)
+        assert f"{before['category']}, no longer a label" in page
+        assert [chosen(page, name) for name in ("tier", "category", "resolver_group")] == ["", "", ""]
+        assert chosen(shown(client, undecided), "category") == ""
+        said = {name: chosen(page, name) for name in ("category", "resolver_group")}
+        said |= {"verdict": "corrected", "tier": "back", "reason": "theirs"}
+        assert client.post(f"/decisions/{decision}/feedback", data=said, follow_redirects=False).status_code == 303
+        after = client.get(f"/v1/decisions/{decision}").json()
+        assert after["standing"]["targets"] == {"tier": "back"} and after["category"] == before["category"]
+        narrowed = f"/?view=all&category={before['category']}&tier=gone&reason=old&attention=ours&automation=suggested"
+        queue = client.get(narrowed).text
+        wanted = {"category": before["category"], "tier": "gone", "reason": "old", "attention": "ours"}
+        assert {name: chosen(queue, name) for name in wanted} == wanted
+        assert 'name="automation" value="suggested"' in queue
+        assert f"<option >{before['category']}</option>" in client.get("/?view=all").text

@@ -25,7 +25,7 @@ def policy_in_use(stated: Path | None) -> Policy:
     if chosen is not None:
         return read_policy(chosen)
     bundle = settings.bundle or _served(settings)
-    return read_policy(bundle / "policy.toml") if bundle is not None else default_policy()
+    return read_policy(bundle / "policy.toml", of_bundle=True) if bundle is not None else default_policy()
 
 
 def _served(settings: Settings) -> Path | None:
