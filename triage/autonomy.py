@@ -278,7 +278,7 @@ class Autonomy:
 
     def recount(
         self, reviews: Sequence[Review], *, reviewers: int = 1, nobody_alone: bool = False, was_open: bool | None = None
-    ) -> Self:
+    ) -> Autonomy:
         """Return the state after reviews in their order.
 
         Where a change of mind would have let automation open at some earlier review, the later ones were made, and they

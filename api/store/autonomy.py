@@ -137,7 +137,7 @@ class AutonomyRecords(IdempotencyKeys):
             to_go = max(to_go, self.reviewers - _agents(session, row))
         elif state.mode is Mode.SUGGEST and several_people(session):
             to_go = _reviews_to_go_of_others(row.base, tuple(_reviews(session, row)))
-        return AutonomyRow(row.target, state, row.because, row.changed_at, to_go)
+        return AutonomyRow(row.target, state, row.because, changed_at=row.changed_at, reviews_to_go=to_go)
 
     def autonomy_changes(self, limit: int = 100) -> list[ModeChange]:
         """Return the latest changes of mode, newest first."""

@@ -93,7 +93,10 @@ class Figures(IdempotencyKeys):
         )
         with self.database.reading() as session:
             found = session.execute(query).all()
-        return [Day(str(row[0]), *row[1:4], count=row[5], audit=row[4]) for row in found]
+        return [
+            Day(str(day), automation, reason, verdict, audit=audit, count=count)
+            for day, automation, reason, verdict, audit, count in found
+        ]
 
     def served(self) -> list[Served]:
         """Count the decisions of each model version, the newest version first."""
