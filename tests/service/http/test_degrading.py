@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.scoring import service
+from api.scoring.learning import ReviewLearner
 from api.settings import Settings, load_settings
 from api.store.repository import Repository, open_repository
 from triage.errors import StoreUnavailable
@@ -55,6 +59,40 @@ def test_a_locked_store_does_not_hold_up_a_decision(settings: Settings) -> None:
             client.get("/livez")
             time.sleep(0.1)
         assert kept.json()["stored"] is True
+
+
+@pytest.mark.parametrize(("said", "limit_s", "waits"), [(True, 20.0, True), (True, 0.05, False), (False, 20.0, False)])
+def test_a_start_waits_for_what_people_said_where_they_did_and_not_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, said: bool, limit_s: float, waits: bool
+) -> None:
+    may_learn, has_learned = threading.Event(), threading.Event()
+
+    def slowly(learner: ReviewLearner) -> None:
+        may_learn.wait(20)
+        has_learned.set()
+
+    monkeypatch.setattr(ReviewLearner, "has_reviews", lambda learner: said)
+    monkeypatch.setattr(ReviewLearner, "refresh", slowly)
+    monkeypatch.setattr(service, "_LEARN_S", limit_s)
+    wait = service.Service._learned_again
+
+    async def as_the_start_waits(serving: service.Service, anything: asyncio.Future[bool]) -> None:
+        if waits:
+            may_learn.set()
+        await wait(serving, anything)
+
+    monkeypatch.setattr(service.Service, "_learned_again", as_the_start_waits)
+    with TestClient(create_app(settings)) as client:
+        assert has_learned.is_set() is waits and client.get("/readyz").status_code == 200
+        may_learn.set()
+
+
+def test_whether_anything_was_said_is_asked_of_the_store(client: TestClient) -> None:
+    learner = client.app.state.parts.service.learner  # type: ignore[attr-defined]
+    decided = client.post("/v1/predict", json={"id": "T-1", "text": "printer"}).json()["decision_id"]
+    assert not learner.has_reviews()
+    client.post(f"/v1/decisions/{decided}/feedback", json={"verdict": "accepted", "agent": "kim"})
+    assert learner.has_reviews()
 
 
 class Unavailable(Repository):
