@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,14 @@ def test_a_start_waits_for_what_people_said_where_they_did_and_not_for_ever(
         may_learn.set()
 
 
-def test_whether_anything_was_said_is_asked_of_the_store(client: TestClient) -> None:
+def test_whether_anything_was_said_is_asked_of_the_store(client: TestClient, until: Callable[..., float]) -> None:
     learner = client.app.state.parts.service.learner  # type: ignore[attr-defined]
-    decided = client.post("/v1/predict", json={"id": "T-1", "text": "printer"}).json()["decision_id"]
+    told = [
+        client.post("/v1/predict", json={"id": "T-1", "text": "printer"}) for _ in range(2)
+    ]  # the first one warms up
     assert not learner.has_reviews()
-    client.post(f"/v1/decisions/{decided}/feedback", json={"verdict": "accepted", "agent": "kim"})
+    said, path = {"verdict": "unsure", "agent": "kim"}, f"/v1/decisions/{told[1].json()['decision_id']}/feedback"
+    until(lambda: client.post(path, json=said).status_code == 200, 20)
     assert learner.has_reviews()
 
 
