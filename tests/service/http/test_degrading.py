@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.app import create_app
+from api.scoring import service
+from api.scoring.learning import ReviewLearner
 from api.settings import Settings, load_settings
 from api.store.repository import Repository, open_repository
 from triage.errors import StoreUnavailable
@@ -56,6 +61,43 @@ def test_a_locked_store_does_not_hold_up_a_decision(settings: Settings) -> None:
             client.get("/livez")
             time.sleep(0.1)
         assert kept.json()["stored"] is True
+
+
+@pytest.mark.parametrize(("said", "limit_s", "waits"), [(True, 20.0, True), (True, 0.05, False), (False, 20.0, False)])
+def test_a_start_waits_for_what_people_said_where_they_did_and_not_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, said: bool, limit_s: float, waits: bool
+) -> None:
+    may_learn, has_learned = threading.Event(), threading.Event()
+
+    def slowly(learner: ReviewLearner) -> None:
+        may_learn.wait(20)
+        has_learned.set()
+
+    monkeypatch.setattr(ReviewLearner, "has_reviews", lambda learner: said)
+    monkeypatch.setattr(ReviewLearner, "refresh", slowly)
+    monkeypatch.setattr(service, "_LEARN_S", limit_s)
+    wait = service.Service._learned_again
+
+    async def as_the_start_waits(serving: service.Service, anything: asyncio.Future[bool]) -> None:
+        if waits:
+            may_learn.set()
+        await wait(serving, anything)
+
+    monkeypatch.setattr(service.Service, "_learned_again", as_the_start_waits)
+    with TestClient(create_app(settings)) as client:
+        assert has_learned.is_set() is waits and client.get("/readyz").status_code == 200
+        may_learn.set()
+
+
+def test_whether_anything_was_said_is_asked_of_the_store(client: TestClient, until: Callable[..., float]) -> None:
+    learner = client.app.state.parts.service.learner  # type: ignore[attr-defined]
+    told = [
+        client.post("/v1/predict", json={"id": "T-1", "text": "printer"}) for _ in range(2)
+    ]  # the first one warms up
+    assert not learner.has_reviews()
+    said, path = {"verdict": "unsure", "agent": "kim"}, f"/v1/decisions/{told[1].json()['decision_id']}/feedback"
+    until(lambda: client.post(path, json=said).status_code == 200, 20)
+    assert learner.has_reviews()
 
 
 class Unavailable(Repository):
