@@ -77,7 +77,10 @@ def test_rules_read_back_as_they_were_written() -> None:
         ("[[rule]]\nname = 'a'\nkind = 'maybe'\n", "kind 'maybe'"),
         ("[[rule]]\nkind = 'bypass'\n", "without a name"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = { tier = 2 }", "precision_at_least"),
-        ("[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = 0.9", "precision_at_least = 0.9 is not a table"),
+        (
+            "[[rule]]\nname = 'a'\nkind = 'fallback'\nprecision_at_least = 0.9",
+            "precision_at_least = 0.9 is not a table",
+        ),
         ("[rule]\nname = 'a'", "begin each of them with [[rule]]"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\ntier = ['L1']", "rule 'a' tier = ['L1'] is not text"),
         ("[[rule]]\nname = 'a'\nkind = 'fallback'\nwhen = 'x'", "unknown keys when"),
@@ -137,7 +140,7 @@ def test_an_overriding_book_keeps_what_was_measured_of_rules_that_are_the_same_w
 def test_a_value_of_any_kind_in_any_place_is_taken_or_refused_by_name() -> None:
     """And what is taken can be asked."""
     first, last, rest = BOOK.rpartition('[[rule]]\nname = "rest"')
-    every = f'''{first}[[rule]]
+    every = f"""{first}[[rule]]
 name = "all"
 kind = "fallback"
 within = "body"
@@ -145,7 +148,7 @@ any = ["x"]
 targets = {{ priority = "high" }}
 precision = {{ tier = 0.5 }}
 precision_at_least = {{ tier = 0.4 }}
-{last}{rest}'''
+{last}{rest}"""
     refused = 0
     for text in spoilt(every):
         try:
