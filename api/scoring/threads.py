@@ -26,7 +26,7 @@ from api.http.ticket_schemas import (
     TimelineOut,
 )
 from api.privacy.outward import outward
-from api.scoring.reviews import check_tier_may_see, known_group, labels_of
+from api.scoring.reviews import check_tier_may_see, known_group, labels_of, listed
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
@@ -349,8 +349,7 @@ def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) 
     _check_kind(event)
     skills = {skill.name for skill in policy.escalation.skills}
     if not skills >= set(event.needs):
-        known = ", ".join(sorted(skills)) or "none"
-        raise NotAcceptable("unknown-skill", f"unknown skill: the policy lists {known}; use one of them", "needs")
+        raise NotAcceptable("unknown-skill", f"unknown skill: {listed(sorted(skills))}", "needs")
     if not event.moves:
         return event
     check_may_judge(policy, row, sender.clearance)

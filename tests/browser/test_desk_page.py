@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from models.toml_files import dump_policy
+from triage.defaults import default_policy
+
 PAGES = ("/", "/try", "/overview")
 VPN = "The VPN drops every ten minutes since the update. Restarting did not help."
 PAYLOADS = [
@@ -585,3 +588,32 @@ def test_two_people_on_one_ticket_see_each_other_and_no_verdict_is_lost(
         assert service.client.get("/v1/decisions?view=disputed").json()["decisions"]
         for page in pages:
             page.context.close()
+
+
+def test_after_a_swap_to_other_labels_a_correction_by_keyboard_states_one_label_and_filters_stay(
+    chromium: Any, run_service: Callable[..., AbstractContextManager[Any]], tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(dump_policy(default_policy()))
+    options = {"TRIAGE_RULES_ONLY": "1", "TRIAGE_POLICY": str(policy)}
+    with run_service(tmp_path, "--open-loopback", ready="/readyz", **options) as service:
+        first = service.predict(id="SWAP", subject="swap", body=VPN).json()
+        policy.write_text('tiers = [{label = "front"}, {label = "back"}]\ncategories = [{label = "GRP_1"}]')
+        assert service.client.post("/v1/model/reload").status_code == 200
+        page = chromium.new_context(base_url=service.url).new_page()
+        page.set_default_timeout(15_000)
+        page.goto(f"/?view=all&category={first['category']}")
+        page.select_option("select[name=sort]", "newest")
+        page.click("form.find button")
+        page.wait_for_url(lambda url: "sort=newest" in url)
+        assert page.input_value("select[name=category]") == first["category"] and page.locator("a.open").count() == 1
+        page.goto(f"/decisions/{first['decision_id']}?view=all")
+        page.wait_for_load_state()
+        page.keyboard.press("t")
+        page.keyboard.type("back")
+        page.keyboard.press("Enter")
+        page.keyboard.press("1")
+        page.wait_for_selector(".told")
+        said = service.client.get(f"/v1/decisions/{first['decision_id']}").json()
+        assert said["standing"]["targets"] == {"tier": "back"} and said["category"] == first["category"]
+        page.context.close()

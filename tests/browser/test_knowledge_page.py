@@ -158,6 +158,7 @@ def test_what_was_typed_for_a_proposal_that_is_gone_is_given_back(page: Any, des
     assert "no longer there" in page.inner_text("[role=alert]")
     assert page.input_value("#written-text") == "An hour of work."
     looks_right(page)
+    assert page.input_value("#written-instead") == ""  # nobody has chosen yet what it is for
     page.select_option("#written-instead", "k-0bbb")
     page.click("section[aria-labelledby=written] button")
     assert "Accepted" in page.inner_text("[role=status]") and desk.folder.entry("k-0bbb").body == "An hour of work."

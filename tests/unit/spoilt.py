@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-OF_EVERY_KIND = ({"x": {"y": "z"}}, ["x"], 7, True, [], "")
+OF_EVERY_KIND: tuple[Any, ...] = ({"x": {"y": "z"}}, ["x"], 7, True, [], "")
 
 
 def spoilt(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A decision as a row of a scored file and as text: no target takes another's column, no word stands on a wrong side."""
+"""A decision as a row of a scored file and as text: no target takes another's column, no word the wrong side."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _of_table(place: str, value: object, kind: Any) -> Iterable[str]:
     if not isinstance(value, dict):
         yield _not(place, value, "a table")
         return
-    known = _keys(kind) if is_dataclass(kind) else kind
+    known = _keys(kind) if isinstance(kind, type) and is_dataclass(kind) else kind
     for key, one in value.items():
         if not isinstance(known, Mapping):
             yield from misfits(f"{place} {key}", one, get_args(kind)[1])
@@ -72,7 +72,7 @@ def _of_table(place: str, value: object, kind: Any) -> Iterable[str]:
 
 
 @cache
-def _keys(kind: Any) -> Mapping[str, Any]:
+def _keys(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 
