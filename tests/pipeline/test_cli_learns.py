@@ -316,4 +316,4 @@ def test_a_long_history_is_learned_from_its_newest_tickets(
     said = triage("train", tickets, "--encoder", encoder, "--out", out, "--no-register", "--newest", 250)
     assert said.status == 0 and "read 250 tickets" in said.err
     assert "newest 250 of 300 tickets" in said.err and "--newest N takes more" in said.err
-    assert "a whole number from 100 on" in triage("train", tickets, "--newest", 5).error
+    assert "a whole number from 100 to" in triage("train", tickets, "--newest", 5).error
