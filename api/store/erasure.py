@@ -100,9 +100,8 @@ class Erasure(IdempotencyKeys):
             query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
             query = query.where(StoredTicket.source == source) if source else query
             desks = session.scalars(query.with_only_columns(StoredTicket.source).distinct())
-            places = [
-                f"ticket {desk} {ticket_id}" for desk in desks
-            ]  # what is on its way waits, and then finds it gone
+            # What is on its way to the ticket waits, and then finds it gone.
+            places = [f"ticket {desk} {ticket_id}" for desk in desks]
             self.database.serialise(session, f"forget {ticket_id}", *places)
             tickets = list(session.scalars(query))
             mentions = _strip_mentions(session, ticket_id)

@@ -95,6 +95,22 @@ def test_the_page_says_what_the_model_decides_alone_and_what_it_still_takes(
     assert '<span class="pill good">automatic</span>' in client.get("/overview").text
 
 
+def test_where_one_person_alone_suffices_others_are_said_to_be_missing(
+    open_client: Callable[..., TestClient],
+) -> None:
+    client = open_client(autonomy_reviewers=2)
+    told, place = client.get("/v1/autonomy").json()["targets"]["tier"], 0
+    while told["reviews_to_go"] > 1 and place < 200:
+        assert "suffice" not in told["because"]
+        sure(client, place, {"verdict": "accepted"})
+        told, place = client.get("/v1/autonomy").json()["targets"]["tier"], place + 1
+    sure(client, place, {"verdict": "accepted"})
+    told = client.get("/v1/autonomy").json()["targets"]["tier"]
+    assert (told["mode"], told["reviews_to_go"]) == ("suggest", 1)
+    assert told["because"].startswith("the reviews suffice only with those of one person: others' are missing")
+    assert "suggests · 1 clean review to go" in client.get("/overview").text
+
+
 def test_what_was_drawn_for_a_check_is_counted_as_that_and_one_check_is_drawn(
     open_client: Callable[..., TestClient],
 ) -> None:

@@ -203,7 +203,7 @@ def test_one_person_alone_does_not_open_where_two_are_asked_for(store: Repositor
     store.adopt_model("m1", ELSEWHERE)
     for _ in range(3 * CLEAN):
         reviewed(store, decide)
-    assert state(store).mode is Mode.SUGGEST
+    assert state(store).mode is Mode.SUGGEST and store.autonomy_of("m1")["tier"].reviews_to_go == 1
     last = reviewed(store, decide, agent="lee")
     assert state(store).mode is Mode.AUTOMATIC
     store.undo(*last, "lee")
