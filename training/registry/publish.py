@@ -16,9 +16,8 @@ from training.evaluation.record import Record, read_record
 from training.gate.served import labels_decided
 from training.registry.pyfunc import save_pyfunc
 from training.registry.tracker import Opening, Run, Tracker
-from training.reports import plots
 from training.reports.model_card import model_card
-from training.reports.report import report
+from training.reports.report import report, target_plots
 
 
 def publish(tracker: Tracker, directory: Path, name: str = DEFAULT_MODEL, run_id: str | None = None) -> tuple[str, str]:
@@ -95,14 +94,12 @@ def _thresholds(manifest: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _drawings(manifest: Mapping[str, Any], record: Record, card: str) -> Iterator[tuple[str, str]]:
+    drawn = target_plots(manifest, record)
     yield "model-card.md", card
-    yield "report.html", report(manifest, record)
+    yield "report.html", report(manifest, record, drawn=drawn)
     yield "evaluation.json", json.dumps(record.measured, ensure_ascii=False, allow_nan=False, indent=1)
-    risk = manifest.get("settings", {}).get("target_risk")
-    for target, outcome in record.outcomes.items():
-        yield f"plots/{target}-confusion-matrix.svg", plots.confusion_matrix(outcome)
-        yield f"plots/{target}-reliability.svg", plots.reliability(outcome)
-        yield f"plots/{target}-risk-coverage.svg", plots.risk_coverage(outcome, risk)
+    for target, named in drawn.items():
+        yield from ((f"plots/{target}-{name}.svg", text) for name, text in named.items())
 
 
 def _parameters(manifest: Mapping[str, Any]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.diagnostics.ablation import Extras
-from training.evaluation.record import Outcome, Record
+from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
 from training.gate.served import served_gates
 from training.reports import plots
@@ -20,8 +20,18 @@ _MOST_SLICES, _MOST_CLASSES = 18, 40
 _WORST_FIRST = 12
 
 
+Drawn = Mapping[str, Mapping[str, str]]
+"""Of each target its plots by name, as SVG."""
+
+
 def report(
-    manifest: Mapping[str, Any], record: Record, *, on: str = "", warning: str = "", extras: Extras | None = None
+    manifest: Mapping[str, Any],
+    record: Record,
+    *,
+    on: str = "",
+    warning: str = "",
+    extras: Extras | None = None,
+    drawn: Drawn | None = None,
 ) -> str:
     """Build the page.
 
@@ -31,10 +41,12 @@ def report(
         on: What the bundle itself was measured on, in words; empty for the part set aside in training.
         warning: What whoever reads the figures of `on` has to know, such as that the bundle knew some of the tickets.
         extras: Learning curve and ablation, where they were made.
+        drawn: What `target_plots` returned for the same two; None draws them.
 
     Returns:
         HTML that loads nothing from elsewhere.
     """
+    drawn = target_plots(manifest, record) if drawn is None else drawn
     environment = Environment(
         loader=PackageLoader("training.reports"),
         autoescape=True,
@@ -54,10 +66,24 @@ def report(
         on=on,
         warning=warning,
         deletion=None if extras is None else extras.deletion,
-        targets=[_target(target, manifest, record, extras) for target in record.outcomes],
+        targets=[_target(target, manifest, record, extras) | {"plots": drawn[target]} for target in record.outcomes],
         reasons=sorted(record.measured["reasons"].items(), key=lambda item: -item[1]),
         sources=sorted(record.measured["sources"].items(), key=lambda item: -item[1]),
     )
+
+
+def target_plots(manifest: Mapping[str, Any], record: Record) -> Drawn:
+    """Draw what the page shows of each target, which takes longer than all the rest of it."""
+    risk = manifest["settings"].get("target_risk")
+    return {
+        target: {
+            "confusion-matrix": plots.confusion_matrix(outcome),
+            "reliability": plots.reliability(outcome),
+            "risk-coverage": plots.risk_coverage(outcome, risk),
+            "right-wrong-none": plots.right_wrong_none(record.measured["targets"][target]["thresholds"]),
+        }
+        for target, outcome in record.outcomes.items()
+    }
 
 
 def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Extras | None) -> dict[str, Any]:
@@ -85,17 +111,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "classes_left_out": max(0, len(classes) - _MOST_CLASSES),
         "slices": slices(record, target)[:_MOST_SLICES],
         "pairs": confused_pairs(outcome, _WORST_FIRST),
-        "plots": _plots(outcome, values, risk),
         **_extras(target, values, extras),
-    }
-
-
-def _plots(outcome: Outcome, values: Mapping[str, Any], risk: float | None) -> dict[str, str]:
-    return {
-        "confusion": plots.confusion_matrix(outcome),
-        "reliability": plots.reliability(outcome),
-        "risk": plots.risk_coverage(outcome, risk),
-        "table": plots.right_wrong_none(values["thresholds"]),
     }
 
 
