@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
@@ -15,6 +15,9 @@ from triage.prediction import Explanation, Prediction
 from triage.restriction import is_suspected
 from triage.rules import RuleBook
 from triage.screening import Opinion, Screening, screen
+from triage.screening.attention import Attention
+from triage.screening.intake import NoTicket
+from triage.screening.machines import is_machine_made
 from triage.ticket import Ticket
 
 RESOLVER_GROUP = "resolver_group"
@@ -55,17 +58,25 @@ def decide(
             )
     if screened.no_ticket is not None and screened.no_ticket.kind == "empty":
         verdicts = {target: _of_nothing(verdict) for target, verdict in verdicts.items()}
-    decided = verdicts.get("tier")
-    if screened.attention and "tier" in verdicts:
-        verdicts["tier"] = _lifted(verdicts["tier"], screened, policy)
     restricted = ticket.is_marked_sensitive or is_suspected(policy, verdicts.get("category"))
-    if "tier" in verdicts and not policy.may_see(verdicts["tier"].label, restricted):
-        verdicts["tier"] = _handed_to_cleared(verdicts["tier"], policy)
-    if RESOLVER_GROUP in verdicts:
-        moved = verdicts.get("tier") != decided
-        verdicts[RESOLVER_GROUP] = _group_verdict(verdicts, policy, screened, moved=moved, restricted=restricted)
+    verdicts = _sent(verdicts, policy, screened, restricted=restricted)
     stated = {target: _with_risks(target, verdict, prediction, gate) for target, verdict in verdicts.items()}
     return _decision(ticket, prediction, stated, policy, screened, restricted=restricted)
+
+
+def _sent(
+    verdicts: Mapping[str, TargetDecision], policy: Policy, screened: Screening, *, restricted: bool
+) -> dict[str, TargetDecision]:
+    """Send a ticket that must not wait, or that only some may see, to the tier and the group that the policy names."""
+    sent = dict(verdicts)
+    if screened.attention and "tier" in sent:
+        sent["tier"] = _lifted(sent["tier"], screened, policy)
+    if "tier" in sent and not policy.may_see(sent["tier"].label, restricted):
+        sent["tier"] = _handed_to_cleared(sent["tier"], policy)
+    if RESOLVER_GROUP in sent:
+        moved = sent.get("tier") != verdicts.get("tier")
+        sent[RESOLVER_GROUP] = _group_verdict(sent, policy, screened, moved=moved, restricted=restricted)
+    return sent
 
 
 def _automatic_labels(verdicts: Mapping[str, TargetDecision]) -> dict[str, str]:
@@ -262,13 +273,9 @@ def _decision(
 ) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     automation, leading = _overall(verdicts)
-    rivals = (
-        [score.label for score in verdicts["tier"].alternatives if score.label != tier] if "tier" in verdicts else []
-    )
     route = policy.attention_route(one.kind for one in screened.attention)
     language = prediction.language if prediction else language_code(ticket.language)
     kind = screened.no_ticket.kind if screened.no_ticket else None
-    doubtful = "tier" in verdicts and verdicts["tier"].automation is not Automation.AUTOMATIC
     return Decision(
         ticket_id=ticket.id,
         targets=verdicts,
@@ -284,7 +291,7 @@ def _decision(
         else policy.in_language(
             policy.ask_when_vague
             if screened.vague and policy.ask_when_vague
-            else _asked(ticket, verdicts, policy, rival=rivals[0] if doubtful and rivals else None, language=language),
+            else _asked(ticket, verdicts, policy, rival=_rival(verdicts), language=language),
             language,
         ),
         hand_over=() if kind else policy.hand_over(tier, category),
@@ -327,6 +334,61 @@ def _choice(
         return ()
     question = choice_question(policy, target, verdict.alternatives, language)
     return (question,) if question else ()
+
+
+def alarmed(decision: Decision, ticket: Ticket, alarms: Iterable[tuple[str, str]], policy: Policy) -> Decision:
+    """Return a decision with what must not wait that was found in a part of the thread: it counts for the whole.
+
+    Args:
+        decision: What is decided about the whole thread.
+        ticket: The whole thread as it was read.
+        alarms: Each kind, with the words that say so.
+        policy: Names the group and the lowest tier of each kind.
+    """
+    kinds = {one.kind: one for one in decision.attention}
+    for kind, evidence in alarms:
+        kinds.setdefault(kind, Attention(kind, evidence))
+    if len(kinds) == len(decision.attention):
+        return decision
+    found = replace(decision, attention=tuple(kinds.values()))
+    route = policy.attention_route(kinds)
+    if route is None or not decision.targets:
+        return found
+    screened = Screening(found.attention, NoTicket(decision.kind, "") if decision.kind else None)
+    sent = _sent(decision.targets, policy, screened, restricted=decision.restricted)
+    verdicts = {target: _of_the_model_alone(verdict) for target, verdict in sent.items()}
+    tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    learned = verdicts[RESOLVER_GROUP].label if RESOLVER_GROUP in verdicts else None
+    automation, leading = _overall(verdicts)
+    lifted = replace(
+        found,
+        targets=verdicts,
+        automation=automation,
+        source=leading.source,
+        reason=leading.reason,
+        rule=next((verdict.rule for verdict in verdicts.values() if verdict.rule), None),
+        action=None,  # nothing that must not wait is closed without a person
+        resolver_group=learned if RESOLVER_GROUP in verdicts else route.group or policy.resolver_group(tier, category),
+    )
+    if verdicts.get("tier") == decision.targets.get("tier") or decision.kind:
+        return lifted
+    asked = _asked(ticket, verdicts, policy, rival=_rival(verdicts), language=decision.language)
+    told = () if is_machine_made(ticket) else policy.in_language(asked, decision.language)
+    return replace(lifted, questions=told, hand_over=policy.hand_over(tier, category))
+
+
+def _of_the_model_alone(verdict: TargetDecision) -> TargetDecision:
+    """Take off a verdict that is not the model's what is said of the model's."""
+    own = verdict.source is Source.MODEL
+    return verdict if own else replace(verdict, ticket_risk=None, certified_risk=None, audit=False)
+
+
+def _rival(verdicts: Mapping[str, TargetDecision]) -> str | None:
+    """Return the likeliest other tier where the tier is in doubt."""
+    verdict = verdicts.get("tier")
+    if verdict is None or verdict.automation is Automation.AUTOMATIC:
+        return None
+    return next((score.label for score in verdict.alternatives if score.label != verdict.label), None)
 
 
 def hold_back(decision: Decision, unearned: Collection[str] = (), audited: Collection[str] = ()) -> Decision:

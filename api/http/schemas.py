@@ -281,8 +281,8 @@ class FeedbackOut(BaseModel):
     feedback_id: str
     decision_id: str
     verdict: Literal["accepted", "corrected", "unsure", "undone"]
-    tier: str | None
-    category: str | None
+    tier: str | None = Field(description="the right tier; of a correction null where it names none")
+    category: str | None = Field(description="the right category; of a correction null where it names none")
     resolver_group: str | None = Field(description="the group that takes the ticket after this")
     targets: dict[str, str] = Field(default_factory=dict, description="what is said to be right, by target")
     agent: str

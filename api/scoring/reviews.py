@@ -17,9 +17,10 @@ from api.store.outbox import UPDATE_AGE
 from api.store.repository import Repository
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
 from api.telemetry import Metrics
-from models.wire import DecisionDocument
+from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Source
 from triage.errors import StoreUnavailable, UnknownLabel
+from triage.escalation.standing import Place, set_by_person
 from triage.policy import Policy
 
 
@@ -111,7 +112,9 @@ class Reviews:
         check_may_judge(policy, row, reviewer.clearance)
         labels = _stated_once(known_labels(policy, said.targets), known_labels(policy, said.labels))
         tier, category = labels.get("tier"), labels.get("category")
-        check_tier_may_see(policy, row, tier, category)
+        group = labels.get("resolver_group")
+        implied = tier or (policy.tier_of_group(group) if group else None)
+        check_tier_may_see(policy, row, implied and policy.fold("tier", implied), category)
         statement = Statement(
             said.verdict,
             reviewer.agent or said.agent,
@@ -119,8 +122,9 @@ class Reviews:
             category,
             reason=said.reason,
             comment=said.comment,
-            resolver_group=_group_said(policy, row.document, labels, said.verdict),
+            resolver_group=group,
             labels=labels,
+            follows=partial(_follows, policy, labels),
         )
         kept = self._store.feedback(
             row.id,
@@ -179,14 +183,39 @@ class Reviews:
         untold = same and (rows[0].forgotten or rows[0].created_at < datetime.now(UTC) - UPDATE_AGE)
         if not changed and (untold or self._store.is_known(source, ticket_id, labels)):
             return None
-        group = _group_said(policy, document, labels, verdict)
         statement = Statement(
-            verdict, agent, tier, category, comment=comment, resolver_group=group, labels=labels, by_helpdesk=True
+            verdict,
+            agent,
+            tier,
+            category,
+            comment=comment,
+            resolver_group=labels.get("resolver_group"),
+            labels=labels,
+            by_helpdesk=True,
+            follows=partial(_follows, policy, labels),
         )
         restricted = verdict == "corrected" and category in policy.sensitive_categories
         self._store.feedback(rows[0].id, statement, sensitive=restricted)
         self._told(verdict)
         return rows[0].id
+
+    def repeat(self, decision_id: str, feedback_id: str, agent: str, reviewer: Principal) -> FeedbackOut:
+        """Say the last word on a decision once more, as by who has seen an alarm that came after it.
+
+        It needs no label that the policy lists: whatever stands goes on standing.
+
+        Raises:
+            NotFound: There is no such decision.
+            NotAllowed: The reviewer may not read the ticket.
+            Contradiction: Somebody has spoken in the meantime.
+            TooMuch: A cap is reached.
+            StoreUnavailable: Nothing was kept.
+        """
+        row, speaker = self.decision(decision_id), reviewer.agent or agent
+        check_may_judge(self._model.triager.policy, row, reviewer.clearance)
+        kept = self._store.repeat(row.id, feedback_id, speaker, key_id=reviewer.key_id, caps=self._caps)
+        self._told(kept.verdict)
+        return feedback_out(kept)
 
     def take_back(self, decision_id: str, feedback_id: str, agent: str, reviewer: Principal) -> FeedbackOut:
         """Take feedback back, and return the row that says so; an agent who signed in speaks under that name.
@@ -219,60 +248,35 @@ def feedback_out(row: FeedbackRow, *, without_words: bool = False) -> FeedbackOu
     return FeedbackOut.model_validate(row.document() | words)
 
 
-def group_after(policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None) -> str | None:
-    """Return the group that takes a ticket whose tier or category was corrected.
+def _follows(policy: Policy, labels: Mapping[str, str], stands: DecisionDocument) -> RouteDocument:
+    """Return the route that a correction leads to.
 
-    What must not wait stays with the group that the policy names for it.
+    What must not wait stays with the group that the policy names for it, and a group that was learned for itself and
+    decided stands where only tier or category are corrected.
 
     Args:
         policy: Of the helpdesk.
-        decided: What was decided; its label stands where none was corrected.
-        tier: The right tier, where it was corrected.
-        category: The right category, where it was corrected.
+        labels: What a person says is right, by target.
+        stands: The decision with the route that stands.
     """
-    route = policy.attention_route(one.kind for one in decided.attention)
-    return (route and route.group) or policy.resolver_group(*_route_after(policy, decided, tier, category))
-
-
-def _group_said(policy: Policy, decided: DecisionDocument, labels: Mapping[str, str], verdict: str) -> str | None:
-    """Return the group that takes a ticket after labels were stated: one that is stated, else the one that follows.
-
-    A group that was learned for itself and decided stands where only tier or category are corrected.
-    """
-    stated = labels.get("resolver_group")
-    if stated is not None or verdict != "corrected" or not labels.keys() & {"tier", "category"} or _stands(decided):
-        return stated
-    return group_after(policy, decided, labels.get("tier"), labels.get("category"))
-
-
-def _stands(decided: DecisionDocument) -> bool:
-    """Say whether the group of a decision is the model's own: it does not follow from tier and category."""
-    own = decided.targets.get("resolver_group")
-    return own is not None and own.source == Source.MODEL.value and own.label == decided.resolver_group
-
-
-def _route_after(
-    policy: Policy, decided: DecisionDocument, tier: str | None, category: str | None
-) -> tuple[str | None, str | None]:
-    """Return tier and category after a correction: a tier that nobody named gives way to one that may see them."""
-    category = category or decided.category
-    if tier is None and not policy.is_legal(decided.tier, category) and policy.is_legal(decided.tier, decided.category):
-        return policy.cleared_tier(decided.tier), category
-    return tier or decided.tier, category
+    alarm, own = policy.attention_route(one.kind for one in stands.attention), stands.targets.get("resolver_group")
+    learned = own is not None and own.source == Source.MODEL.value and own.label == stands.resolver_group
+    group = alarm.group if alarm else None
+    place = set_by_person(policy, Place(**dict(stands.route)), labels, named=group, keeps_group=learned)
+    return RouteDocument(**place._asdict())
 
 
 def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Policy) -> DecisionDocument:
     """Return a decision with the route that people say is right; what was decided of each target stays in it."""
     if said is None:
         return decided
-    tier, category = _route_after(policy, decided, said.tier, said.category)
-    follows = decided.resolver_group if _stands(decided) else group_after(policy, decided, tier, category)
-    group = said.resolver_group or follows
-    changed: dict[str, object] = {"tier": tier, "category": category, "resolver_group": group}
-    if (tier, category) != (decided.tier, decided.category) and decided.kind is None:
-        questions = policy.in_language(policy.questions(tier, category), decided.language)
-        changed |= {"questions": questions, "hand_over": policy.hand_over(tier, category)}
-    return decided.model_copy(update=changed)
+    changed: dict[str, object] = {part: label for part, label in said.puts._asdict().items() if label}
+    corrected = decided.model_copy(update=changed)
+    tier, category = corrected.tier, corrected.category
+    if (tier, category) == (decided.tier, decided.category) or decided.kind is not None:
+        return corrected
+    questions = policy.in_language(policy.questions(tier, category), decided.language)
+    return corrected.model_copy(update={"questions": questions, "hand_over": policy.hand_over(tier, category)})
 
 
 def known_group(policy: Policy, group: str) -> str:

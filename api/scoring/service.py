@@ -35,9 +35,10 @@ from models.language import forget_languages
 from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument
+from triage.decide import alarmed
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
-from triage.escalation.retriage import alarmed, cut_by
+from triage.escalation.retriage import cut_by
 from triage.escalation.thread import Bounded, Event, Thread, grown, within
 from triage.policy import Policy
 from triage.ticket import Ticket
@@ -230,8 +231,8 @@ class Service:
             self.metrics.shed.labels(error.code).inc()
             raise
         decisions = [
-            alarmed(cut_by(decision, part.over_long), _alarms_of(part.events), triager.policy)
-            for decision, part in zip(decisions, parts, strict=True)
+            alarmed(cut_by(decision, part.over_long), ticket, _alarms_of(part.events), triager.policy)
+            for decision, ticket, part in zip(decisions, whole, parts, strict=True)
         ]
         new = [
             replace(self._new(ticket, decision, triager.policy, principal), grown=bool(one.events), erasure=one.erasure)
@@ -262,13 +263,17 @@ class Service:
         Raises:
             TooBusy: The service cannot answer in time.
         """
-        left_s = self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
+        view = View(principal.clearance)
         try:
-            [decision] = await self._score(triager, [thread.whole], left_s, View(principal.clearance), bulk=False)
+            [decision] = await self._score(triager, [thread.whole], self._left_s(), view, bulk=False)
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
         return cut_by(decision, thread.over_long)
+
+    def _left_s(self) -> float:
+        """Return what is left of the time in which a call is to be answered."""
+        return self.settings.request_deadline_s - (time.monotonic() - ARRIVED.get(time.monotonic()))
 
     async def alarms_in(self, triager: Triager, text: str, principal: Principal) -> list[tuple[str, str]]:
         """Return what must not wait of what was written last, read for itself: below a long text it may be missed.
@@ -278,8 +283,13 @@ class Service:
         """
         if not text.strip():
             return []
-        left_s, view = self.settings.request_deadline_s, View(principal.clearance, explain=False)
-        [alone] = await self.batcher.decide(triager, [with_id(Ticket(body=text))], deadline_s=left_s, view=view)
+        view, left_s = View(principal.clearance, explain=False), self._left_s()
+        try:
+            _check_left(left_s)
+            [alone] = await self.batcher.decide(triager, [with_id(Ticket(body=text))], deadline_s=left_s, view=view)
+        except TooBusy as error:
+            self.metrics.shed.labels(error.code).inc()
+            raise
         return [(one.kind, one.evidence) for one in alone.attention]
 
     async def preview(self, ticket: Ticket, principal: Principal) -> DecisionDocument:
@@ -300,10 +310,7 @@ class Service:
     async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool
     ) -> list[Decision]:
-        if left_s <= 0:
-            raise TooBusy(
-                "deadline", "the deadline passed before the ticket was read: too much to do; try again later", 1
-            )
+        _check_left(left_s)
         with self.tracing.step("score") as said:
             said["tickets"] = len(tickets)
             decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, view=view)
@@ -553,6 +560,11 @@ class Service:
 def _wait_s(due: float, most_s: float = _STORE_WAIT_S) -> float:
     """Return how long an answer that is due at a time may wait for its decision to be committed, at most so long."""
     return max(_LEAST_WAIT_S, min(most_s, due - time.monotonic()))
+
+
+def _check_left(left_s: float) -> None:
+    if left_s <= 0:
+        raise TooBusy("deadline", "the deadline passed before the ticket was read: too much to do; try again later", 1)
 
 
 def _alarms_of(events: Sequence[Event]) -> Iterator[tuple[str, str]]:

@@ -31,19 +31,24 @@ from api.scoring.service import Service
 from api.security.auth import Principal
 from api.security.clearance import check_may_judge, may_read
 from api.store.outbox import PendingUpdate
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow
-from api.store.threads.events import Outcome, StoredThread, check_order, forgotten
+from api.store.rows import UNDONE, DecisionRow, step_decided, steps_said
+from api.store.threads.events import Outcome, Overtaken, StoredThread, check_order, forgotten
 from models.triager import Triager
 from models.wire import DECIMALS, DecisionDocument, RouteDocument
+from triage.decide import alarmed
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import is_external, packet
-from triage.escalation.retriage import alarmed, new_alarms, rerouted, route_by_person
+from triage.escalation.retriage import new_alarms, rerouted, route_by_person
+from triage.escalation.standing import placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 
 _ALTERNATIVES = 5
+_TRIES = 3
+"""How often an event is judged in the hope that nothing else is kept about its ticket meanwhile; after that it is kept
+by what is known then."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +106,34 @@ class TicketThreads:
                 forgotten.
             TooBusy: The service cannot answer in time.
         """
-        triager = self._service.model.triager
         event = replace(_event_of(payload), chosen=chosen)
+        for _ in range(_TRIES):
+            try:
+                return await self._taken(ticket_id, event, sender)
+            except Overtaken:
+                continue
+        return await self._taken(ticket_id, event, sender, at_last=True)
+
+    async def _taken(self, ticket_id: str, event: Event, sender: Principal, *, at_last: bool = False) -> EventOut:
+        """Take an event by what is known of its ticket now.
+
+        Args:
+            ticket_id: Of a ticket that was decided.
+            event: What happened.
+            sender: Who says so.
+            at_last: Whether it is kept even where something else is kept about the ticket in the meantime.
+
+        Raises:
+            Overtaken: Something else was.
+        """
+        triager = self._service.model.triager
         stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
         event = _checked(triager.policy, stored.latest, event, sender)
         thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event)
-        grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
-        decision = await self._service.decide_again(triager, grown, sender)
-        alone = await self._service.alarms_in(triager, event.text, sender)
-        decision = alarmed(decision, (*thread.alarms, *alone), triager.policy)
-        known = [one.kind for one in stored.latest.document.attention]
-        event = replace(event, attention=new_alarms(thread, decision, event, known))
+        decision, event = await self._decided(triager, stored, event, sender)
         thread = replace(thread, events=(*thread.events, event))
         route = route_by_person(thread, event, triager.policy) if event.moves else None
         route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
@@ -123,19 +142,28 @@ class TicketThreads:
 
         after = replace(thread, routes=(*thread.routes, route)) if route else thread
         updates = self._alarms(after, decision, stored.latest, sender) if event.attention else ()
-        add = partial(
-            self._store.add_event,
-            ticket_id,
-            event,
-            Outcome(route, restricted, updates, stored.erased_at),
-            source=sender.source,
-            key_id=sender.key_id,
-        )
+        led = Outcome(route, restricted, updates, stored.erased_at, progress=None if at_last else stored.progress)
+        add = partial(self._store.add_event, ticket_id, event, led, source=sender.source, key_id=sender.key_id)
         readable = readable and _covers(triager.policy, restricted, sender)
         if not await to_thread.run_sync(add):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
+        if at_last:
+            after = thread_of(await to_thread.run_sync(self._store.thread, ticket_id, sender.source))
+        moved = route is not None and after.route.event_id == event.id
         document = _document(decision, stored.latest.id, readable)
-        return _told(ticket_id, event, after, moved=route is not None, readable=readable, decision=document)
+        return _told(ticket_id, event, after, moved=moved, readable=readable, decision=document)
+
+    async def _decided(
+        self, triager: Triager, stored: StoredThread, event: Event, sender: Principal
+    ) -> tuple[Decision, Event]:
+        """Decide a thread with an event in it; return the event too, with what must not wait that came up with it."""
+        thread = thread_of(stored)
+        grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
+        decision = await self._service.decide_again(triager, grown, sender)
+        alone = await self._service.alarms_in(triager, event.text, sender)
+        decision = alarmed(decision, grown.whole, (*thread.alarms, *alone), triager.policy)
+        known = [one.kind for one in stored.latest.document.attention]
+        return decision, replace(event, attention=new_alarms(thread, decision, event, known))
 
     def _alarms(
         self, thread: Thread, decision: Decision, latest: DecisionRow, sender: Principal
@@ -204,7 +232,7 @@ class TicketThreads:
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         thread = self._service.as_read(thread_of(stored))
         decision = await self._service.decide_again(triager, thread, asker)
-        decision = alarmed(decision, thread.alarms, triager.policy)
+        decision = alarmed(decision, thread.whole, thread.alarms, triager.policy)
         readable = may_read(triager.policy, stored.latest, asker.clearance)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
@@ -250,49 +278,19 @@ class _Judged:
 def thread_of(stored: StoredThread) -> Thread:
     """Return a ticket's thread: decisions, what people said of them, and events, each with the route it led to.
 
-    Once a person chose, a later decision about another text of the ticket is no route of it. Who accepts a ticket that
-    has moved since it was decided leaves it where it is.
+    They follow one another as they were kept; each has the time at which its sender says that it happened. See `placed`
+    for what counts.
     """
-    opening, *later = stored.decisions
+    opening = stored.decisions[0]
     first = opening.created_at
     if stored.events:
         first = min(first, stored.events[0][0].at)
-    settled = [row.settled for row in stored.decisions if row.settled is not None]
-    steps: list[tuple[datetime, Route | FeedbackRow]] = [
-        *((row.created_at, _decided(row, at=row.created_at)) for row in later),
-        *((said.created_at, said) for said in settled),
-        *((route.at, route) for _, route in stored.events if route is not None),
-    ]
-    placed = [_decided(opening, at=stored.opened or first)]
-    for _, step in sorted(steps, key=lambda one: one[0]):
-        if isinstance(step, FeedbackRow):
-            placed.append(_chosen(step, placed[-1]))
-        elif step.event_id is not None or placed[-1].by is Mover.MACHINE:
-            placed.append(step)
-    return Thread(stored.ticket, tuple(placed), tuple(event for event, _ in stored.events))
-
-
-def _decided(row: DecisionRow, at: datetime) -> Route:
-    document = row.document
-    verdict = document.targets.get("tier")
-    automatic = verdict is not None and verdict.automation == "automatic"
-    return Route(
-        document.tier, document.category, document.resolver_group, at, automatic=automatic, because=document.reason
-    )
-
-
-def _chosen(said: FeedbackRow, now: Route) -> Route:
-    """Return the route that a word of a person leads to; who accepts one that an event led to leaves it."""
-    if said.verdict == "accepted" and now.event_id is not None:
-        return replace(now, at=said.created_at, by=Mover.PERSON, because=said.verdict)
-    return Route(
-        said.tier or now.tier,
-        said.category or now.category,
-        resolver_group=said.resolver_group or now.resolver_group,
-        at=said.created_at,
-        by=Mover.PERSON,
-        because=said.verdict,
-    )
+    steps = [step_decided(row.id, row.document, row.created_at) for row in stored.decisions]
+    steps += steps_said(said for row in stored.decisions for said in row.feedback)
+    steps += [step for _, step in stored.events if step is not None]
+    opened, *after = (step.route for step in placed(steps))
+    routes = (replace(opened, at=stored.opened or first), *after)
+    return Thread(stored.ticket, routes, tuple(event for event, _ in stored.events))
 
 
 def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None]:
@@ -484,7 +482,8 @@ def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut
                 category=said.category,
                 resolver_group=said.resolver_group,
             )
-    for event, route in stored.events:
+    for event, step in stored.events:
+        route = step.route if step is not None else None
         chosen = ", ".join(f"{target}: {label}" for target, label in event.chosen)
         words = ": ".join(filter(None, (event.outcome or event.status, chosen, event.text)))
         yield TimelineOut(at=event.at, what=event.kind.value, by="person", words=words if with_words else "")

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session, joinedload
 
 from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump
+from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump, step_decided
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredForestalled, StoredTicket
 from api.store.threads.happened import happened_to, places_with_events
 from api.store.threads.sensitivity import inherited
 from api.store.work.entries import enter
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument, RouteDocument
+from triage.escalation.standing import Place, Step
 from triage.ticket import Ticket
 
 SAMPLE_REQUESTER = "triage-sample-day"
@@ -294,18 +295,35 @@ def words_on(session: Session, tickets: Collection[tuple[str, str]]) -> dict[tup
         .order_by(StoredFeedback.seq)
     )
     said: dict[tuple[str, str], list[FeedbackRow]] = {}
-    decided: dict[str, DecisionDocument] = {}
+    decided: dict[tuple[str, str], dict[str, Step]] = {}
     happened = happened_to(session, tickets)
     for feedback, decision in session.execute(query):
         place = (decision.ticket.source, decision.ticket.ticket_id or "")
         said.setdefault(place, []).append(feedback_row(feedback))
-        if decision.id not in decided:
-            decided[decision.id] = DecisionDocument.model_validate_json(decision.document)
-    return {place: Words.of(said.get(place, ()), decided, happened.get(place, ())) for place in {**said, **happened}}
+        about = decided.setdefault(place, {})
+        if decision.id not in about:
+            document = DecisionDocument.model_validate_json(decision.document)
+            about[decision.id] = step_decided(decision.id, document, decision.created_at)
+    return {
+        place: Words.of(said.get(place, ()), decided.get(place, {}).values(), happened.get(place, ()))
+        for place in {**said, **happened}
+    }
 
 
-def last_decision(session: Session, source: str, ticket_id: str) -> StoredDecision:
-    """Return the last decision about a ticket that has one."""
+def words_of(session: Session, decision: StoredDecision) -> Words:
+    """Return what people said of the ticket of a decision, and what happened to it."""
+    source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
+    if ticket_id is not None:
+        return words_on(session, [(source, ticket_id)]).get((source, ticket_id), Words())
+    row = decision_row(decision, feedback_by_decision(session, [decision.id]).get(decision.id, ()))
+    return Words.of(row.feedback, [step_decided(row.id, row.document, row.created_at)])
+
+
+def newest_about(session: Session, decision: StoredDecision) -> StoredDecision:
+    """Return the newest decision about the ticket of one."""
+    source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
+    if ticket_id is None:
+        return decision
     same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
     query = select(StoredDecision).join(StoredTicket).where(*same).order_by(StoredDecision.seq.desc()).limit(1)
     return session.scalars(query).one()
@@ -354,16 +372,7 @@ def standing_routes(session: Session, decision: StoredDecision) -> dict[int, Rou
 
     These are its own and that of the newest decision about the ticket, by running number.
     """
-    source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
-    if ticket_id is None:
-        said = feedback_by_decision(session, [decision.id]).get(decision.id, ())
-        return {
-            decision.seq: Words.of(said, {decision.id: decision_row(decision).document}).standing(
-                decision_row(decision), newest=True
-            )
-        }
-    words = words_on(session, [(source, ticket_id)]).get((source, ticket_id), Words((), ()))
-    newest = last_decision(session, source, ticket_id)
+    words, newest = words_of(session, decision), newest_about(session, decision)
     return {one.seq: words.standing(decision_row(one), newest=one.seq == newest.seq) for one in (decision, newest)}
 
 
@@ -384,7 +393,10 @@ def feedback_row(row: StoredFeedback) -> FeedbackRow:
         "resolver_group",
     )
     labels = None if row.labels is None else json.loads(row.labels)
-    return FeedbackRow(**{name: getattr(row, name) for name in names}, labels=labels)
+    puts, values = Place(row.tier, row.category, row.resolver_group), {name: getattr(row, name) for name in names}
+    if row.verdict == "corrected" and labels is not None:
+        values |= {"tier": labels.get("tier"), "category": labels.get("category")}
+    return FeedbackRow(**values, labels=labels, puts=puts)
 
 
 class _Text(NamedTuple):

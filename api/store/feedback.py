@@ -18,9 +18,10 @@ from api.store.decisions import (
     decision_row,
     feedback_by_decision,
     feedback_row,
-    last_decision,
+    newest_about,
     shown_rows,
     standing_routes,
+    words_of,
     words_on,
 )
 from api.store.outbox import PendingUpdate, note_said, queue_updates, was_told, withdraw_updates
@@ -28,8 +29,9 @@ from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, Idempoten
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.threads.sensitivity import review, texts_of, withhold
 from api.store.work.entries import follow, is_reopened, place
-from models.wire import DecisionDocument
+from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Reason
+from triage.escalation.standing import NOWHERE, Place
 from triage.prediction import ROUTE
 
 _DAY = timedelta(days=1)
@@ -49,6 +51,8 @@ class Statement:
         resolver_group: The group that takes the ticket then, where something was corrected.
         labels: What is said to be right, by target; the group only where it was named, not where it follows.
         by_helpdesk: Whether it was said in the helpdesk itself, which then knows it.
+        follows: Makes, of the decision with the route that stands, the one that stands after a correction; None changes
+            the labels that are named and no other.
     """
 
     verdict: str
@@ -60,11 +64,12 @@ class Statement:
     resolver_group: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True)
     by_helpdesk: bool = field(default=False, kw_only=True)
+    follows: Callable[[DecisionDocument], RouteDocument] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What feedback says is right: of a route, None where it says nothing, and of each target that it speaks of."""
+    """Where feedback puts a ticket, None where it does not, and what it says is right of each target it speaks of."""
 
     tier: str | None = None
     category: str | None = None
@@ -104,7 +109,8 @@ class Feedback(AutonomyRecords):
     ) -> FeedbackRow:
         """Commit what a person says about a decision, and return the row; saying the same again adds nothing.
 
-        `accepted` confirms the whole route of the decision; `corrected` states at least one part of it.
+        `accepted` confirms the whole route of the decision; `corrected` states at least one part of it, and the others
+        stay as they stand. The row holds the whole route that follows, and its labels hold what was stated.
 
         Args:
             decision_id: The decision.
@@ -131,10 +137,12 @@ class Feedback(AutonomyRecords):
                 return feedback_row(earlier)
             said = self._kept_words(said)
             decision = self._of(session, decision_id)
-            labels = _labels(said, shown_rows(session, [decision_row(decision)])[0].document)
+            self._serialise_ticket(session, decision)
+            labels = _labels(session, said, decision)
             row = _same(feedback_by_decision(session, [decision_id]).get(decision_id, ()), said, labels)
             if row is None or is_reopened(session, decision.seq):
                 _check_caps(session, caps, key_id, said.agent)
+                tier = self._stands(session, decision).tier
                 row = _add(session, decision_id, said, labels, key_id=key_id)
                 if sensitive:
                     withhold(session, decision)
@@ -143,7 +151,8 @@ class Feedback(AutonomyRecords):
                     its = (decision.ticket.source, decision.ticket.ticket_id)
                     note_said(session, PendingUpdate(*its, decision.id, labels.said))
                 if said.verdict != "unsure":
-                    self._tell_route(session, decision, known=said.by_helpdesk)
+                    gave_way = "tier" not in labels.said and self._stands(session, decision).tier != tier
+                    self._tell_route(session, decision, known=said.by_helpdesk and not gave_way)
             if idempotency_key:
                 self.drop(session, idempotency_key)
                 self.remember(session, idempotency_key, "feedback", [row.id])
@@ -176,6 +185,7 @@ class Feedback(AutonomyRecords):
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
             decision = self._of(session, decision_id)
+            self._serialise_ticket(session, decision)
             rows = feedback_by_decision(session, [decision_id]).get(decision_id, ())
             if not any(row.id == feedback_id and row.verdict != UNDONE for row in rows):
                 raise NotFound(
@@ -207,9 +217,50 @@ class Feedback(AutonomyRecords):
             spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
             if spoken is None or spoken.route is None:
                 return False
-            pending = _update_of(source, ticket_id, spoken.set[-1].decision_id, dict(spoken.route))
+            pending = _update_of(source, ticket_id, spoken.set[-1].about, dict(spoken.route))
             queue_updates(session, [pending])
             return True
+
+    def repeat(
+        self, decision_id: str, feedback_id: str, agent: str, *, key_id: str | None = None, caps: Caps = Caps()
+    ) -> FeedbackRow:
+        """Say the last word on a decision once more, for somebody who has seen what came up since; the ticket stays.
+
+        Args:
+            decision_id: The decision.
+            feedback_id: What is said once more.
+            agent: Who says it.
+            key_id: Who asked.
+            caps: How much is taken from one key or agent a day.
+
+        Raises:
+            NotFound: There is no such decision, or nobody has said anything about it.
+            Contradiction: It is not the last word any more.
+            TooMuch: A cap is reached.
+            StoreUnavailable: Nothing was recorded.
+        """
+        with self.database.writing() as session:
+            self.database.serialise(session, f"decision {decision_id}", *_locks_of(caps, key_id, agent))
+            decision = self._of(session, decision_id)
+            self._serialise_ticket(session, decision)
+            last = last_word(feedback_by_decision(session, [decision_id]).get(decision_id, ()))
+            if last is None or last.id != feedback_id:
+                raise Contradiction("spoken-since", "somebody has spoken in the meantime: look at what stands now")
+            _check_caps(session, caps, key_id, agent)
+            place = NOWHERE if last.verdict == "unsure" else Place(**dict(self._stands(session, decision)))
+            labels = Labels(*place, said=_said_by(last))
+            row = _add(session, decision_id, Statement(last.verdict, agent, reason=last.reason), labels, key_id=key_id)
+            self._count_evidence(session, decision)
+            return row
+
+    def _stands(self, session: Session, decision: StoredDecision) -> RouteDocument:
+        """Return where the ticket of a decision stands."""
+        return words_of(session, decision).standing(decision_row(newest_about(session, decision)), newest=True)
+
+    def _serialise_ticket(self, session: Session, decision: StoredDecision) -> None:
+        """Wait for whatever else is kept about the ticket of a decision: where it stands is part of what is said."""
+        if decision.ticket.ticket_id:
+            self.database.serialise(session, f"ticket {decision.ticket.source} {decision.ticket.ticket_id}")
 
     def _tell_route(self, session: Session, decision: StoredDecision, *, known: bool) -> None:
         """Withdraw what a helpdesk was to be told of the ticket, and tell it the route that stands now.
@@ -222,12 +273,7 @@ class Feedback(AutonomyRecords):
         source, ticket_id = decision.ticket.source, decision.ticket.ticket_id
         if source not in self.told or not ticket_id:
             return
-        self.database.serialise(session, f"ticket {source} {ticket_id}")
-        withdrawn = withdraw_updates(session, source, ticket_id)
-        spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
-        route = (spoken.route if spoken else None) or decision_row(
-            last_decision(session, source, ticket_id)
-        ).document.route
+        withdrawn, route = withdraw_updates(session, source, ticket_id), self._stands(session, decision)
         is_news = withdrawn or not was_told(session, source, ticket_id, dict(route))
         if is_news and not known:
             queue_updates(session, [_update_of(source, ticket_id, decision.id, dict(route))])
@@ -284,11 +330,8 @@ def _update_of(source: str, ticket_id: str, decision_id: str, route: dict[str, s
     return PendingUpdate(source, ticket_id, decision_id, payload)
 
 
-def _labels(said: Statement, shown: DecisionDocument) -> Labels:
-    """Return what a statement says is right of a decision as it was shown."""
-    further = {name: target.label for name, target in shown.targets.items() if name not in ROUTE}
-    labels = {name: label for name, label in {**dict(shown.route), **further}.items() if label}
-    decided = Labels(shown.tier, shown.category, shown.resolver_group, labels)
+def _labels(session: Session, said: Statement, decision: StoredDecision) -> Labels:
+    """Return what a statement says is right of a decision as it is shown, and where it puts the ticket."""
     stated = Labels(said.tier, said.category, said.resolver_group, _named(said))
     if said.verdict not in VERDICTS:
         raise NotAcceptable(
@@ -300,13 +343,35 @@ def _labels(said: Statement, shown: DecisionDocument) -> Labels:
             "corrected names nothing: state the right tier, category, resolver group or another target's label",
             "tier",
         )
-    if said.verdict != "accepted":
+    if said.verdict == "unsure":
         return stated
+    row = decision_row(decision)
+    shown = shown_rows(session, [row])[0].document
+    if said.verdict == "corrected":
+        stands = shown.model_copy(update=dict(words_of(session, decision).beneath(row)))
+        return Labels(**dict(_follows(said, stands)), said=stated.said)
+    further = {name: target.label for name, target in shown.targets.items() if name not in ROUTE}
+    labels = {name: label for name, label in {**dict(shown.route), **further}.items() if label}
     for part, label in stated.said.items():
         if labels.get(part) != label:
             message = f"accepted names another {part.replace('_', ' ')} than the decision: use corrected to change it"
             raise Contradiction("accepted-another", message)
-    return replace(decided, said=stated.said) if said.by_helpdesk else decided
+    return Labels(**dict(shown.route), said=stated.said if said.by_helpdesk else labels)
+
+
+def _follows(said: Statement, stands: DecisionDocument) -> RouteDocument:
+    """Return the route that a correction leads to, from the one that stands."""
+    if said.follows is not None:
+        return said.follows(stands)
+    named = {name: label for name in ROUTE if (label := getattr(said, name)) is not None}
+    return stands.route.model_copy(update=named)
+
+
+def _said_by(row: FeedbackRow) -> Mapping[str, str]:
+    """Return the labels that a row says are right, by target."""
+    if row.labels is not None:
+        return row.labels
+    return {name: label for name in ROUTE if (label := row.label_of(name)) is not None}
 
 
 def _named(said: Statement) -> Mapping[str, str]:
@@ -321,8 +386,7 @@ def _same(rows: tuple[FeedbackRow, ...], said: Statement, labels: Labels) -> Fee
     last = last_word(rows)
     if last is None:
         return None
-    stated = last.labels if last.labels is not None else labels.said
-    its = Labels(last.tier, last.category, last.resolver_group, stated)
+    its = Labels(*last.puts, said=last.labels if last.labels is not None else labels.said)
     mine = (said.verdict, said.agent, labels, said.reason, said.comment)
     return last if (last.verdict, last.agent, its, last.reason, last.comment) == mine else None
 

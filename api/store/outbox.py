@@ -96,7 +96,7 @@ class Outbox(IdempotencyKeys):
             now = datetime.now(UTC)
             session.add_all(StoredDelivery(source=source, id=one, answer=answer, received_at=now) for one in ids)
             self.database.serialise(session, *(f"ticket {one.target} {one.ticket_id}" for one in pending))
-            queue_updates(session, [one for one in pending if not _is_overruled(session, one)])
+            queue_updates(session, [one for one in pending if not is_overruled(session, one)])
             return True
 
     def has_delivery(self, source: str, delivery_id: str) -> bool:
@@ -346,7 +346,7 @@ def _has_note(session: Session, one: PendingUpdate) -> bool:
     return any(news is None or note.get("attention") == news for note in kept)
 
 
-def _is_overruled(session: Session, one: PendingUpdate) -> bool:
+def is_overruled(session: Session, one: PendingUpdate) -> bool:
     """Say whether a person has set another route on the ticket than the update tells."""
     place = (one.target, one.ticket_id)
     spoken = words_on(session, [place]).get(place) if one.kind == ROUTE else None

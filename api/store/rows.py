@@ -14,6 +14,9 @@ from uuid import UUID
 
 from api.http.exceptions import KeyReused
 from models.wire import DecisionDocument, RouteDocument
+from triage.decision import Automation
+from triage.escalation.standing import NOWHERE, Place, Step, placed
+from triage.escalation.thread import Mover, Route
 from triage.prediction import ROUTE, in_order
 from triage.ticket import Ticket
 
@@ -104,7 +107,10 @@ class IdempotencyKey:
 
 @dataclass(frozen=True)
 class FeedbackRow:
-    """One thing that a person said about a decision; see `StoredFeedback`."""
+    """One thing that a person said about a decision; see `StoredFeedback`.
+
+    `tier` and `category` are those that it says are right; `resolver_group` is the group that takes the ticket then.
+    """
 
     id: str
     decision_id: str
@@ -119,17 +125,20 @@ class FeedbackRow:
     created_at: datetime
     resolver_group: str | None = None
     labels: Mapping[str, str] | None = None
+    puts: Place = NOWHERE
+    """Where it puts the ticket; parts are missing in what was said before whole routes were kept."""
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document, as the API describes feedback; who asked is left out."""
         targets = {name: label for name in in_order((*ROUTE, *(self.labels or {}))) if (label := self.label_of(name))}
         document = {"feedback_id": self.id, **vars(self), "created_at": self.created_at.isoformat(), "targets": targets}
-        return {name: value for name, value in document.items() if name not in ("id", "key_id", "labels")}
+        return {name: value for name, value in document.items() if name not in ("id", "key_id", "labels", "puts")}
 
     def label_of(self, target: str) -> str | None:
         """Return what this says is right of a target; None where it says nothing of it.
 
-        A group that only followed from the tier or category that was stated is part of the route, and not said.
+        A group that only followed from the tier or category that was stated is part of the route, and not said; so is a
+        tier that gave way to one that may see the ticket.
         """
         if self.labels is not None:
             return self.labels.get(target)
@@ -143,37 +152,14 @@ class Happened:
     Attributes:
         at: When it was kept.
         revision: Of the ticket's text at that time.
-        decision_id: The decision about that text.
-        route: Where the ticket went because of it; None where it stayed.
-        by_person: Whether a person put it there.
-        automatic: Whether all that was decided then was automatic.
+        step: Where it led; None where the ticket stayed.
         attention: What must not wait that came up with it: each kind, with the words that say so.
     """
 
     at: datetime
     revision: int
-    decision_id: str
-    route: RouteDocument | None
-    by_person: bool = False
-    automatic: bool = False
+    step: Step | None = None
     attention: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class SetRoute:
-    """A route that a person set: by a word on a decision, or by an event.
-
-    Attributes:
-        route: Where the ticket goes.
-        at: When that was kept.
-        decision_id: The decision that it was said of, or that was the newest then.
-        by_event: Whether an event set it.
-    """
-
-    route: RouteDocument
-    at: datetime
-    decision_id: str
-    by_event: bool
 
 
 @dataclass(frozen=True)
@@ -184,56 +170,53 @@ class Words:
         set: Every route that a person set and that was not taken back, oldest first.
         ever: All that was ever said, taken back or not.
         happened: The events that moved the ticket or say that it must not wait, oldest first.
+        moves: Where the machine sent the ticket by events before a person spoke, oldest first.
     """
 
-    set: tuple[SetRoute, ...]
-    ever: tuple[FeedbackRow, ...]
+    set: tuple[Step, ...] = ()
+    ever: tuple[FeedbackRow, ...] = ()
     happened: tuple[Happened, ...] = ()
+    moves: tuple[Step, ...] = ()
 
     @classmethod
     def of(
         cls,
         feedback: Sequence[FeedbackRow],
-        decided: Mapping[str, DecisionDocument],
+        decided: Iterable[Step],
         happened: Sequence[Happened] = (),
     ) -> Words:
         """Read everything that was said of a ticket.
 
-        A word that names one label leaves the others as they stood: as a person set them on an earlier text of the
-        ticket, else as they were decided. Who accepts a ticket that a person has moved leaves it where it is.
-
         Args:
             feedback: All of it, oldest first.
-            decided: What was decided, by the id of the decision.
+            decided: The decisions that it is about.
             happened: The events that count, oldest first.
         """
-        undone = {row.undoes for row in feedback if row.undoes}
-        said = [row for row in feedback if row.verdict in ("accepted", "corrected") and row.id not in undone]
-        routes: list[SetRoute] = []
-        spoken: list[tuple[datetime, FeedbackRow | Happened]] = [(row.created_at, row) for row in said]
-        for at, one in sorted([*spoken, *((event.at, event) for event in happened)], key=lambda each: each[0]):
-            if isinstance(one, Happened):
-                if one.by_person and one.route is not None:
-                    routes.append(SetRoute(one.route, at, one.decision_id, by_event=True))
-            else:
-                routes.append(SetRoute(_route_said(one, routes, decided), at, one.decision_id, by_event=False))
-        return cls(tuple(routes), tuple(feedback), tuple(happened))
+        led = (one.step for one in happened if one.step is not None)
+        steps = placed([*decided, *steps_said(feedback), *led])
+        people = tuple(one for one in steps if one.by_person)
+        moves = tuple(one for one in steps if one.by_event and not one.by_person)
+        return cls(people, tuple(feedback), tuple(happened), moves)
 
     @property
     def route(self) -> RouteDocument | None:
         """The route that stands; None where nobody has set one."""
-        return self.set[-1].route if self.set else None
+        return route_document(self.set[-1].route) if self.set else None
 
     def before(self, row: DecisionRow) -> RouteDocument | None:
         """Return the route that stood on the ticket apart from this decision before a person spoke of it, or None."""
-        own = [place for place, one in enumerate(self.set) if one.decision_id == row.id and not one.by_event]
+        own = [place for place, one in enumerate(self.set) if one.about == row.id and one.word]
         others = [
             one.route
             for place, one in enumerate(self.set)
-            if (one.at <= row.created_at if one.by_event else one.decision_id != row.id)
-            and (not own or place < own[-1])
+            if (one.about != row.id if one.word else one.kept_at <= row.created_at) and (not own or place < own[-1])
         ]
-        return others[-1] if others else None
+        return route_document(others[-1]) if others else None
+
+    def beneath(self, row: DecisionRow) -> RouteDocument:
+        """Return the route that what is said of a decision changes: what was said of it before counts no more then."""
+        others = [one.route for one in self.set if not one.word or one.about != row.id]
+        return route_document(others[-1]) if others else self.since(row).route
 
     def standing(self, row: DecisionRow, *, newest: bool) -> RouteDocument:
         """Return where the ticket of a decision stands: as a person set it, else where the machine sent it.
@@ -242,31 +225,49 @@ class Words:
             row: The decision.
             newest: Whether no other text of the ticket came after; else what is said of one of those leaves it alone.
         """
-        own = [one.route for one in self.set if one.decision_id == row.id]
+        own = [route_document(one.route) for one in self.set if one.about == row.id]
         said = self.route if newest else (own[-1] if own else self.before(row))
         return said or self.since(row).route
 
     def since(self, row: DecisionRow) -> DecisionDocument:
         """Return a decision's document with where the machine sent its ticket since, and what came up meanwhile."""
         document = row.document
-        moves = [one for one in self.happened if one.revision == row.revision and one.at > row.created_at]
-        last = next((one for one in reversed(moves) if one.route is not None and not one.by_person), None)
-        if last is not None and last.route is not None:
-            document = document.moved(last.route, automatic=last.automatic)
+        after = [one for one in self.happened if one.revision == row.revision and one.at > row.created_at]
+        last = next((one.step for one in reversed(after) if one.step in self.moves), None)
+        if last is not None:
+            document = document.moved(route_document(last.route), automatic=last.route.wholly)
         earlier = (one for one in self.happened if one.revision <= row.revision)
         return document.alarmed(alarm for one in earlier for alarm in one.attention)
 
 
-def _route_said(
-    row: FeedbackRow, earlier: Sequence[SetRoute], decided: Mapping[str, DecisionDocument]
-) -> RouteDocument:
-    """Return the route that a word on a decision sets, after those that people set before."""
-    if row.verdict == "accepted" and earlier and earlier[-1].by_event and earlier[-1].decision_id == row.decision_id:
-        return earlier[-1].route
-    others = [one.route for one in earlier if one.by_event or one.decision_id != row.decision_id]
-    before = others[-1] if others else decided[row.decision_id].route
-    stated = {name: getattr(row, name) for name in ("tier", "category", "resolver_group")}
-    return before.model_copy(update={name: label for name, label in stated.items() if label})
+def route_document(route: Route) -> RouteDocument:
+    """Return a route as documents state it."""
+    return RouteDocument(tier=route.tier, category=route.category, resolver_group=route.resolver_group)
+
+
+def step_decided(decision_id: str, document: DecisionDocument, at: datetime) -> Step:
+    """Return where a decision that was kept at a moment sends its ticket."""
+    verdict = document.targets.get("tier")
+    automatic = verdict is not None and verdict.automation == Automation.AUTOMATIC.value
+    place = (document.tier, document.category, document.resolver_group)
+    return Step(at, decision_id, Route(*place, at=at, automatic=automatic, because=document.reason))
+
+
+def steps_said(feedback: Iterable[FeedbackRow]) -> list[Step]:
+    """Return where people put a ticket by what they said of its decisions, oldest first: of each, the last word."""
+    about: dict[str, list[FeedbackRow]] = {}
+    for row in feedback:
+        about.setdefault(row.decision_id, []).append(row)
+    settled = [said for rows in about.values() if (said := last_label(rows)) is not None]
+    return [
+        Step(
+            said.created_at,
+            said.decision_id,
+            Route(*said.puts, at=said.created_at, by=Mover.PERSON, because=said.verdict),
+            word=said.verdict,
+        )
+        for said in settled
+    ]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from triage.decision import Decision
@@ -322,7 +322,7 @@ def _next_check(policy: Policy, tier: str | None, spent: float, at: datetime, pr
     budget = entry.time_budget_min if isinstance(entry, Tier) else None
     left = budget * share - spent if budget else 0.0
     due = hours.after(at, left if left > 0 else policy.escalation.check_min)
-    return None if due is None else due + timedelta(0)
+    return due
 
 
 def next_up(policy: Policy, tier: str | None) -> str | None:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from triage.decision import Automation, Decision, Reason, Source
+from triage.decision import Automation, Decision
+from triage.escalation.standing import Place, set_by_person
 from triage.escalation.thread import Event, Mover, Route, Thread
 from triage.gate import Gate, TargetGate
 from triage.normalise import LeftOut
 from triage.policy import Policy
-from triage.screening.attention import Attention
 
 
 def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
     """Return the route that a person set by an event; what was not named stays, and the group follows the policy."""
-    now = thread.route
-    tier = event.tier or (event.resolver_group and policy.tier_of_group(event.resolver_group)) or now.tier
-    category = event.category or now.category
-    group = event.resolver_group
-    if group is None:
-        same = (tier, category) == (now.tier, now.category)
-        group = now.resolver_group if same else policy.resolver_group(tier, category)
-    return Route(
-        tier,
-        category,
-        resolver_group=group,
-        at=event.at,
-        by=Mover.PERSON,
-        because=event.status or "",
-        event_id=event.id,
-    )
+    now, group = thread.route, event.resolver_group
+    tier = event.tier or (policy.tier_of_group(group) if group else None)
+    named = {"tier": tier, "category": event.category, "resolver_group": group}
+    stated = {part: label for part, label in named.items() if label}
+    place = set_by_person(policy, Place(now.tier, now.category, now.resolver_group), stated)
+    return Route(*place, at=event.at, by=Mover.PERSON, because=event.status or "", event_id=event.id)
 
 
 def new_alarms(
@@ -59,34 +48,6 @@ def cut_by(decision: Decision, over_long: int) -> Decision:
     if not over_long:
         return decision
     return replace(decision, truncated=True, left_out=(LeftOut("over_long", over_long), *decision.left_out))
-
-
-def alarmed(decision: Decision, alarms: Iterable[tuple[str, str]], policy: Policy) -> Decision:
-    """Return a decision with what must not wait that was found in a part of the thread: it counts for the whole.
-
-    Args:
-        decision: What is decided about the whole thread.
-        alarms: Each kind, with the words that say so.
-        policy: Names the group and the lowest tier of each kind.
-    """
-    kinds = {one.kind: one for one in decision.attention}
-    for kind, evidence in alarms:
-        kinds.setdefault(kind, Attention(kind, evidence))
-    if len(kinds) == len(decision.attention):
-        return decision
-    found, named = replace(decision, attention=tuple(kinds.values())), policy.attention_route(kinds)
-    if named is None:
-        return found
-    targets, automation, rule = dict(decision.targets), decision.automation, f"attention: {named.kind}"
-    by_rule: dict[str, Any] = {"source": Source.BYPASS_RULE, "reason": Reason.RULE, "confidence": None, "rule": rule}
-    if "tier" in targets and named.tier and policy.is_below(targets["tier"].label, named.tier):
-        automation = Automation.SUGGESTED
-        raised = {**by_rule, "label": policy.fold("tier", named.tier), "automation": automation}
-        targets["tier"] = replace(targets["tier"], **raised)
-    if "resolver_group" in targets and named.group:
-        targets["resolver_group"] = replace(targets["resolver_group"], **{**by_rule, "label": named.group})
-    group = named.group or decision.resolver_group
-    return replace(found, targets=targets, automation=automation, resolver_group=group)
 
 
 def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, event: Event) -> Route | None:

@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field, ValidationError
 from api.console.queries import QueueQuery
 from api.console.timeline import moments
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
-from api.http.exceptions import NotFound, Refused, TooBusy
+from api.http.exceptions import Contradiction, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
-from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn
+from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
@@ -63,6 +63,8 @@ class Opinion(BaseModel):
         reason: Of the correction, one of those that are offered or another one.
         other_reason: In the agent's own words, where none of the offered ones is chosen.
         seen: Id of the verdict that stood when the page was shown: another one may have come since.
+        again: Id of the verdict that is said once more as it is, after something came up that must not wait.
+        moves: Of who accepts: how often events had moved the ticket when the page was shown.
         back: Query of the list that the ticket was opened from.
     """
 
@@ -73,6 +75,8 @@ class Opinion(BaseModel):
     reason: str = ""
     other_reason: str = ""
     seen: str = ""
+    again: str = ""
+    moves: int | None = None
     back: str = ""
 
     @property
@@ -175,14 +179,13 @@ async def feedback(
     further = {name.removeprefix(FURTHER): str(label) for name, label in sent.items() if name.startswith(FURTHER)}
     said = _stated(opinion, further, reviewer)
     query = _list_of(opinion.back)
-    if said.verdict == "corrected" and said.reason is None:
+    if said.verdict == "corrected" and said.reason is None and not opinion.again:
         shown = await to_thread.run_sync(_shown, parts, reviewer, decision_id)
         if not is_blind(parts, shown):  # who judges before seeing the decision does not know whether this corrects it
             unsaved = _unsaved(_NO_REASON, opinion, further, status=422)
             return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
     standing = await to_thread.run_sync(_standing, parts, decision_id)
-    keep = partial(parts.reviews.keep, decision_id, said, reviewer)
-    problem = await _kept(keep)
+    problem = await _kept(lambda: _keep(parts, reviewer, decision_id, said, again=opinion.again, moves=opinion.moves))
     if problem is not None:
         unsaved = _unsaved(problem, opinion, further)
         return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
@@ -345,6 +348,7 @@ async def _ticket_page(
         handling=handling,
         now=route if route and route.event_id else None,
         moves=_moves(shown, handling),
+        moved_times=moved_by_events(handling.view) if handling else None,
         moments=moments(shown, handling.view if handling else None),
         opens=await to_thread.run_sync(parts.service.store.decisions_about, near),
         event_id=str(uuid4()),
@@ -445,7 +449,9 @@ def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dic
 def _stated(opinion: Opinion, further: Mapping[str, str], reviewer: Principal) -> FeedbackIn:
     targets = {target: label for target, label in further.items() if label.strip()}
     stated: dict[str, Any] = {
-        name: value.strip() for name, value in opinion if value.strip() and name not in ("other_reason", "seen", "back")
+        name: value.strip()
+        for name in ("verdict", "tier", "category", "resolver_group")
+        if (value := getattr(opinion, name)).strip()
     }
     if opinion.why:
         stated["reason"] = opinion.why
@@ -463,6 +469,30 @@ def _list_of(back: str) -> QueueQuery:
         return QueueQuery.model_validate(dict(parse_qsl(back)))
     except ValidationError:
         return QueueQuery()
+
+
+def _keep(
+    parts: Parts, reviewer: Principal, decision_id: str, said: FeedbackIn, *, again: str, moves: int | None
+) -> None:
+    """Keep what an agent says, or what stands already once more.
+
+    Raises:
+        Contradiction: The ticket, or what stands, is not what the agent saw.
+    """
+    if again:
+        parts.reviews.repeat(decision_id, again, reviewer.speaks_as, reviewer)
+        return
+    row = parts.reviews.decision(decision_id)
+    if moves is not None and row.ticket_id is not None:
+        now = moved_by_events(parts.threads.view(row.ticket_id, reviewer.at_desk(row.source)))
+        if now != moves:
+            raise Contradiction("moved-since", "the ticket has moved since this page was shown: look where it is now")
+    parts.reviews.keep(decision_id, said, reviewer)
+
+
+def moved_by_events(view: TicketViewOut) -> int:
+    """Count how often events have moved a ticket."""
+    return sum(one.what == "route" for one in view.timeline)
 
 
 def _standing(parts: Parts, decision_id: str) -> str | None:

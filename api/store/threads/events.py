@@ -6,20 +6,30 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
-from api.store.decisions import Decisions, decision_row, feedback_by_decision
-from api.store.outbox import PendingUpdate, queue_updates
+from api.store.decisions import Decisions, decision_row, feedback_by_decision, words_of
+from api.store.outbox import PendingUpdate, is_overruled, queue_updates
 from api.store.rows import DecisionRow, dump
-from api.store.tables import StoredDecision, StoredEvent, StoredTicket
-from api.store.threads.happened import alarms_in
+from api.store.tables import StoredDecision, StoredEvent, StoredFeedback, StoredTicket
+from api.store.threads.happened import alarms_in, step_of
 from api.store.threads.sensitivity import withhold
 from api.store.work.entries import move
+from triage.escalation.standing import Step
 from triage.escalation.thread import Event, EventKind, Mover, Route
 from triage.ticket import Ticket
+
+
+class Progress(NamedTuple):
+    """What changes whenever a ticket does: the last running numbers of its decisions, feedback and events."""
+
+    decided: int | None
+    said: int | None
+    happened: int | None
 
 
 @dataclass(frozen=True)
@@ -30,15 +40,17 @@ class StoredThread:
         ticket: Its newest text.
         opened_at: When it was opened, as its helpdesk said; None if it did not.
         decisions: Everything decided about it, oldest first, with all feedback.
-        events: What happened, oldest first, each with the route that it led to.
+        events: What happened, oldest first, each with where it led; None where the ticket stayed.
         erased_at: When a text of it was last forgotten.
+        progress: What changes whenever something is decided or said about it, or happens to it.
     """
 
     ticket: Ticket
     opened_at: datetime | None
     decisions: tuple[DecisionRow, ...]
-    events: tuple[tuple[Event, Route | None], ...]
+    events: tuple[tuple[Event, Step | None], ...]
     erased_at: datetime | None = None
+    progress: Progress | None = None
 
     @property
     def latest(self) -> DecisionRow:
@@ -89,12 +101,18 @@ class Outcome:
         sensitive: Whether the whole thread is for few eyes.
         updates: What its helpdesk is to be told.
         erased_at: When a text of the ticket was last forgotten, as the thread said that was read.
+        progress: As the thread said that was read; None commits whatever came meanwhile.
     """
 
     route: Route | None = None
     sensitive: bool = False
     updates: tuple[PendingUpdate, ...] = ()
     erased_at: datetime | None = None
+    progress: Progress | None = None
+
+
+class Overtaken(Exception):
+    """The ticket has changed since the thread was read: what an event leads to has to be judged anew."""
 
 
 class Threads(Decisions):
@@ -108,6 +126,7 @@ class Threads(Decisions):
             StoreUnavailable: The store does not answer.
         """
         with self.database.reading() as session:
+            progress = _progress(session, source, ticket_id)  # first: what comes while the rest is read makes it stale
             query = (
                 select(StoredDecision)
                 .join(StoredTicket)
@@ -118,13 +137,15 @@ class Threads(Decisions):
             if not rows:
                 raise _unknown()
             said = feedback_by_decision(session, [row.id for row in rows])
-            newest = rows[-1].ticket
+            newest, about = rows[-1].ticket, {row.ticket_seq: row.id for row in rows}
+            events = _events(session, source, ticket_id)
             return StoredThread(
                 _ticket(newest),
                 newest.opened_at,
                 tuple(decision_row(row, said.get(row.id, ())) for row in rows),
-                tuple((_event(row), _route(row)) for row in _events(session, source, ticket_id)),
+                tuple((_event(row), step_of(row, about[row.ticket_seq])) for row in events),
                 erased_at=max((row.ticket.forgotten_at for row in rows if row.ticket.forgotten_at), default=None),
+                progress=progress,
             )
 
     def seen(self, ticket: Ticket, source: str = "api") -> Seen:
@@ -175,6 +196,8 @@ class Threads(Decisions):
     ) -> bool:
         """Commit an event with what it led to, and say whether it is new; the same one adds nothing.
 
+        Where a person has set the ticket's route, no other one of the machine is kept.
+
         Args:
             ticket_id: The ticket.
             event: What happened.
@@ -187,6 +210,7 @@ class Threads(Decisions):
             Contradiction: The id came before with another content, the event is older than the last one, or the ticket
                 was forgotten, be it while the event was read.
             NotAcceptable: It is dated in the future.
+            Overtaken: Something else was kept about the ticket since its thread was read.
             StoreUnavailable: Nothing was recorded.
         """
         event, route = self._kept_event(event), led.route
@@ -199,6 +223,10 @@ class Threads(Decisions):
             if _is_repeated(events, event):
                 return False
             check_order(events[-1].at if events else None, event)
+            if led.progress is not None and led.progress != _progress(session, source, ticket_id):
+                raise Overtaken
+            if route is not None and route.by is Mover.MACHINE and words_of(session, decision).set:
+                route = None
             session.add(
                 StoredEvent(
                     ticket_seq=decision.ticket_seq,
@@ -216,7 +244,7 @@ class Threads(Decisions):
             if led.sensitive:
                 withhold(session, decision)
             move(session, decision.seq, route, [kind for kind, _ in event.attention])
-            queue_updates(session, led.updates)
+            queue_updates(session, [one for one in led.updates if not is_overruled(session, one)])
             return True
 
     def _kept_event(self, event: Event) -> Event:
@@ -334,6 +362,17 @@ def _erased_at(session: Session, source: str, ticket_id: str) -> datetime | None
     return session.scalar(select(func.max(StoredTicket.forgotten_at)).where(*same))
 
 
+def _progress(session: Session, source: str, ticket_id: str) -> Progress:
+    same = (StoredTicket.source == source, StoredTicket.ticket_id == ticket_id)
+    decisions = select(StoredDecision.id).join(StoredTicket).where(*same)
+    event = (StoredEvent.source == source, StoredEvent.ticket_id == ticket_id)
+    return Progress(
+        session.scalar(select(func.max(StoredDecision.seq)).join(StoredTicket).where(*same)),
+        session.scalar(select(func.max(StoredFeedback.seq)).where(StoredFeedback.decision_id.in_(decisions))),
+        session.scalar(select(func.max(StoredEvent.seq)).where(*event)),
+    )
+
+
 def _unknown() -> NotFound:
     return NotFound(
         "no-such-ticket",
@@ -351,13 +390,6 @@ def _event(row: StoredEvent) -> Event:
     chosen = tuple((target, label) for target, label in values.get("chosen", ()))
     told = {"kind": EventKind(values["kind"]), "at": row.at, "needs": tuple(values["needs"]), "chosen": chosen}
     return Event(**{**values, **told, "attention": alarms_in(row.event)})
-
-
-def _route(row: StoredEvent) -> Route | None:
-    if row.route is None:
-        return None
-    values = json.loads(row.route)
-    return Route(**{**values, "at": datetime.fromisoformat(values["at"]), "by": Mover(values["by"])})
 
 
 def _ticket(stored: StoredTicket) -> Ticket:

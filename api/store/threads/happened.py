@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.rows import Happened
 from api.store.tables import StoredDecision, StoredEvent, StoredTicket
-from models.wire import RouteDocument
-from triage.escalation.thread import Mover
+from triage.escalation.standing import Step
+from triage.escalation.thread import Mover, Route
 
 ATTENTION = '"attention":'
 """What the document of an event holds only where something that must not wait came up with it: quotes that stand in a
@@ -53,18 +54,20 @@ def alarms_in(document: str) -> tuple[tuple[str, str], ...]:
     return tuple((kind, evidence) for kind, evidence in json.loads(document).get("attention", ()))
 
 
+def route_in(document: str | None) -> Route | None:
+    """Return the route that an event led to, of its document; None where the ticket stayed."""
+    if document is None:
+        return None
+    values = json.loads(document)
+    values.setdefault("wholly", values["automatic"])  # before both were told apart
+    return Route(**{**values, "at": datetime.fromisoformat(values["at"]), "by": Mover(values["by"])})
+
+
+def step_of(event: StoredEvent, decision_id: str) -> Step | None:
+    """Return where an event led, under the decision about the ticket's text then; None where the ticket stayed."""
+    route = route_in(event.route)
+    return None if route is None else Step(event.created_at, decision_id, route)
+
+
 def _happened(event: StoredEvent, revision: int, decision_id: str) -> Happened:
-    alarms = alarms_in(event.event)
-    if event.route is None:
-        return Happened(event.created_at, revision, decision_id, None, attention=alarms)
-    values = json.loads(event.route)
-    route = RouteDocument.model_validate({name: values[name] for name in ("tier", "category", "resolver_group")})
-    return Happened(
-        event.created_at,
-        revision,
-        decision_id,
-        route,
-        by_person=values["by"] == Mover.PERSON,
-        automatic=values.get("wholly", values["automatic"]),
-        attention=alarms,
-    )
+    return Happened(event.created_at, revision, step_of(event, decision_id), alarms_in(event.event))

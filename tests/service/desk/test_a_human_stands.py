@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from api.app import create_app
 from api.helpdesks.signatures import PRESETS
 from api.settings import load_settings
 from api.store.outbox import PENDING, SENT
+from models.toml_files import dump_policy
 from models.wire import DecisionDocument
+from triage.defaults import default_policy
 
 from ..local_client import TestClient
 
@@ -159,6 +163,49 @@ def test_an_undo_gives_the_ticket_back_to_the_machine_and_tells_the_desk(
     assert sent(told, "ticket")[2] == sent(told, "ticket")[0]
     again = client.get(f"/v1/decisions/{send(client, event='created', id=7, text=PASSWORD)['decision_id']}").json()
     assert again["proposed"] is None and again["category"] == "access"
+
+
+def test_an_undo_tells_the_desk_where_the_machine_had_moved_the_ticket(
+    told: Any, until: Callable[..., float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RT_SECRET", SECRET)
+    policy = default_policy()
+    routes = tuple(replace(one, tier="L3") for one in policy.attention)
+    (tmp_path / "policy.toml").write_text(dump_policy(replace(policy, attention=routes)))
+    (tmp_path / "desks.toml").write_text(FILE.format(port=told.port))
+    files: dict[str, Any] = {"helpdesks": tmp_path / "desks.toml", "policy": tmp_path / "policy.toml"}
+    stated: dict[str, Any] = {"home": tmp_path / "home", "rules_only": True, "open_loopback": True, **files}
+    with TestClient(create_app(load_settings(**stated))) as client:
+        decision = send(client, event="created", id=7, text=PRINTER)["decision_id"]
+        until(lambda: len(sent(told, "ticket")) == 1, 10)
+        fire = {
+            "id": "1",
+            "kind": "comment",
+            "at": datetime.now(UTC).isoformat(),
+            "text": "It burns, we are hurt.",
+        }
+        assert client.post("/v1/tickets/7/events?desk=rt", json=fire).json()["route"]["tier"] == "L3"
+        until(lambda: len(sent(told, "ticket")) == 2, 10)
+        path = f"/v1/decisions/{decision}/feedback"
+        said = client.post(path, json={"verdict": "corrected", "agent": "kim", "tier": "L2", "category": "network"})
+        until(lambda: len(sent(told, "ticket")) == 3, 10)
+        client.delete(f"{path}/{said.json()['feedback_id']}", params={"agent": "kim"})
+        until(lambda: len(sent(told, "ticket")) == 4, 10)
+        assert [one["Tier"] for one in sent(told, "ticket")] == ["L1", "L3", "L2", "L3"]
+        assert client.get(f"/v1/decisions/{decision}").json()["current_route"]["tier"] == "L3"
+
+
+def test_a_desk_is_told_of_a_tier_that_gave_way_to_the_category_that_it_named(
+    client: TestClient, told: Any, until: Callable[..., float]
+) -> None:
+    decision = send(client, event="created", id=7, text=PRINTER)["decision_id"]
+    until(lambda: len(sent(told, "ticket")) == 1, 10)
+    until(lambda: client.app.state.parts.service.store.updates(SENT), 10)  # type: ignore[attr-defined]
+    send(client, event="corrected", id=7, agent="kim", category="security")
+    until(lambda: len(sent(told, "ticket")) == 2, 10)
+    cleared = default_policy().cleared_tier("L1")
+    assert sent(told, "ticket")[1] == {"Tier": cleared, "Category": "security"} and cleared != "L1"
+    assert client.get(f"/v1/decisions/{decision}").json()["current_route"]["tier"] == cleared
 
 
 def test_an_undo_of_what_the_desk_itself_said_is_told_there(
