@@ -190,8 +190,6 @@ class SentenceTransformerEncoder:
         The name tells where the model was found, and another one may lie there by now. It takes a quarter of a second
         for 100 MB of weights.
         """
-        from torch import uint8
-
         found = hashlib.sha256()
         tokenizer = getattr(self.model.tokenizer, "backend_tokenizer", None)
         for part in (
@@ -204,7 +202,7 @@ class SentenceTransformerEncoder:
         for name, weights in self.model.state_dict().items():
             flat = weights.detach().cpu().contiguous().reshape(-1)
             found.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
-            found.update(flat.view(dtype=uint8).numpy())
+            found.update(flat.view(flat[:0].byte().dtype).numpy())  # as bytes, for NumPy has no bfloat16
         return found.hexdigest()[:32]
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
