@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder import Encoder, Progress
+from models.encoder import Encoder, Progress, SentenceTransformerEncoder
 from triage.errors import EncoderUnavailable
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 class EmbeddingCache:
-    """Vectors by the digests of the text and of the encoder's name; texts themselves are never stored.
+    """Vectors by the digests of the text and of what the encoder is; texts themselves are never stored.
 
     Several processes may use one file. A file that is no longer a database is begun anew: it holds nothing that cannot
     be computed again.
@@ -55,7 +55,8 @@ class EmbeddingCache:
         """Return the vectors of texts, float32 of shape [n, dim]; only texts never seen before are encoded.
 
         Args:
-            encoder: Its name is part of the key, so that another encoder never meets these vectors.
+            encoder: Its name is part of the key, so that another encoder never meets these vectors; where the name
+                says only where a model was found, a digest of the model is as well.
             texts: What to encode; equal texts are encoded once.
             progress: Called with the number of texts done since the last call.
 
@@ -66,13 +67,14 @@ class EmbeddingCache:
         text_of = dict(zip(keys, texts, strict=True))
         row_of = {key: row for row, key in enumerate(text_of)}
         vectors = np.zeros((len(row_of), encoder.dim), dtype=np.float32)
-        missing = self._read(encoder.name, row_of, vectors)
+        made_by = _made_by(encoder)
+        missing = self._read(made_by, row_of, vectors)
         if progress is not None:
             progress(len(texts) - len(missing))
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             fresh = encoder.encode([text_of[key] for key in batch], progress)
-            self._write(encoder.name, batch, fresh)
+            self._write(made_by, batch, fresh)
             vectors[[row_of[key] for key in batch]] = fresh
         return vectors if len(row_of) == len(texts) else vectors[[row_of[key] for key in keys]]
 
@@ -155,6 +157,11 @@ def _look_up(
     for start in range(0, len(keys), _ASKED):
         asked = keys[start : start + _ASKED]
         yield from database.execute(f"{_SELECT} AND text IN ({','.join('?' * len(asked))})", (*encoder, *asked))
+
+
+def _made_by(encoder: Encoder) -> str:
+    """Return what is equal for encoders that give equal vectors."""
+    return f"{encoder.name}@{encoder.digest}" if isinstance(encoder, SentenceTransformerEncoder) else encoder.name
 
 
 def _digest(text: str) -> bytes:

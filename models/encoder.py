@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +22,7 @@ ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
 """Files of an ONNX encoder directory."""
 
 _BATCH = 32
+_ABOUT_THE_FILES = ("_name_or_path", "transformers_version")
 _TOKEN_BATCH = 256
 """Single tokens that are encoded together: a batch of this size takes some ten megabytes."""
 
@@ -180,6 +183,28 @@ class SentenceTransformerEncoder:
         self.name = f"sentence-transformers:{name_or_path}"
         self.dim: int = int(self.model.encode([""], show_progress_bar=False).shape[1])
 
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all that makes the vectors: weights, how they are used, tokenizer, limit and prompts.
+
+        The name tells where the model was found, and another one may lie there by now. It takes a quarter of a second
+        for 100 MB of weights.
+        """
+        found = hashlib.sha256()
+        tokenizer = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        for part in (
+            repr(self.model),
+            *(_settings_of(module) for module in self.model),
+            tokenizer.to_str() if tokenizer is not None else repr(self.model.tokenizer),
+            (self.model.max_seq_length, sorted(self.model.prompts.items()), self.model.default_prompt_name),
+        ):
+            found.update(repr(part).encode())
+        for name, weights in self.model.state_dict().items():
+            flat = weights.detach().cpu().contiguous().reshape(-1)
+            found.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+            found.update(flat.view(flat[:0].byte().dtype).numpy())  # as bytes, for NumPy has no bfloat16
+        return found.hexdigest()[:32]
+
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Encode texts on the model's device."""
         vectors = self.model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
@@ -196,6 +221,13 @@ class SentenceTransformerEncoder:
             else ()
         )
         return [limit is not None and count > limit for count in counts]
+
+
+def _settings_of(module: Any) -> list[tuple[str, Any]]:
+    """Return the settings of a transformer, less where it was found and what wrote it; none of another module."""
+    config = getattr(getattr(module, "auto_model", None), "config", None)
+    settings = {} if config is None else config.to_dict()
+    return sorted((name, value) for name, value in settings.items() if name not in _ABOUT_THE_FILES)
 
 
 def refuse_foreign_modules(folder: Path) -> None:

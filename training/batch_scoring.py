@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +20,7 @@ from models.triager import Triager
 from training.data.dataset import parse_row, ticket_id_of
 from training.data.formats import RawRow
 from training.data.presets.roles import is_label
-from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_file
+from training.data.reading import READ_PLAINLY, FileOptions, OpenFile, ReadOptions, open_file
 from training.data.values import InvalidValue
 from training.engines.engine import Engine, Row
 from training.reports.decision_text import as_row, columns_of
@@ -78,37 +81,39 @@ def score(
             more.
 
     Raises:
-        InvalidRequest: If the mapping does not fit, or the output has another ending or cannot be written.
+        InvalidRequest: If the mapping does not fit, or the output has another ending, is being written by another run
+            or cannot be written.
         InvalidDataset: If the file cannot be read, or has no row.
     """
     check_output(out, data)
     opened = open_file(data, mapping or {}, replace(options, need_dates=False))
     roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not is_label(r)}
     opened, source = replace(opened, roles=roles), opened.source
-    partial = out.with_name(out.name + ".partial")
+    fingerprint = _fingerprint(engine.triager, opened, options.for_file(data))
     try:
-        done = _resume(partial, _fingerprint(engine.triager, data, roles))
-        scored = Scored(rows=done, resumed=done, left_undated=opened.left_undated)
-        columns = columns_of(engine.triager.policy.targets)
-        log = progress(source.rows, done) if progress is not None else None
-        raws = islice(source.read(opened.wanted()), done, None)
-        with partial.open("a", encoding="utf-8") as file:
-            for rows in _decided(engine, opened, raws, scored):
-                file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-                file.flush()
-                if log is not None:
-                    log(len(rows))
-        if not scored.rows:
+        with _alone(out) as partial:
+            done = _resume(partial, fingerprint)
+            scored = Scored(rows=done, resumed=done, left_undated=opened.left_undated)
+            log = progress(source.rows, done) if progress is not None else None
+            raws = islice(source.read(opened.wanted()), done, None)
+            with partial.open("a", encoding="utf-8") as file:
+                for rows in _decided(engine, opened, raws, scored):
+                    file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+                    file.flush()
+                    if log is not None:
+                        log(len(rows))
+            if scored.rows:
+                with atomic(out) as draft:
+                    columns = columns_of(engine.triager.policy.targets)
+                    _WRITERS[out.suffix.lower()](_finished(partial), draft, columns)
             partial.unlink()
-            raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
-        with atomic(out) as draft:
-            _WRITERS[out.suffix.lower()](_finished(partial), draft, columns)
-        partial.unlink()
     except OSError as error:
         raise InvalidRequest(
             f"decisions cannot be written to {str(out)!r}: {error.strerror or error}; make room or choose another "
             "--out: what was decided is kept"
         ) from error
+    if not scored.rows:
+        raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
     return scored
 
 
@@ -170,26 +175,53 @@ def unscorable(triager: Triager, ticket_id: str) -> Decision:
 # ── The partial file ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _fingerprint(triager: Triager, data: Path, roles: Mapping[str, str]) -> str:
-    """Return a line that differs where the bundle, the data or the mapping does."""
-    with data.open("rb") as file:
+@contextmanager
+def _alone(out: Path) -> Iterator[Path]:
+    """Give the partial file of an output to one run at a time, of all processes of this machine.
+
+    Raises:
+        InvalidRequest: If another run has it: both would append their rows to it.
+    """
+    partial = out.with_name(out.name + ".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("ab") as lock:  # closing it, however the run ends, lets the next one in
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = partial.exists() and os.path.samestat(partial.stat(), os.fstat(lock.fileno()))  # else it is finished
+        except BlockingIOError:
+            mine = False
+        if not mine:
+            raise InvalidRequest(f"--out {str(out)!r} is being written by another triage score: wait until it has "
+                                 "ended, or name another file")  # fmt: skip
+        yield partial
+
+
+def _fingerprint(triager: Triager, opened: OpenFile, stated: FileOptions) -> str:
+    """Return a line that differs where the bundle, the data, the mapping or the way of reading does."""
+    with opened.source.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    made_of = {"model": triager.model_version, "policy": triager.policy.version, "data": digest, "roles": dict(roles)}
+    made_of = {
+        "model": triager.model_version,
+        "policy": triager.policy.version,
+        "data": digest,
+        "roles": dict(opened.roles),
+        "reading": [stated.preset, stated.encoding, stated.date_order],
+    }
     return json.dumps(made_of, sort_keys=True)
 
 
 def _resume(partial: Path, fingerprint: str) -> int:
     """Count the rows of whole batches that an interrupted run left behind; the rest of the file is overwritten."""
-    if partial.is_file():
-        with partial.open("rb+") as file:
-            if file.readline().decode("utf-8", "replace").rstrip("\n") == fingerprint:
-                rows, end = 0, file.tell()
-                while len(batch := list(islice(file, _BATCH))) == _BATCH and batch[-1].endswith(b"\n"):
-                    rows, end = rows + _BATCH, end + sum(map(len, batch))
-                file.truncate(end)
-                return rows
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(fingerprint + "\n", encoding="utf-8")
+    with partial.open("rb+") as file:
+        if file.readline().decode("utf-8", "replace").rstrip("\n") == fingerprint:
+            rows, end = 0, file.tell()
+            while len(batch := list(islice(file, _BATCH))) == _BATCH and batch[-1].endswith(b"\n"):
+                rows, end = rows + _BATCH, end + sum(map(len, batch))
+            file.truncate(end)
+            return rows
+        file.seek(0)
+        file.truncate()
+        file.write(fingerprint.encode() + b"\n")
     return 0
 
 

@@ -20,6 +20,8 @@ from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
 
 MOST_BYTES = 1 << 20
 """Largest file that is read: an entry is some pages."""
+PLACE = "TRIAGE_HOME"
+"""What says where the folder is."""
 _ID = re.compile(r"k-[0-9a-f]{4,40}")
 _VERSION = re.compile(r"([1-9][0-9]{0,5})\.md")
 _PROPOSAL = TypeAdapter(Proposal)
@@ -45,13 +47,17 @@ def version_of(path: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def write_private(root: Path, path: Path, text: str) -> None:
+def write_private(root: Path, path: Path, text: str, *, new: bool = False) -> bool:
     """Write a file below the folder of knowledge as the store is written: its owner alone may read it.
 
     Args:
         root: The folder. What everybody may read, as earlier versions made it, is closed.
         path: The file.
         text: What stands in it then.
+        new: Leave a file alone that is there already.
+
+    Returns:
+        Whether it was written.
 
     Raises:
         InvalidRequest: If it cannot be written.
@@ -63,8 +69,12 @@ def write_private(root: Path, path: Path, text: str) -> None:
             if folder.stat().st_mode & 0o007:
                 folder.chmod(0o700)
     except OSError as error:
-        raise unwritable(path, error) from error
-    write_text(path, text, mode=0o600)
+        raise unwritable(path, error, PLACE) from error
+    try:
+        write_text(path, text, 0o600, place=PLACE, new=new)
+    except FileExistsError:
+        return False
+    return True
 
 
 def read_proposal(path: Path) -> Proposal:

@@ -15,6 +15,7 @@ from models.atomic_write import unwritable
 from models.home import triage_home
 from models.knowledge.files import (
     MOST_BYTES,
+    PLACE,
     is_id,
     names_ticket,
     read_dismissal,
@@ -162,17 +163,24 @@ class KnowledgeFolder:
         return self._next_version(said)
 
     def _next_version(self, entry: Entry) -> Entry:
+        """Write an entry under the first number that nobody has: who writes at the same moment takes the next one."""
         number = max(self._versions(entry.id), default=0) + 1
         entry = replace(entry, version=number, body=entry.body.replace("\r\n", "\n"))
+        while not self._is_written(entry):
+            entry = replace(entry, version=entry.version + 1)
+        self.restore(entry.id)
+        return entry
+
+    def _is_written(self, entry: Entry) -> bool:
+        """Write a version, unless there is one of its number already."""
         text = f"{FENCE}\n{tomli_w.dumps(entry.head())}{FENCE}\n\n{entry.body}"
         if len(entry.body) > MAX_ENTRY_CHARS or len(text.encode()) > MOST_BYTES:
             raise InvalidRequest(
                 f"the text has {len(entry.body):,} characters, more than the {MAX_ENTRY_CHARS:,} that an entry may "
                 "have: shorten it, or make an entry of each part"
             )
-        self._write(self.path / "entries" / entry.id / f"{number}.md", text)
-        self.restore(entry.id)
-        return entry
+        path = self.path / "entries" / entry.id / f"{entry.version}.md"
+        return write_private(self.path, path, text, new=True)
 
     def withdraw(self, entry_id: str, by: str, at: str, *, erase: bool = False) -> None:
         """Let an entry count no more: it fits no ticket, and its matter stays decided against until it is restored.
@@ -194,7 +202,7 @@ class KnowledgeFolder:
         try:
             shutil.rmtree(place)
         except OSError as error:
-            raise unwritable(place, error) from error
+            raise unwritable(place, error, PLACE) from error
 
     def keep_only(self, entry: Entry) -> None:
         """Remove all versions of an entry but one: what they said is wanted no more.
@@ -207,7 +215,7 @@ class KnowledgeFolder:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
-                    raise unwritable(path, error) from error
+                    raise unwritable(path, error, PLACE) from error
 
     def entries(self) -> list[Entry]:
         """Return the newest version of each entry that can be read."""
@@ -305,7 +313,7 @@ class KnowledgeFolder:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise unwritable(path, error) from error
+                raise unwritable(path, error, PLACE) from error
         versions = sorted((self.path / "entries").glob("*/*.md"))
         found = _readable(lambda path: _is_of(path, ticket_id, read_version), versions, faults)
         return ForgottenKnowledge(len(names), tuple(sorted({path.parent.name for path in found})), tuple(faults))

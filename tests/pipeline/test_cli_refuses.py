@@ -207,3 +207,26 @@ def test_a_terminal_that_knows_ascii_only_gets_an_escape(bundle: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.isascii()
     json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("verb", ["train", "start", "evaluate", "score", "data check", "policy learn", "policy shares"])
+def test_a_mapping_that_cannot_be_kept_is_refused_before_the_work(
+    verb: str, triage: Triage, bundle: Path, few: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "file"
+    place.touch()
+    before = [bundle] if verb in ("evaluate", "score", "policy shares") else []
+    out = {"train": "new", "start": "new", "score": "new.jsonl", "policy learn": "new.toml"}.get(verb)
+    after = ["--out", tmp_path / out] if out else []
+    for where in (place / "mapping.toml", tmp_path):
+        said = triage(*verb.split(), *before, few, *after, "--save-mapping", where)
+        assert said.status == 2 and "choose another --save-mapping" in said.error
+        assert said.err.count("\n") == 1, "nothing was done before"
+    assert left_behind(tmp_path) == ["few.jsonl", "file"]
+
+
+def test_every_verb_that_takes_the_option_keeps_the_mapping(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "in.jsonl", [{"id": "1", "words": "no toner", "at": "03/04/2025"}])
+    mapping = ["--map", "text=words", "--map", "opened_at=at", "--save-mapping", tmp_path / "mapping.toml"]
+    assert triage("score", bundle, data, *mapping, "--out", tmp_path / "out.jsonl").status == 0
+    assert 'text = "words"' in (tmp_path / "mapping.toml").read_text("utf-8")

@@ -7,16 +7,19 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
 from models.triager import Triager
+from training import batch_scoring
 from training.batch_scoring import _resume
+from training.engines.engine import InThisProcess
 from training.reports.decision_text import COLUMNS
 
-from .conftest import Triage, shipped_rows, write_rows
+from .conftest import Said, Triage, shipped_rows, write_rows
 
 SOURCES = {"model", "bypass_rule", "fallback_rule", "default"}
 
@@ -168,21 +171,55 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
     whole, again = tmp_path / "whole.jsonl", tmp_path / "again.jsonl"
     triage("score", bundle, data, "--out", whole)
     partial = tmp_path / "again.jsonl.partial"
-    fingerprint = _fingerprint_of(triage, bundle, data, tmp_path)
-    lines = whole.read_text("utf-8").splitlines(keepends=True)
-    partial.write_text(fingerprint + "".join(lines[:200]) + lines[200][:40], "utf-8")
+    interrupted(bundle, data, again, after=200)
+    assert partial.read_bytes().count(b"\n") == 1 + 256
+    left = partial.read_text("utf-8").splitlines(keepends=True)
+    partial.write_text("".join(left[:201]) + left[201][:40], "utf-8")
     said = triage("score", bundle, data, "--out", again, "--json")
     assert said.document["resumed"] == 128, "what was scored in part of a batch is scored again"
     assert again.read_text("utf-8") == whole.read_text("utf-8")
 
 
-def _fingerprint_of(triage: Triage, bundle: Path, data: Path, folder: Path) -> str:
-    from training.batch_scoring import _LABEL_ROLES, _fingerprint
-    from training.data.columns import assign
-    from training.data.formats import open_source
+def interrupted(bundle: Path, data: Path, out: Path, after: int) -> None:
+    """Score until so many rows are written, and stop as Ctrl+C does."""
 
-    roles = {r: c for r, c in assign(open_source(data).columns, {}, "").items() if r not in _LABEL_ROLES}
-    return _fingerprint(Triager.load(bundle), data, roles) + "\n"
+    def watch(_: int | None, done: int) -> Callable[[int], object]:
+        rows = [done]
+
+        def count(more: int) -> None:
+            rows[0] += more
+            if rows[0] >= after:
+                raise KeyboardInterrupt
+
+        return count
+
+    with pytest.raises(KeyboardInterrupt):
+        batch_scoring.score(InThisProcess(Triager.load(bundle)), data, out, progress=watch)
+
+
+def test_a_resume_reads_as_before_or_begins_anew(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    text = "id,subject,body\n" + "".join(
+        f"{n},Gerät {n},Der Drucker im Büro {n} druckt nicht mehr\n" for n in range(150)
+    )
+    data, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    data.write_bytes(text.encode("cp1252"))
+    interrupted(bundle, data, out, after=128)
+    assert triage("score", bundle, data, "--out", out, "--encoding", "cp850", "--json").document["resumed"] == 0
+    interrupted(bundle, data, out, after=128)
+    assert triage("score", bundle, data, "--out", out, "--json").document["resumed"] == 128
+
+
+def test_two_runs_never_write_to_one_file(triage: Triage, bundle: Path, tmp_path: Path) -> None:
+    data, out = write_rows(tmp_path / "in.jsonl", shipped_rows(300)), tmp_path / "out.jsonl"
+    said: list[Said] = []
+
+    def watch(_: int | None, done: int) -> Callable[[int], object]:
+        return lambda rows: said.append(triage("score", bundle, data, "--out", out)) if not said else None
+
+    batch_scoring.score(InThisProcess(Triager.load(bundle)), data, out, progress=watch)
+    assert said[0].status == 2 and "is being written by another triage score" in said[0].error
+    assert len(out.read_text("utf-8").splitlines()) == 300
+    assert triage("score", bundle, data, "--out", out).status == 0, "the lock goes with the run"
 
 
 def test_a_partial_file_of_something_else_is_begun_anew(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,3 +133,17 @@ def test_a_label_that_is_one_message_is_scored_by_models_that_know_it() -> None:
     assert not set(apart[:20].tolist()) & set(apart[20:].tolist())
     mixed = [replace(row, labels={"category": "vpn"}) if place < 12 else row for place, row in enumerate(rows)]
     assert (apart_where_recurring(mixed, groups, labels_of(mixed)) == groups).all()  # nobody can tell these by the text
+
+
+def test_neighbours_take_no_more_memory_on_more_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    dense, topics = (rng.standard_normal((4000, size)).astype(np.float32) for size in (16, 4))
+    expected = neighbours_across_groups(dense, topics, np.arange(4000), count=5)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("training.ensemble.cross_fit._AT_ONCE", 1 << 20)
+    tracemalloc.start()
+    found = neighbours_across_groups(dense, topics, np.arange(4000), count=5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 4 * (1 << 20)  # similarities of embeddings and topics, what is masked, and what is returned
+    assert (found.near == expected.near).mean() > 0.999 and (found.hybrid_near == expected.hybrid_near).mean() > 0.999

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,16 @@ def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
         assert triage("retrain", tmp_path / "month-0.jsonl", data, *MAP).status == 2
     again = triage("retrain", tmp_path / "month-0.jsonl", data, *MAP, "--json")
     assert "going on with the bundle" in again.err and again.document["trained"]
+    kept = own_home / "retrain" / "helpdesk-triage"
+    assert not [one for one in kept.iterdir() if one.is_dir()], "the registry has the bundle"
+    (left,) = kept.glob("*.json")
+    shutil.copytree(
+        LocalModelStore.of().path(again.document["version"]), left.with_suffix("")
+    )  # as versions before did
     third = triage("retrain", tmp_path / "month-0.jsonl", data, *MAP, "--json")
     assert "was trained on these tickets already" in third.err
     assert third.document["version"] == again.document["version"]
+    assert not left.with_suffix("").exists()
     if again.document["staged"]:
         assert LocalModelStore.of().history(CHALLENGER)[-1].version == again.document["version"]
     assert champion_number(triage) == "1"

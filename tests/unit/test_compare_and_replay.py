@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.triager import Triager
 from training.data.dataset import LabelledTicket
 from training.evaluation.compare import LEAST_COMMON, Decided, compare
+from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import Fact, Outcome, Record, strings
 from training.evaluation.rules_replay import precisions, replay
 from training.evaluation.slices import confused_pairs, slices
@@ -188,3 +190,65 @@ def test_measured_precision_goes_back_into_the_rules() -> None:
     found = precisions(replay(RULES, POLICY, rows), least=2)
     assert found["password"] == {"tier": 1.0} and found["breach"] == {}
     assert RULES.measured(found).rules[1].precision == {"tier": 1.0}
+
+
+def in_clusters(one: Record, size: int, by: str) -> Record:
+    """The same answers, each `size` times over: near-duplicates, or the tickets of a group."""
+    outcome, count = one.outcomes["tier"], len(one.facts)
+    times = np.repeat(np.arange(count), size).tolist()
+    facts = [
+        replace(
+            one.facts[number],
+            digest=f"{number}-{place}",
+            **({"cluster": number} if by == "cluster" else {"group": f"site {number}"} if by == "group" else {}),
+        )
+        for place, number in enumerate(times)
+    ]
+    every = {
+        name: getattr(outcome, name)[times] for name in ("true", "top", "confidence", "kept", "named", "automatic")
+    }
+    return replace(one, facts=facts, outcomes={"tier": replace(outcome, rows=np.arange(len(times)), **every)})
+
+
+@pytest.mark.parametrize("by", ["cluster", "group"])
+def test_intervals_know_that_near_duplicates_and_groups_are_right_or_wrong_together(by: str) -> None:
+    both = [record(0.85, 100, seed=seed) for seed in (1, 2)]
+    once = compare(*both)
+    known = compare(*(in_clusters(one, 20, by) for one in both))
+    alone = compare(*(in_clusters(one, 20, "nothing") for one in both))
+    for plain, clustered, rows in zip(once.checks, known.checks, alone.checks, strict=False):
+        if plain.what == "tier accuracy" or "ECE" in plain.what:
+            assert None not in (clustered.low, clustered.high, rows.low, rows.high)
+            assert (clustered.low, clustered.high) == pytest.approx((plain.low, plain.high), abs=0.03)
+            assert clustered.high - clustered.low > 2 * (rows.high - rows.low)  # type: ignore[operator]
+
+
+def test_one_error_is_no_broken_promise() -> None:
+    theirs = record(1.0, 60, sure=1.06)  # all are decided
+    outcome = theirs.outcomes["tier"]
+    top = outcome.top.copy()
+    top[0] = "L1"
+    theirs = replace(theirs, outcomes={"tier": replace(outcome, top=top, named=top)})
+    shut = deciding(theirs, 0)
+    served = {"tier": Decided(0.9, 0.0, promised=0.01)}
+    check = next(one for one in compare(theirs, shut, decided=served).checks if "where it serves" in one.what)
+    assert not check.passed
+    # a message that came thirty times and was wrong each time is one observation, too
+    many = [in_clusters(one, 30, "cluster") for one in (theirs, shut)]
+    check = next(one for one in compare(*many, decided=served).checks if "where it serves" in one.what)
+    assert not check.passed
+
+
+def test_an_answer_is_kept_with_its_cluster_of_near_duplicates() -> None:
+    texts = ["the disk of server 17 is full", "the disk of server 23 is full", "my badge opens no door"]
+    rows = [LabelledTicket(Ticket(str(n), body=text), {"tier": "L1"}) for n, text in enumerate(texts * 8)]
+    rows = [*rows, *(LabelledTicket(Ticket(f"x{n}", body=f"{word} is lost"), {"tier": "L1"}) for n, word in enumerate(
+        ("pen", "bag", "key", "hat", "mug", "cup", "car", "cat", "dog", "pan", "pot", "box")))]  # fmt: skip
+    triager = Triager()
+    answers = ask(triager, rows)
+    facts = record_of(triager, answers, {"targets": {}}).facts
+    assert facts[0].cluster == facts[1].cluster != facts[2].cluster
+    kept = Record.from_document(json.loads(json.dumps(Record({"targets": {}}, facts).to_document())))
+    assert [fact.cluster for fact in kept.facts] == [fact.cluster for fact in facts]
+    old = {**kept.to_document(), "facts": [["a", None, None, 3, None]]}
+    assert Record.from_document(old).facts[0].cluster is None

@@ -12,6 +12,7 @@ from training.data.dataset import Dataset, LabelledTicket
 from training.data.finding import NOTICE, SERIOUS, Finding
 from training.evaluation.seen import Seen
 from training.quality.checks import diagnose
+from training.quality.giveaways import giveaways
 from triage.ticket import Ticket
 
 WORDS = {
@@ -179,3 +180,16 @@ def test_labels_that_are_paths_are_examined_at_the_level_they_are_learned_at() -
     diagnosis = diagnose(Dataset(rows, ("category",), "d"))
     assert not diagnosis.serious, diagnosis.findings
     assert len(diagnosis.balance["category"]) > 50  # as written
+
+
+def test_five_lines_at_most_are_told_to_give_labels_away() -> None:
+    rows = [
+        LabelledTicket(
+            Ticket(str(n), body=f"word{n} and something else of {n}\nbanner of team {'abcdefgh'[n % 8] * 3}"),
+            {"category": "printing" if n % 8 < 7 else "access"},
+            place=f"rows.csv:{n}",
+        )
+        for n in range(320)
+    ]
+    rows += [LabelledTicket(Ticket(str(n), body=f"quite another {n}"), {"category": "access"}) for n in range(320, 640)]
+    assert len(list(giveaways(rows, "category", np.arange(len(rows))))) == 5

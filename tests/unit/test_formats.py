@@ -253,6 +253,27 @@ def test_xml_is_read_by_the_element_that_repeats(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "cells"),
+    [
+        ('<t id="T-1" category="VPN"><subject>a</subject></t>', {"id": "T-1", "category": "VPN", "subject": "a"}),
+        ('<t id="1" type="Incident" text="a b"/>', {"id": "1", "type": "Incident", "text": "a b"}),
+        ('<t id="1" type="Incident">a b</t>', {"id": "1", "type": "Incident", "text": "a b"}),
+        ('<t id="1"><id>2</id></t>', {"id": "2"}),
+        ('<t><who id="4"><name>Ann</name></who></t>', {"who": "Ann", "who.id": "4", "who.name": "Ann"}),
+        ('<t><kind type="VPN" level="2"/></t>', {"kind.type": "VPN", "kind.level": "2"}),
+        ('<t><n type="integer">5</n><at type="datetime" nil="true"/><tags type="array"/></t>',
+         {"n": "5", "at": None, "tags": None}),
+        ('<t xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><a xsi:nil="true"/><b xsi:type="x"/></t>',
+         {"a": None, "b": None}),
+        ('<t><notes type="array"><note>a</note><note>b</note></notes></t>', {"notes": ["a", "b"]}),
+    ],
+)  # fmt: skip
+def test_attributes_of_xml_are_cells(tmp_path: Path, rows: str, cells: dict[str, object]) -> None:
+    source = open_source(written(tmp_path, f"<all>{rows}{rows}</all>", "a.xml"))
+    assert [row.cells for row in source.read(())] == [cells, cells] and set(source.columns) == set(cells)
+
+
 BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><a><t><body>&c;</body></t></a>'
 OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]><a><t><body>&b;</body></t></a>'
 

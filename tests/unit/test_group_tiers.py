@@ -110,6 +110,21 @@ def test_a_file_of_reassignments_gives_journeys_and_times(tmp_path: Path) -> Non
     assert [stay.minutes for stay in history.closed[-1].stays] == [30.0, 300.0, 1500.0, 3000.0]
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_reassignments_of_one_moment_stay_in_the_order_of_the_file(tmp_path: Path, newest_first: bool) -> None:
+    data = tmp_path / "closed.csv"
+    data.write_text("id,body,team\nT0,it is broken,A\nT1,it is broken too,A\n", "utf-8")
+    rows = [
+        *("T0,Z,2026-03-02T08:00:00+00:00", "T0,M,2026-03-02T08:00:00+00:00", "T0,A,2026-03-02T08:30:00+00:00"),
+        *("T1,Z,2026-03-02T09:00:00+00:00", "T1,A,2026-03-02T09:00:00+00:00"),
+    ]
+    moves = tmp_path / "moves.csv"
+    moves.write_text("\n".join(["ticket,group,at", *(rows[::-1] if newest_first else rows)]) + "\n", "utf-8")
+    mapping: dict[str, str | None] = {"resolver_group": "team"}
+    history = read_history([data], mapping, Places(moves=moves), options=ReadOptions())
+    assert [one.path for one in history.closed] == [("Z", "M", "A"), ("Z", "A")]
+
+
 def test_a_group_that_no_reassignment_names_has_resolved_the_ticket_all_the_same(tmp_path: Path) -> None:
     moves = tmp_path / "moves.csv"
     moves.write_text("number,new value,sys_created_on\nT0,Z,2026-03-02T08:00:00+00:00\n", "utf-8")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -111,6 +114,40 @@ def accepted(folder: KnowledgeFolder, category: str = "hardware") -> Entry:
     folder.propose(propose(history(), POLICY))
     proposal = next(one for one in folder.proposals() if one.category == category)
     return folder.accept(proposal, "Ada", "2026-02-20T10:00:00+00:00")
+
+
+def test_who_accepts_or_revises_at_the_same_moment_overwrites_nobody(tmp_path: Path) -> None:
+    folder = KnowledgeFolder(tmp_path)
+    entry, people = accepted(folder), [f"person {number}" for number in range(8)]
+    together = Barrier(len(people))
+
+    def revise(person: str) -> int:
+        together.wait()
+        return KnowledgeFolder(tmp_path).revise(entry, person, "2026-03-01T10:00:00+00:00", body=f"by {person}").version
+
+    for turn in range(5):
+        with ThreadPoolExecutor(len(people)) as pool:
+            versions = list(pool.map(revise, people))
+        first = 2 + turn * len(people)
+        assert sorted(versions) == list(range(first, first + len(people)))
+        for person, version in zip(people, versions, strict=True):
+            written = folder.entry(entry.id, version)
+            assert written is not None and (written.accepted_by, written.version) == (person, version)
+            assert written.body.strip() == f"by {person}"
+
+
+def test_a_folder_without_second_names_of_files_keeps_versions_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr("os.link", refused)
+    folder = KnowledgeFolder(tmp_path)
+    entry = accepted(folder)
+    again = folder.revise(entry, "Ben", "2026-03-01T10:00:00+00:00", body="another text")
+    assert (entry.version, again.version) == (1, 2) and folder.entry(entry.id) == again
+    assert (tmp_path / "entries" / entry.id / "2.md").stat().st_mode & 0o777 == 0o600
 
 
 def broken(place: Path, name: str) -> None:

@@ -93,3 +93,16 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
         low, high = metrics.bootstrap_interval(rng.normal(0, 1, 100), draws=300, seed=seed)
         hits += low <= 0 <= high
     assert hits / 200 > 0.9
+
+
+def test_rows_that_are_drawn_together_make_the_interval_as_wide_as_their_number_allows() -> None:
+    rng = np.random.default_rng(0)
+    of_unit = rng.normal(0.0, 1.0, 40)
+    units = np.repeat(np.arange(40), 25)
+    low, high = metrics.bootstrap_interval(of_unit[units], units=units)
+    once = metrics.bootstrap_interval(of_unit)
+    assert (low, high) == pytest.approx(once, abs=1e-9)
+    alone = metrics.bootstrap_interval(of_unit[units])
+    assert high - low > 3 * (alone[1] - alone[0])
+    each = rng.normal(0.0, 1.0, 200)
+    assert metrics.bootstrap_interval(each, units=np.arange(200)) == metrics.bootstrap_interval(each)

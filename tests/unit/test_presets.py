@@ -143,9 +143,42 @@ def test_a_saved_mapping_reads_the_next_export_alike(tmp_path: Path) -> None:
     assert read_dataset([feb], options=loaded).rows[0].labels == {"category": "power"}
 
 
+def test_a_saved_mapping_keeps_placeholders(tmp_path: Path) -> None:
+    rows = [{"text": "the door", "queue": "Unassigned"}, {"text": "the lamp", "queue": "power"}]
+    own, file = exported(tmp_path, rows, "own.jsonl"), tmp_path / "mapping.toml"
+    for keeps in (True, False):
+        options = ReadOptions(keep_placeholders=keeps)
+        save_mapping(file, open_files([own], {"category": "queue"}, options), options)
+        loaded = with_command_line(read_mapping(file), ReadOptions())
+        read = read_dataset([own], options=loaded).rows
+        assert ("Unassigned" in [row.labels.get("category") for row in read]) is keeps
+        assert with_command_line(read_mapping(file), ReadOptions(keep_placeholders=True)).keep_placeholders
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for month, column in (("jan", "queue"), ("feb", "team"), ("mar", "squad")):
+        Path(month).mkdir()
+        exported(Path(month), [{"text": f"the door of {month}", column: month}], "export.jsonl")
+    paths = [Path(month) / "export.jsonl" for month in ("jan", "feb", "mar")]
+    opened = [
+        open_files([path], {"category": column})[0]
+        for path, column in zip(paths, ("queue", "team", "squad"), strict=True)
+    ]
+    file = tmp_path / "mapping.toml"
+    save_mapping(file, opened, ReadOptions())
+    assert {*read_mapping(file).files} == {"feb/export.jsonl", "mar/export.jsonl"}
+    for some in (paths, [path.absolute() for path in paths]):
+        read = read_dataset(some, options=read_mapping(file))
+        assert [row.labels["category"] for row in read.rows] == ["jan", "feb", "mar"]
+    file.write_text('[files."export.jsonl"]\nencoding = "utf-8"\n')
+    assert read_mapping(file).for_file(paths[0]).encoding == "utf-8", "names alone hold for every folder"
+
+
 @pytest.mark.parametrize(
     ("content", "needle"),
     [
+        ("keep_placeholders = 'yes'", "neither true nor false"),
         ("roles = 3", "known are"),
         ("[roles]\ncolour = 'x'", "unknown roles 'colour'"),
         ("date_order = 'ydm'", "write one of dmy"),

@@ -16,6 +16,8 @@ from training.cli.options import (
     NewBundleOptions,
     SomeDataOptions,
     bundle_path,
+    check_mapping,
+    keep_mapping,
     log_left_out,
     new_bundle_path,
     read_data,
@@ -59,11 +61,13 @@ def start(options: StartOptions) -> None:
         encoder=options.encoder,
         skip_bad_rows=options.skip_bad_rows,
     )
+    check_mapping(options)
     tracker = tracker_for(options)
     with tracked(tracker, Opening(f"{options.name} start", "start", data=settings.data)) as run_id:
         started = starting.start(settings, log=log_step)
         if started.dataset is not None:
             log_left_out(started.dataset)
+            keep_mapping(options, options.data)
         if started.measured["rows"] and not options.json:
             print(f"\nmeasured on {started.measured['rows']} tickets, each by a model made without it\n")
             print_measured(started.measured)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.atomic_write import check_writable
 from models.terminal import (
     Family,
     JsonOption,
@@ -22,7 +23,7 @@ from models.terminal import (
     progress,
     seed,
 )
-from training.cli.options import FilesOption, keep_mapping
+from training.cli.options import FilesOption, check_mapping, keep_mapping
 from training.data.dataset import read_dataset
 from training.data.public import SETS
 from training.data.public import fetch as fetch_set
@@ -48,10 +49,11 @@ def check(options: CheckOptions) -> int:
         triage data check export.csv --map id=Number --map body=Description
         triage data check tickets.jsonl --json
     """
+    check_mapping(options)
     reading = replace(options.reading, examine=True)
     with progress(None, "reading") as bar:
         dataset = read_dataset(options.data, options.roles, options=reading, skip_bad_rows=True, progress=bar.update)
-    keep_mapping(options)
+    keep_mapping(options, options.data)
     found = diagnose(dataset, options.seed, lambda what: log_step(f"examining {what}"))
     if options.json:
         print_json({**found.to_document(), "ignored_columns": list(dataset.ignored_columns)})
@@ -91,6 +93,7 @@ def fetch(options: FetchOptions) -> None:
         triage data fetch clinc150 --out clinc150.jsonl
     """
     out = options.out or Path(f"{options.name}.jsonl")
+    check_writable(out)
     fetched = fetch_set(options.name, out, url=options.url)
     lines = [
         f"{fetched.rows} rows in {fetched.out}",

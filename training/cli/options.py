@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from models.atomic_write import check_writable
 from models.home import DEFAULT_MODEL, triage_home
 from models.local_store import LocalModelStore, parse_reference
 from models.terminal import JsonOption, argument, log, option, progress
@@ -15,7 +17,7 @@ from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
 from training.data.presets.guess import named_preset
 from training.data.presets.known_columns import presets
-from training.data.presets.mapping_file import read_mapping, save_mapping, with_command_line
+from training.data.presets.mapping_file import SAVE_MAPPING, read_mapping, save_mapping, with_command_line
 from training.data.presets.roles import target_of_role
 from training.data.reading import ReadOptions, check_choice, open_files
 from triage.errors import BundleNotFound, InvalidRequest, grouped
@@ -139,6 +141,7 @@ def read_data(options: DataOptions) -> Dataset:
         InvalidDataset: With every bad row.
         InvalidRequest: If the mapping does not fit.
     """
+    check_mapping(options)
     with progress(None, "reading") as bar:
         dataset = read_dataset(
             options.data,
@@ -148,19 +151,29 @@ def read_data(options: DataOptions) -> Dataset:
             progress=bar.update,
         )
     log_left_out(dataset)
-    keep_mapping(options)
+    keep_mapping(options, options.data)
     return dataset
 
 
-def keep_mapping(options: FilesOption) -> None:
+def check_mapping(options: MapOption) -> None:
+    """Make sure that `--save-mapping` can be obeyed, before the work begins.
+
+    Raises:
+        InvalidRequest: If the file cannot be written.
+    """
+    if options.save_mapping is not None:
+        check_writable(options.save_mapping, SAVE_MAPPING)
+
+
+def keep_mapping(options: MapOption, files: Sequence[Path], *, need_dates: bool = True) -> None:
     """Write how the files were read, where `--save-mapping` asks for it.
 
     Raises:
         InvalidRequest: If the file cannot be written.
     """
     if options.save_mapping is not None:
-        reading = options.reading
-        save_mapping(options.save_mapping, open_files(options.data, options.roles, reading), reading)
+        reading = replace(options.reading, need_dates=need_dates)
+        save_mapping(options.save_mapping, open_files(files, options.roles, reading), reading)
         log(f"{options.save_mapping} says how these files were read; read the next ones with --mapping")
 
 

@@ -19,7 +19,15 @@ from models.bundle.bundle import load_bundle
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table, progress
 from models.toml_files import dump_policy
 from models.triager import Triager
-from training.cli.options import BundleOption, DataOptions, bundle_path, log_left_out, read_data
+from training.cli.options import (
+    BundleOption,
+    DataOptions,
+    bundle_path,
+    check_mapping,
+    keep_mapping,
+    log_left_out,
+    read_data,
+)
 from training.data.labels import in_words_of
 from training.evaluation.traffic_shares import read_tickets, shares_in, shares_left_out, with_shares
 from training.group_tiers.evidence import judge
@@ -58,8 +66,10 @@ def shares(options: SharesOptions) -> None:
         if options.out.exists():
             raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
         check_writable(options.out)
+    check_mapping(options)
     bundle = load_bundle(bundle_path(options.bundle))
     tickets = read_tickets(options.data, options.roles, options=options.reading, skip_bad_rows=options.skip_bad_rows)
+    keep_mapping(options, options.data)
     found = shares_in(bundle, tickets)
     if options.out is not None:
         write_text(options.out, dump_policy(with_shares(bundle.policy, found)))
@@ -113,6 +123,7 @@ def learn(options: LearnOptions) -> None:
     if options.out.exists():
         raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
     check_writable(options.out)
+    check_mapping(options)
     with progress(None, "reading") as bar:
         history = read_history(
             options.data,
@@ -123,6 +134,7 @@ def learn(options: LearnOptions) -> None:
             progress=bar.update,
         )
     log_left_out(history.dataset)
+    keep_mapping(options, options.data)
     judged = judge(history.closed, default_rules())
     proposed = propose(judged, history, default_policy())
     write_text(options.out, policy_text(proposed, judged, history))

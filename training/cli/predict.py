@@ -13,7 +13,7 @@ from models.terminal import NEEDED, JsonOption, argument, log, option, print_res
 from models.triager import Triager
 from models.wire import DecisionDocument
 from training import batch_scoring
-from training.cli.options import BundleOption, MapOption, bundle_path
+from training.cli.options import BundleOption, MapOption, bundle_path, keep_mapping
 from training.engines.engine import EngineOptions, scoring_engine
 from training.reports.decision_text import as_text
 from triage.errors import InvalidRequest, grouped
@@ -94,6 +94,7 @@ def score(options: ScoreOptions) -> None:
     """
     mapping, reading = options.roles, options.reading
     batch_scoring.check_output(options.out, options.data)
+    keep_mapping(options, [options.data], need_dates=False)
     engine = scoring_engine(options, bundle_path(options.bundle))
     with ExitStack() as stack:
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
@@ -165,6 +166,7 @@ def _version(options: RetrainOptions, tracker: Tracker, dataset: Dataset, settin
         kept = Version(**json.loads(done.read_text("utf-8")))
         if any(one.version == kept.version and one.digest == kept.digest for one in tracker.versions(options.name)):
             log_step(f"version {kept.version} was trained on these tickets already")
+            _clear(_folder(options.name), tracker.versions(options.name))
             return kept
     bundle = done.with_suffix("")
     champion = promotion.bundle_digest(settings.champion) if settings.champion else ""
@@ -177,8 +179,18 @@ def _version(options: RetrainOptions, tracker: Tracker, dataset: Dataset, settin
             pipeline.train(replace(settings, out=bundle), dataset=dataset, log=log_step)
         _, number = publish(tracker, bundle, options.name, run_id)
     version = tracker.version(options.name, number)
-    write_text(done, json.dumps(asdict(version)))
+    write_text(done, json.dumps(asdict(version)), place="TRIAGE_HOME")
+    _clear(done.parent, tracker.versions(options.name))
     return version
+
+
+def _clear(folder: Path, versions: Sequence[Version]) -> None:
+    """Remove the bundles of registered versions: the registry has them, and an interrupted run goes on without."""
+    registered = {(one.version, one.digest) for one in versions}
+    for done in folder.glob("*.json"):
+        kept = Version(**json.loads(done.read_text("utf-8")))
+        if (kept.version, kept.digest) in registered:
+            shutil.rmtree(done.with_suffix(""), ignore_errors=True)
 
 
 def _waits(options: RetrainOptions, new: int) -> int:

@@ -12,7 +12,14 @@ from models.local_store import CHAMPION, LocalModelStore
 from models.terminal import log, log_step, number, option, print_json, seed, share, verb
 from training import pipeline
 from training.cli.evaluate import print_measured
-from training.cli.options import DataOptions, NewBundleOptions, keep_mapping, log_left_out, new_bundle_path
+from training.cli.options import (
+    DataOptions,
+    NewBundleOptions,
+    check_mapping,
+    keep_mapping,
+    log_left_out,
+    new_bundle_path,
+)
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.encoders.schedule import TrainingBudget
 from training.engines.engine import EngineOptions, training_engine
@@ -91,6 +98,7 @@ def train(options: TrainOptions) -> None:
         triage train tickets.jsonl --engine ray --address auto
     """
     settings = _settings_of(options)
+    check_mapping(options)
     tracker = tracker_for(options)
     settings = replace(settings, champion=champion_path(tracker, options.name))
     opening = Opening(f"{options.name} train", "train", data=settings.data)
@@ -98,7 +106,7 @@ def train(options: TrainOptions) -> None:
         with training_engine(options):
             trained = pipeline.train(settings, log=log_step)
         log_left_out(trained.dataset)
-        keep_mapping(options)
+        keep_mapping(options, options.data)
         run_id, version = register_bundle(tracker, trained.path, options.name, run_id)
     if options.json:
         print_json(_document(trained, run_id, version))

@@ -47,7 +47,7 @@ class ReadOptions(FileOptions):
         examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
         need_dates: Whether dates are needed: where they are not, a column of them whose day and month cannot be told
             apart is left out instead of refused.
-        files: How single files are to be read instead, by their names without folders.
+        files: How single files are to be read instead, by their names, with the folders that tell them apart.
     """
 
     multi: str | None = None
@@ -57,8 +57,10 @@ class ReadOptions(FileOptions):
     files: Mapping[str, FileOptions] = field(default_factory=lambda: _NONE)
 
     def for_file(self, path: Path) -> FileOptions:
-        """Return how one file is to be read: as is said for it alone, else as is said for all."""
-        return self.files.get(path.name, self)
+        """Return how one file is to be read: as is said for it alone, by most of its path, else as is said for all."""
+        parts = path.absolute().parts
+        ends = ("/".join(parts[-count:]) for count in range(len(parts), 0, -1))
+        return next((self.files[end] for end in ends if end in self.files), self)
 
 
 _DEEPER = frozenset(

@@ -55,9 +55,10 @@ def ablation_of(bundle: Bundle, dataset: Dataset, split: Split, seed: int, log: 
         log: Takes each step in a few words.
     """
     vectors = bundle.encoder.encode([row.ticket.text for row in dataset.rows])
-    sample = Sample.of(dataset.rows, vectors, split.clusters)
+    sample = Sample.of(dataset.rows, vectors, split.clusters, by_organisation=split.kind == "group")
     test = sample.take(split.test)
-    order = np.random.default_rng(seed).permutation(split.train)
+    by_people = np.array([row.weight > 0 for row in dataset.rows], dtype=bool)
+    order = np.random.default_rng(seed).permutation(split.train[by_people[split.train]])
     learning: dict[str, list[tuple[float, float]]] = {}
     fitted: FittedModel | None = None
     for share in SHARES:

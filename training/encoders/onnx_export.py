@@ -33,6 +33,8 @@ SIDE_BY_SIDE = (0.2, 0.8)
 MIN_COSINE_EXACT = 0.9999
 MIN_COSINE_QUANTISED = 0.97
 _FORMAT = 4
+_OF_A_MODEL = (".json", ".safetensors", ".bin", ".txt", ".model")
+"""Endings of the files that say what a model is: settings, weights and the words of its tokenizer."""
 _PROBES = (
     "The printer on the third floor prints nothing since this morning.",
     "VPN",
@@ -83,7 +85,7 @@ def _key(name: str, source: str) -> str:
     digest = hashlib.sha256(f"{_FORMAT}:{name}".encode())
     folder = Path(source)
     if folder.is_dir():
-        for file in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+        for file in sorted(path for path in folder.rglob("*") if path.suffix in _OF_A_MODEL):
             digest.update(file.name.encode())
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -148,9 +150,15 @@ def export(
 
 
 def _agreement(name: str, draft: Path, facts: dict[str, Any], *, kind: str, expected: NDArray[np.float32]) -> float:
-    """Name the export that stands in a directory by its digest, and return the lowest cosine to the original's."""
-    with (draft / "encoder.onnx").open("rb") as stream:
-        facts["name"] = f"onnx:{Path(name).name}:{kind}:{hashlib.file_digest(stream, 'sha256').hexdigest()[:16]}"
+    """Name the export that stands in a directory by its digest, and return the lowest cosine to the original's.
+
+    Tokenizer and limit are part of the digest, for the vectors depend on them as well. Those of the packaged model are
+    always the same: it is named by its graph alone, as it always was, so that what caches hold of it stays known.
+    """
+    digest = hashlib.sha256((draft / "encoder.onnx").read_bytes())
+    if resolve_encoder(name) == name:
+        digest.update((draft / "tokenizer.json").read_bytes() + str(facts["max_tokens"]).encode())
+    facts["name"] = f"onnx:{Path(name).name}:{kind}:{digest.hexdigest()[:16]}"
     (draft / "encoder.json").write_text(json.dumps(facts, indent=1), "utf-8")
     return round(float((OnnxEncoder(draft).encode(_PROBES) * expected).sum(axis=1).min()), 6)
 

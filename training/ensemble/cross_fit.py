@@ -46,7 +46,10 @@ from training.ensemble.estimators import (
 
 _MOST_JOBS = 32
 """Jobs at a time, on however many cores: there are about as many fits of estimators and folds."""
-_BLOCK = 512  # rows whose similarities to all others are held at once
+_BLOCK, _LEAST_BLOCK = 512, 16
+"""Rows that a thread compares with all others at once, at most and at least."""
+_AT_ONCE = 1 << 27
+"""Similarities that all threads hold together, on however many cores: half a gigabyte, and as much for topics."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,11 @@ def neighbours_across_groups(
     """
     of_words, asked = bool(topics.any()), dense if seen_as is None else seen_as
 
+    threads = max(1, min(os.cpu_count() or 1, -(-len(dense) // _LEAST_BLOCK)))
+    size = max(_LEAST_BLOCK, min(_BLOCK, _AT_ONCE // max(1, threads * len(dense)) // _LEAST_BLOCK * _LEAST_BLOCK))
+
     def block(start: int) -> Neighbours:
-        rows = slice(start, start + _BLOCK)
+        rows = slice(start, start + size)
         similarity = asked[rows] @ dense.T
         similarity[groups[rows, None] == groups[None, :]] = 2 * MASKED
         if not of_words:  # both measures then have the same order
@@ -103,8 +109,8 @@ def neighbours_across_groups(
             return Neighbours(near, found, near, found * np.float32(0.5))
         return Neighbours.of(similarity, topics[rows] @ topics.T, count)
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return Neighbours.joined(pool.map(block, range(0, len(dense), _BLOCK)))
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        return Neighbours.joined(pool.map(block, range(0, len(dense), size)))
 
 
 @dataclass(frozen=True)

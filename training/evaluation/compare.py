@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, floor
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, bootstrap
 
 from training.evaluation import metrics
-from training.evaluation.record import Outcome, Record
+from training.evaluation.record import Fact, Outcome, Record
 
 LEAST_COMMON = 50
 """Tickets that both must have been asked for a comparison to mean anything."""
@@ -23,6 +24,9 @@ _SLOWER, _SLOWER_MS = 2.0, 20.0
 _STAY_DECIDED = 0.75
 """Share of what the champion decides that the challenger must decide: gates of equally good models differ by less."""
 _DRAWS, _ECE_DRAWS = 2000, 400
+_LEAST_GROUPS = 10
+"""Groups below which drawing whole ones says nothing: such intervals are far too narrow (Cameron, Gelbach and Miller
+2008)."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,10 @@ def compare(
     Besides, it must be certainly not much worse in any class, certainly not worse in severe tier errors (two tiers or
     more), calibration, or the error rate of its automatic decisions, and not much slower. Where the champion decides
     too few tickets to have such a rate, that of the challenger must not be certainly above what it was certified for.
-    It must decide about as much by itself where it serves, unless the champion is wrong more often than it promised.
-    Intervals come from a paired bootstrap over tickets. Each of the two is judged by the labels of its own record.
+    It must decide about as much by itself where it serves, unless the champion is certainly wrong more often than it
+    promised. Intervals come from a paired bootstrap over clusters of tickets: near-duplicates and messages of one
+    ticket, or whole groups where enough of them are known. Tickets of a cluster are right or wrong together, and drawn
+    one by one they would make an interval too narrow. Each of the two is judged by the labels of its own record.
 
     Args:
         champion: What the present champion answered.
@@ -159,12 +165,16 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """Answers of both to the same tickets, and the right ones in the words of each: index 0 is the champion."""
+    """Answers of both to the same tickets, and the right ones in the words of each: index 0 is the champion.
+
+    Tickets of one number in `units` are right or wrong together, and are drawn together.
+    """
 
     true: tuple[NDArray[np.object_], NDArray[np.object_]]
     top: tuple[NDArray[np.object_], NDArray[np.object_]]
     confidence: tuple[NDArray[np.float64], NDArray[np.float64]]
     kept: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    units: NDArray[np.int64]
 
     def correct(self, side: int) -> NDArray[np.bool_]:
         return np.asarray(self.true[side] == self.top[side], dtype=bool)
@@ -183,14 +193,33 @@ def _paired(champion: Record, theirs: Outcome, challenger: Record, mine: Outcome
         top=(theirs.top[first], mine.top[second]),
         confidence=(theirs.confidence[first], mine.confidence[second]),
         kept=(theirs.kept[first], mine.kept[second]),
+        units=_units([challenger.facts[row] for row in mine.rows[second]]),
     )
+
+
+def _units(facts: Sequence[Fact]) -> NDArray[np.int64]:
+    """Number what tickets are drawn by: groups where enough are known, else clusters of near-duplicates.
+
+    Records of earlier versions know no clusters: each of their tickets counts for itself.
+    """
+    by_group = len({fact.group for fact in facts} - {None}) >= _LEAST_GROUPS
+    names = [
+        ("group", fact.group)
+        if by_group and fact.group is not None
+        else ("cluster", fact.cluster)
+        if fact.cluster is not None
+        else ("ticket", place)
+        for place, fact in enumerate(facts)
+    ]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
 
 
 def _checks(
     target: str, pair: _Pair, margin: float, orders: tuple[tuple[str, ...], tuple[str, ...]], seed: int
 ) -> list[Check]:
     right = [pair.correct(side).astype(float) for side in (0, 1)]
-    low, high = metrics.bootstrap_interval(right[1] - right[0], draws=_DRAWS, seed=seed)
+    low, high = metrics.bootstrap_interval(right[1] - right[0], units=pair.units, draws=_DRAWS, seed=seed)
     before, after = float(np.mean(right[0])), float(np.mean(right[1]))
     passed, rule = _non_inferior(after - before, low, high, margin)
     checks = [
@@ -219,7 +248,7 @@ def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: 
         if inside.sum() < LEAST_OF_CLASS:
             continue
         difference = (right[1] - right[0])[inside]
-        low, high = metrics.bootstrap_interval(difference, draws=_DRAWS, seed=seed)
+        low, high = metrics.bootstrap_interval(difference, units=pair.units[inside], draws=_DRAWS, seed=seed)
         before, after = float(np.mean(right[0][inside])), float(np.mean(right[1][inside]))
         rule = f"upper end above {-_CLASS_LOSS:g}"
         found.append(
@@ -247,7 +276,7 @@ def _severe(pair: _Pair, orders: tuple[tuple[str, ...], tuple[str, ...]], seed: 
         return np.array([step >= 2 for step in steps], dtype=float)
 
     before, after = severe(0), severe(1)
-    low, high = metrics.bootstrap_interval(after - before, draws=_DRAWS, seed=seed)
+    low, high = metrics.bootstrap_interval(after - before, units=pair.units, draws=_DRAWS, seed=seed)
     return Check(
         "tier severe errors",
         champion=float(before.mean()),
@@ -263,7 +292,7 @@ def _calibration(target: str, pair: _Pair, seed: int) -> Check:
     def gap(rows: NDArray[np.int64], side: int) -> float:
         return metrics.ece(pair.correct(side)[rows], pair.confidence[side][rows])
 
-    low, high = _resampled(len(pair), lambda rows: gap(rows, 1) - gap(rows, 0), seed)
+    low, high = _resampled(pair.units, lambda rows: gap(rows, 1) - gap(rows, 0), seed)
     everything = np.arange(len(pair))
     before, after = gap(everything, 0), gap(everything, 1)
     return Check(
@@ -290,17 +319,15 @@ def _decisions(target: str, pair: _Pair, served: Decided | None, seed: int) -> l
 
 def _automatic_alone(what: str, pair: _Pair, allowed: float) -> Check:
     """Hold a challenger to its own promise: the champion decides too little to have an error rate of decisions."""
-    kept = int(np.count_nonzero(pair.kept[1]))
-    wrong = int(np.count_nonzero(pair.kept[1] & ~pair.correct(1)))
     before, after = (metrics.selective_risk(pair.correct(side), pair.kept[side]) for side in (0, 1))
-    low, high = binomtest(wrong, kept).proportion_ci() if kept else (0.0, 1.0)
+    low, high = _certain_risk(pair, 1)
     return Check(
         what,
         champion=before,
         challenger=after,
-        low=float(low) - allowed,
-        high=float(high) - allowed,
-        passed=bool(low <= allowed),
+        low=low - allowed,
+        high=high - allowed,
+        passed=low <= allowed,
         rule=f"champion decides fewer than {LEAST_OF_CLASS}: lower end of the challenger less its promise of "
         f"{allowed:g} not above 0",
     )
@@ -310,7 +337,7 @@ def _automatic(what: str, pair: _Pair, seed: int) -> Check:
     def risk(rows: NDArray[np.int64], side: int) -> float:
         return metrics.selective_risk(pair.correct(side)[rows], pair.kept[side][rows])
 
-    low, high = _resampled(len(pair), lambda rows: risk(rows, 1) - risk(rows, 0), seed)
+    low, high = _resampled(pair.units, lambda rows: risk(rows, 1) - risk(rows, 0), seed)
     everything = np.arange(len(pair))
     return Check(
         what,
@@ -324,8 +351,8 @@ def _automatic(what: str, pair: _Pair, seed: int) -> Check:
 
 
 def _decided(target: str, pair: _Pair, served: Decided) -> Check:
-    wrong = metrics.selective_risk(pair.correct(0), pair.kept[0])
-    broken = served.promised is not None and wrong > served.promised
+    wrong, (at_least, _) = metrics.selective_risk(pair.correct(0), pair.kept[0]), _certain_risk(pair, 0)
+    broken = served.promised is not None and at_least > served.promised
     enough = served.challenger >= _STAY_DECIDED * served.champion
     rule = f"at least {_STAY_DECIDED:g} of the champion's"
     return Check(
@@ -339,12 +366,39 @@ def _decided(target: str, pair: _Pair, served: Decided) -> Check:
     )
 
 
-def _resampled(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a statistic over resampled rows."""
+def _resampled(
+    units: NDArray[np.int64], statistic: Callable[[NDArray[np.int64]], float], seed: int
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a statistic over rows, drawn by their units."""
+    order = np.argsort(units, kind="stable")
+    sizes = np.bincount(units)
+    starts = np.cumsum(sizes) - sizes
+
+    def of_drawn(drawn: NDArray[np.int64]) -> float:
+        each = sizes[drawn]
+        steps = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+        return statistic(order[np.repeat(starts[drawn], each) + steps])
+
     found = bootstrap(
-        (np.arange(count),), statistic, vectorized=False, n_resamples=_ECE_DRAWS, method="percentile", rng=seed
+        (np.arange(len(sizes)),), of_drawn, vectorized=False, n_resamples=_ECE_DRAWS, method="percentile", rng=seed
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _certain_risk(pair: _Pair, side: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of the error rate of decisions (Clopper and Pearson 1934).
+
+    Each unit counts once, with the share of its decisions that is wrong: a message that came a hundred times is no
+    hundred observations.
+    """
+    kept = pair.kept[side]
+    if not kept.any():
+        return 0.0, 1.0
+    _, unit = np.unique(pair.units[kept], return_inverse=True)
+    wrong = np.bincount(unit, ~pair.correct(side)[kept]) / np.bincount(unit)
+    total = round(float(wrong.sum()), 6)
+    low, high = (binomtest(count, len(wrong)).proportion_ci() for count in (floor(total), ceil(total)))
+    return float(low.low), float(high.high)
 
 
 def _latency(latencies_ms: tuple[float, ...]) -> Check:

@@ -184,18 +184,27 @@ def misses(order: Sequence[str], true: Labels, predicted: Labels) -> dict[str, f
 
 
 def bootstrap_interval(
-    differences: NDArray[np.float64], *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+    differences: NDArray[np.float64],
+    *,
+    units: NDArray[np.int64] | None = None,
+    confidence: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Return the percentile interval of the mean of paired differences (Efron and Tibshirani 1993).
 
     Args:
         differences: One number for each row, challenger less champion.
+        units: Which rows are drawn together, of shape [n], as the cluster bootstrap does; None draws each for itself.
         confidence: Probability that the interval states, in (0, 1).
         draws: Resamples of the rows.
         seed: Equal seeds give equal intervals.
     """
+    values = np.asarray(differences, dtype=np.float64)
+    _, unit = np.unique(np.arange(len(values)) if units is None else units, return_inverse=True)
+    sums, sizes = np.bincount(unit, values), np.bincount(unit)
     found = bootstrap(
-        (np.asarray(differences, dtype=np.float64),), np.mean,
+        (sums, sizes), lambda total, rows, axis: total.sum(axis=axis) / rows.sum(axis=axis), paired=True,
         n_resamples=draws, batch=_DRAWN_AT_ONCE, confidence_level=confidence, method="percentile", rng=seed,
     )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

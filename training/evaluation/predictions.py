@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from models.triager import Triager
 from training.data.dataset import LabelledTicket, row_digest
+from training.data.split import kept_together
 from training.evaluation.record import Fact, Outcome, Record, short, strings
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.screening.screen import Opinion
@@ -150,6 +151,7 @@ def record_of(triager: Triager, answers: Predictions, measured: Mapping[str, Any
         answers: What it answered.
         measured: The figures, as `training.evaluation.evaluate` returns them.
     """
+    clusters = kept_together(answers.rows).tolist()
     return Record(
         measured=measured,
         facts=tuple(
@@ -159,8 +161,9 @@ def record_of(triager: Triager, answers: Predictions, measured: Mapping[str, Any
                 channel=row.ticket.channel,
                 words=len(row.ticket.text.split()),
                 group=row.group,
+                cluster=cluster,
             )
-            for row, decision in zip(answers.rows, answers.decisions, strict=True)
+            for row, decision, cluster in zip(answers.rows, answers.decisions, clusters, strict=True)
         ),
         outcomes=dict(answers.targets),
         ordered_tiers=triager.policy.labels("tier") if triager.policy.ordinal else (),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,13 +27,17 @@ Strings = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Fact:
-    """What a slice can be made of, for one row: a digest of its content and what is known beside the text."""
+    """What a slice can be made of, for one row: a digest of its content and what is known beside the text.
+
+    Near-duplicates and messages of one ticket have one number in `cluster`; None where an older version wrote it.
+    """
 
     digest: str
     language: str | None = None
     channel: str | None = None
     words: int = 0
     group: str | None = None
+    cluster: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Record:
             "format": FORMAT,
             "measured": dict(self.measured),
             "ordered_tiers": list(self.ordered_tiers),
-            "facts": [[f.digest, f.language, f.channel, f.words, f.group] for f in self.facts],
+            "facts": [list(astuple(fact)) for fact in self.facts],
             "outcomes": {target: _packed(outcome) for target, outcome in self.outcomes.items()},
         }
 

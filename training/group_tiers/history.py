@@ -6,7 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from training.data.columns import ATTRIBUTES
@@ -177,7 +178,10 @@ def _dates(values: Iterable[str | None], column: str, order: str | None) -> Date
 
 
 def _read_moves(path: Path, order: str | None) -> Mapping[str, Sequence[tuple[datetime, str]]]:
-    """Read a file with one row for each time that a group got a ticket."""
+    """Read a file with one row for each time that a group got a ticket.
+
+    Those of one moment, as rules of a helpdesk move a ticket on at once, stay in the order of the file.
+    """
     source = open_source(path)
     there = {normal_name(column): column for column in source.columns}
     columns = {}
@@ -197,7 +201,10 @@ def _read_moves(path: Path, order: str | None) -> Mapping[str, Sequence[tuple[da
             moves[str(row.get(columns["ticket"]) or "").strip()].append((at, group))
     if not moves:
         raise InvalidDataset(f"{path} has no reassignment with a group and a readable time")
-    return {ticket: sorted(found) for ticket, found in moves.items()}
+    steps = [later[0] - earlier[0] for found in moves.values() for earlier, later in pairwise(found)]
+    if sum(step < timedelta(0) for step in steps) > sum(step > timedelta(0) for step in steps):
+        moves = {ticket: found[::-1] for ticket, found in moves.items()}  # the file has the newest first
+    return {ticket: sorted(found, key=lambda move: move[0]) for ticket, found in moves.items()}
 
 
 def _stays(

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +86,17 @@ def giveaways(rows: Sequence[LabelledTicket], target: str, clusters: NDArray[np.
         ):
             own = tuple(row for row, _ in places if row.labels[target] == label)
             found.append(Giveaway(line, label, own, others=len(places) - count, covered=covered))
+    yield from islice(_of_different_tickets(found), _MOST)
+
+
+def _of_different_tickets(found: Sequence[Giveaway]) -> Iterator[Giveaway]:
+    """Yield those that cover most first, and of the lines of one footer only the first."""
     told: dict[str, set[str]] = defaultdict(set)
     for one in sorted(found, key=lambda one: (-one.covered, -len(one.line), one.line)):
-        places_of = {row.place for row in one.rows}
-        if sum(map(len, told.values())) and len(places_of & told[one.label]) > len(places_of) / 2:
-            continue  # another line of the same footer
-        if len(told) >= _MOST:
-            return
-        told[one.label] |= places_of
-        yield one
+        places = {row.place for row in one.rows}
+        if len(places & told[one.label]) <= len(places) / 2:
+            told[one.label] |= places
+            yield one
 
 
 def machine_labels(rows: Sequence[LabelledTicket], target: str) -> Iterator[tuple[str, list[LabelledTicket], float]]:

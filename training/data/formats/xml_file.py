@@ -1,4 +1,4 @@
-"""XML exports: the element that repeats is the ticket, what stands in it are its cells."""
+"""XML exports: the element that repeats is the ticket; what stands in it, and its attributes, are its cells."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ _DEEPEST = 100
 """Levels of nesting; deeper than any export, and little enough for every parser."""
 
 _MOST_COLUMNS = 5000
+
+_OF_SCHEMAS = "{http://www.w3.org/2001/XMLSchema-instance}"
+_WRITTEN_AS = frozenset((
+    "array", "binary", "boolean", "date", "datetime", "decimal", "double", "duration", "file", "float", "hash",
+    "integer", "string", "symbol", "yaml",
+))  # fmt: skip
+"""What Ruby on Rails, in which several helpdesks are written, says of a value in the attribute `type`."""
 
 _Path = tuple[str, ...]
 
@@ -56,8 +63,7 @@ def _rows_at(counts: Counter[_Path]) -> _Path | None:
 
 def _rows(path: Path, rows_at: _Path) -> Iterator[RawRow]:
     for line, (_, element) in enumerate(_elements(path, rows_at), 1):
-        content = _content(element, 0)
-        yield RawRow(line, flat(content) if isinstance(content, dict) else {})
+        yield RawRow(line, flat(_row(element)))
 
 
 def _elements(path: Path, wanted: _Path | None) -> Iterator[tuple[_Path, Any]]:
@@ -102,13 +108,21 @@ def _let_go(element: Any, above: Sequence[Any]) -> None:
         del above[-1][:-1]
 
 
+def _row(element: Any) -> dict[str, Any]:
+    """Return the cells of a ticket: its attributes and what stands in it, or its text where no element does."""
+    if len(element):
+        return dict(_content(element, 0))
+    text = (element.text or "").strip()
+    return {**_attributes(element), **({"text": text} if text else {})}
+
+
 def _content(element: Any, depth: int) -> Any:
-    """Return what an element holds: text, an object of what stands in it, or None."""
+    """Return what an element holds: text, an object of its attributes and of what stands in it, or None."""
     if not len(element):
         return _text(element)
     cells: dict[str, Any] = {}
     for child in element:
-        tag = str(child.tag).rpartition("}")[2]
+        tag = _local(str(child.tag))
         value = _content(child, depth + 1)
         if tag not in cells:
             cells[tag] = value
@@ -120,11 +134,24 @@ def _content(element: Any, depth: int) -> Any:
         (only,) = cells.values()
         if isinstance(only, list):
             return only  # <notes><note/><note/></notes> is a list of notes
-    return cells
+    return {**_attributes(element), **cells}
 
 
 def _text(element: Any) -> Any:
-    if element.get("nil") == "true":
+    attributes = _attributes(element)
+    if "true" in (element.get("nil"), element.get(f"{_OF_SCHEMAS}nil")):
         return None
-    text = (element.text or "").strip()
-    return text or (dict(element.attrib) if element.attrib and "type" not in element.attrib else None)
+    return (element.text or "").strip() or attributes or None
+
+
+def _attributes(element: Any) -> dict[str, Any]:
+    """Return what the attributes of an element say, less those that say how its content is written."""
+    return {
+        _local(name): value
+        for name, value in element.attrib.items()
+        if not name.startswith(_OF_SCHEMAS) and name != "nil" and not (name == "type" and value in _WRITTEN_AS)
+    }
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

@@ -18,9 +18,12 @@ from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choi
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 _KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
+_KEPT = "keep_placeholders"
+SAVE_MAPPING = "--save-mapping"
+"""The option that says where a mapping is kept."""
 _HEAD = (
     "# How these exports are read: triage train DATA --mapping FILE\n"
-    '# A role without a column ("") is switched off; [files."NAME"] says how one file is read instead.\n'
+    '# A role without a column ("") is switched off; [files."NAME"], or "FOLDER/NAME", says how one is read.\n'
 )
 
 
@@ -39,6 +42,9 @@ def read_mapping(path: Path) -> ReadOptions:
         why = why_unreadable(error)
         raise InvalidRequest(f"--mapping {str(path)!r} is no TOML: {why}; mend it, or save it anew") from error
     files = document.pop("files", {})
+    keep_placeholders = document.pop(_KEPT, False)
+    if not isinstance(keep_placeholders, bool):
+        raise InvalidRequest(f"{path}: {_KEPT} is neither true nor false: write one of them")
     multi = document.pop("multi", None)
     if multi is not None and not isinstance(multi, str):
         raise InvalidRequest(f"{path}: multi is no text: write one of {', '.join(WAYS)}")
@@ -47,7 +53,7 @@ def read_mapping(path: Path) -> ReadOptions:
         raise InvalidRequest(f'{path}: files is no table: write [files."NAME"]')
     general = _file_options(document, str(path))
     own = {name: _file_options(dict(table), f"{path}: {name}") for name, table in files.items()}
-    return ReadOptions(**vars(general), multi=multi, files=own)
+    return ReadOptions(**vars(general), multi=multi, keep_placeholders=keep_placeholders, files=own)
 
 
 def _file_options(table: dict[str, Any], where: str) -> FileOptions:
@@ -59,7 +65,7 @@ def _file_options(table: dict[str, Any], where: str) -> FileOptions:
     if unknown or wrong:
         raise InvalidRequest(
             f"{where} has {', '.join(map(repr, unknown or wrong))}: known are {', '.join(_KEYS)}, multi and the table "
-            "roles, all of them texts"
+            f"roles, all of them texts, and {_KEPT} for all files, which is true or false"
         )
     mapping = {role: column or None for role, column in roles.items()}
     check_roles(mapping)
@@ -76,14 +82,25 @@ def save_mapping(path: Path, opened: Sequence[OpenFile], options: ReadOptions) -
         InvalidRequest: If the file cannot be written.
     """
     first, *others = [_table(one, options) for one in opened]
-    document: dict[str, Any] = {**({"multi": options.multi} if options.multi else {}), **first}
-    files = {one.source.path.name: table for one, table in zip(opened[1:], others, strict=True) if table != first}
+    for_all = {"multi": options.multi, _KEPT: options.keep_placeholders}
+    document: dict[str, Any] = {**{key: value for key, value in for_all.items() if value}, **first}
+    paths = [one.source.path for one in opened]
+    files = {
+        _told_apart(one.source.path, paths): table
+        for one, table in zip(opened[1:], others, strict=True)
+        if table != first
+    }
     if files:
         document["files"] = files
-    try:
-        write_text(path, _HEAD + tomli_w.dumps(document))
-    except OSError as error:
-        raise InvalidRequest(f"--save-mapping {str(path)!r} cannot be written: {error.strerror or error}") from error
+    write_text(path, _HEAD + tomli_w.dumps(document), place=SAVE_MAPPING)
+
+
+def _told_apart(path: Path, others: Sequence[Path]) -> str:
+    """Name a file by as much of the end of its path as tells it from the others."""
+    parts = path.absolute().parts
+    rest = {one.absolute().parts for one in others} - {parts}
+    ends = (parts[-count:] for count in range(1, len(parts) + 1))
+    return "/".join(next((end for end in ends if all(one[-len(end) :] != end for one in rest)), parts))
 
 
 def _table(opened: OpenFile, options: ReadOptions) -> dict[str, Any]:
@@ -112,4 +129,5 @@ def with_command_line(saved: ReadOptions | None, stated: ReadOptions) -> ReadOpt
     }
     files = {name: replace(own, **said) for name, own in saved.files.items()}
     kept = replace(saved, **said, multi=stated.multi or saved.multi, files=files)
-    return replace(kept, keep_placeholders=stated.keep_placeholders, examine=stated.examine)
+    keeps = stated.keep_placeholders or saved.keep_placeholders
+    return replace(kept, keep_placeholders=keeps, examine=stated.examine)
