@@ -234,6 +234,7 @@ def is_disputed(row: DecisionRow) -> bool:
 def _columns(ticket: StoredTicket) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "id": ticket.ticket_id,
+        "desk": ticket.source,
         "subject": ticket.subject,
         "body": ticket.body,
         "channel": ticket.channel,
