@@ -41,7 +41,7 @@ def wait(arguments):
 
 def draw(arguments):
     for drawn in (
-        b"first\\r\\n", b"\\r10 %", b"\\r20 %", b"\\r100 %\\n", b"caf\\xe9 \\n", b"\\rread", b"\\r    \\r", b"last\\n"
+        b"first\\r\\n", b"\\r10 %", b"\\r20 %", b"\\r100 %\\n", b"odd \\xe9 \\n", b"\\rread", b"\\r    \\r", b"last\\n"
     ):
         sys.stderr.buffer.write(drawn)
         sys.stderr.buffer.flush()
@@ -184,7 +184,7 @@ def test_of_a_progress_bar_the_last_picture_alone_is_kept(
 ) -> None:
     runner.begin(Task("draw", "a bar", ["draw"]), "kim")
     state, log = ended(store, until)
-    assert (state, log.splitlines()) == (DONE, ["first", "100 %", "caf\ufffd", "last"])
+    assert (state, log.splitlines()) == (DONE, ["first", "100 %", "odd \ufffd", "last"])
 
 
 def _locked(connection: sqlite3.Connection) -> bool:
