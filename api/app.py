@@ -120,6 +120,8 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     readers = mail_readers(service, settings)
     retention = RetentionJob(opened, settings)
     jobs = Runner(opened, settings)
+    worth_asking = WorthAsking(opened, service.model, blind=settings.audit_blind)
+    service.forgets.append(worth_asking.forget)
     keyring = Keyring(opened)
     door = Door(opened, keyring, settings, _shared_counts())
     access = Access(
@@ -155,7 +157,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         reviews,
         receiver,
         TicketThreads(service, sender.alarm),
-        worth_asking=WorthAsking(opened, service.model, blind=settings.audit_blind),
+        worth_asking=worth_asking,
         jobs=jobs,
         knowledge=Knowledge(service),
         watch=Watch(opened.queue_state, lambda: service.draining),

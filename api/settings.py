@@ -170,10 +170,7 @@ class Settings(BaseSettings):
         if isinstance(stated, dict) and not stated.get("helpdesks") and os.environ.get(_OLD_HELPDESKS):
             stated["helpdesks"] = os.environ[_OLD_HELPDESKS]
         if isinstance(stated, dict) and stated.get("store_url_file") and not stated.get("store_url"):
-            try:
-                stated["store_url"] = Path(stated["store_url_file"]).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"{_variable('store_url_file')} cannot be read: {why_unreadable(error)}") from error
+            stated["store_url"] = read_line(Path(stated["store_url_file"]), "store_url_file")
         return stated
 
     @model_validator(mode="after")
@@ -281,6 +278,23 @@ def load_settings(**stated: Any) -> Settings:
         ) from error
     except TriageError as error:
         raise InvalidRequest(f"settings make no sense: {error}") from error
+
+
+def read_line(path: Path, setting: str) -> str:
+    """Return the line that the file of a setting holds, without spaces around it.
+
+    Raises:
+        ValueError: It cannot be read, or holds what cannot be printed: several lines, or a NUL.
+    """
+    try:
+        line = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{_variable(setting)} cannot be read: {why_unreadable(error)}; see who owns it") from error
+    if not line.isprintable():
+        raise ValueError(
+            f"{_variable(setting)} holds a line break or another character that cannot be printed; write it anew"
+        )
+    return line
 
 
 def is_loopback(host: str) -> bool:

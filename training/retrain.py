@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     A ticket that stands in several exports counts once, as the last of them has it. A ticket that people judged in the
     service keeps its text as it was when it was filed, which is what a model will see, and the labels that people
     named; labels that nobody spoke about stay those of the export. It counts as judged: nothing is measured on it.
+    Which of the exported tickets it is, its id and its helpdesk say, or its id and its text: several helpdesks may have
+    given the same id.
 
     Args:
         exports: What was read of files, history first; None where there are none.
@@ -57,13 +60,17 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
     for key, tickets in rows.items():
         keys.setdefault(_name(tickets[0]), []).append(key)
     said = _filed(feedback.rows if feedback else ())
+    joined = set[_Key]()
     confirmed = 0
     for row in said:
         known = _counterpart(row, keys, rows)
+        if known in joined:  # it is that of another helpdesk
+            known = None
         confirmed += known is not None
         if known is None:
-            rows[_Key("said", row.ticket.id, row.ticket.text)] = [row]
+            rows[_Key(f"said {row.desk or ''}", row.ticket.id, row.ticket.text)] = [row]
         else:  # of equal texts without an id one is what people spoke of; the rows of an id are one ticket
+            joined |= {known} if known.id else set()
             others = [] if known.id else rows[known][:-1]
             rows[known] = [*others, _joined(row, rows[known][-1])]
     if not rows:
@@ -81,7 +88,7 @@ def gather(exports: Dataset | None, feedback: Dataset | None) -> Gathered:
 
 
 class _Key(NamedTuple):
-    """What tells tickets apart: the helpdesk's id, else the text; and the group, where each numbers its own tickets."""
+    """What tells tickets apart: their id, else the text; and the group or desk, where each numbers its own tickets."""
 
     group: str
     id: str
@@ -93,23 +100,25 @@ def _keys(rows: Sequence[LabelledTicket]) -> Callable[[LabelledTicket], _Key]:
 
     Whether each group numbers its own tickets is told by the ids that stand under several groups: of most of them the
     groups have different texts then. Else a ticket has moved from one group to another. A row without a group is of the
-    only group that has its id, or of the one that has its text too.
+    only group that has its id, or of the one that has its text too. Where rows have no group, desks are told apart so.
     """
     texts: dict[str, dict[str, set[str]]] = {}
     for row in rows:
-        if row.group is not None:
-            texts.setdefault(_name(row), {}).setdefault(row.group, set()).add(row.ticket.text)
+        group = _group(row)
+        if group is not None:
+            texts.setdefault(_name(row), {}).setdefault(group, set()).add(row.ticket.text)
     ids = {_name(row) for row in rows if row.ticket.id}
     several = [list(of_id.values()) for name, of_id in texts.items() if name in ids and len(of_id) > 1]
     different = sum(len(set().union(*of_groups)) == sum(map(len, of_groups)) for of_groups in several)
     each_its_own = 2 * different > len(several)
 
     def group_of(row: LabelledTicket) -> str:
-        if row.group is not None:
-            return row.group
+        group = _group(row)
+        if group is not None:
+            return group
         known = texts.get(_name(row), {})
         if len(known) > 1:
-            known = {group: of_group for group, of_group in known.items() if row.ticket.text in of_group}
+            known = {one: of_group for one, of_group in known.items() if row.ticket.text in of_group}
         return next(iter(known)) if len(known) == 1 else ""
 
     def key_of(row: LabelledTicket) -> _Key:
@@ -117,6 +126,10 @@ def _keys(rows: Sequence[LabelledTicket]) -> Callable[[LabelledTicket], _Key]:
         return _Key(group, row.ticket.id, "" if row.ticket.id else row.ticket.text)
 
     return key_of
+
+
+def _group(row: LabelledTicket) -> str | None:
+    return row.group if row.group is not None else row.desk
 
 
 def _of_all_files(
@@ -155,10 +168,39 @@ def _counterpart(
     said: LabelledTicket, keys: Mapping[str, Sequence[_Key]], rows: Mapping[_Key, Sequence[LabelledTicket]]
 ) -> _Key | None:
     """Return which of the exported tickets people judged: of those with its id the one of its text, or the only one."""
-    same = keys.get(_name(said), ())
+    same = [key for key in keys.get(_name(said), ()) if _may_be(said, rows[key])]
     if len(same) < 2:
         return same[0] if same else None
     return next((key for key in same if any(row.ticket.text == said.ticket.text for row in rows[key])), None)
+
+
+def _may_be(said: LabelledTicket, exported: Sequence[LabelledTicket]) -> bool:
+    """Say whether an exported ticket of the same id is the one that people judged: by its helpdesk, or by its text.
+
+    Feedback that was exported without the column of helpdesks is known by the id alone.
+    """
+    if not said.ticket.id or said.desk is None:
+        return True
+    return any(row.desk == said.desk or _agree(row.ticket.text, said.ticket.text) for row in exported)
+
+
+def _agree(one: str, other: str) -> bool:
+    """Say whether two texts are of one ticket: what was solved stands below, personal data is left out, words change.
+
+    Most pairs of neighbouring words of the shorter text stand in the other one then; single words are of any ticket.
+
+    Example:
+        >>> _agree("VPN drops", "Subject: VPN drops. Solved: new certificate"), _agree("VPN drops", "The printer jams")
+        (True, False)
+    """
+    shorter, longer = sorted((_pairs(one), _pairs(other)), key=len)
+    return one == other or 2 * len(shorter & longer) > len(shorter)
+
+
+def _pairs(text: str) -> set[tuple[str, str]]:
+    """Return the pairs of neighbouring words of a text; of one word, itself."""
+    words = re.findall(r"\w+", text.casefold())
+    return set(pairwise(words)) or {(word, "") for word in words}
 
 
 def _name(row: LabelledTicket) -> str:
@@ -167,10 +209,11 @@ def _name(row: LabelledTicket) -> str:
 
 def _filed(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
     """Return each judged ticket once: its first text, and for each target the last label."""
-    found: dict[str, LabelledTicket] = {}
+    found: dict[tuple[str | None, str], LabelledTicket] = {}
     for row in rows:
         if row.weight > 0:
-            before = found.get(_name(row))
+            key = (row.desk if row.ticket.id else None, _name(row))
+            before = found.get(key)
             if before is not None:
                 last = row if row.resolver_group and (row.group_said or not before.group_said) else before
                 row = replace(
@@ -179,7 +222,7 @@ def _filed(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
                     resolver_group=last.resolver_group,
                     group_said=last.group_said,
                 )
-            found[_name(row)] = replace(row, judged=True)
+            found[key] = replace(row, judged=True)
     return list(found.values())
 
 

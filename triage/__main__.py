@@ -6,10 +6,13 @@ import ast
 import gc
 import io
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +21,8 @@ from triage.errors import InvalidDataset, TriageError, grouped
 
 GROUP = "triage.commands"
 _FAULTS_SHOWN = 200
+_ENDED = 128 + signal.SIGTERM
+"""Exit status of a verb that was told to end."""
 _OWN = frozenset({"api", "models", "training", "triage", "triage_client"})
 """The packages of this program."""
 _WORDLESS = (
@@ -28,8 +33,12 @@ _WORDLESS = (
 _LEFT_OUT = "What errors say is left out where it may quote a ticket; the line on the terminal has the beginning of it."
 
 
+class Terminated(BaseException):
+    """The process was told to end, by SIGTERM."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `triage VERB …` and return the exit status: 0 done, 1 a check failed, 2 an error.
+    """Run `triage VERB …` and return the exit status: 0 done, 1 a check failed, 2 an error, 143 ended by SIGTERM.
 
     A verb is a callable that takes the remaining arguments and returns an exit status. Errors of this project become
     one line on stderr, never a traceback.
@@ -56,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(entry: EntryPoint, arguments: list[str], import_by: Callable[[EntryPoint], Any]) -> int:
     try:
-        command: Callable[[list[str]], int] = import_by(entry)
-        return command(arguments)
+        with _told_to_end(entry):
+            command: Callable[[list[str]], int] = import_by(entry)
+            return command(arguments)
     except InvalidDataset as error:
         faults = grouped(error.rows)
         for line in faults[:_FAULTS_SHOWN]:
@@ -70,10 +80,36 @@ def _run(entry: EntryPoint, arguments: list[str], import_by: Callable[[EntryPoin
     except BrokenPipeError:  # the reader of our output went away (`| head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return _fail(entry.name, "interrupted: what was finished is kept")
+    except (KeyboardInterrupt, Terminated) as error:
+        by, status = ("ended by SIGTERM", _ENDED) if isinstance(error, Terminated) else ("interrupted", 2)
+        return _fail(entry.name, f"{by}: what was finished is kept", status=status)
     except Exception as error:  # the last resort: nobody at a command line is helped by a traceback
         return _fail(entry.name, _in_words(error))
+
+
+@contextmanager
+def _told_to_end(entry: EntryPoint) -> Iterator[None]:
+    """Let SIGTERM end a verb of training as an interrupt does: its tracked run is closed, and its files are tidied.
+
+    The service has its own way to end.
+    """
+    is_ours = entry.module.startswith("training.") and threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() == process:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)  # a process that was forked off has nothing to close
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _imported(entry: EntryPoint) -> Any:
@@ -158,9 +194,9 @@ def _of_database(error: BaseException) -> list[str]:
     return [f"{name}: {value}" for name, value in told.items() if value]
 
 
-def _fail(verb: str, error: object) -> int:
+def _fail(verb: str, error: object, *, status: int = 2) -> int:
     print(f"triage {verb}: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    return status
 
 
 def _help(verbs: dict[str, EntryPoint]) -> str:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import uuid4
@@ -77,10 +78,28 @@ def _decided(document: Mapping[str, Any]) -> DecisionDocument | TriageProblem:
     return DecisionDocument.model_validate(document)
 
 
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """Return the seconds that the service says to wait, as a number or until a date; None where it says nothing."""
+    stated = answer.headers.get("retry-after", "").strip()
+    if stated.isdecimal():
+        return float(stated)
+    try:
+        return max(0.0, parsedate_to_datetime(stated).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _is_final(answer: httpx.Response, attempt: int, tries: int) -> bool:
+    """Say whether a call is not sent again: it was taken or refused, was the last, or is to wait for too long."""
+    wait_s = _retry_after_s(answer) or 0.0
+    return answer.status_code not in _TRY_AGAIN or attempt + 1 == tries or wait_s > _LONGEST_PAUSE_S
+
+
 def _pause_s(attempt: int, answer: httpx.Response | None) -> float:
-    stated = answer.headers.get("retry-after", "") if answer is not None else ""
-    wanted = float(stated) if stated.isdecimal() else _FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.75, 1.25)
-    return min(_LONGEST_PAUSE_S, wanted)
+    stated = None if answer is None else _retry_after_s(answer)
+    return (
+        min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.75, 1.25)) if stated is None else stated
+    )
 
 
 def _read(answer: httpx.Response) -> Any:
@@ -90,7 +109,8 @@ def _read(answer: httpx.Response) -> Any:
         document = answer.json()
     except ValueError:
         document = {}
-    raise TriageProblem(answer.status_code, document if isinstance(document, dict) else {})
+    stated = document if isinstance(document, dict) else {}
+    raise TriageProblem(answer.status_code, stated, _retry_after_s(answer))
 
 
 def _headers(key: str | None) -> dict[str, str]:
@@ -104,7 +124,8 @@ class TriageClient:
         url: Address of the service.
         key: API key; None for a service that asks for none.
         timeout_s: How long one try may take.
-        tries: How often a call is sent at most, where the service is busy or away.
+        tries: How often a call is sent at most, where the service is busy or away: each time after the pause that it
+            states. Where that is longer than 20 seconds, the call fails at once, with it as `retry_after_s`.
 
     Example:
         >>> TriageClient("http://127.0.0.1:8000").url
@@ -191,7 +212,7 @@ class TriageClient:
             except httpx.TransportError:
                 if attempt + 1 == self._tries:
                     raise
-            if answer is not None and (answer.status_code not in _TRY_AGAIN or attempt + 1 == self._tries):
+            if answer is not None and _is_final(answer, attempt, self._tries):
                 return _read(answer)
             time.sleep(_pause_s(attempt, answer))
         raise AssertionError("not reached")
@@ -253,7 +274,7 @@ class AsyncTriageClient:
             except httpx.TransportError:
                 if attempt + 1 == self._tries:
                     raise
-            if answer is not None and (answer.status_code not in _TRY_AGAIN or attempt + 1 == self._tries):
+            if answer is not None and _is_final(answer, attempt, self._tries):
                 return _read(answer)
             await asyncio.sleep(_pause_s(attempt, answer))
         raise AssertionError("not reached")

@@ -14,10 +14,12 @@ class TriageProblem(Exception):
         code: Machine-readable kind, such as ``no-such-decision``.
         detail: One sentence for people.
         errors: The fields at fault, each with its name and a code.
+        retry_after_s: After how many seconds the call may be taken, as the service says; None where it does not.
     """
 
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, document: Mapping[str, Any], retry_after_s: float | None = None) -> None:
         self.status = status
+        self.retry_after_s = retry_after_s
         self.code = str(document.get("code", "unknown"))
         self.detail = str(document.get("detail", ""))
         self.errors: Sequence[Mapping[str, str]] = document.get("errors", [])

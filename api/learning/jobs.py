@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import IO, Any
 
 import structlog
 
+from api.http.exceptions import NotFound
 from api.learning.job_files import job_files, remove_left_files
 from api.learning.process_group import GRACE_S, end_group
 from api.settings import PREFIX, Settings
@@ -70,7 +72,7 @@ class Runner:
 
     def __init__(self, store: Repository, settings: Settings, on_end: Callable[[], object] = lambda: None) -> None:
         self._store, self._settings, self._on_end = store, settings, on_end
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._starts = threading.Lock()
@@ -125,7 +127,8 @@ class Runner:
         try:
             status, result = self._done(job, task, said)
             if status == 0:
-                self._insist(job, said, lambda: task.then(result))
+                with suppress(NotFound):  # a restore has taken the job about whose version this decided
+                    self._insist(job, said, lambda: task.then(result))
             # 1 is a version that does not hold up: the job did what it was asked to, and says so in its result.
             ok = status in (0, 1) and result is not None
             said += self._why(status, ok)
@@ -134,7 +137,7 @@ class Runner:
             log.error("job_failed", job=job.kind, **described(error))
             said.append(f"This could not be done: {type(error).__name__}; see the service's log.")
         try:
-            self._insist(job, said, lambda: self._store.end_job(job.id, ok=ok, result=result, log=_text(said)))
+            self._insist(job, said, lambda: self._store.end_job(job, ok=ok, result=result, log=_text(said)))
         except Exception as error:
             log.error("job_not_recorded", job=job.kind, **described(error))
         finally:
@@ -178,7 +181,7 @@ class Runner:
                 printed.seek(0)
                 return status, _document(printed.read())
 
-    def _started(self, command: list[str], printed: IO[str], lock: int) -> subprocess.Popen[str] | None:
+    def _started(self, command: list[str], printed: IO[str], lock: int) -> subprocess.Popen[bytes] | None:
         """Start a process in a group of its own; None where the service stops."""
         environment = {**os.environ, f"{PREFIX}HOME": str(self._settings.home), "PYTHONUNBUFFERED": "1"}
         if self._settings.store_url_file:  # so that no environment shows what is in it
@@ -194,17 +197,16 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.PIPE,
-                text=True,
                 pass_fds=(lock,),
                 start_new_session=True,
             )
             return self._process
 
-    def _watched(self, job: JobRow, process: subprocess.Popen[str], said: list[str]) -> int:
+    def _watched(self, job: JobRow, process: subprocess.Popen[bytes], said: list[str]) -> int:
         """Tell the store what a process writes until it has ended with all that it started, and return its status."""
         assert process.stderr is not None
-        with process.stderr:
-            reader = threading.Thread(target=_collect, args=(process.stderr, said), daemon=True)
+        with io.TextIOWrapper(process.stderr, encoding="utf-8", errors="replace", newline="") as written:
+            reader = threading.Thread(target=_collect, args=(written, said), daemon=True)
             reader.start()
             try:
                 while process.poll() is None:
@@ -218,18 +220,29 @@ class Runner:
         return process.wait()
 
     def _tell(self, job: JobRow, said: Sequence[str]) -> None:
-        with suppress(StoreUnavailable):
-            self._store.hear_job(job.id, _text(said))
+        """Tell the store what a job has written so far; whatever it makes of that, the job goes on."""
+        try:
+            self._store.hear_job(job, _text(said))
+        except StoreUnavailable:
+            pass
+        except Exception as error:
+            log.error("job_not_told", job=job.kind, **described(error))
 
 
 def _text(said: Sequence[str]) -> str:
     return "\n".join(said)
 
 
-def _collect(said: IO[str], lines: list[str]) -> None:
+def _collect(written: IO[str], lines: list[str]) -> None:
     """Add every line to a list as it comes; of a progress bar, which draws over itself, the last picture alone."""
-    for line in said:
-        lines.append(line.rstrip("\n").rsplit("\r", 1)[-1].strip())
+    is_drawn_over = False
+    for drawn in written:
+        text = drawn.rstrip("\r\n")
+        if not is_drawn_over:
+            lines.append(text.strip())
+        elif text:
+            lines[-1] = text.strip()
+        is_drawn_over = not drawn.endswith("\n")
 
 
 def _document(printed: str) -> Mapping[str, Any] | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.learning.themes import Theme, themes_of
+from api.scoring.learning import PORTION, Predicted
 from api.scoring.model_holder import ModelHolder
 from api.security.clearance import may_read
 from api.store.repository import Repository
@@ -20,26 +20,16 @@ from api.store.work.queue import Filter
 from models.bundle.bundle import Bundle
 from models.reference.to_label import TAUGHT_BY, next_to_label
 from triage.policy import Policy
-from triage.ticket import Ticket
 
 LOOKED_AT = 192
 """Waiting tickets that are looked at, the least sure: reading one takes some 20 ms, once."""
 SHOWN = 12
 _RARE = 50
 """Past tickets below which a label is called rare, if it is among the rarest quarter."""
-_PORTION = 16
-"""Tickets that are read together: between portions the encoder is free for tickets that somebody waits for."""
 _REMEMBERED = 2_000
 CATEGORY = "category"
 _ODD = ("out_of_distribution", "low_confidence", "ambiguous", "class_excluded", "no_head")
 """Reasons for abstaining that a missing category may be behind."""
-
-
-class _Read(NamedTuple):
-    """What the model makes of a ticket: its embedding, and probabilities by target."""
-
-    vector: NDArray[np.float32]
-    probabilities: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -94,8 +84,12 @@ class WorthAsking:
     def __init__(self, store: Repository, model: ModelHolder, *, blind: bool = False) -> None:
         self._store, self._model, self._blind = store, model, blind
         self._turn = threading.Lock()
-        self._read: OrderedDict[str, _Read] = OrderedDict()
+        self._read: OrderedDict[str, Predicted] = OrderedDict()
         self._digest = ""
+
+    def forget(self) -> None:
+        """Forget whatever this process remembers of tickets; what is being read meanwhile is not remembered either."""
+        self._read = OrderedDict()
 
     def look(self, clearance: int, target: str = CATEGORY) -> Learning:
         """Return what is worth labelling now, among what somebody with that clearance may read.
@@ -116,7 +110,11 @@ class WorthAsking:
         if not rows:
             return Learning([], [], 0, target=target, targets=targets)
         with self._turn:
-            read = self._known(bundle, rows)
+            known = self._known(bundle, rows)
+        rows = [row for row in rows if row.id in known]
+        if not rows:
+            return Learning([], [], 0, target=target, targets=targets)
+        read = [known[row.id] for row in rows]
         labels = bundle.model.heads[target].labels
         vectors = np.stack([one.vector for one in read])
         probabilities = np.stack([one.probabilities[target] for one in read])
@@ -137,24 +135,21 @@ class WorthAsking:
             return False
         return not (self._blind and row.document.is_audit and row.standing is None)
 
-    def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> list[_Read]:
+    def _known(self, bundle: Bundle, rows: Sequence[DecisionRow]) -> dict[str, Predicted]:
+        """Return what the model says of each ticket, by the decision; one that is forgotten meanwhile is left out."""
         if self._digest != bundle.digest:
             self._read, self._digest = OrderedDict(), bundle.digest
-        fresh = [row for row in rows if row.id not in self._read]
-        for start in range(0, len(fresh), _PORTION):
-            portion = fresh[start : start + _PORTION]
-            vectors, probabilities = bundle.probabilities_of([_ticket(row) for row in portion])
-            for place, row in enumerate(portion):
-                by_target = {target: values[place] for target, values in probabilities.items()}
-                self._read[row.id] = _Read(vectors[place], by_target)
-        found = [self._read[row.id] for row in rows]
-        while len(self._read) > _REMEMBERED:
-            self._read.popitem(last=False)
-        return found
-
-
-def _ticket(row: DecisionRow) -> Ticket:
-    return Ticket(id=row.ticket_id or "", subject=row.subject, body=row.body, channel=row.channel)
+        read = self._read  # before the store is asked: what is forgotten from now on is kept in none that stays
+        known = {row.id: read[row.id] for row in rows if row.id in read}
+        fresh = list(self._store.decided_tickets([row.id for row in rows if row.id not in known]).items())
+        for start in range(0, len(fresh), PORTION):
+            portion = fresh[start : start + PORTION]
+            said = Predicted.each(bundle.probabilities_of([ticket for _, ticket in portion]))
+            known |= {decision_id: one for (decision_id, _), one in zip(portion, said, strict=True)}
+        read.update(known)
+        while len(read) > _REMEMBERED:
+            read.popitem(last=False)
+        return known
 
 
 def _labelled(bundle: Bundle, target: str, labels: Sequence[str]) -> NDArray[np.int64]:

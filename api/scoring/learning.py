@@ -18,23 +18,31 @@ from models.bundle.bundle import Bundle, Unreviewed
 from models.reference.reviews import MAX_REVIEWS, Reviewed, ReviewMemory
 from triage.errors import StoreUnavailable
 
-_PORTION = 16
+PORTION = 16
 """Tickets that are scored together: between portions the encoder is free for tickets that somebody waits for."""
 log = structlog.get_logger(__name__)
 
 
-class _Predicted(NamedTuple):
-    """What the model says of one reviewed ticket: its embedding, and probabilities by target."""
+class Predicted(NamedTuple):
+    """What the model says of one ticket: its embedding, and probabilities by target."""
 
     vector: NDArray[np.float32]
     probabilities: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def each(cls, said: Unreviewed) -> list[Predicted]:
+        """Return what was said of several tickets, ticket by ticket."""
+        return [
+            cls(vector, {target: values[place] for target, values in said.probabilities.items()})
+            for place, vector in enumerate(said.vectors)
+        ]
 
 
 class _ByStage(NamedTuple):
     """What the full model says of one reviewed ticket, and what the first stage does; None where there is none."""
 
-    full: _Predicted
-    first: _Predicted | None
+    full: Predicted
+    first: Predicted | None
 
 
 class ReviewLearner:
@@ -68,11 +76,12 @@ class ReviewLearner:
         A store that does not answer leaves everything as it is.
         """
         with self._turn:
+            loads = self._model.loads  # before the model: where another one comes meanwhile, `learn` refuses
             triager = self._model.triager
             if not isinstance(triager.bundle, Bundle):
                 return
             try:
-                state = (self._store.reviews_state(), self._model.loads)
+                state = (self._store.reviews_state(), loads)
                 if state == self._learned:
                     return
                 reviewed = self._store.reviewed(MAX_REVIEWS)
@@ -83,7 +92,7 @@ class ReviewLearner:
                 replace(one, sensitive=one.sensitive or one.labels.get("category") in secret) for one in reviewed
             ]
             memory = self._memory(triager.bundle, reviewed)
-            if self._model.learn(memory, state[1]):
+            if self._model.learn(memory, loads):
                 self._learned = state
                 log.info("reviews_learned", reviews=len(reviewed), version=triager.model_version)
 
@@ -92,8 +101,8 @@ class ReviewLearner:
         if self._digest != bundle.digest:
             self._predictions, self._digest = {}, bundle.digest
         fresh = [one for one in reviewed if one.decision_id not in self._predictions]
-        for start in range(0, len(fresh), _PORTION):
-            self._score(bundle, fresh[start : start + _PORTION])
+        for start in range(0, len(fresh), PORTION):
+            self._score(bundle, fresh[start : start + PORTION])
         self._predictions = {one.decision_id: self._predictions[one.decision_id] for one in reviewed}
         if not reviewed:
             return None
@@ -104,17 +113,13 @@ class ReviewLearner:
 
     def _score(self, bundle: Bundle, reviewed: Sequence[ReviewedTicket]) -> None:
         tickets = [one.ticket for one in reviewed]
-        full, first = bundle.probabilities_of(tickets), bundle.first_probabilities_of(tickets)
-        for row, one in enumerate(reviewed):
-            by_first = None if first is None else _predicted(first, row)
-            self._predictions[one.decision_id] = _ByStage(_predicted(full, row), by_first)
+        full, first = Predicted.each(bundle.probabilities_of(tickets)), bundle.first_probabilities_of(tickets)
+        by_first = [None] * len(full) if first is None else Predicted.each(first)
+        for one, by_full, guessed in zip(reviewed, full, by_first, strict=True):
+            self._predictions[one.decision_id] = _ByStage(by_full, guessed)
 
 
-def _predicted(said: Unreviewed, row: int) -> _Predicted:
-    return _Predicted(said.vectors[row], {name: values[row] for name, values in said.probabilities.items()})
-
-
-def _learned(bundle: Bundle, reviewed: Sequence[ReviewedTicket], predictions: Sequence[_Predicted]) -> ReviewMemory:
+def _learned(bundle: Bundle, reviewed: Sequence[ReviewedTicket], predictions: Sequence[Predicted]) -> ReviewMemory:
     """Learn what reviews change of one stage, from what it said of the reviewed tickets on its own."""
     heads = bundle.model.heads
     labels = {name: [one.labels.get(name) for one in reviewed] for name in heads}

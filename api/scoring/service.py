@@ -87,6 +87,9 @@ class Service:
         settings: The service's settings.
         store: Where decisions are kept.
         metrics: Where to count.
+
+    Attributes:
+        forgets: Called where a ticket was forgotten: each lets go of what this process remembers of tickets.
     """
 
     def __init__(self, settings: Settings, store: Repository, metrics: Metrics) -> None:
@@ -99,6 +102,7 @@ class Service:
         self._wanted_reload, self._untold = self._reload or "", ""
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.memory = AnswerMemory(settings.remember_answers)
+        self.forgets: list[Callable[[], object]] = [self.memory.forget, forget_tokens, forget_languages]
         self._erasures: object = None
         self.batcher = Batcher(
             queue_size=settings.queue_size,
@@ -527,9 +531,8 @@ class Service:
 
     def _forget_texts(self) -> None:
         """Forget whatever this process remembers of tickets."""
-        self.memory.forget()
-        forget_tokens()
-        forget_languages()
+        for forget in self.forgets:
+            forget()
 
     async def _learned_again(self, said: asyncio.Future[bool]) -> None:
         """Wait a while until what people said before this start is learned, where they said anything."""

@@ -22,8 +22,8 @@ from joserfc.jwk import JWKRegistry, KeySet
 
 from api.http.exceptions import NotSignedIn
 from api.security.attempt import Attempt, Identity, provider_away, provider_failed
-from api.settings import Settings, is_unread_on_the_way
-from triage.errors import InvalidRequest, why_unreadable
+from api.settings import Settings, is_unread_on_the_way, read_line
+from triage.errors import InvalidRequest
 
 _TIMEOUT_S = 5.0
 _PATIENCE_S = 10.0
@@ -189,11 +189,9 @@ def _read(settings: Settings) -> str | None:
     if settings.oidc_client_secret_file is None:
         return None
     try:
-        return settings.oidc_client_secret_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(
-            f"TRIAGE_OIDC_CLIENT_SECRET_FILE cannot be read: {why_unreadable(error)}; see who owns it"
-        ) from error
+        return read_line(settings.oidc_client_secret_file, "oidc_client_secret_file")
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
 
 
 @contextmanager

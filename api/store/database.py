@@ -228,6 +228,8 @@ def parse_url(url: str) -> URL:
         InvalidRequest: It is no URL, or names a database that is not supported.
     """
     try:
+        if "\0" in url:
+            raise ValueError("no file and no password has a NUL in it")
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:  # of a port that is no number, which may be half of a password
         raise InvalidRequest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -152,6 +152,20 @@ class Export(IdempotencyKeys):
                 and not _refusal(row, row.settled, rules, count)
             ]
 
+    def decided_tickets(self, decisions: Collection[str]) -> dict[str, Ticket]:
+        """Return the tickets that decisions are about, with all that the model may see, by the decision's id.
+
+        Those that were forgotten are left out.
+        """
+        query = (
+            select(StoredDecision.id, StoredTicket)
+            .join(StoredDecision.ticket)
+            .where(StoredDecision.id.in_(decisions), StoredTicket.forgotten_at.is_(None))
+        )
+        with self.database.reading() as session:
+            found = session.execute(query) if decisions else ()
+            return {decision_id: _ticket(stored) for decision_id, stored in found}
+
     def _decided(self) -> Iterator[tuple[DecisionRow, dict[str, Any]]]:
         """Yield every decision that counts, oldest first: the last about a text, and all that people spoke about."""
         after = 0
@@ -185,8 +199,8 @@ def _learned(row: DecisionRow) -> tuple[str, ...]:
     return in_order({"tier", "category", *row.document.targets})
 
 
-def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> ReviewedTicket:
-    ticket = Ticket(
+def _ticket(stored: StoredTicket) -> Ticket:
+    return Ticket(
         id=stored.ticket_id or "",
         subject=stored.subject,
         body=stored.body,
@@ -194,8 +208,11 @@ def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> Revi
         language=stored.language,
         attributes=json.loads(stored.attributes),
     )
+
+
+def _reviewed(stored: StoredTicket, row: DecisionRow, said: FeedbackRow) -> ReviewedTicket:
     labels = {target: label for target in _learned(row) if (label := said.label_of(target))}
-    return ReviewedTicket(row.id, ticket, labels, sensitive=row.sensitive)
+    return ReviewedTicket(row.id, _ticket(stored), labels, sensitive=row.sensitive)
 
 
 def _last_decisions(session: Session, decisions: list[StoredDecision]) -> set[int]:
@@ -217,6 +234,7 @@ def is_disputed(row: DecisionRow) -> bool:
 def _columns(ticket: StoredTicket) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "id": ticket.ticket_id,
+        "desk": ticket.source,
         "subject": ticket.subject,
         "body": ticket.body,
         "channel": ticket.channel,

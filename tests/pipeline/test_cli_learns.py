@@ -18,6 +18,7 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
+from training.cli import registry
 from training.data.dataset import read_dataset
 from training.registry import promote as promotion
 from training.registry.tracker import Tracker
@@ -61,7 +62,7 @@ def test_a_version_is_trained_registered_promoted_and_served_from_the_shelf(
     assert (promoted["version"], promoted["before"], promoted["promoted"]) == ("1", None, True)
     assert LocalModelStore.of().resolve(CHAMPION).is_dir()
     listed = triage("models", "--json").document["versions"]
-    assert [(one["version"], one["aliases"], one["on_shelf"]) for one in listed] == [("1", ["champion"], True)]
+    assert [(one["version"], one["aliases"], one["on_this_machine"]) for one in listed] == [("1", ["champion"], True)]
     assert triage("predict", "helpdesk-triage@champion", "my mouse is dead", "--json").document["model_version"]
     assert triage("pull", "helpdesk-triage@champion", "--json").document["changed"] is False
     assert sorted(path.name for path in Path.cwd().iterdir()) == []
@@ -152,17 +153,22 @@ def _data_in_other_words(triage: Triage, tmp_path: Path) -> None:
     assert "no row has a label of a target that the bundle has a head for" in untiered.error
 
 
+def register_alike(triage: Triage, bundle: Path, tmp_path: Path, count: int) -> None:
+    """Register a bundle as several versions."""
+    old = load_bundle(bundle)
+    extras = {name: (bundle / name).read_bytes() for name in old.manifest["files"] if name.endswith("evaluation.json")}
+    same = Bundle(old.model, old.encoder, old.gate, old.policy, old.rules)
+    for number in range(count):
+        facts = {**old.manifest, "settings": {**old.manifest["settings"], "seed": number}}
+        save_bundle(tmp_path / str(number), same, facts, encoder_files=bundle / "encoder", extras=extras)
+        assert triage("register", tmp_path / str(number), "--json").document["version"] == str(number + 1)
+
+
 def test_what_takes_over_was_compared_with_what_it_replaces(
     triage: Triage, bundle: Path, fresh_home: Path, tmp_path: Path
 ) -> None:
     """While version 3 is compared with version 1, somebody lets version 2 serve, or lets version 1 serve again."""
-    old = load_bundle(bundle)
-    extras = {name: (bundle / name).read_bytes() for name in old.manifest["files"] if name.endswith("evaluation.json")}
-    same = Bundle(old.model, old.encoder, old.gate, old.policy, old.rules)
-    for number in range(3):
-        facts = {**old.manifest, "settings": {**old.manifest["settings"], "seed": number}}
-        save_bundle(tmp_path / str(number), same, facts, encoder_files=bundle / "encoder", extras=extras)
-        assert triage("register", tmp_path / str(number), "--json").document["version"] == str(number + 1)
+    register_alike(triage, bundle, tmp_path, count=3)
     assert triage("promote", "1").status == 0
     tracker, local_store = Tracker(), LocalModelStore.of()
     data, told = read_dataset([write_rows(tmp_path / "later.jsonl", _later(60))]), list[str]()
@@ -182,6 +188,31 @@ def test_what_takes_over_was_compared_with_what_it_replaces(
     assert asked == [f"comparing version 3 with champion {number}" for number in "121"]
     assert (result.before, result.promoted) == ("1", True)
     assert [one.version for one in local_store.history(CHAMPION)] == ["1", "3"]
+
+
+def test_a_rollback_lets_others_have_their_turn_and_no_pull_in_between_undoes_it(
+    triage: Triage, bundle: Path, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_alike(triage, bundle, tmp_path, count=2)
+    for version in ("1", "2"):
+        assert triage("promote", version, "--force").status == 0
+    local_store, meanwhile = LocalModelStore.of(), list[tuple[str, bool]]()
+
+    def opened() -> Tracker:
+        """Open the registry as any verb does, while somebody else pulls what it has."""
+        before = local_store.resolve(CHAMPION).name
+        with ThreadPoolExecutor(1) as other:
+            meanwhile.append(
+                (before, other.submit(promotion.pull, Tracker(), "helpdesk-triage", CHAMPION).result(60)[1])
+            )
+        return Tracker()
+
+    monkeypatch.setattr(registry, "Tracker", opened)
+    back = triage("rollback", "--json").document
+    assert meanwhile == [("1", True)]  # the machine had gone back, and the pull brought the other version again
+    assert (back["left"], back["version"], back["registry"]) == ("2", "1", True)
+    assert local_store.resolve(CHAMPION).name == "1"
+    assert Tracker().aliased("helpdesk-triage", CHAMPION).version == "1"
 
 
 def test_nothing_is_lost_where_many_point_an_alias_at_once(tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import pytest
 
 from training.registry.tracker import Tracker
 
-from ..conftest import free_port
+from ..conftest import free_port, wait_until
 from .conftest import Triage, shipped_rows, write_rows
 
 pytestmark = pytest.mark.slow
@@ -188,3 +191,33 @@ def test_a_run_that_failed_is_kept_and_one_without_rows_logs_no_zero(
     assert "InvalidDataset" in failed.data.tags["triage.error"]
     assert failed.data.tags["triage.files"] == str(data)
     assert client.get_run(started["run_id"]).data.metrics == {"rows": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"), [(signal.SIGTERM, 143, "ended by"), (signal.SIGINT, 2, "interru")]
+)
+def test_a_training_that_is_told_to_end_closes_its_run(
+    registered: Path, tickets: Path, encoder: Path, tmp_path: Path, number: int, status: int, said: str
+) -> None:
+    home = shutil.copytree(registered, tmp_path / "home")
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TRIAGE_HOME": str(home), "TMPDIR": str(tmp_path / "tmp")}
+    command = ["train", str(tickets), "--encoder", str(encoder), "--out", str(tmp_path / "out")]
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+
+        def statuses() -> list[str]:
+            return [row[0] for row in database.execute("SELECT status FROM runs ORDER BY start_time")]
+
+        before = statuses()
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "triage", *command], env=environment, stderr=subprocess.PIPE, text=True
+        ) as training:
+            wait_until(lambda: len(statuses()) > len(before) or training.poll() is not None, 120)
+            training.send_signal(number)
+            _, err = training.communicate(timeout=120)
+        assert training.returncode == status, err
+        assert statuses() == [*before, "KILLED"]
+    [line] = [line for line in err.splitlines() if line.startswith("triage train: ")]
+    assert said in line and "Traceback" not in err
+    left = [one.name for one in (tmp_path / "tmp").iterdir() if one.name != ".ses"]  # onnxruntime's own, of any run
+    assert not left and not (tmp_path / "out").exists()

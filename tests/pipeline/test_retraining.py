@@ -127,6 +127,39 @@ def test_a_file_without_groups_has_the_tickets_of_those_with_them(tmp_path: Path
     assert kept(*sites, unnamed) == [*expected, ("1", None, "new")]
 
 
+def gathered(tmp_path: Path, exported: list[dict[str, Any]], said: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    said = [{"label_source": "person", **row} for row in said]
+    files = [write_rows(tmp_path / f"{name}.jsonl", rows) for name, rows in (("files", exported), ("said", said))]
+    found = gather(read_dataset(files[:1]) if exported else None, read_dataset(files[1:])).dataset
+    return sorted((row.ticket.body, row.labels["category"]) for row in found.rows)
+
+
+def test_tickets_of_two_helpdesks_with_one_id_are_two(tmp_path: Path) -> None:
+    printer, vpn = "the printer on floor two jams", "the vpn drops every hour"
+    said = [
+        {"id": "17", "desk": "redmine", "body": printer, "category": "printing"},
+        {"id": "17", "desk": "acme", "body": vpn, "category": "network"},
+        {"id": "17", "desk": "acme", "body": f"{vpn}, still", "category": "access"},
+    ]
+    both = sorted([(printer, "printing"), (vpn, "access")])
+    assert gathered(tmp_path, [], said) == both
+    solved = {"id": "17", "body": f"{printer}. Solved: new roller", "category": "hardware"}
+    assert gathered(tmp_path, [solved], said) == both  # the text says which of the two was exported
+    assert gathered(tmp_path, [solved], said[1:]) == sorted([(solved["body"], "hardware"), (vpn, "access")])
+    other = {**solved, "body": "paper everywhere", "desk": "redmine"}
+    assert gathered(tmp_path, [other], said) == both  # the desk says so
+    alike = [{**row, "body": printer} for row in said[:2]]
+    assert gathered(tmp_path, [solved], alike) == sorted([(printer, "printing"), (printer, "network")])
+    desks = [{**row, "category": "hardware"} for row in said[:2]]
+    assert gathered(tmp_path, desks, said[:2]) == sorted([(printer, "printing"), (vpn, "network")])
+
+
+def test_feedback_without_the_column_of_desks_is_known_by_its_id(tmp_path: Path) -> None:
+    exported = [{"id": "17", "body": "paper everywhere", "category": "hardware"}]
+    said = [{"id": "17", "body": "the printer jams", "category": "printing"}]
+    assert gathered(tmp_path, exported, said) == [("the printer jams", "printing")]
+
+
 @pytest.mark.parametrize(("source", "group"), [("person", "desk"), ("machine", "networks"), (None, "networks")])
 def test_a_group_that_a_person_named_goes_before_that_of_the_export(
     tmp_path: Path, source: str | None, group: str

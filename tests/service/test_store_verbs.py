@@ -21,6 +21,7 @@ import api.store as store_package
 from api.http.examples import DECISION_EXAMPLE
 from api.maintenance.retention_job import RetentionJob
 from api.security.api_keys import Keyring
+from api.security.openid import OpenId
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
@@ -34,6 +35,7 @@ from models.wire import DecisionDocument
 from training.data.dataset import read_dataset
 from training.encoders.cache import CachedEncoder
 from triage.__main__ import main
+from triage.errors import InvalidRequest
 from triage.knowledge import Proposal
 from triage.ticket import Ticket
 
@@ -65,6 +67,29 @@ def decide(store: Repository, ticket_id: str, body: str = "the vpn drops") -> st
     stated = DECISION_EXAMPLE | {"decision_id": None, "ticket_id": ticket_id, "tier": "L1", "model_version": None}
     document = DecisionDocument.model_validate(stated)
     return store.record([NewDecision(Ticket(id=ticket_id, body=body), document)])[0].id
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        (b"sqlite:////tmp/a\0b.sqlite", "cannot be printed"),
+        (b"sqlite:////tmp/a.sqlite\nsqlite:////tmp/b.sqlite\n", "cannot be printed"),
+        (b"postgresql://kim:\x1b[A@127.0.0.1/x", "cannot be printed"),
+        (b"\xff", "it is no UTF-8 text"),
+    ],
+)
+def test_an_odd_file_with_the_address_of_the_store_is_refused_by_its_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, why: str
+) -> None:
+    (tmp_path / "url").write_bytes(written)
+    monkeypatch.setenv("TRIAGE_STORE_URL_FILE", str(tmp_path / "url"))
+    status, _, err = run("keys", "list")
+    assert status == 2 and "TRIAGE_STORE_URL_FILE" in err and why in err and "fault of this program" not in err
+    monkeypatch.delenv("TRIAGE_STORE_URL_FILE")
+    with pytest.raises(InvalidRequest, match=f"TRIAGE_OIDC_CLIENT_SECRET_FILE .*{why}"):
+        OpenId(load_settings(oidc_client_secret_file=tmp_path / "url"))
+    with pytest.raises(InvalidRequest, match="the store's URL cannot be read"):
+        open_repository(tmp_path, "sqlite:////tmp/a\0b.sqlite")
 
 
 def test_a_key_is_shown_once_with_what_to_do_next(run: Run, store: Repository) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,11 +13,11 @@ from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy
 from triage.escalation.criteria import Name, Verdict, assess
-from triage.escalation.hours import Hours
 from triage.escalation.retriage import change_bar, rerouted
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread, bounces
 from triage.gate import Gate, TargetGate
 from triage.policy import parse_policy
+from triage.policy.hours import Hours, hours_problem
 from triage.prediction import Prediction, Score
 from triage.ticket import Ticket
 
@@ -112,6 +113,19 @@ def test_how_many_are_affected_is_said_in_words() -> None:
     assert "it affects all" in asked(thread("The whole company cannot print")).because
 
 
+@pytest.mark.parametrize("minutes", [5, 40])
+def test_what_the_ticket_says_hides_nothing_that_happened_since_a_person_chose(minutes: int) -> None:
+    said = "Please look at the event log"
+    held = asked(thread(said, by=Mover.PERSON), 5)
+    assert (held.move, held.held, held.advised) == (False, True, "L2")
+    attempts = (tried(1), tried(2)) if minutes < 30 else ()
+    moved = asked(thread(said, *attempts, by=Mover.PERSON), minutes)
+    by = Name.ATTEMPTS if attempts else Name.TIME
+    assert (moved.move, moved.tier, moved.by, moved.held) == (True, "L2", by, False)
+    higher = asked(thread(f"{said}: a stack trace", *attempts, by=Mover.PERSON), minutes)
+    assert (higher.move, higher.tier, higher.by) == (True, "L2", by)  # not as high as its words alone would ask for
+
+
 def test_a_sensitive_ticket_leaves_an_uncleared_tier_even_against_a_person() -> None:
     it = thread(by=Mover.PERSON)
     verdict = asked(it, decision=replace(decided(it.whole), restricted=True))
@@ -171,6 +185,54 @@ def test_clocks_stand_still_outside_of_hours() -> None:
     assert hours.minutes_between(tuesday, friday) == 0
     assert hours.after(friday, 30 + 4 * 60 + 30) == tuesday
     assert Hours.parse("as contracted") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "hours"),
+    [
+        ("mon-sun 22:00-06:00", (27, 23), (28, 7), 7),  # begins in the shift of the evening before
+        ("mon-sun 22:00-06:00", (27, 3), (27, 23), 4),
+        ("fri 22:00-06:00", (28, 1), (29, 23), 5),
+        ("mon-fri 08:00-12:00, 13:00-17:00", (27, 9), (30, 9), 8),
+        ("mon-fri 08:00-12:00 and 13:00-17:00; sat, sun 10:00-11:00", (27, 9), (30, 9), 10),
+        ("mon–fri 08:00–18:00, fri 16:00-20:00", (27, 9), (30, 9), 12),  # what overlaps counts once
+        ("fri 18:00-24:00, sat 00:00-02:00", (27, 9), (29, 9), 8),
+        ("24/7", (27, 9), (28, 9), 24),
+        ("mon-fri 08:00-18:00, on call for major incidents", (27, 9), (30, 9), 10),
+    ],
+)
+def test_hours_over_midnight_and_in_parts_count(
+    text: str, start: tuple[int, int], end: tuple[int, int], hours: float
+) -> None:
+    clock = Hours.parse(text)
+    assert clock is not None and hours_problem(text) is None
+    begin, until = (datetime(2026, 11, day, hour, tzinfo=UTC) for day, hour in (start, end))
+    assert clock.minutes_between(begin, until) == 60 * hours
+    assert sum((closes - opens).total_seconds() for opens, closes in clock.shifts(begin, until)) == 3600 * hours
+    due = clock.after(begin, 60 * hours)
+    assert due is not None and due <= until and clock.minutes_between(begin, due) == 60 * hours
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("mon-fri 08:00-48:00", "mon-fri 08:00-48:00"),
+        ("mon-fri 08:00-18:00, sat 08:00-08:00", "sat 08:00-08:00"),
+        ("mon-fri 08:60-18:00", "mon-fri 08:60-18:00"),
+        ("24:00-06:00", "24:00-06:00"),
+        ("weekdays 08:00-18:00", "08:00-18:00"),
+        ("mon-fri 08:00-12:00, saturday 09:00-12:00", "09:00-12:00"),
+        ("mon-fri 08:00-18:00, sat", "sat"),
+        ("mon-fri 8-18", "mon-fri 8-18"),
+        ("mon-fri 08:00-12:00, 1pm-5pm", "1pm-5pm"),
+        ("mon-fri", "mon-fri"),
+    ],
+)
+def test_hours_that_are_none_are_named_and_fail_nothing(text: str, problem: str) -> None:
+    with pytest.raises(InvalidPolicy, match=re.escape(f"[[tiers]] 'A' has hours that are none, {problem!r}")):
+        parse_policy(f'[[tiers]]\nlabel = "A"\nhours = "{text}"\n[[tiers]]\nlabel = "B"')
+    clock = Hours.parse(text)
+    assert clock is None or clock.minutes_between(FRIDAY, FRIDAY + timedelta(days=7)) > 0
 
 
 FAULTS = {

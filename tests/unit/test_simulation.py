@@ -15,7 +15,7 @@ from training.simulation.compare import Arm, Past, compare, overlaid
 from training.simulation.desk import Desk, Load, Post
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
-from triage.escalation.hours import Hours
+from triage.policy.hours import Hours
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 ALWAYS = Clock.of(None, MONDAY, 100)

@@ -187,22 +187,23 @@ def rollback(options: RollbackOptions) -> None:
         triage rollback
     """
     local_store = LocalModelStore.of(options.name)
-    with local_store.turn():
-        left, version = promotion.rollback(local_store, options.alias)
-        registry = _registry_follows(options, version)
+    left, version = promotion.rollback(local_store, options.alias)
+    registry = _registry_follows(options, local_store, left, version)
     document = {"name": options.name, "alias": options.alias, "left": left, "version": version, "registry": registry}
     text = f"{options.name} {options.alias} is version {version} again (was {left})"
     print_result(document, text, as_json=options.json)
 
 
-def _registry_follows(options: RollbackOptions, version: str) -> bool:
+def _registry_follows(options: RollbackOptions, local_store: LocalModelStore, left: str, version: str) -> bool:
     try:
-        Tracker().point(options.name, options.alias, version)
+        followed = promotion.follow(Tracker(), local_store, options.alias, left=left, version=version)
     except TrackingUnavailable as error:
         log(f"triage rollback: {error}")
         log("this machine has gone back; the registry still says otherwise, so a pull would undo it")
         return False
-    return True
+    if not followed:
+        log(f"{options.alias} has come to point to another version meanwhile, which stays")
+    return followed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +271,7 @@ def models(options: ModelArgument) -> None:
     elif not lines:
         print(f"{options.name} has no versions yet: triage train makes one")
     else:
-        keys = ("version", "aliases", "on_shelf", "registered", "digest", "run_id")
+        keys = ("version", "aliases", "on_this_machine", "registered", "digest", "run_id")
         rows = [[_cell(line[key]) for key in keys] for line in lines]
         print_table(["version", "aliases", "on this machine", "registered", "digest", "run"], rows)
 
@@ -280,9 +281,9 @@ def _line(version: str, known: Version | None, local: Mapping[str, Sequence[str]
     return {
         "version": version,
         "aliases": sorted({*(known.aliases if known else ()), *local.get(version, ())}),
-        "shelf_aliases": list(local.get(version, ())),
+        "local_aliases": list(local.get(version, ())),
         "registry_aliases": list(known.aliases) if known else [],
-        "on_shelf": version in local,
+        "on_this_machine": version in local,
         "registered": made,
         "digest": known.digest[:12] if known else None,
         "run_id": known.run_id if known else None,

@@ -10,6 +10,7 @@ from triage.errors import InvalidRequest
 
 __all__ = [
     "ATTRIBUTES",
+    "DESK",
     "GROUP_SOURCE",
     "LABEL_SOURCE",
     "ROLES",
@@ -25,6 +26,9 @@ LABEL_SOURCE = "label_source"
 
 GROUP_SOURCE = "resolver_group_source"
 """A column of this name says whether a person named the resolver group, as `triage feedback export` writes it."""
+
+DESK = "desk"
+"""A column of this name says which helpdesk gave a ticket its id, as `triage feedback export` writes it."""
 
 _TEXT_ROLES = ("text", "subject", "body")
 _SHOWN = 30  # columns in an error: a line that can still be read
@@ -228,5 +232,5 @@ def _check_leakage(roles: Mapping[str, str], where: str) -> None:
 
 def ignored(columns: Sequence[str], roles: Mapping[str, str]) -> list[str]:
     """List the columns of a file that play no role."""
-    used = {*roles.values(), LABEL_SOURCE, GROUP_SOURCE}
+    used = {*roles.values(), LABEL_SOURCE, GROUP_SOURCE, DESK}
     return [column for column in columns if column and column not in used]

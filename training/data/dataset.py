@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from training.data.columns import ATTRIBUTES, GROUP_SOURCE, LABEL_SOURCE, ignored
+from training.data.columns import ATTRIBUTES, DESK, GROUP_SOURCE, LABEL_SOURCE, ignored
 from training.data.finding import FINE, Finding
 from training.data.formats import RawRow
 from training.data.labelled_ticket import LabelledTicket
@@ -211,7 +211,7 @@ def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | 
         labelled: Whether a row needs a label; False leaves label columns unread.
     """
     name = str(opened.source.path)
-    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE, GROUP_SOURCE]):
+    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE, GROUP_SOURCE, DESK]):
         if raw.fault is not None:
             yield BadRow(name, raw.line, raw.fault)
             continue
@@ -281,6 +281,7 @@ def parse_row(raw: RawRow, opened: OpenFile, place: str, *, labelled: bool) -> L
         resolution=stated(cells.get("resolution")),
         sensitive=parse_bool(cells.get("sensitive")),
         weight=_weight(opened.cell(raw.cells, LABEL_SOURCE)),
+        desk=None if (desk := raw.cells.get(DESK)) is None else str(desk).strip(),
         place=place,
         written=written,
         several={target: labels for target, labels in found.items() if len(labels) > 1},

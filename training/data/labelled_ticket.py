@@ -27,6 +27,7 @@ class LabelledTicket:
         weight: 0 where the labels came from a machine alone, else 1.
         judged: Whether people said its labels in the service: who teaches a model must not also mark it, so that such a
             ticket is learned from and never measured on.
+        desk: The helpdesk that gave the ticket its id, ``api`` for a key's; None where no column says.
         place: Where the row stands, as ``file:line``.
         written: The labels as the file has them, outer spaces and all.
         several: Labels of a cell that is a list of them, by target.
@@ -42,6 +43,7 @@ class LabelledTicket:
     sensitive: bool = False
     weight: float = 1.0
     judged: bool = False
+    desk: str | None = None
     place: str = ""
     written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     several: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NONE)

@@ -242,9 +242,29 @@ def rollback(local_store: LocalModelStore, alias: str) -> tuple[str, str]:
     Raises:
         InvalidRequest: If there is nothing to go back to.
     """
-    left = next(iter(local_store.history(alias)[-1:]), None)
-    back = local_store.rollback(alias)
+    with local_store.turn():
+        left = next(iter(local_store.history(alias)[-1:]), None)
+        back = local_store.rollback(alias)
     return (left.version if left else ""), back.version
+
+
+def follow(tracker: Tracker, local_store: LocalModelStore, alias: str, *, left: str, version: str) -> bool:
+    """Let the registry follow this machine, which went back to a version, and say whether it did.
+
+    A pull that came in between, and had brought back what was left, is undone; a version that was promoted in between
+    stays.
+
+    Raises:
+        TrackingUnavailable: If the registry does not answer.
+    """
+    with local_store.turn():
+        now = next(iter(local_store.history(alias)[-1:]), None)
+        if now is not None and now.version == left != version:
+            local_store.rollback(alias)
+        elif now is None or now.version != version:
+            return False
+        tracker.point(local_store.name, alias, version)
+        return True
 
 
 def pull(tracker: Tracker, name: str, alias: str) -> tuple[str, bool]:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from triage.escalation.hours import Hours
+from triage.policy.hours import Hours
 
 
 @dataclass(frozen=True)

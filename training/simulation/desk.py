@@ -12,8 +12,8 @@ import simpy
 from numpy.typing import NDArray
 
 from training.simulation.clock import Clock
-from triage.escalation.hours import Hours
 from triage.policy import Policy, Tier
+from triage.policy.hours import Hours
 
 SPREAD = 0.8
 """Spread of the logarithm of handling times: nine in ten tickets take between a quarter and four times the median."""

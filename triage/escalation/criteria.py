@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from triage.decision import Decision
-from triage.escalation.hours import Hours
 from triage.escalation.thread import Mover, Thread
 from triage.policy import Policy, Tier
+from triage.policy.hours import Hours
 from triage.screening.cues import one_of
 from triage.screening.reading import MAX_CHARS, Reading
 
@@ -29,6 +29,11 @@ class Name(StrEnum):
     PRIORITY = "priority"
     TIME = "time"
     PING_PONG = "ping_pong"
+
+
+_SINCE = (Name.ACCESS, Name.ATTEMPTS, Name.TIME, Name.PRIORITY)
+"""The criteria that move a ticket against a person: what only some may see, and what has happened since it was put
+there. What the ticket says the person knew."""
 
 
 @dataclass(frozen=True)
@@ -98,32 +103,36 @@ def assess(thread: Thread, decision: Decision, policy: Policy, at: datetime) -> 
     criteria = tuple(_criteria(thread, decision, policy, at))
     now = thread.route
     up = [one for one in criteria if one.met and one.tier is not None and one.tier != now.tier]
-    access = next((one for one in up if one.name is Name.ACCESS), None)
-    chosen = access or _highest([one for one in up if policy.is_below(now.tier, one.tier)], policy)
-    chosen = chosen or next((one for one in up if one.name is Name.COMPLEXITY), None)
+    access = any(one.name is Name.ACCESS for one in up)
+    asking = _chosen(up, now.tier, policy)
+    chosen = (
+        asking if now.by is not Mover.PERSON else _chosen([one for one in up if one.name in _SINCE], now.tier, policy)
+    )
     owner = _owner(thread, policy)
-    wanted = chosen.tier if chosen else None
-    if access is None and owner is not None:
+    wanted = asking.tier if asking else None
+    if not access and owner is not None:
         return _stays(thread, policy, at, criteria, by=Name.PING_PONG, owner=owner, advised=wanted)
-    if access is None and now.by is Mover.PERSON and wanted is not None and not _since(thread, chosen):
+    if chosen is None and wanted is not None:
         return _stays(thread, policy, at, criteria, held=True, advised=wanted)
-    if chosen is None or wanted is None:
+    if chosen is None or chosen.tier is None:
         return _stays(thread, policy, at, criteria)
     return Verdict(
         True,
-        wanted,
-        policy.resolver_group(wanted, now.category or decision.category),
+        chosen.tier,
+        policy.resolver_group(chosen.tier, now.category or decision.category),
         chosen.name,
-        _explained(wanted, chosen, criteria, policy),
+        _explained(chosen.tier, chosen, criteria, policy),
         criteria,
-        _next_check(policy, wanted, spent=0.0, at=at, priority=thread.priority),
+        _next_check(policy, chosen.tier, spent=0.0, at=at, priority=thread.priority),
         bounces=thread.bounces,
     )
 
 
-def _since(thread: Thread, chosen: Criterion | None) -> bool:
-    """Say whether a criterion speaks of what happened after a person put the ticket where it is: time and attempts."""
-    return chosen is not None and chosen.name in (Name.ATTEMPTS, Name.TIME, Name.PRIORITY)
+def _chosen(asking: Sequence[Criterion], tier: str | None, policy: Policy) -> Criterion | None:
+    """Return the criterion that decides among those that ask for another tier than this one; None where none does."""
+    access = next((one for one in asking if one.name is Name.ACCESS), None)
+    chosen = access or _highest([one for one in asking if policy.is_below(tier, one.tier)], policy)
+    return chosen or next((one for one in asking if one.name is Name.COMPLEXITY), None)
 
 
 def _stays(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import re2
 
 from triage.policy.escalation import EscalationPolicy
+from triage.policy.hours import hours_problem
 from triage.policy.model import Policy
 from triage.policy.questions import BIAS, WORDS, Question
 from triage.screening.cues import compile_cue
@@ -129,6 +130,13 @@ def _clock(policy: Policy) -> Iterable[str]:
             date.fromisoformat(day)
         except ValueError:
             yield f"[escalation] holiday {day!r} is not a date such as 2026-12-25"
+    for tier in policy.tiers:
+        problem = hours_problem(tier.hours)
+        if problem is not None:
+            yield (
+                f"[[tiers]] {tier.label!r} has hours that are none, {problem!r}: write them such as "
+                "mon-fri 08:00-12:00, 13:00-17:00, or always"
+            )
 
 
 def _names(policy: Policy) -> Iterable[str]:

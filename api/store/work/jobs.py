@@ -86,19 +86,23 @@ class Jobs(IdempotencyKeys):
             session.flush()
             return _job_row(row)
 
-    def hear_job(self, job_id: str, log: str) -> None:
-        """Commit what a job has written so far: it also says that it is alive, where it had been given up for lost."""
+    def hear_job(self, job: JobRow, log: str) -> None:
+        """Commit what a job has written so far: it also says that it is alive, where it had been given up for lost.
+
+        One that the store knows no more, since an older backup was restored, is kept anew.
+        """
         with self.database.writing() as session:
             self.database.serialise(session, "jobs")
-            row = session.get_one(StoredJob, job_id)
+            row = _kept(session, job)
             row.log, row.seen_at = log[-_MOST_LOG_CHARS:], datetime.now(UTC)
             if row.state != RUNNING and not _running(session):
                 row.state, row.ended_at = RUNNING, None
 
-    def end_job(self, job_id: str, *, ok: bool, result: Mapping[str, Any] | None, log: str) -> None:
-        """Commit how a job ended, and all that it wrote."""
+    def end_job(self, job: JobRow, *, ok: bool, result: Mapping[str, Any] | None, log: str) -> None:
+        """Commit how a job ended, and all that it wrote; one that the store knows no more is kept anew."""
         with self.database.writing() as session:
-            row = session.get_one(StoredJob, job_id)
+            self.database.serialise(session, "jobs")
+            row = _kept(session, job)
             row.state, row.ended_at = DONE if ok else FAILED, datetime.now(UTC)
             row.log = log[-_MOST_LOG_CHARS:]
             row.result = json.dumps(result) if result is not None else None
@@ -130,6 +134,20 @@ class Jobs(IdempotencyKeys):
                 _bury(session, now, self.at_work)
             return self.jobs(limit)
         return [_job_row(row) for row in rows]
+
+
+def _kept(session: Session, job: JobRow) -> StoredJob:
+    """Return the row of a job; one that is not there is added, as one that has ended: another may be at work."""
+    row = session.get(StoredJob, job.id)
+    if row is None:
+        now = datetime.now(UTC)
+        row = StoredJob(
+            id=job.id, kind=job.kind, title=job.title, state=FAILED, log="", asked_by=job.asked_by,
+            created_at=job.created_at, seen_at=now, ended_at=now,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+    return row
 
 
 def _is_lost(row: StoredJob, now: datetime, at_work: Collection[str]) -> bool:

@@ -7,6 +7,8 @@ import inspect
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -60,6 +62,32 @@ def test_a_call_is_sent_again_under_one_key_until_it_is_taken() -> None:
     assert len(seen) == 3 and len(set(seen)) == 1
     with pytest.raises(httpx.TransportError):
         TriageClient("http://127.0.0.1:1", tries=2, timeout_s=1).predict(TICKET)
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+def test_a_pause_that_is_too_long_is_told_at_once(is_date: bool) -> None:
+    sent: list[httpx.Request] = []
+    stated = format_datetime(datetime.now(UTC) + timedelta(seconds=40_000), usegmt=True) if is_date else "40000"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(429, json={"code": "too-many"}, headers={"Retry-After": stated})
+
+    transport = httpx.MockTransport(answer)
+    client = TriageClient("http://127.0.0.1:1")
+    client._client = httpx.Client(base_url=client.url, transport=transport)
+    with pytest.raises(TriageProblem) as problem:
+        client.predict(TICKET)
+    assert problem.value.retry_after_s == pytest.approx(40_000, abs=60) and len(sent) == 1
+
+    async def ask() -> DecisionDocument:
+        async with AsyncTriageClient("http://127.0.0.1:1") as other:
+            other._client = httpx.AsyncClient(base_url=other.url, transport=transport)
+            return await other.predict(TICKET)
+
+    with pytest.raises(TriageProblem) as problem:
+        asyncio.run(ask())
+    assert problem.value.retry_after_s == pytest.approx(40_000, abs=60) and len(sent) == 2
 
 
 def public(kind: type) -> dict[str, list[str]]:

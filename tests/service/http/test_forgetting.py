@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from api.app import create_app
 from api.settings import load_settings
 from api.store.repository import open_repository
+from models.bundle.bundle import Bundle, Unreviewed
 from models.language import _detect, detect_language
 from models.screening import shipped_classifier
+from triage.ticket import Ticket
 
 from ...conftest import wait_until
 from ..local_client import TestClient
@@ -65,3 +68,34 @@ def test_what_is_forgotten_while_words_are_read_is_not_kept_with_them(
         assert (answer.status_code, answer.json().get("code")) in ((409, "forgotten"), (200, None))
         kept = [client.get(place).text for place in ("/v1/tickets/T-1", "/v1/decisions", "/v1/decisions?attention=any")]
         assert "safety" in kept[1] and not any("anzibar" in page for page in kept)
+
+
+def test_what_is_worth_labelling_is_read_whole_and_forgotten_with_its_ticket(
+    tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        home=tmp_path, bundle=make_bundle("b"), open_loopback=True, poll_s=0.1, request_deadline_s=20
+    )
+    stated = {"channel": "portal", "language": "en", "attributes": {"site": "harbour"}}
+    read, score = list[Ticket](), Bundle.probabilities_of
+
+    def noted(bundle: Bundle, tickets: Sequence[Ticket]) -> Unreviewed:
+        read.extend(tickets)
+        return score(bundle, tickets)
+
+    monkeypatch.setattr(Bundle, "probabilities_of", noted)
+    app = create_app(settings)
+    with TestClient(app) as client:
+        for name in ("T-1", "T-2"):
+            assert client.post("/v1/predict", json={"id": name, "text": f"{WORDS} {name}", **stated}).json()["stored"]
+        worth_asking = app.state.parts.worth_asking
+        assert worth_asking.look(clearance=1).looked_at == 2
+        assert {(one.channel, one.language, one.attributes["site"]) for one in read} == {("portal", "en", "harbour")}
+        time.sleep(0.5)  # some looks at the store, of which the first may empty everything
+        worth_asking.look(clearance=1)
+        several = len(read)
+        worth_asking.look(clearance=1)
+        assert len(read) == several  # each is read once
+        assert open_repository(tmp_path).forget("T-1")
+        wait_until(lambda: not worth_asking._read, within_s=10)
+        assert worth_asking.look(clearance=1).looked_at == 1

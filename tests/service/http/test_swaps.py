@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from api.app import create_app
+from api.scoring.learning import ReviewLearner
 from api.settings import load_settings
 from models.bundle.bundle import load_bundle
 from models.local_store import CHAMPION, LocalModelStore
@@ -98,6 +99,31 @@ def test_every_answer_comes_from_one_model_while_they_change(service: TestClient
     for answer in answers:
         told = {(decision["model_version"], decision["policy_version"]) for decision in answer.json()["decisions"]}
         assert len(told) == 1 and told <= set(policies.items())
+
+
+def test_what_was_learned_from_one_model_is_never_put_beside_another(
+    local_store: LocalModelStore, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(home=local_store.home, open_loopback=True, poll_s=0.1, learn_from_reviews=False)
+    with TestClient(create_app(settings)) as service:
+        parts = service.app.state.parts.service  # type: ignore[attr-defined]
+        decided = service.post("/v1/predict", json=TICKET).json()
+        path = f"/v1/decisions/{decided['decision_id']}/feedback"
+        said = {"verdict": "corrected", "agent": "kim", "category": "printing"}
+        until(lambda: service.post(path, json=said).status_code == 200, 20)
+        learner, state = ReviewLearner(parts.store, parts.model), parts.store.reviews_state
+
+        def swapped_meanwhile() -> object:
+            local_store.point(CHAMPION, "2", digest(local_store, "2"))
+            assert in_use(service, digest(local_store, "2"))
+            return state()
+
+        monkeypatch.setattr(parts.store, "reviews_state", swapped_meanwhile)
+        learner.refresh()
+        assert parts.model.triager.bundle.model.reviews is None
+        monkeypatch.undo()
+        learner.refresh()
+        assert parts.model.triager.bundle.model.reviews is not None
 
 
 def reseal(folder: Path, **changes: object) -> None:

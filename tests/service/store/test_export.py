@@ -42,6 +42,15 @@ def test_every_text_is_one_row_that_says_who_labelled_it(repository: Repository,
     assert set(rows(repository, people_only=True)) == {"a", "c"}
 
 
+def test_each_row_names_the_helpdesk_that_its_id_is_of(repository: Repository, new: Make) -> None:
+    said = [("api", "the printer jams"), ("acme", "the vpn drops"), ("redmine", "the disk is full")]
+    for desk, body in said:
+        (row,) = repository.record([new("17", body)], source=desk)
+        repository.feedback(row.id, Statement("accepted", "kim"))
+    found = [(row["desk"], row["body"], row["id"]) for row in repository.training_rows(ExportRules(people_only=True))]
+    assert found == [(desk, body, "17") for desk, body in said]
+
+
 def test_the_group_follows_a_correction_and_teaches_no_tier_on_its_own(repository: Repository, decide: Make) -> None:
     routed, category, group, confirmed = (decide(repository, name) for name in ("r", "c", "g", "a"))
     repository.feedback(routed, Statement("corrected", "kim", "L3", "network", resolver_group="networks"))

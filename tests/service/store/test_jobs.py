@@ -18,6 +18,7 @@ import pytest
 from api.http.exceptions import Contradiction
 from api.learning.jobs import Runner, Task
 from api.learning.process_group import end_group
+from api.maintenance.backup import back_up, restore
 from api.settings import load_settings
 from api.store.repository import Repository, open_repository
 from api.store.work.jobs import DISCARDED, DONE, FAILED, PROMOTED, RUNNING
@@ -36,6 +37,15 @@ def wait(arguments):
         time.sleep(0.05)
     child.kill()
     print(json.dumps({"version": "1"}))
+    return 0
+
+def draw(arguments):
+    for drawn in (
+        b"first\\r\\n", b"\\r10 %", b"\\r20 %", b"\\r100 %\\n", b"odd \\xe9 \\n", b"\\rread", b"\\r    \\r", b"last\\n"
+    ):
+        sys.stderr.buffer.write(drawn)
+        sys.stderr.buffer.flush()
+    print("{}")
     return 0
 """
 SERVICE = """
@@ -72,7 +82,9 @@ def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     folder = tmp_path / "verbs"
     (folder / "desk_verbs-1.dist-info").mkdir(parents=True)
     (folder / "desk_verbs-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: desk-verbs\nVersion: 1\n")
-    (folder / "desk_verbs-1.dist-info" / "entry_points.txt").write_text("[triage.commands]\nwait = desk_verbs:wait\n")
+    (folder / "desk_verbs-1.dist-info" / "entry_points.txt").write_text(
+        "[triage.commands]\nwait = desk_verbs:wait\ndraw = desk_verbs:draw\n"
+    )
     (folder / "desk_verbs.py").write_text(DESK_VERBS)
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"), *sys.path)))
     monkeypatch.setenv("PYTHONPATH", path)
@@ -102,7 +114,7 @@ def runs(process: int) -> bool:
 def made_version(store: Repository) -> str:
     """Keep a job that has made a version, and return its id."""
     job = store.begin_job("retrain", "a training", "kim")
-    store.end_job(job.id, ok=True, result={"version": "1"}, log="")
+    store.end_job(job, ok=True, result={"version": "1"}, log="")
     return job.id
 
 
@@ -147,6 +159,32 @@ def test_what_ends_while_the_store_is_locked_is_recorded_once_it_answers(
     assert states <= {RUNNING, DONE}
     newest, before = store.jobs()
     assert newest.state == DONE and newest.result == {"version": "1"} and before.verdict == PROMOTED
+
+
+def test_a_restore_ends_no_job_and_what_comes_of_it_is_kept(
+    store: Repository, runner: Runner, tmp_path: Path, waiting: Task, until: Callable[..., float]
+) -> None:
+    back_up(store.database, tmp_path / "before.sqlite")
+    earlier = made_version(store)
+    settled = Task("wait", "a wait", waiting.arguments, then=lambda result: store.settle_job(earlier, PROMOTED))
+    job = runner.begin(settled, "kim")
+    child = child_of(store, until)
+    restore(store.database, tmp_path / "before.sqlite", replace=True)
+    until(lambda: [one.state for one in store.jobs()] == [RUNNING], 10)
+    assert store.jobs()[0].log.strip() == str(child) and runs(child)
+    restore(store.database, tmp_path / "before.sqlite", replace=True)
+    (tmp_path / "go").touch()
+    until(lambda: [one.state for one in store.jobs()] == [DONE], 20)
+    kept = store.jobs()[0]
+    assert (kept.id, kept.title, kept.asked_by, kept.result) == (job.id, "a wait", "kim", {"version": "1"})
+
+
+def test_of_a_progress_bar_the_last_picture_alone_is_kept(
+    store: Repository, runner: Runner, waiting: Task, until: Callable[..., float]
+) -> None:
+    runner.begin(Task("draw", "a bar", ["draw"]), "kim")
+    state, log = ended(store, until)
+    assert (state, log.splitlines()) == (DONE, ["first", "100 %", "odd \ufffd", "last"])
 
 
 def _locked(connection: sqlite3.Connection) -> bool:
@@ -234,7 +272,7 @@ def test_a_version_that_is_about_to_serve_is_not_discarded(repository: Repositor
         repository.begin_job("promote", "the same again", "kim", about=first)
     repository.settle_job(first, PROMOTED)
     repository.settle_job(first, PROMOTED)  # as after an answer that got lost
-    repository.end_job(promotion.id, ok=True, result={}, log="")
+    repository.end_job(promotion, ok=True, result={}, log="")
     repository.settle_job(second, DISCARDED)
     with pytest.raises(Contradiction, match="decided"):
         repository.settle_job(first, DISCARDED)
@@ -270,6 +308,6 @@ def test_the_page_says_why_a_version_cannot_be_discarded_or_promoted(
         refused = service.client.post(f"/learning/{first}/discard")
         assert refused.status_code == 409 and "A version is about to serve" in refused.text
         assert service.client.post(f"/learning/{first}/promote").status_code == 409
-        store.end_job(promotion.id, ok=False, result=None, log="")
+        store.end_job(promotion, ok=False, result=None, log="")
         assert service.client.post(f"/learning/{first}/discard").status_code == 303
         store.close()
