@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.features.tokens import Tokens, tokens_of
-from models.serving.cores import cores
 from triage.errors import BundleMismatch, EncoderUnavailable
 
 ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
@@ -52,7 +52,7 @@ class OnnxEncoder:
 
     Args:
         files: The directory that holds `ONNX_FILES`, or their content by name.
-        threads: Texts encoded at a time; None takes one per core that this process may use.
+        threads: Texts encoded at a time; None takes one per core.
 
     Attributes:
         tokens: Cuts texts into the tokens that it reads.
@@ -68,7 +68,7 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._threads = threads or cores()
+        self._threads = threads or os.cpu_count() or 1
         try:
             content = {
                 name: (files / name).read_bytes() if isinstance(files, Path) else files[name] for name in ONNX_FILES
