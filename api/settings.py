@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.home import triage_home
 from models.local_store import parse_reference
 from models.serving.answers import MOST_ANSWERS
+from models.serving.cores import cores
 from triage.errors import InvalidRequest, TriageError, why_unreadable
 
 PREFIX = "TRIAGE_"
@@ -157,7 +158,7 @@ class Settings(BaseSettings):
     )
     poll_s: Seconds = Field(2.0, description="how often the alias is looked at")
     encoder_threads: int = Field(
-        0, ge=0, le=64, description="threads of one encoder session; 0: cores divided by workers"
+        0, ge=0, le=64, description="threads of one encoder session; 0: cores that it may use, divided by workers"
     )
     otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = Field(
         "", description="collector that takes traces by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces"
@@ -248,7 +249,7 @@ class Settings(BaseSettings):
     @property
     def threads(self) -> int:
         """Threads of one encoder session."""
-        return self.encoder_threads or max(1, (os.cpu_count() or 1) // self.workers)
+        return self.encoder_threads or max(1, cores() // self.workers)
 
 
 def _parsed(rate: str, setting: str = "rate_limit") -> RateLimitItem:

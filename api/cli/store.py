@@ -69,12 +69,13 @@ def restore_store(options: RestoreOptions) -> None:
     copy = None if options.replace else home / "backups" / f"before-restore-{now:%Y%m%dT%H%M%S%f}.sqlite"
     with opened_store() as repository:
         rows = restore(repository.database, options.file, replace=options.replace, keep=copy)
-        repository.scrub()  # the backup may have brought back what was forgotten since: it is to leave the files too
+        scrubbed = repository.scrub()  # the backup may have brought back what was forgotten since
     kept = str(copy) if copy is not None and copy.is_file() else None
     text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"
     if kept is not None:
         text += f". What the store had before is in {kept}"
-    document = {"restored": str(options.file), "rows": rows, "kept": kept}
+    document = {"restored": str(options.file), "rows": rows, "kept": kept, "scrubbed": scrubbed}
+    text += _still_in_files(scrubbed)
     print_result(document, text, as_json=options.json)
 
 
@@ -95,19 +96,20 @@ def forget(options: ForgetOptions) -> None:
     """
     home = load_settings().home
     knowledge = KnowledgeFolder(home / "knowledge").forget(options.ticket)
-    done = _forgotten(options, knowledge)
+    done = _forgotten(options, knowledge, EmbeddingCache.under(home))
     removed = {
         "revisions": done.revisions,
         "decisions": done.decisions,
         "remarks": done.remarks,
         "mentions": done.mentions,
-        "embeddings": EmbeddingCache.under(home).forget(done.texts),
+        "embeddings": done.embeddings,
         "proposals": knowledge.proposals,
     }
     listed = ", ".join(f"{count} {what}" for what, count in removed.items())
     text = f"forgotten: {listed}. A bundle that was trained on the ticket keeps what it learned: train anew"
     if knowledge.proposals:
         text += ". Proposals come back where the history still has the ticket: take it out before the next propose"
+    text += _still_in_files(done.scrubbed)
     for entry in knowledge.entries:
         text += (
             f"\nknowledge entry {entry} was made from it: read it, and where it has words of the ticket, "
@@ -115,11 +117,20 @@ def forget(options: ForgetOptions) -> None:
         )
     for fault in knowledge.faults:
         log(f"nobody can tell whether this was made from the ticket: {fault}")
-    document = {"ticket_id": options.ticket, **removed, "entries": list(knowledge.entries)}
+    document = {"ticket_id": options.ticket, **removed, "scrubbed": done.scrubbed, "entries": list(knowledge.entries)}
     print_result(document, text, as_json=options.json)
 
 
-def _forgotten(options: ForgetOptions, knowledge: ForgottenKnowledge) -> Forgotten:
+def _still_in_files(scrubbed: bool) -> str:
+    """Return what to add where words that were removed have not left the store's files."""
+    if scrubbed:
+        return ""
+    return (
+        ". The words are still in the store's files, as somebody else holds it: triage store retention takes them out"
+    )
+
+
+def _forgotten(options: ForgetOptions, knowledge: ForgottenKnowledge, cache: EmbeddingCache) -> Forgotten:
     """Return what the store forgot; a ticket that it never had may be in proposals and entries all the same.
 
     Raises:
@@ -127,7 +138,7 @@ def _forgotten(options: ForgetOptions, knowledge: ForgottenKnowledge) -> Forgott
     """
     with opened_store() as repository:
         try:
-            return repository.forget(options.ticket, options.source)
+            return repository.forget(options.ticket, options.source, cache.forget)
         except NotFound:
             if knowledge.proposals or knowledge.entries:
                 return Forgotten(0, 0, 0, 0)
@@ -152,10 +163,12 @@ def retention(options: RetentionOptions) -> None:
     age_days = settings.retention_days if options.days is None else options.days
     with opened_store() as repository:
         done = repository.expire(timedelta(days=age_days) if age_days else None)
+        scrubbed = done.scrubbed if done.tickets else repository.scrub()  # an earlier command may have left words
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
     if not age_days:
         text += " (tickets are kept for ever: state --days or TRIAGE_RETENTION_DAYS)"
-    print_result({"days": age_days, **done.document()}, text, as_json=options.json)
+    text += _still_in_files(scrubbed)
+    print_result({"days": age_days, **done.document(), "scrubbed": scrubbed}, text, as_json=options.json)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.http.schemas import MAX_NAME_CHARS, NO_NUL, Person
 from api.security.auth import Principal
 from api.store.work.queue import Filter, Sort, View
+from triage.policy import Policy
 
 MAX_WORDS_CHARS = 200
 Label = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=NO_NUL)]
@@ -49,13 +50,13 @@ class DecisionQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200, description="most decisions to return")
     open: bool = Field(default=False, description="only decisions that nobody has said anything about")
 
-    def filter_for(self, reader: Principal, sensitive_clearance: int, *, blind: bool = False) -> Filter:
+    def filter_for(self, reader: Principal, policy: Policy, *, blind: bool = False) -> Filter:
         """Return what the store is asked for.
 
         Args:
             reader: Who asks: ``mine`` are the tickets that this person took, or for a key those of `agent`;
                 ``my_groups`` those of the groups of whoever asks.
-            sensitive_clearance: Clearance from which the words of sensitive tickets are searched.
+            policy: Says which tickets are sensitive, and from which clearance their words are searched.
             blind: Whether audits that nobody has judged are found by no label.
         """
         return Filter(
@@ -72,7 +73,8 @@ class DecisionQuery(BaseModel):
             words=self.q,
             agent=reader.agent or self.agent or reader.speaks_as,
             groups=reader.groups,
-            clearance_for_words=reader.clearance >= sensitive_clearance,
+            clearance_for_words=reader.clearance >= policy.sensitive_clearance,
+            sensitive_categories=frozenset(policy.sensitive_categories),
             blind=blind,
         )
 

@@ -62,6 +62,21 @@ class Correction:
     changed: bool
 
 
+def check_head(helpdesk: HelpdeskConfig | None, headers: Mapping[str, str]) -> None:
+    """Refuse a webhook that its helpdesk cannot have signed, whatever its body turns out to be.
+
+    Args:
+        helpdesk: The helpdesk that the address names; None for an unknown one, which is told nothing else.
+        headers: The request's headers, by names in lower case.
+
+    Raises:
+        NotSignedIn: There is no such helpdesk, or a header is missing that its signature needs.
+    """
+    if helpdesk is None:
+        raise unsigned()
+    helpdesk.signature.check_head(helpdesk.secrets, headers)
+
+
 def accept(
     helpdesk: HelpdeskConfig | None, headers: Mapping[str, str], body: bytes, now: float | None = None
 ) -> Delivery:

@@ -9,9 +9,9 @@ from functools import partial
 from anyio import to_thread
 
 from api.helpdesks.config import HelpdeskConfig
-from api.helpdesks.inbound import Correction, Delivery, accept, correction_of, ticket_of
+from api.helpdesks.inbound import Correction, Delivery, accept, check_head, correction_of, ticket_of
 from api.helpdesks.outbound import UpdateSender, pending_updates_for
-from api.http.exceptions import Refused
+from api.http.exceptions import NotSignedIn, Refused
 from api.http.schemas import WebhookOut
 from api.scoring.reviews import Reviews
 from api.scoring.service import Service
@@ -39,6 +39,23 @@ class WebhookReceiver:
     ) -> None:
         self._service, self._reviews, self._helpdesks, self._sender = service, reviews, helpdesks, sender
 
+    def check_head(self, name: str, headers: Mapping[str, str]) -> None:
+        """Refuse a webhook that no known helpdesk can have signed, before its body is read: half of one takes memory.
+
+        Args:
+            name: The helpdesk that the address names.
+            headers: The request's headers, by names in lower case.
+
+        Raises:
+            NotSignedIn: There is no such helpdesk, or a header is missing that its signature needs.
+        """
+        helpdesk = self._helpdesks.get(name)
+        try:
+            check_head(helpdesk, headers)
+        except NotSignedIn as error:
+            self._count(name, error.code)
+            raise
+
     async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookOut:
         """Check a webhook, do what it asks, and count how that went; one that was taken before gets the first answer.
 
@@ -63,9 +80,13 @@ class WebhookReceiver:
         except StoreUnavailable as error:
             outcome = f"store-{error.code}"
             raise
-        finally:  # senders may call a helpdesk what they like: only names of the file become labels
-            known = name if name in self._helpdesks else "unknown"
-            self._service.metrics.webhooks.labels(known, outcome).inc()
+        finally:
+            self._count(name, outcome)
+
+    def _count(self, name: str, outcome: str) -> None:
+        """Count a webhook; senders may call a helpdesk what they like: only names of the file become labels."""
+        known = name if name in self._helpdesks else "unknown"
+        self._service.metrics.webhooks.labels(known, outcome).inc()
 
     async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[WebhookOut, str]:
         return await self.take(accept(self._helpdesks.get(name), headers, body))

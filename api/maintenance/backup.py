@@ -170,7 +170,9 @@ def _copy(database: Database, draft: Path, within: Connection | None = None) -> 
             _copy_rows(within, draft)
         else:
             with database.engine.connect() as connection:
-                _copy_rows(connection.execution_options(isolation_level="REPEATABLE READ"), draft)
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+                database.unhurried(connection)
+                _copy_rows(connection, draft)
 
 
 def _copy_file(database: Database, draft: Path) -> None:

@@ -43,15 +43,17 @@ class RetentionJob:
     def once(self) -> None:
         """Remove what is past its time; a store that does not answer is tried again next time."""
         try:
-            done = self._repository.expire(self._tickets).document()
+            done = self._repository.expire(self._tickets)
         except StoreUnavailable as error:
             log.warning("retention_put_off", code=error.code)
             return
         except Exception as error:  # whatever it is, what is past its time must be removed next time
             log.error("retention_failed", **described(error))
             return
-        if any(done.values()):
-            log.info("retention", **done)
+        if not done.scrubbed:
+            log.warning("retention_not_scrubbed")  # the rows are gone, their words still in the files: tried next time
+        if any(done.document().values()):
+            log.info("retention", **done.document())
 
     def _run(self) -> None:
         wait_s = _FIRST_S * random.uniform(0.5, 2.0)

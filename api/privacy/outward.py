@@ -24,6 +24,8 @@ _REFERENCE = re.compile(
     r"(?i)(?:contract|serial|case|ref|reference|incident|ticket|order|notice|machine)"
     r"(?: no\.?| number)?:? ?[a-z]{0,4}-?$"
 )
+_NEAR = 40
+"""Characters before a number in which the words that call it a reference lie: they and what may follow fill 24."""
 
 
 def outward(text: str) -> str:
@@ -35,7 +37,12 @@ def outward(text: str) -> str:
     """
     text = _redactor().redact(text)
     text = _CAPITALS.sub("[NAME]", _NAME.sub("[NAME]", text))
-    return _NUMBER.sub(lambda number: number[0] if _REFERENCE.search(text[: number.start()]) else "[NUMBER]", text)
+    return _NUMBER.sub(lambda number: number[0] if _is_reference(text, number.start()) else "[NUMBER]", text)
+
+
+def _is_reference(text: str, start: int) -> bool:
+    """Say whether the words right before a number call it one that a vendor needs."""
+    return _REFERENCE.search(text, max(0, start - _NEAR), start) is not None
 
 
 @cache

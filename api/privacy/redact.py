@@ -11,6 +11,7 @@ from typing import Any
 import re2
 
 from api.privacy.patterns import PATTERNS, Pattern
+from triage.screening.reading import Spans
 
 _NEAR = 40
 
@@ -57,13 +58,15 @@ class Redactor:
         text = _valid(text)
         if not _worth_a_look(text):
             return []
-        taken: list[Finding] = []
+        found: list[Finding] = []
+        taken = Spans()
         for pattern in self._patterns:
             for match in _compiled(pattern.expression).finditer(text):
                 start, end = match.span(pattern.group)
-                if start < end and not _overlaps(taken, start, end) and _holds(pattern, text, start, end):
-                    taken.append(Finding(pattern.kind, start, end))
-        return sorted(taken, key=lambda finding: finding.start)
+                if start < end and not taken.overlaps(start, end) and _holds(pattern, text, start, end):
+                    taken.take(start, end)
+                    found.append(Finding(pattern.kind, start, end))
+        return sorted(found, key=lambda finding: finding.start)
 
 
 def _valid(text: str) -> str:
@@ -73,10 +76,6 @@ def _valid(text: str) -> str:
 def _worth_a_look(text: str) -> bool:
     """Say whether the text can hold anything at all: most texts without digits, marks or announcing words cannot."""
     return _compiled(_SIGNS).search(text) is not None
-
-
-def _overlaps(taken: list[Finding], start: int, end: int) -> bool:
-    return any(start < other.end and other.start < end for other in taken)
 
 
 def _holds(pattern: Pattern, text: str, start: int, end: int) -> bool:

@@ -20,7 +20,7 @@ def decisions(
     service: ServiceDep, reviews: ReviewsDep, reader: Reader, query: Annotated[DecisionQuery, Query()]
 ) -> DecisionsOut:
     """List decisions, the newest first unless `sort` says otherwise; a parameter that is not listed is refused."""
-    wanted = query.filter_for(reader, service.model.triager.policy.sensitive_clearance)
+    wanted = query.filter_for(reader, service.model.triager.policy)
     lines = service.store.lines(wanted, query.sort, limit=query.limit + 1, after=query.before)
     page, more = lines[: query.limit], len(lines) > query.limit
     return DecisionsOut(

@@ -19,4 +19,5 @@ router = APIRouter(prefix="/v1", tags=["webhooks"])
 async def webhook(request: Request, desk: str, webhooks: WebhooksDep) -> WebhookOut:
     """Take a webhook that a helpdesk signed; no key is needed. One that was taken before gets the first answer."""
     headers = {name.lower(): value for name, value in request.headers.items()}
+    webhooks.check_head(desk, headers)
     return await webhooks.receive(desk, headers, await request.body())

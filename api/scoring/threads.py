@@ -224,7 +224,7 @@ class TicketThreads:
         return Handling(
             _view(policy, judged.stored, asker),
             _escalation(judged, verdict),
-            _packet(judged, tier or verdict.tier),
+            await to_thread.run_sync(_packet, judged, tier or verdict.tier),
             _document(judged.decision, judged.stored.latest.id, judged.readable),
         )
 
@@ -248,7 +248,7 @@ class TicketThreads:
         triager = self._service.model.triager
         judged = await self._judged(triager, ticket_id, asker)
         tier = labels_of(triager.policy, to_tier, None)[0] if to_tier else None
-        return _packet(judged, tier or judged.verdict(datetime.now(UTC)).tier)
+        return await to_thread.run_sync(_packet, judged, tier or judged.verdict(datetime.now(UTC)).tier)
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.

@@ -1,7 +1,8 @@
 """Who may read a ticket: the one place that decides who sees a decision's text, comments, evidence and similar tickets.
 
 A ticket is sensitive where its category may be one that the policy keeps from most eyes: the one that was decided, the
-one that the model holds for likely, or one that a person corrected it to. It is so with all its texts: neither another
+one that the model holds for likely, or one that a person corrected it to. What the policy in use calls sensitive is so
+for the tickets that came before, too. It is so with all its texts: neither another
 correction nor a new text opens it again, so that nobody opens a ticket by relabelling or rewriting it. Taking the
 correction back does where nothing else speaks for it, and asks for the clearance. Nobody judges a ticket that they may
 not read.
@@ -21,7 +22,7 @@ from triage.policy import Policy
 
 def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     """Say whether somebody with that clearance may read what a ticket and the comments on it say."""
-    return clearance >= policy.sensitive_clearance or not (row.sensitive or is_said_sensitive(policy, row.feedback))
+    return clearance >= policy.sensitive_clearance or not (row.sensitive or is_sensitive(policy, row))
 
 
 def may_read_category(policy: Policy, category: str | None, clearance: int) -> bool:
@@ -36,8 +37,9 @@ def may_read_category(policy: Policy, category: str | None, clearance: int) -> b
 
 
 def is_sensitive(policy: Policy, row: DecisionRow) -> bool:
-    """Say whether what was decided and said about a ticket makes it sensitive."""
-    return is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)
+    """Say whether what was decided and said about a ticket, and where it stands, makes it sensitive."""
+    stands = row.stands is not None and row.stands.category in policy.sensitive_categories
+    return stands or is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)
 
 
 def check_may_judge(policy: Policy, row: DecisionRow, clearance: int) -> None:

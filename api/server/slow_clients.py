@@ -171,6 +171,12 @@ class SlowClientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._reading_head = False
 
+    def on_body(self, body: bytes) -> None:
+        """Count what is kept of a body until all of it has come; of a request that was answered nothing is."""
+        super().on_body(body)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.unfinished.hold(self, len(body))
+
     def on_message_complete(self) -> None:
         """Stop the clock: everything has arrived."""
         if self._head_anew is not None:
@@ -402,5 +408,6 @@ def slow_client_protocol(
         share: Where a connection is counted off that is closed.
     """
     stated = {"header_timeout_s": settings.header_timeout_s, "body_timeout_s": settings.body_timeout_s}
-    shared = {"admission": admission, "metrics": metrics, "unfinished": UnfinishedBodies(), "share": share}
+    unfinished = UnfinishedBodies(largest_bytes=settings.max_batch_body_bytes)
+    shared = {"admission": admission, "metrics": metrics, "unfinished": unfinished, "share": share}
     return type("SlowClientProtocolWithLimits", (SlowClientProtocol,), {**stated, **shared})

@@ -91,7 +91,7 @@ class Supervisor:
         if slot.process is not None:
             quick = now - slot.started < _QUICK_S
             if slot.process.poll() is None:
-                self._has_served = self._has_served or not quick
+                self._has_served = self._has_served or self._connections.beat(slot.number) is not None
                 self._end_if_stuck(slot, slot.process)
                 return
             slot.quick_deaths = slot.quick_deaths + 1 if quick else 0

@@ -30,6 +30,8 @@ _GATE = 7_215_063_185
 It is taken before any row or table: nobody has written half of something then, and no two wait for each other.
 """
 
+_LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
+"""How PostgreSQL is told what a request may take of it; what changes whole tables takes longer."""
 _ENTER = text("SELECT set_config('lock_timeout', :ms, true), pg_advisory_xact_lock_shared(:gate)")
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "53100", "53200")
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "57014", "40001", "40P01", "533")
@@ -118,13 +120,32 @@ class Database:
         ):
             connection = connection.execution_options(triage_writes=True, triage_patience_s=left_s)
             with connection.begin():
+                self.unhurried(connection)
                 if self.dialect == "postgresql":
-                    for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-                        connection.execute(text(f"SET LOCAL {name} = 0"))
                     connection.execute(text(f"SET LOCAL lock_timeout = {int(left_s * 1000)}"))
                     connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": _GATE})
                     connection.execute(text(f"LOCK TABLE {', '.join(sorted(tables))} IN EXCLUSIVE MODE"))
                 yield connection
+
+    def unhurried(self, transaction: Connection | Session) -> None:
+        """Let a transaction take as long as it takes, since it reads or writes whole tables; SQLite sets no limit."""
+        if self.dialect == "postgresql":
+            for name in _LIMITS:
+                transaction.execute(text(f"SET LOCAL {name} = 0"))
+
+    @contextmanager
+    def outside_transactions(self) -> Iterator[Connection]:
+        """Open a connection for statements that stand in no transaction, such as VACUUM, and take what they take.
+
+        Raises:
+            StoreUnavailable: The store does not answer, or somebody holds what is asked for.
+        """
+        with self.translating(), self.engine.connect() as connection:
+            quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
+            quiet.detach()  # what is set for it must not hold for whoever has it next
+            for name in _LIMITS if self.dialect == "postgresql" else ():
+                quiet.execute(text(f"SET {name} = 0"))
+            yield quiet
 
     def serialise(self, session: Session, *names: str) -> None:
         """Let only one transaction at a time past this point for each of the names; SQLite has one writer anyway."""
@@ -320,7 +341,8 @@ def _postgres(url: URL, patience_s: float) -> Engine:
     milliseconds = int(patience_s * 1000)
     limits = {"statement_timeout": milliseconds * 2, "lock_timeout": milliseconds}
     limits["idle_in_transaction_session_timeout"] = 60_000
-    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    said = {"timezone": "UTC", **limits}
+    options = " ".join(f"-c {name}={value}" for name, value in said.items())
     query = dict(url.query)
     query["options"] = f"{query.get('options', '')} {options}".strip()
     manners = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from api.store.tables import (
 from api.store.threads.events import route_without_words, without_words
 from api.store.work.words import merge
 from models.wire import DecisionDocument
+from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
 IDEMPOTENCY_AGE = timedelta(hours=24)
@@ -52,19 +54,21 @@ class Forgotten:
         decisions: Decisions whose explanation is gone.
         remarks: Feedback whose reason and comment are gone.
         mentions: Decisions about other tickets that listed this one as similar.
-        texts: The texts as the model read them, so that their embeddings can be removed as well.
+        embeddings: Vectors of the texts that are gone.
+        scrubbed: Whether what was removed has left the files too.
     """
 
     revisions: int
     decisions: int
     remarks: int
     mentions: int
-    texts: tuple[str, ...] = ()
+    embeddings: int = 0
+    scrubbed: bool = True
 
 
 @dataclass(frozen=True)
 class Expired:
-    """How many rows `expire` removed."""
+    """How many rows `expire` removed, and whether their words have left the files too."""
 
     tickets: int = 0
     decisions: int = 0
@@ -72,16 +76,23 @@ class Expired:
     deliveries: int = 0
     updates: int = 0
     sessions: int = 0
+    scrubbed: bool = True
 
     def document(self) -> dict[str, int]:
-        """Return it as a JSON document."""
-        return asdict(self)
+        """Return the numbers of rows as a JSON document."""
+        return {name: count for name, count in asdict(self).items() if name != "scrubbed"}
+
+
+ForgetTexts = Callable[[Sequence[str]], int]
+"""Removes what is kept of texts outside the store, such as their vectors, and returns how many it removed."""
 
 
 class Erasure(IdempotencyKeys):
     """The part of the repository that removes things."""
 
-    def forget(self, ticket_id: str, source: str | None = None) -> Forgotten:
+    _owes_scrub = False
+
+    def forget(self, ticket_id: str, source: str | None = None, outside: ForgetTexts | None = None) -> Forgotten:
         """Remove a ticket's texts and everything made of them; its labels and what people decided stay, without words.
 
         One that is only in the history loses its title where decisions about others list it as similar, whatever
@@ -91,12 +102,15 @@ class Erasure(IdempotencyKeys):
         Args:
             ticket_id: The helpdesk's id of the ticket.
             source: The helpdesk; every one where not given.
+            outside: Given the texts as the model read them, before they are gone for good: what it fails to remove
+                could never be removed later. An error of its own leaves the ticket as it was.
 
         Raises:
             NotFound: There is no such ticket, and no decision names it.
-            StoreUnavailable: Nothing was removed.
+            StoreUnavailable: Nothing was removed from the store.
         """
         with self.database.writing() as session:
+            self.database.unhurried(session)
             query = select(StoredTicket).where(StoredTicket.ticket_id == ticket_id)
             query = query.where(StoredTicket.source == source) if source else query
             desks = session.scalars(query.with_only_columns(StoredTicket.source).distinct())
@@ -111,7 +125,7 @@ class Erasure(IdempotencyKeys):
                     "no such ticket in the store: see GET /v1/decisions for the ids that it has; one that is only in "
                     "the history is forgotten by training without it",
                 )
-            texts = tuple(text for row in tickets for text in Ticket(subject=row.subject, body=row.body).readings)
+            texts = [text for row in tickets for text in Ticket(subject=row.subject, body=row.body).readings]
             decisions = _strip_decisions(session, [ticket.seq for ticket in tickets])
             remarks = _strip_remarks(session, decisions)
             session.execute(delete(StoredUpdate).where(_updates_about(ticket_id, source)))
@@ -119,9 +133,10 @@ class Erasure(IdempotencyKeys):
             for ticket in tickets:
                 _blank(ticket)
             session.merge(StoredForgotten(source=source or "", ticket_id=ticket_id, forgotten_at=datetime.now(UTC)))
-            done = Forgotten(len(tickets), len(decisions), remarks, mentions, texts=texts)
-        self.scrub()
-        return done
+            session.flush()
+            vectors = outside(texts) if outside is not None else 0
+            done = Forgotten(len(tickets), len(decisions), remarks, mentions, embeddings=vectors)
+        return replace(done, scrubbed=self.scrub())
 
     def restored(self) -> str | None:
         """Return what changes whenever a backup is put in place of what the store had; None where none ever was.
@@ -158,6 +173,7 @@ class Erasure(IdempotencyKeys):
         """
         now = datetime.now(UTC)
         with self.database.writing() as session:
+            self.database.unhurried(session)
             tickets = decisions = 0
             if older_than is not None:
                 old = StoredTicket.received_at < now - older_than
@@ -176,24 +192,34 @@ class Erasure(IdempotencyKeys):
                 updates=_removed(session, _old_updates(now)),
                 sessions=_removed(session, delete(StoredSession).where(StoredSession.expires_at <= now)),
             )
-        if tickets:
-            self.scrub()
+        return replace(done, scrubbed=self.scrub()) if tickets or self._owes_scrub else done
+
+    def scrub(self) -> bool:
+        """Take what was deleted out of the files: SQLite merges its index and empties its log, PostgreSQL vacuums.
+
+        What was deleted stays so where that cannot be done now, as long as somebody else holds the store: it is said,
+        and the next `expire` tries again.
+        """
+        try:
+            done = self._scrubbed()
+        except StoreUnavailable:
+            done = False
+        self._owes_scrub = not done
         return done
 
-    def scrub(self) -> None:
-        """Take what was deleted out of the files: SQLite merges its index and empties its log, PostgreSQL vacuums."""
+    def _scrubbed(self) -> bool:
         merge(self.database)
-        with self.database.translating(), self.database.engine.connect() as connection:
-            if self.database.dialect == "sqlite":
-                driver: Any = connection.connection.driver_connection
-                for _ in range(_SCRUBS):
-                    if driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
-                        return
-                    time.sleep(0.1)  # somebody still reads an older state
-                return
-            quiet = connection.execution_options(isolation_level="AUTOCOMMIT")
-            for table in ("tickets", "decisions", "feedback", "updates", "ticket_events"):
-                quiet.execute(text(f"VACUUM {table}"))
+        with self.database.outside_transactions() as connection:
+            if self.database.dialect == "postgresql":
+                for table in ("tickets", "decisions", "feedback", "updates", "ticket_events"):
+                    connection.execute(text(f"VACUUM {table}"))
+                return True
+            driver: Any = connection.connection.dbapi_connection
+            for _ in range(_SCRUBS):
+                if driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+                    return True
+                time.sleep(0.1)  # somebody still reads an older state
+            return False
 
 
 def restored_in(session: Session) -> str | None:

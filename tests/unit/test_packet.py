@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.privacy.outward import outward
 from triage.defaults import default_policy
 from triage.escalation.packet import find_items, is_external, packet
 
@@ -54,3 +57,31 @@ def test_spans_lie_in_the_text_and_those_of_one_item_do_not_overlap(text: str) -
     for item in {span.item for span in spans}:
         own = sorted((span.start, span.end) for span in spans if span.item == item)
         assert all(a[1] <= b[0] for a, b in pairwise(own))
+
+
+@pytest.mark.parametrize(
+    ("work", "filling"),
+    [
+        (find_items, "status page "),
+        (find_items, "no luck "),
+        (find_items, "restarted "),
+        (find_items, "since the "),
+        (find_items, "p1 "),
+        (outward, "12345678; "),
+        (outward, "1.2.3.4 "),
+    ],
+)
+def test_four_times_the_text_takes_about_four_times_as_long(work: Callable[[str], object], filling: str) -> None:
+    work(filling)
+    quarter, whole = (_least_s(work, (filling * 20_000)[:chars]) for chars in (5_000, 20_000))
+    assert whole < 8 * quarter + 0.01  # at worst it was sixteen times, and seconds
+
+
+def _least_s(work: Callable[[str], object], text: str) -> float:
+    """Return the least processor time of three runs."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        work(text)
+        took.append(time.process_time() - began)
+    return min(took)

@@ -181,6 +181,11 @@ def test_real_requests_that_look_like_it_stay_tickets(subject: str, body: str) -
         "help!!",
         "same problem as yesterday",
         "Hi team,\nit does not work. Please call me on +44 20 7946 0123.\nRegards,\nAnna Keller",
+        "it stopped working again\nThanks\nAnna Keller\nAccounts Payable",
+        "geht schon wieder nicht\nMit freundlichen Gruessen\nAnna Keller",
+        "geht schon wieder nicht\nMit freundlichen Grüßen\nAnna Keller",
+        "geht schon wieder nicht\nViele Grüße\nAnna",
+        "it does not work, thanks, Anna",
         "geht schon wieder nicht, bitte dringend helfen. Danke",
         "ça ne marche plus, merci",
         "no funciona otra vez",
@@ -190,7 +195,13 @@ def test_a_message_that_does_not_say_what_is_wrong_is_vague(body: str) -> None:
     assert screen(Ticket(body=body)).vague
 
 
-@pytest.mark.parametrize("body", ["printer", "my laptop is broken", "VPN?", "error 0x8007 again", "Drucker geht nicht"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("printer", "my laptop is broken", "VPN?", "error 0x8007 again", "Drucker geht nicht"),
+        *("Hilfe, geht nicht mehr\nDrucker", "help, it is not working\nVPN\nSAP Login", "Please help\nVPN\nThanks"),
+    ],
+)
 def test_a_word_for_the_thing_is_enough_not_to_be_vague(body: str) -> None:
     assert not screen(Ticket(body=body)).vague
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
 from triage.policy import Policy, Tier
 from triage.screening.cues import compile_cue
-from triage.screening.reading import MAX_CHARS, Reading
+from triage.screening.reading import MAX_CHARS, Reading, Spans
 
 _CLAUSE_ENDS, _PHRASE_ENDS = ".;!?\n,:(", ".;!?\n:"
 _PARTS = ("cased", "clause", "match", "phrase", "quoted", "tail")
 QUOTES = "'\"~"
 """Marks with which a span may begin or end; a tilde stands before a rough number."""
+_LASTS = f"{QUOTES})%²"
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,10 @@ def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | No
         way: The tier that hands over, and the one that takes over.
         category: The ticket's category, which may ask for more.
     """
-    quotes: dict[str, list[str]] = {}
+    quotes: dict[str, dict[str, None]] = {}  # each once, in order
     for text in texts:
         for found in find_items(text):
-            quote = " ".join(text[found.start : found.end].split())
-            if quote not in quotes.setdefault(found.item, []):
-                quotes[found.item].append(quote)
+            quotes.setdefault(found.item, {})[" ".join(text[found.start : found.end].split())] = None
     entries = tuple(_entry(item, quotes) for item in policy.hand_over(way[1], category))
     return Packet(way[0], way[1], entries)
 
@@ -90,7 +90,7 @@ def is_external(policy: Policy, tier: str | None) -> bool:
     return isinstance(entry, Tier) and entry.external
 
 
-def _entry(item: str, quotes: Mapping[str, Sequence[str]]) -> Entry:
+def _entry(item: str, quotes: Mapping[str, Iterable[str]]) -> Entry:
     """Fill a line of the policy with what was found of the items that it speaks of."""
     said, asks = _items_of(item), _asks()
     found = tuple(quote for name in said for quote in quotes.get(name, ()))
@@ -112,40 +112,66 @@ def find_items(text: str) -> tuple[Found, ...]:
         >>> [(one.item, text[one.start : one.end]) for one in find_items(text)]
         [('since', 'Since Monday'), ('error_text', "'no host'"), ('tried', 'Restarted twice')]
     """
-    reading = Reading(text[:MAX_CHARS])
+    reading = _Marked(text[:MAX_CHARS])
     found = (span for name in _tables() for span in _spans(name, reading))
     return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
-def _spans(name: str, reading: Reading) -> Iterable[Found]:
-    taken = _taken(_tables()[name].get("yields_to"), reading)
+def _spans(name: str, reading: _Marked) -> Iterable[Found]:
+    taken = Spans(_taken(_tables()[name].get("yields_to"), reading))
     for part, pattern in _patterns(name):
         for match in pattern.finditer(reading.text if part == "cased" else reading.plain):
-            start, end = _widened(part, match.start(), match.end(), reading.text)
-            if end > start and not any(start < b and a < end for a, b in taken):
-                taken.append((start, end))
+            start, end = reading.widened(part, *match.span())
+            if taken.take(start, end):
                 yield Found(name, start, end)
 
 
-def _taken(other: str | None, reading: Reading) -> list[tuple[int, int]]:
+def _taken(other: str | None, reading: _Marked) -> Iterable[tuple[int, int]]:
     """Return what another item has taken: a contract number is no device."""
     return [(span.start, span.end) for span in _spans(other, reading)] if other else []
 
 
-def _widened(part: str, start: int, end: int, text: str) -> tuple[int, int]:
-    """Widen a match to what its part says, without blanks and marks around it."""
-    if part == "quoted":
-        start = min((place for mark in QUOTES if (place := text.find(mark, start, end)) >= 0), default=start)
-    ends = _CLAUSE_ENDS if part in ("clause", "tail") else _PHRASE_ENDS
-    while part in ("clause", "phrase") and start > 0 and text[start - 1] not in ends:
-        start -= 1
-    while part in ("clause", "phrase", "tail") and end < len(text) and text[end] not in ends:
-        end += 1
-    while start < end and not (text[start].isalnum() or text[start] in QUOTES):
-        start += 1
-    while end > start and not (text[end - 1].isalnum() or text[end - 1] in f"{QUOTES})%²"):
-        end -= 1
-    return start, end
+class _Marked(Reading):
+    """A text with the places at which a span may end, begin and stop, found once for all its spans."""
+
+    @cached_property
+    def _clause_ends(self) -> list[int]:
+        return [place for place, char in enumerate(self.text) if char in _CLAUSE_ENDS]
+
+    @cached_property
+    def _phrase_ends(self) -> list[int]:
+        return [place for place, char in enumerate(self.text) if char in _PHRASE_ENDS]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [place for place, char in enumerate(self.text) if char.isalnum() or char in QUOTES]
+
+    @cached_property
+    def _lasts(self) -> list[int]:
+        return [place for place, char in enumerate(self.text) if char.isalnum() or char in _LASTS]
+
+    def widened(self, part: str, start: int, end: int) -> tuple[int, int]:
+        """Widen a match to what its part says, without blanks and marks around it; empty where nothing is left."""
+        if part == "quoted":
+            start = min((place for mark in QUOTES if (place := self.text.find(mark, start, end)) >= 0), default=start)
+        ends = self._clause_ends if part in ("clause", "tail") else self._phrase_ends
+        if part in ("clause", "phrase"):
+            start = _before(ends, start) + 1
+        if part in ("clause", "phrase", "tail"):
+            end = _from(ends, end, len(self.text))
+        return _from(self._firsts, start, end), _before(self._lasts, end) + 1
+
+
+def _before(places: Sequence[int], end: int) -> int:
+    """Return the last of the places before one; -1 where there is none."""
+    found = bisect_left(places, end)
+    return places[found - 1] if found else -1
+
+
+def _from(places: Sequence[int], start: int, default: int) -> int:
+    """Return the first of the places from one on; the default where there is none."""
+    found = bisect_left(places, start)
+    return places[found] if found < len(places) else default
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,3 +80,31 @@ class Reading:
         if not touched:
             return start, end
         return spans[max(0, touched[0] - around)][0], spans[min(len(spans) - 1, touched[-1] + around)][1]
+
+
+class Spans:
+    """Stretches of a text of which none overlaps another; whether one has room is seen without reading them all.
+
+    Args:
+        taken: Start and end of the first ones, which do not overlap.
+
+    Example:
+        >>> spans = Spans()
+        >>> [spans.take(*place) for place in [(0, 4), (3, 5), (4, 6), (2, 2)]]
+        [True, False, True, False]
+    """
+
+    def __init__(self, taken: Iterable[tuple[int, int]] = ()) -> None:
+        self._spans = sorted(taken)
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Say whether a stretch and one of these have a character in common."""
+        last = bisect_left(self._spans, (end, end)) - 1
+        return last >= 0 and self._spans[last][1] > start
+
+    def take(self, start: int, end: int) -> bool:
+        """Add a stretch that has a character and overlaps none, and say whether it was added."""
+        if end <= start or self.overlaps(start, end):
+            return False
+        insort(self._spans, (start, end))
+        return True

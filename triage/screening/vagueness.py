@@ -17,7 +17,7 @@ _PHONE = re.compile(
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _SIGN_OFF = re.compile(
-    r"(?:thanks?|thank you|thx|cheers|regards|best|sincerely|yours|greetings|love|gruss|grusse|gruessen?|mfg|lg|danke"
+    r"(?:thanks?|thank you|thx|cheers|regards|best|sincerely|yours|greetings|love|gru(?:ss?|ess)(?:en?)?|mfg|lg|danke"
     r"|dank|cordialement|merci|bien a vous|saludos|gracias|atentamente|ta)\W*$"
 )
 _NAME_WORDS = 4
@@ -45,10 +45,15 @@ def is_vague(ticket: Ticket) -> bool:
 
 
 def _signed_off(text: str) -> str:
-    """Take the name off that stands below a text, after a sign-off or as a line of its own."""
+    """Take off the name that stands after a sign-off, with what stands below it, such as a department.
+
+    Without a sign-off nobody can tell a name from the thing that is meant: ``Printer``, ``SAP Login``.
+    """
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    while len(lines) > 1 and _is_name(lines[-1]) and (_SIGN_OFF.search(plain(lines[-2])) or len(lines) > 1):
-        lines.pop()
+    below = next((number for number, line in enumerate(reversed(lines)) if not _is_name(line)), len(lines))
+    first = max(1, len(lines) - below)  # of the names at the end, of which a sign-off may look like one
+    signed = next((place for place in range(first, len(lines)) if _SIGN_OFF.search(plain(lines[place - 1]))), None)
+    lines = lines[:signed]
     if lines:
         head, _, tail = lines[-1].rpartition(",")
         if head and _is_name(tail) and _SIGN_OFF.search(plain(head)):

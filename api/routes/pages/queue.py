@@ -144,8 +144,8 @@ def previous_of(parts: Parts, reader: Principal, query: QueueQuery, decision_id:
 
 
 def _wanted(parts: Parts, reader: Principal, query: QueueQuery) -> Filter:
-    clearance = parts.service.model.triager.policy.sensitive_clearance
-    return query.filter_for(reader, clearance, blind=parts.service.settings.audit_blind)
+    policy = parts.service.model.triager.policy
+    return query.filter_for(reader, policy, blind=parts.service.settings.audit_blind)
 
 
 def _former(

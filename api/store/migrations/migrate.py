@@ -43,6 +43,7 @@ def migrate(database: Database, revision: str = "head") -> str | None:
         with database.engine.connect() as connection:
             connection = connection.execution_options(triage_writes=True, triage_patience_s=_WAIT_S)
             with connection.begin():
+                database.unhurried(connection)
                 _go(connection, revision)
                 return standing(connection)
 

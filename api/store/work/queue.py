@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
@@ -54,6 +54,7 @@ class Filter:
         agent: Whose view ``mine`` is.
         groups: Resolver groups of that agent, whose tickets the view ``my_groups`` has.
         clearance_for_words: Whether tickets of sensitive categories are searched too.
+        sensitive_categories: Those of the policy in use: older tickets of them may not be marked as sensitive.
         blind: Whether an audit that nobody has judged is found by no label: finding it would say what the model says.
     """
 
@@ -71,6 +72,7 @@ class Filter:
     agent: str | None = None
     groups: tuple[str, ...] = ()
     clearance_for_words: bool = False
+    sensitive_categories: frozenset[str] = frozenset()
     blind: bool = False
 
 
@@ -212,9 +214,7 @@ class Queue(IdempotencyKeys):
             query = query.where(StoredTicket.ticket_id == wanted.ticket_id)
         query = query.where(*holding(self.database, wanted.words, one_by_one=one_by_one))
         if wanted.words and not wanted.clearance_for_words:
-            query = query.where(
-                StoredDecision.sensitive.is_(False)
-            )  # a search must not tell what is kept from a reader
+            query = query.where(*_open_to_all(wanted))  # a search must not tell what is kept from a reader
         return query
 
     def queue_state(self) -> tuple[object, ...]:
@@ -263,6 +263,14 @@ def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.reviewed is not None:
         found.append(StoredEntry.verdict.is_not(None) if wanted.reviewed else StoredEntry.verdict.is_(None))
     return found
+
+
+def _open_to_all(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions under which a ticket is neither marked as sensitive nor of a category that is."""
+    closed = sorted(wanted.sensitive_categories)
+    said = exists().where(StoredFeedback.decision_id == StoredDecision.id, StoredFeedback.category.in_(closed))
+    named = (func.coalesce(column, "").not_in(closed) for column in (StoredDecision.category, StoredEntry.category))
+    return [StoredDecision.sensitive.is_(False), *((*named, ~said) if closed else ())]
 
 
 _WAITS: ColumnElement[Any] = literal_column("queue_entries.waiting")

@@ -55,6 +55,13 @@ _SCHEMA = (
     "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
     "WHERE e.extname = 'pg_trgm'"
 )
+_WITHOUT_MEANS = (
+    "SQLITE_ERROR",  # no module FTS5, or no tokenizer of it
+    *("0A000", "58P01", "42704"),  # no such extension, no file of it, or not its operators
+    *("42501", "3F000"),  # no right to it, or no schema for it
+    *("23505", "42710"),  # somebody else makes it at this moment
+)
+"""What SQLite and PostgreSQL say where they lack the means for an index of words."""
 _PORTION = 500
 """Pages that are merged at a time: a tenth of a second, in which nobody else writes."""
 
@@ -69,7 +76,8 @@ def make_index(connection: Connection) -> None:
         connection.execute(text(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('rebuild')"))
         return
     schema = connection.scalar(text(_SCHEMA))
-    if schema is None and _tried(connection, "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public"):
+    if schema is None:
+        _tried(connection, "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")
         schema = connection.scalar(text(_SCHEMA))
     if schema is not None:
         _tried(connection, f"CREATE INDEX {INDEX} ON tickets USING gin (({_POSTGRES_TEXT}) {schema}.gin_trgm_ops)")
@@ -202,10 +210,17 @@ def _set_triggers(connection: Connection, triggers: Mapping[str, str]) -> None:
 
 
 def _tried(connection: Connection, statement: str) -> bool:
-    """Run a statement that a database may lack the means for, and say whether it had them."""
+    """Run a statement that a database may lack the means for, and say whether it had them.
+
+    Raises:
+        DBAPIError: It has them, and the statement failed all the same, as on a full disk.
+    """
     try:
         with connection.begin_nested():
             connection.execute(text(statement))
-    except DBAPIError:
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+        if state not in _WITHOUT_MEANS:
+            raise
         return False
     return True

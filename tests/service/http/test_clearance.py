@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.export import ExportRules
 from api.store.repository import Repository, open_repository
+from api.store.work.queue import Filter
 from triage.errors import StoreUnavailable
 
 from ..local_client import TestClient
@@ -253,3 +255,30 @@ def test_an_export_marks_as_sensitive_what_is_withheld(desk: Desk, state: Callab
     state(desk)
     rows = list(desk.store.training_rows(ExportRules()))
     assert {row["sensitive"] for row in rows} == {not STATES[state]}
+
+
+@pytest.mark.parametrize("state", [plain, corrected], ids=["decided", "corrected"])
+def test_a_category_that_is_made_sensitive_later_closes_the_tickets_that_it_has(
+    tmp_path: Path, state: Callable[[Desk], None]
+) -> None:
+    store, shipped = open_repository(tmp_path), files("triage.defaults").joinpath("policy.toml").read_text("utf-8")
+    settings = load_settings(home=tmp_path, rules_only=True, request_deadline_s=20)
+    with TestClient(create_app(settings, store), follow_redirects=False) as client:
+        before = Desk(client, store)
+        state(before)
+        assert SECRET in before.reads(0)
+    stands = store.lines(Filter())[0].row.stands
+    assert stands is not None and stands.category
+    (tmp_path / "policy.toml").write_text(
+        shipped.replace(f'label = "{stands.category}"', f'label = "{stands.category}"\nsensitive = true'), "utf-8"
+    )
+    settings = settings.model_copy(update={"policy": tmp_path / "policy.toml"})
+    with TestClient(create_app(settings, store), follow_redirects=False) as client:
+        after = Desk(client, store)
+        after.id = before.id
+        assert after.reads(0) == set() and SECRET in after.reads(NEEDED)
+        assert SECRET not in after.call(0, "GET", "/v1/tickets/T-1").text  # type: ignore[attr-defined]
+        assert after.refused(0, "hardware")
+        found = [after.call(level, "GET", "/v1/decisions?q=quarterly").json()["decisions"] for level in (0, NEEDED)]  # type: ignore[attr-defined]
+        assert [len(decisions) for decisions in found] == [0, 1]
+    store.close()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from api.server.unfinished import UnfinishedBodies
+from api.server.unfinished import MOST_BYTES, UnfinishedBodies
 
 SOCKETS, SECONDS = 300, 5.0
 HALF = (
@@ -102,3 +104,64 @@ def test_of_one_owner_the_oldest_unfinished_body_is_given_up() -> None:
     for number in range(10):
         bodies.remove(number)
     assert len(bodies) == 0 and bodies._of_one == {}
+
+
+def test_of_one_owner_who_holds_too_much_the_oldest_large_body_is_given_up() -> None:
+    bodies, given_up = UnfinishedBodies(), list[int]()
+    for number in range(80):
+        bodies.add(number, ["a", "key", "a"], lambda number=number: given_up.append(number))  # type: ignore[misc]
+        bodies.hold(number, 1000 if number % 2 else 4 << 20)
+    assert given_up == list(range(0, 80, 2))[: len(given_up)] and len(given_up) == 25
+    bodies.add("other", ["b"], lambda: given_up.append(-1))
+    bodies.hold("other", 4 << 20)
+    bodies.hold(given_up[0], 1 << 40)  # what came of it before its connection was closed
+    assert -1 not in given_up
+    for name in [*range(80), "other"]:
+        bodies.remove(name)
+    assert bodies._held_bytes == 0 and not bodies._held_bytes_of and not bodies._of_one
+
+
+def test_everybody_together_holds_no_more_than_the_process_has_room_for() -> None:
+    bodies, given_up = UnfinishedBodies(largest_bytes=1 << 20), list[int]()
+    for number in range(200):
+        bodies.add(number, [number], lambda number=number: given_up.append(number))  # type: ignore[misc]
+        bodies.hold(number, 1 << 20)
+    assert given_up == list(range(200 - (MOST_BYTES >> 20)))
+
+
+def head(path: str, *headers: str) -> bytes:
+    """Return the head of a request whose body, of a size that only images may have, does not come."""
+    stated = ("Host: 127.0.0.1", "Content-Type: application/json", "Content-Length: 4000000", *headers)
+    return "\r\n".join([f"POST {path} HTTP/1.1", *stated, "", ""]).encode()
+
+
+DESKS = """
+[helpdesks.rt]
+secrets = ["RT_SECRET"]
+
+[helpdesks.rt.ticket]
+id = "id"
+body = "text"
+"""
+
+
+def test_strangers_are_refused_before_the_body_of_their_webhook_is_read(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "desks.toml").write_text(DESKS)
+    stated = {"TRIAGE_HELPDESKS": str(tmp_path / "desks.toml"), "RT_SECRET": "s" * 32, "TRIAGE_RULES_ONLY": "1"}
+    signed = ("X-Triage-Signature: sha256=00", "X-Triage-Timestamp: 1800000000")
+    with serve("--open-loopback", **stated) as service:
+        for path, headers, answers in (
+            ("/v1/webhooks/nobody", signed, True),
+            ("/v1/webhooks/rt", (), True),
+            ("/v1/webhooks/rt", signed[:1], True),
+            ("/v1/webhooks/rt", signed, False),
+        ):
+            with socket.create_connection(("127.0.0.1", service.port), timeout=2) as connection:
+                connection.sendall(head(path, *headers) + b'{"text": "the')
+                if answers:
+                    assert b" 401 " in connection.recv(4096).split(b"\r\n")[0], (path, headers)
+                else:
+                    with pytest.raises(TimeoutError):
+                        connection.recv(4096)

@@ -19,7 +19,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from api.store.repository import open_repository
 from models.toml_files import dump_policy
 from triage.__main__ import main
 from triage.defaults import default_policy
@@ -172,6 +174,30 @@ def test_workers_are_told_neither_a_url_from_a_file_nor_a_bundle_beside_a_model(
         answer = service.predict(text="the printer jams").json()
         assert answer["model_version"] is None and answer["stored"]
         assert (tmp_path / "elsewhere.sqlite").exists()
+
+
+NEVER_SERVES = """
+import sys
+from pathlib import Path
+import api.server.workers as workers
+from api.server.address import bind
+from api.settings import load_settings
+workers._QUICK_S = 0.2  # they live longer than that, as with a large model to load
+home = Path(sys.argv[1])
+settings = load_settings(home=home, open_loopback=True, rules_only=True, workers=2)
+stated = {"TRIAGE_HOME": str(home), "TRIAGE_OPEN_LOOPBACK": "1", "TRIAGE_RULES_ONLY": "1", "TRIAGE_WORKERS": "2"}
+sys.exit(workers.Supervisor(settings, bind("127.0.0.1", 0), stated).run())
+"""
+
+
+def test_workers_that_fail_late_in_their_start_end_the_command_too(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path)
+    with repository.database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    repository.close()
+    command = [sys.executable, "-P", "-c", NEVER_SERVES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "a newer version wrote it" in done.stderr
 
 
 def sockets_of(pid: int) -> int:

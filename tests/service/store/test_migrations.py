@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from api.store.database import Database
 from api.store.migrations import versions
@@ -23,7 +25,7 @@ from api.store.repository import Repository, open_repository
 from api.store.tables import Base
 from api.store.threads.events import Outcome
 from api.store.work.queue import Filter
-from api.store.work.words import is_of_index
+from api.store.work.words import INDEX, is_of_index
 from triage.errors import InvalidRequest
 from triage.escalation.thread import Event, EventKind, Mover, Route
 
@@ -107,6 +109,13 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(store_url: str) -> No
     database.close()
 
 
+MANY_TICKETS = """
+INSERT INTO tickets (source, ticket_id, revision, digest, subject, body, attributes, received_at)
+SELECT 'api', n::text, 1, md5(n::text) || md5(n::text), 'VPN', body, '{}', now()
+FROM generate_series(1, 1500) AS n,
+LATERAL (SELECT string_agg(md5(n::text || i::text), ' ') AS body FROM generate_series(1, 60) AS i) AS texts
+"""
+
 START = """
 import sys
 from pathlib import Path
@@ -118,6 +127,43 @@ sys.stdin.readline()
 repository = open_repository(Path("/nowhere"), url)
 repository.take_delivery("worker", [number])
 """
+
+
+@pytest.mark.postgres
+def test_a_migration_takes_longer_than_a_request_may(postgres_url: str) -> None:
+    database = Database(postgres_url, patience_s=0.1)
+    migrate(database, "0012")
+    with database.writing() as session:
+        database.unhurried(session)
+        session.execute(text(MANY_TICKETS))
+        session.execute(
+            text(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'"
+            )
+        )
+        session.execute(
+            text("CREATE TRIGGER slow AFTER UPDATE ON decisions FOR EACH STATEMENT EXECUTE FUNCTION slow()")
+        )
+    began = time.monotonic()
+    assert migrate(database) == newest_revision() and time.monotonic() - began > 0.5
+    with database.engine.connect() as connection:
+        assert INDEX in {index["name"] for index in inspect(connection).get_indexes("tickets")}
+    database.close()
+
+
+@pytest.mark.postgres
+def test_an_index_that_cannot_be_made_for_another_reason_than_missing_means_stops_the_migration(
+    postgres_url: str,
+) -> None:
+    database = Database(postgres_url)
+    migrate(database, "0012")
+    with database.writing() as session:
+        session.execute(text(f"CREATE TABLE {INDEX} (x int)"))
+    with pytest.raises(DBAPIError, match=INDEX):
+        migrate(database)
+    assert revision_of(database) == "0012"
+    database.close()
 
 
 def test_workers_that_start_together_on_a_fresh_store_all_start(store_url: str, open_store: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event, text, update
 
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
-from api.store.repository import Repository
+from api.store.repository import Repository, open_repository
 from api.store.rows import NewDecision
 from api.store.work import words as word_index
 from api.store.work.claims import CLAIM_AGE
@@ -287,3 +288,15 @@ def _holds(repository: Repository, letters: str) -> bool:
             plan = session.execute(text("SELECT 1 FROM pg_indexes WHERE indexname = 'ix_tickets_words'"))
             return plan.first() is not None and bool(ids(repository, Filter(words=letters)))
         return any(letters.encode() in bytes(block) for (block,) in session.execute(text(BLOCKS)))
+
+
+@pytest.mark.postgres
+def test_days_are_those_of_utc_wherever_the_server_stands(
+    postgres_url: str, tmp_path: Path, decide: Callable[..., str]
+) -> None:
+    repository = open_repository(tmp_path, f"{postgres_url}%20-c%20timezone%3DPacific/Auckland")
+    decide(repository, "a")
+    with repository.database.writing() as session:
+        session.execute(text("UPDATE decisions SET created_at = '2026-01-01T23:30:00Z'"))
+    assert [day.day for day in repository.days()] == ["2026-01-01"]
+    repository.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,13 +17,15 @@ from sqlalchemy import func, select, text, update
 from api.http.exceptions import Contradiction, NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
 from api.security.api_keys import Keyring, create_key, sha256
+from api.store.database import Database
+from api.store.erasure import Expired
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
 from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
 from api.store.threads.events import Outcome
-from triage.errors import InvalidRequest
+from triage.errors import EncoderUnavailable, InvalidRequest, StoreUnavailable
 from triage.escalation.thread import Event, EventKind
 
 Make = Callable[..., Any]
@@ -208,9 +211,10 @@ def test_forgetting_removes_every_word_and_keeps_the_labels(repository: Reposito
     repository.feedback(first, Statement("corrected", "kim", tier="L2", reason=CANARY, comment=f"see {CANARY}"))
     near = {"ticket_id": "T-1", "similarity": 0.9, "title": f"about {CANARY}", "labels": {}}
     other = decide(repository, "T-2", explanation={"terms": [], "against": [], "similar": [near]})
-    done = repository.forget("T-1")
+    outside = list[str]()
+    done = repository.forget("T-1", outside=lambda texts: outside.extend(texts) or len(texts))  # type: ignore[func-returns-value]
     assert (done.revisions, done.decisions, done.remarks, done.mentions) == (2, 2, 1, 1)
-    assert f"VPN\nabout {CANARY}" in done.texts
+    assert f"VPN\nabout {CANARY}" in outside and done.embeddings == len(outside) and done.scrubbed
     assert CANARY not in str(everything(repository))
     kept = repository.decision(first)
     assert kept is not None and kept.forgotten and kept.document.tier == "L1"
@@ -300,6 +304,74 @@ def test_a_forgotten_text_is_gone_from_the_files(tmp_path: Path, decide: Make) -
     assert CANARY.encode() in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     repository.forget("T-1")
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    repository.close()
+
+
+def test_what_is_kept_elsewhere_goes_before_the_words_it_is_found_by(repository: Repository, decide: Make) -> None:
+    def fails(texts: Sequence[str]) -> int:
+        raise EncoderUnavailable("the cache cannot be written")
+
+    decide(repository, "T-1", CANARY)
+    with pytest.raises(EncoderUnavailable):
+        repository.forget("T-1", outside=fails)
+    told = list[str]()
+    assert repository.forget("T-1", outside=lambda texts: told.extend(texts) or 1).embeddings == 1  # type: ignore[func-returns-value]
+    assert any(CANARY in text for text in told)
+
+
+def test_what_somebody_still_reads_is_told_to_be_in_the_files_and_is_taken_out_later(
+    tmp_path: Path, decide: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.store.erasure._SCRUBS", 2)
+    repository = open_repository(tmp_path)
+    decide(repository, "T-1", CANARY)
+    with repository.database.reading() as session:
+        session.execute(text("SELECT count(*) FROM tickets"))
+        assert not repository.forget("T-1").scrubbed
+        assert CANARY.encode() in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert repository.expire(None) == Expired(scrubbed=True)
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    repository.close()
+
+
+@pytest.mark.postgres
+def test_what_cannot_be_vacuumed_now_is_forgotten_all_the_same(postgres_url: str, tmp_path: Path, decide: Make) -> None:
+    repository = open_repository(tmp_path, postgres_url, patience_s=0.3)
+    decide(repository, "T-1", CANARY)
+    other = Database(postgres_url)
+    with other.engine.connect() as connection, connection.begin():
+        connection.execute(text("LOCK TABLE updates IN ROW EXCLUSIVE MODE"))
+        connection.execute(text("LOCK TABLE feedback IN SHARE UPDATE EXCLUSIVE MODE"))
+        vectors = list[str]()
+        done = repository.forget("T-1", outside=lambda texts: vectors.extend(texts) or 1)  # type: ignore[func-returns-value]
+        assert done.revisions == 1 and done.embeddings == 1 and vectors and not done.scrubbed
+    assert repository.expire(None).scrubbed
+    other.close()
+    repository.close()
+
+
+@pytest.mark.postgres
+def test_what_takes_longer_than_a_request_may_is_vacuumed_and_removed_all_the_same(
+    postgres_url: str, tmp_path: Path, decide: Make
+) -> None:
+    slow = "-c%20vacuum_cost_delay%3D40%20-c%20vacuum_cost_limit%3D1"  # a pause of 40 ms and more for each page
+    repository = open_repository(tmp_path, f"{postgres_url}%20{slow}", patience_s=0.1)
+    for number in range(8):
+        decide(repository, f"T-{number}", CANARY)
+    with repository.database.writing() as session:
+        session.execute(
+            text(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM pg_sleep(0.3); RETURN OLD; END'"
+            )
+        )
+        session.execute(text("CREATE TRIGGER slow BEFORE DELETE ON tickets FOR EACH STATEMENT EXECUTE FUNCTION slow()"))
+    began = time.monotonic()
+    assert repository.forget("T-1").scrubbed and time.monotonic() - began > 0.2
+    done = repository.expire(timedelta(0))
+    assert done.tickets == 8 and done.scrubbed
+    with pytest.raises(StoreUnavailable), repository.database.reading() as session:
+        session.execute(text("SELECT pg_sleep(1)"))
     repository.close()
 
 
