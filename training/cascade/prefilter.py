@@ -110,9 +110,7 @@ def _shipped_rows() -> dict[str, NDArray[Any]]:
         return dict(archive)
 
 
-def fit_prefilter(
-    tickets: Sequence[Ticket], clusters: NDArray[np.int64] | None = None, *, seed: int = 0
-) -> Prefilter:
+def fit_prefilter(tickets: Sequence[Ticket], clusters: NDArray[np.int64] | None = None, *, seed: int = 0) -> Prefilter:
     """Fit a prefilter to a desk's tickets beside the shipped ones.
 
     Args:
