@@ -355,17 +355,20 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     gate, floors, certificates = build_gate(
         evidence.scores, run.policy, languages, wanted, tuning_scores=evidence.tuning
     )
+    chosen = CascadeChoice(evidence, run.policy, languages, wanted, alone=certificates).chosen(run.log)
+    if chosen.alone is not None:
+        gate, certificates = chosen.alone
     for line in unlearned_shares(evidence.scores.labels, run.policy):
         run.log(line)
-    for target, found in certificates.items():
+    served = certificates if chosen.staged is None else chosen.staged.certificates
+    for target, found in served.items():
         for line in told(target, found.guards):
             run.log(line)
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
-    cascade, staged = CascadeChoice(evidence, run.policy, languages, wanted, alone=certificates).cascade(run.log)
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
-    return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
+    return CertifiedModel(bundle.in_stages(chosen.cascade), fitted, certificates, calibration, staged=chosen.staged)
 
 
 def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:

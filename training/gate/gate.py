@@ -128,12 +128,20 @@ class RiskTarget:
             alone can be certified, and the gate is shut for the others. That is for new rows only: one label of one
             group has too few.
         grouped: Whether rows come in groups, such as organisations: then what is certified holds for a new one.
+        part: Part of the probability of error that may be spent, in (0, 1]; the rest is for another gate, which takes
+            this one's place where that certifies too little.
     """
 
     target_risk: float
     confidence: float
     per_class: bool = False
     grouped: bool = False
+    part: float = 1.0
+
+    @property
+    def delta(self) -> float:
+        """Probability with which the promise may be broken, in (0, 1)."""
+        return (1 - self.confidence) * self.part
 
 
 def readable(scores: CalibrationScores, policy: Policy, languages: frozenset[str]) -> Gate:
@@ -148,7 +156,7 @@ def build_gate(
     languages: frozenset[str],
     wanted: RiskTarget,
     tuning_scores: CalibrationScores | None = None,
-) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
+) -> tuple[Gate, dict[str, float], Mapping[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
     Args:
@@ -162,7 +170,7 @@ def build_gate(
         The gate, the floors of the prediction sets, and the certificates.
     """
     gate = readable(tuning_scores or calibration_scores, policy, languages)
-    targets, floors, certificates = {}, {}, {}
+    targets, floors, certificates = {}, {}, dict[str, Certificates]()
     for target in calibration_scores.probabilities:
         guards = certified_guards(calibration_scores, target, policy, gate=gate, wanted=wanted)
         limits = {label: one.limit for label, one in guards.items()}
@@ -172,7 +180,7 @@ def build_gate(
             None if tuning_scores is None else routed(tuning_scores, target, policy, guarded, risk=wanted.target_risk)
         )
         here = _as_expected(here, calibration_scores, target, policy)
-        delta = (1 - wanted.confidence) / hypotheses(guards)
+        delta = wanted.delta / hypotheses(guards)
         found = certified(here, told, risk=wanted.target_risk, delta=delta, grouped=wanted.grouped)
         certificates[target] = replace(found, guards=guards)
         shown = found.by_label.values() if wanted.per_class else (found.whole,)
@@ -335,7 +343,7 @@ def certified_guards(
         own = true == label
         found[label] = certify_guard(
             likely[label][own], (told.eligible & (told.label != label))[own],
-            min_recall=least, delta=(1 - wanted.confidence) / len(stated),
+            min_recall=least, delta=wanted.delta / len(stated),
         )  # fmt: skip
     return found
 

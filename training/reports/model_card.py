@@ -9,7 +9,7 @@ from typing import Any
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
 from training.gate.group_risk import FORGIVEN
-from training.gate.served import gate_changes, labels_decided
+from training.gate.served import certificates_of, gate_changes, labels_decided
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
 SPLITS = {
@@ -119,13 +119,10 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     settings, gate = manifest.get("settings", {}), manifest.get("gate", {})
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
     calibration = str(gate.get("refitted", {}).get("calibration", ""))
-    for target, served in gate.get("refitted", {}).items():
-        if isinstance(served, Mapping):
-            say = _served_by_label if settings.get("per_class") else _served
-            yield f"- {target}: {say(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
-            yield from (
-                f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items()
-            )
+    for target, served in certificates_of(manifest).items():
+        say = _served_by_label if settings.get("per_class") else _served
+        yield f"- {target}: {say(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
+        yield from (f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items())
     floor = gate.get("max_ticket_risk")
     if floor is not None:
         yield f"- That is right on average. No single ticket is decided whose own risk is above {floor:.2f}."
