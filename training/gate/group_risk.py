@@ -74,6 +74,7 @@ def certify_new_group(
         float(GRID[chosen]), round(kept[:, chosen].sum()), round(wrong[:, chosen].sum()), n,
         bound=_worst(kept[shown, chosen], wrong[shown, chosen], delta) if not missing else risk,
         more_tickets=0, promise="new_group", groups=len(sizes), more_groups=0,
+        largest_group=int(sizes.max()) if missing else 0,
     )  # fmt: skip
 
 

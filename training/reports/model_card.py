@@ -143,13 +143,19 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         )
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
-    for_whom = (
-        f"a group that was never seen, from {_enough(risk)} automatic decisions on (made on {gate['groups']} groups)"
-        if gate.get("promise") == "new_group"
-        else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
-    )
+    for_whom = _for_whom(gate, risk)
     said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
     return f"{said}. {_NO_PROOF}" if cross_fitted else said
+
+
+def _for_whom(gate: Mapping[str, Any], risk: object) -> str:
+    if gate.get("promise") != "new_group":
+        return "new tickets like those that the gate was chosen on; another organisation is not promised anything"
+    made_on = f"(made on {gate['groups']} groups)"
+    if gate.get("largest_group"):
+        largest = f"none of which has more than {gate['largest_group']} in as long a time"
+        return f"the tickets of groups that were never seen, taken together, {largest} {made_on}"
+    return f"a group that was never seen, from {_enough(risk)} automatic decisions on {made_on}"
 
 
 def _enough(risk: object) -> int:
