@@ -123,7 +123,7 @@ def train(
             log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
             first = fit(run, everything.take(parts.train))
             run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
-            prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train])
+            prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train], parts.clusters[parts.train])
             first = replace(first, bundle=first.bundle.screened_by(prefilter))
             log("replaying the part set aside")
             replayed = _replay(first.bundle, everything.take(parts.test))
@@ -308,12 +308,12 @@ def _student(run: _Run, prepared: Prepared) -> FittedStudent | None:
     return fit_student(prepared, run.distiller)
 
 
-def _prefilter(run: _Run, tickets: Sequence[Ticket]) -> Prefilter | None:
+def _prefilter(run: _Run, tickets: Sequence[Ticket], clusters: NDArray[np.int64]) -> Prefilter | None:
     """Return what tells ordinary tickets in the screening classifier's place; None where there is to be none."""
     if not run.settings.cascade or len(tickets) < LEAST_ROWS:
         return None
     run.log("learning which tickets are so ordinary that screening need not ask its classifier")
-    return fit_prefilter(tickets, seed=run.settings.seed)
+    return fit_prefilter(tickets, clusters, seed=run.settings.seed)
 
 
 def refit(run: _Run, before: CertifiedModel, sample: Sample) -> CertifiedModel:
@@ -355,41 +355,53 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
     gate, floors, certificates = build_gate(
         evidence.scores, run.policy, languages, wanted, tuning_scores=evidence.tuning
     )
+    chosen = CascadeChoice(evidence, run.policy, languages, wanted, alone=certificates).chosen(run.log)
+    if chosen.alone is not None:
+        gate, certificates = chosen.alone
     for line in unlearned_shares(evidence.scores.labels, run.policy):
         run.log(line)
-    for target, found in certificates.items():
+    served = certificates if chosen.staged is None else chosen.staged.certificates
+    for target, found in served.items():
         for line in told(target, found.guards):
             run.log(line)
     measured = replay(run.rules, run.policy, learned.rows)
     rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
-    cascade, staged = CascadeChoice(evidence, run.policy, languages, wanted, alone=certificates).cascade(run.log)
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
-    return CertifiedModel(bundle.in_stages(cascade), fitted, certificates, calibration, staged=staged)
+    return CertifiedModel(bundle.in_stages(chosen.cascade), fitted, certificates, calibration, staged=chosen.staged)
 
 
 def _calibration_split(sample: Sample, seed: int) -> tuple[Sample, Sample]:
     """Split tickets into those to learn from and those to calibrate on, whole groups of near-duplicates each.
 
     No group with a used ticket is calibrated on: the gate's promise is for tickets that nothing at all was fitted on.
-    Nor is one with a ticket that people judged in the service: whoever teaches does not also certify.
+    Nor is one with a ticket that people judged in the service: whoever teaches does not also certify. A group that does
+    not fit in is passed over.
 
     The second part is empty where the tickets are too few, or come in groups such as organisations.
     """
     sample = sample.take(np.flatnonzero([row.weight > 0 for row in sample.rows]))
-    wanted = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(sample)))
+    wanted, nothing = min(CALIBRATION_ROWS, int(CALIBRATION_SHARE * len(sample))), np.zeros(0, dtype=np.int64)
     if sample.by_organisation or wanted < LEAST_CALIBRATION:
-        return sample, sample.take(np.zeros(0, dtype=np.int64))
+        return sample, sample.take(nothing)
     names, group = np.unique(sample.groups, return_inverse=True)
     order = np.random.default_rng(seed + 1).permutation(len(names))  # not the draw that set the test part aside
-    judged = np.array([row.judged for row in sample.rows])
-    if not judged.all():
-        order = order[np.bincount(group, sample.used | judged)[order] == 0]
-    else:
-        order = order[np.bincount(group, sample.used)[order] == 0]
-    chosen = order[np.cumsum(np.bincount(group)[order]) <= wanted]
-    held = np.isin(group, chosen)
+    judged = _judged(sample)
+    unfit = sample.used if judged.all() else sample.used | judged
+    sizes, taken, chosen = np.bincount(group), 0, np.zeros(len(names), dtype=bool)
+    for one in order[np.bincount(group, unfit)[order] == 0].tolist():
+        if taken + sizes[one] <= wanted:
+            chosen[one] = True
+            taken += int(sizes[one])
+    if taken < LEAST_CALIBRATION:
+        return sample, sample.take(nothing)
+    held = chosen[group]
     return sample.take(np.flatnonzero(~held)), sample.take(np.flatnonzero(held))
+
+
+def _judged(sample: Sample) -> NDArray[np.bool_]:
+    """Say of each ticket whether people judged it in the service."""
+    return np.array([row.judged for row in sample.rows], dtype=bool)
 
 
 def _scores(model: Model, held: Sample) -> CalibrationScores:
@@ -398,9 +410,23 @@ def _scores(model: Model, held: Sample) -> CalibrationScores:
     return calibration_scores_of(held.rows, model.probabilities(features), features, model)
 
 
+def _may_certify(fitted: FittedModel) -> NDArray[np.int64]:
+    """Return positions of the cross-fitted rows that a gate may be chosen on.
+
+    As in `_calibration_split` these are none that people judged in the service, unless there are no others, and none
+    that the encoder was chosen on, where the others are enough. A row's near-duplicates are in its fold, so that what
+    was judged has taught nothing that is asked about them.
+    """
+    index, sample = fitted.out_of_fold, fitted.sample
+    judged = _judged(sample)[index]
+    index = index if judged.all() else index[~judged]
+    unused = index[~sample.used[index]]
+    return unused if len(unused) >= LEAST_CALIBRATION else index
+
+
 def _out_of_fold_rows(fitted: FittedModel, seed: int, most: int | None) -> NDArray[np.int64]:
     """Return positions of cross-fitted rows, all or so many of them; the same for two models of the same sample."""
-    index = fitted.out_of_fold
+    index = _may_certify(fitted)
     if most is None or len(index) <= most:
         return index
     return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))

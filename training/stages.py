@@ -9,6 +9,7 @@ from typing import Any
 
 from training.data.dataset import LabelledTicket
 from training.data.labels import MIN_ROWS
+from training.gate.served import certificates_of
 from triage.policy import Policy
 from triage.prediction import in_order
 
@@ -97,9 +98,8 @@ def _missing(tickets: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 def _uncertified(manifest: Mapping[str, Any]) -> Iterator[str]:
     by_label = bool(manifest.get("settings", {}).get("per_class"))
-    for target, facts in manifest.get("gate", {}).get("refitted", {}).items():
-        if isinstance(facts, Mapping):
-            gates = list(facts.get("by_label", {}).values()) if by_label else [facts]
-            more = [one["more_tickets"] for one in gates if one.get("more_tickets")]
-            if more and all(one.get("threshold") is None for one in gates):
-                yield f"{target}: about {min(more)} tickets more until any can be decided without a person"
+    for target, facts in certificates_of(manifest).items():
+        gates = list(facts.get("by_label", {}).values()) if by_label else [facts]
+        more = [one["more_tickets"] for one in gates if one.get("more_tickets")]
+        if more and all(one.get("threshold") is None for one in gates):
+            yield f"{target}: about {min(more)} tickets more until any can be decided without a person"

@@ -88,7 +88,7 @@ def a_desk(rows: int, alarms: int, seed: int) -> tuple[Any, NDArray[np.float64],
 def test_few_of_the_desks_own_alarms_are_passed() -> None:
     """Half of them look like any other ticket: only a low limit keeps nine tenths of them from being passed."""
     table, target, said = a_desk(2_000, 200, seed=0)
-    (limit,) = fitting._own_limits(table, target, said, np.random.default_rng(0))
+    (limit,) = fitting._own_limits(table, target, said, np.arange(2_000) % 5)
     unseen, _, _ = a_desk(2_000, 200, seed=1)
     scores = fitting._ridge(table, target).predict(unseen)
     assert 0.03 < (scores[:200] < limit).mean() <= 0.15
@@ -97,7 +97,24 @@ def test_few_of_the_desks_own_alarms_are_passed() -> None:
 
 def test_few_alarms_set_no_limit() -> None:
     table, target, said = a_desk(500, 9, seed=0)
-    assert fitting._own_limits(table, target, said, np.random.default_rng(0)) == []
+    assert fitting._own_limits(table, target, said, np.arange(500) % 5) == []
+
+
+def test_copies_of_an_alarm_are_no_evidence_that_alarms_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message of a monitor, sent again and again with another number, is told by a filter that has seen it."""
+    seen: list[NDArray[np.int64]] = []
+
+    def noted(*arguments: Any) -> list[float]:
+        seen.append(arguments[3])
+        return []
+
+    monkeypatch.setattr(fitting, "_own_limits", noted)
+    alarms = [Ticket(subject="Outage", body=f"the core switch {place} is down for all sites") for place in range(40)]
+    fit_prefilter([*alarms, *tickets_of("tickets", 160)])
+    (fold,) = seen
+    assert len(set(fold.tolist())) == 5 and len(set(fold[:40].tolist())) == 1
+    fit_prefilter([*alarms, *tickets_of("tickets", 160)], np.repeat(np.arange(4), 50))
+    assert [len(set(part.tolist())) for part in np.split(seen[1], 4)] == [1, 1, 1, 1]
 
 
 def test_the_lowest_limit_is_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:

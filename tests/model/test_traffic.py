@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from models.bundle.bundle import Bundle
+from models.encoder import Encoder
 from models.toml_files import dump_policy
+from training.data.dataset import LabelledTicket
+from training.ensemble.model import fit_model, refit_model
+from training.ensemble.sample import Sample
 from training.evaluation.traffic_shares import shares_in, with_shares
 from training.task import Trained
-from triage.policy import parse_policy
+from triage.policy import Category, Policy, parse_policy
+from triage.ticket import Ticket
 
 
 def test_shares_of_shifted_traffic_are_found_without_its_labels(trained: Trained, bundle: Bundle) -> None:
@@ -37,3 +42,24 @@ def test_the_policy_written_states_every_share_and_reads_back(bundle: Bundle, tr
         assert set(shares) == set(again.labels(target))
         assert 0.99 < sum(shares.values()) <= 1
         assert min(shares.values()) > 0
+
+
+def test_a_label_without_a_row_in_training_does_not_swallow_all_tickets(encoder: Encoder) -> None:
+    """All of its tickets are in the part set aside, as those of a new kind are; no text says what its label is."""
+    words, rng = ["down", "slow", "again", "still", "door", "badge"], np.random.default_rng(0)
+    shares = {"printer": 0.5, "vpn": 0.4, "badge": 0.1}
+    policy = Policy("p", categories=tuple(Category(label, expected_share=share) for label, share in shares.items()))
+    rows = [
+        LabelledTicket(Ticket(f"{label}-{place}", body=" ".join(rng.choice(words, 6))), {"category": label})
+        for label in shares
+        for place in range(60)
+    ]
+    vectors = encoder.encode([row.ticket.text for row in rows])
+    sample = Sample.of(rows, vectors, np.arange(len(rows)))
+    fitted = fit_model(sample.take(np.arange(120)), policy, jobs=1)
+    place = fitted.model.heads["category"].labels.index("badge")
+    assert (fitted.probabilities["category"][:, place] < 0.5).all()
+    again = refit_model(fitted, sample, policy).heads["category"]
+    assert again.prior_correction is not None
+    correction = dict(zip(again.labels, again.prior_correction.tolist(), strict=True))
+    assert correction == pytest.approx({label: share * 3 for label, share in shares.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,29 @@ from models.triager import Triager
 from training import pipeline
 from training.cascade import choice
 from training.cascade import first_stage as fitting
+from training.cascade.choice import CascadeChoice
+from training.evaluation.record import read_record
 from training.gate import first_stage as gate_of_first
-from training.task import TrainSettings
+from training.gate.risk_control import upper_bound
+from training.gate.served import certificates_of, served_gates
+from training.registry.publish import _thresholds
+from training.reports.model_card import model_card
+from training.reports.report import report
+from training.stages import stage_of
+from training.task import Trained, TrainSettings
 from triage.errors import BundleTampered
 from triage.prediction import Prediction
 from triage.ticket import Ticket
 
 
 @pytest.fixture(scope="module")
-def staged(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Return a bundle whose first stage answers often: it may differ from the full model more than usual."""
+def staged(trained: Trained) -> Bundle:
+    return trained.bundle
+
+
+@pytest.fixture(scope="module")
+def trained(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train a bundle whose first stage answers often: it may differ from the full model more than usual."""
     first = make_bundle()
     settings = TrainSettings(
         (first.parent / "tickets.jsonl",),
@@ -41,7 +55,7 @@ def staged(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
         patch.setattr(choice, "LEAST_ANSWERED", 10)
         patch.setattr(gate_of_first, "MAY_LOSE", 0.05)
         patch.setattr(choice, "dearer_targets", lambda *_, **__: [])
-        return pipeline.train(settings, log=lambda step: None).bundle
+        return pipeline.train(settings, log=lambda step: None)
 
 
 @pytest.fixture(scope="module")
@@ -153,27 +167,73 @@ def test_where_the_encoder_tells_strangers_well_there_is_no_first_stage(
     assert any("what belongs to no label" in step for step in steps)
 
 
-def test_whether_a_first_stage_pays_is_not_looked_up_on_the_tickets_of_the_last_certificate(
-    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, steps, looked = make_bundle(), list[str](), list[str]()
-
-    def dearer(*_: object, **__: object) -> list[str]:
-        looked.append(next(step for step in reversed(steps) if step.startswith("learning from")))
-        return []
-
+@pytest.fixture
+def with_a_part_to_calibrate_on(make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> TrainSettings:
+    """Return settings of a training whose gate is chosen on a part of its own, as from 10,000 rows on."""
+    first = make_bundle()
     monkeypatch.setenv("TRIAGE_HOME", str(first.parent / "home"))
     for place, name, value in (
         (pipeline, "LEAST_ROWS", 50),
-        (pipeline, "LEAST_CALIBRATION", 10),  # as from 10,000 rows on
-        (choice, "dearer_targets", dearer),
+        (pipeline, "LEAST_CALIBRATION", 10),
         (gate_of_first, "LEAST_ANSWERED", 1),
         (choice, "LEAST_ANSWERED", 1),
         (gate_of_first, "MAY_LOSE", 1.0),
     ):
         monkeypatch.setattr(place, name, value)
-    settings = TrainSettings(
-        (first.parent / "tickets.jsonl",), tmp_path / "b", encoder=str(first.parent / "encoder"), target_risk=0.3
+    return TrainSettings(
+        (first.parent / "tickets.jsonl",), Path(), encoder=str(first.parent / "encoder"), target_risk=0.3
     )
+
+
+def test_when_a_first_stage_answers_is_not_looked_up_on_the_tickets_of_the_last_certificate(
+    with_a_part_to_calibrate_on: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, looked = list[str](), list[str]()
+    bands = CascadeChoice._bands
+
+    def noted(self: CascadeChoice, threshold: float) -> object:
+        looked.append(next(step for step in reversed(steps) if step.startswith("learning from")))
+        return bands(self, threshold)
+
+    monkeypatch.setattr(choice, "dearer_targets", lambda *_, **__: [])
+    monkeypatch.setattr(CascadeChoice, "_bands", noted)
+    settings = replace(with_a_part_to_calibrate_on, out=tmp_path / "b")
     assert pipeline.train(settings, log=steps.append).bundle.cascade is not None
     assert looked and "learning from all tickets" in steps and "learning from all tickets" not in looked
+
+
+def test_a_first_stage_that_the_last_certificate_finds_too_dear_is_left_out_and_that_is_said_and_paid_for(
+    with_a_part_to_calibrate_on: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = list[str]()
+
+    def dearer(*_: object, **__: object) -> list[str]:
+        return ["tier"] if "learning from all tickets" in steps else []
+
+    monkeypatch.setattr(choice, "dearer_targets", dearer)
+    settings = replace(with_a_part_to_calibrate_on, out=tmp_path / "b", target_risk=0.8)
+    made = pipeline.train(settings, log=steps.append)
+    facts = made.bundle.manifest
+    assert facts["cascade"]["measured_with"] is not None and facts["cascade"]["refitted"] is None
+    assert made.bundle.cascade is None
+    assert any(step.startswith("tier: with a first stage far less could be certified") for step in steps)
+    tier = facts["gate"]["refitted"]["tier"]
+    assert tier["threshold"] is not None
+    assert tier["bound"] == pytest.approx(upper_bound(tier["wrong"], tier["kept"], 0.05 * (1 - choice.BOTH_STAGES)))
+
+
+def test_what_is_told_of_the_gate_is_told_of_the_one_that_serves(trained: Trained) -> None:
+    """Both stages fail here where the full model alone would pass, and the other way round."""
+    record = read_record(trained.path)
+    shut = {"threshold": None, "kept": 0, "wrong": 0, "bound": None, "more_tickets": 77, "promise": "none"}
+    for both_shut in (True, False):
+        manifest = json.loads(json.dumps(trained.bundle.manifest))
+        place = manifest["cascade"] if both_shut else manifest["gate"]
+        place["refitted"]["tier"] |= shut
+        assert (certificates_of(manifest)["tier"]["threshold"] is None) is both_shut
+        assert ("tier/threshold" not in _thresholds(manifest)) is both_shut
+        assert (served_gates(manifest)["tier"].served == 0.0) is both_shut
+        assert any("about 77 tickets more" in need for need in stage_of(manifest).needs) is both_shut
+        card = model_card(manifest, record)
+        assert ("- tier: nothing is promised and nothing decided; about 77 more tickets" in card) is both_shut
+        assert ("The gate that is served: threshold none" in report(manifest, record)) is both_shut

@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.gate.first_stage import MAY_LOSE, Beliefs, FirstAnswers, affordable_threshold, bands_around
+from training.gate.first_stage import MAY_LOSE, Beliefs, FirstAnswers, FirstOpinion, affordable_threshold, bands_around
 from training.gate.gate import Certificates, dearer_targets
 from training.gate.risk_control import Certificate, certify, no_certificate
 from training.gate.strangers import tells_strangers
@@ -18,13 +19,18 @@ from triage.prediction import Prediction, Score
 N = 1000
 
 
+def answering(sureness: NDArray[np.float64], labels: NDArray[np.str_]) -> FirstAnswers:
+    """Return answers for the tier, each as sure as it is far ahead."""
+    return FirstAnswers(sureness, {"tier": FirstOpinion(labels, sureness, sureness, {})}, np.zeros(len(sureness)))
+
+
 def answers(agreement: float) -> tuple[FirstAnswers, dict[str, Beliefs]]:
     """Return answers that agree with the full model in all above 0.8, and in a share below."""
     random = np.random.default_rng(0)
     sureness = random.random(N)
     own = np.where((sureness > 0.8) | (random.random(N) < agreement), "L1", "L2")
     full = Beliefs(("L1", "L2"), np.tile([0.6, 0.4], (N, 1)))
-    return FirstAnswers(sureness, {"tier": own}, {"tier": sureness}), {"tier": full}
+    return answering(sureness, own), {"tier": full}
 
 
 def test_the_first_stage_answers_as_long_as_it_hardly_costs_accuracy() -> None:
@@ -32,19 +38,19 @@ def test_the_first_stage_answers_as_long_as_it_hardly_costs_accuracy() -> None:
     threshold = affordable_threshold(first, full)
     assert threshold is not None and 0.7 < threshold < 0.8
     taken = first.above(threshold)
-    cost = full["tier"].loss(first.labels["tier"])[taken.passed].sum() / N
+    cost = full["tier"].loss(first.targets["tier"].labels)[taken.passed].sum() / N
     assert 0 < cost <= MAY_LOSE
     more = first.above(threshold - 0.02)
-    assert full["tier"].loss(first.labels["tier"])[more.passed].sum() / N > MAY_LOSE
+    assert full["tier"].loss(first.targets["tier"].labels)[more.passed].sum() / N > MAY_LOSE
 
 
 def test_a_first_stage_that_never_agrees_answers_nothing() -> None:
-    sure = FirstAnswers(np.full(N, 0.9), {"tier": np.array(["L2"] * N)}, {"tier": np.full(N, 0.9)})
+    sure = answering(np.full(N, 0.9), np.array(["L2"] * N))
     assert affordable_threshold(sure, {"tier": Beliefs(("L1", "L2"), np.tile([0.6, 0.4], (N, 1)))}) is None
 
 
 def test_where_the_full_model_is_torn_another_label_costs_next_to_nothing() -> None:
-    sure = FirstAnswers(np.full(N, 0.9), {"tier": np.array(["L2"] * N)}, {"tier": np.full(N, 0.9)})
+    sure = answering(np.full(N, 0.9), np.array(["L2"] * N))
     assert affordable_threshold(sure, {"tier": Beliefs(("L1", "L2"), np.tile([0.501, 0.499], (N, 1)))}) == 0.9
 
 
@@ -70,7 +76,8 @@ def test_bands_lie_around_the_threshold_and_grow() -> None:
     assert all(low >= wider and high <= higher for (low, high), (wider, higher) in pairwise(bands))
     first, _ = answers(0.5)
     taken = first.above(0.0, {"tier": bands[0]})
-    inside = (first.confidence["tier"] >= bands[0][0]) & (first.confidence["tier"] < bands[0][1])
+    confidence = first.targets["tier"].confidence
+    inside = (confidence >= bands[0][0]) & (confidence < bands[0][1])
     assert inside.any() and (taken.passed == ~inside).all()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from models.reference.novelty import StrangerCurve
 from training.data.dataset import LabelledTicket
+from training.gate.first_stage import FirstAnswers
 from training.gate.gate import CalibrationScores, RiskTarget, build_gate, certificate_facts, unlearned_shares
 from training.gate.rule_precision import fallback_floors, lower_bound
 from training.gate.strangers import fit_strangers
@@ -137,6 +140,64 @@ def test_a_rule_is_measured_only_where_it_contradicts_a_model_that_abstains() ->
     floors = fallback_floors(BOOK, POLICY, scores, gate)
     assert floors["agrees"]["category"] == 0.0
     assert floors["contradicts"]["category"] == lower_bound(5, 20, 0.05) < 0.25
+
+
+GUARDED = Policy("p", categories=(Category("security", min_recall=0.9), Category("ordinary")))
+
+
+def staged(
+    labels: list[str], full: tuple[float, float], first: tuple[float, float], stranger: float = 0.0
+) -> tuple[CalibrationScores, list[Prediction]]:
+    """Tickets of these labels that the first stage answers, as the certificate and as the service see them.
+
+    Args:
+        labels: Of each ticket.
+        full: The full model's probabilities of security and ordinary.
+        first: Those of the first stage.
+        stranger: What the first stage holds the probability to be that a ticket belongs to no label.
+    """
+    rows = [LabelledTicket(Ticket(str(place), body="the mail"), {"category": one}) for place, one in enumerate(labels)]
+    ranked = sorted((Score("security", first[0]), Score("ordinary", first[1])), key=lambda one: -one.probability)
+    served = [Prediction({"category": tuple(ranked)}, words=5, stranger=stranger, by_first_stage=True)] * len(rows)
+    answered = FirstAnswers.of(served, Gate(), GUARDED).above(0.01)
+    assert answered.passed.all()
+    found = replace(scores_of(rows, [list(full)] * len(rows)), labels={"category": ("security", "ordinary")})
+    return replace(found, taken=answered), served
+
+
+def test_a_guard_is_certified_with_what_the_stage_says_that_answers() -> None:
+    """The full model would have kept back every security ticket; the first stage, which answers, keeps back none."""
+    scores, served = staged(["security"] * 100 + ["ordinary"] * 900, full=(0.4, 0.6), first=(0.0005, 0.9995))
+    gate, _, found = build_gate(scores, GUARDED, frozenset(), RiskTarget(target_risk=0.2, confidence=0.95))
+    guard = found["category"].guards["security"]
+    missed = sum(gate.reason("category", one) is Reason.CONFIDENT for one in served[:100])
+    assert missed <= guard.bound * 100 or not guard.limit
+    assert missed == 0 and guard.limit == 0.0
+
+
+def test_a_guard_of_both_stages_keeps_back_what_the_first_one_thinks_likely() -> None:
+    scores, served = staged(["ordinary"] * 900 + ["security"] * 100, full=(0.001, 0.999), first=(0.2, 0.8))
+    gate, _, found = build_gate(scores, GUARDED, frozenset(), RiskTarget(target_risk=0.2, confidence=0.95))
+    limit = found["category"].guards["security"].limit
+    assert 0 < limit <= 0.2 and found["category"].whole.kept == 0
+    assert gate.reason("category", served[0]) is not Reason.CONFIDENT
+
+
+@pytest.mark.parametrize(
+    ("first", "stranger"),
+    [((0.46, 0.54), 0.0), ((0.3, 0.7), 0.0), ((0.2, 0.8), 0.15)],
+    ids=["margin", "single ticket", "stranger"],
+)
+def test_floors_hold_for_what_the_first_stage_answers(first: tuple[float, float], stranger: float) -> None:
+    """Its tickets are right, but below a floor of the gate: they are never decided, and so they are not kept."""
+    labels = ["security"] * 200 + ["ordinary"] * 200
+    scores, served = staged(labels, full=(0.01, 0.99), first=first[::-1], stranger=stranger)
+    assert scores.taken is not None
+    scores.taken.passed[200:] = False  # the full model answers these
+    bare = replace(GUARDED, categories=(Category("security"), Category("ordinary")))
+    gate, _, found = build_gate(scores, bare, frozenset(), RiskTarget(target_risk=0.05, confidence=0.95))
+    assert (found["category"].whole.kept, found["category"].whole.wrong) == (200, 0)
+    assert gate.reason("category", served[0]) is not Reason.CONFIDENT
 
 
 def predicting(own: float, corrected: float, label: str = "a") -> Prediction:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from training.gate.group_risk import MIN_GROUP_ROWS, NO_GROUP, certify_new_group, least_groups
 from training.gate.risk_control import certify
+from training.reports.model_card import _promise
+from training.stages import FULL, Stage
 
 Drawn = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]
 
@@ -54,6 +56,26 @@ def test_many_small_groups_keep_the_risk_taken_together_as_often_as_promised() -
         broken += exceeded(found.threshold, new_confidence, new_correct, risk)
     assert broken / draws <= 0.05 + 3 * (0.05 * 0.95 / draws) ** 0.5
     assert silent < draws / 4
+
+
+def test_what_small_groups_are_promised_together_is_said_with_the_largest_that_it_holds_for() -> None:
+    sizes = [12, *[4] * 600]
+    numbers, n = np.repeat(np.arange(601), sizes), sum(sizes)
+    every = np.ones(n, dtype=bool)
+    found = certify_new_group(np.full(n, 0.97), every, every, numbers, risk=0.05, delta=0.05)
+    assert (found.promise, found.groups, found.largest_group) == ("new_group", 601, 12)
+    settings = {"target_risk": 0.05, "confidence": 0.95}
+    served: dict[str, object] = {"calibration": "set aside", "tier": vars(found)}
+    manifest = {"settings": settings, "gate": {"refitted": served}}
+    [said, *_] = _promise(Stage(FULL, "", ()), manifest)
+    assert "taken together, none of which has more than 12" in said and "made on 601 groups" in said
+    large = np.repeat(np.arange(20), MIN_GROUP_ROWS)
+    every = np.ones(len(large), dtype=bool)
+    each = certify_new_group(np.full(len(large), 0.97), every, every, large, risk=0.05, delta=0.05)
+    assert (each.promise, each.largest_group) == ("new_group", 0)
+    served["tier"] = vars(each)
+    [said, *_] = _promise(Stage(FULL, "", ()), manifest)
+    assert "for a group that was never seen, from 40 automatic decisions on" in said
 
 
 @pytest.mark.parametrize(("groups", "promise"), [(18, "none"), (19, "new_group")])

@@ -33,6 +33,10 @@ from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Prediction
 
+BOTH_STAGES = 0.9
+"""Part of delta that the certificate of both stages is made with; the rest is for the full model alone, which takes
+over where that certificate fails. So either holds with the confidence stated, whichever the tickets choose."""
+
 
 class FirstScores(NamedTuple):
     """What a first stage says of tickets that it had not seen: predictions, and scores as the gate reads them."""
@@ -56,6 +60,24 @@ class Staged(NamedTuple):
         return {**about, **certificate_facts(self.certificates)}
 
 
+Certified = tuple[Gate, Mapping[str, Certificates]]
+"""A gate, and what could be certified of it."""
+
+
+class Chosen(NamedTuple):
+    """What became of a first stage.
+
+    Attributes:
+        cascade: Both stages under one gate; None where every ticket is put to the full model.
+        staged: What is known of it.
+        alone: The gate of the full model in place of its own, where both stages turned out to certify far less.
+    """
+
+    cascade: Cascade | None = None
+    staged: Staged | None = None
+    alone: Certified | None = None
+
+
 class Evidence(NamedTuple):
     """What a gate is chosen on.
 
@@ -66,8 +88,8 @@ class Evidence(NamedTuple):
         stage: A first stage before its threshold is chosen; None where there is none.
         first: What it says of the tickets of `scores`.
         first_tuning: What it says of the tickets of `tuning`.
-        decided: When an earlier model's first stage answered: it is answered no more often, and not looked up again
-            whether that pays. None leaves it open.
+        decided: When an earlier model's first stage answered: it answers no more often, and which tickets are put to
+            the full model is not looked up again. None leaves it open.
     """
 
     kind: str
@@ -104,38 +126,68 @@ class CascadeChoice:
         self._wanted = wanted
         self._alone = alone
 
-    def cascade(self, log: Log) -> tuple[Cascade | None, Staged | None]:
-        """Choose from when on the first stage answers; None where it never does.
+    def chosen(self, log: Log) -> Chosen:
+        """Choose from when on the first stage answers, if ever.
 
         It answers from where that costs no accuracy. Where too little could be automatic then, tickets around the
         threshold of the full model are put to that. This is looked up on tickets that are not those of the certificate,
         where there are others, and stays for the refitted model: choosing after the certificate was seen would spend
-        more than delta.
+        more than delta. One choice is made then, and paid for: where both stages certify far less than the full model
+        does with the part of delta that was kept for it, the first stage is left out (`BOTH_STAGES`).
 
         Args:
             log: Is told why there is none.
         """
-        stage, first, decided = self._evidence.stage, self._evidence.first, self._evidence.decided
-        if stage is None or first is None:
-            return None, None
-        threshold, asks_between = self._threshold, None
+        stage, first, rule = self._evidence.stage, self._evidence.first, self._rule(log)
+        if stage is None or first is None or rule is None:
+            return Chosen()
+        threshold, asks_between = rule
+        together = self._staged(threshold, asks_between)
+        gate, certificates = self._built(*together, part=BOTH_STAGES if self._is_proof else 1.0)
+        alone = self._better_alone(certificates, log) if self._is_proof else None
+        if alone is not None:
+            return Chosen(alone=alone)
+        risk = self._wanted.target_risk
+        floors = {target: set_floor(true_probability(first.scores, target), risk) for target in certificates}
+        model = replace(stage.model, set_floors=floors)
+        stage = replace(stage, threshold=threshold, asks_between=asks_between, model=model)
+        share = self._share(threshold, asks_between) or 0.0
+        return Chosen(Cascade(stage, gate), Staged(threshold, asks_between, share=share, certificates=certificates))
+
+    def _rule(self, log: Log) -> tuple[float, Mapping[str, Band]] | None:
+        """Return when the first stage answers, by what is known before any certificate; None where it never does."""
+        if self._evidence.stage is None or self._evidence.first is None:
+            return None
+        threshold, decided = self._threshold, self._evidence.decided
+        asks_between: Mapping[str, Band] | None = None
         if threshold is not None and decided is not None:
             threshold, asks_between = max(threshold, decided.threshold), decided.asks_between
         elif threshold is not None:
             asks_between = self._bands(threshold)
             if asks_between is None:
                 log("with a first stage far less could be automatic: every ticket is put to the full model")
-                return None, None
+                return None
         if threshold is None or asks_between is None or self._share(threshold, asks_between) is None:
             log("the first stage would cost accuracy: every ticket is put to the full model")
-            return None, None
-        gate, certificates = self._built(*self._staged(threshold, asks_between))
-        risk = self._wanted.target_risk
-        floors = {target: set_floor(true_probability(first.scores, target), risk) for target in certificates}
-        model = replace(stage.model, set_floors=floors)
-        stage = replace(stage, threshold=threshold, asks_between=asks_between, model=model)
-        share = self._share(threshold, asks_between) or 0.0
-        return Cascade(stage, gate), Staged(threshold, asks_between, share=share, certificates=certificates)
+            return None
+        return threshold, asks_between
+
+    def _better_alone(self, both: Mapping[str, Certificates], log: Log) -> Certified | None:
+        """Return what the full model certifies with the rest of delta, where that is far more than by both stages."""
+        alone = self._built(self._evidence.scores, self._evidence.tuning, part=1 - BOTH_STAGES)
+        dearer = dearer_targets(alone[1], both, per_class=self._wanted.per_class)
+        if not dearer:
+            return None
+        log(
+            f"{', '.join(dearer)}: with a first stage far less could be certified on these tickets than without: every "
+            "ticket is put to the full model"
+        )
+        return alone
+
+    @property
+    def _is_proof(self) -> bool:
+        """Whether nothing was chosen on the tickets of the certificate, so that it is one."""
+        return self._evidence.tuning is not None or self._evidence.decided is not None
 
     @cached_property
     def _open_gate(self) -> Gate:
@@ -197,7 +249,8 @@ class CascadeChoice:
         return here, replace(tuning, taken=elsewhere.above(threshold, asks_between))
 
     def _built(
-        self, scores: CalibrationScores, tuning: CalibrationScores | None = None
-    ) -> tuple[Gate, Mapping[str, Certificates]]:
-        gate, _, certificates = build_gate(scores, self._policy, self._languages, self._wanted, tuning_scores=tuning)
+        self, scores: CalibrationScores, tuning: CalibrationScores | None = None, *, part: float = 1.0
+    ) -> Certified:
+        wanted = replace(self._wanted, part=part)
+        gate, _, certificates = build_gate(scores, self._policy, self._languages, wanted, tuning_scores=tuning)
         return gate, certificates

@@ -16,6 +16,8 @@ from models.encoder import OnnxEncoder, Progress
 from models.screening import shipped_classifier
 from models.screening.classifier import READ_CHARS, read_part
 from models.screening.prefilter import BUCKETS, Prefilter, token_buckets
+from training.data.duplicates import near_duplicates
+from training.data.folds import make_folds
 from training.encoders.cache import CachedEncoder
 from triage.screening import ALARMED, SURE_NO_TICKET
 from triage.ticket import Ticket
@@ -108,12 +110,13 @@ def _shipped_rows() -> dict[str, NDArray[Any]]:
         return dict(archive)
 
 
-def fit_prefilter(tickets: Sequence[Ticket], *, seed: int = 0) -> Prefilter:
+def fit_prefilter(tickets: Sequence[Ticket], clusters: NDArray[np.int64] | None = None, *, seed: int = 0) -> Prefilter:
     """Fit a prefilter to a desk's tickets beside the shipped ones.
 
     Args:
         tickets: Of the desk; `OWN_ROWS` of them are drawn.
-        seed: Of the draw.
+        clusters: Tickets with the same number are kept together, int64 of shape [n]; None keeps near-duplicates so.
+        seed: Of the draw, and of the folds.
     """
     classifier, shipped = shipped_classifier(threads=None), _shipped_rows()
     rng = np.random.default_rng(seed)
@@ -135,7 +138,8 @@ def fit_prefilter(tickets: Sequence[Ticket], *, seed: int = 0) -> Prefilter:
     prefilter = Prefilter(
         (model.coef_ * rarity).astype(np.float32), (rarity**2).astype(np.float32), float(model.intercept_), -np.inf
     )
-    limits = _own_limits(scaled, target, said, rng)
+    together = near_duplicates(texts) if clusters is None else clusters[drawn]
+    limits = _own_limits(scaled, target, said, _folds(together, seed))
     for kind, missed in ((ALARMS, MISSED_ALARMS), (NO_TICKETS, MISSED_NO_TICKETS)):
         rows = np.flatnonzero(use == kind).tolist()
         starts, tokens = shipped["starts"], shipped["tokens"].astype(np.int64)
@@ -148,8 +152,14 @@ def _ridge(table: Any, target: NDArray[np.float64]) -> Any:
     return Ridge(alpha=_PENALTY, solver="sparse_cg", tol=_TOLERANCE).fit(table, target)
 
 
+def _folds(clusters: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the fold of each ticket, no cluster in two of them."""
+    nothing = np.zeros(len(clusters), dtype=np.int64)
+    return make_folds(clusters, nothing, _FOLDS, seed) if len(np.unique(clusters)) > 1 else nothing
+
+
 def _own_limits(
-    table: Any, target: NDArray[np.float64], said: NDArray[np.float64], rng: np.random.Generator
+    table: Any, target: NDArray[np.float64], said: NDArray[np.float64], fold: NDArray[np.int64]
 ) -> list[float]:
     """Return the scores below which few of the desk's own tickets lie that the classifier flags, by kind.
 
@@ -157,15 +167,14 @@ def _own_limits(
         table: Scaled runs of tokens, the desk's own rows before the shipped ones.
         target: What a filter learns, of shape [rows].
         said: The classifier's probabilities of the own rows, of shape [n, labels].
-        rng: Draws the folds.
+        fold: Of each own row; what is nearly the same is in one, so that a filter is asked about what it has not seen.
     """
     parts = zip((said[:, 1:5].sum(axis=1), said[:, 5:].sum(axis=1)), (ALARMED, SURE_NO_TICKET), strict=True)
     flagged = [np.flatnonzero(share >= least) for share, least in parts]
     if max(map(len, flagged)) < _LEAST_FLAGGED:
         return []
-    fold = rng.permutation(len(said)) % _FOLDS
     scores, shipped = np.zeros(len(said)), np.arange(len(said), len(target))
-    for number in range(_FOLDS):
+    for number in np.unique(fold):
         learned = np.concatenate([np.flatnonzero(fold != number), shipped])
         unseen = np.flatnonzero(fold == number)
         scores[unseen] = _ridge(table[learned], target[learned]).predict(table[unseen])

@@ -160,17 +160,21 @@ def fit_heads(
 
 
 def refit_model(fitted: FittedModel, sample: Sample, policy: Policy) -> Model:
-    """Fit the estimators anew on a larger sample; vocabulary, labels, stacking and calibration stay as they were."""
+    """Fit the estimators anew on a larger sample; vocabulary, labels, stacking and calibration stay as they were.
+
+    What corrects for expected shares goes by the labels of the larger sample: it may have rows of one that had none.
+    """
     sample, before = _rounded(sample), fitted.model
     sparse, topics = _features_again(fitted, sample)
     history = history_of(sample, topics, policy)
     nothing = np.zeros((len(sample), 0), dtype=np.float32)  # refitting needs neither neighbours nor rules
     near = Neighbours(nothing.astype(np.int64), nothing, nothing.astype(np.int64), nothing)
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=nothing.astype(bool))
-    heads = {
-        target: refit_head(head, target_data(sample, target, features, before.rules))
-        for target, head in fitted.heads.items()
-    }
+    heads = {}
+    for target, head in fitted.heads.items():
+        again = refit_head(head, target_data(sample, target, features, before.rules))
+        correction = prior_correction_of(policy, again, sample.label_ids(target))
+        heads[target] = replace(again, prior_correction=correction)
     return replace(before, history=history, heads=heads)
 
 

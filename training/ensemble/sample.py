@@ -30,7 +30,8 @@ class Sample:
         labels: By target, what can be learned; the same for every part of a data set.
         by_organisation: Whether `groups` are groups of the data, such as organisations, rather than near-duplicates.
         seen: Whether the encoder was fine-tuned on a ticket, bool of shape [n].
-        used: Whether the encoder was fine-tuned or chosen on a ticket, bool of shape [n]. No gate is chosen on these.
+        used: Whether the encoder was fine-tuned or chosen on a ticket, bool of shape [n]. No gate is chosen on these
+            where there are enough others.
         base_dim: Leading columns of `vectors` that come from an encoder which has seen no labels; None means all.
     """
 

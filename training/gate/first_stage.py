@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from models.heads.head import Probabilities
 from triage.decide import in_terms_of
 from triage.gate import Gate
 from triage.policy import Policy
-from triage.prediction import Prediction
+from triage.prediction import Prediction, Score
 
 MAY_LOSE = 0.0025
 """Accuracy of a target, as a share of all tickets, that the first stage may cost by the full model's own probabilities.
@@ -35,6 +35,38 @@ LEAST_ANSWERED = 100
 """Tickets that must be answered for that to be more than chance: fewer would let it be nothing."""
 
 
+class FirstOpinion(NamedTuple):
+    """What the first stage says of n tickets for one target, in the policy's own terms.
+
+    Attributes:
+        labels: The label that it would route, str of shape [n].
+        confidence: Probability of that label, of shape [n].
+        margin: How far that label is ahead of the next one, of shape [n]; 1 where there is no other.
+        guarded: By label that must not be missed, its probability, of shape [n].
+    """
+
+    labels: NDArray[np.str_]
+    confidence: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    guarded: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, scores: Sequence[Sequence[Score]], guards: Iterable[str]) -> FirstOpinion:
+        """Read the scores of n tickets.
+
+        Args:
+            scores: Of each ticket, folded and ranked as the policy has it.
+            guards: Labels that must not be missed.
+        """
+        by_label = [dict(one) for one in scores]
+        return cls(
+            np.array([one[0].label for one in scores], dtype=np.str_),
+            np.array([one[0].probability for one in scores]),
+            np.array([one[0].probability - one[1].probability if len(one) > 1 else 1.0 for one in scores]),
+            {label: np.array([one.get(label, 0.0) for one in by_label]) for label in guards},
+        )
+
+
 @dataclass(frozen=True)
 class FirstAnswers:
     """What the first stage says of n tickets that it had not seen.
@@ -42,13 +74,13 @@ class FirstAnswers:
     Attributes:
         sureness: How far its first label is ahead of the second in the closest target; -1 where something else than
             that keeps it from answering. Of shape [n].
-        labels: By target, the label that it would route, in the policy's own terms; str of shape [n].
-        confidence: By target, the probability of that label, of shape [n].
+        targets: What it says of each target.
+        stranger: Probability that the ticket belongs to no label, of shape [n].
     """
 
     sureness: NDArray[np.float64]
-    labels: Mapping[str, NDArray[np.str_]]
-    confidence: Mapping[str, NDArray[np.float64]]
+    targets: Mapping[str, FirstOpinion]
+    stranger: NDArray[np.float64]
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction], gate: Gate, policy: Policy) -> FirstAnswers:
@@ -60,28 +92,33 @@ class FirstAnswers:
             policy: Folds and ranks labels.
         """
         told = [in_terms_of(policy, one) for one in predictions]
-        targets = list(told[0].probabilities) if told else []
-        tops = {target: [one.probabilities[target][0] for one in told] for target in targets}
         return cls(
             np.array([sureness(gate, one) for one in told]),
-            {target: np.array([top.label for top in found], dtype=np.str_) for target, found in tops.items()},
-            {target: np.array([top.probability for top in found]) for target, found in tops.items()},
+            {
+                target: FirstOpinion.of([one.probabilities[target] for one in told], policy.guards(target))
+                for target in (told[0].probabilities if told else ())
+            },
+            np.array([one.stranger for one in told]),
         )
 
     def above(self, threshold: float, asks_between: Mapping[str, Band] = NO_BANDS) -> Taken:
         """Return what is answered from a threshold on, but for what is put to the full model in between."""
         passed = self.sureness >= threshold
         for target, (low, high) in asks_between.items():
-            passed &= ~((low <= self.confidence[target]) & (self.confidence[target] < high))
-        return Taken(passed, self.labels, self.confidence)
+            confidence = self.targets[target].confidence
+            passed &= ~((low <= confidence) & (confidence < high))
+        return Taken(passed, self.targets, self.stranger)
 
 
 class Taken(NamedTuple):
-    """Which of n tickets the first stage answers, bool of shape [n], with its labels and their probabilities."""
+    """Which of n tickets the first stage answers, bool of shape [n], and what it says of them as `FirstAnswers` does.
+
+    Whatever the gate asks of such a ticket it asks of this: the full model's opinion of it is never heard in service.
+    """
 
     passed: NDArray[np.bool_]
-    labels: Mapping[str, NDArray[np.str_]]
-    confidence: Mapping[str, NDArray[np.float64]]
+    targets: Mapping[str, FirstOpinion]
+    stranger: NDArray[np.float64]
 
 
 class Beliefs(NamedTuple):
@@ -126,7 +163,7 @@ def affordable_threshold(answers: FirstAnswers, full: Mapping[str, Beliefs]) -> 
         full: What the full model believes of the same n tickets, by target.
     """
     order = np.argsort(-answers.sureness, kind="stable")
-    total = [np.cumsum(beliefs.loss(answers.labels[target])[order]) for target, beliefs in full.items()]
+    total = [np.cumsum(beliefs.loss(answers.targets[target].labels)[order]) for target, beliefs in full.items()]
     affordable = np.all([one <= MAY_LOSE * len(order) for one in total], axis=0) & (answers.sureness[order] > 0)
     count = int(affordable.sum())  # costs only grow, so that the tickets that can be afforded come first
     return float(answers.sureness[order[count - 1]]) if count >= LEAST_ANSWERED else None

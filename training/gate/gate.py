@@ -128,12 +128,20 @@ class RiskTarget:
             alone can be certified, and the gate is shut for the others. That is for new rows only: one label of one
             group has too few.
         grouped: Whether rows come in groups, such as organisations: then what is certified holds for a new one.
+        part: Part of the probability of error that may be spent, in (0, 1]; the rest is for another gate, which takes
+            this one's place where that certifies too little.
     """
 
     target_risk: float
     confidence: float
     per_class: bool = False
     grouped: bool = False
+    part: float = 1.0
+
+    @property
+    def delta(self) -> float:
+        """Probability with which the promise may be broken, in (0, 1)."""
+        return (1 - self.confidence) * self.part
 
 
 def readable(scores: CalibrationScores, policy: Policy, languages: frozenset[str]) -> Gate:
@@ -148,7 +156,7 @@ def build_gate(
     languages: frozenset[str],
     wanted: RiskTarget,
     tuning_scores: CalibrationScores | None = None,
-) -> tuple[Gate, dict[str, float], dict[str, Certificates]]:
+) -> tuple[Gate, dict[str, float], Mapping[str, Certificates]]:
     """Choose the gate of every target on rows that the model had not seen.
 
     Args:
@@ -162,7 +170,7 @@ def build_gate(
         The gate, the floors of the prediction sets, and the certificates.
     """
     gate = readable(tuning_scores or calibration_scores, policy, languages)
-    targets, floors, certificates = {}, {}, {}
+    targets, floors, certificates = {}, {}, dict[str, Certificates]()
     for target in calibration_scores.probabilities:
         guards = certified_guards(calibration_scores, target, policy, gate=gate, wanted=wanted)
         limits = {label: one.limit for label, one in guards.items()}
@@ -172,7 +180,7 @@ def build_gate(
             None if tuning_scores is None else routed(tuning_scores, target, policy, guarded, risk=wanted.target_risk)
         )
         here = _as_expected(here, calibration_scores, target, policy)
-        delta = (1 - wanted.confidence) / hypotheses(guards)
+        delta = wanted.delta / hypotheses(guards)
         found = certified(here, told, risk=wanted.target_risk, delta=delta, grouped=wanted.grouped)
         certificates[target] = replace(found, guards=guards)
         shown = found.by_label.values() if wanted.per_class else (found.whole,)
@@ -335,7 +343,7 @@ def certified_guards(
         own = true == label
         found[label] = certify_guard(
             likely[label][own], (told.eligible & (told.label != label))[own],
-            min_recall=least, delta=(1 - wanted.confidence) / len(stated),
+            min_recall=least, delta=wanted.delta / len(stated),
         )  # fmt: skip
     return found
 
@@ -343,10 +351,18 @@ def certified_guards(
 def _guarded_probabilities(
     scores: CalibrationScores, target: str, policy: Policy, labels: Iterable[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the probability of each of some labels, by ticket that has a label of the target."""
+    """Return the probability of each of some labels, by ticket that has a label of the target.
+
+    It is that of the stage which answers the ticket, as in service.
+    """
     known = np.array([target in row.labels for row in scores.rows], dtype=bool)
-    folded = np.array([policy.fold(target, label) for label in scores.labels[target]])
-    return {label: scores.probabilities[target][known][:, folded == label].sum(axis=1) for label in labels}
+    folded, taken = np.array([policy.fold(target, label) for label in scores.labels[target]]), scores.taken
+    found = {}
+    for label in labels:
+        found[label] = scores.probabilities[target][:, folded == label].sum(axis=1)
+        if taken is not None:
+            found[label] = np.where(taken.passed, taken.targets[target].guarded[label], found[label])
+    return {label: values[known] for label, values in found.items()}
 
 
 def _as_expected(here: Routed, calibration_scores: CalibrationScores, target: str, policy: Policy) -> Routed:
@@ -402,53 +418,56 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
         gate: Says what keeps a ticket from being decided, guards of labels among it, thresholds left aside.
         risk: Target risk, which the floor under single decisions is a multiple of.
     """
-    labels, probabilities = calibration_scores.labels[target], calibration_scores.probabilities[target]
-    known = np.array([target in row.labels for row in calibration_scores.rows], dtype=bool)
-    plain = not policy.decide_by_cost and not policy.folding
-    sure, margin = np.zeros(len(probabilities)), np.ones(len(probabilities))
-    right = np.zeros(len(probabilities), dtype=bool)
-    chosen = [""] * len(probabilities)
-    for row in np.flatnonzero(known):
-        if plain or target != "tier":
-            first, second = np.argsort(-probabilities[row], kind="stable")[:2]
-            top, margin[row] = (
-                Score(labels[first], float(probabilities[row, first])),
-                probabilities[row, first] - probabilities[row, second],
-            )
-        else:
-            ranked = policy.rank(
-                target, [Score(label, float(p)) for label, p in zip(labels, probabilities[row], strict=True)]
-            )
-            top = ranked[0]
-            margin[row] = top.probability - ranked[1].probability if len(ranked) > 1 else 1.0
-        sure[row], chosen[row] = top.probability, top.label
-        right[row] = top.label == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
-    rule_labels = np.array(
-        [
-            gate.reads(found, written)
-            for found, written in zip(calibration_scores.languages, calibration_scores.written, strict=True)
-        ]
+    scores, taken = calibration_scores, calibration_scores.taken
+    known = np.array([target in row.labels for row in scores.rows], dtype=bool)
+    chosen, sure, margin = _tops(scores, target, policy)
+    readable_rows, stranger = _readable(scores, target, gate), scores.stranger
+    if taken is not None:
+        first, passed = taken.targets[target], taken.passed
+        chosen, sure = np.where(passed, first.labels, chosen), np.where(passed, first.confidence, sure)
+        margin, stranger = np.where(passed, first.margin, margin), np.where(passed, taken.stranger, stranger)
+        readable_rows |= passed  # what cannot be read it does not answer
+    floor = 1 - gate.ticket_risk_limit(risk)
+    eligible = readable_rows & (margin >= gate.min_margin) & (sure * (1 - stranger) >= floor)
+    true = np.array([policy.fold(target, row.labels[target]) for row in labelled_with(scores.rows, target)], np.str_)
+    told = Routed(
+        chosen[known], sure[known], chosen[known] == true, eligible=eligible[known], group=_groups(scores.rows)[known]
     )
-    eligible = (
-        (calibration_scores.words >= gate.min_words)
-        & rule_labels
-        & (calibration_scores.excluded[target] <= gate.max_excluded)
-        & (calibration_scores.stranger <= gate.max_stranger)
-        & (margin >= gate.min_margin)
-        & (sure * (1 - calibration_scores.stranger) >= 1 - gate.ticket_risk_limit(risk))
-    )
-    if gate.max_novelty is not None:
-        eligible &= calibration_scores.novelty <= gate.max_novelty
-    if calibration_scores.taken is not None:
-        for row in np.flatnonzero(known & calibration_scores.taken.passed):
-            chosen[row] = str(calibration_scores.taken.labels[target][row])
-            right[row] = chosen[row] == policy.fold(target, calibration_scores.rows[int(row)].labels[target])
-            sure[row], eligible[row] = calibration_scores.taken.confidence[target][row], True
-    group = _groups(calibration_scores.rows)
-    told = Routed(np.array(chosen, dtype=np.str_)[known], *(values[known] for values in (sure, right, eligible, group)))
     limits = gate.targets.get(target, TargetGate()).guards
-    likely = _guarded_probabilities(calibration_scores, target, policy, limits)
+    likely = _guarded_probabilities(scores, target, policy, limits)
     return told._replace(eligible=told.eligible & unguarded(told.label, likely, limits))
+
+
+def _tops(
+    scores: CalibrationScores, target: str, policy: Policy
+) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the label that the full model would route of each ticket, how probable it is, and how far ahead."""
+    labels, probabilities = scores.labels[target], scores.probabilities[target]
+    if target != "tier" or policy.ranks_by_probability:
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+        first, second = np.take_along_axis(probabilities, order, axis=1).T
+        return np.array(labels, dtype=np.str_)[order[:, 0]], first, first - second
+    ranked = [
+        policy.rank(target, [Score(label, float(p)) for label, p in zip(labels, row, strict=True)])
+        for row in probabilities
+    ]
+    return (
+        np.array([one[0].label for one in ranked], dtype=np.str_),
+        np.array([one[0].probability for one in ranked]),
+        np.array([one[0].probability - one[1].probability if len(one) > 1 else 1.0 for one in ranked]),
+    )
+
+
+def _readable(scores: CalibrationScores, target: str, gate: Gate) -> NDArray[np.bool_]:
+    """Say of each ticket whether the full model can read it: it is neither strange, foreign nor short."""
+    languages = zip(scores.languages, scores.written, strict=True)
+    found: NDArray[np.bool_] = (
+        (scores.words >= gate.min_words)
+        & np.array([gate.reads(detected, written) for detected, written in languages], dtype=bool)
+        & (scores.excluded[target] <= gate.max_excluded)
+        & (scores.stranger <= gate.max_stranger)
+    )
+    return found if gate.max_novelty is None else found & (scores.novelty <= gate.max_novelty)
 
 
 def labelled_with(rows: Sequence[LabelledTicket], target: str) -> list[LabelledTicket]:

@@ -41,7 +41,9 @@ def certify_new_group(
 
     With many small groups, whose own error rate would be mere noise, it is for the new groups' tickets taken together:
     the mean over groups of wrong minus `risk` times kept is tested by betting (Waudby-Smith and Ramdas 2024), for one
-    threshold after the other as in `training.gate.risk_control.certify`.
+    threshold after the other as in `training.gate.risk_control.certify`. A bet needs a bound of what one group can
+    cost, and takes the tickets of the largest group seen: so this promise is for groups that are no larger, over as
+    long a time as the tickets are from. A larger one may bring more errors than were bet on.
 
     Args:
         confidence: Of the label that would be routed, in [0, 1], of shape [n].
@@ -72,6 +74,7 @@ def certify_new_group(
         float(GRID[chosen]), round(kept[:, chosen].sum()), round(wrong[:, chosen].sum()), n,
         bound=_worst(kept[shown, chosen], wrong[shown, chosen], delta) if not missing else risk,
         more_tickets=0, promise="new_group", groups=len(sizes), more_groups=0,
+        largest_group=int(sizes.max()) if missing else 0,
     )  # fmt: skip
 
 

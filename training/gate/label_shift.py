@@ -13,13 +13,19 @@ _STEPS, _STILL = 500, 1e-7
 def prior_correction(prior: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the factor by label that turns probabilities learned under one share of labels into those under another.
 
-    Probabilities are multiplied by it and normalised again (Saerens, Latinne and Decaestecker 2002, equation 2.4).
+    Probabilities are multiplied by it and normalised again (Saerens, Latinne and Decaestecker 2002, equation 2.4). A
+    label without a row in training keeps its probability: the quotient would be without bound, and every ticket that
+    label's.
 
     Args:
         prior: Share of each label in training.
         expected: Share of each label in traffic.
+
+    Example:
+        >>> prior_correction(np.array([0.8, 0.2, 0.0, 0.0]), np.array([0.4, 0.4, 0.2, 0.0])).tolist()
+        [0.5, 2.0, 1.0, 0.0]
     """
-    return np.asarray(expected / np.maximum(prior, 1e-9))
+    return np.asarray(np.where(prior > 0, expected / np.where(prior > 0, prior, 1.0), expected > 0))
 
 
 def estimate_shares(probabilities: Probabilities, prior: NDArray[np.float64]) -> NDArray[np.float64]:

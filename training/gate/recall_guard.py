@@ -78,8 +78,17 @@ def certify_guard(probability: Values, decidable: Flags, *, min_recall: float, d
 
 
 def hypotheses(guards: Mapping[str, GuardCertificate]) -> int:
-    """Return among how many combinations of limits these were chosen: what is certified next holds for all of them."""
-    return int(len(LIMITS) ** len(guards))
+    """Return among how many combinations of limits these were chosen: what is certified next holds for all of them.
+
+    A limit of 0, where nothing could be certified, is one more outcome of each.
+
+    Example:
+        >>> none = np.zeros(0, dtype=bool)
+        >>> guard = certify_guard(none.astype(float), none, min_recall=0.9, delta=0.1)
+        >>> hypotheses({}), hypotheses({"security": guard}), guard.limit
+        (1, 13, 0.0)
+    """
+    return int((len(LIMITS) + 1) ** len(guards))
 
 
 def unguarded(label: NDArray[np.str_], probabilities: Mapping[str, Values], limits: Mapping[str, float]) -> Flags:

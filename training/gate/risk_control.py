@@ -33,6 +33,8 @@ class Certificate:
         promise: Whom the certificate is for: ``new_rows`` like those it was made on, a ``new_group``, or ``none``.
         groups: Groups it was made on; 0 where rows are the observations.
         more_groups: Groups that it would take on top; None where rows are the observations or no number is known.
+        largest_group: Tickets of the largest group, where what holds is for the tickets of new groups taken together,
+            none of them larger than this one; 0 where it is for each group, or for rows.
     """
 
     threshold: float | None
@@ -44,6 +46,7 @@ class Certificate:
     promise: str = "new_rows"
     groups: int = 0
     more_groups: int | None = None
+    largest_group: int = 0
 
 
 def no_certificate(tickets: int, more_tickets: int | None) -> Certificate:

@@ -47,10 +47,9 @@ class ServedGate:
 
 def served_gates(manifest: Mapping[str, Any]) -> dict[str, ServedGate]:
     """Return by target what the manifest of a trained bundle says of its gate; empty for one that was only started."""
-    gate, settings = manifest.get("gate", {}), manifest.get("settings", {})
-    measured, served = gate.get("measured_with", {}), gate.get("refitted", {})
+    measured, served = certificates_of(manifest, "measured_with"), certificates_of(manifest)
     figures = manifest.get("metrics", {}).get("targets", {})
-    by_label = bool(settings.get("per_class"))
+    by_label = bool(manifest.get("settings", {}).get("per_class"))
     return {
         target: ServedGate(
             _share(measured.get(target, {}), by_label=by_label),
@@ -58,8 +57,19 @@ def served_gates(manifest: Mapping[str, Any]) -> dict[str, ServedGate]:
             figures.get(target, {}).get("coverage"),
         )
         for target, found in served.items()
-        if isinstance(found, Mapping)
     }
+
+
+def certificates_of(manifest: Mapping[str, Any], model: str = "refitted") -> dict[str, Mapping[str, Any]]:
+    """Return by target what could be certified of the gate that decides: of both stages where there is a first one.
+
+    Args:
+        manifest: Of a bundle; one that was only started says nothing.
+        model: ``refitted`` for the bundle, ``measured_with`` for the model that was measured before.
+    """
+    alone = manifest.get("gate", {}).get(model, {})
+    both = manifest.get("cascade", {}).get(model) or {}
+    return {target: both.get(target, found) for target, found in alone.items() if isinstance(found, Mapping)}
 
 
 def labels_decided(certificates: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from models.bundle.manifest import read_manifest
 from models.home import DEFAULT_MODEL
 from training.data.columns import ATTRIBUTES
 from training.evaluation.record import Record, read_record
-from training.gate.served import labels_decided
+from training.gate.served import certificates_of, labels_decided
 from training.registry.pyfunc import save_pyfunc
 from training.registry.tracker import Opening, Run, Tracker
 from training.reports.model_card import model_card
@@ -82,15 +82,11 @@ def _attributes(directory: Path) -> list[str]:
 
 def _thresholds(manifest: Mapping[str, Any]) -> dict[str, float]:
     """Return the certified threshold of each target that has one; where each label has its own, how many have."""
-    facts = manifest.get("gate", {}).get("refitted", {})
+    found = certificates_of(manifest)
     if manifest.get("settings", {}).get("per_class"):
-        found = {target: one for target, one in facts.items() if isinstance(one, Mapping)}
         return {f"{target}/labels_decided": float(len(labels_decided(one))) for target, one in found.items()}
-    return {
-        f"{target}/threshold": one["threshold"]
-        for target, one in facts.items()
-        if isinstance(one, Mapping) and one.get("threshold") is not None
-    }
+    thresholds = {f"{target}/threshold": one.get("threshold") for target, one in found.items()}
+    return {name: threshold for name, threshold in thresholds.items() if threshold is not None}
 
 
 def _drawings(manifest: Mapping[str, Any], record: Record, card: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
 from training.gate.group_risk import FORGIVEN
-from training.gate.served import gate_changes, labels_decided
+from training.gate.served import certificates_of, gate_changes, labels_decided
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
 SPLITS = {
@@ -119,13 +119,10 @@ def _promise(stage: Stage, manifest: Mapping[str, Any]) -> Iterator[str]:
     settings, gate = manifest.get("settings", {}), manifest.get("gate", {})
     risk, confidence = settings.get("target_risk", "?"), settings.get("confidence", "?")
     calibration = str(gate.get("refitted", {}).get("calibration", ""))
-    for target, served in gate.get("refitted", {}).items():
-        if isinstance(served, Mapping):
-            say = _served_by_label if settings.get("per_class") else _served
-            yield f"- {target}: {say(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
-            yield from (
-                f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items()
-            )
+    for target, served in certificates_of(manifest).items():
+        say = _served_by_label if settings.get("per_class") else _served
+        yield f"- {target}: {say(served, risk, confidence, cross_fitted=calibration.startswith('cross'))}"
+        yield from (f"- {target}: {_guard(label, one, confidence)}" for label, one in served.get("guards", {}).items())
     floor = gate.get("max_ticket_risk")
     if floor is not None:
         yield f"- That is right on average. No single ticket is decided whose own risk is above {floor:.2f}."
@@ -146,13 +143,19 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         )
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
-    for_whom = (
-        f"a group that was never seen, from {_enough(risk)} automatic decisions on (made on {gate['groups']} groups)"
-        if gate.get("promise") == "new_group"
-        else "new tickets like those that the gate was chosen on; another organisation is not promised anything"
-    )
+    for_whom = _for_whom(gate, risk)
     said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
     return f"{said}. {_NO_PROOF}" if cross_fitted else said
+
+
+def _for_whom(gate: Mapping[str, Any], risk: object) -> str:
+    if gate.get("promise") != "new_group":
+        return "new tickets like those that the gate was chosen on; another organisation is not promised anything"
+    made_on = f"(made on {gate['groups']} groups)"
+    if gate.get("largest_group"):
+        largest = f"none of which has more than {gate['largest_group']} in as long a time"
+        return f"the tickets of groups that were never seen, taken together, {largest} {made_on}"
+    return f"a group that was never seen, from {_enough(risk)} automatic decisions on {made_on}"
 
 
 def _enough(risk: object) -> int:

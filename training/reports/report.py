@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from training.diagnostics.ablation import Extras
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
-from training.gate.served import served_gates
+from training.gate.served import certificates_of, served_gates
 from training.reports import plots
 from training.reports.model_card import POLICIES, SPLITS
 from training.stages import stage_of
@@ -90,7 +90,7 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
     outcome, values = record.outcomes[target], record.measured["targets"][target]
     facts = manifest["targets"].get(target, {})
     risk = manifest["settings"].get("target_risk")
-    gate = manifest.get("gate", {}).get("refitted", {}).get(target, {})
+    gate = certificates_of(manifest).get(target, {})
     served = served_gates(manifest).get(target)
     alone = gate.get("by_label", {})
     classes = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])
