@@ -135,6 +135,18 @@ class Outbox(IdempotencyKeys):
         with self.database.writing() as session:
             session.merge(StoredPosition(source=source, name=name, value=value, updated_at=datetime.now(UTC)))
 
+    def positions(self, source: str, prefix: str) -> dict[str, str]:
+        """Return what is noted of a channel under the names that begin in one way, by name."""
+        with self.database.reading() as session:
+            mine = (StoredPosition.source == source, StoredPosition.name.startswith(prefix, autoescape=True))
+            return {row.name: row.value for row in session.scalars(select(StoredPosition).where(*mine))}
+
+    def forget_position(self, source: str, name: str) -> None:
+        """Take back what is noted of a channel under a name."""
+        with self.database.writing() as session:
+            mine = (StoredPosition.source == source, StoredPosition.name == name)
+            session.execute(delete(StoredPosition).where(*mine))
+
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
 
