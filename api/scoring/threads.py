@@ -42,6 +42,7 @@ from triage.escalation.packet import is_external, packet
 from triage.escalation.retriage import alarmed, new_alarms, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
+from triage.wording import phrase_of, phrase_of_cause
 
 _ALTERNATIVES = 5
 
@@ -461,13 +462,17 @@ def _route_out(route: Route, readable: bool) -> RouteOut:
     return found if readable else found.model_copy(update={"because": ""})
 
 
+def _cause(route: Route) -> str:
+    return phrase_of_cause(route.because) if route.by is Mover.MACHINE else route.because
+
+
 def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut]:
     for row in stored.decisions:
         yield TimelineOut(
             at=row.created_at,
             what="decision",
             by="machine",
-            words=f"{row.document.automation}: {row.document.reason}",
+            words=f"{row.document.automation}: {phrase_of(row.document.reason)}",
             tier=row.document.tier,
             category=row.document.category,
             resolver_group=row.document.resolver_group,
@@ -493,7 +498,7 @@ def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut
                 at=route.at,
                 what="route",
                 by=route.by.value,
-                words=route.because if with_words else "",
+                words=_cause(route) if with_words else "",
                 tier=route.tier,
                 category=route.category,
                 resolver_group=route.resolver_group,
