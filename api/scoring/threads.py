@@ -34,7 +34,7 @@ from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow, FeedbackRow
 from api.store.threads.events import Outcome, StoredThread, check_order, forgotten
 from models.triager import Triager
-from models.wire import DECIMALS, DecisionDocument, RouteDocument
+from models.wire import ALTERNATIVES, DECIMALS, DecisionDocument, RouteDocument
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
@@ -43,8 +43,6 @@ from triage.escalation.retriage import alarmed, new_alarms, rerouted, route_by_p
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 from triage.wording import phrase_of, phrase_of_cause
-
-_ALTERNATIVES = 5
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class TicketThreads:
         thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
-        check_order(stored.last_at, event)
+        check_order(stored.last_at, event, is_first=not stored.events)
         grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
         decision = await self._service.decide_again(triager, grown, sender)
         alone = await self._service.alarms_in(triager, event.text, sender)
@@ -378,7 +376,7 @@ def _covers(policy: Policy, restricted: bool, principal: Principal) -> bool:
 
 
 def _document(decision: Decision, decision_id: str, readable: bool) -> DecisionDocument:
-    document = DecisionDocument.from_decision(decision, decision_id, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+    document = DecisionDocument.from_decision(decision, decision_id, alternatives=ALTERNATIVES, decimals=DECIMALS)
     return document if readable else document.without_explanation()
 
 
