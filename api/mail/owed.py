@@ -98,7 +98,7 @@ class OwedMails:
         if now - since >= _GIVEN_UP_S:
             return None
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(tries - 1, 20))
-        mail = OwedMail(decision_id, known, since, tries, now + pause)
+        mail = OwedMail(decision_id, known, since=since, tries=tries, due=now + pause)
         self._store.move_position(self._mailbox, self._name(_Number(self._validity, uid)), json.dumps(asdict(mail)))
         self._mails[uid] = mail
         return pause
