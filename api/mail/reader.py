@@ -132,12 +132,14 @@ class MailReader:
             self._log_in(server)
             if self._mailbox.done_folder and not server.folder_exists(self._mailbox.done_folder):
                 server.create_folder(self._mailbox.done_folder)
+            longest_s = _STEP_S
             while not self._stopping.is_set():
                 found = self._take_new(server)
                 self._faults = ("", 0)
                 self._service.note_mailbox(self._name, is_read=True)
+                longest_s = _STEP_S if found else min(2 * longest_s, self._mailbox.poll_s)
                 if not found:
-                    self._wait_for_news(server)
+                    self._wait_for_news(server, longest_s)
 
     def _log_in(self, server: IMAPClient) -> None:
         """Log in; what is not ASCII is sent as UTF-8 (RFC 4616), for LOGIN cannot say it."""
@@ -148,7 +150,7 @@ class MailReader:
             server.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
 
     def _take_new(self, server: IMAPClient) -> bool:
-        """Take the mails after the last one that was taken, and say whether there were any."""
+        """Take the mails after the last one that was taken and those that are owed, and say whether there were any."""
         selected = server.select_folder(self._mailbox.folder, readonly=True)
         for mail in self._owed.load(validity_of(selected)):
             if self._is_forgotten(mail.decision_id):
@@ -321,9 +323,13 @@ class MailReader:
             (part for name, part in parts.items() if name.startswith(b"BODY[") and isinstance(part, bytes)), b""
         )
 
-    def _wait_for_news(self, server: IMAPClient) -> None:
-        """Wait until the server tells of a mail or one is owed; a server that cannot tell is asked again soon."""
-        longest_s = min(self._mailbox.poll_s, self._owed.wait_s())
+    def _wait_for_news(self, server: IMAPClient, longest_s: float) -> None:
+        """Wait until the server tells of a mail or one is owed; a server that cannot tell is asked again soon.
+
+        A server tells of a mail once, and what it tells between looking through the folder and waiting is not heard:
+        so the first waits are short.
+        """
+        longest_s = min(longest_s, self._owed.wait_s())
         if not server.has_capability("IDLE"):
             self._stopping.wait(min(longest_s, 30.0))
             return

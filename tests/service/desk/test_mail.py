@@ -377,26 +377,26 @@ def test_a_mail_that_is_refused_for_now_holds_up_no_other_and_is_sent_once_also_
     sink.refusals = dict(refused)
     deliver(imap, mail("One", "the printer jams"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-forward-owed") == 1, 10)
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
         sink.refusals = {}
         deliver(imap, mail("Two", "the vpn drops"))
-        until(lambda: len(sink.taken) == 2, 10)
-        until(lambda: counted(client, "mail-decided") == 2, 10)
+        until(lambda: len(sink.taken) == 2, 20)
+        until(lambda: counted(client, "mail-decided") == 2, 20)
         assert "because" not in client.get("/readyz").json()
         sink.refusals = dict(refused)
         deliver(imap, mail("Three", "the screen is black"))
-        until(lambda: counted(client, "mail-forward-owed") == 2, 10)
+        until(lambda: counted(client, "mail-forward-owed") == 2, 20)
     pauses = [line["again_in_s"] for line in logged() if line["event"] == "mail_not_forwarded" and line["uid"] == 1]
     assert pauses == [0.3 * 2**number for number in range(len(pauses))]
     sink.refusals = {}
     deliver(imap, mail("Four", "the mouse is gone"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: len(sink.taken) == 4, 10)
-        until(lambda: counted(client, "mail-decided") == 2, 10)
+        until(lambda: len(sink.taken) == 4, 20)
+        until(lambda: counted(client, "mail-decided") == 2, 20)
         assert len(client.get("/v1/decisions").json()["decisions"]) == 4
     with service(tmp_path, imap, smtp) as client:
         deliver(imap, mail("Five", "the keyboard is wet"))
-        until(lambda: len(sink.taken) == 5, 10)
+        until(lambda: len(sink.taken) == 5, 20)
     assert sorted(str(taken["Subject"]) for _, taken, _ in sink.taken) == ["Five", "Four", "One", "Three", "Two"]
     assert {taken["X-Triage-Repeat"] for _, taken, _ in sink.taken} == {None}
     assert len(done(imap)) == 5
@@ -416,10 +416,10 @@ def test_a_mail_that_nobody_takes_for_a_day_is_set_aside(
     sink.refusals = {f"{group}@example.org": "452 4.2.2 mailbox full" for group in GROUPS}
     deliver(imap, mail("One", "the printer jams"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-set-aside") == 1, 10)
+        until(lambda: counted(client, "mail-set-aside") == 1, 20)
         sink.refusals = {}
         deliver(imap, mail("Two", "the vpn drops"))
-        until(lambda: sink.taken, 10)
+        until(lambda: sink.taken, 20)
         assert len(client.get("/v1/decisions").json()["decisions"]) == 2
     assert [taken["Subject"] for _, taken, _ in sink.taken] == ["Two"] and len(done(imap)) == 2
     [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
@@ -435,10 +435,10 @@ def test_a_mail_whose_forward_is_cut_off_each_time_holds_up_no_other(
     sink.cut_off = "One"
     deliver(imap, mail("One", "the printer jams"), mail("Two", "the vpn drops"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-decided") == 1, 10)
+        until(lambda: counted(client, "mail-decided") == 1, 20)
         assert [taken["Subject"] for _, taken, _ in sink.taken] == ["Two"]
         sink.cut_off = None
-        until(lambda: len(sink.taken) == 2, 10)
+        until(lambda: len(sink.taken) == 2, 20)
     assert [taken["X-Triage-Repeat"] for _, taken, _ in sink.taken] == [None, "possible"]
 
 
@@ -451,11 +451,11 @@ def test_a_ticket_that_is_forgotten_while_its_mail_is_owed_is_not_decided_anew(
     sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
     deliver(imap, mail("One", "the printer jams"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-forward-owed") == 1, 10)
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
         [decision] = client.get("/v1/decisions").json()["decisions"]
         client.app.state.parts.service.store.forget(decision["ticket_id"])  # type: ignore[attr-defined]
         sink.refusals = {}
-        until(lambda: counted(client, "mail-forgotten") == 1, 10)
+        until(lambda: counted(client, "mail-forgotten") == 1, 20)
         assert len(client.get("/v1/decisions").json()["decisions"]) == 1
     assert not sink.taken
 
@@ -468,7 +468,7 @@ def test_what_is_owed_is_not_lost_where_the_folder_is_numbered_anew(
     sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
     deliver(imap, mail("One", "the printer jams"))
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-forward-owed") == 1, 10)
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
     sink.refusals = {}
     store = sqlite3.connect(tmp_path / "home" / "store.sqlite")
     with store:
@@ -476,8 +476,8 @@ def test_what_is_owed_is_not_lost_where_the_folder_is_numbered_anew(
         store.execute("UPDATE positions SET name = replace(name, 'INBOX:', 'INBOX:9') WHERE name LIKE 'owed %'")
     store.close()
     with service(tmp_path, imap, smtp) as client:
-        until(lambda: sink.taken, 10)
-        until(lambda: counted(client, "mail-decided") == 1, 10)
+        until(lambda: sink.taken, 20)
+        until(lambda: counted(client, "mail-decided") == 1, 20)
         assert len(client.get("/v1/decisions").json()["decisions"]) == 1
         assert client.app.state.parts.service.store.positions("support", "owed ") == {}  # type: ignore[attr-defined]
     assert len(done(imap)) == 1
