@@ -61,7 +61,7 @@ def fill(home: Path, size: int) -> None:
     documents = [DecisionDocument.from_decision(one, str(uuid4())) for one in triager.decide(tickets)]
     store.record([NewDecision(ticket, document) for ticket, document in zip(tickets, documents, strict=True)])
     copies = {
-        "tickets": ("seq, source, ticket_id, revision, digest", "seq + :step, source, ticket_id || :tag, revision, digest || :tag"),  # noqa: E501
+        "tickets": ("seq, source, ticket_id, revision, digest", "seq + :step, source, ticket_id || :tag, revision, substr(digest, 1, 52) || :tag"),  # noqa: E501
         "decisions": ("seq, id, ticket_seq", "seq + :step, substr(id, 1, 24) || :tag, ticket_seq + :step"),
         "queue_entries": ("decision_seq, decision_id", "decision_seq + :step, substr(decision_id, 1, 24) || :tag"),
     }  # fmt: skip

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.prediction import Explanation
 
-DECIMALS = 3
-"""Decimals of every number that the service answers: more would only help to guess what the model was trained on."""
+ALTERNATIVES, DECIMALS = 5, 3
+"""Labels per target that the service answers at most, and decimals of every number: more would only help to guess what
+the model was trained on."""
 
 AutomationName = Literal["automatic", "suggested", "blank"]
 SourceName = Literal["model", "bypass_rule", "fallback_rule", "default", "person"]

@@ -67,7 +67,7 @@ class UnknownLabel(TriageError):
     """Labels of one target that the policy does not list.
 
     Attributes:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         labels: The unknown labels, sorted.
     """
 

@@ -123,7 +123,7 @@ class Gate:
         reviews withdraw automatic decisions, and never add one or change its label.
 
         Args:
-            target: ``tier`` or ``category``.
+            target: Name of the target, such as ``tier``.
             prediction: The model's prediction; None without a model.
         """
         if prediction is None:
@@ -180,7 +180,7 @@ class Gate:
         """Say why a text cannot be judged, however sure the model is: too short, foreign, or strange; None if it can.
 
         Args:
-            target: ``tier`` or ``category``.
+            target: Name of the target, such as ``tier``.
             prediction: The model's prediction.
         """
         if prediction.words < self.min_words:

@@ -176,3 +176,44 @@ def sentence_of(reason: str) -> str:
         'The model has not learned to tell this.'
     """
     return REASONS[reason].sentence if reason in REASONS else reason
+
+
+def phrase_of_cause(because: str) -> str:
+    """Return in words why the machine moved a ticket; what begins with no code that is known stands for itself.
+
+    Example:
+        >>> phrase_of_cause("attention: outage")
+        'it must not wait: many cannot work'
+        >>> phrase_of_cause("complexity: 0.83 for L2, at least 0.75 is needed")
+        'where it belongs: 0.83 for L2, at least 0.75 is needed'
+    """
+    code, colon, rest = because.partition(": ")
+    if code == "attention" and colon:
+        kind = ATTENTION.get(rest, rest)
+        return f"it must not wait: {kind[:1].lower()}{kind[1:]}"
+    if code == "rule" and colon:
+        return f"by the rule {rest}"
+    if code in CRITERIA and colon:
+        phrase = CRITERIA[code].phrase
+        return f"{phrase[:1].lower()}{phrase[1:]}: {rest}"
+    return phrase_of(because)
+
+
+def phrase_of_rule(rule: str, source: str, automation: str) -> str | None:
+    """Return in words what stands in place of a rule's name where the policy decides; None for a written rule.
+
+    Args:
+        rule: What is stated as the rule.
+        source: The source of the decision.
+        automation: Its automation: what the policy hands to those who may see it is never automatic, and a written rule
+            of the same name is.
+
+    Example:
+        >>> phrase_of_rule("access", "bypass_rule", "suggested"), phrase_of_rule("access", "fallback_rule", "suggested")
+        ('only some tiers may see it', None)
+    """
+    if source != Source.BYPASS_RULE:
+        return None
+    if rule.startswith("attention: "):
+        return phrase_of_cause(rule)
+    return "only some tiers may see it" if rule == "access" and automation != Automation.AUTOMATIC else None

@@ -26,7 +26,7 @@ _SAID = {
 
 
 @dataclass(frozen=True)
-class Moment:
+class Entry:
     """One entry: when, who, what happened, where that led, and the words that were written.
 
     Attributes:
@@ -46,7 +46,7 @@ class Moment:
     link: str = ""
 
 
-def moments(shown: DecisionDetail, view: TicketViewOut | None) -> list[Moment]:
+def entries(shown: DecisionDetail, view: TicketViewOut | None) -> list[Entry]:
     """Return everything that happened to a ticket, oldest first.
 
     Args:
@@ -55,17 +55,17 @@ def moments(shown: DecisionDetail, view: TicketViewOut | None) -> list[Moment]:
     """
     by = f"model {shown.model_version}" if shown.model_version else "the rules alone"
     first = _route(*(verdict.label for verdict in shown.targets.values()))
-    found = [Moment(shown.created_at, "", f"Decided by {by}", first)]
-    found += [Moment(shown.created_at, "", "Another decision about this ticket", link=one) for one in _others(shown)]
+    found = [Entry(shown.created_at, "", f"Decided by {by}", first)]
+    found += [Entry(shown.created_at, "", "Another decision about this ticket", link=one) for one in _others(shown)]
     for said in shown.feedback:
         words = ": ".join(filter(None, (said.reason, said.comment)))
         further = (label for target, label in said.targets.items() if target not in ROUTE)
         named = (said.tier, said.category, said.resolver_group, *further) if said.verdict == "corrected" else ()
-        found.append(Moment(said.created_at, said.agent, _SAID[said.verdict], _route(*named), words=words))
+        found.append(Entry(said.created_at, said.agent, _SAID[said.verdict], _route(*named), words=words))
     for one in view.timeline if view else ():
         if one.what in _HAPPENED:
             route = _route(one.tier, one.category, one.resolver_group)
-            found.append(Moment(one.at, "", _HAPPENED[one.what], route, words=one.words))
+            found.append(Entry(one.at, "", _HAPPENED[one.what], route, words=one.words))
     return sorted(found, key=lambda one: one.at)
 
 

@@ -31,8 +31,14 @@ MAX_ATTEMPTS = 12
 """With pauses that double from 2 seconds this takes more than an hour: a helpdesk that was restarted is back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
 _POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
-"""How often the outbox is looked at without being woken, how long claimed updates are this process's, and how many of
-them are claimed at once: ten with the usual timeout of 10 s end before the hold does."""
+"""How often the outbox is looked at without being woken, how long claimed updates are this process's while they wait
+for their turn, and how many of them are claimed at once. With its turn an update is held anew, for as long as its calls
+can take; what another process has claimed meanwhile is left to that one."""
+_CALLS, _PHASES = 2, 4
+"""Calls that one update takes at most, reading what stands there and writing, and how often in a call the timeout
+begins anew: to connect, to send, and twice to receive, since an answer comes in parts."""
+_ROOM_S = 30.0
+"""What looking up labels and noting the outcome may take beside that."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""
@@ -116,8 +122,8 @@ class UpdateSender:
         if helpdesk is None or _way_of(helpdesk, row) is None:
             self._acknowledge(row, "no such helpdesk in the file of helpdesks", final=True)
             return
-        if not self._repository.is_pending(row.seq):
-            return  # what a person said has taken its place since it was claimed
+        if not self._repository.hold_update(row, _longest(helpdesk)):
+            return  # what a person said has taken its place since it was claimed, or another process has it
         try:
             there = current_labels(helpdesk, row)
             if there is not None and _is_set_by_person(there, row, self._known(row), helpdesk):
@@ -166,6 +172,13 @@ class UpdateSender:
         outcome = "sent" if error is None else "dead" if dead else "retry"
         log.info("update_tried", helpdesk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
         self._on_outcome(row.target, outcome)
+
+
+def _longest(helpdesk: HelpdeskConfig) -> timedelta:
+    """Return how long sending one update to a helpdesk may take, with room for the store."""
+    ways = (helpdesk.update, helpdesk.note, helpdesk.events)
+    timeout_s = max((way.timeout_s for way in ways if way is not None), default=0.0)
+    return timedelta(seconds=max(_HOLD_S, _CALLS * _PHASES * timeout_s + _ROOM_S))
 
 
 def pending_updates_for(helpdesk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:

@@ -71,17 +71,13 @@ class Poller:
         if since is None:  # what was there before the service is not decided anew
             since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             await to_thread.run_sync(self._store.move_position, helpdesk.name, _POSITION, since)
-        offset, until = 0, since
-        while True:
-            listed = await to_thread.run_sync(_changed_issues, helpdesk, since, offset)
-            for one in listed:
+        pages = _Pages(since)
+        while not pages.ended:
+            listed = await to_thread.run_sync(_changed_issues, helpdesk, pages.since, pages.offset)
+            for one in pages.news(listed):
                 await self._take_issue(helpdesk, one, since)
-                until = str(one["updated_on"])
-            if len(listed) < _PAGE:
-                break
-            offset += _PAGE
-        if until != since:
-            await to_thread.run_sync(partial(self._store.move_position, helpdesk.name, _POSITION, until))
+        if pages.until != since:  # not before all are taken: what happened to an issue is looked for from here on
+            await to_thread.run_sync(partial(self._store.move_position, helpdesk.name, _POSITION, pages.until))
 
     async def _take_issue(self, helpdesk: HelpdeskConfig, listed: Mapping[str, Any], since: str) -> None:
         """Take what an issue says; one that cannot be read must not hold up those behind it."""
@@ -103,9 +99,66 @@ class Poller:
             log.warning("news_refused", helpdesk=delivery.helpdesk.name, code=error.code)
 
 
+class _Pages:
+    """Where to ask on in a list that is sorted by the moment of change, while issues are changed and move to its end.
+
+    The next page begins with the last moment of the one before, so that an issue that moves leaves no gap. Only what
+    was changed within one second, and is more than a page, is counted through. Each of these pages begins with the last
+    issue of the one before: where another one stands there, something has moved, and the second is begun anew.
+
+    Args:
+        since: The first moment.
+
+    Attributes:
+        since: The moment from which the next page is asked for.
+        offset: How many issues from that moment on are passed over.
+        until: The last moment at which an issue was changed, so far.
+        ended: Whether there is no next page.
+    """
+
+    def __init__(self, since: str) -> None:
+        self.since, self.offset, self.until, self.ended = since, 0, since, False
+        self._seen: set[tuple[object, str]] = set()
+        self._last: tuple[object, str] | None = None
+        self._has_news = False
+
+    def news(self, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return what of a page was on none before, in this state, and go on to the next page.
+
+        Raises:
+            ValueError: The helpdesk gives the same pages again and again.
+        """
+        marks = [(one["id"], str(one["updated_on"])) for one in listed]
+        found = [one for one, mark in zip(listed, marks, strict=True) if mark not in self._seen]
+        self._seen.update(marks)
+        self._has_news = self._has_news or bool(found)
+        self.until = max([self.until, *(moment for _, moment in marks)])
+        if self.offset and marks[:1] != [self._last]:
+            self._begin_anew()
+        elif len(listed) < _PAGE:
+            self.ended = True
+        else:
+            self._go_on(marks)
+        return found
+
+    def _begin_anew(self) -> None:
+        if not self._has_news:
+            raise ValueError("the list of changed issues is another one each time")
+        self.offset, self._has_news = 0, False
+
+    def _go_on(self, marks: Sequence[tuple[object, str]]) -> None:
+        self._last = marks[-1]
+        if self._last[1] > self.since:
+            self.since, self.offset = self._last[1], 0
+        elif self.offset + len(marks) > len(self._seen):
+            raise ValueError("the list of changed issues does not go on")
+        else:
+            self.offset += len(marks) - 1
+
+
 def _changed_issues(helpdesk: HelpdeskConfig, since: str, offset: int) -> list[dict[str, Any]]:
     """Return a page of the issues that were changed since a moment, without their journals, oldest change first."""
-    query = f"status_id=*&sort=updated_on&limit={_PAGE}&offset={offset}&updated_on=%3E%3D{since}"
+    query = f"status_id=*&sort=updated_on,id&limit={_PAGE}&offset={offset}&updated_on=%3E%3D{since}"
     return list(_asked(helpdesk, f"/issues.json?{query}")["issues"])
 
 

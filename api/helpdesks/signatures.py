@@ -96,6 +96,9 @@ class Signature(BaseModel):
     def verify(self, secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: float | None) -> list[str]:
         """Check a webhook, and return what it is known by: what was signed, and the sender's own id.
 
+        A body that is signed without a moment is marked as `UNDATED`. One that comes with the secret itself is not:
+        whoever could send it again could write another one.
+
         Args:
             secrets: Live secrets.
             headers: The request's headers, by names in lower case.
@@ -121,7 +124,7 @@ class Signature(BaseModel):
             self._check_moment(timestamp, time.time() if now is None else now)
             signed = "sig:" + hashlib.sha256(timestamp.encode() + body).hexdigest()
         else:
-            signed = UNDATED + hashlib.sha256(body).hexdigest()
+            signed = ("sig:" if self.algorithm == "token" else UNDATED) + hashlib.sha256(body).hexdigest()
         return [signed, *([f"id:{delivery}"] if delivery else [])]
 
     def _check_moment(self, timestamp: str, now: float) -> None:

@@ -14,6 +14,7 @@ MAX_EVENT_CHARS = 20_000
 MAX_NEEDS = 20
 MAX_ANSWERS = 10
 MAX_QUESTION_CHARS = 2_000
+_IN_ORDER = "not before the last event or the ticket's opening, nor more than a year ahead"
 
 
 def _of_one_kind(schema: dict[str, Any]) -> None:
@@ -42,7 +43,7 @@ class EventIn(BaseModel):
 
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
     kind: Literal["comment", "attempt", "answer", "status"]
-    at: Moment = Field(description="when it happened, RFC 3339; not before the last event, nor over five minutes ahead")
+    at: Moment = Field(description=f"when it happened, RFC 3339; {_IN_ORDER}")
     text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(None, description="what was written")
     outcome: Literal["worked", "failed", "partly"] | None = Field(None, description="of an attempt")
     status: Name | None = Field(None, description="of a status: as the helpdesk calls it")
@@ -209,7 +210,5 @@ class AnswersIn(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Answers")
 
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
-    at: Moment = Field(
-        description="when it was answered, RFC 3339; not before the last event, nor over five minutes ahead"
-    )
+    at: Moment = Field(description=f"when it was answered, RFC 3339; {_IN_ORDER}")
     answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=MAX_ANSWERS)]

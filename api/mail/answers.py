@@ -36,12 +36,14 @@ class NotTaken(OSError):
     Attributes:
         code: Code of its reply; 0 where it gave none.
         is_final: Whether it would say the same again about this mail (RFC 5321, section 4.2.1).
+        is_about_all: Whether it takes no mail at all now: it does not answer, or refuses the account.
     """
 
     def __init__(self, code: int, reply: str) -> None:
         super().__init__(f"{code} {reply}" if code else reply)
         self.code = code
         self.is_final = code in _PERMANENT and code not in _OF_THE_ACCOUNT
+        self.is_about_all = code == 0 or code in _OF_THE_ACCOUNT
 
 
 def headers_of(document: DecisionDocument) -> dict[str, str]:

@@ -25,6 +25,11 @@ class _Beginning(NamedTuple):
     end: int
 
 
+def validity_of(selected: Mapping[bytes, Any]) -> int:
+    """Return the number by which a server tells one numbering of a folder from another (RFC 3501)."""
+    return int(selected[b"UIDVALIDITY"])
+
+
 class Place:
     """How far a mailbox's folder was read, as the store knows it.
 
@@ -45,7 +50,7 @@ class Place:
             server: Where the folder is selected.
             selected: What the server has said about the folder.
         """
-        self._validity = int(selected[b"UIDVALIDITY"])
+        self._validity = validity_of(selected)
         last = self._last()
         if last is None:
             last = self._begin(int(selected.get(b"UIDNEXT", 0)) or max(server.search(), default=0) + 1)

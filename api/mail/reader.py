@@ -21,7 +21,8 @@ from api.mail.answers import Forward, NotTaken, forward, headers_of, is_forwarde
 from api.mail.config import Mailbox
 from api.mail.faults import PASSING, fault_of, pause_s
 from api.mail.message import decisions_in, has_circled, identity, parse, ticket_of
-from api.mail.place import Place
+from api.mail.owed import OwedMails
+from api.mail.place import Place, validity_of
 from api.mail.text import body_of
 from api.scoring.service import Service
 from api.security.auth import Principal
@@ -39,6 +40,8 @@ _FEW_WORDS = 25
 _TIMEOUT_S = 60.0
 _STEP_S = 1.0
 """How long one wait for news lasts, in seconds, so that a stop is noticed."""
+_RETRIES = 10
+"""How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that ends in a fault of this program, before it is set aside."""
 _PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
@@ -71,6 +74,7 @@ class MailReader:
         self._name, self._mailbox, self._password = name, mailbox, password
         self._service, self._lock_path = service, home / f"mail-{name}.lock"
         self._place = Place(service.store, name, mailbox)
+        self._owed = OwedMails(service.store, name, mailbox.folder)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mail {name}", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,12 +132,14 @@ class MailReader:
             self._log_in(server)
             if self._mailbox.done_folder and not server.folder_exists(self._mailbox.done_folder):
                 server.create_folder(self._mailbox.done_folder)
+            longest_s = _STEP_S
             while not self._stopping.is_set():
                 found = self._take_new(server)
                 self._faults = ("", 0)
                 self._service.note_mailbox(self._name, is_read=True)
+                longest_s = _STEP_S if found else min(2 * longest_s, self._mailbox.poll_s)
                 if not found:
-                    self._wait_for_news(server)
+                    self._wait_for_news(server, longest_s)
 
     def _log_in(self, server: IMAPClient) -> None:
         """Log in; what is not ASCII is sent as UTF-8 (RFC 4616), for LOGIN cannot say it."""
@@ -144,14 +150,26 @@ class MailReader:
             server.sasl_login("PLAIN", lambda _: f"\0{user}\0{password}".encode())
 
     def _take_new(self, server: IMAPClient) -> bool:
-        """Take the mails after the last one that was taken, and say whether there were any."""
+        """Take the mails after the last one that was taken and those that are owed, and say whether there were any."""
         selected = server.select_folder(self._mailbox.folder, readonly=True)
+        for mail in self._owed.load(validity_of(selected)):
+            if self._is_forgotten(mail.decision_id):
+                self._service.store.take_delivery(self._name, [mail.known])
         uids = self._place.new(server, selected)
         for uid in uids:
             if self._stopping.is_set():
                 break
             self._take_or_set_aside(server, uid)
+            self._place.move(uid)
+        self._try_owed(server)
         return bool(uids)
+
+    def _try_owed(self, server: IMAPClient) -> None:
+        """Take the mails again that a group's server did not take, once their pause is over."""
+        for uid in self._owed.due()[:_RETRIES]:
+            if self._stopping.is_set():
+                break
+            self._take_or_set_aside(server, uid)
 
     def _take_or_set_aside(self, server: IMAPClient, uid: int) -> None:
         """Take one mail; one that ends in a fault of this program again and again is left where it is, and said."""
@@ -166,14 +184,15 @@ class MailReader:
             outcome = "set-aside"
             log.error("mail_set_aside", mailbox=self._name, uid=uid, **described(error))
         del self._tries[uid]
-        self._place.move(uid)
-        self._count(outcome)
+        if outcome is not None:
+            self._owed.settle(uid)
+            self._count(outcome)
 
     def _count(self, outcome: str) -> None:
         self._service.metrics.webhooks.labels(self._name, f"mail-{outcome}").inc()
 
-    def _take(self, server: IMAPClient, uid: int) -> str:
-        """Decide and answer one mail, note that it was taken, and return what became of it."""
+    def _take(self, server: IMAPClient, uid: int) -> str | None:
+        """Decide and answer one mail, note that it was taken, and return what became of it; None where it is owed."""
         raw = self._fetch(server, uid, f"BODY.PEEK[]<0.{_HEAD_BYTES}>")
         if not raw:
             return "gone"
@@ -186,10 +205,35 @@ class MailReader:
             return "loop"
         if store.has_delivery(self._name, known):
             return "known"
-        document = self._decide(partial(ticket_of, message, known[-32:]))
-        self._answer(server, uid, document)
+        owed = self._owed.get(uid)
+        if owed is not None and self._is_forgotten(owed.decision_id):
+            outcome = "forgotten"
+        else:
+            document = self._decide(partial(ticket_of, message, known[-32:]))
+            refusal = self._answer(server, uid, document)
+            if refusal is not None and self._owe(uid, document, known, said=refusal):
+                return None
+            outcome = document.kind or "decided" if refusal is None else "set-aside"
         store.take_delivery(self._name, [known])
-        return document.kind or "decided"
+        return outcome
+
+    def _owe(self, uid: int, document: DecisionDocument, known: str, *, said: str) -> bool:
+        """Note that a mail is tried again later, and say whether it is: one that was tried for long is set aside."""
+        is_first = self._owed.get(uid) is None
+        pause = self._owed.owe(uid, decision_id=document.decision_id or "", known=known)
+        place: dict[str, Any] = {"mailbox": self._name, "uid": uid, "group": document.resolver_group}
+        if pause is None:
+            log.error("mail_set_aside", **place, said=said)
+            return False
+        log.warning("mail_not_forwarded", **place, said=said, again=True, again_in_s=pause)
+        if is_first:
+            self._count("forward-owed")
+        return True
+
+    def _is_forgotten(self, decision_id: str) -> bool:
+        """Say whether somebody had a ticket forgotten: it is not decided anew then."""
+        row = self._service.store.decision(decision_id)
+        return row is not None and row.forgotten
 
     def _is_ours(self, decision_id: str) -> bool:
         """Say whether an id in a mail is that of a decision that was made here."""
@@ -208,17 +252,20 @@ class MailReader:
             raise StoreUnavailable("locked", "the decision is not kept yet: the mail is read again")
         return document
 
-    def _answer(self, server: IMAPClient, uid: int, document: DecisionDocument) -> None:
-        """Put the copy with headers and the forward where they belong; neither is made again where it is known."""
+    def _answer(self, server: IMAPClient, uid: int, document: DecisionDocument) -> str | None:
+        """Put the copy with headers and the forward where they belong; neither is made again where it is known.
+
+        Returns:
+            What was said of a forward that is to be tried again later; None where nothing is left to do.
+        """
         to_group = is_forwarded(self._mailbox, document)
         folder = self._mailbox.done_folder
         if not (to_group or folder):
-            return
+            return None
         raw = self._fetch(server, uid, "BODY.PEEK[]")
         if raw and folder and not self._has_copy(server, folder, document):
             self._copy(server, uid, with_headers(raw, headers_of(document)))
-        if raw and to_group:
-            self._forward(uid, raw, document)
+        return self._forward(uid, raw, document) if raw and to_group else None
 
     def _copy(self, server: IMAPClient, uid: int, content: bytes) -> None:
         """Make the copy of a mail; where the server refuses it for good, that is said, and the mail goes on."""
@@ -233,12 +280,19 @@ class MailReader:
             log.error("mail_not_copied", mailbox=self._name, uid=uid, said=fault.said)
             self._count("copy-refused")
 
-    def _forward(self, uid: int, raw: bytes, document: DecisionDocument) -> None:
-        """Forward a mail once; where the group's server refuses it for good, that is said, and the next one is read."""
+    def _forward(self, uid: int, raw: bytes, document: DecisionDocument) -> str | None:
+        """Forward a mail once; where the group's server refuses it for good, that is said, and the next one is read.
+
+        Returns:
+            What was said where it is to be tried again later; None where it was taken or refused for good.
+
+        Raises:
+            NotTaken: The mail server takes no mail at all now.
+        """
         store = self._service.store
         begun, sent = (f"{UNDATED}{stage}:{document.decision_id}" for stage in ("forwarding", "forward"))
         if store.has_delivery(self._name, sent):
-            return
+            return None
         mail = Forward(raw, document, again=not store.take_delivery(self._name, [begun]))
         note = partial(store.take_delivery, self._name, [sent])
         try:
@@ -246,11 +300,16 @@ class MailReader:
         except NotTaken as error:
             if not mail.again:
                 store.forget_delivery(self._name, begun)
-            place: dict[str, Any] = {"mailbox": self._name, "uid": uid, "group": document.resolver_group}
-            log.error("mail_not_forwarded", **place, said=fault_of(error).said, again=not error.is_final)
-            if not error.is_final:
+            said, place = fault_of(error).said, {"mailbox": self._name, "uid": uid, "group": document.resolver_group}
+            if not error.is_final and not error.is_about_all:
+                return said
+            log.error("mail_not_forwarded", **place, said=said, again=not error.is_final)
+            if error.is_about_all:
                 raise
             self._count("forward-refused")
+        except OSError as error:  # nobody knows whether it was taken, but where that was noted
+            return None if store.has_delivery(self._name, sent) else fault_of(error).said
+        return None
 
     def _has_copy(self, server: IMAPClient, folder: str, document: DecisionDocument) -> bool:
         server.select_folder(folder, readonly=True)
@@ -264,14 +323,19 @@ class MailReader:
             (part for name, part in parts.items() if name.startswith(b"BODY[") and isinstance(part, bytes)), b""
         )
 
-    def _wait_for_news(self, server: IMAPClient) -> None:
-        """Wait until the server tells of a mail, for a while at most; one that cannot tell is asked again soon."""
+    def _wait_for_news(self, server: IMAPClient, longest_s: float) -> None:
+        """Wait until the server tells of a mail or one is owed; a server that cannot tell is asked again soon.
+
+        A server tells of a mail once, and what it tells between looking through the folder and waiting is not heard:
+        so the first waits are short.
+        """
+        longest_s = min(longest_s, self._owed.wait_s())
         if not server.has_capability("IDLE"):
-            self._stopping.wait(min(self._mailbox.poll_s, 30.0))
+            self._stopping.wait(min(longest_s, 30.0))
             return
         server.idle()
         waited = 0.0
-        while waited < self._mailbox.poll_s and not self._stopping.is_set():
+        while waited < longest_s and not self._stopping.is_set():
             if server.idle_check(timeout=_STEP_S):
                 break
             waited += _STEP_S

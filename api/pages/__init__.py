@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api.pages.filters import ago, at, percent, surely
-from triage.wording import ATTENTION, AUTOMATION, CRITERIA, NO_TICKET, SOURCES, sentence_of
+from triage.wording import ATTENTION, AUTOMATION, CRITERIA, NO_TICKET, SOURCES, phrase_of_rule, sentence_of
 
 _SWAGGER_UI = ("swagger-ui.css", "swagger-ui-bundle.js")
 STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
@@ -28,7 +28,9 @@ def templates() -> Environment:
     )
     words = {"automations": AUTOMATION, "attentions": ATTENTION, "no_tickets": NO_TICKET, "criteria": CRITERIA}
     environment.globals.update(sources=SOURCES, **words)
-    environment.filters.update(percent=percent, ago=ago, at=at, surely=surely, reason=sentence_of)
+    environment.filters.update(
+        percent=percent, ago=ago, at=at, surely=surely, reason=sentence_of, rule_words=phrase_of_rule
+    )
     return environment
 
 

@@ -34,7 +34,7 @@ from models.features.tokens import forget_tokens
 from models.language import forget_languages
 from models.serving.answers import AnswerMemory
 from models.triager import Triager
-from models.wire import DECIMALS, DecisionDocument
+from models.wire import ALTERNATIVES, DECIMALS, DecisionDocument
 from triage.decide import alarmed
 from triage.decision import Decision
 from triage.errors import StoreUnavailable, TriageError
@@ -61,8 +61,6 @@ _NEW_S = 300.0
 """Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
 _LEARN_S = 5.0
 """How long a start waits until what people said is learned again, in seconds; after that it is learned meanwhile."""
-_ALTERNATIVES = 5
-"""Labels per target that are answered at most: more would only help to guess what the model was trained on."""
 _RELOAD = "reload"
 """Under this name the store keeps who asked last that every process loads model, policy and rules anew."""
 log = structlog.get_logger(__name__)
@@ -306,7 +304,7 @@ class Service:
         view = View(clearance=principal.clearance)
         [decision] = await self.batcher.decide(triager, [with_id(ticket)], deadline_s=deadline_s, view=view)
         held = self.autonomy.hold(decision)
-        document = DecisionDocument.from_decision(held, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        document = DecisionDocument.from_decision(held, alternatives=ALTERNATIVES, decimals=DECIMALS)
         if isinstance(ticket, Received):
             document = document.as_received(ticket.ignored, ticket.cut)
         return document.model_copy(update={"stored": False})
@@ -447,7 +445,7 @@ class Service:
             log.error("dead_letter_not_written", kind=type(failure).__name__)
 
     def _new(self, ticket: Ticket, decision: Decision, policy: Policy, principal: Principal) -> NewDecision:
-        document = DecisionDocument.from_decision(decision, new_id(), alternatives=_ALTERNATIVES, decimals=DECIMALS)
+        document = DecisionDocument.from_decision(decision, new_id(), alternatives=ALTERNATIVES, decimals=DECIMALS)
         if isinstance(ticket, Received):
             document = document.as_received(ticket.ignored, ticket.cut)
         return NewDecision(ticket, document, is_suspected(policy, document), principal.clearance)

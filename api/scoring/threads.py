@@ -34,7 +34,7 @@ from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow, step_decided, steps_said
 from api.store.threads.events import Outcome, Overtaken, StoredThread, check_order, forgotten
 from models.triager import Triager
-from models.wire import DECIMALS, DecisionDocument, RouteDocument
+from models.wire import ALTERNATIVES, DECIMALS, DecisionDocument, RouteDocument
 from triage.decide import alarmed
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
@@ -44,8 +44,8 @@ from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.standing import placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
+from triage.wording import phrase_of, phrase_of_cause
 
-_ALTERNATIVES = 5
 _TRIES = 3
 """How often an event is judged in the hope that nothing else is kept about its ticket meanwhile; after that it is kept
 by what is known then."""
@@ -132,7 +132,7 @@ class TicketThreads:
         thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
-        check_order(stored.last_at, event)
+        check_order(stored.last_at, event, is_first=not stored.events)
         decision, event = await self._decided(triager, stored, event, sender)
         thread = replace(thread, events=(*thread.events, event))
         route = route_by_person(thread, event, triager.policy) if event.moves else None
@@ -375,7 +375,7 @@ def _covers(policy: Policy, restricted: bool, principal: Principal) -> bool:
 
 
 def _document(decision: Decision, decision_id: str, readable: bool) -> DecisionDocument:
-    document = DecisionDocument.from_decision(decision, decision_id, alternatives=_ALTERNATIVES, decimals=DECIMALS)
+    document = DecisionDocument.from_decision(decision, decision_id, alternatives=ALTERNATIVES, decimals=DECIMALS)
     return document if readable else document.without_explanation()
 
 
@@ -459,13 +459,17 @@ def _route_out(route: Route, readable: bool) -> RouteOut:
     return found if readable else found.model_copy(update={"because": ""})
 
 
+def _cause(route: Route) -> str:
+    return phrase_of_cause(route.because) if route.by is Mover.MACHINE else route.because
+
+
 def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut]:
     for row in stored.decisions:
         yield TimelineOut(
             at=row.created_at,
             what="decision",
             by="machine",
-            words=f"{row.document.automation}: {row.document.reason}",
+            words=f"{row.document.automation}: {phrase_of(row.document.reason)}",
             tier=row.document.tier,
             category=row.document.category,
             resolver_group=row.document.resolver_group,
@@ -492,7 +496,7 @@ def _timeline(stored: StoredThread, *, with_words: bool) -> Iterable[TimelineOut
                 at=route.at,
                 what="route",
                 by=route.by.value,
-                words=route.because if with_words else "",
+                words=_cause(route) if with_words else "",
                 tier=route.tier,
                 category=route.category,
                 resolver_group=route.resolver_group,

@@ -135,6 +135,18 @@ class Outbox(IdempotencyKeys):
         with self.database.writing() as session:
             session.merge(StoredPosition(source=source, name=name, value=value, updated_at=datetime.now(UTC)))
 
+    def positions(self, source: str, prefix: str) -> dict[str, str]:
+        """Return what is noted of a channel under the names that begin in one way, by name."""
+        with self.database.reading() as session:
+            mine = (StoredPosition.source == source, StoredPosition.name.startswith(prefix, autoescape=True))
+            return {row.name: row.value for row in session.scalars(select(StoredPosition).where(*mine))}
+
+    def forget_position(self, source: str, name: str) -> None:
+        """Take back what is noted of a channel under a name."""
+        with self.database.writing() as session:
+            mine = (StoredPosition.source == source, StoredPosition.name == name)
+            session.execute(delete(StoredPosition).where(*mine))
+
     def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
 
@@ -163,11 +175,23 @@ class Outbox(IdempotencyKeys):
             )
             return session.scalar(query)
 
-    def is_pending(self, seq: int) -> bool:
-        """Say whether an update still waits to be sent: what a person said may have taken its place."""
-        with self.database.reading() as session:
-            row = session.get(StoredUpdate, seq)
-            return row is not None and row.state == PENDING
+    def hold_update(self, row: UpdateRow, hold: timedelta) -> bool:
+        """Hold an update that was claimed for a while longer, now that its turn has come.
+
+        Args:
+            row: The update as it was claimed.
+            hold: How long it is this worker's from now on.
+
+        Returns:
+            False where it is this worker's no more: what a person said has taken its place, or another worker has
+            claimed it after its time was up.
+        """
+        with self.database.writing() as session:
+            mine = update(StoredUpdate).where(
+                StoredUpdate.seq == row.seq, StoredUpdate.state == PENDING, StoredUpdate.due_at == row.due_at
+            )
+            held = session.execute(mine.values(due_at=datetime.now(UTC) + hold).returning(StoredUpdate.seq)).first()
+            return held is not None
 
     def known_labels(self, target: str, ticket_id: str) -> dict[str, set[str]]:
         """Return the labels of a ticket that are no news here, by ``tier`` and ``category``.

@@ -145,7 +145,7 @@ def head_of(
     """Build a head.
 
     Args:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         facts: What `head_facts` said of it.
         files: All files of the model by name.
         label_ids: Label ids of the past tickets, int32 of shape [past tickets].

@@ -61,7 +61,7 @@ class Head:
     """The classifier of one target.
 
     Attributes:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         labels: In the order of every array's last axis.
         estimators: Base estimators that are combined.
         stacking: How they are combined; its logits are calibrated.

@@ -14,6 +14,7 @@ from api.helpdesks.config import FeedbackMap, HelpdeskConfig, TicketMap
 from api.helpdesks.inbound import accept, correction_of, ticket_of
 from api.helpdesks.signatures import PRESETS, Signature
 from api.http.exceptions import NotAcceptable, NotSignedIn
+from api.store.outbox import UNDATED
 
 SECRET, OLD = b"a secret of sixteen or more", b"the secret before that one"
 NOW = 1_800_000_000.0
@@ -145,3 +146,14 @@ def test_a_correction_is_read_by_the_map_but_not_the_machines_own() -> None:
 def test_the_signature_is_the_hmac_that_others_compute() -> None:
     published = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
     assert PRESETS["github"].of(b"It's a Secret to Everybody", b"Hello, World!") == f"sha256={published}"
+
+
+def test_a_body_is_remembered_for_long_only_where_a_replay_could_be_none_of_the_desk() -> None:
+    for preset, long in (("zammad", True), ("github", True), ("freshdesk", False), ("triage", False)):
+        signature = PRESETS[preset]
+        sent = {
+            signature.signature.lower(): signature.of(SECRET, BODY, "1800000000"),
+            "x-triage-timestamp": "1800000000",
+        }
+        [known, *_] = signature.verify((SECRET,), sent, BODY, NOW)
+        assert known.startswith(UNDATED) is long, preset

@@ -45,7 +45,7 @@ class PrototypeInputs:
     """What is known of one target's labels.
 
     Attributes:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         labels: In the order of the policy.
         phrases: Embeddings of the phrases, float32 of shape [phrases, dim].
         phrase_words: Their lexical columns, as a SciPy matrix.

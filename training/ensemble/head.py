@@ -48,7 +48,7 @@ def fit_head(target: str, data: TargetData, folds: NDArray[np.int64], hyper_para
     """Fit a head.
 
     Args:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         data: Features and labels of n rows.
         folds: Fold by row, int64 of shape [n]; nothing crosses them. From rows marked `SEEN` the base estimators learn,
             and nothing else does: what they score there is no evidence.

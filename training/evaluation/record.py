@@ -45,7 +45,7 @@ class Outcome:
     """How one target came out, on the rows that have a label of it.
 
     Attributes:
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         rows: Numbers of the labelled rows, ascending; int64 of shape [n].
         true: The right label of each, folded as the policy says.
         top: The model's own top label, an empty string where there is none; whatever the gate says.

@@ -59,7 +59,7 @@ def slices(record: Record, target: str) -> list[Slice]:
 
     Args:
         record: What was answered.
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
     """
     outcome = record.outcomes[target]
     facts = [record.facts[row] for row in outcome.rows]

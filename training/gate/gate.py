@@ -413,7 +413,7 @@ def routed(calibration_scores: CalibrationScores, target: str, policy: Policy, g
 
     Args:
         calibration_scores: About tickets that the model had not seen.
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         policy: Folds and ranks labels.
         gate: Says what keeps a ticket from being decided, guards of labels among it, thresholds left aside.
         risk: Target risk, which the floor under single decisions is a multiple of.

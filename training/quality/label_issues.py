@@ -55,7 +55,7 @@ def find_label_issues(
 
     Args:
         rows: Labelled rows.
-        target: ``tier`` or ``category``.
+        target: Name of the target, such as ``tier``.
         clusters: Which rows belong together, int64 of shape [n]; they are never on both sides of a fold.
         seed: Seed of the sample and the folds.
 

@@ -9,7 +9,7 @@ from typing import Any
 from models.terminal import table
 from triage.decision import Decision, TargetDecision
 from triage.prediction import ROUTE, SAID_OF_A_TARGET, Neighbour, in_order
-from triage.wording import ATTENTION, NO_TICKET, phrase_of
+from triage.wording import ATTENTION, NO_TICKET, phrase_of, phrase_of_rule
 
 COLUMNS = (
     "ticket_id",
@@ -144,9 +144,13 @@ def _confidence(verdict: TargetDecision) -> str:
 
 
 def _reason(verdict: TargetDecision) -> str:
-    if verdict.rule and str(verdict.reason) != "rule":
-        return f"{phrase_of(verdict.reason)}; rule {verdict.rule!r} suggests"
-    return f"rule {verdict.rule!r}" if verdict.rule else phrase_of(verdict.reason)
+    reason, rule = phrase_of(verdict.reason), verdict.rule
+    if rule is None:
+        return reason
+    by_policy = phrase_of_rule(rule, verdict.source, verdict.automation)
+    if str(verdict.reason) != "rule":
+        return f"{reason}; {by_policy or f'rule {rule!r} suggests'}"
+    return by_policy or f"rule {rule!r}"
 
 
 def _others(verdict: TargetDecision) -> str:

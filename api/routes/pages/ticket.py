@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 from pydantic import BaseModel, Field, ValidationError
 
 from api.console.queries import QueueQuery
-from api.console.timeline import moments
+from api.console.timeline import entries
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import Contradiction, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
@@ -349,7 +349,7 @@ async def _ticket_page(
         now=route if route and route.event_id else None,
         moves=_moves(shown, handling),
         moved_times=moved_by_events(handling.view) if handling else None,
-        moments=moments(shown, handling.view if handling else None),
+        entries=entries(shown, handling.view if handling else None),
         opens=await to_thread.run_sync(parts.service.store.decisions_about, near),
         event_id=str(uuid4()),
         **values,

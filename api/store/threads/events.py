@@ -273,8 +273,13 @@ def forgotten() -> Contradiction:
     return Contradiction("forgotten", "the text of this ticket was forgotten: no more is kept about it")
 
 
-def check_order(last: datetime | None, event: Event) -> None:
+def check_order(last: datetime | None, event: Event, *, is_first: bool = False) -> None:
     """Refuse an event that is older than the last one, or dated so far ahead that it must be a slip.
+
+    Args:
+        last: When the last event happened, else when the ticket was opened; None where neither is known.
+        event: What comes now.
+        is_first: Whether there is no event yet, so that `last` is when the ticket was opened.
 
     Raises:
         Contradiction: It is older.
@@ -289,10 +294,10 @@ def check_order(last: datetime | None, event: Event) -> None:
             "at",
         )
     if last is not None and event.at < last:
+        before = "the ticket, which was opened at" if is_first else "the last one of this ticket, of"
         raise Contradiction(
             "out-of-order",
-            f"the event is older than the last one of this ticket, of {last.isoformat()}: events are taken in order; "
-            "nothing was changed",
+            f"the event is older than {before} {last.isoformat()}: events are taken in order; nothing was changed",
         )
 
 

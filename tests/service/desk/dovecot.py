@@ -110,10 +110,12 @@ class Sink:
     Attributes:
         taken: What it has got.
         refusals: Replies to recipients that it refuses, by their address.
+        cut_off: Subject of a mail after which it ends the connection, without a reply.
     """
 
     taken: list[tuple[list[str], Message, bytes]] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
+    cut_off: str | None = None
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address in self.refusals:
@@ -122,14 +124,18 @@ class Sink:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.taken.append((list(envelope.rcpt_tos), message_from_bytes(envelope.content), envelope.content))
+        message = message_from_bytes(envelope.content)
+        if self.cut_off is not None and message["Subject"] == self.cut_off:
+            server.transport.abort()
+            return "250 OK"
+        self.taken.append((list(envelope.rcpt_tos), message, envelope.content))
         return "250 OK"
 
 
 @contextmanager
-def mail_server(**options: Any) -> Iterator[tuple[Sink, int]]:
+def mail_server(port: int | None = None, **options: Any) -> Iterator[tuple[Sink, int]]:
     """Run a mail server until the block is left, and give what it takes and its port."""
-    sink, port = Sink(), free_port()
+    sink, port = Sink(), port or free_port()
     controller = Controller(sink, hostname="127.0.0.1", port=port, data_size_limit=64 * 1024 * 1024, **options)
     controller.start()
     try:

@@ -30,7 +30,7 @@ from api.settings import load_settings
 from api.store.rows import new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
-from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, mail_server, mailbox_of
+from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, free_port, mail_server, mailbox_of
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.policy import Policy
@@ -364,19 +364,139 @@ def test_what_is_behind_a_mail_that_cannot_be_delivered_is_decided(
 
 
 @real
-def test_the_first_forward_that_is_taken_is_no_repetition(
+def test_a_mail_that_is_refused_for_now_holds_up_no_other_and_is_sent_once_also_after_a_restart(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.owed._FIRST_PAUSE_S", 0.3)
+    refused = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
+    sink.refusals = dict(refused)
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
+        sink.refusals = {}
+        deliver(imap, mail("Two", "the vpn drops"))
+        until(lambda: len(sink.taken) == 2, 20)
+        until(lambda: counted(client, "mail-decided") == 2, 20)
+        assert "because" not in client.get("/readyz").json()
+        sink.refusals = dict(refused)
+        deliver(imap, mail("Three", "the screen is black"))
+        until(lambda: counted(client, "mail-forward-owed") == 2, 20)
+    pauses = [line["again_in_s"] for line in logged() if line["event"] == "mail_not_forwarded" and line["uid"] == 1]
+    assert pauses == [0.3 * 2**number for number in range(len(pauses))]
+    sink.refusals = {}
+    deliver(imap, mail("Four", "the mouse is gone"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: len(sink.taken) == 4, 20)
+        until(lambda: counted(client, "mail-decided") == 2, 20)
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 4
+    with service(tmp_path, imap, smtp) as client:
+        deliver(imap, mail("Five", "the keyboard is wet"))
+        until(lambda: len(sink.taken) == 5, 20)
+    assert sorted(str(taken["Subject"]) for _, taken, _ in sink.taken) == ["Five", "Four", "One", "Three", "Two"]
+    assert {taken["X-Triage-Repeat"] for _, taken, _ in sink.taken} == {None}
+    assert len(done(imap)) == 5
+
+
+@real
+def test_a_mail_that_nobody_takes_for_a_day_is_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.owed._FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr("api.mail.owed._GIVEN_UP_S", 0.5)
+    sink.refusals = {f"{group}@example.org": "452 4.2.2 mailbox full" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-set-aside") == 1, 20)
+        sink.refusals = {}
+        deliver(imap, mail("Two", "the vpn drops"))
+        until(lambda: sink.taken, 20)
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 2
+    assert [taken["Subject"] for _, taken, _ in sink.taken] == ["Two"] and len(done(imap)) == 2
+    [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
+    assert (line["uid"], line["said"]) == (1, "452 4.2.2 mailbox full")
+
+
+@real
+def test_a_mail_whose_forward_is_cut_off_each_time_holds_up_no_other(
     servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imap, sink, smtp = servers
-    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.2)
+    monkeypatch.setattr("api.mail.owed._FIRST_PAUSE_S", 0.2)
+    sink.cut_off = "One"
+    deliver(imap, mail("One", "the printer jams"), mail("Two", "the vpn drops"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-decided") == 1, 20)
+        assert [taken["Subject"] for _, taken, _ in sink.taken] == ["Two"]
+        sink.cut_off = None
+        until(lambda: len(sink.taken) == 2, 20)
+    assert [taken["X-Triage-Repeat"] for _, taken, _ in sink.taken] == [None, "possible"]
+
+
+@real
+def test_a_ticket_that_is_forgotten_while_its_mail_is_owed_is_not_decided_anew(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.owed._FIRST_PAUSE_S", 1.0)
     sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
+        [decision] = client.get("/v1/decisions").json()["decisions"]
+        client.app.state.parts.service.store.forget(decision["ticket_id"])  # type: ignore[attr-defined]
+        sink.refusals = {}
+        until(lambda: counted(client, "mail-forgotten") == 1, 20)
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 1
+    assert not sink.taken
+
+
+@real
+def test_what_is_owed_is_not_lost_where_the_folder_is_numbered_anew(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, sink, smtp = servers
+    sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
+    sink.refusals = {}
+    store = sqlite3.connect(tmp_path / "home" / "store.sqlite")
+    with store:
+        store.execute("UPDATE positions SET value = replace(value, ':', '9:') WHERE name = 'INBOX'")
+        store.execute("UPDATE positions SET name = replace(name, 'INBOX:', 'INBOX:9') WHERE name LIKE 'owed %'")
+    store.close()
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: sink.taken, 20)
+        until(lambda: counted(client, "mail-decided") == 1, 20)
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 1
+        assert client.app.state.parts.service.store.positions("support", "owed ") == {}  # type: ignore[attr-defined]
+    assert len(done(imap)) == 1
+
+
+@real
+def test_a_mail_server_that_is_away_keeps_the_mail_until_it_is_back(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, _, _ = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.2)
+    smtp = free_port()
     deliver(imap, mail("One", "the printer jams"))
     with service(tmp_path, imap, smtp) as client:
         until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 10)
         assert 'triage_mailbox_ready{mailbox="support"} 0.0' in client.get("/metrics").text
-        sink.refusals = {}
-        until(lambda: sink.taken, 10)
-        until(lambda: "because" not in client.get("/readyz").json(), 10)
+        with mail_server(port=smtp) as (sink, _):
+            until(lambda: sink.taken, 10)
+            until(lambda: "because" not in client.get("/readyz").json(), 10)
         assert 'triage_mailbox_ready{mailbox="support"} 1.0' in client.get("/metrics").text
     assert [forwarded["X-Triage-Repeat"] for _, forwarded, _ in sink.taken] == [None]
 

@@ -174,6 +174,35 @@ def test_two_couriers_never_send_the_same_and_a_dead_ones_share_comes_back(repos
     assert couriers[0].send_due() == 1
 
 
+def test_what_another_worker_is_sending_meanwhile_is_left_to_it(repository: Repository, told: Any) -> None:
+    """A helpdesk so slow that the second update's time is up before its turn: another worker has begun to send it."""
+    queue(repository, "7", "8")
+
+    def let_another_claim_what_waits() -> None:
+        with repository.database.writing() as session:
+            past = datetime.now(UTC) - timedelta(seconds=1)
+            session.execute(update(StoredUpdate).where(StoredUpdate.ticket_id == "8").values(due_at=past))
+        assert [row.ticket_id for row in repository.claim_updates(5, timedelta(seconds=60))] == ["8"]
+
+    told.before_answer = let_another_claim_what_waits
+    assert UpdateSender(repository, {"rt": told.desk()}).send_due() == 2
+    assert [path for _, path, _, _ in told.requests] == ["/ticket/7"]
+    assert states(repository) == [("7", SENT, 1, None), ("8", PENDING, 0, None)]
+
+
+@pytest.mark.parametrize("timeout_s", [10, 60])
+def test_an_update_is_held_for_as_long_as_its_calls_can_take(repository: Repository, told: Any, timeout_s: int) -> None:
+    queue(repository, "7")
+    held: list[float] = []
+
+    def look() -> None:
+        held.append((repository.updates(PENDING)[0].due_at - datetime.now(UTC)).total_seconds())
+
+    told.before_answer = look
+    UpdateSender(repository, {"rt": told.desk(timeout_s=timeout_s)}).send_due()
+    assert held[0] > 2 * timeout_s + 90  # what stands there is read, and the route written
+
+
 def test_the_running_courier_sends_what_comes_and_stops_at_once(repository: Repository, told: Any) -> None:
     outcomes: list[tuple[str, str]] = []
     courier = UpdateSender(repository, {"rt": told.desk()}, lambda desk, outcome: outcomes.append((desk, outcome)))

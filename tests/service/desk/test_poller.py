@@ -6,11 +6,14 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.helpdesks import poller
@@ -31,9 +34,9 @@ class OddRedmine:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
+                path, _, query = self.path.partition("?")
                 helpdesk.asked.append(path)
-                status, text = helpdesk.answers.get(path, (404, ""))
+                status, text = helpdesk.answer(path, query)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
@@ -45,13 +48,62 @@ class OddRedmine:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
+    def answer(self, path: str, query: str) -> Answer:
+        return self.answers.get(path, (404, ""))
+
     def lists(self, *issues: dict[str, Any]) -> None:
         self.answers["/issues.json"] = 200, json.dumps({"issues": issues})
 
 
+class BusyRedmine(OddRedmine):
+    """Lists issues by their last change, as Redmine does, while people change them.
+
+    Attributes:
+        issues: By their number.
+        on_page: Called after each page with how many were given, the first one being 1.
+        pages: How many pages were given.
+        since: The moment from which the last page was asked for.
+        counts: Whether a page may begin within the list: a helpdesk that cannot gives the first page each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.issues: dict[int, dict[str, Any]] = {}
+        self.on_page: Callable[[int], object] = lambda number: None
+        self.pages, self.since, self.counts = 0, "", True
+
+    def answer(self, path: str, query: str) -> Answer:
+        if path != "/issues.json":
+            number = int(path.removeprefix("/issues/").removesuffix(".json"))
+            return 200, json.dumps({"issue": self.issues[number]})
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        self.since = asked["updated_on"].removeprefix(">=")
+        listed = [one for one in self.issues.values() if one["updated_on"] >= self.since]
+        listed.sort(key=lambda one: (one["updated_on"], one["id"]))
+        offset = int(asked["offset"]) if self.counts else 0
+        page = listed[offset : offset + int(asked["limit"])]
+        text = json.dumps({"issues": page})
+        if page:
+            self.pages += 1
+            self.on_page(self.pages)
+        return 200, text
+
+
+AnyRedmine = TypeVar("AnyRedmine", bound=OddRedmine)
+
+
+@pytest.fixture
+def busy_redmine() -> Iterator[BusyRedmine]:
+    yield from running(BusyRedmine())
+
+
 @pytest.fixture
 def redmine() -> Iterator[OddRedmine]:
-    helpdesk = OddRedmine()
+    yield from running(OddRedmine())
+
+
+def running(helpdesk: AnyRedmine) -> Iterator[AnyRedmine]:
+    """Run a helpdesk until the test is over."""
     thread = threading.Thread(target=helpdesk.server.serve_forever, args=(0.05,))
     thread.start()
     yield helpdesk
@@ -62,6 +114,21 @@ def redmine() -> Iterator[OddRedmine]:
 
 @pytest.fixture
 def client(redmine: OddRedmine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    yield from asking(redmine, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def busy_client(
+    busy_redmine: BusyRedmine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], TestClient]]:
+    """A service that begins to ask when the test says so, and gets five issues a page."""
+    monkeypatch.setattr(poller, "_PAGE", 5)
+    with ExitStack() as until_the_end:
+        yield lambda: until_the_end.enter_context(contextmanager(asking)(busy_redmine, tmp_path, monkeypatch))
+
+
+def asking(redmine: OddRedmine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Run a service that asks a helpdesk every second."""
     monkeypatch.setattr(poller, "_PAUSE_S", 0.2)
     monkeypatch.setenv("LOGIN", "Basic abc")
     (tmp_path / "desks.toml").write_text(f"""
@@ -117,3 +184,61 @@ def test_an_issue_that_cannot_be_read_holds_up_no_other(
     until(lambda: decided(client) == {"4"}, 10)
     redmine.answers["/issues/5.json"] = 200, json.dumps({"issue": issue(5)})
     until(lambda: decided(client) == {"4", "5"}, 10)  # it was not given up
+
+
+def at(seconds: int) -> str:
+    """A moment after now, as Redmine writes it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new(number: int, moment: str) -> dict[str, Any]:
+    """An issue that comes in at a moment after the service's start."""
+    return issue(number, created_on=moment, updated_on=moment)
+
+
+def numbers(*first_to_last: int) -> set[str]:
+    return {str(number) for number in range(*first_to_last)}
+
+
+@pytest.mark.parametrize("apart", [1, 0], ids=["each at another second", "all within one second"])
+def test_an_issue_that_moves_to_the_end_of_the_list_hides_no_other(
+    busy_redmine: BusyRedmine, busy_client: Callable[[], TestClient], until: Callable[..., float], apart: int
+) -> None:
+    moments = [at(60 + number * apart) for number in range(13)]
+    busy_redmine.issues = {number: new(number, moments[number]) for number in range(1, 13)}
+
+    def change(page: int) -> None:
+        if page in (1, 2):
+            busy_redmine.issues[page]["updated_on"] = at(600 + page)
+
+    busy_redmine.on_page = change
+    client = busy_client()
+    until(lambda: decided(client) == numbers(1, 13), 20)
+
+
+def test_more_than_a_page_of_one_second_is_read_and_then_left_alone(
+    busy_redmine: BusyRedmine, busy_client: Callable[[], TestClient], until: Callable[..., float]
+) -> None:
+    moment = at(60)
+    busy_redmine.issues = {number: new(number, moment) for number in range(1, 13)}
+    client = busy_client()
+    until(lambda: decided(client) == numbers(1, 13), 20)
+    busy_redmine.issues[13] = new(13, at(90))
+    until(lambda: decided(client) == numbers(1, 14), 20)
+    asked: list[str] = []
+    busy_redmine.on_page = lambda number: asked.append(busy_redmine.since)
+    until(lambda: asked and asked[-1] == busy_redmine.issues[13]["updated_on"], 10)  # it goes on after that second
+
+
+def test_a_helpdesk_that_gives_the_first_page_each_time_is_not_asked_without_end(
+    busy_redmine: BusyRedmine, busy_client: Callable[[], TestClient], until: Callable[..., float]
+) -> None:
+    moment = at(60)
+    busy_redmine.issues = {number: new(number, moment) for number in range(1, 13)}
+    busy_redmine.counts = False
+    with capture_logs() as lines:
+        client = busy_client()
+        until(lambda: any(line["event"] == "helpdesk_not_asked" for line in lines), 10)
+        assert decided(client) == numbers(1, 6)
+        busy_redmine.counts = True
+        until(lambda: decided(client) == numbers(1, 13), 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -215,6 +216,26 @@ def test_twenty_five_payloads_of_a_vendor(client: TestClient, vendor: str) -> No
     [kept] = store.latest(1, ticket_id="T-11", source=vendor)
     assert "base64" not in kept.body and "the printer jams" in kept.body
     assert store.latest(1, ticket_id="T-8", source=vendor)[0].document.automation == "blank"
+
+
+PAGE = Path(__file__).parents[3] / "docs/integration.md"
+DOCUMENTED = re.search(r'```json\n(\{"event": "corrected".*\})\n```', PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("vendor", ["freshdesk", "zammad", "zendesk"])
+def test_who_goes_back_to_a_label_is_heard_with_the_documented_body(client: TestClient, vendor: str) -> None:
+    assert DOCUMENTED is not None
+    decision = send(client, vendor, created(vendor, "B-1", "VPN", "the vpn drops")).json()["decision_id"]
+    for minute, tier in enumerate(("L2", "L1", "L2")):
+        body = json.loads(DOCUMENTED[1])
+        filled = {"at": f"2026-11-28T09:0{minute}:00Z", "agent": "Kim"}
+        body |= {name: value for name, value in filled.items() if name in body}
+        body["ticket"] = {"id": "B-1", "tier": tier, "category": "network"}
+        taken = send(client, vendor, body).json()
+        assert taken["outcome"] == "feedback"
+        assert send(client, vendor, body).json() == taken  # a retry is the same event
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    assert [said.tier for said in store.decision(decision).feedback] == ["L2", "L1", "L2"]
 
 
 def test_a_description_as_an_atlassian_document_is_read(client: TestClient) -> None:

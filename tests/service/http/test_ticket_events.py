@@ -104,6 +104,8 @@ def test_a_clock_that_is_ahead_keeps_nobody_off(desk: tuple[TestClient, Reposito
     def at(number: int, moment: datetime) -> Any:
         return happened(client, number, at=moment.isoformat())
 
+    early = at(1, now - timedelta(days=1)).json()
+    assert early["code"] == "out-of-order" and "the ticket, which was opened at" in early["detail"]
     slip = at(1, now + timedelta(days=400))
     problem = slip.json()
     assert (slip.status_code, problem["code"], problem["errors"][0]["field"]) == (422, "in-the-future", "at")

@@ -242,6 +242,40 @@ def test_an_alarm_after_the_last_word_is_confirmed_with_a_button(client: TestCli
     assert decision not in [one["decision_id"] for one in waiting]
 
 
+def test_causes_are_said_in_words(client: TestClient) -> None:
+    fire = {
+        "id": "1",
+        "kind": "comment",
+        "at": datetime.now(UTC).isoformat(),
+        "text": "Smoke and fire, people are hurt.",
+    }
+    decision = decide(client, "CAUSE")
+    assert client.post("/v1/tickets/CAUSE/events", json=fire).status_code == 200
+    said = words(shown(client, decision))
+    assert "it must not wait: danger to people" in said and "attention: safety" not in said
+    told = [one["words"] for one in client.get("/v1/tickets/CAUSE").json()["timeline"]]
+    assert "it must not wait: danger to people" in told
+    assert "suggested: no model is in use" in told
+
+
+PLACES = {
+    "attention: outage": (
+        "all users cannot log in, total outage, forgot my password",
+        "Written rule: it must not wait: many cannot work",
+    ),
+    "access": ("I gave my password to a phishing mail", "Written rule: only some tiers may see it"),
+}
+
+
+@pytest.mark.parametrize("rule", PLACES)
+def test_what_decides_in_place_of_a_rule_is_said_in_words(client: TestClient, rule: str) -> None:
+    text, in_words = PLACES[rule]
+    decision = client.post("/v1/predict", json={"id": rule, "text": text}).json()
+    assert decision["rule"] == decision["targets"]["tier"]["rule"] == rule  # a code for programs
+    page = shown(client, decision["decision_id"])
+    assert in_words in words(page) and f"<code>{rule}</code>" not in page
+
+
 def chosen(page: str, name: str) -> str:
     """Return what a browser sends of a select that nobody touches."""
     [select] = re.findall(rf'<select [^>]*name="{name}".*?</select>', page, re.DOTALL)
