@@ -119,7 +119,7 @@ class Reviews:
             category,
             reason=said.reason,
             comment=said.comment,
-            resolver_group=_group_said(policy, row.document, labels, said.verdict),
+            resolver_group=_group_named(policy, row, labels) or _group_said(policy, row.document, labels, said.verdict),
             labels=labels,
         )
         kept = self._store.feedback(
@@ -161,14 +161,16 @@ class Reviews:
 
         Raises:
             NotFound: Nothing was decided about the ticket.
-            NotAcceptable: The policy lacks a label, or the labels never go together.
+            NotAcceptable: The policy lacks a label, or the labels never go together. A tier that stands there as it was
+                decided does not count beside a sensitive category that it may not see.
             StoreUnavailable: Nothing was kept.
         """
         rows = self._store.latest(1, ticket_id=ticket_id, source=source)
         if not rows:
             raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
         policy = self._model.triager.policy
-        labels, document = known_labels(policy, labels), rows[0].document
+        document = rows[0].document
+        labels = known_labels(policy, _spoken_of(policy, labels, document))
         further = {target: verdict.label for target, verdict in document.targets.items()}
         decided = {**further, **dict(document.route)}
         tier, category = labels.get("tier"), labels.get("category")
@@ -245,6 +247,15 @@ def _group_said(policy: Policy, decided: DecisionDocument, labels: Mapping[str, 
     return group_after(policy, decided, labels.get("tier"), labels.get("category"))
 
 
+def _group_named(policy: Policy, row: DecisionRow, labels: Mapping[str, str]) -> str | None:
+    """Return the group that a person named before, where only other labels are stated now: it stands if it may."""
+    if row.standing is None or not labels or "resolver_group" in labels:
+        return None
+    group = row.standing.label_of("resolver_group")
+    hidden = row.sensitive or labels.get("category") in policy.sensitive_categories
+    return None if group is None or (hidden and not policy.group_may_see(group)) else group
+
+
 def _stands(decided: DecisionDocument) -> bool:
     """Say whether the group of a decision is the model's own: it does not follow from tier and category."""
     own = decided.targets.get("resolver_group")
@@ -297,6 +308,23 @@ def listed(known: Iterable[str]) -> str:
     """
     names = ", ".join(known)
     return f"the policy lists {names}; use one of them" if names else "the policy lists none; leave it out"
+
+
+def _spoken_of(policy: Policy, labels: Mapping[str, str], decided: DecisionDocument) -> dict[str, str]:
+    """Return the labels at a helpdesk without those that only stand there still.
+
+    A group that was decided follows where another tier or category was set. Who finds that a ticket is sensitive may
+    leave the tier as it is: the category counts, and restricts the ticket.
+    """
+    stated = dict(labels)
+    tier, category = (_label(policy, target, stated.get(target)) for target in ("tier", "category"))
+    if not any(new not in (None, old) for new, old in ((tier, decided.tier), (category, decided.category))):
+        return stated
+    if stated.get("resolver_group") == decided.resolver_group:
+        stated.pop("resolver_group", None)
+    if category in policy.sensitive_categories and tier == decided.tier and not policy.is_legal(tier, category):
+        stated.pop("tier", None)
+    return stated
 
 
 def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:
