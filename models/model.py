@@ -19,6 +19,7 @@ from models.language import language_of
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
+from triage.policy import Policy
 from triage.prediction import Explanation, Prediction, Score, Term, in_order
 from triage.rules import NO_RULES, RuleBook
 from triage.screening.alphabets import languages_written
@@ -57,6 +58,18 @@ class Model:
     rules: RuleBook = NO_RULES
     strangers: StrangerCurve | None = None
     reviews: ReviewMemory | None = None
+
+    def shown_under(self, policy: Policy) -> Model:
+        """Return the same model, which names the similar tickets that a policy lets a reader see.
+
+        What was sensitive in training stays so; a category that the policy does not list is taken to be.
+        """
+        own, aliases = policy.sensitive_categories, policy.aliases.get("category", {})
+        listed = {entry.label for entry in policy.entries("category")}
+        written = {label for label in self.history.written.get("category", ()) if label is not None}
+        kept = {label for label in written if (known := aliases.get(label, label)) in own or known not in listed}
+        history = self.history.withholding("category", kept)
+        return replace(self, history=history, sensitive_clearance=policy.sensitive_clearance)
 
     def read(self, tickets: Sequence[Ticket]) -> ReadTickets:
         """Return what is read of n tickets before any encoder is asked: words, fields, topics and rules."""

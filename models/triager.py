@@ -17,6 +17,7 @@ from models.screening.classifier import in_their_places
 from triage.decide import decide
 from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
+from triage.errors import BundleMismatch
 from triage.gate import Gate
 from triage.policy import Policy
 from triage.prediction import Prediction
@@ -56,15 +57,22 @@ class Triager:
         policy: Overrides the bundle's policy (folding, lists, groups, floors); the default one without a bundle. The
             labels of targets beside tier and category stay the bundle's where it does not list its own.
         rules: Overrides the bundle's rules; without a bundle the default ones, as far as the policy has their labels.
+
+    Raises:
+        BundleMismatch: The bundle decides labels that the policy does not list.
+        InvalidRules: The rules name some.
     """
 
     def __init__(
         self, bundle: Predictor | None = None, *, policy: Policy | None = None, rules: RuleBook | None = None
     ) -> None:
-        self.bundle = bundle
         self.policy = policy or (bundle.policy if bundle else default_policy())
         if bundle is not None:
             self.policy = self.policy.with_targets_of(bundle.policy)
+        self.bundle = bundle
+        if isinstance(bundle, Bundle) and policy is not None:
+            _check_listed(bundle, self.policy)
+            self.bundle = bundle.shown_under(self.policy)
         self.rules = rules or (bundle.rules if bundle else default_rules().fitting(self.policy.known_labels))
         if bundle is not None and rules is not None:
             self.rules = rules.with_measurements_of(bundle.rules)
@@ -144,6 +152,26 @@ class Triager:
             return lambda: in_their_places(asked, (), len(tickets))
         later = _screening_thread().submit(_opinions, [tickets[row] for row in asked])
         return lambda: in_their_places(asked, later.result(), len(tickets))
+
+
+def _check_listed(bundle: Bundle, policy: Policy) -> None:
+    """Refuse a bundle whose labels the policy beside it does not list: nothing would say who may see such a ticket.
+
+    Raises:
+        BundleMismatch: Naming all of them.
+    """
+    known = policy.known_labels
+    unlisted = [
+        f"{target} {label!r}"
+        for target, head in bundle.model.heads.items()
+        for label in head.labels
+        if label not in known[target]
+    ]
+    if unlisted:
+        raise BundleMismatch(
+            f"bundle {bundle.version} decides what the policy beside it does not list: {', '.join(unlisted)}; "
+            "list it there, as sensitive where it is, or train under that policy"
+        )
 
 
 def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:

@@ -109,6 +109,7 @@ class Current(_Table):
         url: Where from, with the host and the login of `update`; may hold ``{ticket_id}``.
         tier: Dotted path of the tier in the answer.
         category: Dotted path of the category.
+        targets: Dotted paths of the labels of other targets, such as ``resolver_group``.
         unset: Labels that count as none, such as the default of a field.
         match: Whether the answer's ``ETag`` goes back as ``If-Match``, so that a change made meanwhile is noticed.
     """
@@ -116,6 +117,7 @@ class Current(_Table):
     url: str
     tier: str | None = None
     category: str | None = None
+    targets: dict[str, str] = {}
     unset: tuple[str, ...] = ()
     match: bool = False
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,7 +19,7 @@ from api.helpdesks.paths import text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
-from api.store.outbox import NOTE, ROUTE, TARGET_PLACE, PendingUpdate, UpdateRow
+from api.store.outbox import NOTE, ROUTE, TARGET_PLACE, PendingUpdate, Targets, UpdateRow, name_in_payload
 from api.store.repository import Repository
 from api.telemetry import described
 from models.wire import DecisionDocument
@@ -30,23 +32,37 @@ from triage_client.paths import path_part
 MAX_ATTEMPTS = 12
 """With pauses that double from 2 seconds this takes more than an hour: a helpdesk that was restarted is back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
-_POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
-"""How often the outbox is looked at without being woken, how long claimed updates are this process's while they wait
-for their turn, and how many of them are claimed at once. With its turn an update is held anew, for as long as its calls
-can take; what another process has claimed meanwhile is left to that one."""
-_CALLS, _PHASES = 2, 4
-"""Calls that one update takes at most, reading what stands there and writing, and how often in a call the timeout
-begins anew: to connect, to send, and twice to receive, since an answer comes in parts."""
-_ROOM_S = 30.0
-"""What looking up labels and noting the outcome may take beside that."""
+_POLL_S, _HOLD_S = 2.0, 180.0
+"""How often the outbox is looked at without being woken, and how long a claimed update is this process's: what stands
+there is read and then written, each within the timeout, which is a minute at most. Before it is sent it is held anew;
+what another process has claimed meanwhile is left to that one."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""
 log = structlog.get_logger(__name__)
 
 
+@dataclass
+class _Lane:
+    """What one thread sends.
+
+    Attributes:
+        targets: To whom.
+        name: What the thread is called by.
+        wake: Set where there may be something to send.
+        thread: The thread, once it runs.
+    """
+
+    targets: Targets
+    name: str
+    wake: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+
 class UpdateSender:
-    """Sends pending updates, in a thread of its own; several processes may run one each.
+    """Sends pending updates, in a thread for each helpdesk, so that a slow one holds up no other; one by one to each.
+
+    Several processes may run one each.
 
     Args:
         repository: The store with the queue.
@@ -67,25 +83,30 @@ class UpdateSender:
         self._helpdesks = helpdesks
         self._on_outcome = on_outcome
         self._first_pause_s = first_pause_s
-        self._wake, self._stopping = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        told = [name for name, helpdesk in helpdesks.items() if helpdesk.update or helpdesk.note or helpdesk.events]
+        self._lanes = [_Lane(Targets(frozenset({name})), name) for name in told]
+        self._lanes.append(_Lane(Targets(frozenset(told), others=True), "others"))
+        self._stopping = threading.Event()
 
     def start(self) -> None:
         """Begin to send, where there is a helpdesk that wants to be told."""
-        if any(helpdesk.update or helpdesk.note or helpdesk.events for helpdesk in self._helpdesks.values()):
-            self._thread = threading.Thread(target=self._run, name="update-sender", daemon=True)
-            self._thread.start()
+        for lane in self._lanes if len(self._lanes) > 1 else ():
+            lane.thread = threading.Thread(target=self._run, args=(lane,), name=f"updates {lane.name}", daemon=True)
+            lane.thread.start()
 
     def stop(self, within_s: float = 5.0) -> None:
         """Finish what is being sent, and stop; what is left stays in the queue."""
         self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(within_s)
+        self.wake()
+        until = time.monotonic() + within_s
+        for lane in self._lanes:
+            if lane.thread is not None:
+                lane.thread.join(max(0.0, until - time.monotonic()))
 
     def wake(self) -> None:
         """Look at the queue now."""
-        self._wake.set()
+        for lane in self._lanes:
+            lane.wake.set()
 
     def alarm(self, source: str, document: DecisionDocument) -> list[PendingUpdate]:
         """Return what a helpdesk is to be told of a ticket that must not wait; nothing where there is no such one."""
@@ -98,15 +119,21 @@ class UpdateSender:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        rows = self._repository.claim_updates(_BATCH, timedelta(seconds=_HOLD_S))
+        now = datetime.now(UTC)
+        return sum(sum(iter(partial(self._send_next, lane, now), False)) for lane in self._lanes)
+
+    def _send_next(self, lane: _Lane, due_by: datetime | None = None) -> bool:
+        """Send what a helpdesk is to be told next, and say whether there was anything that is due."""
+        hold = timedelta(seconds=_HOLD_S)
+        rows = self._repository.claim_updates(1, hold, targets=lane.targets, due_by=due_by)
         for row in rows:
             self._send(row)
-        return len(rows)
+        return bool(rows)
 
-    def _run(self) -> None:
+    def _run(self, lane: _Lane) -> None:
         while not self._stopping.is_set():
             try:
-                busy = self._repository.next_due() is not None and self.send_due() > 0
+                busy = self._repository.next_due(lane.targets) is not None and self._send_next(lane)
             except StoreUnavailable as error:
                 log.warning("updates_wait", code=error.code)
                 busy = False
@@ -114,19 +141,19 @@ class UpdateSender:
                 log.error("updates_not_sent", **described(error))
                 busy = False
             if not busy:
-                self._wake.wait(_POLL_S)
-                self._wake.clear()
+                lane.wake.wait(_POLL_S)
+                lane.wake.clear()
 
     def _send(self, row: UpdateRow) -> None:
         helpdesk = self._helpdesks.get(row.target)
         if helpdesk is None or _way_of(helpdesk, row) is None:
             self._acknowledge(row, "no such helpdesk in the file of helpdesks", final=True)
             return
-        if not self._repository.hold_update(row, _longest(helpdesk)):
+        if not self._repository.hold_update(row, timedelta(seconds=_HOLD_S)):
             return  # what a person said has taken its place since it was claimed, or another process has it
         try:
             there = current_labels(helpdesk, row)
-            if there is not None and _is_set_by_person(there, row, self._known(row), helpdesk):
+            if there is not None and _is_set_by_person(there, row, self._known(row, there.labels)):
                 self._keep_back(helpdesk, row)
                 return
             answer = deliver(helpdesk, row, there)
@@ -144,12 +171,11 @@ class UpdateSender:
         if 200 <= status < 300:
             self._acknowledge(row, None, final=True)
         else:
-            self._acknowledge(
-                row, f"HTTP {status}", final=status < 500 and status not in _TRY_AGAIN, pause_s=_retry_after(answer)
-            )
+            final = 400 <= status < 500 and status not in _TRY_AGAIN  # a page of maintenance is often a redirect to it
+            self._acknowledge(row, f"HTTP {status}", final=final, pause_s=_retry_after(answer))
 
-    def _known(self, row: UpdateRow) -> Mapping[str, set[str]]:
-        return self._repository.known_labels(row.target, row.ticket_id)
+    def _known(self, row: UpdateRow, targets: Iterable[str]) -> Mapping[str, set[str]]:
+        return self._repository.known_labels(row.target, row.ticket_id, targets)
 
     def _keep_back(self, helpdesk: HelpdeskConfig, row: UpdateRow) -> None:
         """Leave the route that a person has set at the helpdesk, and say in a note what is thought here."""
@@ -168,17 +194,10 @@ class UpdateSender:
             )
             retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
         if not self._repository.acknowledge_update(row.seq, error=error, retry_at=retry_at) and row.kind == ROUTE:
-            self._repository.restate_route(row.target, row.ticket_id)  # the helpdesk may have been told an old route
+            self._repository.restate_route(row.target, row.ticket_id, unlike=row.payload)  # it may know an old route
         outcome = "sent" if error is None else "dead" if dead else "retry"
         log.info("update_tried", helpdesk=row.target, update=row.seq, outcome=outcome, attempts=attempts, error=error)
         self._on_outcome(row.target, outcome)
-
-
-def _longest(helpdesk: HelpdeskConfig) -> timedelta:
-    """Return how long sending one update to a helpdesk may take, with room for the store."""
-    ways = (helpdesk.update, helpdesk.note, helpdesk.events)
-    timeout_s = max((way.timeout_s for way in ways if way is not None), default=0.0)
-    return timedelta(seconds=max(_HOLD_S, _CALLS * _PHASES * timeout_s + _ROOM_S))
 
 
 def pending_updates_for(helpdesk: HelpdeskConfig, document: DecisionDocument) -> list[PendingUpdate]:
@@ -244,13 +263,11 @@ class CurrentLabels:
     """The labels that a ticket has at its helpdesk now; None where a label is not set there.
 
     Attributes:
-        tier: The tier.
-        category: The category.
+        labels: By target.
         etag: What the helpdesk names this state of the ticket, where it does and it is to be sent back.
     """
 
-    tier: str | None
-    category: str | None
+    labels: Mapping[str, str | None]
     etag: str | None = None
 
 
@@ -279,15 +296,9 @@ def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | 
         document = answer.json()
     except ValueError as error:
         raise UnreadableAnswer("no JSON") from error
-    labels = {name: _label(document, path, current.unset) for name, path in _paths(helpdesk).items()}
-    etag = answer.headers.get("etag") if current.match else None
-    return CurrentLabels(labels.get("tier"), labels.get("category"), etag)
-
-
-def _paths(helpdesk: HelpdeskConfig) -> dict[str, str]:
-    current = helpdesk.current
-    paths = {"tier": current.tier, "category": current.category} if current else {}
-    return {name: path for name, path in paths.items() if path}
+    paths = {"tier": current.tier, "category": current.category, **current.targets}
+    labels = {name: _label(document, path, current.unset) for name, path in paths.items() if path}
+    return CurrentLabels(labels, answer.headers.get("etag") if current.match else None)
 
 
 def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
@@ -295,15 +306,12 @@ def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
     return label if label and label not in unset else None
 
 
-def _is_set_by_person(
-    there: CurrentLabels, row: UpdateRow, known: Mapping[str, set[str]], helpdesk: HelpdeskConfig
-) -> bool:
+def _is_set_by_person(there: CurrentLabels, row: UpdateRow, known: Mapping[str, set[str]]) -> bool:
     """Say whether the helpdesk has a label that it was not told, and that nobody is known to have said."""
-    for name in _paths(helpdesk):
-        label = getattr(there, name)
-        if label is not None and label != row.payload.get(name) and label not in known[name]:
-            return True
-    return False
+    return any(
+        label is not None and label != row.payload.get(name_in_payload(name)) and label not in known[name]
+        for name, label in there.labels.items()
+    )
 
 
 def deliver(helpdesk: HelpdeskConfig, row: UpdateRow, there: CurrentLabels | None = None) -> httpx.Response:

@@ -1,7 +1,8 @@
-"""Calls that leave the service: only to hosts on a list, resolved once and never elsewhere (against SSRF)."""
+"""Calls that leave the service: only to hosts on a list, resolved once and never elsewhere (against SSRF), bounded."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -13,10 +14,16 @@ import httpx
 
 from api.http.exceptions import NotAllowed
 
+MOST_BYTES = 16 << 20
+"""Size of an answer, in bytes, beyond which it is not read: a page of 100 issues with long texts has a few MB."""
 _HOLD_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 """NAT64 and IPv4-compatible addresses: the last 32 bits are an IPv4 address."""
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 """NAT64 of one's own network (RFC 8215): where in it the IPv4 address stands, only that network knows."""
+
+
+class AnswerTooLarge(Exception):
+    """An answer is larger than anything that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +44,30 @@ class GuardedClient:
         """Send a request to an address that was checked, and return the answer; redirects are not followed.
 
         The name is resolved once and the connection goes to that very address, so that a name cannot point elsewhere
-        between the check and the call.
+        between the check and the call. Needs a thread without an event loop.
+
+        Args:
+            method: HTTP method; of the answer to anything but GET the status says it all, and a body beyond
+                `MOST_BYTES` is left unread.
+            url: Where to.
+            timeout_s: Time for the whole call, however slowly the answer comes, in seconds.
+            headers: Headers of the request.
+            json: Its body; None for none.
 
         Raises:
             NotAllowed: The URL leads where no call may go.
-            httpx.HTTPError: The call failed.
+            AnswerTooLarge: What was asked for is larger than `MOST_BYTES`.
+            httpx.HTTPError: The call failed, or took too long.
         """
         address = self.resolve(url)
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
         host = f"[{address}]" if ":" in address else address
         pinned = parts._replace(netloc=f"{host}{port}").geturl()
-        with httpx.Client(follow_redirects=False, trust_env=False, timeout=timeout_s) as client:
-            sent = {**headers, "Host": parts.netloc}
-            extensions = {"sni_hostname": parts.hostname or ""} if parts.scheme == "https" else {}
-            return client.request(method, pinned, headers=sent, json=json, extensions=extensions)
+        sent = {"Accept-Encoding": "identity", **headers, "Host": parts.netloc}
+        extensions = {"sni_hostname": parts.hostname or ""} if parts.scheme == "https" else {}
+        request = httpx.Request(method, pinned, headers=sent, json=json, extensions=extensions)
+        return asyncio.run(_answer_of(request, timeout_s))
 
     def resolve(self, url: str) -> str:
         """Return the address that a URL's host has now, if calls may go there.
@@ -94,6 +110,31 @@ class GuardedClient:
                 continue
             if not (self.private and ip.is_private and not _is_special(ip)):
                 raise _refused("the host is on a network that calls must not reach")
+
+
+async def _answer_of(request: httpx.Request, timeout_s: float) -> httpx.Response:
+    """Send a request and read the answer, within a time for both.
+
+    A timeout of a client is one for each read, so that an answer that drips would hold it for as long as it likes.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None) as client,
+        ):
+            answer = await client.send(request, stream=True)
+            content = bytearray()
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > MOST_BYTES:
+                    break
+            await answer.aclose()
+    except TimeoutError as error:
+        raise httpx.ReadTimeout(f"no whole answer within {timeout_s:g} s", request=request) from error
+    if len(content) > MOST_BYTES and request.method == "GET":
+        raise AnswerTooLarge(f"the answer has more than {MOST_BYTES >> 20} MB")
+    answer.headers.pop("content-encoding", None)
+    return httpx.Response(answer.status_code, headers=answer.headers, content=bytes(content), request=request)
 
 
 def reached(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -323,6 +323,10 @@ class DecisionDetail(DecisionDocument):
         "a text that another one has replaced, where it stood then"
     )
     revisions: list[str] = Field(description="ids of all decisions about this ticket id, oldest first; empty in lists")
+    untold: str | None = Field(
+        default=None,
+        description="what the helpdesk was not told of the ticket, and why, in words; null where it was, and in lists",
+    )
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.console.queries import DecisionQuery
+from api.console.untold import sentence
 from api.deps import Reader, ReviewsDep, ServiceDep
 from api.http.openapi import problems
 from api.http.schemas import DecisionDetail, DecisionsOut
@@ -29,6 +30,8 @@ def decisions(
 
 
 @router.get("/decisions/{decision_id}", responses=problems(401, 403, 404, 422, 503))
-def decision(decision_id: str, reviews: ReviewsDep, reader: Reader) -> DecisionDetail:
+def decision(decision_id: str, service: ServiceDep, reviews: ReviewsDep, reader: Reader) -> DecisionDetail:
     """Return one decision with its ticket, its history and everything said about it."""
-    return reviews.shown(reviews.decision(decision_id), reader)
+    shown = reviews.shown(reviews.decision(decision_id), reader)
+    untold = service.store.untold(shown.desk, shown.ticket_id)
+    return shown if untold is None else shown.model_copy(update={"untold": sentence(untold)})

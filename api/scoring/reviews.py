@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import UTC, datetime
 from functools import partial
 
@@ -124,7 +124,7 @@ class Reviews:
             comment=said.comment,
             resolver_group=group,
             labels=labels,
-            follows=partial(_follows, policy, labels),
+            follows=partial(_follows, policy, labels, _groups_named(row)),
         )
         kept = self._store.feedback(
             row.id,
@@ -165,14 +165,16 @@ class Reviews:
 
         Raises:
             NotFound: Nothing was decided about the ticket.
-            NotAcceptable: The policy lacks a label, or the labels never go together.
+            NotAcceptable: The policy lacks a label, or the labels never go together. A tier that stands there as it was
+                decided does not count beside a sensitive category that it may not see.
             StoreUnavailable: Nothing was kept.
         """
         rows = self._store.latest(1, ticket_id=ticket_id, source=source)
         if not rows:
             raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
         policy = self._model.triager.policy
-        labels, document = known_labels(policy, labels), rows[0].document
+        document = rows[0].document
+        labels = known_labels(policy, _spoken_of(policy, labels, document))
         further = {target: verdict.label for target, verdict in document.targets.items()}
         decided = {**further, **dict(document.route)}
         tier, category = labels.get("tier"), labels.get("category")
@@ -192,7 +194,7 @@ class Reviews:
             resolver_group=labels.get("resolver_group"),
             labels=labels,
             by_helpdesk=True,
-            follows=partial(_follows, policy, labels),
+            follows=partial(_follows, policy, labels, _groups_named(rows[0])),
         )
         restricted = verdict == "corrected" and category in policy.sensitive_categories
         self._store.feedback(rows[0].id, statement, sensitive=restricted)
@@ -248,21 +250,29 @@ def feedback_out(row: FeedbackRow, *, without_words: bool = False) -> FeedbackOu
     return FeedbackOut.model_validate(row.document() | words)
 
 
-def _follows(policy: Policy, labels: Mapping[str, str], stands: DecisionDocument) -> RouteDocument:
+def _groups_named(row: DecisionRow) -> frozenset[str]:
+    """Return the resolver groups that people have named for the ticket of a decision, taken back or not."""
+    named = (said.label_of("resolver_group") for said in row.feedback)
+    return frozenset(group for group in named if group is not None)
+
+
+def _follows(policy: Policy, labels: Mapping[str, str], named: Set[str], stands: DecisionDocument) -> RouteDocument:
     """Return the route that a correction leads to.
 
-    What must not wait stays with the group that the policy names for it, and a group that was learned for itself and
-    decided stands where only tier or category are corrected.
+    What must not wait stays with the group that the policy names for it. A group that a person named, and one that was
+    learned for itself and decided, stands where only tier or category are corrected.
 
     Args:
         policy: Of the helpdesk.
         labels: What a person says is right, by target.
+        named: The groups that people named before.
         stands: The decision with the route that stands.
     """
     alarm, own = policy.attention_route(one.kind for one in stands.attention), stands.targets.get("resolver_group")
     learned = own is not None and own.source == Source.MODEL.value and own.label == stands.resolver_group
     group = alarm.group if alarm else None
-    place = set_by_person(policy, Place(**dict(stands.route)), labels, named=group, keeps_group=learned)
+    keeps = learned or stands.resolver_group in named
+    place = set_by_person(policy, Place(**dict(stands.route)), labels, named=group, keeps_group=keeps)
     return RouteDocument(**place._asdict())
 
 
@@ -301,6 +311,23 @@ def listed(known: Iterable[str]) -> str:
     """
     names = ", ".join(known)
     return f"the policy lists {names}; use one of them" if names else "the policy lists none; leave it out"
+
+
+def _spoken_of(policy: Policy, labels: Mapping[str, str], decided: DecisionDocument) -> dict[str, str]:
+    """Return the labels at a helpdesk without those that only stand there still.
+
+    A group that was decided follows where another tier or category was set. Who finds that a ticket is sensitive may
+    leave the tier as it is: the category counts, and restricts the ticket.
+    """
+    stated = dict(labels)
+    tier, category = (_label(policy, target, stated.get(target)) for target in ("tier", "category"))
+    if not any(new not in (None, old) for new, old in ((tier, decided.tier), (category, decided.category))):
+        return stated
+    if stated.get("resolver_group") == decided.resolver_group:
+        stated.pop("resolver_group", None)
+    if category in policy.sensitive_categories and tier == decided.tier and not policy.is_legal(tier, category):
+        stated.pop("tier", None)
+    return stated
 
 
 def known_labels(policy: Policy, labels: Mapping[str, str]) -> dict[str, str]:

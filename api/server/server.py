@@ -18,6 +18,7 @@ from api.app import create_app
 from api.scoring.service import Service
 from api.server.address import announce
 from api.server.listener import ConnectionShare, Listener
+from api.server.signals import on_hangup
 from api.server.slow_clients import slow_client_protocol
 from api.settings import Settings
 from api.telemetry import configure_logs
@@ -168,5 +169,7 @@ def serve_on(
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.grace_s),
     )
-    Server(config, service, settings.drain_s, share=share, parent=parent).run(sockets=[sock])
+    server = Server(config, service, settings.drain_s, share=share, parent=parent)
+    on_hangup(server.handle_exit)  # uvicorn handles the others
+    server.run(sockets=[sock])
     leave_within(_LEFT_S)

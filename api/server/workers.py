@@ -17,6 +17,7 @@ import structlog
 
 from api.server.listener import ConnectionCounts, ConnectionShare
 from api.server.shared_folder import SharedFolder
+from api.server.signals import on_hangup
 from api.settings import Settings, load_settings
 from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
 from models.serving.garbage import without_collection
@@ -74,6 +75,7 @@ class Supervisor:
         """Start the workers and keep them running; returns the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        on_hangup(self._on_signal)
         try:
             while not self._stopping:
                 for slot in self._slots:

@@ -147,10 +147,11 @@ class Erasure(IdempotencyKeys):
         with self.database.reading() as session:
             return restored_in(session)
 
-    def erasures(self) -> tuple[datetime | None, int | None, str | None]:
+    def erasures(self) -> tuple[datetime | None, tuple[int, datetime] | None, str | None]:
         """Return what changes where texts are forgotten, past their time or gone with a restored backup.
 
-        That is when the last ticket was forgotten, the number of the oldest, and which backup was restored last.
+        That is when the last ticket was forgotten, the oldest one, and which backup was restored last. A number alone
+        is no mark: where none is left, SQLite begins anew.
 
         Raises:
             StoreUnavailable: The store does not answer.
@@ -159,7 +160,9 @@ class Erasure(IdempotencyKeys):
             last = session.scalar(
                 select(func.max(StoredTicket.forgotten_at)).where(StoredTicket.forgotten_at.is_not(None))
             )
-            return last, session.scalar(select(func.min(StoredTicket.seq))), restored_in(session)
+            oldest = select(StoredTicket.seq, StoredTicket.received_at).order_by(StoredTicket.seq).limit(1)
+            row = session.execute(oldest).first()
+            return last, None if row is None else (row.seq, row.received_at), restored_in(session)
 
     def expire(self, older_than: timedelta | None, keys_older_than: timedelta = IDEMPOTENCY_AGE) -> Expired:
         """Remove what is past its time.

@@ -115,13 +115,13 @@ class Export(IdempotencyKeys):
         """Return the decisions on which agents disagree, oldest first."""
         return [row for row, _ in self._decided() if is_disputed(row)]
 
-    def reviews_state(self) -> tuple[int, int, int, str | None]:
+    def reviews_state(self) -> tuple[str | None, int, int, str | None]:
         """Return what changes whenever what people said, or a text that it may be about, changes."""
         forgotten = select(func.count()).select_from(StoredTicket).where(StoredTicket.forgotten_at.is_not(None))
-        said = select(func.coalesce(func.max(StoredFeedback.seq), 0), func.count()).select_from(StoredFeedback)
+        last = select(StoredFeedback.id).order_by(StoredFeedback.seq.desc()).limit(1)
         with self.database.reading() as session:
-            last, count = session.execute(said).one()
-            return int(last), int(count), int(session.scalar(forgotten) or 0), restored_in(session)
+            count = session.scalar(select(func.count()).select_from(StoredFeedback)) or 0
+            return session.scalar(last), count, int(session.scalar(forgotten) or 0), restored_in(session)
 
     def reviewed(self, limit: int, rules: ExportRules = ExportRules()) -> list[ReviewedTicket]:
         """Return the tickets that people judged last, oldest first, with the feedback that stands.

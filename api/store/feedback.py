@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import func, select
@@ -203,11 +204,16 @@ class Feedback(AutonomyRecords):
                 self._tell_route(session, decision, known=False)
             return row
 
-    def restate_route(self, source: str, ticket_id: str) -> bool:
+    def restate_route(self, source: str, ticket_id: str, *, unlike: Mapping[str, Any]) -> bool:
         """Queue the route that a person set on a ticket, for a helpdesk that was told another one meanwhile.
 
+        Args:
+            source: The helpdesk.
+            ticket_id: Its id of the ticket.
+            unlike: What it was told: where it is that very route, nothing is queued.
+
         Returns:
-            Whether there is such a route.
+            Whether something was queued.
 
         Raises:
             StoreUnavailable: Nothing was queued.
@@ -215,10 +221,10 @@ class Feedback(AutonomyRecords):
         with self.database.writing() as session:
             self.database.serialise(session, f"ticket {source} {ticket_id}")
             spoken = words_on(session, [(source, ticket_id)]).get((source, ticket_id))
-            if spoken is None or spoken.route is None:
+            route = dict(spoken.route) if spoken is not None and spoken.route is not None else None
+            if spoken is None or route is None or all(unlike.get(name) == label for name, label in route.items()):
                 return False
-            pending = _update_of(source, ticket_id, spoken.set[-1].about, dict(spoken.route))
-            queue_updates(session, [pending])
+            queue_updates(session, [_update_of(source, ticket_id, spoken.set[-1].about, route)])
             return True
 
     def repeat(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.decisions import words_on
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import dump
+from api.store.rows import FeedbackRow, dump
 from api.store.tables import StoredDelivery, StoredPosition, StoredUpdate
 
 PENDING, SENT, DEAD, KEPT, SAID = "pending", "sent", "dead", "kept", "said"
@@ -68,6 +68,19 @@ class UpdateRow:
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
         return {**asdict(self), "due_at": self.due_at.isoformat(), "created_at": self.created_at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Some of the helpdesks that updates are for.
+
+    Attributes:
+        names: Their names, or those of all others.
+        others: Whether all but the named ones are meant, such as helpdesks that no file names any more.
+    """
+
+    names: frozenset[str]
+    others: bool = False
 
 
 class Outbox(IdempotencyKeys):
@@ -147,16 +160,20 @@ class Outbox(IdempotencyKeys):
             mine = (StoredPosition.source == source, StoredPosition.name == name)
             session.execute(delete(StoredPosition).where(*mine))
 
-    def claim_updates(self, limit: int, hold: timedelta) -> list[UpdateRow]:
+    def claim_updates(
+        self, limit: int, hold: timedelta, *, targets: Targets | None = None, due_by: datetime | None = None
+    ) -> list[UpdateRow]:
         """Take updates that are due, so that no other worker takes them for a while.
 
         Args:
             limit: Most updates to take.
             hold: How long they are this worker's: one that dies leaves them to the others after that.
+            targets: Whom they are for; None takes those for anybody.
+            due_by: Until when they had to be due; now where not given.
         """
         now = datetime.now(UTC)
         with self.database.writing() as session:
-            due = select(StoredUpdate).where(StoredUpdate.state == PENDING, StoredUpdate.due_at <= now)
+            due = _waiting(targets).where(StoredUpdate.due_at <= (due_by or now))
             rows = list(
                 session.scalars(
                     due.order_by(StoredUpdate.due_at, StoredUpdate.seq).limit(limit).with_for_update(skip_locked=True)
@@ -167,12 +184,10 @@ class Outbox(IdempotencyKeys):
             session.flush()
             return [_update_row(row) for row in rows]
 
-    def next_due(self) -> datetime | None:
-        """Return when the next update is due, or None where nothing is pending."""
+    def next_due(self, targets: Targets | None = None) -> datetime | None:
+        """Return when the next update for these helpdesks, or for any, is due; None where nothing is pending."""
         with self.database.reading() as session:
-            query = (
-                select(StoredUpdate.due_at).where(StoredUpdate.state == PENDING).order_by(StoredUpdate.due_at).limit(1)
-            )
+            query = _waiting(targets).with_only_columns(StoredUpdate.due_at).order_by(StoredUpdate.due_at).limit(1)
             return session.scalar(query)
 
     def hold_update(self, row: UpdateRow, hold: timedelta) -> bool:
@@ -193,16 +208,19 @@ class Outbox(IdempotencyKeys):
             held = session.execute(mine.values(due_at=datetime.now(UTC) + hold).returning(StoredUpdate.seq)).first()
             return held is not None
 
-    def known_labels(self, target: str, ticket_id: str) -> dict[str, set[str]]:
-        """Return the labels of a ticket that are no news here, by ``tier`` and ``category``.
+    def known_labels(self, target: str, ticket_id: str, names: Iterable[str]) -> dict[str, set[str]]:
+        """Return the labels of a ticket that are no news here: which its helpdesk was told last, or people said.
 
-        They are those that the helpdesk was told last, and those that people are known to have said.
+        Args:
+            target: The helpdesk.
+            ticket_id: Its id of the ticket.
+            names: The targets that are asked for, as the policy names them.
         """
         with self.database.reading() as session:
             told = _last_told(session, target, ticket_id) or {}
             spoken = words_on(session, [(target, ticket_id)]).get((target, ticket_id))
             said = spoken.ever if spoken else ()
-        known = {name: {told.get(name), *(getattr(row, name) for row in said)} for name in ("tier", "category")}
+        known = {name: {told.get(name_in_payload(name)), *(_said(row, name) for row in said)} for name in names}
         return {name: {label for label in labels if label} for name, labels in known.items()}
 
     def is_known(self, target: str, ticket_id: str, labels: Mapping[str, str]) -> bool:
@@ -218,7 +236,7 @@ class Outbox(IdempotencyKeys):
         """
         with self.database.reading() as session:
             known = _labels_there(session, target, ticket_id)
-        return all(known.get(_name_in_payload(name)) == label for name, label in labels.items())
+        return all(known.get(name_in_payload(name)) == label for name, label in labels.items())
 
     def keep_back(self, seq: int, note: PendingUpdate | None) -> None:
         """Note that an update is not sent, as a person has set another route there, and queue a note instead."""
@@ -253,6 +271,28 @@ class Outbox(IdempotencyKeys):
                 _update_row(row)
                 for row in session.scalars(select(StoredUpdate).where(wanted).order_by(StoredUpdate.seq).limit(limit))
             ]
+
+    def untold(self, target: str, ticket_id: str) -> UpdateRow | None:
+        """Return the last update of a ticket that its helpdesk has not taken, given up or not; None where it has all.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        failed = or_(
+            StoredUpdate.state == DEAD, and_(StoredUpdate.state == PENDING, StoredUpdate.last_error.is_not(None))
+        )
+        mine = (StoredUpdate.target == target, StoredUpdate.ticket_id == ticket_id, failed)
+        with self.database.reading() as session:
+            query = select(StoredUpdate).where(*mine).order_by(StoredUpdate.kind.desc(), StoredUpdate.seq.desc())
+            row = session.scalar(query.limit(1))  # a route before a note
+            return None if row is None else _update_row(row)
+
+    def given_up(self) -> list[tuple[str, str | None, int]]:
+        """Count the updates that were given up, by helpdesk and error."""
+        columns = (StoredUpdate.target, StoredUpdate.last_error)
+        query = select(*columns, func.count()).where(StoredUpdate.state == DEAD).group_by(*columns).order_by(*columns)
+        with self.database.reading() as session:
+            return [(target, error, count) for target, error, count in session.execute(query)]
 
     def retry_updates(self, seqs: Sequence[int] | None = None) -> int:
         """Give dead updates another round of tries, and return their number; all of them where none is named.
@@ -320,7 +360,7 @@ def was_told(session: Session, target: str, ticket_id: str, route: Mapping[str, 
 def note_said(session: Session, said: PendingUpdate) -> None:
     """Note in a transaction that is open which labels a helpdesk has said itself: it need not be told them."""
     now = datetime.now(UTC)
-    payload = {_name_in_payload(name): label for name, label in said.payload.items()}
+    payload = {name_in_payload(name): label for name, label in said.payload.items()}
     session.add(
         StoredUpdate(
             target=said.target,
@@ -338,7 +378,26 @@ def note_said(session: Session, said: PendingUpdate) -> None:
     session.flush()
 
 
-def _name_in_payload(target: str) -> str:
+def _said(row: FeedbackRow, target: str) -> str | None:
+    return getattr(row, target) if target in _LABELS else row.label_of(target)
+
+
+def _waiting(targets: Targets | None) -> Select[StoredUpdate]:
+    """Return the query of the updates that wait for some helpdesks, or for any."""
+    query = select(StoredUpdate).where(StoredUpdate.state == PENDING)
+    if targets is None:
+        return query
+    named = StoredUpdate.target.in_(targets.names)
+    return query.where(~named if targets.others else named)
+
+
+def name_in_payload(target: str) -> str:
+    """Return what the label of a target is called in what helpdesks are told.
+
+    Example:
+        >>> name_in_payload("tier"), name_in_payload("priority")
+        ('tier', 'target_priority')
+    """
     return target if target in _LABELS else f"{TARGET_PLACE}{target}"
 
 

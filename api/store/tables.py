@@ -217,10 +217,14 @@ class StoredPosition(Base):
 
 
 class StoredUpdate(Base):
-    """An update for a helpdesk: pending until it is sent, dead once it has failed too often."""
+    """An update for a helpdesk: pending until it is sent, dead once it has failed too often.
+
+    Whoever sends one knows it by its number for as long as a helpdesk takes to answer, and it may be withdrawn
+    meanwhile: no other one ever gets that number, as in SQLite the next would.
+    """
 
     __tablename__ = "updates"
-    __table_args__ = (Index("ix_updates_due", "state", "due_at"),)
+    __table_args__ = (Index("ix_updates_due", "state", "due_at"), {"sqlite_autoincrement": True})
 
     seq: Mapped[int] = mapped_column(Sequence, primary_key=True, autoincrement=True)
     target: Mapped[str] = mapped_column(String(64))

@@ -166,6 +166,15 @@ class Bundle:
             cascade = None if reviews is not None and first is None else cascade._replace(stage=stage)
         return self._with(replace(self.model, reviews=reviews), cascade, self.prefilter)
 
+    def shown_under(self, policy: Policy) -> Bundle:
+        """Return the same bundle, which shows similar tickets as another policy has it: what it decides stays."""
+        model = self.model.shown_under(policy)
+        cascade = self.cascade
+        if cascade is not None:
+            shown = replace(cascade.stage.model, history=model.history, sensitive_clearance=model.sensitive_clearance)
+            cascade = cascade._replace(stage=replace(cascade.stage, model=shown))
+        return self._with(model, cascade, self.prefilter)
+
     def without_cascade(self) -> Bundle:
         """Return the same bundle with the full model alone, the gate that was certified for it, and no short cut."""
         return self._with(self.model, None, None)

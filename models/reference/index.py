@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -80,6 +80,8 @@ class NeighbourIndex:
         endings: What ended each, in words; empty for sensitive tickets and where nobody wrote it down; no entries where
             the bundle is older than they are.
         graphs: What finds near rows in a part too large to look through, by the part's name; see `indexed`.
+        withheld: Rows that are shown to no one either whom the sensitive ones are not, as a policy has it that came
+            after the training; bool of shape [n], None for none.
     """
 
     vectors: NDArray[np.float32]
@@ -92,6 +94,12 @@ class NeighbourIndex:
     written: Mapping[str, tuple[str | None, ...]]
     endings: tuple[str, ...] = ()
     graphs: Mapping[str, NeighbourGraph] = field(default_factory=dict)
+    withheld: NDArray[np.bool_] | None = None
+
+    def withholding(self, target: str, labels: Collection[str]) -> NeighbourIndex:
+        """Return the same index, which shows tickets with one of these labels only to whom it shows sensitive ones."""
+        rows = np.array([label in labels for label in self.written.get(target, ())], dtype=np.bool_)
+        return replace(self, withheld=rows if rows.any() else None)
 
     def nearest(self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int = NEAR) -> Neighbours:
         """Return the past tickets nearest to each of n tickets.
@@ -102,7 +110,7 @@ class NeighbourIndex:
             count: Neighbours per ticket. Where the index is shorter the rest is -1, with a similarity of 0.
         """
         if self.graphs:
-            dense = self._by_parts(vectors, count, may_see_sensitive=True)
+            dense = self._by_parts(vectors, count)
             return Neighbours(*dense, *self._nearest_by_both(vectors, topics, count))
         blocks = (slice(start, start + _BLOCK) for start in range(0, max(1, len(vectors)), _BLOCK))
         return Neighbours.joined(
@@ -124,7 +132,7 @@ class NeighbourIndex:
             vectors: Unit vectors, float32 of shape [n, dim].
             count: How many are averaged; all where there are fewer, and none is a likeness of zero.
         """
-        near, values = self._by_parts(vectors, count, may_see_sensitive=True)
+        near, values = self._by_parts(vectors, count)
         there = near >= 0
         return np.asarray(np.where(there, values, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1), dtype=np.float64)
 
@@ -139,12 +147,10 @@ class NeighbourIndex:
             graphs[BOTH] = NeighbourGraph.of(side_by_side(self.vectors, self.topics), np.arange(len(self.ids)))
         return replace(self, graphs=graphs)
 
-    def _by_parts(
-        self, vectors: NDArray[np.float32], count: int, *, may_see_sensitive: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Search the open part, and the sensitive one where that may be seen; as `top_k` returns it."""
+    def _by_parts(self, vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Search the open part and the sensitive one; as `top_k` returns it."""
         found = [self._in_part(OPEN, vectors, count)]
-        if may_see_sensitive and self._any_sensitive:
+        if self._any_sensitive:
             found.append(self._in_part(SENSITIVE, vectors, count))
         rows = np.concatenate([near for near, _ in found], axis=1)
         similarity = np.concatenate([np.where(near >= 0, values, MASKED) for near, values in found], axis=1)
@@ -157,9 +163,7 @@ class NeighbourIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         if part in self.graphs:
             return _scored(self.graphs[part].nearest(vectors, count), self.vectors, vectors)
-        rows, own = self._open_part if part == OPEN else self._sensitive_part
-        place, values = top_k(vectors @ own.T, count)
-        return np.where(place >= 0, rows[np.maximum(place, 0)], -1) if len(rows) else place, values
+        return _within(self._open_part if part == OPEN else self._sensitive_part, vectors, count)
 
     def _nearest_by_both(
         self, vectors: NDArray[np.float32], topics: NDArray[np.float32], count: int
@@ -180,6 +184,26 @@ class NeighbourIndex:
     @cached_property
     def _open(self) -> NDArray[np.int64]:
         return np.flatnonzero(~self.sensitive)
+
+    @cached_property
+    def _shown(self) -> NDArray[np.bool_]:
+        """Rows that everybody may be shown."""
+        return ~self.sensitive if self.withheld is None else ~(self.sensitive | self.withheld)
+
+    @cached_property
+    def _shown_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        rows = np.flatnonzero(self._shown)
+        return rows, self.vectors[rows]
+
+    def _shown_to_all(self, vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Search what everybody may be shown; a graph has the rows that are withheld too, so they are passed over."""
+        if self.withheld is None:
+            return self._in_part(OPEN, vectors, count)
+        if OPEN not in self.graphs:
+            return _within(self._shown_part, vectors, count)
+        near, similarity = self._in_part(OPEN, vectors, max(count, NEAR))
+        near, similarity = _ordered(np.where(self._shown[near], near, -1), similarity)
+        return near[:, :count], similarity[:, :count]
 
     @cached_property
     def _open_part(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -206,10 +230,12 @@ class NeighbourIndex:
             nearest: Rows and similarities of the nearest of all, where they are known: they serve where no ticket is
                 hidden from the reader.
         """
-        if nearest is not None and (may_see_sensitive or not self._any_sensitive):
+        if nearest is not None and (may_see_sensitive or self._shown.all()):
             found, similarity = nearest[0][None, :count], nearest[1][None, :count]
+        elif may_see_sensitive:
+            found, similarity = self._by_parts(vector[None, :], count)
         else:
-            found, similarity = self._by_parts(vector[None, :], count, may_see_sensitive=may_see_sensitive)
+            found, similarity = self._shown_to_all(vector[None, :], count)
         shown = [(int(row), float(value)) for row, value in zip(found[0], similarity[0], strict=True) if row >= 0]
         return tuple(
             Neighbour(
@@ -221,6 +247,15 @@ class NeighbourIndex:
             )
             for row, value in shown
         )
+
+
+def _within(
+    part: tuple[NDArray[np.int64], NDArray[np.float32]], vectors: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Search a part, its rows and their vectors, through; as `top_k` returns it."""
+    rows, own = part
+    place, values = top_k(vectors @ own.T, count)
+    return np.where(place >= 0, rows[np.maximum(place, 0)], -1) if len(rows) else place, values
 
 
 def top_k(scores: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

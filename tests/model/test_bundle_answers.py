@@ -15,6 +15,7 @@ from models.explain import contribution, rule_contribution
 from models.triager import Triager
 from training.pipeline import train
 from training.task import Trained, TrainSettings
+from triage.policy import Policy
 from triage.ticket import Ticket
 
 Write = Callable[[Path, list[dict[str, object]]], Path]
@@ -132,6 +133,29 @@ def test_sensitive_tickets_are_not_even_searched_below_their_clearance(bundle: B
         history.ids[r] for r in np.flatnonzero(history.sensitive)
     }
     assert all(len(decision.explanation.similar) == 5 for decision in high)
+
+
+def test_what_the_policy_in_use_calls_sensitive_is_not_named_as_similar(bundle: Bundle, tickets: list[Ticket]) -> None:
+    def named(policy: Policy, clearance: int) -> set[str]:
+        decided = Triager(bundle, policy=policy).decide(tickets, explain=True, clearance=clearance)
+        return {str(near.labels.get("category")) for one in decided for near in one.explanation.similar}
+
+    shown, own = named(bundle.policy, 0), bundle.policy.categories
+    hidden = min(shown)
+    assert len(shown) > 1
+    strict = replace(
+        bundle.policy,
+        categories=tuple(replace(one, sensitive=one.sensitive or one.label == hidden) for one in own),
+        sensitive_clearance=3,
+    )
+    assert named(strict, 2) == shown - {hidden}
+    assert hidden in named(strict, 3)
+    unlisted = bundle.model.shown_under(
+        replace(bundle.policy, categories=tuple(one for one in own if one.label != hidden))
+    ).history
+    [row, *_] = [row for row, label in enumerate(unlisted.written["category"]) if label == hidden]
+    near = unlisted.similar(unlisted.vectors[row], 5, may_see_sensitive=False)
+    assert len(near) == 5 and not any(one.labels.get("category") == hidden for one in near)
 
 
 def test_what_is_not_a_ticket_of_this_desk_is_held_back(bundle: Bundle) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.helpdesks.ssrf_guard import GuardedClient
+from api.helpdesks.ssrf_guard import AnswerTooLarge, GuardedClient
 from api.http.exceptions import NotAllowed
 
 
@@ -24,7 +24,11 @@ class Listener(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_PUT
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        for _ in range(40 if self.path == "/large" else 1):
+            self.wfile.write(b" " * (1 << 20))
 
     def log_message(self, *arguments: object) -> None:
         """Keep quiet."""
@@ -139,3 +143,12 @@ def test_one_bad_address_among_good_ones_is_enough_to_refuse(monkeypatch: pytest
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: found)
     with pytest.raises(NotAllowed):
         GuardedClient(frozenset({"desk.example"})).resolve("https://desk.example/")
+
+
+def test_an_answer_that_is_too_large_is_not_read(listener: tuple[int, list[str]]) -> None:
+    port, _ = listener
+    egress = GuardedClient(frozenset({f"127.0.0.1:{port}"}), loopback=True)
+    url = f"http://127.0.0.1:{port}/"
+    assert len(egress.call("GET", url, timeout_s=20, headers={}, json=None).content) == 1 << 20
+    with pytest.raises(AnswerTooLarge, match="16 MB"):
+        egress.call("GET", f"{url}large", timeout_s=20, headers={}, json=None)

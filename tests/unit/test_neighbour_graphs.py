@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -75,6 +77,21 @@ def test_who_may_not_see_sensitive_tickets_is_answered_from_the_others_alone(ind
         shown = indexed.similar(indexed.vectors[row], 5, may_see_sensitive=False)
         assert len(shown) == 5 and all(one.ticket_id.startswith("open-") for one in shown)
         assert indexed.similar(indexed.vectors[row], 1, may_see_sensitive=True)[0].ticket_id == f"secret-{row}"
+
+
+def test_what_is_withheld_since_is_passed_over_and_still_votes(exact: NeighbourIndex, indexed: NeighbourIndex) -> None:
+    label = "kept"
+    written = {"category": tuple(label if row % 3 else "open" for row in range(ROWS))}
+    one, other = (replace(index, written=written).withholding("category", {label}) for index in (exact, indexed))
+    for row in np.flatnonzero(~exact.sensitive)[:300]:
+        vector = exact.vectors[row]
+        for index in (one, other):
+            shown = index.similar(vector, 5, may_see_sensitive=False)
+            assert len(shown) == 5 and {near.labels["category"] for near in shown} == {"open"}
+        assert other.similar(vector, 1, may_see_sensitive=True)[0].ticket_id == exact.ids[row]
+    asked = slice(0, ROWS, 50)
+    before, after = (index.nearest(exact.vectors[asked], exact.topics[asked]) for index in (indexed, other))
+    np.testing.assert_array_equal(before.near, after.near)
 
 
 def test_the_same_rows_give_the_same_graph(exact: NeighbourIndex, indexed: NeighbourIndex) -> None:

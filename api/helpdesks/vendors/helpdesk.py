@@ -40,10 +40,9 @@ class Site(BaseModel):
         return {field: f"{{{label}}}" for label, field in self.fields.items()}
 
     def paths(self, form: str) -> Table:
-        """Return where tier and category stand: ``{field}`` in the form is the field of each."""
-        return {
-            label: form.replace("{field}", self.fields[label]) for label in ("tier", "category") if label in self.fields
-        }
+        """Return where the labels stand: ``{field}`` in the form is the field of each."""
+        found: Table = {label: form.replace("{field}", field) for label, field in self.fields.items()}
+        return _with_further(found)
 
 
 class Helpdesk(Protocol):
@@ -90,7 +89,14 @@ that body for each."""
 
 def corrected(site: Site) -> Table:
     """Return the table of a correction whose body an administrator has written as the documentation says."""
-    return {**CORRECTED, "not_people": [site.user], "tier": "ticket.tier", "category": "ticket.category"}
+    labels = {label: f"ticket.{label}" for label in ("tier", "category", *site.fields)}
+    return {**CORRECTED, "not_people": [site.user], **_with_further(labels)}
+
+
+def _with_further(paths: Table) -> Table:
+    """Return the paths of labels as a table has them: those of tier and category, and the others under `targets`."""
+    route = {label: path for label, path in paths.items() if label in ("tier", "category")}
+    return {**route, "targets": {label: path for label, path in paths.items() if label not in route}}
 
 
 def tables_of(helpdesk: Helpdesk, site: Site) -> Table:

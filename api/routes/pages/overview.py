@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from api.console import overview
 from api.console.overview import Table
+from api.console.untold import untold
 from api.console.versions import FIGURES, ModelVersion, models, versions
 from api.deps import Parts, PartsDep, Reader
 from api.http.exceptions import NotFound
@@ -97,6 +98,7 @@ def _figures(parts: Parts) -> tuple[dict[str, TargetAutonomy], list[Table]]:
         overview.reliability(spoken),
         overview.drift(store.signals(version, _WATCHED) if version is not None else []),
         models(versions(parts.service.settings), store.served(), triager.policy.targets),
+        untold(store.given_up()),
         overview.rules(cells),
         overview.agreement(spoken),
     ]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.console.queries import QueueQuery
 from api.console.timeline import entries
+from api.console.untold import sentence
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import Contradiction, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
@@ -314,8 +315,10 @@ async def _ticket_page(
 
     def look() -> dict[str, Any]:
         shown = parts.reviews.shown(parts.reviews.decision(decision_id), reader)
+        untold = parts.service.store.untold(shown.desk, shown.ticket_id)
         return {
             "shown": shown,
+            "untold": None if untold is None else sentence(untold),
             "done": spoken(parts, reader, query.done),
             "following": next_after(parts, reader, query, decision_id),
             "previous": previous_of(parts, reader, query, decision_id),

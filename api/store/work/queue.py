@@ -222,10 +222,11 @@ class Queue(IdempotencyKeys):
         claims = select(func.count(), func.max(StoredEntry.claimed_at)).where(StoredEntry.claimed_by.is_not(None))
         with self.database.reading() as session:
             claimed, last = session.execute(claims).one()
-            newest = session.scalar(select(func.max(StoredDecision.seq))) or 0
-            said = session.scalar(select(func.max(StoredFeedback.seq))) or 0
-            happened = session.scalar(select(func.max(StoredEvent.seq))) or 0
-            return newest, said, happened, claimed, last
+            newest = session.scalar(select(StoredDecision.id).order_by(StoredDecision.seq.desc()).limit(1))
+            said = session.scalar(select(StoredFeedback.id).order_by(StoredFeedback.seq.desc()).limit(1))
+            event = select(StoredEvent.seq, StoredEvent.created_at).order_by(StoredEvent.seq.desc()).limit(1)
+            happened = session.execute(event).first()
+            return newest, said, None if happened is None else tuple(happened), claimed, last
 
 
 def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -84,3 +85,35 @@ def told() -> Iterator[RecordingHelpdesk]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """Port of a server that answers every call with one byte after the other, and never ends."""
+    stopping = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not stopping.wait(0.1):
+                    connection.sendall(b" ")
+            except OSError:
+                return
+
+    def answer() -> None:
+        while not stopping.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.1)
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield server.getsockname()[1]
+    stopping.set()
+    thread.join()
+    server.close()

@@ -233,11 +233,12 @@ def test_a_correction_of_one_label_keeps_the_other_as_it_stood(client: TestClien
     assert (accepted.json()["tier"], accepted.json()["category"]) == ("L3", first["category"])
 
 
+@PATHS
 def test_a_correction_while_an_update_is_on_its_way_has_the_last_word(
-    client: TestClient, told: Any, until: Callable[..., float]
+    client: TestClient, told: Any, until: Callable[..., float], correct: Callable[[TestClient, str], None]
 ) -> None:
     parts = client.app.state.parts  # type: ignore[attr-defined]
-    told.before_answer = lambda: by_desk(client, "")
+    told.before_answer = lambda: correct(client, client.get("/v1/decisions").json()["decisions"][0]["decision_id"])
     send(client, event="created", id=7, text=PRINTER)
     until(lambda: len(sent(told, "ticket")) == 2, 10)
     assert sent(told, "ticket")[1] == {"Tier": "L3", "Category": "network"}

@@ -17,10 +17,13 @@ from sqlalchemy import update
 from api.helpdesks.outbound import MAX_ATTEMPTS, UpdateSender, pending_updates_for
 from api.http.examples import DECISION_EXAMPLE
 from api.http.exceptions import NotFound
+from api.store.feedback import Statement
 from api.store.outbox import DEAD, PENDING, SENT, PendingUpdate
 from api.store.repository import Repository, open_repository
+from api.store.rows import NewDecision
 from api.store.tables import StoredUpdate
 from models.wire import DecisionDocument
+from triage.ticket import Ticket
 
 Make = Callable[..., Any]
 
@@ -38,6 +41,11 @@ def queue(repository: Repository, *tickets: str, **payload: Any) -> None:
         [uuid4().hex],
         [PendingUpdate("rt", ticket, "d", {"tier": "L2", "category": "access", **payload}) for ticket in tickets],
     )
+
+
+def record(repository: Repository) -> str:
+    document = DecisionDocument.model_validate(DECISION_EXAMPLE | {"ticket_id": "7", "decision_id": None})
+    return repository.record([NewDecision(Ticket(id="7", body="the vpn drops"), document)], source="rt")[0].id
 
 
 def states(repository: Repository) -> list[tuple[str, str, int, str | None]]:
@@ -91,7 +99,7 @@ def test_the_desk_may_say_how_long_to_wait(repository: Repository, told: Any) ->
     assert 10 < wait_s <= 40
 
 
-@pytest.mark.parametrize(("status", "error"), [(400, "HTTP 400"), (404, "HTTP 404"), (302, "HTTP 302")])
+@pytest.mark.parametrize(("status", "error"), [(400, "HTTP 400"), (404, "HTTP 404")])
 def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
     repository: Repository, told: Any, status: int, error: str
 ) -> None:
@@ -104,6 +112,44 @@ def test_a_refusal_is_a_dead_letter_that_can_be_tried_again(
     assert states(repository) == [("7", SENT, 1, None)]
     with pytest.raises(NotFound):
         repository.retry_updates([repository.updates(SENT)[0].seq])
+
+
+def test_a_page_of_maintenance_is_waited_out_and_not_followed(repository: Repository, told: Any) -> None:
+    told.answers = [302]
+    queue(repository, "7")
+    courier = UpdateSender(repository, {"rt": told.desk()}, first_pause_s=0.0)
+    courier.send_due()
+    assert states(repository) == [("7", PENDING, 1, "HTTP 302")]
+    assert courier.send_due() == 1 and states(repository) == [("7", SENT, 2, None)]
+
+
+def test_a_slow_helpdesk_holds_up_no_other(
+    repository: Repository, told: Any, until: Callable[..., float], dripping: int
+) -> None:
+    hosts = (f"127.0.0.1:{dripping}",)
+    slow = replace(told.desk(url=f"http://{hosts[0]}/", hosts=hosts, timeout_s=5), name="slow")
+    pending = [PendingUpdate("slow", str(number), "d", {"tier": "L2", "category": "access"}) for number in range(3)]
+    repository.take_delivery("slow", ["1"], pending)
+    courier = UpdateSender(repository, {"slow": slow, "rt": told.desk()})
+    courier.start()
+    until(lambda: repository.updates(PENDING)[0].due_at > datetime.now(UTC), 5)  # it is being told
+    queue(repository, "7")
+    courier.wake()
+    until(lambda: len(told.requests) == 1, 3)
+    courier.stop(within_s=0)
+    assert len(repository.updates(PENDING)) == 3
+
+
+def test_who_gives_a_person_s_route_again_does_so_once(repository: Repository, told: Any) -> None:
+    """Two processes that send the same route, each for the other, would never end."""
+    assert not repository.restate_route("rt", "7", unlike={})
+    decision = record(repository)
+    repository.told = frozenset({"rt"})
+    repository.feedback(decision, Statement("corrected", "kim", tier="L3", labels={"tier": "L3"}))
+    [row] = repository.updates(PENDING)
+    assert not repository.restate_route("rt", "7", unlike=row.payload)
+    assert repository.restate_route("rt", "7", unlike={**row.payload, "tier": "L2"})
+    assert [one.seq > row.seq for one in repository.updates(PENDING)] == [True]
 
 
 def test_a_login_that_no_header_takes_holds_up_no_other_desk(
@@ -135,6 +181,15 @@ def test_a_desk_that_does_not_answer_is_tried_again(repository: Repository, told
     queue(repository, "7")
     UpdateSender(repository, {"rt": told.desk(url="http://127.0.0.1:1/", hosts=("127.0.0.1:1",))}).send_due()
     assert states(repository) == [("7", PENDING, 1, "ConnectError")]
+
+
+def test_an_answer_that_drips_is_given_up_in_time(repository: Repository, told: Any, dripping: int) -> None:
+    queue(repository, "7")
+    hosts = (f"127.0.0.1:{dripping}",)
+    began = time.monotonic()
+    UpdateSender(repository, {"rt": told.desk(url=f"http://{hosts[0]}/", hosts=hosts, timeout_s=0.5)}).send_due()
+    assert time.monotonic() - began < 3
+    assert states(repository) == [("7", PENDING, 1, "ReadTimeout")]
 
 
 def test_no_call_leaves_to_where_none_may_go(repository: Repository, told: Any) -> None:

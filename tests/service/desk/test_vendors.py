@@ -17,6 +17,7 @@ from api.helpdesks.config import load_helpdesks
 from api.helpdesks.signatures import PRESETS
 from api.helpdesks.vendors import VENDORS
 from api.settings import load_settings
+from api.store.outbox import DEAD, KEPT, SENT
 from triage.errors import InvalidRequest
 
 from ..local_client import TestClient
@@ -33,6 +34,7 @@ FIELDS = {
     "zendesk": ("360001", "360002"),
 }
 Shape = dict[str, Any]
+OPEN: dict[str, Any] = {"rules_only": True, "open_loopback": True, "request_deadline_s": 20}
 
 
 def created(vendor: str, id: object, subject: object, text: object, at: object = "2026-11-28T09:00:00Z") -> Shape:
@@ -266,6 +268,142 @@ def test_a_route_and_a_note_are_written_as_the_vendor_takes_them(
     assert "This must not wait" in written and "{" not in written.replace('{"', "")
     for field in FIELDS[vendor]:
         assert field in written
+
+
+GROUPS = {"jira": "customfield_3", "servicenow": "u_group", "zammad": "resolver_group", "zendesk": "360003"}
+
+
+def told_now(vendor: str, *labels: str) -> tuple[Shape, Shape]:
+    """Return a ticket with these labels as the vendor's API answers it, and as it sends a correction of it."""
+    fields = dict(zip((*FIELDS[vendor], GROUPS[vendor]), labels, strict=True))
+    chosen = {field: {"value": label} for field, label in fields.items()}
+    listed = [{"id": int(field), "value": label} for field, label in fields.items() if field.isdigit()]
+    own = dict(zip(("tier", "category", "resolver_group"), labels, strict=True))
+    read: dict[str, Shape] = {
+        "jira": {"fields": chosen}, "servicenow": {"result": fields}, "zammad": fields,
+        "zendesk": {"ticket": {"custom_fields": listed}},
+    }  # fmt: skip
+    sent: dict[str, Shape] = {
+        "jira": {
+            "webhookEvent": "jira:issue_updated", "user": {"displayName": "Kim"},
+            "changelog": {"items": [{"fieldId": GROUPS[vendor]}]}, "issue": {"key": "7", "fields": chosen},
+        },
+        "servicenow": {"event": "corrected", "record": {"sys_id": "7", "sys_updated_by": "Kim", **fields}},
+    }  # fmt: skip
+    return read[vendor], sent.get(vendor, {"event": "corrected", "agent": "Kim", "ticket": {"id": "7", **own}})
+
+
+@pytest.fixture
+def with_group(
+    request: pytest.FixtureRequest, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, TestClient]]:
+    """A helpdesk with a field for the group, and the service that tells it."""
+    vendor = str(request.param)
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.setenv("LOGIN", "Basic abc")
+    text = desk(vendor, f"http://127.0.0.1:{told.port}", loopback="true")
+    category = FIELDS[vendor][1]
+    text = text.replace(f'"{category}" }}', f'"{category}", resolver_group = "{GROUPS[vendor]}" }}')
+    (tmp_path / "desks.toml").write_text(text)
+    chosen = load_settings(
+        home=tmp_path / "home",
+        rules_only=True,
+        open_loopback=True,
+        request_deadline_s=20,
+        helpdesks=tmp_path / "desks.toml",
+    )
+    with TestClient(create_app(chosen)) as client:
+        yield vendor, client
+
+
+@pytest.mark.parametrize("with_group", GROUPS, indirect=True)
+def test_a_group_that_was_set_there_is_a_correction_and_stays(
+    with_group: tuple[str, TestClient], told: Any, until: Callable[..., float]
+) -> None:
+    vendor, client = with_group
+    decision = send(client, vendor, created(vendor, "7", "VPN", "the vpn drops")).json()["decision_id"]
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    until(lambda: store.updates(SENT), 10)
+    route = client.get(f"/v1/decisions/{decision}").json()["current_route"]
+    told.current, sent = told_now(vendor, route["tier"], route["category"], "field-service")
+    assert send(client, vendor, sent).json()["outcome"] == "feedback"
+    shown = client.get(f"/v1/decisions/{decision}").json()
+    assert shown["standing"]["verdict"] == "corrected" and shown["resolver_group"] == "field-service"
+    said = {"verdict": "corrected", "agent": "lee", "tier": "L3"}
+    assert client.post(f"/v1/decisions/{decision}/feedback", json=said).status_code == 200
+    until(lambda: len(told.requests) == 2, 10)
+    written = json.dumps(told.requests[1][2])
+    assert "field-service" in written and "L3" in written
+
+
+@pytest.mark.parametrize("with_group", GROUPS, indirect=True)
+def test_a_group_of_which_no_webhook_told_is_not_written_over(
+    with_group: tuple[str, TestClient], told: Any, until: Callable[..., float]
+) -> None:
+    vendor, client = with_group
+    told.current, _ = told_now(vendor, "", "", "field-service")
+    send(client, vendor, created(vendor, "7", "VPN", "the vpn drops"))
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    until(lambda: store.updates(KEPT), 10)
+    until(lambda: told.requests, 10)
+    assert all("a person set stands" in json.dumps(body) for _, _, body, _ in told.requests)
+
+
+def test_a_group_that_only_stands_there_still_is_not_stated(
+    told: Any, tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.setenv("LOGIN", "Basic abc")
+    text = desk("zammad", f"http://127.0.0.1:{told.port}", loopback="true")
+    text = text.replace('"category" }', '"category", resolver_group = "resolver_group" }')
+    (tmp_path / "desks.toml").write_text(text)
+    chosen = load_settings(home=tmp_path, helpdesks=tmp_path / "desks.toml", **OPEN)
+    with TestClient(create_app(chosen)) as client:
+        decision = send(client, "zammad", created("zammad", "7", "VPN", "the vpn drops")).json()["decision_id"]
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        until(lambda: store.updates(SENT), 10)
+        route = client.get(f"/v1/decisions/{decision}").json()["current_route"]
+        _, sent = told_now("zammad", "L3", route["category"], route["resolver_group"])
+        send(client, "zammad", sent)
+        standing = client.get(f"/v1/decisions/{decision}").json()["standing"]
+        assert (standing["targets"], standing["tier"]) == ({"tier": "L3", "category": route["category"]}, "L3")
+
+
+def test_a_sensitive_category_counts_where_the_tier_stands_still(client: TestClient) -> None:
+    decision = send(client, "zammad", created("zammad", "S-1", "VPN", "the vpn drops")).json()["decision_id"]
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    tier = store.decision(decision).document.tier
+    ticket = {"id": "S-1", "tier": tier, "category": "security"}
+    answer = send(client, "zammad", {"event": "corrected", "agent": "Kim", "ticket": ticket})
+    assert (tier, answer.status_code, answer.json().get("outcome")) == ("L1", 200, "feedback")
+    row = store.decision(decision)
+    assert row.sensitive and (row.standing.tier, row.standing.category) == (None, "security")
+    ticket["tier"] = "L0"  # who sets a tier beside it that may not see it contradicts themselves
+    answer = send(client, "zammad", {"event": "corrected", "agent": "Kim", "ticket": ticket})
+    assert (answer.status_code, answer.json()["code"]) == (422, "illegal-pair")
+
+
+def test_what_a_helpdesk_was_not_told_stands_on_the_pages_and_in_the_answer(
+    told: Any, tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.setenv("LOGIN", "Basic abc")
+    (tmp_path / "desks.toml").write_text(desk("zammad", f"http://127.0.0.1:{told.port}", loopback="true"))
+    told.answers = [401]
+    chosen = load_settings(home=tmp_path, helpdesks=tmp_path / "desks.toml", **OPEN)
+    with TestClient(create_app(chosen)) as client:
+        assert "they took all that they were told" in client.get("/overview").text
+        decision = send(client, "zammad", created("zammad", "7", "VPN", "the vpn drops")).json()["decision_id"]
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        until(lambda: store.updates(DEAD), 10)
+        why = "zammad was not told this route: it does not take the login of the service (HTTP 401)."
+        assert client.get(f"/v1/decisions/{decision}").json()["untold"].startswith(why)
+        assert why in client.get(f"/decisions/{decision}").text
+        rows = client.get("/overview/untold.csv").text.splitlines()
+        assert rows[1:] == ["zammad,it does not take the login of the service (HTTP 401),1"]
+        store.retry_updates()
+        until(lambda: store.updates(SENT), 10)
+        assert client.get(f"/v1/decisions/{decision}").json()["untold"] is None
 
 
 @pytest.mark.parametrize(

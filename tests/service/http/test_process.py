@@ -121,19 +121,21 @@ def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
         assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
 
 
-def test_sigterm_answers_everybody_inside_and_exits_with_0(serve: Serve, make_bundle: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGHUP, 2)])
+def test_sigterm_and_sighup_answer_everybody_inside_and_exit_with_0(
+    serve: Serve, make_bundle: Callable[..., Path], number: signal.Signals, workers: int
+) -> None:
     slowly = {"TRIAGE_SCORE_BATCH": "1", "TRIAGE_REQUEST_DEADLINE_S": "12"}
-    with serve(
-        "--open-loopback", "--bundle", make_bundle(), ready="/readyz", TRIAGE_DRAIN_S="1.5", **slowly
-    ) as service:
+    options = ("--open-loopback", "--bundle", make_bundle(), "--workers", workers)
+    with serve(*options, ready="/readyz", TRIAGE_DRAIN_S="1.5", **slowly) as service:
         with ThreadPoolExecutor(20) as pool:
-            asked = [pool.submit(service.predict, text=f"vpn drops {number}") for number in range(20)]
+            asked = [pool.submit(service.predict, text=f"vpn drops {each}") for each in range(20)]
             time.sleep(0.4)
-            service.process.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
+            service.process.send_signal(number)
+            time.sleep(0.1 * workers)
             seen = service.client.get("/readyz")
             assert (seen.status_code, seen.json()["code"]) == (503, "draining")
-            service.process.send_signal(signal.SIGTERM)
+            service.process.send_signal(number)
             assert [one.result().status_code for one in asked] == [200] * 20
         assert service.process.wait(20) == 0
         with pytest.raises(httpx.TransportError):

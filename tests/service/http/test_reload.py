@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -17,7 +18,9 @@ from api.store.repository import open_repository
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
-from triage.errors import InvalidRules
+from triage.errors import BundleMismatch, InvalidRules
+from triage.policy import read_policy
+from triage.rules import NO_RULES
 
 from ..local_client import TestClient
 
@@ -105,3 +108,40 @@ def test_rules_of_a_bundles_own_labels_need_no_policy_beside_them(
         assert answer["category"] == "coffee" and answer["model_version"] == load_bundle(place).version
     with pytest.raises(InvalidRules, match="coffee"), TestClient(create_app(settings(tmp_path, rules=rules))):
         pass
+
+
+def renamed(bundle: Path, place: Path, category: str) -> Path:
+    """Save the bundle of another one, in which a category has another name."""
+    old = load_bundle(bundle)
+    head = old.model.heads["category"]
+    labels = tuple("renamed" if label == category else label for label in head.labels)
+    written = place.with_suffix(".toml")
+    written.write_text(dump_policy(old.policy).replace(f'"{category}"', '"renamed"'))
+    policy = read_policy(written, of_bundle=True)
+    model = replace(old.model, heads={**old.model.heads, "category": replace(head, labels=labels)})
+    made = Bundle(model, old.encoder, old.gate, policy, NO_RULES)
+    save_bundle(place, made, {"settings": {"name": "renamed"}}, encoder_files=bundle / "encoder")
+    return place
+
+
+def test_a_bundle_whose_labels_the_policy_lacks_is_refused_and_the_old_one_serves(
+    tmp_path: Path, make_bundle: Callable[..., Path], until: Until, policy: Path
+) -> None:
+    served = tmp_path / "served"
+    shutil.copytree(make_bundle(), served)
+    category = load_bundle(served).model.heads["category"].labels[0]
+    other = renamed(make_bundle(), tmp_path / "other", category)
+    with TestClient(create_app(settings(tmp_path, rules_only=False, bundle=served, policy=policy))) as client:
+        before = client.get("/v1/model").json()
+        served.rename(tmp_path / "old")
+        other.rename(served)
+        until(lambda: client.get("/v1/model").json()["last_error"] is not None, 20)
+        after = client.get("/v1/model").json()
+        assert after["model_version"] == before["model_version"]
+        assert "does not list: category 'renamed'; list it there, as sensitive where it is" in after["last_error"]
+        assert client.post("/v1/model/reload").status_code == 409
+    with (
+        pytest.raises(BundleMismatch, match="category 'renamed'"),
+        TestClient(create_app(settings(tmp_path / "b", rules_only=False, bundle=served, policy=policy))) as client,
+    ):
+        client.app.state.parts.service.model.start()  # type: ignore[attr-defined]

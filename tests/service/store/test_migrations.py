@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from api.store.database import Database
+from api.store.feedback import Statement
 from api.store.migrations import versions
 from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
+from api.store.outbox import PENDING, PendingUpdate
 from api.store.repository import Repository, open_repository
 from api.store.tables import Base
 from api.store.threads.events import Outcome
@@ -258,3 +260,39 @@ def test_a_step_down_leaves_out_what_versions_before_cannot_read(
     migrate(repository.database)
     [(read, _)] = repository.thread("T-1").events
     assert (read.text, read.attention) == ("on fire", ())
+
+
+def test_no_update_gets_the_number_of_one_that_is_gone_before_or_after_a_step(
+    open_store: Callable[..., Repository],
+) -> None:
+    repository = open_store()
+
+    def told(tier: str) -> int:
+        repository.take_delivery("rt", [tier], [PendingUpdate("rt", "7", "d", {"tier": tier})])
+        [row] = repository.updates(PENDING)
+        return row.seq
+
+    first = told("L1")
+    migrate(repository.database, "0020")
+    migrate(repository.database)
+    assert repository.updates(PENDING)[0].seq == first
+    numbers = [told("L2"), told("L3")]
+    assert first < numbers[0] < numbers[1]
+    assert not repository.acknowledge_update(numbers[0])
+    assert [row.payload["tier"] for row in repository.updates(PENDING)] == ["L3"]
+
+
+def test_what_came_after_all_was_removed_is_told_from_what_was_there(repository: Repository, decide: Make) -> None:
+    """Numbers of SQLite begin anew where no row is left."""
+
+    def marks() -> tuple[object, ...]:
+        decision = decide(repository)
+        repository.feedback(decision, Statement("accepted", "kim"))
+        event = Event("e-1", EventKind.COMMENT, datetime.now(UTC), text="still")
+        repository.add_event("T-1", event, Outcome(None))
+        newest, said, happened, *_ = repository.queue_state()
+        return repository.erasures()[1], repository.reviews_state()[0], newest, said, happened
+
+    before = marks()
+    repository.expire(timedelta(0))
+    assert not set(before) & set(marks())
