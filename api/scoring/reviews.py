@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -124,7 +124,7 @@ class Reviews:
             comment=said.comment,
             resolver_group=group,
             labels=labels,
-            follows=partial(_follows, policy, labels, _groups_named(row)),
+            follows=partial(_follows, policy, labels, _group_named(row)),
         )
         kept = self._store.feedback(
             row.id,
@@ -194,7 +194,7 @@ class Reviews:
             resolver_group=labels.get("resolver_group"),
             labels=labels,
             by_helpdesk=True,
-            follows=partial(_follows, policy, labels, _groups_named(rows[0])),
+            follows=partial(_follows, policy, labels, _group_named(rows[0])),
         )
         restricted = verdict == "corrected" and category in policy.sensitive_categories
         self._store.feedback(rows[0].id, statement, sensitive=restricted)
@@ -250,13 +250,14 @@ def feedback_out(row: FeedbackRow, *, without_words: bool = False) -> FeedbackOu
     return FeedbackOut.model_validate(row.document() | words)
 
 
-def _groups_named(row: DecisionRow) -> frozenset[str]:
-    """Return the resolver groups that people have named for the ticket of a decision, taken back or not."""
-    named = (said.label_of("resolver_group") for said in row.feedback)
-    return frozenset(group for group in named if group is not None)
+def _group_named(row: DecisionRow) -> str | None:
+    """Return the resolver group that a person named last for the ticket of a decision, unless that was taken back."""
+    undone = {said.undoes for said in row.feedback if said.undoes}
+    named = (said.label_of("resolver_group") for said in reversed(row.feedback) if said.id not in undone)
+    return next((group for group in named if group is not None), None)
 
 
-def _follows(policy: Policy, labels: Mapping[str, str], named: Set[str], stands: DecisionDocument) -> RouteDocument:
+def _follows(policy: Policy, labels: Mapping[str, str], before: str | None, stands: DecisionDocument) -> RouteDocument:
     """Return the route that a correction leads to.
 
     What must not wait stays with the group that the policy names for it. A group that a person named, and one that was
@@ -265,14 +266,14 @@ def _follows(policy: Policy, labels: Mapping[str, str], named: Set[str], stands:
     Args:
         policy: Of the helpdesk.
         labels: What a person says is right, by target.
-        named: The groups that people named before.
+        before: The group that a person named before.
         stands: The decision with the route that stands.
     """
     alarm, own = policy.attention_route(one.kind for one in stands.attention), stands.targets.get("resolver_group")
     learned = own is not None and own.source == Source.MODEL.value and own.label == stands.resolver_group
     group = alarm.group if alarm else None
-    keeps = learned or stands.resolver_group in named
-    place = set_by_person(policy, Place(**dict(stands.route)), labels, named=group, keeps_group=keeps)
+    now = Place(stands.tier, stands.category, before or stands.resolver_group)
+    place = set_by_person(policy, now, labels, named=group, keeps_group=learned or before is not None)
     return RouteDocument(**place._asdict())
 
 

@@ -230,7 +230,7 @@ def test_two_couriers_never_send_the_same_and_a_dead_ones_share_comes_back(repos
 
 
 def test_what_another_worker_is_sending_meanwhile_is_left_to_it(repository: Repository, told: Any) -> None:
-    """A helpdesk so slow that the second update's time is up before its turn: another worker has begun to send it."""
+    """A helpdesk so slow that another worker has begun to send the second update before its turn."""
     queue(repository, "7", "8")
 
     def let_another_claim_what_waits() -> None:
@@ -240,7 +240,7 @@ def test_what_another_worker_is_sending_meanwhile_is_left_to_it(repository: Repo
         assert [row.ticket_id for row in repository.claim_updates(5, timedelta(seconds=60))] == ["8"]
 
     told.before_answer = let_another_claim_what_waits
-    assert UpdateSender(repository, {"rt": told.desk()}).send_due() == 2
+    assert UpdateSender(repository, {"rt": told.desk()}).send_due() == 1
     assert [path for _, path, _, _ in told.requests] == ["/ticket/7"]
     assert states(repository) == [("7", SENT, 1, None), ("8", PENDING, 0, None)]
 
@@ -255,7 +255,7 @@ def test_an_update_is_held_for_as_long_as_its_calls_can_take(repository: Reposit
 
     told.before_answer = look
     UpdateSender(repository, {"rt": told.desk(timeout_s=timeout_s)}).send_due()
-    assert held[0] > 2 * timeout_s + 90  # what stands there is read, and the route written
+    assert held[0] > 2 * timeout_s + 30  # what stands there is read, and the route written
 
 
 def test_the_running_courier_sends_what_comes_and_stops_at_once(repository: Repository, told: Any) -> None:

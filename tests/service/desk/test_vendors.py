@@ -178,10 +178,10 @@ poll = {{ url = "{url}", every_s = 3600 }}
 {more}"""
 
 
-def send(client: TestClient, vendor: str, document: Shape) -> Any:
-    """Send a payload as the vendor signs it."""
+def send(client: TestClient, vendor: str, document: Shape, at: int | None = None) -> Any:
+    """Send a payload as the vendor signs it, now or at a time in seconds."""
     signature = PRESETS[VENDORS[vendor].signature]
-    body, now = json.dumps(document).encode(), f"{time.time_ns() // 1_000_000_000}"
+    body, now = json.dumps(document).encode(), f"{at or time.time_ns() // 1_000_000_000}"
     headers = {signature.signature: signature.of(SECRET.encode(), body, now), "Content-Type": "application/json"}
     if signature.timestamp:
         headers[signature.timestamp] = now
@@ -233,9 +233,10 @@ def test_who_goes_back_to_a_label_is_heard_with_the_documented_body(client: Test
         filled = {"at": f"2026-11-28T09:0{minute}:00Z", "agent": "Kim"}
         body |= {name: value for name, value in filled.items() if name in body}
         body["ticket"] = {"id": "B-1", "tier": tier, "category": "network"}
-        taken = send(client, vendor, body).json()
+        now = int(time.time())
+        taken = send(client, vendor, body, now).json()
         assert taken["outcome"] == "feedback"
-        assert send(client, vendor, body).json() == taken  # a retry is the same event
+        assert send(client, vendor, body, now).json() == taken  # a retry is the same event
     store = client.app.state.parts.service.store  # type: ignore[attr-defined]
     assert [said.tier for said in store.decision(decision).feedback] == ["L2", "L1", "L2"]
 
