@@ -33,6 +33,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3600.0
 _POLL_S, _HOLD_S, _BATCH = 2.0, 120.0, 10
 """How often the outbox is looked at without being woken, how long claimed updates are this process's, and how many of
 them are claimed at once: ten with the usual timeout of 10 s end before the hold does."""
+OUTCOMES = ("sent", "retry", "dead", "kept")
+"""How updates are counted."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""

@@ -17,9 +17,14 @@ from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.store.outbox import PendingUpdate
+from api.telemetry import show_at_zero
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
+UNKNOWN = "unknown"
+"""How a helpdesk is counted that is not in the file."""
+_UNSIGNED = "no-signature"
+_OUTCOMES = ("decided", "feedback", "ignored", "bad-signature", "stale-timestamp", _UNSIGNED)
 _REPLAYED = "replayed-delivery"
 """How a delivery is counted that was taken before: it gets the first answer, for a sender takes 409 for a failure."""
 
@@ -38,6 +43,8 @@ class WebhookReceiver:
         self, service: Service, reviews: Reviews, helpdesks: Mapping[str, HelpdeskConfig], sender: UpdateSender
     ) -> None:
         self._service, self._reviews, self._helpdesks, self._sender = service, reviews, helpdesks, sender
+        show_at_zero(service.metrics.webhooks, helpdesks, _OUTCOMES)
+        show_at_zero(service.metrics.webhooks, (UNKNOWN,), (_UNSIGNED,))
 
     async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookOut:
         """Check a webhook, do what it asks, and count how that went; one that was taken before gets the first answer.
@@ -64,7 +71,7 @@ class WebhookReceiver:
             outcome = f"store-{error.code}"
             raise
         finally:  # senders may call a helpdesk what they like: only names of the file become labels
-            known = name if name in self._helpdesks else "unknown"
+            known = name if name in self._helpdesks else UNKNOWN
             self._service.metrics.webhooks.labels(known, outcome).inc()
 
     async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[WebhookOut, str]:

@@ -27,7 +27,7 @@ from api.scoring.service import Service
 from api.security.auth import Principal
 from api.store.outbox import UNDATED
 from api.store.rows import made_at
-from api.telemetry import described
+from api.telemetry import described, show_at_zero
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 from triage.policy import Policy
@@ -41,6 +41,9 @@ _STEP_S = 1.0
 """How long one wait for news lasts, in seconds, so that a stop is noticed."""
 _TRIES = 3
 """How often a mail is tried that ends in a fault of this program, before it is set aside."""
+_SET_ASIDE, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "copy-refused", "forward-refused"
+_OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _NOT_COPIED, _NOT_FORWARDED)
+"""How mails are counted, beside the kinds of those that need no route."""
 _PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
 """Codes by which a server refuses a copy that it may take later (RFC 5530)."""
 log = structlog.get_logger(__name__)
@@ -54,6 +57,10 @@ def unknown_groups(mailbox: Mailbox, policy: Policy) -> list[str]:
         policy: The one in use.
     """
     return sorted(mailbox.groups.keys() - set(policy.group_names))
+
+
+def _counted_as(outcome: str) -> str:
+    return f"mail-{outcome}"
 
 
 class MailReader:
@@ -76,6 +83,7 @@ class MailReader:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tries: Counter[int] = Counter()
         self._faults: tuple[str, int] = ("", 0)
+        show_at_zero(service.metrics.webhooks, (name,), map(_counted_as, _OUTCOMES))
 
     def start(self) -> None:
         """Begin to read; needs a running event loop."""
@@ -163,14 +171,14 @@ class MailReader:
             self._tries[uid] += 1
             if self._tries[uid] < _TRIES:
                 raise
-            outcome = "set-aside"
+            outcome = _SET_ASIDE
             log.error("mail_set_aside", mailbox=self._name, uid=uid, **described(error))
         del self._tries[uid]
         self._place.move(uid)
         self._count(outcome)
 
     def _count(self, outcome: str) -> None:
-        self._service.metrics.webhooks.labels(self._name, f"mail-{outcome}").inc()
+        self._service.metrics.webhooks.labels(self._name, _counted_as(outcome)).inc()
 
     def _take(self, server: IMAPClient, uid: int) -> str:
         """Decide and answer one mail, note that it was taken, and return what became of it."""
@@ -231,7 +239,7 @@ class MailReader:
             if any(code in fault.said for code in _PASSING_REFUSALS):
                 raise
             log.error("mail_not_copied", mailbox=self._name, uid=uid, said=fault.said)
-            self._count("copy-refused")
+            self._count(_NOT_COPIED)
 
     def _forward(self, uid: int, raw: bytes, document: DecisionDocument) -> None:
         """Forward a mail once; where the group's server refuses it for good, that is said, and the next one is read."""
@@ -250,7 +258,7 @@ class MailReader:
             log.error("mail_not_forwarded", **place, said=fault_of(error).said, again=not error.is_final)
             if not error.is_final:
                 raise
-            self._count("forward-refused")
+            self._count(_NOT_FORWARDED)
 
     def _has_copy(self, server: IMAPClient, folder: str, document: DecisionDocument) -> bool:
         server.select_folder(folder, readonly=True)
