@@ -205,6 +205,8 @@ def _copy_rows(old: Connection, draft: Path) -> None:
 @contextmanager
 def _opened_copy(backup: Path, room: Path | None) -> Iterator[Database]:
     """Open a copy of a backup, brought to this version's shape; the backup itself is never changed."""
+    if room is not None:
+        room.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".triage-restore-", dir=room) as folder:
         copy = Path(folder) / "store.sqlite"
         source, target = sqlite3.connect(f"file:{backup}?mode=ro", uri=True), sqlite3.connect(copy)
