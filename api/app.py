@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,9 +16,9 @@ from fastapi import APIRouter, FastAPI
 
 from api.deps import Parts
 from api.helpdesks.config import load_helpdesks
-from api.helpdesks.outbound import UpdateSender
+from api.helpdesks.outbound import OUTCOMES, UpdateSender
 from api.helpdesks.poller import Poller
-from api.helpdesks.receiver import WebhookReceiver
+from api.helpdesks.receiver import UNKNOWN, WebhookReceiver
 from api.http.middleware import RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
@@ -57,7 +57,7 @@ from api.settings import Settings
 from api.store.database import Database
 from api.store.feedback import Caps
 from api.store.repository import Repository, open_repository
-from api.telemetry import MULTIPROCESS_VARIABLE, Metrics
+from api.telemetry import MULTIPROCESS_VARIABLE, Metrics, show_at_zero
 from api.tracing import TracingMiddleware
 from triage.errors import InvalidRequest
 
@@ -114,7 +114,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     helpdesks = load_helpdesks(settings.helpdesks)
     opened.told = frozenset(name for name, helpdesk in helpdesks.items() if helpdesk.update)
     opened.subscribers = tuple(name for name, helpdesk in helpdesks.items() if helpdesk.events)
-    sender = UpdateSender(opened, helpdesks, lambda name, outcome: service.metrics.updates.labels(name, outcome).inc())
+    sender = UpdateSender(opened, helpdesks, _counter_of_updates(service.metrics, helpdesks))
     receiver = WebhookReceiver(service, reviews, helpdesks, sender)
     poller = Poller(helpdesks, receiver, opened)
     readers = mail_readers(service, settings)
@@ -196,6 +196,16 @@ def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
         reader.MailReader(name, mailbox, password, service=service, home=settings.home)
         for name, (mailbox, password) in found.items()
     ]
+
+
+def _counter_of_updates(metrics: Metrics, helpdesks: Mapping[str, object]) -> Callable[[str, str], None]:
+    """Return what counts updates by helpdesk and outcome; one that is no longer in the file counts as unknown."""
+    show_at_zero(metrics.updates, (*helpdesks, UNKNOWN), OUTCOMES)
+
+    def count(name: str, outcome: str) -> None:
+        metrics.updates.labels(name if name in helpdesks else UNKNOWN, outcome).inc()
+
+    return count
 
 
 def _limiter(settings: Settings, database: Database) -> Limiter | None:

@@ -7,8 +7,9 @@ import math
 import os
 import struct
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _SIZES = (1, 2, 4, 8, 16, 32)
+_SHED, _FALLBACKS = ("queue-full", "deadline", "draining"), ("memory", "encoder")
+"""Why requests are refused because of load, and why the rules take the place of a model."""
 _COLLECTIONS = 5
 _DEAD = "0"
 """In the place of a process id, in the names of files that hold what dead workers counted."""
@@ -58,9 +61,11 @@ class Metrics:
             "triage_score_seconds", "Time to score a micro-batch", buckets=_SECONDS, registry=registry
         )
         self.shed = Counter("triage_refused", "Requests refused because of load", ["cause"], registry=registry)
+        show_at_zero(self.shed, _SHED)
         self.fallbacks = Counter(
             "triage_fallbacks", "Micro-batches routed by rules because the model failed", ["cause"], registry=registry
         )
+        show_at_zero(self.fallbacks, _FALLBACKS)
         self.decisions = Counter(
             "triage_decisions", "Decisions made", ["automation", "model_version"], registry=registry
         )
@@ -76,7 +81,7 @@ class Metrics:
         )
         self.load_failures = Counter("triage_model_load_failures", "Bundles refused", registry=registry)
         self.swaps = Counter("triage_model_swaps", "Bundles taken into use", registry=registry)
-        self.model_ready = _gauge("triage_model_ready", "1 where a model answers, 0 where the rules do", registry)
+        self.model_ready = _readiness("triage_model_ready", "1 where a model answers, 0 where the rules do", registry)
         self.spooled = _gauge("triage_spooled_tickets", "Decisions kept in memory until the store answers", registry)
         self.feedback = Counter("triage_feedback", "Feedback taken", ["verdict"], registry=registry)
         self.webhooks = Counter("triage_webhooks", "Webhooks of helpdesks", ["desk", "outcome"], registry=registry)
@@ -97,7 +102,7 @@ class Metrics:
         self.autonomy_changes = Counter(
             "triage_autonomy_changes", "Openings and closings of automation", ["target", "mode"], registry=registry
         )
-        self.store_ready = _gauge("triage_store_ready", "1 where the store answers, 0 where it fails", registry)
+        self.store_ready = _readiness("triage_store_ready", "1 where the store answers, 0 where it fails", registry)
         self.dead_letters = Counter(
             "triage_dead_letters",
             "Decisions that the store can never take; see triage store dead-letters",
@@ -134,6 +139,20 @@ class Metrics:
             except (OSError, ValueError, RuntimeError, struct.error):  # the directory is gone, or a file is damaged
                 break
         return generate_latest(self.registry)
+
+
+def show_at_zero(metric: Counter, *labels: Iterable[str]) -> None:
+    """Show a metric under every combination of labels before anything is counted.
+
+    To Prometheus a part of a metric that appears with a count of 1 has not risen: no alert would fire for the first
+    event of a process.
+
+    Args:
+        metric: The metric.
+        labels: What each of its labels may be, in their order.
+    """
+    for combination in product(*labels):
+        metric.labels(*combination)
 
 
 @lru_cache(maxsize=_LABELS_KEPT)
@@ -176,6 +195,11 @@ def _add_up(file: Path, total: Path) -> None:
 
 def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
     return Gauge(name, text, registry=registry, multiprocess_mode="livesum")
+
+
+def _readiness(name: str, text: str, registry: CollectorRegistry) -> Gauge:
+    """Make a gauge of what every process must be, which is 0 as soon as one of them is not."""
+    return Gauge(name, text, registry=registry, multiprocess_mode="livemin")
 
 
 def _shared_gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:

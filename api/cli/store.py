@@ -68,7 +68,7 @@ def restore_store(options: RestoreOptions) -> None:
     home, now = load_settings().home, datetime.now(UTC)
     copy = None if options.replace else home / "backups" / f"before-restore-{now:%Y%m%dT%H%M%S%f}.sqlite"
     with opened_store() as repository:
-        rows = restore(repository.database, options.file, replace=options.replace, keep=copy)
+        rows = restore(repository.database, options.file, replace=options.replace, keep=copy, room=home)
         scrubbed = repository.scrub()  # the backup may have brought back what was forgotten since
     kept = str(copy) if copy is not None and copy.is_file() else None
     text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"

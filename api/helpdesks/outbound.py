@@ -36,6 +36,8 @@ _POLL_S, _HOLD_S = 2.0, 180.0
 """How often the outbox is looked at without being woken, and how long a claimed update is this process's: what stands
 there is read and then written, each within the timeout, which is a minute at most. Before it is sent it is held anew;
 what another process has claimed meanwhile is left to that one."""
+OUTCOMES = ("sent", "retry", "dead", "kept")
+"""How updates are counted."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""

@@ -17,9 +17,14 @@ from api.scoring.reviews import Reviews
 from api.scoring.service import Service
 from api.security.auth import Principal
 from api.store.outbox import PendingUpdate
+from api.telemetry import show_at_zero
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
+UNKNOWN = "unknown"
+"""How a helpdesk is counted that is not in the file."""
+_UNSIGNED = "no-signature"
+_OUTCOMES = ("decided", "feedback", "ignored", "bad-signature", "stale-timestamp", _UNSIGNED)
 _REPLAYED = "replayed-delivery"
 """How a delivery is counted that was taken before: it gets the first answer, for a sender takes 409 for a failure."""
 
@@ -38,6 +43,8 @@ class WebhookReceiver:
         self, service: Service, reviews: Reviews, helpdesks: Mapping[str, HelpdeskConfig], sender: UpdateSender
     ) -> None:
         self._service, self._reviews, self._helpdesks, self._sender = service, reviews, helpdesks, sender
+        show_at_zero(service.metrics.webhooks, helpdesks, _OUTCOMES)
+        show_at_zero(service.metrics.webhooks, (UNKNOWN,), (_UNSIGNED,))
 
     def check_head(self, name: str, headers: Mapping[str, str]) -> None:
         """Refuse a webhook that no known helpdesk can have signed, before its body is read: half of one takes memory.
@@ -85,7 +92,7 @@ class WebhookReceiver:
 
     def _count(self, name: str, outcome: str) -> None:
         """Count a webhook; senders may call a helpdesk what they like: only names of the file become labels."""
-        known = name if name in self._helpdesks else "unknown"
+        known = name if name in self._helpdesks else UNKNOWN
         self._service.metrics.webhooks.labels(known, outcome).inc()
 
     async def _receive(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[WebhookOut, str]:

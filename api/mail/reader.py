@@ -28,7 +28,7 @@ from api.scoring.service import Service
 from api.security.auth import Principal
 from api.store.outbox import UNDATED
 from api.store.rows import made_at
-from api.telemetry import described
+from api.telemetry import described, show_at_zero
 from models.wire import DecisionDocument
 from triage.errors import StoreUnavailable
 from triage.policy import Policy
@@ -44,6 +44,9 @@ _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that ends in a fault of this program, before it is set aside."""
+_SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
+_OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
+"""How mails are counted, beside the kinds of those that need no route."""
 _PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
 """Codes by which a server refuses a copy that it may take later (RFC 5530)."""
 log = structlog.get_logger(__name__)
@@ -57,6 +60,10 @@ def unknown_groups(mailbox: Mailbox, policy: Policy) -> list[str]:
         policy: The one in use.
     """
     return sorted(mailbox.groups.keys() - set(policy.group_names))
+
+
+def _counted_as(outcome: str) -> str:
+    return f"mail-{outcome}"
 
 
 class MailReader:
@@ -80,6 +87,7 @@ class MailReader:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tries: Counter[int] = Counter()
         self._faults: tuple[str, int] = ("", 0)
+        show_at_zero(service.metrics.webhooks, (name,), map(_counted_as, _OUTCOMES))
 
     def start(self) -> None:
         """Begin to read; needs a running event loop."""
@@ -181,7 +189,7 @@ class MailReader:
             self._tries[uid] += 1
             if self._tries[uid] < _TRIES:
                 raise
-            outcome = "set-aside"
+            outcome = _SET_ASIDE
             log.error("mail_set_aside", mailbox=self._name, uid=uid, **described(error))
         del self._tries[uid]
         if outcome is not None:
@@ -189,7 +197,7 @@ class MailReader:
             self._count(outcome)
 
     def _count(self, outcome: str) -> None:
-        self._service.metrics.webhooks.labels(self._name, f"mail-{outcome}").inc()
+        self._service.metrics.webhooks.labels(self._name, _counted_as(outcome)).inc()
 
     def _take(self, server: IMAPClient, uid: int) -> str | None:
         """Decide and answer one mail, note that it was taken, and return what became of it; None where it is owed."""
@@ -213,7 +221,7 @@ class MailReader:
             refusal = self._answer(server, uid, document)
             if refusal is not None and self._owe(uid, document, known, said=refusal):
                 return None
-            outcome = document.kind or "decided" if refusal is None else "set-aside"
+            outcome = document.kind or "decided" if refusal is None else _SET_ASIDE
         store.take_delivery(self._name, [known])
         return outcome
 
@@ -227,7 +235,7 @@ class MailReader:
             return False
         log.warning("mail_not_forwarded", **place, said=said, again=True, again_in_s=pause)
         if is_first:
-            self._count("forward-owed")
+            self._count(_OWED)
         return True
 
     def _is_forgotten(self, decision_id: str) -> bool:
@@ -278,7 +286,7 @@ class MailReader:
             if any(code in fault.said for code in _PASSING_REFUSALS):
                 raise
             log.error("mail_not_copied", mailbox=self._name, uid=uid, said=fault.said)
-            self._count("copy-refused")
+            self._count(_NOT_COPIED)
 
     def _forward(self, uid: int, raw: bytes, document: DecisionDocument) -> str | None:
         """Forward a mail once; where the group's server refuses it for good, that is said, and the next one is read.
@@ -306,7 +314,7 @@ class MailReader:
             log.error("mail_not_forwarded", **place, said=said, again=not error.is_final)
             if error.is_about_all:
                 raise
-            self._count("forward-refused")
+            self._count(_NOT_FORWARDED)
         except OSError as error:  # nobody knows whether it was taken, but where that was noted
             return None if store.has_delivery(self._name, sent) else fault_of(error).said
         return None

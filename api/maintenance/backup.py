@@ -39,7 +39,9 @@ def back_up(database: Database, target: Path) -> dict[str, int]:
     return _written(target, lambda draft: _copy(database, draft))
 
 
-def restore(database: Database, backup: Path, *, replace: bool = False, keep: Path | None = None) -> dict[str, int]:
+def restore(
+    database: Database, backup: Path, *, replace: bool = False, keep: Path | None = None, room: Path | None = None
+) -> dict[str, int]:
     """Put a backup's rows in place of the store's, in one transaction, and return how many each table has.
 
     Nobody else writes meanwhile: what was committed before is replaced, and in the file to `keep` where one is named;
@@ -51,6 +53,8 @@ def restore(database: Database, backup: Path, *, replace: bool = False, keep: Pa
         backup: A file that `back_up` wrote, by this version or an older one.
         replace: Whether rows that the store has now may be given up.
         keep: Where to write what the store has now, as `back_up` does; no file is made of a store without a row.
+        room: Directory with room for a copy of the backup for as long as this takes; None takes that of temporary
+            files, which in a container may be small.
 
     Raises:
         InvalidRequest: The file is no backup, is damaged, the store is not empty and neither `replace` nor `keep` is
@@ -60,7 +64,7 @@ def restore(database: Database, backup: Path, *, replace: bool = False, keep: Pa
     check(backup)
     migrate(database)
     with (
-        _opened_copy(backup) as source,
+        _opened_copy(backup, room) as source,
         source.engine.connect() as old,
         database.alone(list(Base.metadata.tables)) as new,
     ):
@@ -201,10 +205,12 @@ def _copy_rows(old: Connection, draft: Path) -> None:
 
 
 @contextmanager
-def _opened_copy(backup: Path) -> Iterator[Database]:
+def _opened_copy(backup: Path, room: Path | None) -> Iterator[Database]:
     """Open a copy of a backup, brought to this version's shape; the backup itself is never changed."""
-    with tempfile.TemporaryDirectory(prefix="triage-restore-") as room:
-        copy = Path(room) / "store.sqlite"
+    if room is not None:
+        room.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".triage-restore-", dir=room) as folder:
+        copy = Path(folder) / "store.sqlite"
         source, target = sqlite3.connect(f"file:{backup}?mode=ro", uri=True), sqlite3.connect(copy)
         try:
             source.backup(target)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.settings import Settings
 from api.store.autonomy import AutonomyRow, Beginning, ModeChange
 from api.store.repository import Repository
-from api.telemetry import Metrics
+from api.telemetry import Metrics, show_at_zero
 from models.home import organisation_id
 from models.triager import Triager
 from triage.autonomy import DELTA, Autonomy, Mode
@@ -87,6 +87,7 @@ class AutonomyKeeper:
         with self._turn:
             self._version, self._states, self._is_adopted = triager.model_version, {}, False
             self._beginnings, self._shut = beginnings_of(triager, self._organisation), shut_by_the_bundle(triager)
+            show_at_zero(self._metrics.autonomy_changes, self._beginnings, Mode)
         self.refresh()
 
     def refresh(self) -> None:

@@ -472,7 +472,7 @@ class Service:
                     await self._follow_reload()
             except Exception as error:  # such as no memory for a thread: whatever it is, look again later
                 log.error("store_not_watched", **described(error))
-            self.metrics.store_ready.set(int(self.degraded is None))
+            self.metrics.store_ready.set(int(self.decision_writer.problem is None and self.store_problem is None))
 
     def _ask_store(self) -> str | None:
         try:

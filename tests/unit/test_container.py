@@ -24,12 +24,19 @@ def test_the_serving_stage_is_bare_and_nobody_is_root() -> None:
     assert len(stages) == 3 and "pip install" not in stages[-1] and "apt-get" not in CONTAINERFILE
     users = re.findall(r"^USER (\S+)", stages[-1], re.MULTILINE)
     assert users and not users[-1].startswith(("0", "root"))
-    assert "[train" not in CONTAINERFILE and '".[postgres]"' in CONTAINERFILE
+    assert "[train" not in CONTAINERFILE and re.search(r"^ARG EXTRAS=postgres$", CONTAINERFILE, re.MULTILINE)
+    assert '".[${EXTRAS}]"' in stages[1]
     assert ":latest" not in CONTAINERFILE and re.search(r'^ENTRYPOINT \["triage"\]$', CONTAINERFILE, re.MULTILINE)
 
 
 def test_every_file_names_the_image_of_this_version() -> None:
-    files = ("Containerfile", "compose.yaml", "deploy/kubernetes/triage.yaml", "docs/operations.md")
+    files = (
+        "Containerfile",
+        "compose.yaml",
+        "deploy/kubernetes/triage.yaml",
+        "deploy/kubernetes/verb.yaml",
+        "docs/operations.md",
+    )
     named = {
         name: re.findall(r"(?:-t|image:) helpdesk-triage(?::(\S+))?", (ROOT / name).read_text("utf-8"))
         for name in files
@@ -46,11 +53,37 @@ def test_each_service_is_confined(name: str) -> None:
     assert service["restart"] == "unless-stopped" and {"mem_limit", "pids_limit"} <= set(service)
     assert not re.search(r"PASSWORD: |privileged: true|docker.sock", yaml.safe_dump(service))
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert not [place for place in service["tmpfs"] if re.search("[ug]id=", place)]  # podman takes none there
 
 
 def test_the_store_is_reached_by_the_service_alone_and_drains_before_it_is_killed() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True and COMPOSE["services"]["store"]["networks"] == ["inside"]
     assert int(COMPOSE["services"]["triage"]["stop_grace_period"].rstrip("s")) > 25 + 1
+
+
+def test_every_extra_that_an_image_is_said_to_take_is_one() -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    files = [ROOT / "Containerfile", ROOT / "compose.yaml", ROOT / "docs" / "operations.md"]
+    said = [extras for file in files for extras in re.findall(r"\bpostgres,\w+", file.read_text("utf-8"))]
+    assert len(said) >= 5 and {one for extras in said for one in extras.split(",")} <= set(known)
+    assert COMPOSE["services"]["triage"]["build"]["args"] == {"EXTRAS": "${TRIAGE_EXTRAS:-postgres}"}
+
+
+@pytest.mark.parametrize("service", sorted(COMPOSE["services"]))
+def test_whoever_reads_a_secret_is_told_to_own_it(service: str) -> None:
+    """A file of a secret keeps its owner and mode in the container: chmod 0400 lets nobody read it but its owner."""
+    said = (ROOT / "compose.yaml").read_text("utf-8").partition("\nname:")[0]
+    [secret] = COMPOSE["services"][service]["secrets"]
+    user = COMPOSE["services"][service]["user"]
+    file = Path(COMPOSE["secrets"][secret]["file"])
+    for way in ("sudo", "podman unshare"):
+        assert f"{way} chown {user} {file}" in said
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert f"/{file.parent}/" in ignored and "/.env" in ignored
+
+
+def test_the_address_of_browsers_has_to_be_stated() -> None:
+    assert COMPOSE["services"]["triage"]["environment"]["TRIAGE_PUBLIC_URL"].startswith("${TRIAGE_PUBLIC_URL:?")
 
 
 @pytest.mark.parametrize("command", [("hadolint", "Containerfile"), ("compose-lint", "compose.yaml")])

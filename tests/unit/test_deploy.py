@@ -14,14 +14,19 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from api.settings import load_settings
 from api.telemetry import Metrics
 from triage.__main__ import main
+from triage.errors import InvalidRequest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMTOOL = shutil.which("promtool")
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOY / "grafana" / "triage.json"
-KUBERNETES = DEPLOY / "kubernetes" / "triage.yaml"
+KUBERNETES, MONITOR, VERB = (DEPLOY / "kubernetes" / f"{name}.yaml" for name in ("triage", "monitor", "verb"))
+VERB_SPEC = yaml.safe_load(VERB.read_text("utf-8"))["spec"]["template"]["spec"]
+JOB = "triage"
+Parts = dict[str, dict[str, Any]]
 
 
 def names() -> set[str]:
@@ -63,11 +68,87 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
     assert all(panel["type"] and panel["gridPos"] and panel["targets"] for panel in dashboard["panels"])
 
 
-def test_the_kubernetes_manifests_are_valid() -> None:
-    checker = Path(sys.executable).with_name("kubernetes-validate")
-    done = subprocess.run([str(checker), "--strict", str(KUBERNETES)], capture_output=True, text=True)
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian package prometheus)")
+@pytest.mark.parametrize("name", ["prometheus.yml", "kubernetes.yml"])
+def test_prometheus_is_shown_the_service_with_a_key(name: str, tmp_path: Path) -> None:
+    file = yaml.safe_load((ALERTS.parent / name).read_text("utf-8"))
+    [job] = file["scrape_configs"]
+    pods = job.pop("kubernetes_sd_configs", None)  # Debian's promtool is built without them
+    assert (pods == [{"role": "pod"}]) != ("static_configs" in job)
+    checked = tmp_path / name
+    checked.write_text(yaml.safe_dump(file | {"rule_files": [str(ALERTS)]}), "utf-8")
+    command = [str(PROMTOOL), "check", "config", "--syntax-only", str(checked)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    parts = {one["kind"]: one for one in yaml.safe_load_all(KUBERNETES.read_text("utf-8"))}
+    assert job["job_name"] == JOB and job["authorization"]["credentials_file"]
+    assert file["rule_files"] == [ALERTS.name] and f'up{{job="{JOB}"}}' in ALERTS.read_text("utf-8")
+
+
+def test_the_operator_of_prometheus_finds_the_service_and_the_key(parts: Parts) -> None:
+    monitor = yaml.safe_load(MONITOR.read_text("utf-8"))
+    [endpoint] = monitor["spec"]["endpoints"]
+    service = parts["Service"]
+    labels = service["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["spec"]["jobLabel"]] == JOB
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["authorization"]["credentials"] == {"name": "triage-metrics", "key": "key"}
+    assert "annotations" not in parts["Deployment"]["spec"]["template"]["metadata"]
+
+
+@pytest.mark.parametrize("manifest", [KUBERNETES, VERB], ids=lambda path: path.name)
+def test_the_kubernetes_manifests_are_valid(manifest: Path) -> None:
+    checker = Path(sys.executable).with_name("kubernetes-validate")
+    done = subprocess.run([str(checker), "--strict", str(manifest)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """The manifests by kind."""
+    return {one["kind"]: one for one in yaml.safe_load_all(KUBERNETES.read_text("utf-8"))}
+
+
+def test_what_kubernetes_says_of_the_service_is_not_taken_for_a_setting(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = parts["Service"]["metadata"]["name"].upper().replace("-", "_")
+    links = {f"{name}_PORT": "tcp://10.96.0.7:80", f"{name}_SERVICE_HOST": "10.96.0.7", f"{name}_SERVICE_PORT": "80"}
+    for variable, value in links.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidRequest, match="TRIAGE_PORT"):  # so no pod may be told of it
+        load_settings(home=tmp_path)
+    for spec in (parts["Deployment"]["spec"]["template"]["spec"], VERB_SPEC):
+        assert spec["enableServiceLinks"] is False
+
+
+def test_a_pod_without_a_model_lives_and_gets_no_traffic(parts: Parts) -> None:
+    [container] = parts["Deployment"]["spec"]["template"]["spec"]["containers"]
+    paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
+
+
+def test_a_verb_runs_with_what_the_service_has_and_gets_no_requests(parts: Parts) -> None:
+    pod = parts["Deployment"]["spec"]["template"]
+    [service], [verb] = pod["spec"]["containers"], VERB_SPEC["containers"]
+    for name in ("image", "envFrom", "securityContext", "volumeMounts"):
+        assert verb[name] == service[name], name
+    assert all(entry in service["env"] for entry in verb["env"])
+    for name in ("volumes", "securityContext", "serviceAccountName", "automountServiceAccountToken"):
+        assert VERB_SPEC[name] == pod["spec"][name], name
+    job = yaml.safe_load(VERB.read_text("utf-8"))
+    assert job["spec"]["template"]["metadata"]["labels"] != parts["Service"]["spec"]["selector"]
+
+
+def test_cookies_are_secure_behind_the_ingress(parts: Parts, tmp_path: Path) -> None:
+    [container] = parts["Deployment"]["spec"]["template"]["spec"]["containers"]
+    [address] = [one["value"] for one in container["env"] if one["name"] == "TRIAGE_PUBLIC_URL"]
+    assert load_settings(home=tmp_path, public_url=address).public_url.startswith("https://")
+
+
+def test_the_container_is_confined_and_is_reached(parts: Parts) -> None:
     [container] = parts["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert (
         container["securityContext"]["readOnlyRootFilesystem"]

@@ -31,9 +31,10 @@ body = {{ Tier = "{{tier}}" }}
 
 
 def counted(client: TestClient, metric: str) -> dict[str, float]:
-    """Return a metric's samples by their labels."""
+    """Return a metric's samples by their labels, without those that are shown at zero."""
     lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(metric + "_total{")]
-    return {line[line.index("{") + 1 : line.index("}")]: float(line.split()[-1]) for line in lines}
+    found = {line[line.index("{") + 1 : line.index("}")]: float(line.split()[-1]) for line in lines}
+    return {labels: count for labels, count in found.items() if count}
 
 
 def wait_for_updates(client: TestClient, outcomes: int) -> None:

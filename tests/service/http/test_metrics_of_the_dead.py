@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.telemetry import MULTIPROCESS_VARIABLE, absorb_metrics
 
@@ -19,6 +21,7 @@ metrics = Metrics()
 metrics.shed.labels("queue-full").inc(2)
 metrics.scoring.observe(0.03)
 metrics.model_ready.set(1)
+metrics.store_ready.set(1)
 print(os.getpid())
 """
 _ROUTES = 2000
@@ -62,6 +65,19 @@ def test_counts_of_dead_workers_add_up_in_one_file_each(tmp_path: Path) -> None:
     assert 'triage_refused_total{cause="queue-full"} 6.0' in text
     assert "triage_score_seconds_count 3.0" in text
     assert 'triage_score_seconds_bucket{le="0.05"} 3.0' in text
+
+
+def test_one_process_that_is_not_ready_shows_among_others_that_are(tmp_path: Path) -> None:
+    worker = WORKER.replace("model_ready.set(1)", "model_ready.set(0)").replace(
+        "store_ready.set(1)", "store_ready.set(0)"
+    )
+    said = []
+    for code in (WORKER, worker):
+        run(code, tmp_path)
+        together = CollectorRegistry()
+        MultiProcessCollector(together, path=str(tmp_path))  # type: ignore[no-untyped-call]
+        said.append([together.get_sample_value(f"triage_{what}_ready") for what in ("model", "store")])
+    assert said == [[1, 1], [0, 0]]
 
 
 def test_a_damaged_file_of_a_dead_worker_is_removed(tmp_path: Path) -> None:
