@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +11,56 @@ from pathlib import Path
 
 from triage.errors import InvalidRequest
 
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def writable_place(path: Path) -> Path:
+    """Return the file that a path of somebody's choice means: where it is a link, the file that it leads to.
+
+    Raises:
+        InvalidRequest: If something is there that is no file, such as a folder, a device or a pipe.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if place.is_symlink():
+        raise InvalidRequest(f"{str(path)!r} is a link that leads in a circle: name a file")
+    _refuse_what_is_no_file(place, path)
+    return place
+
+
+def _refuse_what_is_no_file(place: Path, named: Path) -> None:
+    """Refuse what a file must not take the place of."""
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(named, error) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        kind = next((word for is_kind, word in _NO_FILES if is_kind(mode)), "a special file")
+        raise InvalidRequest(f"{str(named)!r} is {kind}, which no file can take the place of: name a file")
+
 
 @contextmanager
 def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a draft beside a file, which takes the file's place when the block ends and vanishes when the block fails.
+
+    A link is replaced as a file is: who lets people choose the path writes to `writable_place` of it.
 
     Args:
         path: The file.
         mode: Who may read and write it.
 
     Raises:
+        InvalidRequest: If something is there that is no file.
         OSError: If nothing can be written there.
     """
+    _refuse_what_is_no_file(path, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
@@ -37,7 +76,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text as UTF-8, in one step.
+    """Write a text as UTF-8, in one step; where the path is a link, to the file that it leads to.
 
     Args:
         path: The file.
@@ -48,7 +87,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
         InvalidRequest: If it cannot be written.
     """
     try:
-        with atomic(path, mode) as draft:
+        with atomic(writable_place(path), mode) as draft:
             draft.write_text(text, "utf-8")
     except OSError as error:
         raise unwritable(path, error) from error
@@ -58,11 +97,12 @@ def check_writable(path: Path) -> None:
     """Make sure that a file can be written, before the work of making it begins.
 
     Raises:
-        InvalidRequest: If it cannot.
+        InvalidRequest: If it cannot, or something is there that is no file.
     """
+    place = writable_place(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place.parent):
             pass
     except OSError as error:
         raise unwritable(path, error) from error

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from models.atomic_write import unwritable, write_text
+from models.atomic_write import atomic, unwritable
 from models.regular_file import read_regular_file
 from triage.errors import InvalidRequest
 from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
@@ -62,9 +62,10 @@ def write_private(root: Path, path: Path, text: str) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.stat().st_mode & 0o007:
                 folder.chmod(0o700)
+        with atomic(path, mode=0o600) as draft:
+            draft.write_text(text, "utf-8")
     except OSError as error:
         raise unwritable(path, error) from error
-    write_text(path, text, mode=0o600)
 
 
 def read_proposal(path: Path) -> Proposal:
