@@ -207,7 +207,8 @@ def check_output(out: Path, data: Path) -> None:
     """Make sure that a scored file can be written as what its name ends in.
 
     Raises:
-        InvalidRequest: If the ending is unknown, a folder, a device or a pipe is in the way, or it would take the place of the data.
+        InvalidRequest: If the ending is unknown, a folder, a device or a pipe is in the way, or it would
+            take the place of the data.
     """
     if out.suffix.lower() not in _WRITERS:
         raise InvalidRequest(f"--out {str(out)!r} ends in {out.suffix!r}: known are {', '.join(_WRITERS)}; rename it")

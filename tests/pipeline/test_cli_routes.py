@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -24,7 +25,7 @@ SOURCES = {"model", "bypass_rule", "fallback_rule", "default"}
 def test_evaluate_reports_in_the_shape_that_was_promised(triage: Triage, bundle: Path, tmp_path: Path) -> None:
     seen_by_all = [row for row in shipped_rows(200) if row["category"] != "security"]  # others may change their tier
     found = triage("evaluate", bundle, write_rows(tmp_path / "some.jsonl", seen_by_all[:150]), "--json").document
-    assert found["rows"] == 150
+    assert found["rows"] == found["learned_from"] == 150
     assert set(found["targets"]) == {"tier", "category"}
     for values in found["targets"].values():
         assert values["rows"] == 150
@@ -100,6 +101,8 @@ def test_evaluate_is_readable_without_json(triage: Triage, bundle: Path, tickets
     assert said.status == 0
     assert "macro-F1" in said.out and "left undecided" in said.out
     assert "learned from" in said.err
+    one = triage("evaluate", bundle, write_rows(tickets.parent / "five.jsonl", shipped_rows(5)))
+    assert re.search(r"macro-F1 is the mean of \d+ labels, \d+ of them named for tickets of others only", one.out)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])

@@ -38,12 +38,13 @@ def test_no_file_takes_the_place_of_what_is_no_file(tmp_path: Path, make: Made) 
     out = tmp_path / "out.jsonl"
     make(out)
     before = {path.name: path.lstat().st_mode for path in tmp_path.iterdir()}
-    for refuses in (
+    refusals: list[Callable[[], None]] = [
         lambda: write_text(out, "page"),
         lambda: check_writable(out),
         lambda: check_page(out),
         lambda: check_output(out, tmp_path / "data.csv"),
-    ):
+    ]
+    for refuses in refusals:
         with pytest.raises(InvalidRequest, match=r"out\.jsonl' is a (pipe|device), .* name a file"):
             refuses()
     assert {path.name: path.lstat().st_mode for path in tmp_path.iterdir()} == before

@@ -15,7 +15,8 @@ def check_page(out: Path) -> None:
     """Make sure that a page can be written, with the model card of the same name beside it.
 
     Raises:
-        InvalidRequest: If a folder, a device or a pipe is in the way, the name is that of the card, or nothing can be written there.
+        InvalidRequest: If a folder, a device or a pipe is in the way, the name
+            is that of the card, or nothing can be written there.
     """
     card = out.with_suffix(".md")
     for path in (out, card):
