@@ -82,6 +82,8 @@ def _write(store: Repository, rules: ExportRules, out: Path, left_out: Counter[s
     """Write the rows; the file appears whole or not at all, readable for its owner only."""
     if out.suffix != ".jsonl":
         raise InvalidRequest(f"{out} does not end in .jsonl: training rows are written as JSON lines; name it so")
+    if not out.parent.is_dir():
+        raise InvalidRequest(f"cannot write {out}: there is no folder {out.parent}; choose another place")
     sources = Counter[str]()
     try:
         with atomic(writable_place(out), mode=0o600) as draft, draft.open("w", encoding="utf-8") as file:

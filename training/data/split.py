@@ -143,7 +143,7 @@ def split(
             part = choose([rows[place] for place in among], groups[among], wanted / len(among), seed)
             return np.isin(groups, groups[among[part]])
 
-        kind, chosen = _with_new(kind, chosen, later, usable, sample)
+        kind, chosen = _with_new(kind, chosen, later, usable=usable, sample=sample)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~np.isin(groups, groups[test]))
     if not len(test) or not len(train):
@@ -158,6 +158,7 @@ def _with_new(
     kind: Kind,
     chosen: NDArray[np.bool_],
     later: NDArray[np.bool_],
+    *,
     usable: NDArray[np.bool_],
     sample: Callable[[int], NDArray[np.bool_]],
 ) -> tuple[Kind, NDArray[np.bool_]]:
