@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,46 @@ from triage.errors import InvalidRequest
 OUT = "--out"
 """The option that says where most files go."""
 
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def writable_place(path: Path) -> Path:
+    """Return the file that a path of somebody's choice means: where it is a link, the file that it leads to.
+
+    Raises:
+        InvalidRequest: If something is there that is no file, such as a folder, a device or a pipe.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if place.is_symlink():
+        raise InvalidRequest(f"{str(path)!r} is a link that leads in a circle: name a file")
+    _refuse_what_is_no_file(place, path)
+    return place
+
+
+def _refuse_what_is_no_file(place: Path, named: Path) -> None:
+    """Refuse what a file must not take the place of."""
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(named, error) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        kind = next((word for is_kind, word in _NO_FILES if is_kind(mode)), "a special file")
+        raise InvalidRequest(f"{str(named)!r} is {kind}, which no file can take the place of: name a file")
+
 
 @contextmanager
 def atomic(path: Path, mode: int = 0o644, *, new: bool = False) -> Iterator[Path]:
     """Give a draft beside a file, which takes the file's place when the block ends and vanishes when the block fails.
+
+    A link is replaced as a file is: who lets people choose the path writes to `writable_place` of it.
 
     Args:
         path: The file.
@@ -25,8 +61,10 @@ def atomic(path: Path, mode: int = 0o644, *, new: bool = False) -> Iterator[Path
         new: Take no file's place: of two who make the same one, only the first does.
 
     Raises:
+        InvalidRequest: If something is there that is no file.
         OSError: If nothing can be written there; `FileExistsError` if a new file is there already.
     """
+    _refuse_what_is_no_file(path, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
@@ -56,7 +94,7 @@ def _put_new(draft: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str, mode: int = 0o644, *, place: str = OUT, new: bool = False) -> None:
-    """Write a text as UTF-8, in one step.
+    """Write a text as UTF-8, in one step; where the path is a link, to the file that it leads to.
 
     Args:
         path: The file.
@@ -70,7 +108,7 @@ def write_text(path: Path, text: str, mode: int = 0o644, *, place: str = OUT, ne
         FileExistsError: If a new file is there already.
     """
     try:
-        with atomic(path, mode, new=new) as draft:
+        with atomic(writable_place(path), mode, new=new) as draft:
             draft.write_text(text, "utf-8")
     except OSError as error:
         if new and isinstance(error, FileExistsError):
@@ -86,13 +124,12 @@ def check_writable(path: Path, place: str = OUT) -> None:
         place: What a user would set to have it elsewhere, such as ``--out``.
 
     Raises:
-        InvalidRequest: If it cannot.
+        InvalidRequest: If it cannot, or something is there that is no file.
     """
+    target = writable_place(path)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise unwritable(path, error, place) from error

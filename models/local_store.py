@@ -136,16 +136,25 @@ class LocalModelStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def point(self, alias: str, version: str, digest: str) -> None:
-        """Point an alias to a version in the store, in one atomic step, remembering where it pointed before."""
+    def point(self, alias: str, version: str, digest: str, *, before: tuple[str, str] | None = None) -> None:
+        """Point an alias to a version in the store, in one atomic step, remembering where it pointed before.
+
+        Args:
+            alias: The alias.
+            version: What it points to then.
+            digest: Of that version's manifest.
+            before: Version and digest of what served before where that is not what the alias pointed to on this
+                machine, such as a version that was promoted on another one: a rollback goes back to it.
+        """
         if not (self.path(version) / "manifest.json").is_file():
             raise BundleNotFound(
                 f"no version {version!r} of model {self.name!r} under {self.root}: "
                 f"in the store are {', '.join(self.versions()) or 'none'}"
             )
-        entry = AliasEntry(version, datetime.now(UTC).isoformat(timespec="seconds"), digest)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        new = [AliasEntry(number, since, of) for number, of in (*([before] if before else []), (version, digest))]
         with self.turn(_WRITING):
-            self._write(alias, [*self.history(alias), entry])
+            self._write(alias, [*self.history(alias), *new])
 
     def rollback(self, alias: str) -> AliasEntry:
         """Point an alias to what it pointed to before and return that.

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from models.atomic_write import atomic
+from models.atomic_write import atomic, writable_place
 from models.triager import Triager
 from training.data.dataset import parse_row, ticket_id_of
 from training.data.formats import RawRow
@@ -103,7 +103,7 @@ def score(
                     if log is not None:
                         log(len(rows))
             if scored.rows:
-                with atomic(out) as draft:
+                with atomic(writable_place(out)) as draft:
                     columns = columns_of(engine.triager.policy.targets)
                     _WRITERS[out.suffix.lower()](_finished(partial), draft, columns)
             partial.unlink()
@@ -239,12 +239,14 @@ def check_output(out: Path, data: Path) -> None:
     """Make sure that a scored file can be written as what its name ends in.
 
     Raises:
-        InvalidRequest: If the ending is unknown, a folder is in the way, or it would take the place of the data.
+        InvalidRequest: If the ending is unknown, a folder, a device or a pipe is in the way, or it would
+            take the place of the data.
     """
     if out.suffix.lower() not in _WRITERS:
         raise InvalidRequest(f"--out {str(out)!r} ends in {out.suffix!r}: known are {', '.join(_WRITERS)}; rename it")
     if out.is_dir():
         raise InvalidRequest(f"--out {str(out)!r} is a folder: name a file in it")
+    writable_place(out)
     if out.exists() and data.exists() and out.samefile(data):
         raise InvalidRequest(f"--out {str(out)!r} is the file that is read: the tickets would be lost; name another")
 

@@ -120,7 +120,7 @@ def train(
             stack.close()  # the second process has nothing to do
         with threadpool_limits(_half_of_the_cores() if beside_it else None):
             run = run if beside_it is None else replace(run, jobs=_half_of_the_cores())
-            log(f"learning from {len(parts.train)} tickets, {len(parts.test)} set aside by {parts.kind}")
+            log(parts.told)
             first = fit(run, everything.take(parts.train))
             run, everything, first, adaptation = _with_fine_tuned_encoder(run, everything, parts.train, first)
             prefilter = _prefilter(run, [dataset.rows[row].ticket for row in parts.train], parts.clusters[parts.train])

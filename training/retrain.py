@@ -285,10 +285,18 @@ def lacks_adaptation(champion: Path) -> bool:
     return bool(read_manifest(champion).get("adaptation", {}).get("kept"))
 
 
+_NOT_THE_TASK = ("out", "data", "champion")
+
+
+def _in_order(value: object) -> str:
+    """Return a setting in words that are the same in every process: a set's order is not."""
+    return str(sorted(value) if isinstance(value, frozenset) else value)
+
+
 def task_digest(dataset: Dataset, settings: TrainSettings) -> str:
     """Return a digest that is equal where a training would be the same: by it an interrupted one is taken up again."""
     champion = str(read_manifest(settings.champion)["digest"]) if settings.champion else ""
-    stated = {name: str(value) for name, value in vars(settings).items() if name not in ("out", "data", "champion")}
+    stated = {name: _in_order(value) for name, value in vars(settings).items() if name not in _NOT_THE_TASK}
     stated |= {"data": dataset.digest, "champion": champion}
     for name in ("policy", "rules"):
         file = getattr(settings, name)

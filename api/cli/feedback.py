@@ -8,7 +8,6 @@ Examples:
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +17,7 @@ from api.cli.options import age, opened_store
 from api.privacy.redact import Redactor
 from api.store.export import MACHINE, PERSON, ExportRules
 from api.store.repository import Repository
+from models.atomic_write import atomic, writable_place
 from models.terminal import NEEDED, Family, JsonOption, count, option, print_json, print_result, print_table
 from triage.errors import InvalidRequest
 
@@ -82,19 +82,16 @@ def _write(store: Repository, rules: ExportRules, out: Path, left_out: Counter[s
     """Write the rows; the file appears whole or not at all, readable for its owner only."""
     if out.suffix != ".jsonl":
         raise InvalidRequest(f"{out} does not end in .jsonl: training rows are written as JSON lines; name it so")
-    draft, sources = out.with_name(f".{out.name}.{os.getpid()}.draft"), Counter[str]()
+    if not out.parent.is_dir():
+        raise InvalidRequest(f"cannot write {out}: there is no folder {out.parent}; choose another place")
+    sources = Counter[str]()
     try:
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        with atomic(writable_place(out), mode=0o600) as draft, draft.open("w", encoding="utf-8") as file:
             for row in store.training_rows(rules, left_out):
                 sources[row["label_source"]] += 1
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, out)
     except OSError as error:
         raise InvalidRequest(f"cannot write {out}: {error.strerror}; choose another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return sources
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from models.atomic_write import unwritable, write_text
+from models.atomic_write import atomic, unwritable
 from models.regular_file import read_regular_file
 from triage.errors import InvalidRequest
 from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
@@ -68,12 +68,12 @@ def write_private(root: Path, path: Path, text: str, *, new: bool = False) -> bo
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.stat().st_mode & 0o007:
                 folder.chmod(0o700)
+        with atomic(path, mode=0o600, new=new) as draft:
+            draft.write_text(text, "utf-8")
     except OSError as error:
+        if new and isinstance(error, FileExistsError) and path.exists():
+            return False
         raise unwritable(path, error, PLACE) from error
-    try:
-        write_text(path, text, 0o600, place=PLACE, new=new)
-    except FileExistsError:
-        return False
     return True
 
 

@@ -215,6 +215,34 @@ def test_a_rollback_lets_others_have_their_turn_and_no_pull_in_between_undoes_it
     assert Tracker().aliased("helpdesk-triage", CHAMPION).version == "1"
 
 
+def test_two_machines_share_a_registry(
+    triage: Triage, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another machine promoted is what a rollback here goes back to, and `models` says what serves where."""
+    old = load_bundle(bundle)
+    extras = {name: (bundle / name).read_bytes() for name in old.manifest["files"] if name.endswith("evaluation.json")}
+    same = Bundle(old.model, old.encoder, old.gate, old.policy, old.rules)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "a"))
+    for number in range(2):
+        facts = {**old.manifest, "settings": {**old.manifest["settings"], "seed": number}}
+        save_bundle(tmp_path / str(number), same, facts, encoder_files=bundle / "encoder", extras=extras)
+        assert triage("register", tmp_path / str(number)).status == 0
+    first = triage("promote", "1", "--json").document
+    again = triage("promote", "1", "--json").document
+    assert (first["promoted"], first["changed"], again["promoted"], again["changed"]) == (True, True, True, False)
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "b"))
+    promoted = triage("promote", "2", "--force")
+    assert promoted.status == 0 and "triage rollback goes back to 1" in promoted.out
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "a"))
+    listed = triage("models").out
+    assert "champion (in the registry)" in listed and "champion (on this machine)" in listed
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "b"))
+    assert "champion (" not in triage("models").out
+    back = triage("rollback", "--json").document
+    assert (back["left"], back["version"], back["registry"]) == ("2", "1", True)
+
+
 def test_nothing_is_lost_where_many_point_an_alias_at_once(tmp_path: Path) -> None:
     store = LocalModelStore(tmp_path)
     for number in range(20):

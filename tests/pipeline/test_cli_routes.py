@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -26,8 +27,9 @@ SOURCES = {"model", "bypass_rule", "fallback_rule", "default"}
 
 def test_evaluate_reports_in_the_shape_that_was_promised(triage: Triage, bundle: Path, tmp_path: Path) -> None:
     seen_by_all = [row for row in shipped_rows(200) if row["category"] != "security"]  # others may change their tier
-    found = triage("evaluate", bundle, write_rows(tmp_path / "some.jsonl", seen_by_all[:150]), "--json").document
-    assert found["rows"] == 150
+    said = triage("evaluate", bundle, write_rows(tmp_path / "some.jsonl", seen_by_all[:150]), "--json")
+    found = said.document
+    assert found["rows"] == 150 and f"learned from {found['learned_from']} of these 150" in said.err
     assert set(found["targets"]) == {"tier", "category"}
     for values in found["targets"].values():
         assert values["rows"] == 150
@@ -103,6 +105,12 @@ def test_evaluate_is_readable_without_json(triage: Triage, bundle: Path, tickets
     assert said.status == 0
     assert "macro-F1" in said.out and "left undecided" in said.out
     assert "learned from" in said.err
+    one = triage(
+        "evaluate",
+        bundle,
+        write_rows(tickets.parent / "one.jsonl", [{**shipped_rows(1)[0], "tier": "L3", "category": "security"}]),
+    )
+    assert re.search(r"macro-F1 is the mean of \d+ labels, \d+ of them named for tickets of others only", one.out)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])

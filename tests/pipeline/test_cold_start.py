@@ -163,6 +163,27 @@ def test_nothing_at_these_stages_is_decided_by_the_model(triage: Triage, encoder
             assert verdict.source is not Source.MODEL or verdict.automation is not Automation.AUTOMATIC
 
 
+def test_a_start_follows_a_start_with_less(
+    triage: Triage, started: Path, bundle: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    few = write_rows(tmp_path / "few.jsonl", handful())
+    assert triage("start", few, "--encoder", encoder, "--out", tmp_path / "week", "--no-register").status == 0
+    assert triage("promote", started).status == 0
+    week = triage("promote", tmp_path / "week")
+    assert week.status == 0 and "version 1 was only started: nothing to compare with" in week.out
+    back = triage("promote", started, "--json")
+    obstacles = back.document["comparison"]["obstacles"]
+    assert (back.status, back.document["promoted"], len(obstacles)) == (1, False, 1)
+    count = len(handful())
+    assert f"it was only started, without a ticket, and the present version was started with {count};" in obstacles[0]
+    given = triage("promote", started, "--data", write_rows(tmp_path / "later.jsonl", shipped_rows(200)), "--json")
+    assert given.document["comparison"]["checks"] and not given.document["comparison"]["obstacles"]
+    assert triage("promote", bundle).status == 0
+    week = triage("promote", tmp_path / "week", "--json").document
+    assert not week["promoted"] and "the present version was trained;" in week["comparison"]["obstacles"][0]
+
+
 def test_a_start_refuses_in_one_line(triage: Triage, encoder: Path, tmp_path: Path, with_parking: Path) -> None:
     where = ("--encoder", encoder, "--out", tmp_path / "b", "--no-register")
     strange = write_rows(tmp_path / "strange.jsonl", [{"body": "hello there", "category": "weather"}])
@@ -268,6 +289,7 @@ def test_an_extended_bundle_can_be_extended_again(
     out = tmp_path / "again"
     data = write_rows(tmp_path / "plants.jsonl", rows[:8])
     said = triage("extend", extended, data, "--policy", policy, "--out", out, "--no-register", "--json").document
+    assert said["measured_on"] == "the bundle that was extended"
     assert said["stage"] == "extended" and set(said["added"]["category"]) == {"parking", "plants"}
     bundle = load_bundle(out)
     found = bundle.predict([Ticket(body=str(rows[8]["body"])), Ticket(body=str(PARKED[8]["body"]))])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,28 @@ def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
     if again.document["staged"]:
         assert LocalModelStore.of().history(CHALLENGER)[-1].version == again.document["version"]
     assert champion_number(triage) == "1"
+
+
+def test_every_process_knows_an_interrupted_training_again(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from training.data.dataset import read_dataset; from training.retrain import *;"
+        "from training.task import TrainSettings;"
+        "asked = frozenset(['tier', 'category', 'resolver_group', 'priority', 'product', 'site']);"
+        "print(task_digest(read_dataset([Path('rows.jsonl')]), TrainSettings((), Path('out'), asked=asked)))"
+    )
+    write_rows(tmp_path / "rows.jsonl", history(0)[:3])
+    told = {
+        subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1
 
 
 def test_feedback_alone_and_beside_files_with_other_columns(triage: Triage, champion: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -319,6 +320,9 @@ def test_exported_feedback_can_be_trained_on(run: Run, store: Repository, tmp_pa
     assert "example.org" not in out.read_text() and out.stat().st_mode & 0o777 == 0o600
     assert [row.weight for row in read_dataset([out]).rows] == [1.0, 1.0, 0.0]  # as training reads it
     assert run("feedback", "export", "--out", str(out), "--raw", "--people-only")[0] == 0
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    status, _, refused = run("feedback", "export", "--out", str(tmp_path / "pipe.jsonl"))
+    assert status == 2 and "is a pipe" in refused and (tmp_path / "pipe.jsonl").is_fifo()
     assert "kim1@example.org" in out.read_text() and len(out.read_text().splitlines()) == 2
 
 

@@ -177,6 +177,53 @@ def test_real_requests_that_look_like_it_stay_tickets(subject: str, body: str) -
 @pytest.mark.parametrize(
     "body",
     [
+        "Bonjour, mon compte SAP est verrouillé, merci de le débloquer",
+        "Pouvez-vous débloquer mon compte, merci",
+        "Prière de débloquer mon compte SAP, merci beaucoup",
+        "Je vous remercie de débloquer mon compte",
+        "Merci de nous l'installer",
+        "Merci d'y remédier rapidement",
+        "Imprimante en panne, merci",
+        "Je n'arrive pas à me connecter, merci",
+        "Mein Konto ist gesperrt, danke fürs Entsperren",
+        "Könnt ihr mein Konto entsperren, merci",
+        "Konto bitte entsperren. Vielen Dank",
+        "Ich brauche einen neuen Monitor, danke",
+        "Kein Zugriff auf SAP, vielen Dank",
+        "Mi cuenta está bloqueada, gracias por desbloquearla",
+        "Podéis desbloquear mi cuenta, gracias",
+        "No puedo entrar en SAP, gracias",
+        "Account locked, thanks",
+        "Please renew my certificate, thanks",
+        "Appreciate if you can reset my password",
+        "Il mio account è bloccato, grazie",
+        "Mijn account is geblokkeerd, bedankt",
+    ],
+)
+def test_thanks_in_advance_are_a_request(body: str) -> None:
+    assert no_ticket(Ticket(body=body)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Merci d'avoir débloqué mon compte",
+        "Merci de m'avoir aidé",
+        "Merci de votre aide, tout marche",
+        "Danke fürs Entsperren!",
+        "Danke, jetzt kann ich wieder drucken",
+        "Gracias por desbloquear mi cuenta, ya funciona",
+        "Thanks for unlocking my account!",
+    ],
+)
+def test_thanks_for_what_was_done_are_thanks(body: str) -> None:
+    found = no_ticket(Ticket(body=body))
+    assert found is not None and found.kind == "thanks"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "it stopped working again, please fix",
         "help!!",
         "same problem as yesterday",

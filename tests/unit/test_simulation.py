@@ -118,10 +118,15 @@ def test_the_verb_writes_a_page_and_refuses_in_one_line(tmp_path: Path, capsys: 
     assert "30 to 10000" in capsys.readouterr().err
     for arguments, message in (
         (["--threshold", "0.9"], "--threshold needs a --bundle"),
-        (["--map", "opened_at="], "0 tickets have a date and a tier"),
+        (["--map", "opened_at="], "0 tickets have a date and a tier, 2 are needed at least: map them"),
     ):
         with pytest.raises(Exception, match=message):
             simulate([str(data), *arguments])
+    data.write_text("id,body,tier,opened_at\n" + "\n".join(lines[:10]) + "\n", "utf-8")
+    assert simulate([str(data)]) == 0 and "only 10 tickets: every replication" in capsys.readouterr().err
+    data.write_text("id,body,tier,opened_at\n" + lines[0] + "\n", "utf-8")
+    with pytest.raises(Exception, match="1 tickets have a date and a tier, 2 are needed at least: give a longer"):
+        simulate([str(data)])
 
 
 def test_weeks_that_do_not_fill_an_overlay_are_left_out() -> None:

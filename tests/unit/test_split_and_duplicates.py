@@ -142,6 +142,33 @@ def test_half_of_a_label_that_came_since_is_there_to_learn_from() -> None:
     assert counts == [40, 40] and parts.kind == "new"
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_many_new_tickets_are_measured_on_by_a_sample(*, dated: bool) -> None:
+    """Older tickets that the champion was not given: the latest ones, or random ones, would hardly be new to it."""
+    data = dataset(1000, dated=dated)
+    age = np.argsort([row.ticket.opened_at.timestamp() if row.ticket.opened_at else 0.0 for row in data.rows])
+    new = np.isin(np.arange(1000), age[:400])
+    parts = split(data, 0, new=new)
+    assert parts.kind == "new" and new[parts.test].all() and 140 <= len(parts.test) <= 160
+    few = np.isin(np.arange(1000), age[:100])
+    assert np.count_nonzero(few[split(data, 0, new=few).test]) >= 50
+    small = split(dataset(120, dated=dated), 0, new=np.arange(120) < 80)
+    assert np.count_nonzero(small.test < 80) >= 50
+
+
+def test_what_people_judged_is_learned_from_but_for_twins_of_what_is_set_aside() -> None:
+    data = dataset(700, dated=True, repeat=2)
+    rows = [replace(row, judged=place % 5 == 0) for place, row in enumerate(data.rows)]
+    new = np.arange(700) >= 500
+    for parts in (split(replace(data, rows=rows), 0, new=new), split(replace(data, rows=rows), 0)):
+        judged = {place for place, row in enumerate(rows) if row.judged}
+        outside = {place for place in judged if parts.clusters[place] not in set(parts.clusters[parts.test])}
+        assert outside <= set(parts.train) and not judged & set(parts.test)
+        left_out = set(range(700)) - set(parts.train) - set(parts.test)
+        assert left_out == judged - outside and left_out
+        assert f"{len(left_out)} left out" in parts.told
+
+
 def test_a_random_split_spreads_every_label() -> None:
     data = dataset(600, labels=6)
     counts = Counter(data.rows[place].labels["category"] for place in split(data, 0).test)

@@ -99,6 +99,11 @@ def extend(options: ExtendOptions) -> None:
         _finish(options, run_id, tracker, extended)
 
 
+def _measured_on(made: starting.Started | extending.Extended) -> str | None:
+    """Say of which bundle the figures are: an extension has those of the bundle that it goes on from."""
+    return "the bundle that was extended" if isinstance(made, extending.Extended) else None
+
+
 def _finish(
     options: NewBundleOptions, run_id: str | None, tracker: Tracker | None, made: starting.Started | extending.Extended
 ) -> None:
@@ -115,6 +120,7 @@ def _finish(
             "stage": stage.name,
             "needs": stage.needs,
             "targets": made.measured["targets"],
+            "measured_on": _measured_on(made),
         }
         print_json({**document, "added": added} if added else document)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,14 @@ def evaluate(options: EvaluateOptions) -> None:
     path = bundle_path(options.bundle)
     dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
-    warn_of_training_tickets(path, bundle, dataset)
+    known = training_tickets(path, bundle, dataset)
+    _warn(known, dataset)
     with progress(len(dataset), "deciding") as bar:
         measured = measure(
             triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
         )
     if options.json:
-        print_json(measured)
+        print_json({**measured, "learned_from": known})
     else:
         print(f"{measured['rows']} tickets\n")
         print_measured(measured)
@@ -70,7 +71,19 @@ def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> st
     Raises:
         BundleError: If the bundle was altered.
     """
-    known = int(np.count_nonzero(~unseen_by(dataset.rows, [path], [Triager(bundle)])))
+    return _warn(training_tickets(path, bundle, dataset), dataset)
+
+
+def training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> int:
+    """Count the tickets that a bundle has learned from, by their text and by near-duplicates of it.
+
+    Raises:
+        BundleError: If the bundle was altered.
+    """
+    return int(np.count_nonzero(~unseen_by(dataset.rows, [path], [Triager(bundle)])))
+
+
+def _warn(known: int, dataset: Dataset) -> str:
     if not known:
         return ""
     warning = f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter"
@@ -113,6 +126,7 @@ def _print_target(target: str, values: Mapping[str, Any]) -> None:
     weakest = sorted((row for row in values["per_class"] if row["rows"]), key=lambda row: row["f1"])[:_WEAKEST]
     keys = ("label", "rows", "precision", "recall", "f1")
     print_table(["label", "tickets", "precision", "recall", "F1"], [[row[key] for key in keys] for row in weakest], 2)
+    print(_averaged(values["per_class"]))
     _print_levels_and_guards(target, values)
     if "misses" in values:
         misses = values["misses"]
@@ -124,6 +138,14 @@ def _print_target(target: str, values: Mapping[str, Any]) -> None:
     for row in values["unknown_labels"]:
         own = f"; it has {row['known_as']!r}, so write it as that" if "known_as" in row else ""
         print(f"  the bundle does not know {row['label']!r}: {row['rows']} tickets count as wrong{own}")
+
+
+def _averaged(per_class: Sequence[Mapping[str, Any]]) -> str:
+    """Say over which labels macro-F1 is the mean: those that no ticket has are in no table."""
+    unseen = [str(row["label"]) for row in per_class if not row["rows"]]
+    named = ", ".join(unseen[:_WEAKEST]) + (" …" if len(unseen) > _WEAKEST else "")
+    without = f", {len(unseen)} of them named for tickets of others only, which count as 0: {named}" if unseen else ""
+    return f"  macro-F1 is the mean of {len(per_class)} labels{without}"
 
 
 def _print_levels_and_guards(target: str, values: Mapping[str, Any]) -> None:

@@ -101,6 +101,7 @@ def promote(options: PromoteOptions) -> int:
                 "version": result.version,
                 "before": result.before,
                 "promoted": result.promoted,
+                "changed": result.promoted and result.before != result.version,
                 "comparison": result.comparison.to_document() if result.comparison else None,
             }
         )
@@ -272,8 +273,23 @@ def models(options: ModelArgument) -> None:
         print(f"{options.name} has no versions yet: triage train makes one")
     else:
         keys = ("version", "aliases", "on_this_machine", "registered", "digest", "run_id")
-        rows = [[_cell(line[key]) for key in keys] for line in lines]
+        aliases = _told_apart(known, local)
+        rows = [[_cell({**line, "aliases": aliases[str(line["version"])]}[key]) for key in keys] for line in lines]
         print_table(["version", "aliases", "on this machine", "registered", "digest", "run"], rows)
+
+
+def _told_apart(known: Mapping[str, Version], local: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the aliases of each version, and where one is on two versions, which of them this machine serves."""
+    here = {alias: version for version, aliases in local.items() for alias in aliases}
+    there = {alias: version for version, one in known.items() for alias in one.aliases}
+    found: dict[str, list[str]] = {version: [] for version in {*known, *local}}
+    for alias in sorted({*here, *there}):
+        if alias in here and alias in there and here[alias] != there[alias]:
+            found[here[alias]].append(f"{alias} (on this machine)")
+            found[there[alias]].append(f"{alias} (in the registry)")
+        else:
+            found[here.get(alias) or there[alias]].append(alias)
+    return found
 
 
 def _line(version: str, known: Version | None, local: Mapping[str, Sequence[str]]) -> dict[str, object]:

@@ -113,8 +113,8 @@ def assign(
 ) -> dict[str, str]:
     """Say which column of a file plays each role.
 
-    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first); a preset goes
-    before names, and `mapping` overrides both in that one role.
+    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first), unless it is
+    mapped to another one; a preset goes before names, and `mapping` overrides both in that one role.
 
     Args:
         columns: Column names of the file.
@@ -135,6 +135,8 @@ def assign(
     several = repeated or {}
     named = _by_name([*columns, *several])
     roles = _with_preset(named, preset or {}, mapping)
+    for role in _mapped_away(named, roles, mapping):
+        del roles[role]
     for role, column in mapping.items():
         roles.pop(role, None)
         if column is not None:
@@ -161,6 +163,30 @@ def _with_preset(
             if preset.get(role) is not None:
                 roles.pop(role, None)
     return roles
+
+
+def _mapped_away(named: Mapping[str, str], roles: Mapping[str, str], mapping: Mapping[str, str | None]) -> list[str]:
+    """List the roles that a column plays by its name alone, and that is mapped to another one.
+
+    A label that is mapped to what the model reads stays one, so that it is refused.
+    """
+    wanted = {column: role for role, column in mapping.items() if column is not None}
+    return [
+        role
+        for role, column in roles.items()
+        if role not in mapping
+        and column in wanted
+        and named.get(role) == column
+        and not (_is_answer(role) and _is_read(wanted[column]))
+    ]
+
+
+def _is_answer(role: str) -> bool:
+    return role == "resolution" or is_label(role)
+
+
+def _is_read(role: str) -> bool:
+    return role in _TEXT_ROLES or role.startswith(ATTRIBUTES)
 
 
 def _check_there(
@@ -220,9 +246,9 @@ def _check_text(roles: Mapping[str, str], columns: Sequence[str], where: str) ->
 
 
 def _check_leakage(roles: Mapping[str, str], where: str) -> None:
-    labels = {roles[role]: role for role in roles if role == "resolution" or is_label(role)}
+    labels = {roles[role]: role for role in roles if _is_answer(role)}
     for role, column in roles.items():
-        if column in labels and (role in _TEXT_ROLES or role.startswith(ATTRIBUTES)):
+        if column in labels and _is_read(role):
             other = labels[column]
             raise InvalidRequest(
                 f"{where}: column {column!r} would be both {role} and {other}, so the model would read the answer; "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pooch
 
-from models.atomic_write import write_text
+from models.atomic_write import check_writable, write_text
 from models.home import triage_home
 from triage.errors import InvalidDataset, InvalidRequest
 
@@ -77,6 +77,7 @@ def fetch(name: str, out: Path, *, url: str | None = None) -> Fetched:
     """
     if name not in SETS:
         raise InvalidRequest(f"no public data set {name!r}: known are {', '.join(SETS)}")
+    check_writable(out)
     chosen = SETS[name]
     base = (url or chosen.base).rstrip("/")
     files = {part.path: _download(f"{base}/{part.path}", part) for part in chosen.parts}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +48,13 @@ class Split:
     test: NDArray[np.int64]
     kind: Kind
     clusters: NDArray[np.int64]
+
+    @property
+    def told(self) -> str:
+        """How many rows are on each side, and on neither, in words."""
+        neither = len(self.clusters) - len(self.train) - len(self.test)
+        left = f", {neither} left out that belong together with some of those" if neither else ""
+        return f"learning from {len(self.train)} tickets, {len(self.test)} set aside by {self.kind}{left}"
 
 
 MOST_MESSAGES = 50
@@ -99,10 +106,11 @@ def split(
     """Set a part of the rows aside.
 
     By group where most rows have one, else by time where nearly all rows are dated (and not all alike), else at
-    random. Where some rows are new to the champion, and enough but not too many, they are what is set aside instead:
-    the champion was given all others, so that a challenger measured on them lacks nothing that the champion had. Rows
-    whose labels came from a machine alone are never set aside: nothing could be measured on them. Nor are rows that
-    people judged in the service, unless there are no others: who teaches does not mark.
+    random. Where some rows are new to the champion, and enough, they are what is set aside instead, or a sample of
+    them where they are many: the champion was given all others, so that a challenger measured on them lacks nothing
+    that the champion had. Rows whose labels came from a machine alone are never set aside: nothing could be measured on
+    them. Nor are rows that people judged in the service, unless there are no others: who teaches does not mark. They
+    are learned from, but for those that stay together with a row that is set aside: these are on neither side.
 
     Args:
         dataset: What was read.
@@ -122,14 +130,22 @@ def split(
         kind = "group"
     elif sum(row.ticket.opened_at is not None for row in rows) >= DATED * len(rows):
         kind = "time" if np.mean(_latest(rows, groups, share, seed)) <= MOST_BY_TIME else "random"
-    chosen = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind](rows, groups, share, seed)
+    choose = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind]
+    chosen = choose(rows, groups, share, seed)
     usable = np.array([row.weight > 0 for row in rows])
     judged = np.array([row.judged for row in rows])
     usable &= ~judged if np.any(usable & ~judged) else True
     if new is not None and kind != "group":
-        kind, chosen = _with_new(kind, chosen, _learnable(rows, _wholly(new, groups), groups), usable)
+        later = _learnable(rows, _wholly(new, groups), groups)
+
+        def sample(wanted: int) -> NDArray[np.bool_]:
+            among = np.flatnonzero(later & usable)
+            part = choose([rows[place] for place in among], groups[among], wanted / len(among), seed)
+            return np.isin(groups, groups[among[part]])
+
+        kind, chosen = _with_new(kind, chosen, later, usable=usable, sample=sample)
     test = np.flatnonzero(chosen & usable)
-    train = np.flatnonzero(~chosen)
+    train = np.flatnonzero(~np.isin(groups, groups[test]))
     if not len(test) or not len(train):
         raise InvalidDataset(
             f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
@@ -139,13 +155,24 @@ def split(
 
 
 def _with_new(
-    kind: Kind, chosen: NDArray[np.bool_], later: NDArray[np.bool_], usable: NDArray[np.bool_]
+    kind: Kind,
+    chosen: NDArray[np.bool_],
+    later: NDArray[np.bool_],
+    *,
+    usable: NDArray[np.bool_],
+    sample: Callable[[int], NDArray[np.bool_]],
 ) -> tuple[Kind, NDArray[np.bool_]]:
-    """Set aside what is new to the champion: alone where that is about as much as usual, else beside a random part."""
-    count, usual = (int(np.count_nonzero(rows & usable)) for rows in (later, chosen))
-    if max(LEAST_NEW, min(ENOUGH_NEW, usual)) <= count <= 2 * usual:
+    """Set aside what is new to the champion: alone where that is about as much as usual, else beside the usual part.
+
+    Where it is much more, a sample of it is, unless enough of it is in the usual part anyway.
+    """
+    count, usual, both = (int(np.count_nonzero(rows & usable)) for rows in (later, chosen, later & chosen))
+    wanted = max(LEAST_NEW, min(ENOUGH_NEW, usual))
+    if wanted <= count <= 2 * usual:
         return "new", later
-    if kind == "random" and LEAST_NEW <= count <= usual:
+    if count > max(2 * usual, wanted) and both < wanted:
+        return "new", sample(wanted)
+    if LEAST_NEW <= count <= usual and (kind == "random" or both < LEAST_NEW):
         return kind, chosen | later
     return kind, chosen
 

@@ -146,8 +146,8 @@ def compare(
         common = max(common, len(ours))
         if len(ours) < LEAST_COMMON:
             obstacles.append(
-                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; train again "
-                "while this champion serves (triage retrain), or give later tickets with --data FILE"
+                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; give later tickets "
+                f"with --data FILE, or train again (triage retrain) once {LEAST_COMMON} tickets are new to the champion"
             )
             continue
         orders = (champion.ordered_tiers, challenger.ordered_tiers) if target == "tier" else ((), ())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.bundle.bundle import load_bundle
-from models.bundle.manifest import audit, read_manifest
+from models.bundle.manifest import Manifest, audit, read_manifest
 from models.local_store import CHAMPION, LocalModelStore
 from models.triager import Triager
 from training.data.dataset import Dataset
@@ -101,9 +101,9 @@ def promote(
 
     They are compared on the tickets set aside in the training of the challenger that are new to the champion, by the
     answers that both gave there; where another champion served then, on tickets that were set aside in the training of
-    both; or, where tickets are given, on those. The first version of an alias needs no comparison, nor does the
-    first trained one after one that was only started. Where the alias has come to point elsewhere in the meantime, they
-    are compared anew: what takes over was compared with the version that it replaces.
+    both; or, where tickets are given, on those. The first version of an alias needs no comparison, nor does one after
+    a version that was only started, unless it was started itself and with less. Where the alias has come to point
+    elsewhere in the meantime, they are compared anew: what takes over was compared with the version that it replaces.
 
     Args:
         tracker: The registry.
@@ -120,7 +120,9 @@ def promote(
             return verdict
         with local_store.turn():
             if present(tracker, local_store, challenge.alias) == verdict.before:
-                _point(tracker, local_store, challenge.takes or challenge.alias, verdict.version)
+                taken = challenge.takes or challenge.alias
+                before = verdict.before if taken == challenge.alias else None
+                _point(tracker, local_store, taken, verdict.version, before=before)
                 return replace(verdict, promoted=True)
         log(f"{challenge.alias} is no longer version {verdict.before}: what serves now is to be compared with")
 
@@ -141,18 +143,36 @@ def judge(
     before = present(tracker, local_store, alias)
     comparison = None
     apart = before is not None and before != challenger.version
-    if before is not None and apart and (data or not _outgrown(local_store.path(before), path)):
+    if before is not None and apart and (data or not _follows_a_start(local_store.path(before), path)):
         log(f"comparing version {challenger.version} with {alias} {before}")
-        comparison = _compared(local_store.path(before), path, challenge.margin, data)
+        lesser = "" if data else _lesser_start(local_store.path(before), path)
+        comparison = (
+            Comparison(0, obstacles=(lesser,))
+            if lesser
+            else _compared(local_store.path(before), path, challenge.margin, data)
+        )
         local_store.keep_comparison(challenger.version, {"before": before, **comparison.to_document()})
     return Promotion(challenger.version, before, comparison, promoted=False)
 
 
-def _point(tracker: Tracker, local_store: LocalModelStore, alias: str, version: str) -> None:
-    """Let an alias point to a version, in the registry and in the local store, which has its bundle already."""
+def _point(
+    tracker: Tracker, local_store: LocalModelStore, alias: str, version: str, *, before: str | None = None
+) -> None:
+    """Let an alias point to a version, in the registry and in the local store, which has its bundle already.
+
+    Args:
+        tracker: The registry.
+        local_store: Where bundles are served from.
+        alias: The alias.
+        version: What it points to then.
+        before: What it pointed to by the registry, whose bundle is in the local store too; a rollback goes back to it.
+    """
     tracker.point(local_store.name, alias, version)
-    if [at.version for at in local_store.history(alias)[-1:]] != [version]:
-        local_store.point(alias, version, bundle_digest(local_store.path(version)))
+    here = next((at.version for at in local_store.history(alias)[-1:]), None)
+    if here != version:
+        elsewhere = before is not None and before not in (here, version)
+        known = (before, bundle_digest(local_store.path(before))) if before is not None and elsewhere else None
+        local_store.point(alias, version, bundle_digest(local_store.path(version)), before=known)
 
 
 def present(tracker: Tracker, local_store: LocalModelStore, alias: str = CHAMPION) -> str | None:
@@ -164,10 +184,35 @@ def present(tracker: Tracker, local_store: LocalModelStore, alias: str = CHAMPIO
     return next((at.version for at in local_store.history(alias)[-1:]), None)
 
 
-def _outgrown(champion: Path, challenger: Path) -> bool:
-    """Say whether a trained version follows one that was only started: that one set no part aside to compare on."""
-    before, after = (stage_of(read_manifest(path)).name for path in (champion, challenger))
-    return before in STARTED and after not in STARTED
+def _follows_a_start(champion: Path, challenger: Path) -> bool:
+    """Say whether a version takes over from one that was only started, having learned from at least as much.
+
+    Nothing was set aside for one that was started, so there is nothing to compare on.
+    """
+    before, after = (read_manifest(path) for path in (champion, challenger))
+    return stage_of(before).name in STARTED and _learned(after) >= _learned(before)
+
+
+def _lesser_start(champion: Path, challenger: Path) -> str:
+    """Say why a version that was only started is no match for the one that serves; empty where it was trained."""
+    before, after = (_learned(read_manifest(path)) for path in (champion, challenger))
+    if after[0] >= len(STARTED):
+        return ""
+    mine = f"it was only started, with {after[1]} tickets" if after[1] else "it was only started, without a ticket"
+    theirs = "was trained" if before[0] >= len(STARTED) else f"was started with {before[1]}"
+    return (
+        f"{mine}, and the present version {theirs}; nothing was set aside to compare them on: give labelled tickets "
+        "with --data FILE, or promote it all the same with --force"
+    )
+
+
+def _learned(manifest: Manifest) -> tuple[int, int]:
+    """Return what orders stages, and beside a start the number of tickets that it was given."""
+    stage = stage_of(manifest).name
+    if stage not in STARTED:
+        return len(STARTED), 0
+    tickets = manifest.get("stage", {}).get("tickets", {})
+    return STARTED.index(stage), max((sum(counts.values()) for counts in tickets.values()), default=0)
 
 
 def _compared(champion: Path, challenger: Path, margin: float, data: Dataset | None) -> Comparison:

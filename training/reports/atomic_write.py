@@ -15,11 +15,14 @@ def check_page(out: Path) -> None:
     """Make sure that a page can be written, with the model card of the same name beside it.
 
     Raises:
-        InvalidRequest: If a folder is in the way, the name is that of the card, or nothing can be written there.
+        InvalidRequest: If a folder, a device or a pipe is in the way, the name
+            is that of the card, or nothing can be written there.
     """
-    for path in (out, out.with_suffix(".md")):
+    card = out.with_suffix(".md")
+    for path in (out, card):
         if path.is_dir():
             raise InvalidRequest(f"--out {str(out)!r}: {str(path)!r} is a folder; name a file in it")
     if out.suffix.lower() == ".md":
         raise InvalidRequest(f"--out {str(out)!r} is where the model card goes; name the page .html")
     check_writable(out)
+    check_writable(card)

@@ -99,15 +99,15 @@ class _Cues:
 
 
 @cache
-def _cues() -> tuple[Mapping[str, _Cues], Any, Any]:
-    """Return the cues by kind, what says that somebody wants something done, and what goes on after thanks."""
+def _cues() -> tuple[Mapping[str, _Cues], Any, Any, Any]:
+    """Return the cues by kind, what says that somebody wants something done, what goes on after thanks, what asks."""
     data = tomllib.loads(files(__package__).joinpath("intake.toml").read_text("utf-8"))
-    request, more = one_of(data.pop("request")["any"]), one_of(data.pop("more")["any"])
+    request, more, asking = (one_of(data.pop(name)["any"]) for name in ("request", "more", "asking"))
     cues = {
         kind: _Cues(one_of(table["subject"]), one_of(table["strong"]), tuple(map(compile_cue, table["weak"])))
         for kind, table in data.items()
     }
-    return cues, request, more
+    return cues, request, more, asking
 
 
 def no_ticket(ticket: Ticket) -> NoTicket | None:
@@ -258,6 +258,8 @@ class _Message:
                 if match and _beside(clauses, cues) <= _REASON_WORDS
                 else None
             )
+        if _cues()[3].search(text):
+            return None
         first = next((match for clause in clauses if (match := cues.strong.match(clause.strip()))), None)
         if first is None or _beside(clauses, cues, starting=True) > _OTHER_WORDS:
             return None

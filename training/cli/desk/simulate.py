@@ -22,6 +22,9 @@ from triage.policy import Policy, read_policy
 
 _PRINTED = ("work_h_per_100", "saved_h_per_100", "misrouted", "moves", "first_wait_min", "resolved_h")
 
+_LEAST, _ENOUGH = 2, 100
+"""Tickets below which nothing can be replayed, and below which a few of them make every replication alike."""
+
 
 def _replications(text: str) -> int:
     return number(text, int, lambda value: LEAST_REPLICATIONS <= value <= 10_000, f"{LEAST_REPLICATIONS} to 10000")
@@ -100,10 +103,18 @@ def _usable(history: Dataset, policies: list[Policy]) -> list[LabelledTicket]:
     usable = [row for row in rows if row.ticket.opened_at is not None and row.labels.get("tier")]
     if len(usable) < len(rows):
         log(f"left out: {len(rows) - len(usable)} tickets without a date or a tier")
-    if len(usable) < 2:
-        raise InvalidRequest(
-            f"{len(usable)} tickets have a date and a tier: map them with --map opened_at=COLUMN --map tier=COLUMN, "
-            "or let triage policy learn say which group is which tier"
+    if len(usable) < _LEAST:
+        advice = (
+            "map them with --map opened_at=COLUMN --map tier=COLUMN, or let triage policy learn say which group is "
+            "which tier"
+            if len(usable) < len(rows) or not rows
+            else "give a longer history"
+        )
+        raise InvalidRequest(f"{len(usable)} tickets have a date and a tier, {_LEAST} are needed at least: {advice}")
+    if len(usable) < _ENOUGH:
+        log(
+            f"only {len(usable)} tickets: every replication is drawn from them, so the intervals promise more than "
+            f"they carry; give {_ENOUGH} or more"
         )
     for policy in policies:
         policy.resolve("tier", Counter(row.labels["tier"] for row in usable))
