@@ -78,13 +78,15 @@ VENDORS: dict[str, Callable[[], dict[str, str]]] = {
     one.__name__: one for one in (zendesk, zammad, jira, freshdesk, servicenow, github, chatwoot, glpi)
 }
 UNDATED = {"zammad", "jira", "freshdesk", "github"}
+TOLD = {"freshdesk"}
+"""Whose webhooks come with the secret itself: nobody who could replay one is kept out by remembering it."""
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_what_the_vendor_signs_is_taken_and_nothing_else(vendor: str) -> None:
     preset, sent = PRESETS[vendor], VENDORS[vendor]()
     ids = preset.verify([OTHER, SECRET], sent, BODY, NOW)
-    assert ids[0].startswith("body:" if vendor in UNDATED else "sig:")
+    assert ids[0].startswith("body:" if vendor in UNDATED - TOLD else "sig:")
     refused: list[tuple[dict[str, str], bytes, list[bytes]]] = [(sent, BODY, [OTHER]), ({}, BODY, [SECRET])]
     if vendor != "freshdesk":
         refused.append((sent, BODY + b" ", [SECRET]))

@@ -113,8 +113,8 @@ def assign(
 ) -> dict[str, str]:
     """Say which column of a file plays each role.
 
-    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first), unless it is
-    mapped to another one; a preset goes before names, and `mapping` overrides both in that one role.
+    A column named like a role takes it (case and outer spaces do not matter, an exact name comes first); a preset goes
+    before names, and `mapping` overrides both in that one role. What is mapped to another role is no text besides.
 
     Args:
         columns: Column names of the file.
@@ -166,19 +166,9 @@ def _with_preset(
 
 
 def _mapped_away(named: Mapping[str, str], roles: Mapping[str, str], mapping: Mapping[str, str | None]) -> list[str]:
-    """List the roles that a column plays by its name alone, and that is mapped to another one.
-
-    A label that is mapped to what the model reads stays one, so that it is refused.
-    """
-    wanted = {column: role for role, column in mapping.items() if column is not None}
-    return [
-        role
-        for role, column in roles.items()
-        if role not in mapping
-        and column in wanted
-        and named.get(role) == column
-        and not (_is_answer(role) and _is_read(wanted[column]))
-    ]
+    """List the texts that a column is by its name alone while it is mapped to another role, as in ``body=text``."""
+    mapped = {column for column in mapping.values() if column is not None}
+    return [role for role in _TEXT_ROLES if role in roles and role not in mapping and named.get(role) in mapped]
 
 
 def _is_answer(role: str) -> bool:
