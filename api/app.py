@@ -159,7 +159,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         jobs=jobs,
         knowledge=Knowledge(service),
         watch=Watch(opened.queue_state, lambda: service.draining),
-        watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
+        watch_tickets=Watch(lambda: (opened.queue_state(), sorted(opened.viewing())), lambda: service.draining),
     )
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)

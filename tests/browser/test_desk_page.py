@@ -258,10 +258,29 @@ def test_a_new_ticket_appears_by_itself_and_focus_stays(page: Any, desk: Any) ->
     assert desk.predict(id="LIVE-1", subject="live one", body="printer prints blank pages").status_code == 200
     page.goto("/?q=live")
     page.focus("a.open")
-    page.wait_for_timeout(1500)  # the first look of the watch
     assert desk.predict(id="LIVE-2", subject="live two", body=VPN).status_code == 200
     page.wait_for_selector("a.open:has-text('live two')")
     assert page.evaluate("document.activeElement.classList.contains('open')") and page.noted == []
+
+
+def test_what_is_typed_while_a_ticket_arrives_is_kept_and_is_no_command(page: Any, desk: Any) -> None:
+    suggest(page, VPN, "typed one")
+    page.click("button[name=accept]")
+    page.goto("/?view=all")
+    page.click("#facets-tier summary")
+    page.focus("input[type=search]")
+    page.keyboard.type("printer q")
+    assert desk.predict(id="TYPED-2", subject="typed two", body=VPN).status_code == 200
+    page.wait_for_selector("a.open:has-text('typed two')")
+    page.keyboard.type("ueue")
+    assert page.input_value("input[type=search]") == "printer queue" and "view=all" in page.url
+    assert not page.locator("#facets-tier").evaluate("one => one.open")
+    page.focus("#view-all")
+    assert desk.predict(id="TYPED-3", subject="typed three", body=VPN).status_code == 200
+    page.wait_for_selector("a.open:has-text('typed three')")
+    assert page.evaluate("document.activeElement.id") == "view-all" and page.noted == []
+    counted = page.inner_text("#waiting .count"), page.inner_text("#view-waiting .count")
+    assert counted[0] == counted[1] and f"({counted[0]})" in page.title()
 
 
 def test_answers_of_the_requester_move_the_decision(page: Any) -> None:

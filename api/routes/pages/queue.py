@@ -26,6 +26,8 @@ from triage.wording import ATTENTION, REASONS, phrase_why_asked
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 EVENTS = "text/event-stream"
+State = Annotated[str, Query(max_length=64)]
+"""What stood for the watched value when a page was read."""
 _OUTCOMES = {
     "automatic": ("decided", "good"),
     "suggested": ("suggested", "warn"),
@@ -78,6 +80,7 @@ class Shown:
 @router.get("/")
 async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]) -> HTMLResponse:
     """Show a page of the queue."""
+    state = await parts.watch.state()
     counts = await to_thread.run_sync(counted, parts, reader)
     lines, more, problem = await to_thread.run_sync(_lines, parts, reader, query)
     done = await to_thread.run_sync(spoken, parts, reader, query.done)
@@ -87,6 +90,7 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
         reader,
         "queue.html",
         here="queue",
+        state=state,
         query=query,
         lines=lines,
         more=more,
@@ -105,11 +109,12 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
 
 
 @router.get("/live")
-async def live(request: Request, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
+async def live(request: Request, parts: PartsDep, access: AccessDep, reader: Reader, state: State = "") -> Response:
     """Tell a page whenever the queue changes; who does not ask for events gets nothing to wait for."""
     if not wants_events(request):
         return Response(status_code=204)
-    return StreamingResponse(parts.watch.changes("queue", partial(access.is_still, request, reader)), media_type=EVENTS)
+    news = parts.watch.changes("queue", partial(access.is_still, request, reader), state)
+    return StreamingResponse(news, media_type=EVENTS)
 
 
 def wants_events(request: Request) -> bool:

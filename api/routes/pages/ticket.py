@@ -24,7 +24,7 @@ from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
-from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
+from api.routes.pages.queue import EVENTS, State, next_after, previous_of, spoken, wants_events
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
@@ -138,7 +138,9 @@ async def ticket(decision_id: str, parts: PartsDep, reader: Reader, query: Annot
 
 
 @router.get("/decisions/{decision_id}/live")
-async def live(request: Request, decision_id: str, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
+async def live(
+    request: Request, decision_id: str, parts: PartsDep, access: AccessDep, reader: Reader, state: State = ""
+) -> Response:
     """Tell the page of a ticket whenever something changes, and note that somebody has it open."""
     if not wants_events(request):
         return Response(status_code=204)
@@ -152,7 +154,7 @@ async def live(request: Request, decision_id: str, parts: PartsDep, access: Acce
 
     async def changes() -> AsyncIterator[bytes]:
         try:
-            async for event in parts.watch_tickets.changes("ticket", looks_on):
+            async for event in parts.watch_tickets.changes("ticket", looks_on, state):
                 yield event
         finally:
             # Not awaited: a browser that went away has cancelled this task.
@@ -323,6 +325,7 @@ async def _ticket_page(
             **_others(parts, reader, decision_id, shown.standing.feedback_id if shown.standing else ""),
         }
 
+    state = await parts.watch_tickets.state()
     values = await to_thread.run_sync(look)
     shown = values["shown"]
     assert isinstance(shown, DecisionDetail)
@@ -336,6 +339,7 @@ async def _ticket_page(
         "ticket.html",
         here="queue",
         status=unsaved.status if unsaved else 200,
+        state=state,
         query=query,
         back=query.link(),
         unsaved=unsaved,
