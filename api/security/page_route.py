@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import URL
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from api.http.exceptions import NotSignedIn
 from api.http.problems import error_page, problem_of, problem_of_request, request_id_of
@@ -41,6 +42,15 @@ class PageRoute(GuardedRoute):
                 return _let_in_again(request) if isinstance(error, NotSignedIn) else _error_page(request, error)
 
         return handle_or_send_away
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; who opens the address of a form, where a refused one was shown, comes to its page."""
+        request = Request(scope, receive, send)
+        opened = request.method == "GET" and "GET" not in (self.methods or ())
+        if opened and "text/html" in request.headers.get("accept", ""):
+            await RedirectResponse(local_place(request, request.url.path), 303)(scope, receive, send)
+            return
+        await super().handle(scope, receive, send)
 
 
 def local_place(request: Request, place: str) -> str:

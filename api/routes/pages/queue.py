@@ -28,7 +28,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 EVENTS = "text/event-stream"
 State = Annotated[str, Query(max_length=64)]
 """What stood for the watched value when a page was read."""
-_OUTCOMES = {
+OUTCOMES = {
     "automatic": ("decided", "good"),
     "suggested": ("suggested", "warn"),
     "blank": ("no suggestion", "muted"),
@@ -36,6 +36,7 @@ _OUTCOMES = {
     "corrected": ("corrected", ""),
     "unsure": ("unsure", "muted"),
 }
+"""What is called of a decision that was or was not judged, and how that looks."""
 _VIEW_NAMES = {
     "waiting": "Needs a person",
     "mine": "Taken by me",
@@ -184,7 +185,7 @@ def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Sho
 
 def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
     blind = is_blind(parts, detail)
-    outcome, look = ("to be judged", "warn") if blind else _OUTCOMES[line.verdict or detail.automation]
+    outcome, look = ("to be judged", "warn") if blind else OUTCOMES[line.verdict or detail.automation]
     now = detail.current_route
     sure = [one.confidence for one in detail.targets.values() if one.confidence is not None]
     body = " ".join(detail.ticket.body.split()) if detail.ticket and detail.ticket.subject else ""

@@ -24,7 +24,7 @@ from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
-from api.routes.pages.queue import EVENTS, State, next_after, previous_of, spoken, wants_events
+from api.routes.pages.queue import EVENTS, OUTCOMES, State, next_after, previous_of, spoken, wants_events
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
@@ -340,6 +340,7 @@ async def _ticket_page(
         here="queue",
         status=unsaved.status if unsaved else 200,
         state=state,
+        spoken_words=OUTCOMES,
         query=query,
         back=query.link(),
         unsaved=unsaved,

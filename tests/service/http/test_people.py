@@ -108,6 +108,27 @@ def test_an_account_with_groups_has_a_view_of_what_waits_for_them(
     assert "My groups" not in client.get("/").text and "You have no groups yet" in client.get("/?view=my_groups").text
 
 
+def test_groups_that_the_policy_does_not_list_stay_when_an_account_changes(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    store_of(client).add_user("Ben", Rights(["agent"], 0, ["former & team", "network"]), hashed)
+    sign_in(client, "root")
+    page = client.get("/people", headers=HTML).text
+    form = page.partition('action="/people/Ben/rights"')[2].partition("</form>")[0]
+    groups = [unescape(one) for one in re.findall(r'name="group" value="([^"]*)" checked', form)]
+    said = {
+        "role": ["agent", "lead"],
+        "clearance": "1",
+        "group": groups,
+        "csrf_token": csrf_token(client.cookies[COOKIE]),
+    }
+    assert client.post("/people/Ben/rights", data=said, headers=HTML).status_code == 303
+    [ben] = [one for one in store_of(client).users() if one.name == "Ben"]
+    assert (set(ben.groups), ben.clearance) == ({"former & team", "network"}, 1)
+
+
 def test_feedback_is_signed_by_the_account_whatever_the_request_says(
     serve: Callable[..., TestClient], hashed: str
 ) -> None:
