@@ -133,7 +133,7 @@ def compare(
         if mine is None:
             obstacles.append(
                 f"the champion decides {target} and the challenger does not, so {target} would go unanswered: train on "
-                f"tickets that have a {target}, or promote it all the same with --force"
+                f"tickets that have a {target}"
             )
             continue
         ours = _paired(champion, theirs, challenger, mine)
@@ -141,7 +141,7 @@ def compare(
         if len(ours) < LEAST_COMMON:
             obstacles.append(
                 f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; train again "
-                "while this champion serves (triage retrain), or give later tickets with --data FILE"
+                "while this champion serves (triage retrain)"
             )
             continue
         orders = (champion.ordered_tiers, challenger.ordered_tiers) if target == "tier" else ((), ())

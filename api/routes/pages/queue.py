@@ -21,6 +21,7 @@ from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from api.store.work.queue import Counts, Filter, Line
 from triage.errors import StoreUnavailable
+from triage.normalise import title_of
 from triage.wording import ATTENTION, REASONS, phrase_why_asked
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -28,6 +29,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 EVENTS = "text/event-stream"
 State = Annotated[str, Query(max_length=64)]
 """What stood for the watched value when a page was read."""
+_EXCERPT_CHARS = 160
 OUTCOMES = {
     "automatic": ("decided", "good"),
     "suggested": ("suggested", "warn"),
@@ -188,11 +190,11 @@ def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
     outcome, look = ("to be judged", "warn") if blind else OUTCOMES[line.verdict or detail.automation]
     now = detail.current_route
     sure = [one.confidence for one in detail.targets.values() if one.confidence is not None]
-    body = " ".join(detail.ticket.body.split()) if detail.ticket and detail.ticket.subject else ""
+    body = detail.ticket.body if detail.ticket and detail.ticket.subject else ""
     return Shown(
         decision_id=line.row.id,
         title=detail.title,
-        excerpt=body[:160],
+        excerpt=title_of("", body, _EXCERPT_CHARS),
         tier=None if blind else now.tier,
         category=None if blind else now.category,
         resolver_group=None if blind else now.resolver_group,

@@ -19,12 +19,13 @@ from pydantic import BaseModel, Field, ValidationError
 from api.console.queries import QueueQuery
 from api.console.timeline import moments
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
-from api.http.exceptions import Contradiction, NotFound, Refused, TooBusy
+from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, OUTCOMES, State, next_after, previous_of, spoken, wants_events
+from api.scoring.knowledge import FittingOut
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
@@ -356,6 +357,7 @@ async def _ticket_page(
         moved_times=moved_by_events(handling.view) if handling else None,
         moments=moments(shown, handling.view if handling else None),
         opens=await to_thread.run_sync(parts.service.store.decisions_about, near),
+        fitting=await to_thread.run_sync(_fitting, parts, reader, shown),
         event_id=str(uuid4()),
         **values,
     )
@@ -373,6 +375,16 @@ async def _handling(parts: Parts, reader: Principal, shown: DecisionDetail) -> H
         return await parts.threads.handling(shown.ticket_id, reader.at_desk(shown.desk))
     except (TooBusy, NotFound):
         return None
+
+
+def _fitting(parts: Parts, reader: Principal, shown: DecisionDetail) -> list[FittingOut]:
+    """Return the entries of knowledge that fit a ticket; none where they may not be read, or are away."""
+    if is_blind(parts, shown) or shown.ticket is None:
+        return []
+    try:
+        return parts.knowledge.fitting(shown.ticket_id, reader.at_desk(shown.desk)).entries
+    except (NotAllowed, NotFound, StoreUnavailable):
+        return []
 
 
 def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, TargetDocument, TargetDocument]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
+from api.http.exceptions import NotAcceptable
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
@@ -111,14 +112,21 @@ class Queue(IdempotencyKeys):
             wanted: Which.
             sort: ``urgent`` puts what must never wait first and then the oldest, ``unsure`` the least confident.
             limit: Most of them.
-            after: Id of the decision after which the page begins; an unknown one returns none.
+            after: Id of the decision after which the page begins.
+
+        Raises:
+            NotAcceptable: There is no such decision.
         """
         with self.database.reading() as session:
             behind: list[ColumnElement[bool]] = []
             if after is not None:
                 place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
                 if place is None:
-                    return []
+                    raise NotAcceptable(
+                        "no-such-place",
+                        "before is the id of no decision here, or of one past its retention: begin with the first page",
+                        "before",
+                    )
                 behind = [_behind(place, wanted.view, sort)]
             return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
 

@@ -225,7 +225,15 @@ def test_an_alarm_of_many_who_cannot_work_is_not_contradicted(tmp_path: Path) ->
 
 
 def test_only_pages_with_keys_have_a_button_for_them(client: TestClient) -> None:
-    for path in ("/", f"/decisions/{decide(client, 'KEYS')}", "/learning", "/knowledge", "/overview", "/people", "/try"):
+    for path in (
+        "/",
+        f"/decisions/{decide(client, 'KEYS')}",
+        "/learning",
+        "/knowledge",
+        "/overview",
+        "/people",
+        "/try",
+    ):
         page = client.get(path).text
         assert ('data-opens="help"' in page) == ('<dialog id="help"' in page), path
 
