@@ -99,7 +99,8 @@ def test_retraining_shows_its_log_and_its_comparison_and_can_be_discarded(page: 
     assert page.request.post("/learning/retrain", max_redirects=0).status == 409  # one at a time
     job_ends(page)
     said = page.inner_text(".job >> nth=0")
-    assert "Version" in said and "hold" in said and "tickets that neither had seen" in said, said
+    assert "not compared enough with version" in said and "tickets that neither had seen" in said, said
+    assert "--data" not in said and page.is_enabled("form[action$=retrain] button")
     page.click(".job >> nth=0 >> summary:has-text('checks')")
     assert "processor time" in page.inner_text(".job >> nth=0")
     page.click("text=Discard")
