@@ -101,7 +101,7 @@ def test_retraining_shows_its_log_and_its_comparison_and_can_be_discarded(page: 
     said = page.inner_text(".job >> nth=0")
     assert "not compared enough with version" in said and "tickets that neither had seen" in said, said
     assert "--data" not in said and page.is_enabled("form[action$=retrain] button")
-    page.click(".job >> nth=0 >> summary:has-text('checks')")
+    page.click(".job >> nth=0 >> summary:has-text('check')")
     assert "processor time" in page.inner_text(".job >> nth=0")
     page.click("text=Discard")
     assert "discarded" in page.inner_text(".job >> nth=0")
