@@ -19,7 +19,7 @@ from api.helpdesks.config import load_helpdesks
 from api.helpdesks.outbound import OUTCOMES, UpdateSender
 from api.helpdesks.poller import Poller
 from api.helpdesks.receiver import UNKNOWN, WebhookReceiver
-from api.http.middleware import RequestContextMiddleware
+from api.http.middleware import BehindProxyMiddleware, RequestContextMiddleware
 from api.http.openapi import TITLE, describe
 from api.http.problems import add_error_handlers
 from api.learning.jobs import Runner
@@ -161,12 +161,13 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
         jobs=jobs,
         knowledge=Knowledge(service),
         watch=Watch(opened.queue_state, lambda: service.draining),
-        watch_tickets=Watch(lambda: (opened.queue_state(), opened.viewing()), lambda: service.draining),
+        watch_tickets=Watch(lambda: (opened.queue_state(), sorted(opened.viewing())), lambda: service.draining),
     )
     app.state.access = access
     app.add_middleware(RequestContextMiddleware, settings=settings, metrics=service.metrics)
     if settings.otlp_endpoint:
         app.add_middleware(TracingMiddleware, tracing=service.tracing)
+    app.add_middleware(BehindProxyMiddleware, proxies=settings.forwarders)
     add_error_handlers(app)
     for router in _ROUTERS:
         # Not `include_router`, which nests: a 405 could no longer name every method of a path, and `deny_by_default`

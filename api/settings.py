@@ -28,6 +28,9 @@ _BATCH_BODIES = 16
 """A batch may be so many times as large as one request, though it may hold 64 tickets: few of them are long."""
 _OLD_HELPDESKS = f"{PREFIX}DESKS"
 """What the first version called `TRIAGE_HELPDESKS`."""
+_PORTS = {"http": 80, "https": 443}
+"""Ports that browsers leave out of an origin."""
+_THIS_MACHINE = "127.0.0.1"
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -88,10 +91,12 @@ class Settings(BaseSettings):
         "", description="what triage retrain is given from the page: files of the history, and --map options for them"
     )
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = Field(
-        "", description="address by which browsers reach the service; empty: as each request names it"
+        "",
+        description="address by which browsers reach the service; empty: as each request names it, so that a proxy "
+        "has to pass the Host on",
     )
     sign_in_rate: str = Field(
-        "10/5 minutes", description="attempts to sign in under one name; ten times as many from one address"
+        "10/5 minutes", description="attempts to sign in under one name; ten times as many that fail from one address"
     )
     oidc_issuer: Annotated[str, Field(pattern=r"^[^\s?#\\]*$")] = Field(
         "", description="provider of OpenID Connect that people sign in with; empty: none"
@@ -108,7 +113,9 @@ class Settings(BaseSettings):
         "", description="header in which a proxy says who has signed in there; empty: no such header is believed"
     )
     proxy_trusted: str = Field(
-        "", description="addresses or networks of the proxies whose header is believed, with commas between"
+        "",
+        description="addresses or networks of the proxies that are believed, with commas between: X-Forwarded-For, "
+        "X-Forwarded-Proto and the header above; empty: 127.0.0.1, but for that header",
     )
     feedback_cap_key: int = Field(
         0, ge=0, description="most feedback that is taken from one key in 24 hours; 0: no cap"
@@ -189,8 +196,8 @@ class Settings(BaseSettings):
             _parsed(self.rate_limit)
         _parsed(self.sign_in_rate, "sign_in_rate")
         self.history_words  # noqa: B018 - reading it is the check
-        if bool(self.proxy_header) != bool(self.proxies):
-            raise ValueError(f"{_variable('proxy_header')} and {_variable('proxy_trusted')} are needed together")
+        if not self.proxies and self.proxy_header:
+            raise ValueError(f"{_variable('proxy_header')} needs {_variable('proxy_trusted')}")
         if bool(self.oidc_issuer) != bool(self.oidc_client_id):
             raise ValueError(f"{_variable('oidc_issuer')} and {_variable('oidc_client_id')} are needed together")
         if self.oidc_issuer and not is_unread_on_the_way(self.oidc_issuer):
@@ -204,7 +211,7 @@ class Settings(BaseSettings):
 
     @property
     def proxies(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """Networks of the proxies whose word on who has signed in is believed.
+        """Networks of the proxies that are believed; none where none is named.
 
         Raises:
             ValueError: One of them is no address and no network.
@@ -213,6 +220,11 @@ class Settings(BaseSettings):
             return [ipaddress.ip_network(one.strip()) for one in self.proxy_trusted.split(",") if one.strip()]
         except ValueError as error:
             raise ValueError(f"{_variable('proxy_trusted')}: {error}") from error
+
+    @property
+    def forwarders(self) -> list[str]:
+        """Networks of the proxies whose word on a client's address and scheme is believed."""
+        return [str(network) for network in self.proxies] or [_THIS_MACHINE]
 
     @property
     def history_words(self) -> list[str]:
@@ -309,6 +321,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def origin_of(address: str) -> tuple[str, str] | None:
+    """Return the scheme of an address, and its host and port as browsers write them; None where it is no address.
+
+    Example:
+        >>> origin_of("https://Desk.example:443/triage"), origin_of("http://127.0.0.1:8000"), origin_of("null")
+        (('https', 'desk.example'), ('http', '127.0.0.1:8000'), None)
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    if not parts.netloc:
+        return None
+    return parts.scheme, parts.netloc.lower().removesuffix(f":{_PORTS.get(parts.scheme)}")
 
 
 def is_unread_on_the_way(address: str) -> bool:

@@ -64,6 +64,8 @@ _MISQUOTED_TAGS = 3
 _HUGE_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 """Character references beyond the last character (U+10FFFF): Python refuses to read a number of 4,300 digits."""
 
+_LOOKED_THROUGH = 50
+"""So many times the length of a title are looked through for it: tags are longer than what they show."""
 _TAG = _Marked(r"(?i)<(?:html|body|div|p|br|span|table|a|b|i|img|font|ul|ol|li|h[1-6]|pre|style|script)\b[^<>]*>", "<")
 _FROM = "from|von|de|da|van|från|fra|od|lähettäjä|от|expéditeur|remitente|mittente|absender|afzender|feladó|kimden|από"
 _SENT = (
@@ -271,6 +273,23 @@ class _Html:
             return end
         closing = _UNPARSED[name].search(self._text, end)
         return closing.start() if closing else len(self._text)
+
+
+def title_of(subject: str, body: str, most: int) -> str:
+    """Return what a ticket is called in one line: its subject, else the beginning of its body, without HTML.
+
+    Args:
+        subject: Of the ticket; it is no HTML.
+        body: Of the ticket.
+        most: Most characters of the title.
+
+    Example:
+        >>> title_of("", "<p>The printer<br>is on&nbsp;fire</p>", 14), title_of("Is a <b> wrong?", "", 20)
+        ('The printer is…', 'Is a <b> wrong?')
+    """
+    beginning = body[: _LOOKED_THROUGH * most]
+    words = next((one for said in (subject, strip_html(beginning), beginning) if (one := " ".join(said.split()))), "")
+    return words[:most] + "…" if len(words) > most else words
 
 
 def strip_html(text: str) -> str:

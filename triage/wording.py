@@ -110,7 +110,7 @@ AUTOMATION: Mapping[str, str] = {
 CRITERIA: Mapping[str, Wording] = {
     "access": Wording("Access", "This tier may see the ticket."),
     "expertise": Wording("Skills", "It needs no skill that this tier lacks."),
-    "scope": Wording("How many are affected", "Nothing says that many are affected."),
+    "scope": Wording("How many are affected", "No rule on how many are affected asks for another tier."),
     "complexity": Wording("Where it belongs", "No other tier is probable enough."),
     "no_procedure": Wording("Procedure", "Nothing says that no procedure covers it."),
     "attempts": Wording("Attempts", "Not tried often enough in vain to hand it up."),

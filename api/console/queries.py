@@ -45,7 +45,8 @@ class DecisionQuery(BaseModel):
         default="newest", description="urgent: what must never wait, then the oldest; unsure: least confident"
     )
     before: Label | None = Field(
-        default=None, description="id of a decision: only those that come after it in the order"
+        default=None,
+        description="id of a decision: only those that come after it in the order; 422 where there is none",
     )
     limit: int = Field(default=50, ge=1, le=200, description="most decisions to return")
     open: bool = Field(default=False, description="only decisions that nobody has said anything about")

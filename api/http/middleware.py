@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from functools import lru_cache
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.http.problems import error_page, framework_problem, wants_page
 from api.http.reception import InlineImages
@@ -34,6 +36,8 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+PEER = "triage.peer"
+"""Key of a request's scope: address and port that are really connected, a proxy's where there is one."""
 _SECURITY_HEADERS = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 ANSWERED = "answered"
 """Where a request's state holds the status with which the protocol answered it, over the application's head."""
@@ -101,6 +105,18 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         await _Exchange(self._app, self._settings, self._metrics, scope=scope, receive=receive, send=send).run()
+
+
+class BehindProxyMiddleware:
+    """Takes a client's address and scheme from what a trusted proxy says of them; who is connected stays at `PEER`."""
+
+    def __init__(self, app: ASGIApp, proxies: list[str]) -> None:
+        self._app: Any = ProxyHeadersMiddleware(cast(Any, app), proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope[PEER] = scope.get("client")
+        await self._app(scope, receive, send)
 
 
 class _Exchange:

@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 from models.wire import DecisionDocument, RouteDocument
 from triage.errors import InvalidTicket
 from triage.languages.names import language_code
+from triage.normalise import title_of
 from triage.ticket import FIRST_YEAR, LAST_YEAR, MAX_CHANNEL_CHARS, check_moment
 
 MAX_NAME_CHARS = 255
@@ -331,9 +332,8 @@ class DecisionDetail(DecisionDocument):
     @property
     def title(self) -> str:
         """The ticket's subject, else the beginning of its text, else its id."""
-        written = (self.ticket.subject or self.ticket.body) if self.ticket else ""
-        words = " ".join(written.split())
-        return (words[:_TITLE_CHARS] + "…" if len(words) > _TITLE_CHARS else words) or f"Ticket {self.ticket_id}"
+        written = (self.ticket.subject, self.ticket.body) if self.ticket else ("", "")
+        return title_of(*written, _TITLE_CHARS) or f"Ticket {self.ticket_id}"
 
 
 class DecisionsOut(BaseModel):

@@ -131,7 +131,7 @@ class WorthAsking:
         return Learning(queue, themes, len(rows), target=target, targets=targets)
 
     def _may_show(self, policy: Policy, row: DecisionRow, clearance: int) -> bool:
-        if row.forgotten or not may_read(policy, row, clearance):
+        if row.forgotten or row.document.kind is not None or not may_read(policy, row, clearance):
             return False
         return not (self._blind and row.document.is_audit and row.standing is None)
 

@@ -98,10 +98,14 @@ class Keyring:
             raise NotSignedIn("disabled-account", "the account was disabled: ask whoever manages accounts")
         return row, agent
 
-    def forget(self, token: str) -> None:
-        """Believe a session no longer, for this process at once."""
+    def forget(self, digest: str) -> None:
+        """Believe a session no longer, for this process at once.
+
+        Args:
+            digest: SHA-256 of its token.
+        """
         with self._lock:
-            self._seen.pop("s" + sha256(token), None)
+            self._seen.pop("s" + digest, None)
 
     def remembered(self, kind: str, secret: str) -> bool:
         """Say whether a key (``k``) or session (``s``) can be told without asking the store."""

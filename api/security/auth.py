@@ -24,7 +24,7 @@ from api.http.problems import takes_json
 from api.security.api_keys import FRESH_S, Keyring, sha256
 from api.security.rate_limit import Limiter
 from api.security.sign_in import Door
-from api.settings import is_loopback
+from api.settings import is_loopback, origin_of
 from api.store.repository import Repository
 from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow, UserRow
 from triage.errors import StoreUnavailable
@@ -310,22 +310,26 @@ def check_same_origin(request: Request) -> None:
     """Refuse a request that a browser sent from another site's page.
 
     Raises:
-        NotAllowed: Its `Origin` is not this host.
+        NotAllowed: Its `Origin` is neither the host that it asks nor that of `TRIAGE_PUBLIC_URL`.
     """
     origin = request.headers.get("origin")
-    if origin is not None and _place_of(origin) != request.headers.get("host"):
+    if origin is not None and not is_own_origin(request, origin):
         raise NotAllowed(
             "foreign-origin",
             "another site's page sent this: changes are taken from this service's own pages, or with a key",
         )
 
 
-def _place_of(origin: str) -> str | None:
-    """Return host and port of an origin; None where it is no origin at all."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
+def is_own_origin(request: Request, origin: str) -> bool:
+    """Say whether an origin is this service: the host that a request asks, or where browsers reach it.
+
+    A proxy may ask under another host than the browser does; `TRIAGE_PUBLIC_URL` says which one that is.
+    """
+    found = origin_of(origin)
+    if found is None:
+        return False
+    asked = origin_of(f"{found[0]}://{request.headers.get('host', '')}")
+    return found in (asked, access_of(request).door.public_origin)
 
 
 def csrf_token(session_token: str) -> str:

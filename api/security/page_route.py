@@ -9,13 +9,15 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import URL
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from api.http.exceptions import NotSignedIn
 from api.http.problems import error_page, problem_of, problem_of_request, request_id_of
-from api.security.auth import COOKIE, GuardedRoute
+from api.pages import render
+from api.security.auth import COOKIE, GuardedRoute, is_own_origin
 from triage.errors import TriageError
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
@@ -37,9 +39,18 @@ class PageRoute(GuardedRoute):
             except (TriageError, RequestValidationError) as error:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
-                return _sent_to_sign_in(request) if isinstance(error, NotSignedIn) else _error_page(request, error)
+                return _let_in_again(request) if isinstance(error, NotSignedIn) else _error_page(request, error)
 
         return handle_or_send_away
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; who opens the address of a form, where a refused one was shown, comes to its page."""
+        request = Request(scope, receive, send)
+        opened = request.method == "GET" and "GET" not in (self.methods or ())
+        if opened and "text/html" in request.headers.get("accept", ""):
+            await RedirectResponse(local_place(request, request.url.path), 303)(scope, receive, send)
+            return
+        await super().handle(scope, receive, send)
 
 
 def local_place(request: Request, place: str) -> str:
@@ -76,7 +87,32 @@ def _came_from(request: Request) -> SplitResult | None:
         found = urlsplit(request.headers.get("referer", ""))
     except ValueError:
         return None
-    return found if found.netloc == request.headers.get("host") and found.path else None
+    return found if found.path and is_own_origin(request, f"{found.scheme}://{found.netloc}") else None
+
+
+def moved_on(title: str, place: str) -> HTMLResponse:
+    """Return a page that leads on to another one of this service by itself.
+
+    Not a redirect: where another site has sent the browser here, it would still come from there, and the browser would
+    hold the session's cookie back.
+
+    Args:
+        title: What it says meanwhile.
+        place: Path and query of where it leads.
+    """
+    return HTMLResponse(render("moved_on.html", here="sign-in", title=title, next=place))
+
+
+def _let_in_again(request: Request) -> Response:
+    """Answer a browser without a session that is good: one that followed another site's link may still have one."""
+    followed = request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate"
+    if followed and request.headers.get("sec-fetch-site") == "cross-site" and COOKIE not in request.cookies:
+        return moved_on("One moment", local_place(request, _asked_for(request.url)))
+    return _sent_to_sign_in(request)
+
+
+def _asked_for(asked: URL | SplitResult) -> str:
+    return f"{asked.path}?{asked.query}" if asked.query else asked.path
 
 
 def _sent_to_sign_in(request: Request) -> Response:
@@ -85,11 +121,12 @@ def _sent_to_sign_in(request: Request) -> Response:
     asked: URL | SplitResult = request.url
     if request.method == "POST" and request.url.path != SIGN_OUT:
         asked, query["unsaved"] = _came_from(request) or asked, "1"
-    place = local_place(request, f"{asked.path}?{asked.query}" if asked.query else asked.path)
+    place = local_place(request, _asked_for(asked))
     if place != "/" and request.url.path != SIGN_OUT:
         query["next"] = place
     answer = RedirectResponse(f"{SIGN_IN}?{urlencode(query)}" if query else SIGN_IN, 303)
-    answer.delete_cookie(COOKIE)
+    if COOKIE in request.cookies:  # one that was held back, as another site sent the browser here, may be good
+        answer.delete_cookie(COOKIE)
     return answer
 
 

@@ -237,21 +237,29 @@ class Limiter:
             TooMuch: With the seconds until the window ends, if the calls of this window are used up.
         """
         said = f"{self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}"
-        for place in self._places:
-            try:
-                windows = place.windows()
-                if windows is not None:
-                    self._count(windows, key_id, said)
-                    return
-            except (StoreUnavailable, sqlite3.Error):
-                place.fail()
-        self._count(FixedWindowRateLimiter(self._alone), key_id, said)
+        self._where_it_can(lambda windows: self._count(windows, key_id, said))
+
+    def give_back(self, key_id: str) -> None:
+        """Take a call back that was counted a moment ago, as it is none of those that the rate is meant for."""
+        self._where_it_can(lambda windows: windows.hit(self._rate, key_id, cost=-1))
 
     def close(self) -> None:
         """Let go of the file."""
         for place in self._places:
             place.close()
         self._alone.close()
+
+    def _where_it_can(self, do: Callable[[FixedWindowRateLimiter], object]) -> None:
+        """Do something at the first place that answers, and in this process alone where none does."""
+        for place in self._places:
+            try:
+                windows = place.windows()
+                if windows is not None:
+                    do(windows)
+                    return
+            except (StoreUnavailable, sqlite3.Error):
+                place.fail()
+        do(FixedWindowRateLimiter(self._alone))
 
     def _count(self, windows: FixedWindowRateLimiter, key_id: str, said: str) -> None:
         if not windows.hit(self._rate, key_id):

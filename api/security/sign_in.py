@@ -13,11 +13,12 @@ from fastapi import Request
 from limits import RateLimitItem
 
 from api.http.exceptions import NotSignedIn
+from api.http.middleware import PEER
 from api.security.api_keys import Keyring, sha256
 from api.security.attempt import Identity
 from api.security.passwords import is_password
 from api.security.rate_limit import Limiter
-from api.settings import Settings
+from api.settings import Settings, origin_of
 from api.store.people.users import login_of
 from api.store.repository import Repository
 from api.store.rows import UserRow
@@ -47,6 +48,7 @@ class Door:
     def __init__(self, store: Repository, keyring: Keyring, settings: Settings, shared: Path | None = None) -> None:
         self._store, self._keyring = store, keyring
         self._header, self._proxies = settings.proxy_header, settings.proxies
+        self.public_origin = origin_of(settings.public_url)
         self._new_role = settings.oidc_new_role or None
         self.openid = _provider(settings) if settings.oidc_issuer else None
         self._names = Limiter(settings.sign_ins, shared / "names" if shared else None)
@@ -58,8 +60,8 @@ class Door:
         Args:
             name: Of the account.
             password: As it was typed.
-            address: Where it was typed: attempts are counted by name and by address.
-            before: Token of the session that the browser had; it ends.
+            address: Where it was typed: attempts are counted by name, and those that fail by address.
+            before: SHA-256 of the token of the session that the browser had; it ends.
 
         Raises:
             NotSignedIn: Name and password do not belong together, or the account is disabled; which, is not told.
@@ -69,13 +71,14 @@ class Door:
 
     def check_password(self, name: str, password: str, address: str) -> UserRow:
         """Return the account that a name and a password belong to; errors as for `by_password`."""
-        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+        self._count(address)
         self._names.count(sha256(login_of(name)), what="attempts to sign in", whose="under this name")
         found = self._store.user(name)
         right = is_password(found[1] if found else None, password)
         if found is None or not right or found[0].disabled_at is not None:
             log.warning("sign_in_refused", how="password")
             raise NotSignedIn("wrong-password", "name and password do not belong together, or the account is disabled")
+        self._addresses.give_back(address)
         return found[0]
 
     def by_key(self, key: str, agent: str, address: str, before: str | None = None) -> str:
@@ -85,7 +88,7 @@ class Door:
             NotSignedIn: The key is not valid, or people have accounts here.
             TooMuch: There were too many attempts.
         """
-        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+        self._count(address)
         if self._store.has_users():
             raise NotSignedIn("keys-are-for-machines", "people have accounts here: sign in with yours")
         try:
@@ -93,6 +96,7 @@ class Door:
         except NotSignedIn as error:
             log.warning("sign_in_refused", how="key", kind=error.code)
             raise
+        self._addresses.give_back(address)
         token = self._fresh(before)
         self._store.open_session(sha256(token), row.id, agent or row.name, datetime.now(UTC) + LIFETIME)
         return token
@@ -112,10 +116,11 @@ class Door:
 
     def named_by_proxy(self, request: Request) -> str | None:
         """Return who a trusted proxy says has signed in; None where no trusted proxy says so."""
-        if not self._header or request.client is None:
+        connected = request.scope.get(PEER)
+        if not self._header or connected is None:
             return None
         try:
-            peer = ipaddress.ip_address(request.client.host)
+            peer = ipaddress.ip_address(connected[0])
         except ValueError:
             return None
         if not any(peer in network for network in self._proxies):
@@ -138,6 +143,10 @@ class Door:
         self._names.close()
         self._addresses.close()
 
+    def _count(self, address: str) -> None:
+        """Count an attempt from an address before it is looked at; whoever is let in gets it back."""
+        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+
     def _open(self, user: UserRow, before: str | None) -> str:
         token = self._fresh(before)
         self._store.open_session(sha256(token), None, user.name, datetime.now(UTC) + LIFETIME, user_id=user.id)
@@ -147,7 +156,7 @@ class Door:
     def _fresh(self, before: str | None) -> str:
         """Return a new token; a session that the browser had, or that somebody put there, ends."""
         if before:
-            self._store.close_session(sha256(before))
+            self._store.close_session(before)
             self._keyring.forget(before)
         return secrets.token_urlsafe(32)
 

@@ -165,7 +165,7 @@ def serve_on(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=not settings.proxy_header,  # whose header is believed is told by the address that is really there
+        proxy_headers=False,  # the application reads them, and keeps the address that is really there
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.grace_s),
     )

@@ -17,6 +17,7 @@ from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Automation
 from triage.escalation.standing import NOWHERE, Place, Step, placed
 from triage.escalation.thread import Mover, Route
+from triage.normalise import title_of
 from triage.prediction import ROUTE, in_order
 from triage.ticket import Ticket
 
@@ -341,8 +342,7 @@ class DecisionRow:
     @property
     def title(self) -> str:
         """What the ticket is called in lists: its subject, else the beginning of its text, else its id."""
-        words = " ".join((self.subject or self.body).split())
-        return (words[:_TITLE_CHARS] + "…" if len(words) > _TITLE_CHARS else words) or f"Ticket {self.ticket_id or '?'}"
+        return title_of(self.subject, self.body, _TITLE_CHARS) or f"Ticket {self.ticket_id or '?'}"
 
     @property
     def by_model(self) -> bool:

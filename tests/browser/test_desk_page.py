@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from models.knowledge import KnowledgeFolder
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
+from triage.knowledge import SCRIPT, Proposal
 
 PAGES = ("/", "/try", "/overview")
 VPN = "The VPN drops every ten minutes since the update. Restarting did not help."
@@ -258,10 +260,29 @@ def test_a_new_ticket_appears_by_itself_and_focus_stays(page: Any, desk: Any) ->
     assert desk.predict(id="LIVE-1", subject="live one", body="printer prints blank pages").status_code == 200
     page.goto("/?q=live")
     page.focus("a.open")
-    page.wait_for_timeout(1500)  # the first look of the watch
     assert desk.predict(id="LIVE-2", subject="live two", body=VPN).status_code == 200
     page.wait_for_selector("a.open:has-text('live two')")
     assert page.evaluate("document.activeElement.classList.contains('open')") and page.noted == []
+
+
+def test_what_is_typed_while_a_ticket_arrives_is_kept_and_is_no_command(page: Any, desk: Any) -> None:
+    suggest(page, VPN, "typed one")
+    page.click("button[name=accept]")
+    page.goto("/?view=all")
+    page.click("#facets-tier summary")
+    page.focus("input[type=search]")
+    page.keyboard.type("printer q")
+    assert desk.predict(id="TYPED-2", subject="typed two", body=VPN).status_code == 200
+    page.wait_for_selector("a.open:has-text('typed two')")
+    page.keyboard.type("ueue")
+    assert page.input_value("input[type=search]") == "printer queue" and "view=all" in page.url
+    assert not page.locator("#facets-tier").evaluate("one => one.open")
+    page.focus("#view-all")
+    assert desk.predict(id="TYPED-3", subject="typed three", body=VPN).status_code == 200
+    page.wait_for_selector("a.open:has-text('typed three')")
+    assert page.evaluate("document.activeElement.id") == "view-all" and page.noted == []
+    counted = page.inner_text("#waiting .count"), page.inner_text("#view-waiting .count")
+    assert counted[0] == counted[1] and f"({counted[0]})" in page.title()
 
 
 def test_answers_of_the_requester_move_the_decision(page: Any) -> None:
@@ -616,4 +637,41 @@ def test_after_a_swap_to_other_labels_a_correction_by_keyboard_states_one_label_
         page.wait_for_selector(".told")
         said = service.client.get(f"/v1/decisions/{first['decision_id']}").json()
         assert said["standing"]["targets"] == {"tier": "back"} and said["category"] == first["category"]
+        page.context.close()
+
+
+def test_long_labels_leave_room_for_what_stands_beside_them(
+    chromium: Any, tmp_path: Path, run_service: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    long = "printing-and-scanning-in-the-branch-offices-of-the-north"
+    (tmp_path / "policy.toml").write_text(dump_policy(default_policy()).replace('"printing"', f'"{long}"'))
+    proposal = Proposal(
+        "k-0123456789", "scanner, cradle", SCRIPT, "L1", "L2", long, ("T1",), {"scanner": 1.0}, bar=0.5,
+        precision=1.0, recall=1.0, resolutions=("Reset it.",), per_month=2.5, saved_min=58.0, cover=("the steps",),
+    )  # fmt: skip
+    KnowledgeFolder(tmp_path / "knowledge").propose([proposal])
+    settings = {"TRIAGE_RULES_ONLY": "1", "TRIAGE_POLICY": str(tmp_path / "policy.toml")}
+    with run_service(tmp_path, "--open-loopback", **settings) as service:
+        decided = service.predict(id="LONG", subject="printer", body="the printer prints blank pages").json()
+        place = f"/decisions/{decided['decision_id']}"
+        said = {"verdict": "corrected", "category": long, "tier": "L3", "agent": "kim", "reason": "it is theirs"}
+        assert service.client.post(f"/v1{place}/feedback", json=said).status_code == 200
+        page = chromium.new_context(base_url=service.url).new_page()
+        near = (
+            f"<ul class='similar'><li><details><summary><span class='name'>It prints no more</span>"
+            f"<span class='quiet'>L1 / {long}</span><span class='share'>87 %</span></summary></details></li></ul>"
+        )
+        for width in (1280, 380):
+            page.set_viewport_size({"width": width, "height": 900})
+            for path in ("/knowledge", "/?view=all", "/overview", place):
+                page.goto(path)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            page.evaluate("near => document.querySelector('.targets').insertAdjacentHTML('afterend', near)", near)
+            assert page.locator(".similar .name").bounding_box()["width"] > 180
+            assert page.locator(".feedback p").first.bounding_box()["width"] > 240
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto("/?view=all")
+        assert page.locator("td.subject + td + td").first.bounding_box()["width"] > 140
+        page.goto("/overview")
+        assert page.locator(".chart text:has-text('printing-and-scan…')").count() == 1
         page.context.close()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import tracemalloc
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pages import static, templates
+from api.pages import render, static, templates
 from api.pages.highlight import pieces
+from api.store.work.jobs import JobRow
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "api" / "pages"
@@ -47,6 +49,31 @@ def test_what_reviews_say_is_said_in_the_number_that_fits(agree: int, reviews: i
     macros = templates().get_template("decision.html").module
     shown = macros.explained({"explanation": {"terms": (), "against": (), "reviews": votes, "similar": ()}})  # type: ignore[attr-defined]
     assert f"Resolver group: {said}." in shown
+
+
+@pytest.mark.parametrize(
+    ("holds", "obstacles", "said"),
+    [
+        ([True], (), "holds up against version 1"),
+        ([False], ("tier: only 3 tickets are new to both",), "does not hold up"),
+        ([True], ("tier: only 3 tickets are new to both",), "not compared enough"),
+        ([], ("tier: only 3 tickets are new to both",), "not compared enough"),
+    ],
+)
+def test_what_was_not_compared_enough_is_not_called_worse(
+    holds: list[bool], obstacles: tuple[str, ...], said: str
+) -> None:
+    check = {"what": "tier", "champion": 0.5, "challenger": 0.5, "low": None}
+    checks = [{**check, "passed": passed} for passed in holds]
+    comparison = {"passed": not obstacles and all(holds), "checks": checks, "obstacles": obstacles, "common": 3}
+    result = {"version": "2", "before": "1", "comparison": comparison}
+    now = datetime.now(UTC)
+    job = JobRow("7", "retrain", "Training", "done", "", result, None, "kim", now, now)
+    page = render("jobs.html", csrf="", jobs=[job], running=True, trains=True)
+    assert [one for one in ("holds up", "does not hold up", "not compared enough") if one in page] == [
+        next(one for one in ("holds up", "does not hold up", "not compared enough") if one in said)
+    ]
+    assert ("1 check<" in page) == bool(holds) and "once it has ended" in page and page.count("disabled") == 2
 
 
 def test_no_template_has_a_script_or_a_style_of_its_own() -> None:

@@ -139,15 +139,15 @@ def compare(
         if mine is None:
             obstacles.append(
                 f"the champion decides {target} and the challenger does not, so {target} would go unanswered: train on "
-                f"tickets that have a {target}, or promote it all the same with --force"
+                f"tickets that have a {target}"
             )
             continue
         ours = _paired(champion, theirs, challenger, mine)
         common = max(common, len(ours))
         if len(ours) < LEAST_COMMON:
             obstacles.append(
-                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; give later tickets "
-                f"with --data FILE, or train again (triage retrain) once {LEAST_COMMON} tickets are new to the champion"
+                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; train again "
+                f"(triage retrain) once {LEAST_COMMON} tickets are new to the champion"
             )
             continue
         orders = (champion.ordered_tiers, challenger.ordered_tiers) if target == "tier" else ((), ())

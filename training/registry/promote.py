@@ -27,7 +27,7 @@ from triage.ticket import Ticket
 
 _MARKED_BY_TEACHERS = (
     "all tickets that it could be compared on were labelled in the service, like those it learned from: name the "
-    "history too, or give closed tickets with --data FILE"
+    "history too"
 )
 _PROBES = 15
 _TRIES = 3  # the quickest of three is hardly ever one that an interrupt fell into

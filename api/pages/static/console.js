@@ -113,4 +113,16 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// What somebody has opened or closed stays so when news take the place of what is around it.
+const unfolded = new Map();
+document.addEventListener("htmx:beforeSwap", () => {
+  unfolded.clear();
+  for (const one of document.querySelectorAll("details[id]")) unfolded.set(one.id, one.open);
+});
+for (const swapped of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
+  document.addEventListener(swapped, () => {
+    for (const one of document.querySelectorAll("details[id]")) one.open = unfolded.get(one.id) ?? one.open;
+  });
+}
+
 for (const hidden of document.querySelectorAll("button[data-opens], button[data-copies]")) hidden.hidden = false;

@@ -21,12 +21,16 @@ from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from api.store.work.queue import Counts, Filter, Line
 from triage.errors import StoreUnavailable
+from triage.normalise import title_of
 from triage.wording import ATTENTION, REASONS, phrase_why_asked
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 EVENTS = "text/event-stream"
-_OUTCOMES = {
+State = Annotated[str, Query(max_length=64)]
+"""What stood for the watched value when a page was read."""
+_EXCERPT_CHARS = 160
+OUTCOMES = {
     "automatic": ("decided", "good"),
     "suggested": ("suggested", "warn"),
     "blank": ("no suggestion", "muted"),
@@ -34,6 +38,7 @@ _OUTCOMES = {
     "corrected": ("corrected", ""),
     "unsure": ("unsure", "muted"),
 }
+"""What is called of a decision that was or was not judged, and how that looks."""
 _VIEW_NAMES = {
     "waiting": "Needs a person",
     "mine": "Taken by me",
@@ -78,6 +83,7 @@ class Shown:
 @router.get("/")
 async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Query()]) -> HTMLResponse:
     """Show a page of the queue."""
+    state = await parts.watch.state()
     counts = await to_thread.run_sync(counted, parts, reader)
     lines, more, problem = await to_thread.run_sync(_lines, parts, reader, query)
     done = await to_thread.run_sync(spoken, parts, reader, query.done)
@@ -87,6 +93,7 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
         reader,
         "queue.html",
         here="queue",
+        state=state,
         query=query,
         lines=lines,
         more=more,
@@ -105,11 +112,12 @@ async def queue(parts: PartsDep, reader: Reader, query: Annotated[QueueQuery, Qu
 
 
 @router.get("/live")
-async def live(request: Request, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
+async def live(request: Request, parts: PartsDep, access: AccessDep, reader: Reader, state: State = "") -> Response:
     """Tell a page whenever the queue changes; who does not ask for events gets nothing to wait for."""
     if not wants_events(request):
         return Response(status_code=204)
-    return StreamingResponse(parts.watch.changes("queue", partial(access.is_still, request, reader)), media_type=EVENTS)
+    news = parts.watch.changes("queue", partial(access.is_still, request, reader), state)
+    return StreamingResponse(news, media_type=EVENTS)
 
 
 def wants_events(request: Request) -> bool:
@@ -179,14 +187,14 @@ def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Sho
 
 def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
     blind = is_blind(parts, detail)
-    outcome, look = ("to be judged", "warn") if blind else _OUTCOMES[line.verdict or detail.automation]
+    outcome, look = ("to be judged", "warn") if blind else OUTCOMES[line.verdict or detail.automation]
     now = detail.current_route
     sure = [one.confidence for one in detail.targets.values() if one.confidence is not None]
-    body = " ".join(detail.ticket.body.split()) if detail.ticket and detail.ticket.subject else ""
+    body = detail.ticket.body if detail.ticket and detail.ticket.subject else ""
     return Shown(
         decision_id=line.row.id,
         title=detail.title,
-        excerpt=body[:160],
+        excerpt=title_of("", body, _EXCERPT_CHARS),
         tier=None if blind else now.tier,
         category=None if blind else now.category,
         resolver_group=None if blind else now.resolver_group,

@@ -18,7 +18,7 @@ from api.pages import render
 from api.security.api_keys import sha256
 from api.security.attempt import AWAY, Attempt, Identity
 from api.security.auth import COOKIE, Access, check_same_origin
-from api.security.page_route import MAX_PLACE_CHARS, SIGN_IN, SIGN_OUT, PageRoute, local_place
+from api.security.page_route import MAX_PLACE_CHARS, SIGN_IN, SIGN_OUT, PageRoute, local_place, moved_on
 from api.security.sign_in import LIFETIME, PROXY
 from api.settings import Settings
 
@@ -30,6 +30,8 @@ _ATTEMPT_S = 600
 _PATH = "/sign-in/openid"
 _NEXT = "triage_next"
 """Cookie that holds where to go after a sign-in at the provider."""
+_BEFORE = "triage_before"
+"""Cookie that names the session that the browser had: it holds that one's own back on the way from the provider."""
 
 
 class SignIn(BaseModel):
@@ -63,7 +65,7 @@ async def sign_in(
     """Open a session with name and password, or with a key where nobody has an account."""
     check_same_origin(request)
     address = request.client.host if request.client else ""
-    before = request.cookies.get(COOKIE)
+    before = _session(request)
     by_key = partial(access.door.by_key, said.key.strip(), said.agent.strip(), address)
     by_password = partial(access.door.by_password, said.name, said.password, address)
     try:
@@ -85,9 +87,10 @@ async def go_to_provider(request: Request, service: ServiceDep, access: AccessDe
     except NotSignedIn as error:
         return await _asked(request, access, place, problem=error)
     answer = RedirectResponse(address, 303)
-    for name, value in ((_ATTEMPT, attempt.cookie), (_NEXT, quote(local_place(request, place), safe=""))):
+    kept = {_ATTEMPT: attempt.cookie, _NEXT: quote(local_place(request, place), safe=""), _BEFORE: _session(request)}
+    for name, value in kept.items():
         answer.set_cookie(
-            name, value, max_age=_ATTEMPT_S, path=_PATH, httponly=True,
+            name, value or "", max_age=_ATTEMPT_S, path=_PATH, httponly=True,
             samesite="lax", secure=_is_secure(request, service.settings),
         )  # fmt: skip
     return answer
@@ -100,14 +103,14 @@ async def come_back(request: Request, service: ServiceDep, access: AccessDep) ->
     try:
         attempt = Attempt.of(request.cookies.get(_ATTEMPT))
         identity = await _provider(access).identity(attempt, f"{back}?{request.url.query}", back)
-        let_in = partial(access.door.by_identity, identity, request.cookies.get(COOKIE))
+        before = request.cookies.get(_BEFORE) or _session(request)
+        let_in = partial(access.door.by_identity, identity, before)
         token = await to_thread.run_sync(let_in)
     except NotSignedIn as error:
         return await _asked(request, access, place, problem=error)
-    # Not a redirect: it would still come from the provider's site, and the browser would hold a strict cookie back.
-    answer = HTMLResponse(render("signed_in.html", here="sign-in", next=local_place(request, place)))
+    answer = moved_on("Signed in", local_place(request, place))
     _keep(answer, request, service.settings, token)
-    for name in (_ATTEMPT, _NEXT):
+    for name in (_ATTEMPT, _NEXT, _BEFORE):
         answer.delete_cookie(name, path=_PATH)
     return answer
 
@@ -126,7 +129,7 @@ async def through_proxy(
         if named is None:
             raise NotSignedIn("no-proxy", "no trusted proxy says who has signed in")
         identity = Identity(PROXY, named.strip(), named.strip())
-        token = await to_thread.run_sync(partial(access.door.by_identity, identity, request.cookies.get(COOKIE)))
+        token = await to_thread.run_sync(partial(access.door.by_identity, identity, _session(request)))
     except NotSignedIn as error:
         return await _asked(request, access, next, problem=error)
     answer = RedirectResponse(local_place(request, next), 303)
@@ -137,10 +140,10 @@ async def through_proxy(
 @router.post(SIGN_OUT)
 async def sign_out(request: Request, service: ServiceDep, access: AccessDep, reader: Reader) -> Response:
     """Close the session."""
-    token = request.cookies.get(COOKIE)
-    if token:
-        await to_thread.run_sync(service.store.close_session, sha256(token))
-        access.keyring.forget(token)
+    session = _session(request)
+    if session:
+        await to_thread.run_sync(service.store.close_session, session)
+        access.keyring.forget(session)
     answer = RedirectResponse(SIGN_IN, 303)
     answer.delete_cookie(COOKIE)
     return answer
@@ -169,6 +172,12 @@ async def _asked(
     if isinstance(problem, TooMuch):
         return HTMLResponse(page, 429, headers={"Retry-After": str(problem.retry_after_s)})
     return HTMLResponse(page, 502 if problem is not None and problem.code == AWAY else 200)
+
+
+def _session(request: Request) -> str | None:
+    """Return the SHA-256 of the token of the session that the browser has."""
+    token = request.cookies.get(COOKIE)
+    return sha256(token) if token else None
 
 
 def _words(problem: NotSignedIn | TooMuch) -> str:

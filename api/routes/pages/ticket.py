@@ -20,12 +20,13 @@ from api.console.queries import QueueQuery
 from api.console.timeline import entries
 from api.console.untold import sentence
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
-from api.http.exceptions import Contradiction, NotFound, Refused, TooBusy
+from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
-from api.routes.pages.queue import EVENTS, next_after, previous_of, spoken, wants_events
+from api.routes.pages.queue import EVENTS, OUTCOMES, State, next_after, previous_of, spoken, wants_events
+from api.scoring.knowledge import FittingOut
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
@@ -139,7 +140,9 @@ async def ticket(decision_id: str, parts: PartsDep, reader: Reader, query: Annot
 
 
 @router.get("/decisions/{decision_id}/live")
-async def live(request: Request, decision_id: str, parts: PartsDep, access: AccessDep, reader: Reader) -> Response:
+async def live(
+    request: Request, decision_id: str, parts: PartsDep, access: AccessDep, reader: Reader, state: State = ""
+) -> Response:
     """Tell the page of a ticket whenever something changes, and note that somebody has it open."""
     if not wants_events(request):
         return Response(status_code=204)
@@ -153,7 +156,7 @@ async def live(request: Request, decision_id: str, parts: PartsDep, access: Acce
 
     async def changes() -> AsyncIterator[bytes]:
         try:
-            async for event in parts.watch_tickets.changes("ticket", looks_on):
+            async for event in parts.watch_tickets.changes("ticket", looks_on, state):
                 yield event
         finally:
             # Not awaited: a browser that went away has cancelled this task.
@@ -326,6 +329,7 @@ async def _ticket_page(
             **_others(parts, reader, decision_id, shown.standing.feedback_id if shown.standing else ""),
         }
 
+    state = await parts.watch_tickets.state()
     values = await to_thread.run_sync(look)
     shown = values["shown"]
     assert isinstance(shown, DecisionDetail)
@@ -339,6 +343,8 @@ async def _ticket_page(
         "ticket.html",
         here="queue",
         status=unsaved.status if unsaved else 200,
+        state=state,
+        spoken_words=OUTCOMES,
         query=query,
         back=query.link(),
         unsaved=unsaved,
@@ -354,6 +360,7 @@ async def _ticket_page(
         moved_times=moved_by_events(handling.view) if handling else None,
         entries=entries(shown, handling.view if handling else None),
         opens=await to_thread.run_sync(parts.service.store.decisions_about, near),
+        fitting=await to_thread.run_sync(_fitting, parts, reader, shown),
         event_id=str(uuid4()),
         **values,
     )
@@ -371,6 +378,16 @@ async def _handling(parts: Parts, reader: Principal, shown: DecisionDetail) -> H
         return await parts.threads.handling(shown.ticket_id, reader.at_desk(shown.desk))
     except (TooBusy, NotFound):
         return None
+
+
+def _fitting(parts: Parts, reader: Principal, shown: DecisionDetail) -> list[FittingOut]:
+    """Return the entries of knowledge that fit a ticket; none where they may not be read, or are away."""
+    if is_blind(parts, shown) or shown.ticket is None:
+        return []
+    try:
+        return parts.knowledge.fitting(shown.ticket_id, reader.at_desk(shown.desk)).entries
+    except (NotAllowed, NotFound, StoreUnavailable):
+        return []
 
 
 def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, TargetDocument, TargetDocument]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import Contradiction, NotFound
@@ -32,7 +32,7 @@ class Claims(IdempotencyKeys):
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
             entry = _entry(session, decision_id)
-            if entry.claimed_by not in (None, agent) and _is_fresh(entry):
+            if entry.claimed_by not in (None, agent) and is_fresh(entry):
                 raise Contradiction("claimed", f"{entry.claimed_by} has taken this ticket: ask, or take another one")
             entry.claimed_by, entry.claimed_at = agent, datetime.now(UTC)
 
@@ -47,7 +47,7 @@ class Claims(IdempotencyKeys):
         with self.database.writing() as session:
             self.database.serialise(session, f"decision {decision_id}")
             entry = _entry(session, decision_id)
-            if entry.claimed_by not in (None, agent) and _is_fresh(entry):
+            if entry.claimed_by not in (None, agent) and is_fresh(entry):
                 raise Contradiction(
                     "claimed", f"{entry.claimed_by} has taken this ticket: only who has it gives it back"
                 )
@@ -57,7 +57,7 @@ class Claims(IdempotencyKeys):
         """Return who has taken a ticket, or None; a claim that is too old does not count."""
         with self.database.reading() as session:
             entry = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == decision_id))
-            return entry.claimed_by if entry is not None and _is_fresh(entry) else None
+            return entry.claimed_by if entry is not None and is_fresh(entry) else None
 
     def look(self, decision_id: str, agent: str) -> None:
         """Note that somebody has a ticket open; an unknown one is not noted."""
@@ -87,7 +87,13 @@ class Claims(IdempotencyKeys):
             return frozenset((decision_id, agent) for decision_id, agent in rows)
 
 
-def _is_fresh(entry: StoredEntry) -> bool:
+def still_claimed() -> ColumnElement[bool]:
+    """Return the condition that a ticket has been taken, and not too long ago."""
+    return StoredEntry.claimed_at > datetime.now(UTC) - CLAIM_AGE
+
+
+def is_fresh(entry: StoredEntry) -> bool:
+    """Say the same of one line of the queue."""
     return entry.claimed_at is not None and datetime.now(UTC) - entry.claimed_at < CLAIM_AGE
 
 

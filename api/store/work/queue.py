@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
+from api.http.exceptions import NotAcceptable
 from api.store.decisions import decision_row, feedback_by_decision, shown_rows
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import DecisionRow
 from api.store.tables import StoredDecision, StoredEvent, StoredFeedback, StoredTicket
+from api.store.work.claims import is_fresh, still_claimed
 from api.store.work.tables import StoredEntry
 from api.store.work.words import are_common, holding
 
@@ -86,7 +87,6 @@ class Line:
     disputed: bool
     waiting: bool
     claimed_by: str | None
-    claimed_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,21 @@ class Queue(IdempotencyKeys):
             wanted: Which.
             sort: ``urgent`` puts what must never wait first and then the oldest, ``unsure`` the least confident.
             limit: Most of them.
-            after: Id of the decision after which the page begins; an unknown one returns none.
+            after: Id of the decision after which the page begins.
+
+        Raises:
+            NotAcceptable: There is no such decision.
         """
         with self.database.reading() as session:
             behind: list[ColumnElement[bool]] = []
             if after is not None:
                 place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
                 if place is None:
-                    return []
+                    raise NotAcceptable(
+                        "no-such-place",
+                        "before is the id of no decision here, or of one past its retention: begin with the first page",
+                        "before",
+                    )
                 behind = [_behind(place, wanted.view, sort)]
             return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
 
@@ -219,7 +226,7 @@ class Queue(IdempotencyKeys):
 
     def queue_state(self) -> tuple[object, ...]:
         """Return values of which one changes whenever the queue does."""
-        claims = select(func.count(), func.max(StoredEntry.claimed_at)).where(StoredEntry.claimed_by.is_not(None))
+        claims = select(func.count(), func.max(StoredEntry.claimed_at)).where(still_claimed())
         with self.database.reading() as session:
             claimed, last = session.execute(claims).one()
             newest = session.scalar(select(StoredDecision.id).order_by(StoredDecision.seq.desc()).limit(1))
@@ -243,8 +250,7 @@ def _lines(session: Session, entries: Sequence[StoredEntry]) -> list[Line]:
             flagged=not entry.calm,
             disputed=entry.disputed,
             waiting=entry.waiting,
-            claimed_by=entry.claimed_by,
-            claimed_at=entry.claimed_at,
+            claimed_by=entry.claimed_by if is_fresh(entry) else None,
         )
         for entry in entries
         if entry.decision_id in shown
@@ -281,7 +287,7 @@ _WAITS: ColumnElement[Any] = literal_column("queue_entries.waiting")
 def _view(wanted: Filter) -> ColumnElement[bool]:
     conditions: dict[str, ColumnElement[bool]] = {
         "waiting": _WAITS,
-        "mine": and_(_WAITS, StoredEntry.claimed_by == (wanted.agent or "")),
+        "mine": and_(_WAITS, StoredEntry.claimed_by == (wanted.agent or ""), still_claimed()),
         "my_groups": and_(_WAITS, StoredEntry.resolver_group.in_(wanted.groups)),
         "suggested": and_(_WAITS, StoredEntry.automation == "suggested"),
         "abstained": and_(_WAITS, StoredEntry.abstained.is_(True)),

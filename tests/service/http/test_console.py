@@ -33,6 +33,22 @@ def test_filters_narrow_the_list_and_unknown_ones_are_refused(client: TestClient
         assert client.get(f"/v1/decisions?{wrong}").status_code == 422
 
 
+def test_a_page_after_no_decision_is_refused(client: TestClient) -> None:
+    decide(client, "A")
+    for path in ("/v1/decisions?before=x", "/v1/decisions?view=waiting&sort=urgent&before=x"):
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (422, "no-such-place")
+    page = client.get("/?before=x", headers={"Accept": "text/html"})
+    assert page.status_code == 422 and "Nobody waits" not in page.text
+
+
+def test_a_ticket_of_html_without_a_subject_is_called_by_its_words(client: TestClient) -> None:
+    client.post("/v1/predict", json={"id": "P", "subject": "", "body": "<p>The printer <b>jams</b></p>"})
+    client.post("/v1/predict", json={"id": "S", "subject": "Jams", "body": "<p>The <i>other</i> one too</p>"})
+    page = client.get("/?view=all", headers={"Accept": "text/html"}).text
+    assert "<bdi>The printer jams</bdi>" in page and ">The other one too</bdi>" in page and "&lt;p&gt;" not in page
+
+
 def test_a_key_finds_what_it_took_for_somebody(client: TestClient) -> None:
     assert client.post(f"/v1/decisions/{decide(client, 'A')}/claim?agent=kim").status_code == 204
     decide(client, "B")

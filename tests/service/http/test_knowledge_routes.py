@@ -90,6 +90,24 @@ def test_a_proposal_is_accepted_into_versions_and_fits_its_tickets(
     assert client.get("/v1/tickets/T-8/knowledge").json()["entries"] == []
 
 
+def test_the_page_of_a_ticket_shows_the_entries_that_fit(desk: tuple[TestClient, dict[str, dict[str, str]]]) -> None:
+    client, keys = desk
+    client.post(ACCEPT, json={"agent": "Ada", "title": "Scanner <1>", "text": "# Scanner\nReset the *cradle*."})
+    decided(client, "P-1", "the scanner is dead again")
+    decided(client, "P-2", "please order a chair")
+    decided(client, "P-3", "the scanner shows salaries", attributes={"sensitive": "yes"})
+
+    def page(ticket_id: str, key: str = "all") -> str:
+        at = client.get("/tickets", params={"id": ticket_id}, headers=keys[key], follow_redirects=True)
+        assert at.status_code == 200
+        return str(at.text)
+
+    shown = page("P-1")
+    assert "Scanner &lt;1&gt;" in shown and "Reset the *cradle*." in shown and "by the words scanner" in shown
+    assert "What is known of this" not in page("P-2") and "Reset the *cradle*" in page("P-3")
+    assert "Reset the *cradle*" not in page("P-3", "uncleared") and "Reset the *cradle*" in page("P-1", "uncleared")
+
+
 def test_who_may_not_read_a_ticket_learns_nothing_of_it(desk: tuple[TestClient, dict[str, dict[str, str]]]) -> None:
     client, keys = desk
     client.post(ACCEPT, json={"agent": "Ada"})

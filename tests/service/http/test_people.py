@@ -108,6 +108,27 @@ def test_an_account_with_groups_has_a_view_of_what_waits_for_them(
     assert "My groups" not in client.get("/").text and "You have no groups yet" in client.get("/?view=my_groups").text
 
 
+def test_groups_that_the_policy_does_not_list_stay_when_an_account_changes(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    store_of(client).add_user("Ben", Rights(["agent"], 0, ["former & team", "network"]), hashed)
+    sign_in(client, "root")
+    page = client.get("/people", headers=HTML).text
+    form = page.partition('action="/people/Ben/rights"')[2].partition("</form>")[0]
+    groups = [unescape(one) for one in re.findall(r'name="group" value="([^"]*)" checked', form)]
+    said = {
+        "role": ["agent", "lead"],
+        "clearance": "1",
+        "group": groups,
+        "csrf_token": csrf_token(client.cookies[COOKIE]),
+    }
+    assert client.post("/people/Ben/rights", data=said, headers=HTML).status_code == 303
+    [ben] = [one for one in store_of(client).users() if one.name == "Ben"]
+    assert (set(ben.groups), ben.clearance) == ({"former & team", "network"}, 1)
+
+
 def test_feedback_is_signed_by_the_account_whatever_the_request_says(
     serve: Callable[..., TestClient], hashed: str
 ) -> None:
@@ -164,6 +185,72 @@ def test_attempts_are_limited_by_name(serve: Callable[..., TestClient], hashed: 
     refused = sign_in(client, "ROOT")
     assert refused.status_code == 429 and int(refused.headers["Retry-After"]) <= 60
     assert "too many attempts" in refused.text
+
+
+def test_attempts_of_one_address_count_where_they_fail(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve(sign_in_rate="1/minute")
+    people = [f"agent-{number}" for number in range(12)]
+    for name in people:
+        account(client, name, "agent", hashed=hashed)
+    assert {sign_in(client, name).status_code for name in people} == {303}
+    assert {sign_in(client, f"nobody-{number}", "x" * 12).status_code for number in range(10)} == {200}
+    assert sign_in(client, "nobody", "x" * 12).status_code == 429
+
+
+def test_people_behind_a_trusted_proxy_are_counted_each_by_their_own_address(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    def last_answer(settings: dict[str, str], addresses: tuple[str, str]) -> int:
+        client = serve(client=("10.1.0.7", 50000), sign_in_rate="1/minute", **settings)
+        for number in range(11):
+            forwarded = {"X-Forwarded-For": addresses[number // 10], **HTML}
+            said = {"name": f"nobody-{number}", "password": "x" * 12}
+            answer = client.post("/sign-in", data=said, headers=forwarded)
+        return answer.status_code
+
+    trusted = {"proxy_trusted": "10.1.0.0/16"}
+    assert last_answer(trusted, ("192.0.2.1", "192.0.2.2")) == 200
+    assert last_answer(trusted, ("192.0.2.1", "192.0.2.1")) == 429
+    assert last_answer({**trusted, "proxy_header": "X-User"}, ("192.0.2.1", "192.0.2.2")) == 200
+    assert last_answer({}, ("192.0.2.1", "192.0.2.2")) == 429
+
+
+def test_a_link_of_another_site_leads_to_the_ticket_and_signs_nobody_out(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    client = serve()
+    account(client, "root", "admin", hashed=hashed)
+    sign_in(client, "root")
+    cookie = {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
+    client.cookies.clear()
+    place = "/decisions/0b5c?view=mine"
+    followed = {**HTML, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    bounced = client.get(place, headers=followed)
+    assert bounced.status_code == 200 and "set-cookie" not in bounced.headers
+    assert f'content="0;url={place}"' in bounced.text
+    asked = client.get(place, headers={**HTML, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"})
+    assert asked.status_code == 303 and "set-cookie" not in asked.headers
+    assert client.post("/people", headers=followed).headers["location"].startswith("/sign-in")
+    old = client.get(place, headers={**followed, "Cookie": f"{COOKIE}=old"})
+    assert old.status_code == 303 and "Max-Age=0" in old.headers["set-cookie"]
+    assert client.get("/people", headers={**HTML, **cookie}).status_code == 200
+
+
+def test_a_sign_in_behind_a_proxy_that_asks_under_another_host_needs_the_public_url(
+    serve: Callable[..., TestClient], hashed: str
+) -> None:
+    said = {"name": "root", "password": PASSWORD}
+    behind = serve(public_url="https://Triage.example:443/")
+    account(behind, "root", "admin", hashed=hashed)
+    from_page = {**HTML, "Host": "triage:8000", "Origin": "https://triage.example"}
+    assert behind.post("/sign-in", data=said, headers=from_page).status_code == 303
+    unsaved = {**HTML, "Host": "triage:8000", "Referer": "https://triage.example/decisions/0b5c"}
+    client = serve(public_url="https://triage.example")
+    away = client.post("/decisions/0b5c/undo", headers=unsaved)
+    assert "next=%2Fdecisions%2F0b5c" in away.headers["location"]
+    for origin in ("http://triage.example", "https://triage.example:8443", "https://evil.example", "null"):
+        assert client.post("/sign-in", data=said, headers={**from_page, "Origin": origin}).status_code == 403
+    assert serve().post("/sign-in", data=said, headers=from_page).status_code == 403
 
 
 def test_a_session_that_somebody_put_there_ends_at_the_sign_in(serve: Callable[..., TestClient], hashed: str) -> None:
@@ -429,7 +516,7 @@ class TestProxy:
         assert client.post("/sign-in/proxy", headers={"X-Forwarded-User": "kim"}).status_code == 200
 
     def test_half_a_setting_is_refused_at_the_start(self, tmp_path: Path) -> None:
-        for stated in ({"proxy_header": "X-User"}, {"proxy_trusted": "10.0.0.1"}, {**self.ON, "proxy_trusted": "moon"}):
+        for stated in ({"proxy_header": "X-User"}, {"proxy_trusted": "moon"}, {**self.ON, "proxy_trusted": "moon"}):
             with pytest.raises(InvalidRequest, match="TRIAGE_PROXY"):
                 load_settings(home=tmp_path, **stated)
 
@@ -483,6 +570,15 @@ class TestOpenId:
         assert client.get("/v1/users").status_code == 200
         [session] = store_of(client).sessions()
         assert session.agent == "anna@example.com"
+
+    def test_the_session_that_the_browser_had_ends(self, serve: Callable[..., TestClient], provider: str) -> None:
+        client = serve(**self.settings(provider))
+        account(client, "anna@example.com", "lead")
+        client.get(self.there_and_back(client, "anna@example.com"), headers=HTML)
+        back = self.there_and_back(client, "anna@example.com")
+        client.cookies.delete(COOKIE)  # which the browser holds back on the way from another site
+        client.get(back, headers=HTML)
+        assert len(store_of(client).sessions()) == 1
 
     def test_a_person_comes_back_from_the_provider_to_the_page_that_was_asked_for(
         self, serve: Callable[..., TestClient], provider: str

@@ -166,6 +166,7 @@ def test_a_ticket_that_moves_is_shown_where_it_is_and_in_the_queue(client: TestC
         moved = client.post(f"/decisions/{decision}/move", data={"tier": there, "event_id": "x"})
         assert moved.status_code in (200, 409)
     said = words(shown(client, decision))
+    assert f"<title>{there} · " in shown(client, decision)
     assert f"{there} /" in said and f"decided at first: {before} /" in said and "Moved by a person" in said
     found = client.get(f"/v1/decisions?view=all&tier={there}").json()["decisions"]
     assert decision in [one["decision_id"] for one in found]
@@ -182,6 +183,7 @@ def test_a_correction_is_shown_with_its_reason_and_a_replaced_text_leads_to_the_
     said = {"verdict": "corrected", "tier": "L3", "reason": "needs <b>rights</b>"}
     assert client.post(f"/decisions/{first}/feedback", data=said, follow_redirects=False).status_code == 303
     page = shown(client, first)
+    assert "please check" not in words(page) and re.search(r'<span class="pill ">Corrected</span>', page)
     assert "needs &lt;b&gt;rights&lt;/b&gt;" in page and "agent corrected to L3" in words(page)
     second = decide(client, "TWICE", "Another text: the printer prints blank pages")
     assert f"/decisions/{second}?view=all" in shown(client, first) and "replaced by a newer one" in shown(client, first)
@@ -210,6 +212,41 @@ def test_a_correction_on_the_page_needs_a_reason_and_what_was_chosen_is_not_lost
         assert said.status_code == 303
     program = {"verdict": "corrected", "tier": "L3", "agent": "kim"}  # and programs may leave it out
     assert client.post(f"/v1/decisions/{decide(client, 'API')}/feedback", json=program).status_code == 200
+
+
+def test_an_alarm_of_many_who_cannot_work_is_not_contradicted(tmp_path: Path) -> None:
+    policy = default_policy()
+    learned = replace(policy, escalation=replace(policy.escalation, scopes=()))
+    (tmp_path / "policy.toml").write_text(dump_policy(learned))
+    settings = load_settings(home=tmp_path, open_loopback=True, rules_only=True, policy=tmp_path / "policy.toml")
+    with TestClient(create_app(settings), headers={"Accept": "text/html"}) as client:
+        page = words(shown(client, decide(client, "OUT", "nobody can work, outage in all offices")))
+    assert "Many cannot work" in page and "Nothing says" not in page.split("How many are affected")[1][:120]
+
+
+def test_only_pages_with_keys_have_a_button_for_them(client: TestClient) -> None:
+    for path in (
+        "/",
+        f"/decisions/{decide(client, 'KEYS')}",
+        "/learning",
+        "/knowledge",
+        "/overview",
+        "/people",
+        "/try",
+    ):
+        page = client.get(path).text
+        assert ('data-opens="help"' in page) == ('<dialog id="help"' in page), path
+
+
+def test_the_address_of_a_form_leads_to_its_page(client: TestClient) -> None:
+    decision = decide(client, "FORM")
+    for form in ("feedback", "undo", "claim", "release", "answers", "answers/preview", "move"):
+        opened = client.get(f"/decisions/{decision}/{form}", follow_redirects=False)
+        assert (opened.status_code, opened.headers["location"]) == (303, f"/decisions/{decision}")
+    for path, place in (("/learning/retrain", "/learning"), ("/people/kim/rights", "/people"), ("/sign-out", "/")):
+        assert client.get(path, follow_redirects=False).headers["location"] == place
+    asked = client.get(f"/decisions/{decision}/feedback", headers={"Accept": "application/json"})
+    assert asked.status_code == 405 and "POST" in asked.headers["Allow"]
 
 
 def test_what_cannot_be_moved_is_told_on_the_page(client: TestClient, tmp_path: Path) -> None:

@@ -163,7 +163,13 @@ def test_a_claim_that_has_expired_keeps_nobody_off_and_ends_no_other(
             session.execute(update(StoredEntry).values(claimed_at=datetime.now(UTC) - CLAIM_AGE))
 
     repository.claim(one, "ana")
+    [line] = repository.lines(Filter())
+    taken = repository.queue_state()
+    assert (line.claimed_by, repository.counts("ana").views["mine"]) == ("ana", 1)
     expire()
+    [line] = repository.lines(Filter())
+    assert (line.claimed_by, repository.counts("ana").views["mine"]) == (None, 0)
+    assert ids(repository, Filter("mine", agent="ana")) == [] and repository.queue_state() != taken
     repository.claim(one, "ben")
     with pytest.raises(Contradiction, match="ben has taken"):
         repository.release(one, "ana")
