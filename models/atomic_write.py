@@ -23,30 +23,35 @@ _NO_FILES = (
 )
 
 
-def writable_place(path: Path) -> Path:
+def writable_place(path: Path, place: str = OUT) -> Path:
     """Return the file that a path of somebody's choice means: where it is a link, the file that it leads to.
+
+    Args:
+        path: What somebody chose.
+        place: What they would set to choose another, such as ``--out``.
 
     Raises:
         InvalidRequest: If something is there that is no file, such as a folder, a device or a pipe.
     """
-    place = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if place.is_symlink():
-        raise InvalidRequest(f"{str(path)!r} is a link that leads in a circle: name a file")
-    _refuse_what_is_no_file(place, path)
-    return place
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():
+        raise InvalidRequest(f"{str(path)!r} is a link that leads in a circle: name a file by another {place}")
+    _refuse_what_is_no_file(target, path, place)
+    return target
 
 
-def _refuse_what_is_no_file(place: Path, named: Path) -> None:
+def _refuse_what_is_no_file(target: Path, named: Path, place: str = OUT) -> None:
     """Refuse what a file must not take the place of."""
     try:
-        mode = place.lstat().st_mode
+        mode = target.lstat().st_mode
     except FileNotFoundError:
         return
     except OSError as error:
-        raise unwritable(named, error) from error
+        raise unwritable(named, error, place) from error
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
         kind = next((word for is_kind, word in _NO_FILES if is_kind(mode)), "a special file")
-        raise InvalidRequest(f"{str(named)!r} is {kind}, which no file can take the place of: name a file")
+        message = f"{str(named)!r} is {kind}, which no file can take the place of: name a file by another {place}"
+        raise InvalidRequest(message)
 
 
 @contextmanager
@@ -108,7 +113,7 @@ def write_text(path: Path, text: str, mode: int = 0o644, *, place: str = OUT, ne
         FileExistsError: If a new file is there already.
     """
     try:
-        with atomic(writable_place(path), mode, new=new) as draft:
+        with atomic(writable_place(path, place), mode, new=new) as draft:
             draft.write_text(text, "utf-8")
     except OSError as error:
         if new and isinstance(error, FileExistsError):
@@ -126,7 +131,7 @@ def check_writable(path: Path, place: str = OUT) -> None:
     Raises:
         InvalidRequest: If it cannot, or something is there that is no file.
     """
-    target = writable_place(path)
+    target = writable_place(path, place)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):

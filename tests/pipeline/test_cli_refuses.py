@@ -220,7 +220,7 @@ def test_a_mapping_that_cannot_be_kept_is_refused_before_the_work(
     after = ["--out", tmp_path / out] if out else []
     for where in (place / "mapping.toml", tmp_path):
         said = triage(*verb.split(), *before, few, *after, "--save-mapping", where)
-        assert said.status == 2 and "choose another --save-mapping" in said.error
+        assert said.status == 2 and "another --save-mapping" in said.error
         assert said.err.count("\n") == 1, "nothing was done before"
     assert left_behind(tmp_path) == ["few.jsonl", "file"]
 
