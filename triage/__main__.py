@@ -94,22 +94,22 @@ def _told_to_end(entry: EntryPoint) -> Iterator[None]:
     The service has its own way to end.
     """
     is_ours = entry.module.startswith("training.") and threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    process, before = os.getpid(), signal.getsignal(signal.SIGTERM)
+    if not is_ours or before in (None, signal.SIG_IGN):
         yield
         return
-    process = os.getpid()
 
     def end(number: int, frame: object) -> None:
         if os.getpid() == process:
             raise Terminated
-        signal.signal(number, signal.SIG_DFL)  # a process that was forked off has nothing to close
+        signal.signal(number, before)  # a process that was forked off has nothing to close
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _imported(entry: EntryPoint) -> Any:

@@ -17,7 +17,8 @@ from triage.normalise import clean, fold, strip_html
 from triage.ticket import Ticket
 
 BENCH = Path(__file__).parents[2] / "bench"
-MOST_TIMES_USUAL = 5.0
+MOST_TIMES_USUAL = 5.0 if sys.gettrace() is None else 8.0
+"""Where coverage follows each line, what is done in Python takes longer beside what is done in C."""
 
 
 @pytest.mark.parametrize(("measure", "stated"), [("kind_costs", (Triager(),)), ("hand_over_costs", ())])
