@@ -196,7 +196,9 @@ def shut_by_the_bundle(triager: Triager) -> dict[str, str]:
         triager: With the bundle.
     """
     manifest = getattr(triager.bundle, "manifest", None) or {}
-    chosen, by_label = manifest.get("gate", {}).get("refitted", {}), manifest.get("settings", {}).get("per_class")
+    of_both_stages = manifest.get("cascade", {}).get("refitted") or {}
+    chosen = {**manifest.get("gate", {}).get("refitted", {}), **of_both_stages}
+    by_label = manifest.get("settings", {}).get("per_class")
     found = {}
     for target, gate in triager.gate.targets.items():
         if gate.decides_nothing:

@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from api.maintenance.backup import back_up, restore
+from api.scoring.autonomy import shut_by_the_bundle
 from api.store.repository import open_repository
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
+from triage.gate import Gate, TargetGate
 
 Run = Callable[..., AbstractContextManager[Any]]
 SHIPPED = Path(__file__).parents[3] / "datasets" / "tickets.jsonl"
@@ -242,3 +245,12 @@ def test_a_good_history_of_the_own_organisation_opens_at_once_and_elsewhere_it_d
             assert (found["tier"]["mode"], found["category"]["mode"]) == (mode, "suggest")
             automation = "automatic" if mode == "automatic" else "suggested"
             assert desk.sure()["targets"]["tier"]["automation"] == automation
+
+
+def test_how_many_tickets_are_lacking_is_told_of_the_gate_that_serves() -> None:
+    manifest = {
+        "gate": {"refitted": {"tier": {"threshold": 0.9, "more_tickets": None}}},
+        "cascade": {"refitted": {"tier": {"threshold": None, "more_tickets": 900}}},
+    }
+    triager: Any = SimpleNamespace(bundle=SimpleNamespace(manifest=manifest), gate=Gate({"tier": TargetGate(None)}))
+    assert "about 900 more labelled tickets" in shut_by_the_bundle(triager)["tier"]
