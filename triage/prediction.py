@@ -16,6 +16,9 @@ SCORED = ("ticket_id", "automation", "novelty")
 SAID_OF_A_TARGET = ("source", "reason", "confidence", "top")
 """What a scored file says of a target beside its label, in the columns ``TARGET_source`` and so on."""
 
+KEPT_BESIDE = ("vectors", "topics", "sensitive")
+"""What a bundle keeps of past tickets beside their labels, in files that are named like those of the targets."""
+
 
 def in_order(targets: Iterable[str]) -> tuple[str, ...]:
     """Return targets in the order in which they are decided and reported: those of the route, then others by name.
@@ -29,7 +32,7 @@ def in_order(targets: Iterable[str]) -> tuple[str, ...]:
 
 
 def name_problem(target: str, targets: Iterable[str]) -> str | None:
-    """Say why a target beside tier and category cannot have its name among others: a scored file has its columns.
+    """Say why a target beside tier and category cannot have its name among others: files have other things so.
 
     Args:
         target: Its name.
@@ -43,6 +46,8 @@ def name_problem(target: str, targets: Iterable[str]) -> str | None:
     """
     if target in SCORED:
         return f"a scored file has a column {target!r} of its own"
+    if target in KEPT_BESIDE:
+        return f"a bundle keeps something else of past tickets as {target!r}"
     other, _, what = target.rpartition("_")
     if what in SAID_OF_A_TARGET and other in {*ROUTE, *targets}:
         return f"a scored file has a column {target!r} for the target {other!r}"

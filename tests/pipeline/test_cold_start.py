@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from training.evaluation.record import FILE
 from triage.__main__ import main
 from triage.decision import Automation, Source
 from triage.defaults import default_policy
-from triage.policy import Category, Policy
+from triage.policy import Category, Policy, read_policy
 from triage.ticket import Ticket
 
 from ..conftest import wait_until
@@ -253,6 +255,38 @@ def test_an_extended_bundle_says_so_and_is_measured_like_any_other(
     assert triage("report", extended, "--out", tmp_path / "page.html").status == 0
     card = (tmp_path / "page.md").read_text()
     assert "**extended**" in card and "category parking: 2 tickets more to be learned in full" in card
+
+
+def test_past_tickets_that_the_new_policy_makes_sensitive_are_kept_without_their_words(
+    triage: Triage, bundle: Path, with_parking: Path, tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "parked.jsonl", PARKED[:8])
+    policy = read_policy(with_parking)
+    commonest = Counter(load_bundle(bundle).model.history.written["category"]).most_common(1)[0][0]
+    closed = [replace(one, sensitive=one.sensitive or one.label == commonest) for one in policy.categories]
+    (tmp_path / "policy.toml").write_text(dump_policy(replace(policy, categories=tuple(closed))), "utf-8")
+    arguments = ("--policy", tmp_path / "policy.toml", "--out", tmp_path / "new", "--no-register")
+    assert triage("extend", bundle, data, *arguments).status == 0
+    past = load_bundle(tmp_path / "new").model.history
+    theirs = [place for place, label in enumerate(past.written["category"]) if label == commonest]
+    assert past.sensitive[theirs].all() and not past.sensitive.all()
+    assert {past.titles[place] for place in theirs} == {past.endings[place] for place in theirs} == {""}
+    assert any(load_bundle(bundle).model.history.titles[place] for place in theirs) and any(past.titles)
+
+
+def test_past_tickets_that_the_export_files_anew_are_no_tickets_more(
+    triage: Triage, bundle: Path, extended: Path, with_parking: Path, tmp_path: Path
+) -> None:
+    again = [{**row, "category": "parking"} for row in shipped_rows(300)[:6]]
+    others = [{**PARKED[0], "id": shipped_rows(300)[10]["id"]}]  # another desk's ticket of the same number
+    data = write_rows(tmp_path / "all.jsonl", [*again, *others, *shipped_rows(300)[20:40]])
+    out = tmp_path / "new"
+    said = triage("extend", bundle, data, "--policy", with_parking, "--out", out, "--no-register")
+    assert said.status == 0 and "adding parking from 7 tickets, of which the bundle has 6 already" in said.err
+    before, after = load_bundle(bundle), load_bundle(out)
+    assert after.manifest["targets"]["category"]["added"]["parking"]["tickets"] == 7
+    assert len(after.model.history.ids) == len(before.model.history.ids) + 1
+    assert Counter(after.model.history.written["category"])["parking"] == 7
 
 
 def test_an_extension_with_other_rules_routes_by_them_and_lets_the_model_vote_by_those_it_learned_beside(

@@ -231,12 +231,16 @@ def test_shares_that_are_learned_count_where_tiers_are_folded() -> None:
     assert stated.expected_shares("tier") == traffic and shares_left_out(stated) == []
 
 
-@pytest.mark.parametrize("targets", [["novelty"], ["tier_top"], ["priority", "priority_reason"]])
-def test_a_target_whose_columns_a_scored_file_has_already_is_refused(targets: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "targets",
+    [["novelty"], ["tier_top"], ["priority", "priority_reason"], ["topics"], ["vectors"], ["sensitive"]],
+    ids=lambda targets: targets[-1],
+)
+def test_a_target_whose_name_a_scored_file_or_a_bundle_has_already_is_refused(targets: list[str], tmp_path: Path) -> None:
     """One in the policy of a bundle made before is read all the same; a reason of nothing else is a fine name."""
     file = tmp_path / "policy.toml"
     file.write_text("\n".join(f"[[targets.{target}]]\nlabel = 'x'" for target in targets))
-    with pytest.raises(InvalidPolicy, match=f"'{targets[-1]}' cannot be a target: a scored file has a column"):
+    with pytest.raises(InvalidPolicy, match=f"'{targets[-1]}' cannot be a target: a (scored file|bundle) "):
         read_policy(file)
     assert set(read_policy(file, of_bundle=True).targets) == set(targets)
     with pytest.raises(InvalidRequest, match="cannot be a target"):

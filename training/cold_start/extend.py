@@ -21,6 +21,7 @@ from models.model import Model
 from models.reference.index import UNLABELLED, NeighbourIndex
 from models.terminal import Log, log_step
 from training.cold_start.new_classes import NewClass, Past, described, set_apart
+from training.cold_start.past_tickets import closed, relabelled
 from training.cold_start.prototypes import phrases_of
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.labels import resolve_labels, rules_for
@@ -81,24 +82,29 @@ def extend(
     rules = rules_for(policy, rule_file, bundle.rules)
     record = read_record(source)
     resolved, lacking = resolve_labels(dataset, policy), _new_labels(bundle, policy)
-    rows = [row for row in resolved.rows if row.labels.get(TARGET) in lacking and row.weight > 0]
-    new = _wanted(bundle, lacking, rows)
-    past_places = _past_places(bundle.model.history, new)
+    given = [row for row in resolved.rows if row.labels.get(TARGET) in lacking and row.weight > 0]
+    cached = CachedEncoder(bundle.encoder)
+    vectors = _rounded(cached.encode([row.ticket.text for row in given]) if given else None, bundle)
+    past, fresh = relabelled(bundle.model.history, given, vectors, TARGET)
+    rows, vectors = [row for row, is_new in zip(given, fresh, strict=True) if is_new], vectors[fresh]
+    past = closed(past, replace(bundle.model, history=past).shown_under(policy).history.withheld)
+    new = _wanted(bundle.policy, past, lacking, rows)
+    past_places = _past_places(past, new)
     counts = _counts(rows, past_places, new)
     if policy.version == bundle.policy.version:
         log(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
-    log(f"adding {', '.join(new)} from {len(rows)} tickets; {len(resolved) - len(rows)} others are left unread")
-    cached = CachedEncoder(bundle.encoder)
-    vectors = _rounded(cached.encode([row.ticket.text for row in rows]) if rows else None, bundle)
-    found = _found(bundle, policy, new, rows, vectors, past_places, cached)
-    history = _with_rows(bundle.model, rows, vectors, policy)
+    known = f", of which the bundle has {len(given) - len(rows)} already" if len(rows) < len(given) else ""
+    log(f"adding {', '.join(new)} from {len(given)} tickets{known}; {len(resolved) - len(given)} others are left unread")
+    model = replace(bundle.model, history=past)
+    found = _found(model, policy, new, rows, vectors, past_places, cached)
+    history = _with_rows(model, rows, vectors, policy, new)
     heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
     heads[TARGET] = _with_new_classes(heads[TARGET], found)
-    model = replace(bundle.model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
+    model = replace(model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
     made = Bundle(model, bundle.encoder, _shut_for(bundle.gate_alone, new), policy, _unmeasured(rules, new))
     inside = bundle.manifest["encoder"].get("inside")
     before = Seen.by(source)
-    seen = before.joined(Seen.of(rows)) if before else None
+    seen = before.joined(Seen.of(given)) if before else None
     extras = {FILE: json_bytes(record.to_document()), **(seen.files() if seen else {})}
     facts = with_newest(_facts(bundle, policy, found, counts), seen)
     made = made.screened_by(bundle.prefilter)
@@ -138,10 +144,12 @@ def _new_labels(bundle: Bundle, policy: Policy) -> tuple[str, ...]:
     return new
 
 
-def _wanted(bundle: Bundle, lacking: Sequence[str], rows: Sequence[LabelledTicket]) -> tuple[str, ...]:
+def _wanted(
+    before: Policy, past: NeighbourIndex, lacking: Sequence[str], rows: Sequence[LabelledTicket]
+) -> tuple[str, ...]:
     """Return the categories to add: those that the old policy had too, and that nobody has filed, wait for tickets."""
-    filed = {row.labels[TARGET] for row in rows} | set(bundle.model.history.written.get(TARGET, ()))
-    wanted = [label for label in lacking if label in filed or bundle.policy.entry(TARGET, label) is None]
+    filed = {row.labels[TARGET] for row in rows} | set(past.written.get(TARGET, ()))
+    wanted = [label for label in lacking if label in filed or before.entry(TARGET, label) is None]
     return tuple(wanted or lacking)
 
 
@@ -173,7 +181,7 @@ def _rounded(vectors: NDArray[np.float32] | None, bundle: Bundle) -> NDArray[np.
 
 
 def _found(
-    bundle: Bundle,
+    model: Model,
     policy: Policy,
     new: Sequence[str],
     rows: Sequence[LabelledTicket],
@@ -181,10 +189,10 @@ def _found(
     past_places: Mapping[str, NDArray[np.int64]],
     encoder: Encoder,
 ) -> dict[str, NewClass]:
-    history = bundle.model.history
+    history = model.history
     kept = np.setdiff1d(np.arange(len(history.vectors)), np.concatenate(list(past_places.values())))
     past = Past.of(history.vectors[kept])
-    even = 1.0 / (len(bundle.model.heads[TARGET].labels) + len(new))
+    even = 1.0 / (len(model.heads[TARGET].labels) + len(new))
     found = {}
     for label in new:
         entry = policy.entry(TARGET, label)
@@ -219,7 +227,7 @@ def _with_new_classes(head: Head, found: Mapping[str, NewClass]) -> Head:
 
 
 def _with_rows(
-    model: Model, rows: Sequence[LabelledTicket], vectors: NDArray[np.float32], policy: Policy
+    model: Model, rows: Sequence[LabelledTicket], vectors: NDArray[np.float32], policy: Policy, new: Sequence[str]
 ) -> NeighbourIndex:
     """Put the new tickets at the end of the history, where they are shown and near, without a vote."""
     old = model.history
@@ -234,7 +242,7 @@ def _with_rows(
         labels=old.labels,
         label_ids={
             target: np.concatenate([label_ids, np.full(len(rows), UNLABELLED, dtype=np.int32)])
-            for target, label_ids in _silenced(old, rows).items()
+            for target, label_ids in _silenced(old, new).items()
         },
         sensitive=np.concatenate([old.sensitive, added.sensitive]),
         written={target: (*labels, *added.written[target]) for target, labels in old.written.items()},
@@ -242,9 +250,13 @@ def _with_rows(
     )
 
 
-def _silenced(old: NeighbourIndex, rows: Sequence[LabelledTicket]) -> dict[str, NDArray[np.int32]]:
-    """Return the codes of the history; a past ticket whose label is new no longer stands for a label too rare."""
-    new = {row.labels[TARGET] for row in rows}
+def _silenced(old: NeighbourIndex, new: Sequence[str]) -> dict[str, NDArray[np.int32]]:
+    """Return the codes of the history; a past ticket whose label is new no longer stands for another, or one too rare.
+
+    Args:
+        old: The history.
+        new: The labels that are added.
+    """
     heard = np.array([label in new for label in old.written[TARGET]], dtype=bool)
     label_ids = dict(old.label_ids)
     label_ids[TARGET] = np.where(heard, np.int32(UNLABELLED), label_ids[TARGET]).astype(np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-from training.data.presets.roles import ATTRIBUTES, LABELS, ROLES, is_label, is_role, role_of_target
+from training.data.presets.roles import ATTRIBUTES, LABELS, ROLES, TAKEN, is_label, is_role, role_of_target
 from triage.errors import InvalidRequest
 
 __all__ = [
@@ -78,7 +78,7 @@ def parse_targets(arguments: Iterable[str], mapping: Mapping[str, str | None]) -
         if not is_role(role):
             raise InvalidRequest(
                 f"--target {target!r} cannot be a target: write lower-case letters, digits and _, "
-                f"and none of the other roles of a column ({', '.join(ROLES)})"
+                f"and none of the names that stand for something else ({', '.join(TAKEN)})"
             )
         if role in found:
             raise InvalidRequest(f"the target {target!r} is given twice: one column for a target; drop one of them")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from triage.prediction import KEPT_BESIDE
+
 ROLES = (
     "id",
     "text",
@@ -30,7 +32,8 @@ FURTHER = "targets."
 """What the role of a further target begins with: ``targets.priority`` is the label of the target ``priority``."""
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
-_TAKEN = {*ROLES, "vectors"}  # a bundle has a file of that name
+TAKEN = tuple(dict.fromkeys((*ROLES, *KEPT_BESIDE)))
+"""Names that no further target may have."""
 LEVEL_OF = re.compile(r"(?P<target>tier|category|resolver_group|targets\.[a-z][a-z0-9_]{0,39})\.[2-9]")
 """Deeper levels of a label that a file has in columns of their own: ``category.2`` below ``category``."""
 
@@ -39,7 +42,7 @@ def is_role(name: str) -> bool:
     """Say whether a name is that of a role."""
     if name.startswith(FURTHER):
         target = name.removeprefix(FURTHER)
-        return bool(LEVEL_OF.fullmatch(name)) or (bool(_NAME.fullmatch(target)) and target not in _TAKEN)
+        return bool(LEVEL_OF.fullmatch(name)) or (bool(_NAME.fullmatch(target)) and target not in TAKEN)
     return name in ROLES or bool(LEVEL_OF.fullmatch(name)) or (name.startswith(ATTRIBUTES) and name != ATTRIBUTES)
 
 
