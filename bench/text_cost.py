@@ -27,6 +27,7 @@ MOST_TIMES_USUAL, MOST_US_A_CHARACTER = 5.0, 5.0
 _BLOCK_CHARS = 2_000
 USUAL = "The printer on the second floor doesn\u2019t print since this morning. Please help, it is urgent! " * 250
 """English with the apostrophe that mail programs write: hardly a long ticket is plain ASCII."""
+_ALARMS = "there is a fire in the server room and my password was stolen"
 _FILLED = {
     "one character that becomes eighteen": "\ufdfa",
     "one character that becomes six": "\u33af",
@@ -71,6 +72,7 @@ _FILLED = {
 KINDS = {kind: (filling * CHARS)[:CHARS] for kind, filling in _FILLED.items()} | {
     "a word of each letter": " ".join(f"{chr(0x400 + i % 90)}{chr(0x430 + i // 90 % 30)}{i}" for i in range(4_000)),
     "a row of full stops and a letter": "." * (CHARS - 1) + "a",
+    "one letter again and again before alarms": ("a " * CHARS)[: CHARS - len(_ALARMS)] + _ALARMS,
     "a reference of many digits": "<p>&#" + "1" * (CHARS - 6) + ";",
 }
 
