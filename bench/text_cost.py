@@ -27,7 +27,7 @@ MOST_TIMES_USUAL, MOST_US_A_CHARACTER = 5.0, 5.0
 _BLOCK_CHARS = 2_000
 USUAL = "The printer on the second floor doesn\u2019t print since this morning. Please help, it is urgent! " * 250
 """English with the apostrophe that mail programs write: hardly a long ticket is plain ASCII."""
-_ALARMS = "there is a fire in the server room and my password was stolen"
+_ALARMS = " there is a fire in the server room and my password was stolen by a hacker"
 _FILLED = {
     "one character that becomes eighteen": "\ufdfa",
     "one character that becomes six": "\u33af",
