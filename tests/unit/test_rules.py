@@ -112,6 +112,27 @@ def test_a_pattern_that_explodes_elsewhere_is_linear_here() -> None:
     assert time.perf_counter() - started < 1.0
 
 
+def test_patterns_that_are_too_large_as_one_are_joined_in_parts() -> None:
+    large = ", ".join(rf"'\bword{number}\b.{{0,1000}}(?:gone|lost|\w+ed)\b'" for number in range(60))
+    book = parse_rules(
+        f"[[rule]]\nname='gone'\nkind='bypass'\nany=[{large}]\ntier='L1'\n"
+        f"[[rule]]\nname='others'\nkind='bypass'\nnone=[{large}]\ntier='L2'\n"
+        "[[rule]]\nname='rest'\nkind='fallback'\n"
+    )
+    for body, name in (("my WORD59 got stolen, it was lost", "gone"), ("my word59", "others")):
+        found = book.bypass(Ticket(body=body), "tier")
+        assert found is not None and found.name == name
+
+
+def test_channels_and_attributes_are_compared_without_regard_to_case() -> None:
+    book = parse_rules(BOOK.replace('"email"', '"E-Mail"'))
+    toner = "the printer wants toner again, please"
+    assert book.fallback(Ticket(body=toner, channel="e-mail"), "category").name == "printer"  # type: ignore[union-attr]
+    assert book.fallback(Ticket(body=toner), "category") is None
+    assert book.bypass(Ticket(body="slow", attributes={"VIP": "Yes"}), "tier").name == "vip"  # type: ignore[union-attr]
+    assert book.bypass(Ticket(body="slow", attributes={"vip": "no"}), "tier") is None
+
+
 def test_rules_in_one_list_are_read_as_well() -> None:
     book = parse_rules('rule = [{ name = "rest", kind = "fallback", tier = "L1" }]')
     assert book.catch_all.tier == "L1"

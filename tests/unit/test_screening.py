@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.screening import Attention, NoTicket, Opinion, find_attention, no_ticket, screen
-from triage.screening.cues import Frame, frames_of
+from triage.screening.cues import Frame, InParts, frames_of, one_of
 from triage.ticket import Ticket
 
 anything = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=300)
@@ -86,6 +86,18 @@ def test_what_the_shortlist_of_frames_leaves_out_would_find_nothing() -> None:
     found = [find_attention(ticket) for ticket in tickets]
     assert sum(map(bool, found)) > 50
     assert found == [find_attention(ticket, frames_of("attention.toml")) for ticket in tickets]
+
+
+def test_cues_that_are_too_large_as_one_pattern_are_joined_in_parts() -> None:
+    large = tuple(rf"\bword{number}\b.{{0,1000}}(?:gone|lost|\w+ed)\b" for number in range(90))
+    pattern = one_of(large)
+    assert isinstance(pattern, InParts)
+    text = "word80 is lost. word2 is gone"
+    assert pattern.search(text).group() == "word80 is lost. word2 is gone"
+    assert [match.start() for match in pattern.finditer(text)] == [0, 16]
+    assert pattern.search("word2") is None
+    found = find_attention(Ticket(body=text), (Frame("loss", "of the policy", large),))
+    assert [(one.kind, one.evidence) for one in found] == [("loss", "word80 is lost.")]
 
 
 def test_a_desk_adds_a_kind_of_its_own() -> None:

@@ -13,6 +13,7 @@ import re2
 
 from triage.errors import InvalidRules
 from triage.prediction import in_order
+from triage.screening.cues import joined
 from triage.ticket import Ticket
 
 _MAX_PATTERN_MEM = 8 << 20
@@ -90,6 +91,12 @@ class Rule:
     def _compiled(self) -> tuple[Any, tuple[Any, ...], Any]:
         return _one_of(self.any), tuple(compile_pattern(pattern) for pattern in self.all), _one_of(self.none)
 
+    @cached_property
+    def _asked_of_fields(self) -> Mapping[str | None, frozenset[str]]:
+        """What the attributes of a ticket, by name, and its channel, by None, may be, without regard to case."""
+        asked = {name.casefold(): frozenset(map(str.casefold, values)) for name, values in self.attributes.items()}
+        return {**asked, None: frozenset(map(str.casefold, self.channels))} if self.channels else {**asked}
+
     def read(self, ticket: Ticket) -> str:
         """Return the folded text of a ticket that this rule is matched against."""
         if self.within == "text":
@@ -98,9 +105,7 @@ class Rule:
 
     def matches(self, ticket: Ticket) -> bool:
         """Say whether every condition holds for the ticket."""
-        if self.channels and ticket.channel not in self.channels:
-            return False
-        if _any_differs(ticket.attributes, self.attributes):
+        if self._asked_of_fields and not _holds(self._asked_of_fields, ticket):
             return False
         text = self.read(ticket)
         if self.max_words is not None and len(text.split()) > self.max_words:
@@ -113,9 +118,12 @@ class Rule:
         )
 
 
-def _any_differs(actual: Mapping[str, str], wanted: Mapping[str, tuple[str, ...]]) -> bool:
-    """Say whether an attribute is absent or has a value that is not wanted."""
-    return any(actual.get(name) not in values for name, values in wanted.items())
+def _holds(asked: Mapping[str | None, frozenset[str]], ticket: Ticket) -> bool:
+    """Say whether each attribute that is asked for, and the channel, is there and has a value that it may have."""
+    found: dict[str | None, str] = {name.casefold(): value.casefold() for name, value in ticket.attributes.items()}
+    if ticket.channel is not None:
+        found[None] = ticket.channel.casefold()
+    return all(found.get(name) in values for name, values in asked.items())
 
 
 def compile_pattern(pattern: str) -> Any:
@@ -132,7 +140,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def _one_of(patterns: tuple[str, ...]) -> Any:
-    return compile_pattern("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+    return joined(patterns, compile_pattern) if patterns else None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from heapq import merge
 from importlib.resources import files
 from typing import Any
 
@@ -84,7 +85,47 @@ def _options() -> Any:
 
 def one_of(patterns: Sequence[str]) -> Any:
     """Compile several patterns into one that finds any of them; None for no pattern."""
-    return compile_cue("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+    return joined(patterns, compile_cue) if patterns else None
+
+
+@dataclass(frozen=True)
+class InParts:
+    """Patterns that are too large as one: what is found is what any of the parts finds, in the order of the text."""
+
+    parts: tuple[Any, ...]
+
+    def search(self, text: str) -> Any:
+        """Return the first match in a text, or None."""
+        found = (match for part in self.parts if (match := part.search(text)))
+        return min(found, key=_start, default=None)
+
+    def finditer(self, text: str) -> Iterator[Any]:
+        """Yield the matches in a text, of each part those that do not overlap."""
+        return merge(*(part.finditer(text) for part in self.parts), key=_start)
+
+
+def _start(match: Any) -> int:
+    return int(match.start())
+
+
+def joined(patterns: Sequence[str], compiled: Callable[[str], Any]) -> Any:
+    """Compile several patterns into one that finds any of them, or into as few as fit where one may not be so large.
+
+    Args:
+        patterns: At least one.
+        compiled: Compiles a pattern.
+
+    Raises:
+        re2.error: If one of them cannot be compiled.
+    """
+    try:
+        return compiled("|".join(f"(?:{pattern})" for pattern in patterns))
+    except re2.error:
+        if len(patterns) == 1:
+            raise
+    middle = len(patterns) // 2
+    halves = (joined(half, compiled) for half in (patterns[:middle], patterns[middle:]))
+    return InParts(tuple(part for half in halves for part in (half.parts if isinstance(half, InParts) else (half,))))
 
 
 def parse_frames(text: str) -> tuple[Frame, ...]:
