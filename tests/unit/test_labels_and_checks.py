@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,17 @@ def test_labels_that_look_alike_are_found() -> None:
         for one, other, _ in similar_label_names({"Network": 50, "network ": 3, "Netwrok": 2, "GRP_1": 9, "GRP_2": 1})
     }
     assert pairs == {("Network", "network "), ("Network", "Netwrok")}
+
+
+def test_of_very_many_labels_none_is_compared_with_each_other_one(tmp_path: Path) -> None:
+    names = [hashlib.sha256(str(number).encode()).hexdigest()[:12] for number in range(20_000)]
+    counts = {**dict.fromkeys(names, 1), "Network": 50, "network ": 3, "Netwrok": 2}
+    began = time.perf_counter()
+    assert [pair[:2] for pair in similar_label_names(counts)] == [("Network", "network ")]
+    assert time.perf_counter() - began < 10
+    rows = [{**row, "category": name} for row, name in zip(history(2_100), names, strict=False)]
+    finding = found(read(tmp_path, rows))["category-many-labels"]
+    assert "2,100 labels" in finding.what and finding.rows == 2_100
 
 
 @pytest.mark.parametrize("leak", ["resolution", "label", "field", "later"])

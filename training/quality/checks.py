@@ -20,7 +20,7 @@ from training.quality.giveaways import giveaways, machine_labels
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
 from training.quality.renamed_labels import renamed_labels
-from training.quality.similar_label_names import similar_label_names
+from training.quality.similar_label_names import MOST_COMPARED, similar_label_names
 
 _ORDER = (SERIOUS, NOTICE, FINE)
 _SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
@@ -219,6 +219,10 @@ def _labels(dataset: Dataset) -> Iterator[Finding]:
             what = f"{target} {one!r} ({counts[one]} rows) and {other!r} ({counts[other]} rows) look alike: {why}"
             do = f"if they mean the same, add {other!r} under [aliases.{target}] of the policy, or mend the export"
             yield Finding(f"{target}-look-alike", NOTICE, what, do, rows=counts[other])
+        if len(counts) > MOST_COMPARED:
+            what = f"{target} has {len(counts):,} labels: which of them are misspelled was not looked for"
+            do = "map another column where this is none of labels, or roll them up to fewer"
+            yield Finding(f"{target}-many-labels", NOTICE, what, do, rows=sum(counts.values()))
 
 
 def _renamed(dataset: Dataset) -> Iterator[Finding]:

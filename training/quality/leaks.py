@@ -23,7 +23,7 @@ def leaks(dataset: Dataset) -> Iterator[Leak]:
     """Yield what leaks: what was found, what to do, and the rows.
 
     Looked for are resolutions pasted into the text, labels written into the text, attributes whose name says that they
-    are known later, and attributes or channels that alone decide a label.
+    are known later, and attributes that alone decide a label; the channel is known when a ticket comes.
     """
     yield from _resolutions(dataset.rows)
     for target in dataset.targets:

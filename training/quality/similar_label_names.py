@@ -10,10 +10,14 @@ from triage.disguise import unmask
 
 _NEAR = 0.85
 _SHORTEST = 5
+MOST_COMPARED = 2000
+"""Labels above which none is compared with each other one: that takes minutes, and so many are hardly labels."""
 
 
 def similar_label_names(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """Yield pairs of labels that look alike: the commoner one, the rarer one, and why.
+
+    Of more than `MOST_COMPARED` labels only those are found that differ in case, marks or spaces.
 
     Args:
         counts: Rows of each label.
@@ -31,7 +35,8 @@ def similar_label_names(counts: Mapping[str, int]) -> Iterator[tuple[str, str, s
         if bare in seen:
             yield seen[bare], label, "they differ in case, marks or spaces only"
             continue
-        near = difflib.get_close_matches(bare, [other for other in seen if _comparable(bare, other)], n=1, cutoff=_NEAR)
+        others = [other for other in seen if _comparable(bare, other)] if len(counts) <= MOST_COMPARED else []
+        near = difflib.get_close_matches(bare, others, n=1, cutoff=_NEAR)
         if near and counts[label] * 5 < counts[seen[near[0]]]:
             yield seen[near[0]], label, "they differ by a letter or two"
         seen[bare] = label
