@@ -152,6 +152,17 @@ def test_only_attempts_since_the_last_move_count() -> None:
     assert asked(moved, decision=decided(it.whole, "L2")).tier == "L2" and not moved.failed_attempts
 
 
+def test_an_attempt_counts_at_the_tier_where_it_was_made_whatever_it_led_to() -> None:
+    """What an attempt says may move the ticket: then the move has the attempt's own moment."""
+    first, second = tried(1), replace(tried(2), id="same moment", at=tried(1).at)
+    routes = (*thread().routes, Route("L2", "software", "workplace-support", first.at, event_id=first.id))
+    assert replace(thread("It is slow", first), routes=routes).failed_attempts == ()
+    assert replace(thread("It is slow", first, second), routes=routes).failed_attempts == (second,)
+    by_hand = (*thread().routes, Route("L2", "software", "workplace-support", first.at, Mover.PERSON))
+    assert replace(thread("It is slow", first, tried(2)), routes=by_hand).failed_attempts == (tried(2),)
+    assert thread("It is slow", tried(0)).failed_attempts == (tried(0),)
+
+
 def test_who_went_to_and_fro_too_often_gets_an_owner() -> None:
     groups = ["service-desk", "workplace-support", "service-desk", "workplace-support", "service-desk"]
     routes = tuple(
@@ -173,6 +184,17 @@ def test_the_bar_to_change_is_above_the_bar_to_set() -> None:
     it = replace(thread(), routes=(automatic,))
     assert rerouted(it, decided(it.whole, "L3", 0.94), GATE, POLICY, event) is None
     assert rerouted(it, decided(it.whole, "L3", 0.96), GATE, POLICY, event) is not None
+
+
+def test_the_bar_to_change_is_that_of_the_other_tier_where_each_was_certified_alone() -> None:
+    automatic = replace(thread().route, automatic=True)
+    alone = Gate({"tier": TargetGate(None, per_class={"L1": 0.7, "L2": 0.98, "L3": None})})
+    bars = {label: change_bar(automatic, alone, POLICY, label) for label in ("L1", "L2", "L3")}
+    assert bars == pytest.approx({"L1": 0.85, "L2": 0.99, "L3": 0.99})
+    assert change_bar(automatic, Gate({"tier": TargetGate()}), POLICY, "L1") == POLICY.escalation.change
+    event = Event("e", EventKind.COMMENT, FRIDAY, "more")
+    it = replace(thread(), routes=(automatic,))
+    assert rerouted(it, decided(it.whole, "L2", 0.98), alone, POLICY, event) is None
     assert rerouted(thread(by=Mover.PERSON), decided(it.whole, "L3", 0.99), GATE, POLICY, event) is None
 
 

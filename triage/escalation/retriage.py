@@ -108,18 +108,27 @@ def _because(now: Route, decision: Decision, gate: Gate, policy: Policy) -> str 
     if verdict.rule is not None and verdict.automation is Automation.AUTOMATIC:
         return f"rule: {verdict.rule}"
     sure = next((one.probability for one in verdict.alternatives if one.label == verdict.label), 0.0)
-    bar = change_bar(now, gate, policy)
+    bar = change_bar(now, gate, policy, verdict.label)
     return f"complexity: {sure:.2f} for {verdict.label}, at least {bar:.2f} is needed" if sure >= bar else None
 
 
-def change_bar(now: Route, gate: Gate, policy: Policy) -> float:
+def change_bar(now: Route, gate: Gate, policy: Policy, label: str | None = None) -> float:
     """Return the probability that another tier needs to take the place of this one, in [0, 1].
 
     A suggestion gives way at the policy's bar. What was done without a person gives way only where the risk is a share
     of what the gate allows: so the bar to change a tier is always above that to set it.
+
+    Args:
+        now: Where the ticket is.
+        gate: When the model may act; where it is shut for the other tier, what it asks for the strictest one counts.
+        policy: States how much surer a change must be.
+        label: The other tier.
     """
     bar = policy.escalation.change
     if not now.automatic:
         return bar
-    threshold = gate.targets.get("tier", TargetGate()).threshold
+    own = gate.targets.get("tier", TargetGate())
+    threshold = own.threshold_of(label) if label is not None else None
+    if threshold is None:
+        threshold = max((one for one in (own.threshold, *own.per_class.values()) if one is not None), default=None)
     return bar if threshold is None else max(bar, 1.0 - (1.0 - threshold) * policy.escalation.change_risk)

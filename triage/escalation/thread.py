@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import NamedTuple, Self
 
 from triage.normalise import shortened
@@ -124,20 +125,31 @@ class Thread:
     @property
     def arrived_at(self) -> datetime:
         """Since when the ticket has been at the tier where it is now."""
-        since = self.route.at
-        for route in reversed(self.routes):
-            if route.tier != self.route.tier:
-                break
-            since = route.at
-        return since
+        return self._arrival.at
+
+    @property
+    def _arrival(self) -> Route:
+        """The route that brought the ticket to the tier where it is now."""
+        there = list(takewhile(lambda route: route.tier == self.route.tier, reversed(self.routes)))
+        return there[-1]
+
+    @property
+    def _events_here(self) -> Sequence[Event]:
+        """What happened since it came to the present tier; what brought it there is dated as its arrival is."""
+        arrival = self._arrival
+        ids = [event.id for event in self.events]
+        if arrival.event_id in ids:
+            return self.events[ids.index(arrival.event_id) + 1 :]
+        is_first = arrival is self.routes[0]
+        return [event for event in self.events if event.at > arrival.at or (is_first and event.at == arrival.at)]
 
     @property
     def failed_attempts(self) -> tuple[Event, ...]:
         """Attempts at the present tier that did not help."""
         return tuple(
             event
-            for event in self.events
-            if event.kind is EventKind.ATTEMPT and event.outcome == FAILED and event.at >= self.arrived_at
+            for event in self._events_here
+            if event.kind is EventKind.ATTEMPT and event.outcome == FAILED
         )
 
     @property
