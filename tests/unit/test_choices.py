@@ -117,6 +117,15 @@ def test_probabilities_stay_probabilities_and_the_chosen_one_gains(shares: list[
                for one in scores if abs(after[one.label] - one.probability) > 1e-9)  # fmt: skip
 
 
+def test_the_likely_labels_were_measured_without_answers() -> None:
+    scores = {"tier": (Score("L1", 0.6), Score("L2", 0.4)), "category": (Score("software", 1.0),)}
+    prediction = Prediction(scores, sets={"tier": ("L1",), "category": ("software",)})
+    found = with_chosen(POLICY, prediction, [("tier", "L2")], Gate())
+    assert found.probabilities["tier"][0].label == "L2" and found.sets == {"category": ("software",)}
+    guarded = Gate({"tier": TargetGate(0.5, guards={"L2": 0.1})})
+    assert with_chosen(POLICY, prediction, [("tier", "L2")], guarded).sets == prediction.sets
+
+
 def test_a_remembered_answer_is_not_that_of_another_choice() -> None:
     memory, triager = AnswerMemory(), Triager()
     plain, chose = Ticket("T", body=TEXT), Ticket("T", body=TEXT, chosen=(("tier", "L2"),))

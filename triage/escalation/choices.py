@@ -67,7 +67,8 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
     """Return a prediction with what somebody chose as evidence beside the text (Bayes' rule).
 
     The odds of the chosen label are multiplied by the choice's weight. Where a label that must not be missed is likely
-    enough to hold a decision back, an answer does not talk it away: there it changes nothing.
+    enough to hold a decision back, an answer does not talk it away: there it changes nothing. The set of likely labels
+    was measured without answers, and says nothing where one counts.
 
     Args:
         policy: Has the choices; its labels are the prediction's.
@@ -76,6 +77,7 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
         gate: Says which labels must not be missed.
     """
     probabilities, unreviewed = dict(prediction.probabilities), dict(prediction.unreviewed)
+    sets = dict(prediction.sets)
     for target, label in dict(chosen).items():
         choice, own = _choice(policy, target), gate.targets.get(target)
         scores = prediction.probabilities.get(target, ())
@@ -84,7 +86,8 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
         for table in (probabilities, unreviewed):
             if target in table:
                 table[target] = _weighed(table[target], label, choice.weight)
-    return replace(prediction, probabilities=probabilities, unreviewed=unreviewed)
+        sets.pop(target, None)
+    return replace(prediction, probabilities=probabilities, unreviewed=unreviewed, sets=sets)
 
 
 def _weighed(scores: Sequence[Score], label: str, weight: float) -> tuple[Score, ...]:
