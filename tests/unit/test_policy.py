@@ -236,7 +236,7 @@ def test_shares_that_are_learned_count_where_tiers_are_folded() -> None:
     [["novelty"], ["tier_top"], ["priority", "priority_reason"], ["topics"], ["vectors"], ["sensitive"]],
     ids=lambda targets: targets[-1],
 )
-def test_a_target_whose_name_a_scored_file_or_a_bundle_has_already_is_refused(targets: list[str], tmp_path: Path) -> None:
+def test_a_target_whose_name_a_scored_file_or_bundle_has_already_is_refused(targets: list[str], tmp_path: Path) -> None:
     """One in the policy of a bundle made before is read all the same; a reason of nothing else is a fine name."""
     file = tmp_path / "policy.toml"
     file.write_text("\n".join(f"[[targets.{target}]]\nlabel = 'x'" for target in targets))

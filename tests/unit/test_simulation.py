@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.cli.desk.simulate import simulate
+from models.toml_files import dump_policy
+from training.cli.desk.simulate import SimulateOptions, _thresholds, simulate
 from training.reports.simulation import simulation_page
 from training.simulation.clock import Clock
 from training.simulation.compare import Arm, Past, compare, overlaid
 from training.simulation.desk import Desk, Load, Post
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.policy import Policy
 from triage.policy.hours import Hours
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -98,9 +102,51 @@ def test_arms_have_the_same_tickets_and_knowing_saves_work() -> None:
     assert page.count("<svg") == 5 and "&lt;60&gt;" in page and "src=" not in page and "<script" not in page
 
 
+def test_an_arm_says_something_of_each_ticket_and_has_a_name_of_its_own() -> None:
+    for arms in ([Arm("half", POLICY, TIERS[:30])], [Arm("one", POLICY, TIERS), Arm("one", POLICY, TIERS)]):
+        with pytest.raises(ValueError, match="there twice, or is one of another history"):
+            compare(PAST, arms, 30, seed=1)
+
+
+def renamed(old: str, new: str) -> Policy:
+    """The default policy with another name for a tier, which knows the former one."""
+    tiers = tuple(replace(tier, label=new if tier.label == old else tier.label) for tier in POLICY.tiers)
+    groups = tuple(replace(one, tier=new if one.tier == old else one.tier) for one in POLICY.groups)
+    return replace(POLICY, tiers=tiers, groups=groups, aliases={**POLICY.aliases, "tier": {old: new}})
+
+
+def test_a_planned_policy_may_rename_a_tier() -> None:
+    arms = [Arm("now", POLICY, TIERS), Arm("planned", renamed("L2", "Second"), TIERS)]
+    found = compare(PAST, arms, 30, seed=1)
+    assert found.arms["now"] == found.arms["planned"]
+    assert set(found.work_h["planned"]) == {"L1", "Second", "L3"}
+
+
+def test_a_ticket_takes_as_long_at_a_tier_whatever_other_tiers_a_policy_has() -> None:
+    fewer = replace(POLICY, tiers=tuple(tier for tier in POLICY.tiers if tier.label != "L0"))
+    past = [one for one in PAST if one.tier != "L0"]
+    tiers = [one.tier for one in past]
+    found = compare(past, [Arm("all", POLICY, tiers), Arm("fewer", fewer, tiers)], 30, seed=1)
+    assert found.work_h["all"] == pytest.approx(found.work_h["fewer"])
+
+
+def test_a_tier_that_states_no_minutes_is_told_with_those_that_are_simulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, policy = tmp_path / "closed.csv", tmp_path / "policy.toml"
+    lines = [f"{number},screen is black,{one.tier},{one.opened_at.isoformat()}" for number, one in enumerate(PAST)]
+    data.write_text("id,body,tier,opened_at\n" + "\n".join(lines) + "\n", "utf-8")
+    untold = tuple(replace(tier, handling_min=None, time_budget_min=None) for tier in POLICY.tiers)
+    plain = replace(POLICY.escalation, priority={})
+    policy.write_text(dump_policy(replace(POLICY, tiers=untold, escalation=plain)), "utf-8")
+    assert simulate([str(data), "--policy", str(policy), "--json"]) == 0
+    assumed = json.loads(capsys.readouterr().out)["assumed"]
+    assert "L1 30 min" in assumed[-1] and "0 min," not in assumed[-1].replace("30 min,", "")
+
+
 def test_weeks_laid_over_each_other_keep_day_and_hour() -> None:
-    laid = overlaid(PAST, 2)
-    assert len(laid) == len(PAST)
+    laid, places = overlaid(PAST, 2)
+    assert places == list(range(len(PAST)))
     assert [(one.opened_at.weekday(), one.opened_at.hour) for one in laid] == [
         (one.opened_at.weekday(), one.opened_at.hour) for one in PAST
     ]
@@ -132,6 +178,25 @@ def test_the_verb_writes_a_page_and_refuses_in_one_line(tmp_path: Path, capsys: 
 def test_weeks_that_do_not_fill_an_overlay_are_left_out() -> None:
     weeks = [Past(MONDAY + timedelta(weeks=week), "L1") for week in range(5)]
     later = MONDAY + timedelta(weeks=1)
-    assert [one.opened_at for one in overlaid(weeks, 2)] == [MONDAY, MONDAY, later, later]
+    laid, places = overlaid([weeks[4], *weeks[:4]], 2)
+    assert [one.opened_at for one in laid] == [MONDAY, MONDAY, later, later] and places == [1, 2, 3, 4]
     with pytest.raises(InvalidRequest, match="the history has 5 weeks"):
         overlaid(weeks, 6)
+
+
+def test_only_tickets_of_weeks_that_are_kept_are_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In an export that is newest first the left-over week stands before the others."""
+    weeks = [MONDAY + timedelta(weeks=week, hours=hour) for week in range(3) for hour in range(20)]
+    lines = [
+        f"{at},{'ransomware' if at < weeks[40] else 'please reset my password'},L3,{at.isoformat()}"
+        for at in reversed(weeks)
+    ]
+    (tmp_path / "closed.csv").write_text("id,body,tier,opened_at\n" + "\n".join(lines) + "\n", "utf-8")
+    assert simulate([str(tmp_path / "closed.csv"), "--overlay", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tickets"] == 40 and found["arms"]["rules only"]["misrouted"]["mean"] == 0
+
+
+def test_a_threshold_that_is_written_twice_is_one_arm() -> None:
+    options = SimulateOptions(data=[Path("x")], bundle="b", threshold=["0.9", "0.90", "0.8"])
+    assert _thresholds(options) == [0.9, 0.8]

@@ -94,7 +94,9 @@ def extend(
     if policy.version == bundle.policy.version:
         log(f"the new policy has the version of the old one, {policy.version!r}: decisions will not tell them apart")
     known = f", of which the bundle has {len(given) - len(rows)} already" if len(rows) < len(given) else ""
-    log(f"adding {', '.join(new)} from {len(given)} tickets{known}; {len(resolved) - len(given)} others are left unread")
+    log(
+        f"adding {', '.join(new)} from {len(given)} tickets{known}; {len(resolved) - len(given)} others are left unread"
+    )
     model = replace(bundle.model, history=past)
     found = _found(model, policy, new, rows, vectors, past_places, cached)
     history = _with_rows(model, rows, vectors, policy, new)

@@ -36,7 +36,8 @@ class Arm:
     Attributes:
         name: As people read it.
         policy: Its tiers, hours, staff and handling times.
-        sent: The tier that each ticket of the history is sent to at once; None where it goes to the first line.
+        sent: The tier that each ticket of the history is sent to at once, in its order; None where it goes to the first
+            line.
     """
 
     name: str
@@ -104,10 +105,13 @@ class Simulated:
     staff: dict[str, dict[str, int]]
 
 
-def overlaid(past: Sequence[Past], weeks: int) -> list[Past]:
+def overlaid(past: Sequence[Past], weeks: int) -> tuple[list[Past], list[int]]:
     """Lay several weeks of a history over each other, as a desk with so many times the tickets would have them.
 
     The last weeks are left out where they are too few to be laid over each other.
+
+    Returns:
+        The tickets that are kept, and their places in the history.
 
     Raises:
         InvalidRequest: If the history has fewer weeks.
@@ -115,8 +119,9 @@ def overlaid(past: Sequence[Past], weeks: int) -> list[Past]:
     Example:
         >>> from datetime import UTC
         >>> day = datetime(2026, 1, 5, tzinfo=UTC)
-        >>> [one.opened_at.day for one in overlaid([Past(day, "L1"), Past(day + timedelta(days=7), "L1")], 2)]
-        [5, 5]
+        >>> laid, places = overlaid([Past(day, "L1"), Past(day + timedelta(days=7), "L1")], 2)
+        >>> [one.opened_at.day for one in laid], places
+        ([5, 5], [0, 1])
     """
     start = min(one.opened_at for one in past)
     start -= timedelta(days=start.weekday(), hours=start.hour, minutes=start.minute)
@@ -130,7 +135,8 @@ def overlaid(past: Sequence[Past], weeks: int) -> list[Past]:
     there = max(week_of(one.opened_at) for one in past) + 1
     if there < weeks:
         raise InvalidRequest(f"--overlay {weeks}: the history has {there} weeks; overlay so many at most")
-    return [Past(moved(one.opened_at), one.tier) for one in past if week_of(one.opened_at) < there // weeks * weeks]
+    kept = [place for place, one in enumerate(past) if week_of(one.opened_at) < there // weeks * weeks]
+    return [Past(moved(past[place].opened_at), past[place].tier) for place in kept], kept
 
 
 def compare(
@@ -147,8 +153,8 @@ def compare(
     Where a policy states no staff, it gets what makes it work 0.8 of its hours in the first arm of that policy.
 
     Args:
-        past: The history, with the tier that resolved each ticket in the words of every arm's policy before folding.
-        arms: At least one; the others are compared with the first.
+        past: The history, with the tier that resolved each ticket, in words that each arm's policy or its aliases have.
+        arms: At least one, with names of their own, each of the whole history; the others are compared with the first.
         replications: At least two.
         seed: Of everything that is drawn.
         progress: Called with 1 for each run that is done.
@@ -156,25 +162,24 @@ def compare(
     moments = sorted(one.opened_at for one in past)
     start, days = moments[0], (moments[-1] - moments[0]).days + _YEAR
     arrival = np.array([(moment - start).total_seconds() / 60 for moment in moments])
-    desks = _desks(past, arms, start, days)
+    places = _places(past, arms)
+    desks = _desks(past, arms, places, start=start, days=days)
     runs: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
     work: dict[str, list[dict[int, float]]] = {arm.name: [] for arm in arms}
     for replication in range(replications):
         draw = np.random.default_rng([seed, replication])
         chosen = draw.integers(len(past), size=len(past))
-        luck = np.exp(SPREAD * draw.standard_normal((len(past), max(len(desk.posts) for desk in desks.values()))))
+        luck = np.exp(SPREAD * draw.standard_normal((len(past), 1 + max(max(one.luck) for one in places.values()))))
         for arm in arms:
-            desk = desks[arm.name]
-            places = {post.label: place for place, post in enumerate(desk.posts)}
-            needs = np.array([places[arm.policy.fold("tier", past[one].tier)] for one in chosen], dtype=np.int64)
-            sent = [_place(arm, places, int(one)) for one in chosen]
-            outcome = desk.run(Load(arrival, needs, luck), sent)
+            own = places[arm.name]
+            load = Load(arrival, own.needs[chosen], luck[:, own.luck])
+            outcome = desks[arm.name].run(load, [own.sent[one] for one in chosen])
             runs[arm.name].append(_figures(outcome, len(past), sends=any(one is not None for one in arm.sent)))
             work[arm.name].append(outcome.work_min)
             progress(1)
     for arm in arms:
-        for own, base in zip(runs[arm.name], runs[arms[0].name], strict=True):
-            own["saved_h_per_100"] = base["work_h_per_100"] - own["work_h_per_100"]
+        for mine, base in zip(runs[arm.name], runs[arms[0].name], strict=True):
+            mine["saved_h_per_100"] = base["work_h_per_100"] - mine["work_h_per_100"]
     return Simulated(
         tickets=len(past),
         replications=replications,
@@ -186,39 +191,77 @@ def compare(
     )
 
 
-def _desks(past: Sequence[Past], arms: Sequence[Arm], start: datetime, days: int) -> dict[str, Desk]:
+@dataclass(frozen=True)
+class _Places:
+    """The history in the tiers of an arm's policy, which are counted from the lowest on.
+
+    Attributes:
+        needs: Of the tier that resolves each ticket, int64 of shape [n].
+        sent: Of the tier that each is sent to first; None where nobody decided.
+        luck: Which luck a ticket has at each tier: one of the same name, or of an alias, has the same in all policies.
+    """
+
+    needs: NDArray[np.int64]
+    sent: Sequence[int | None]
+    luck: Sequence[int]
+
+
+def _places(past: Sequence[Past], arms: Sequence[Arm]) -> dict[str, _Places]:
+    """Return the places of each arm, by its name.
+
+    Raises:
+        ValueError: If two arms have one name, or an arm says nothing of some tickets.
+    """
+    found: dict[str, _Places] = {}
+    names: list[str] = []
+    for arm in arms:
+        if arm.name in found or len(arm.sent) != len(past):
+            raise ValueError(f"the arm {arm.name!r} is there twice, or is one of another history")
+        labels = arm.policy.labels("tier")
+        known = {name: _own(arm.policy, name) for name in {*(one.tier for one in past), *arm.sent} if name is not None}
+        needs = np.array([labels.index(known[one.tier]) for one in past], dtype=np.int64)
+        sent = [None if tier is None else labels.index(known[tier]) for tier in arm.sent]
+        luck = [_place_of(label, names, arm.policy) for label in labels]
+        found[arm.name] = _Places(needs, sent, luck)
+    return found
+
+
+def _own(policy: Policy, tier: str) -> str:
+    """Return what a policy calls a tier of a history or of a model, where its tickets go."""
+    return policy.fold("tier", policy.resolve("tier", [tier])[0])
+
+
+def _place_of(label: str, names: list[str], policy: Policy) -> int:
+    """Return the place of a tier among the names of those of all policies so far; a new one is added."""
+    aliases = policy.aliases.get("tier", {})
+    if label not in names and all(aliases.get(name) != label for name in names):
+        names.append(label)
+    return next(place for place, name in enumerate(names) if label in (name, aliases.get(name)))
+
+
+def _desks(
+    past: Sequence[Past], arms: Sequence[Arm], places: Mapping[str, _Places], *, start: datetime, days: int
+) -> dict[str, Desk]:
     """Return the desk of each arm; arms of one policy have the same staff."""
     found: dict[str, Desk] = {}
     made: list[tuple[Policy, Desk]] = []
     for arm in arms:
         desk = next((known for policy, known in made if policy is arm.policy), None)
         if desk is None:
-            desk = _with_staff(past, arm, start, days)
+            desk = _with_staff(past, arm, places[arm.name], start=start, days=days)
             made.append((arm.policy, desk))
         found[arm.name] = desk
     return found
 
 
-def _with_staff(past: Sequence[Past], arm: Arm, start: datetime, days: int) -> Desk:
-    posts = posts_of(arm.policy, start, days)
-    places = {post.label: place for place, post in enumerate(posts)}
-    endless = Desk(posts, arm.policy.escalation.reassign_min)
+def _with_staff(past: Sequence[Past], arm: Arm, places: _Places, *, start: datetime, days: int) -> Desk:
+    posts, reassign_min = posts_of(arm.policy, start, days), arm.policy.escalation.reassign_min
     until = (max(one.opened_at for one in past) - start).total_seconds() / 60
     mean = float(np.exp(SPREAD**2 / 2))  # of a lognormal distribution whose median is 1
-    load = Load(
-        np.zeros(len(past)),
-        np.array([places[arm.policy.fold("tier", one.tier)] for one in past], dtype=np.int64),
-        np.full((len(past), len(posts)), mean),
-    )
-    unlimited = [replace(post, staff=None) for post in posts]
-    found = Desk(unlimited, endless.reassign_min).run(load, [_place(arm, places, one) for one in range(len(past))])
+    load = Load(np.zeros(len(past)), places.needs, np.full((len(past), len(posts)), mean))
+    found = Desk([replace(post, staff=None) for post in posts], reassign_min).run(load, places.sent)
     work = {posts[place].label: minutes for place, minutes in found.work_min.items()}
-    return Desk(staffed(posts, work, max(until, 24 * 60.0)), endless.reassign_min)
-
-
-def _place(arm: Arm, places: Mapping[str, int], one: int) -> int | None:
-    tier = arm.sent[one]
-    return None if tier is None else places[arm.policy.fold("tier", tier)]
+    return Desk(staffed(posts, work, max(until, 24 * 60.0)), reassign_min)
 
 
 def _figures(outcome: Outcome, tickets: int, *, sends: bool) -> dict[str, float]:

@@ -57,10 +57,24 @@ def posts_of(policy: Policy, start: datetime, days: int) -> list[Post]:
         assert isinstance(tier, Tier)
         staffed = tier.staffed and not tier.external
         hours = Hours.parse(tier.hours, rules.timezone, rules.holidays)
-        minutes = tier.handling_min or (tier.time_budget_min or 2 * _USUAL_MIN) / 2
         clock = Clock.of(hours, start, days)
-        posts.append(Post(label, staffed, minutes, clock, staff=tier.staff if staffed else None))
+        posts.append(Post(label, staffed, handling_min(policy, label), clock, staff=tier.staff if staffed else None))
     return posts
+
+
+def handling_min(policy: Policy, label: str) -> float:
+    """Return the median minutes of work at a tier: as the policy states them, or half of its time budget.
+
+    Example:
+        >>> stated = Policy("1", tiers=(Tier("L1", handling_min=12), Tier("L2", time_budget_min=240), Tier("L3")))
+        >>> [handling_min(stated, tier) for tier in stated.labels("tier")]
+        [12, 120.0, 30.0]
+    """
+    tier = policy.entry("tier", label)
+    if isinstance(tier, Tier) and tier.handling_min is not None:
+        return tier.handling_min
+    budget = tier.time_budget_min if isinstance(tier, Tier) else None
+    return _USUAL_MIN if budget is None else budget / 2
 
 
 def staffed(posts: Sequence[Post], work_min: Mapping[str, float], until: float) -> list[Post]:

@@ -147,9 +147,7 @@ class Thread:
     def failed_attempts(self) -> tuple[Event, ...]:
         """Attempts at the present tier that did not help."""
         return tuple(
-            event
-            for event in self._events_here
-            if event.kind is EventKind.ATTEMPT and event.outcome == FAILED
+            event for event in self._events_here if event.kind is EventKind.ATTEMPT and event.outcome == FAILED
         )
 
     @property

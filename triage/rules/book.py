@@ -92,10 +92,10 @@ class Rule:
         return _one_of(self.any), tuple(compile_pattern(pattern) for pattern in self.all), _one_of(self.none)
 
     @cached_property
-    def _asked_of_fields(self) -> Mapping[str | None, frozenset[str]]:
-        """What the attributes of a ticket, by name, and its channel, by None, may be, without regard to case."""
-        asked = {name.casefold(): frozenset(map(str.casefold, values)) for name, values in self.attributes.items()}
-        return {**asked, None: frozenset(map(str.casefold, self.channels))} if self.channels else {**asked}
+    def _may_be(self) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+        """The channels and attributes that are asked for, in lower case."""
+        attributes = {name.casefold(): frozenset(map(str.casefold, values)) for name, values in self.attributes.items()}
+        return frozenset(map(str.casefold, self.channels)), attributes
 
     def read(self, ticket: Ticket) -> str:
         """Return the folded text of a ticket that this rule is matched against."""
@@ -105,7 +105,7 @@ class Rule:
 
     def matches(self, ticket: Ticket) -> bool:
         """Say whether every condition holds for the ticket."""
-        if self._asked_of_fields and not _holds(self._asked_of_fields, ticket):
+        if (self.channels or self.attributes) and not _has(ticket, *self._may_be):
             return False
         text = self.read(ticket)
         if self.max_words is not None and len(text.split()) > self.max_words:
@@ -118,12 +118,12 @@ class Rule:
         )
 
 
-def _holds(asked: Mapping[str | None, frozenset[str]], ticket: Ticket) -> bool:
-    """Say whether each attribute that is asked for, and the channel, is there and has a value that it may have."""
-    found: dict[str | None, str] = {name.casefold(): value.casefold() for name, value in ticket.attributes.items()}
-    if ticket.channel is not None:
-        found[None] = ticket.channel.casefold()
-    return all(found.get(name) in values for name, values in asked.items())
+def _has(ticket: Ticket, channels: frozenset[str], attributes: Mapping[str, frozenset[str]]) -> bool:
+    """Say whether a ticket has one of the channels, if any, and each of the attributes; all are given in lower case."""
+    if channels and (ticket.channel is None or ticket.channel.casefold() not in channels):
+        return False
+    found = {name.casefold(): value.casefold() for name, value in ticket.attributes.items()}
+    return all(found.get(name) in values for name, values in attributes.items())
 
 
 def compile_pattern(pattern: str) -> Any:

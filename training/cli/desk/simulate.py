@@ -16,6 +16,7 @@ from training.reports.atomic_write import check_page, write_page
 from training.reports.simulation import cell, simulation_page
 from training.simulation.arms import arms_of
 from training.simulation.compare import FIGURES, LEAST_REPLICATIONS, Arm, Past, Simulated, compare, overlaid
+from training.simulation.desk import handling_min
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.policy import Policy, read_policy
@@ -74,10 +75,11 @@ def simulate(options: SimulateOptions) -> None:
     if bundle is not None and options.bundle is not None:
         warn_of_training_tickets(bundle_path(options.bundle), bundle, history)
     rows = _usable(history, policies)
-    arms = _arms(options, policies, rows, bundle=bundle, thresholds=thresholds)
-    past = [Past(row.ticket.opened_at, row.labels["tier"]) for row in rows if row.ticket.opened_at is not None]
+    dated = [Past(row.ticket.opened_at, row.labels["tier"]) for row in rows if row.ticket.opened_at is not None]
+    past, places = overlaid(dated, options.overlay)
+    arms = _arms(options, policies, [rows[place] for place in places], bundle=bundle, thresholds=thresholds)
     with progress(options.replications * len(arms), "simulating", unit=" runs") as bar:
-        found = compare(overlaid(past, options.overlay), arms, options.replications, options.seed, progress=bar.update)
+        found = compare(past, arms, options.replications, options.seed, progress=bar.update)
     source = f"{found.tickets} tickets over {found.days:.0f} days, {found.replications} replications"
     if options.out is not None:
         write_page(options.out, simulation_page(found, source, _assumed(policies)))
@@ -90,7 +92,8 @@ def simulate(options: SimulateOptions) -> None:
 def _thresholds(options: SimulateOptions) -> list[float]:
     if options.threshold and options.bundle is None:
         raise InvalidRequest("--threshold needs a --bundle whose probabilities it is compared with")
-    return [number(text, float, lambda value: 0 < value <= 1, "a number in (0, 1]") for text in options.threshold]
+    given = [number(text, float, lambda value: 0 < value <= 1, "a number in (0, 1]") for text in options.threshold]
+    return list({f"{one:g}": one for one in given}.values())  # as an arm is named: 0.9 and 0.90 are one
 
 
 def _usable(history: Dataset, policies: list[Policy]) -> list[LabelledTicket]:
@@ -150,7 +153,7 @@ def _assumed(policies: list[Policy]) -> list[str]:
         "What nobody decides begins at the first staffed tier and climbs one tier at a time.",
     ]
     return said + [
-        f"Policy {one.version}: {', '.join(f'{t.label} {t.handling_min or 0:g} min' for t in one.tiers)}; "
+        f"Policy {one.version}: {', '.join(f'{tier} {handling_min(one, tier):g} min' for tier in one.labels('tier'))}; "
         f"{one.escalation.reassign_min:g} minutes a reassignment"
         for one in policies
     ]
