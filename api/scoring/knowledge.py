@@ -256,8 +256,8 @@ class Knowledge:
     def _waiting(self, proposal_id: str, reader: Principal) -> Proposal | None:
         found = _read(lambda: self._folder.proposal(proposal_id))
         entry = self._folder.last_version(proposal_id)
-        may = found is not None and self._may_read(found.category, reader)
-        return found if may and (entry is None or self._may_read(entry.category, reader)) else None
+        may = found is not None and self._may_read(found, reader)
+        return found if may and (entry is None or self._may_read(entry, reader)) else None
 
     def entries(self, reader: Principal) -> EntriesOut:
         """Return the accepted entries that a reader may see, in their newest versions."""
@@ -278,7 +278,7 @@ class Knowledge:
 
     def _entry(self, entry_id: str, version: int | None, reader: Principal) -> Entry | None:
         found = _read(lambda: self._folder.entry(entry_id, version))
-        return found if found is not None and self._may_read(found.category, reader) else None
+        return found if found is not None and self._may_read(found, reader) else None
 
     def fitting(self, ticket_id: str, reader: Principal) -> TicketKnowledgeOut:
         """Return the entries that fit a ticket.
@@ -295,8 +295,10 @@ class Knowledge:
         entries = [FittingOut(entry=_entry_out(one.entry), score=one.score, words=list(one.words)) for one in found]
         return TicketKnowledgeOut(ticket_id=ticket_id, entries=entries)
 
-    def _may_read(self, category: str | None, reader: Principal) -> bool:
-        return may_read_category(self._service.model.triager.policy, category, reader.clearance)
+    def _may_read(self, one: Proposal | Entry, reader: Principal) -> bool:
+        """Say whether a reader may read what was made of tickets of all of its categories."""
+        policy = self._service.model.triager.policy
+        return all(may_read_category(policy, category, reader.clearance) for category in one.made_of)
 
     def _seen_by(self, reader: Principal) -> Contents:
         """Return what there is, without what was made of tickets that the reader may not read; log what is left out."""
@@ -305,9 +307,9 @@ class Knowledge:
             if fault not in self._told:
                 self._told.add(fault)
                 log.warning("knowledge_left_out", fault=fault)
-        entries = tuple(one for one in found.entries if self._may_read(one.category, reader))
+        entries = tuple(one for one in found.entries if self._may_read(one, reader))
         kept = {one.id for one in found.entries} - {one.id for one in entries}
-        proposals = (one for one in found.proposals if one.id not in kept and self._may_read(one.category, reader))
+        proposals = (one for one in found.proposals if one.id not in kept and self._may_read(one, reader))
         return replace(found, proposals=tuple(proposals), entries=entries)
 
 

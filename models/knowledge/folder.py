@@ -142,6 +142,7 @@ class KnowledgeFolder:
             category=proposal.category,
             saved_min=proposal.saved_min,
             tickets=proposal.tickets,
+            categories=tuple(sorted({*proposal.made_of, *(last.made_of if last else ())})),
             body=body or (last.body if last else proposal.draft()),
         )
         return self._next_version(entry)

@@ -22,6 +22,7 @@ from training.knowledge.propose import Resolved, propose, saved_min
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.knowledge import ARTICLE, SCRIPT, Entry, Report, parse_entry, suggestions
+from triage.policy import Category
 
 POLICY = default_policy()
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -345,6 +346,50 @@ def test_a_report_says_how_many_stayed_low_because_of_an_entry(tmp_path: Path) -
     assert (found.low_before, found.low_after) == (0.0, 0.8) and found.before == found.after == 5
     assert found.stayed_low == 4.0 and 0 < found.low < 4 < found.high <= 5
     assert found.saved_min == 4.0 * proposal.saved_min
+
+
+def test_words_that_came_together_by_chance_are_credited_with_nothing() -> None:
+    accepted = START + timedelta(days=100)
+    own = [Resolved(name, f"{name} {word}", "", "L3", opened_at=START)
+           for name, word in (("A", "monday"), ("B", "monday"), ("C", "tuesday"))]  # fmt: skip
+    others = [Resolved(f"T{number}", "monday or tuesday", "", ("L1", "L1", "L2")[number % 3],
+                       opened_at=accepted + timedelta(days=number)) for number in range(-6, 6)]  # fmt: skip
+    entry = Entry("k-1", 1, "x", SCRIPT, "L1", "", "Ada", {"monday": 0.6, "tuesday": 0.5}, 0.5, tickets=("A", "B", "C"))
+    [found] = effects([(entry, accepted.isoformat())], [*own, *others], POLICY)
+    assert (found.before, found.after) == (6, 6) and found.low_before == found.low_after == pytest.approx(2 / 3)
+    assert found.stayed_low == pytest.approx(0) and found.low < -2 < 2 < found.high
+
+
+def test_what_a_few_tickets_tell_is_uncertain_even_where_they_agree() -> None:
+    accepted = START + timedelta(days=100)
+    days = [-1, -2, -3, 1, 2, 3]
+    told = [Resolved(f"T{day}", "scanner", "", "L2", opened_at=accepted + timedelta(days=day)) for day in days]
+    entry = Entry("k-1", 1, "x", SCRIPT, "L1", "", "Ada", {"scanner": 1.0})
+    [found] = effects([(entry, accepted.isoformat())], told, POLICY)
+    assert found.stayed_low == 0 and found.low < -1 and found.high > 1
+
+
+def test_messages_of_one_ticket_are_one_ticket() -> None:
+    [scanner, _] = propose(history(), POLICY)
+    again = [replace(one, text=f"{one.text}. Nobody answered, so once more") for one in history()]
+    [twice, _] = propose([*history(), *again], POLICY)
+    assert twice.tickets == scanner.tickets and twice.per_month == scanner.per_month
+    assert 0.8 <= twice.recall <= 1 and twice.precision <= 1
+    one_ticket = [replace(one, id="T0") if one.category == "hardware" else one for one in history()]
+    assert {one.category for one in propose(one_ticket, POLICY)} == {"data"}
+
+
+def test_a_proposal_and_its_entry_name_all_categories_of_their_tickets(tmp_path: Path) -> None:
+    mixed = [replace(one, category="hr") if one.id in ("T0", "T3") else one for one in history()]
+    folder = KnowledgeFolder(tmp_path)
+    folder.propose(propose(mixed, replace(POLICY, categories=(*POLICY.categories, Category("hr")))))
+    proposal = next(one for one in folder.proposals() if one.category == "hardware")
+    assert proposal.categories == proposal.made_of == ("hardware", "hr")
+    first = folder.accept(proposal, "Ada", "2026-02-20T10:00:00+00:00")
+    assert folder.entry(first.id) == first and first.categories == ("hardware", "hr")
+    second = folder.accept(replace(proposal, categories=("hardware",)), "Ada", "2026-02-21T10:00:00+00:00")
+    assert second.made_of == ("hardware", "hr")  # the text is that of the version before
+    assert replace(first, categories=()).made_of == ("hardware",)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (5, 1), (1, 5)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,8 @@ _WORDS, _SHOWN_RESOLUTIONS, _TITLE_WORDS = 12, 5, 4
 _RESOLUTION_CHARS = 2000
 """So much of a resolution is shown: a draft has room for five of them."""
 _LEAST_PRECISION = 0.8
+LEAST_TOLD = 2
+"""Tickets of a kind that have to have a word before it is one of the words that tell them."""
 _SELF = re.compile(
     r"\b(?:article|knowledge base|faq|how-?to|help page|explained|told (?:how|where)|guide|instructions? sent|link)\b",
     re.IGNORECASE,
@@ -75,14 +77,11 @@ def propose(resolved: Sequence[Resolved], policy: Policy, least: int = LEAST_TIC
     high = sorted(high, key=lambda one: (one.opened_at is not None, one.opened_at or 0), reverse=True)[:_MOST_TICKETS]
     if len(high) < max(2, least):
         return []
-    clusters = _clusters(high)
-    sizes = Counter(clusters.tolist())
+    kinds: dict[int, list[Resolved]] = defaultdict(list)
+    for one, label in zip(high, _clusters(high).tolist(), strict=True):
+        kinds[label].append(one)
     history = _History.of(open_ones)
-    found = [
-        _proposal([one for one, label in zip(high, clusters, strict=True) if label == name], history, policy, low)
-        for name, size in sizes.items()
-        if size >= least
-    ]
+    found = [_proposal(kind, history, policy, low) for kind in kinds.values() if len({one.id for one in kind}) >= least]
     return sorted((one for one in found if one.words), key=lambda one: (-one.per_month * one.saved_min, one.id))
 
 
@@ -139,9 +138,9 @@ def _informative(text: str) -> list[str]:
 
 
 def _proposal(tickets: Sequence[Resolved], history: _History, policy: Policy, low: Sequence[str]) -> Proposal:
-    ids = tuple(sorted(one.id for one in tickets))
+    ids = tuple(sorted({one.id for one in tickets}))  # a ticket may be there with several messages
     words = _words(tickets, history)
-    bar, precision, recall = _bar(words, ids, history)
+    bar, precision, recall = _bar(words, frozenset(ids), history)
     typical = sorted(tickets, key=lambda one: (-score(words, words_of(f"{one.text} {one.resolution}")), one.id))
     resolutions = tuple(dict.fromkeys(said for one in typical if (said := one.resolution.strip()[:_RESOLUTION_CHARS])))
     from_tier = Counter(one.tier for one in tickets).most_common(1)[0][0]
@@ -162,9 +161,10 @@ def _proposal(tickets: Sequence[Resolved], history: _History, policy: Policy, lo
         precision=precision,
         recall=recall,
         resolutions=resolutions[:_SHOWN_RESOLUTIONS],
-        per_month=round(len(tickets) / history.months, 3),
+        per_month=round(len(ids) / history.months, 3),
         saved_min=round(saved_min(policy, from_tier, tier), 1),
         cover=tuple(_cover(tickets, policy, kind, tier)),
+        categories=tuple(sorted({one.category for one in tickets if one.category is not None})),
     )
 
 
@@ -176,19 +176,22 @@ def _words(tickets: Sequence[Resolved], history: _History) -> dict[str, float]:
     for word, count in inside.items():
         share = count / len(tickets)
         other = (history.counts[word] - count + 0.5) / (rest + 1)
-        if count >= 2 and share >= 0.3 and share > 2 * other:
+        if count >= LEAST_TOLD and share >= 0.3 and share > 2 * other:
             weights[word] = share * float(np.log(share / other))
     best = sorted(weights, key=lambda word: (-weights[word], word))[:_WORDS]
     total = sum(weights[word] for word in best)
     return {word: round(weights[word] / total, 4) for word in best}
 
 
-def _bar(words: dict[str, float], own: Sequence[str], history: _History) -> tuple[float, float, float]:
+def _bar(words: dict[str, float], own: frozenset[str], history: _History) -> tuple[float, float, float]:
     """Return a bar with the precision and recall that it has: four in five right, and the most of its kind so.
 
     Where no bar has that precision, it is the one of the best F1.
     """
-    scored = sorted(((score(words, said), name in own) for name, said in history.words), reverse=True)
+    best: dict[str, float] = defaultdict(float)
+    for name, said in history.words:  # a ticket fits by the message of it that fits best
+        best[name] = max(best[name], score(words, said))
+    scored = sorted(((value, name in own) for name, value in best.items()), reverse=True)
     found, right = [], 0
     for rank, (value, fits) in enumerate(scored, 1):
         right += fits

@@ -40,6 +40,7 @@ class Proposal:
         per_month: How many come in a month.
         saved_min: Minutes of work that it would save a ticket, at the policy's figures.
         cover: What the script or article has to cover, one sentence each.
+        categories: All categories that its tickets have; none where an earlier version wrote it.
     """
 
     id: str
@@ -57,6 +58,12 @@ class Proposal:
     per_month: float
     saved_min: float
     cover: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The categories of the tickets that it is made of, as far as they are known."""
+        return _made_of(self.category, self.categories)
 
     def draft(self) -> str:
         """Return the body of an entry to begin with, as Markdown."""
@@ -89,6 +96,8 @@ class Entry:
         saved_min: Minutes of work that it saves a ticket, at the policy's figures when it was proposed.
         tickets: What it was made from.
         body: Markdown.
+        categories: All categories that its tickets have, those of earlier versions too; none where an earlier version
+            wrote it.
     """
 
     id: str
@@ -105,12 +114,22 @@ class Entry:
     saved_min: float = 0.0
     tickets: tuple[str, ...] = ()
     body: str = ""
+    categories: tuple[str, ...] = ()
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The categories of the tickets that it is made of, as far as they are known."""
+        return _made_of(self.category, self.categories)
 
     def head(self) -> dict[str, Any]:
         """Return the tables of its head."""
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "body"}
         said = {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
         return {name: dict(value) if name == "words" else value for name, value in said.items() if value is not None}
+
+
+def _made_of(commonest: str | None, categories: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*([commonest] if commonest is not None else []), *categories)))
 
 
 @dataclass(frozen=True)

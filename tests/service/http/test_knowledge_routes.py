@@ -159,13 +159,15 @@ def test_a_broken_file_is_named_and_hides_nothing_else(
     assert client.get("/v1/knowledge/entries/k-00ff").status_code == 404
 
 
+@pytest.mark.parametrize("others", [(), ("hardware",)], ids=["of all tickets", "of some tickets"])
 @pytest.mark.parametrize("category", ["security", "HR-case"])  # one that is sensitive, and one that nobody here knows
 def test_what_is_made_of_sensitive_tickets_is_shown_to_whom_may_read_them(
-    desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path, category: str
+    desk: tuple[TestClient, dict[str, dict[str, str]]], tmp_path: Path, category: str, others: tuple[str, ...]
 ) -> None:
     client, keys = desk
     folder = KnowledgeFolder(tmp_path / "knowledge")
-    folder.propose([replace(PROPOSAL, category=category), replace(PROPOSAL, id="k-00ff", tickets=("T7",))])
+    commonest = replace(PROPOSAL, category=[*others, category][0], categories=(*others, category))
+    folder.propose([commonest, replace(PROPOSAL, id="k-00ff", tickets=("T7",))])
     client.post(ACCEPT, json={"agent": "Ada"})
     decided(client, "T-9", "the scanner is dead again")
     for who, seen in (("all", 2), ("uncleared", 1)):
