@@ -340,6 +340,27 @@ def test_a_name_in_another_script_may_stand_below_thanks(text: str) -> None:
     assert found is not None and found.kind == "thanks"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["DHCP broken", "HTTP error", "SMTP down", "MSSQL crashed", "RPC PSSQL down", "http error", "SMTP HTTP", "html"],
+)
+def test_acronyms_without_a_vowel_are_no_gibberish(text: str) -> None:
+    found = no_ticket(Ticket(subject=text))
+    assert found is None or found.kind != "gibberish"
+
+
+def test_a_letter_that_was_decoded_wrongly_here_and_there_is_no_gibberish() -> None:
+    assert no_ticket(Ticket(body="Der Drucker im B\ufffdro l\ufffduft nicht, bitte pr\ufffdfen")) is None
+    found = no_ticket(Ticket(body="\ufffd\ufffd\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd a\ufffd"))
+    assert found is not None and found.kind == "gibberish"
+
+
+@pytest.mark.parametrize("text", ["XKCDQZ WRTPL BNMQ", "ASDF", "AAAA broken", "wrtpl bnmq broken", "xkcdq"])
+def test_capitals_make_no_word_of_what_is_none(text: str) -> None:
+    found = no_ticket(Ticket(body=text))
+    assert found is not None and found.kind == "gibberish"
+
+
 @pytest.mark.parametrize("text", ["啊啊啊啊啊啊啊", "ㅋㅋㅋㅋㅋㅋ", "ははははは"])
 def test_one_letter_again_and_again_is_gibberish_in_every_script(text: str) -> None:
     found = no_ticket(Ticket(body=text))

@@ -80,6 +80,19 @@ _MOST_SIGNATURE_LINES = 5
 _SHORT_WORDS = 30
 _JUNK_SHARE = 0.5
 """Share of words that no language has, from which a text is nonsense."""
+_UNREAD, _UNREAD_SHARE = 2, 0.15
+"""Characters that nobody could decode, and how many for each letter, above which a text is nonsense: a twentieth of the
+letters is what umlauts and accents come to that were decoded wrongly."""
+
+_ACRONYM_LETTERS = 6
+_WITHOUT_VOWELS = frozenset(
+    (
+        *("http", "https", "html", "xhtml", "smtp", "dhcp", "snmp", "sftp", "tftp", "ftps", "pptp", "grpc", "mtls"),
+        *("mssql", "pgsql", "xlsx", "xlsm", "xlsb", "pptx", "pptm", "sccm", "wsdl", "cmdb", "vpns", "kbps", "mbps"),
+        *("gbps", "gmbh", "mgmt", "msgs", "prtg"),
+    )
+)
+"""Words of helpdesks without a vowel, which are written in lower case too."""
 
 
 @dataclass(frozen=True)
@@ -202,16 +215,17 @@ class _Message:
         text = plain(f"{subject} {self.body}").strip()
         if _TEST.fullmatch(" ".join(text.replace("-", " ").split())):
             return True
-        if text.count("\ufffd") > 2:
-            return True
         words = _WORD.findall(text)
+        if text.count("\ufffd") > max(_UNREAD, _UNREAD_SHARE * sum(map(len, words))):
+            return True
         if not words:
             return not subject.strip() or not any(char.isdigit() for char in text)
         if len(words) > _SHORT_WORDS or _is_code(f"{subject} {self.body}"):
             return False
-        junk = sum(map(_is_junk, words))
-        if len(words) > 1 and junk + sum(word in _BABBLE for word in words) == len(words):
+        if len(words) > 1 and all(word in _BABBLE or _is_junk(word) for word in words):
             return True
+        acronyms = {word.casefold() for word in _WORD.findall(f"{subject} {self.body}") if _is_acronym(word)}
+        junk = sum(_is_junk(word) and (word not in acronyms or _is_mashed(word)) for word in words)
         return junk >= 1 and junk >= _JUNK_SHARE * len(words)
 
     @property
@@ -297,11 +311,19 @@ def _is_code(text: str) -> bool:
 
 def _is_junk(word: str) -> bool:
     """Say whether a run of letters is no word: keys in a row, one letter repeated, or no vowel in it."""
+    return _is_mashed(word) or (len(word) >= 4 and not _VOWELS & set(word) and word not in _WITHOUT_VOWELS)
+
+
+def _is_acronym(word: str) -> bool:
+    """Say whether a word is written as acronyms are; nothing else says of most of them that they are words."""
+    return word.isupper() and len(word) <= _ACRONYM_LETTERS
+
+
+def _is_mashed(word: str) -> bool:
+    """Say whether a run of letters is keys in a row, or one letter repeated."""
     if len(word) < 3:
         return False
     if len(set(word)) <= 2 and len(word) >= 4:
         return True
     rows = len(_KEYBOARD.findall(word))
-    if rows and rows * 3 >= len(word) - 2 and len(word) >= 3:
-        return True
-    return len(word) >= 4 and not _VOWELS & set(word)
+    return bool(rows) and rows * 3 >= len(word) - 2
