@@ -24,8 +24,9 @@ SHOWN = 8
 _HARDLY = 5e-4
 """Logits below which a term hardly counts: it moves no probability by a thousandth."""
 
-_NAMES_KEPT = 1 << 14
-"""Names of tokens that are remembered: a bound on memory that the everyday words of a helpdesk stay below."""
+_NAMES_KEPT, _NAME_CHARS = 1 << 14, 40
+"""Names of tokens that are remembered: a bound on memory that the everyday words of a helpdesk stay below. Those of
+longer tokens are not, which are keys and encoded files."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,21 @@ def rule_contribution(
     return {}
 
 
-@lru_cache(maxsize=_NAMES_KEPT)
+def _named(token: str) -> str:
+    return " ".join(words_of(token)) or token[:_NAME_CHARS]
+
+
+_remembered = lru_cache(maxsize=_NAMES_KEPT)(_named)
+
+
 def _name_of(token: str) -> str:
     """Return what a token between white space is called in an explanation: its words, or else its beginning."""
-    return " ".join(words_of(token)) or token[:40]
+    return _remembered(token) if len(token) <= _NAME_CHARS else _named(token)
+
+
+def forget_names() -> None:
+    """Forget what tokens of texts are called."""
+    _remembered.cache_clear()
 
 
 def strongest(

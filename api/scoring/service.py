@@ -30,7 +30,9 @@ from api.store.repository import Repository
 from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics, described
 from api.tracing import Tracing
+from models.explain import forget_names
 from models.features.tokens import forget_tokens
+from models.features.vectorizer import forget_words
 from models.language import forget_languages
 from models.serving.answers import AnswerMemory
 from models.triager import Triager
@@ -100,7 +102,13 @@ class Service:
         self._wanted_reload, self._untold = self._reload or "", ""
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.memory = AnswerMemory(settings.remember_answers)
-        self.forgets: list[Callable[[], object]] = [self.memory.forget, forget_tokens, forget_languages]
+        self.forgets: list[Callable[[], object]] = [
+            self.memory.forget,
+            forget_tokens,
+            forget_words,
+            forget_names,
+            forget_languages,
+        ]
         self._erasures: object = None
         self.batcher = Batcher(
             queue_size=settings.queue_size,

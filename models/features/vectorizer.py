@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,10 @@ class Vectorizer:
     idf: NDArray[np.float32]
     _cache: dict[str, NDArray[np.int32]] = field(default_factory=dict, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        """Be known to `forget_words`."""
+        _made[id(self)] = self
+
     @property
     def size(self) -> int:
         """Number of columns."""
@@ -154,15 +159,28 @@ class Vectorizer:
         return np.asarray(values / length if length else values, dtype=np.float32)
 
     def char_ngram_columns_of(self, token: str) -> NDArray[np.int32]:
-        """Return the columns of the character n-grams of a lower-case token, with repetition; int32, cached."""
+        """Return the columns of the character n-grams of a lower-case token, with repetition; int32.
+
+        They are remembered, but those of long tokens: mail addresses and keys say who wrote, and hardly come again.
+        """
         columns = self._cache.get(token)
         if columns is None:
             found = map(self._char_ngram_columns.get, char_ngrams_of(token))
             columns = np.array([column for column in found if column is not None], dtype=np.int32)
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
-            self._cache[token] = columns
+            if len(token) <= _MAX_TOKEN:
+                self._cache[token] = columns
         return columns
+
+
+_made: WeakValueDictionary[int, Vectorizer] = WeakValueDictionary()
+
+
+def forget_words() -> None:
+    """Forget the words of texts that the vectorizers of this process remember."""
+    for vectorizer in list(_made.values()):
+        vectorizer._cache.clear()
 
 
 def _counted(parts: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

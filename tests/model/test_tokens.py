@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from models.explain import _name_of, _remembered, forget_names
 from models.features.tokens import Tokens, forget_tokens, tokens_of
+from models.features.vectorizer import fit_vectorizer, forget_words
 from models.screening import shipped_classifier
 
 SCREENING = Path(__file__).parents[2] / "models" / "screening" / "data" / "tokenizer.json"
@@ -88,6 +90,21 @@ def test_everything_is_forgotten_at_once() -> None:
     found = tokens.ids("a password that should be forgotten")
     forget_tokens()
     assert tokens.ids("a password that should be forgotten") is not found
+
+
+def test_single_words_are_forgotten_too_and_long_ones_never_remembered() -> None:
+    vectorizer = fit_vectorizer(["the printer jams", "the printer is out"], min_char_texts=1)
+    key, text = "A9" * 21, "Printer of ann.zanzibar@example.org"
+    before = vectorizer.rows([f"{text} {key}"])
+    assert set(vectorizer._cache) == {"printer", "of", "ann.zanzibar@example.org"}
+    forget_names()
+    assert [_name_of("ann@example.org"), _name_of(key)] == ["ann example org", key.lower()]
+    assert _remembered.cache_info().currsize == 1
+    forget_words()
+    forget_names()
+    assert not vectorizer._cache and not _remembered.cache_info().currsize
+    after = vectorizer.rows([f"{text} {key}"])
+    assert np.array_equal(before.columns, after.columns) and np.array_equal(before.values, after.values)
 
 
 def test_tokens_travel_as_what_they_were_read_from() -> None:

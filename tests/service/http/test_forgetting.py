@@ -96,6 +96,8 @@ def test_what_is_worth_labelling_is_read_whole_and_forgotten_with_its_ticket(
         several = len(read)
         worth_asking.look(clearance=1)
         assert len(read) == several  # each is read once
+        bundle = app.state.parts.service.model.triager.bundle
+        assert bundle is not None and bundle.model.vectorizer._cache
         assert open_repository(tmp_path).forget("T-1")
-        wait_until(lambda: not worth_asking._read, within_s=10)
+        wait_until(lambda: not (worth_asking._read or bundle.model.vectorizer._cache), within_s=10)
         assert worth_asking.look(clearance=1).looked_at == 1
