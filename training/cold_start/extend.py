@@ -99,7 +99,7 @@ def extend(
     )
     model = replace(bundle.model, history=past)
     found = _found(model, policy, new, rows, vectors, past_places, cached)
-    history = _with_rows(model, rows, vectors, policy, new)
+    history = _with_rows(model, rows, vectors, policy, new=new)
     heads = {target: _reading(head, history) for target, head in bundle.model.heads.items()}
     heads[TARGET] = _with_new_classes(heads[TARGET], found)
     model = replace(model, heads=heads, history=history, sensitive_clearance=policy.sensitive_clearance)
@@ -229,7 +229,7 @@ def _with_new_classes(head: Head, found: Mapping[str, NewClass]) -> Head:
 
 
 def _with_rows(
-    model: Model, rows: Sequence[LabelledTicket], vectors: NDArray[np.float32], policy: Policy, new: Sequence[str]
+    model: Model, rows: Sequence[LabelledTicket], vectors: NDArray[np.float32], policy: Policy, *, new: Sequence[str]
 ) -> NeighbourIndex:
     """Put the new tickets at the end of the history, where they are shown and near, without a vote."""
     old = model.history
