@@ -223,6 +223,29 @@ def test_intervals_know_that_near_duplicates_and_groups_are_right_or_wrong_toget
             assert clustered.high - clustered.low > 2 * (rows.high - rows.low)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("by", ["cluster", "group"])
+def test_a_label_that_is_one_message_stands_against_nothing(by: str) -> None:
+    """The alert of a monitor, or what one site alone writes: its tickets are right or wrong together."""
+    both = [record(0.85, seed=seed) for seed in (1, 2)]
+    facts = [
+        replace(fact, **{by: ("monitor" if by == "group" else -1) if number % 4 == 2 else fact.digest})
+        for number, fact in enumerate(both[0].facts)
+    ]
+    found = compare(*(replace(one, facts=facts) for one in both))
+    compared = {check.what for check in found.checks}
+    assert {f"tier {label}: recall" for label in ("L0", "L1", "L3")} < compared and "tier L2: recall" not in compared
+    assert [note for note in found.notes if note.startswith("tier L2: recall is not compared, as its 100 tickets")]
+
+
+def test_copies_of_a_few_tickets_are_no_comparison() -> None:
+    for different in (1, 9):
+        same = record(0.85)
+        facts = [replace(fact, cluster=number % different) for number, fact in enumerate(same.facts)]
+        same = replace(same, facts=facts)
+        found = compare(same, same)
+        assert not found.passed and f"copies of {different}, 10 different ones" in found.obstacles[0]
+
+
 def test_one_error_is_no_broken_promise() -> None:
     theirs = record(1.0, 60, sure=1.06)  # all are decided
     outcome = theirs.outcomes["tier"]

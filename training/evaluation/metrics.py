@@ -196,6 +196,7 @@ def bootstrap_interval(
     Args:
         differences: One number for each row, challenger less champion.
         units: Which rows are drawn together, of shape [n], as the cluster bootstrap does; None draws each for itself.
+            Of a single one there is no interval.
         confidence: Probability that the interval states, in (0, 1).
         draws: Resamples of the rows.
         seed: Equal seeds give equal intervals.
