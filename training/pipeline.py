@@ -32,7 +32,7 @@ from training.cascade.figures import prefilter_figures, stage_figures
 from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, needs_encoder
 from training.cascade.prefilter import fit_prefilter
 from training.cascade.student import FittedStudent, fit_student
-from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
+from training.data.dataset import Dataset, limited, read_dataset
 from training.data.labels import (
     follows_from_policy,
     learn_policy,
@@ -127,7 +127,7 @@ def train(
             first = replace(first, bundle=first.bundle.screened_by(prefilter))
             log("replaying the part set aside")
             replayed = _replay(first.bundle, everything.take(parts.test))
-            answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
+            answers, asked = _asked(champion, dataset, parts, log)
             unseen = [dataset.rows[row] for row in parts.test]
             stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
             measured = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
@@ -185,13 +185,13 @@ def _half_of_the_cores() -> int:
 
 
 def _asked(
-    champion: Champion | None, rows: Sequence[LabelledTicket], log: Log
+    champion: Champion | None, dataset: Dataset, parts: Split, log: Log
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Let the champion answer what was set aside, as far as it is new to it: what `promote` compares."""
     if champion is None:
         return {}, {}
     log("asking the champion about the tickets set aside that are new to it")
-    return champion.answers(rows)
+    return champion.answers([dataset.rows[row] for row in parts.test], dataset.switched_off)
 
 
 def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:

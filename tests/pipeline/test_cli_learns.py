@@ -149,6 +149,10 @@ def _data_in_other_words(triage: Triage, tmp_path: Path) -> None:
     assert accuracy[0] == accuracy[1] and not aliased["passed"]
     odd = triage("promote", "2", "--json", "--data", tmp_path / "odd.jsonl").document["comparison"]
     assert not odd["passed"] and "labels given are known to neither version, such as 'Team " in odd["obstacles"][0]
+    (tmp_path / "broken.jsonl").write_text((tmp_path / "later.jsonl").read_text("utf-8") + '{"tier": "L1"}\n', "utf-8")
+    broken = ("promote", "2", "--json", "--data", tmp_path / "broken.jsonl")
+    assert "leave them out by --skip-bad-rows" in triage(*broken).error
+    assert triage(*broken, "--skip-bad-rows").document["comparison"]["checks"][0] == accuracy[0]
     untiered = triage("promote", "2", "--json", "--map", "tier=", "--data", tmp_path / "later.jsonl")
     assert "no row has a label of a target that the bundle has a head for" in untiered.error
 
@@ -376,3 +380,17 @@ def test_a_long_history_is_learned_from_its_newest_tickets(
     assert said.status == 0 and "read 250 tickets" in said.err
     assert "newest 250 of 300 tickets" in said.err and "--newest N takes more" in said.err
     assert "a whole number from 100 to" in triage("train", tickets, "--newest", 5).error
+
+
+@pytest.mark.parametrize("more", [(), ("--no-cascade",)])
+def test_two_groups_are_learned_from_and_promise_nothing_of_a_third(
+    triage: Triage, encoder: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    rows = [{**row, "site": f"site {place % 2}"} for place, row in enumerate(shipped_rows(160))]
+    data = write_rows(tmp_path / "sites.jsonl", rows)
+    out = tmp_path / "made"
+    said = train(triage, encoder, data, out, "--map", "group=site", "--no-register", "--json", *more)
+    assert said.status == 0, said.err
+    assert "80 set aside by group; one group is left to learn from" in said.err
+    assert {one["promise"] for one in said.document["targets"].values()} == {"none"}
+    assert {one["coverage"] for one in said.document["targets"].values()} == {0.0}

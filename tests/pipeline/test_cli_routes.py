@@ -265,6 +265,36 @@ def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path
     assert "of 60 tickets" in out and "of 30 tickets" in out  # those that have a tier, and those that have a category
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("rules", "replay", "DATA"),
+        ("policy", "questions", "DATA", "--out", "OUT"),
+        ("policy", "fit", "BUNDLE", "DATA"),
+        ("simulate", "DATA"),
+    ],
+    ids=lambda verb: " ".join(verb[:2]),
+)
+def test_labels_of_machines_are_no_answers(triage: Triage, bundle: Path, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    rows = shipped_rows(60)
+    people = [{**row, "label_source": "person"} for row in rows[:40]]
+    machine = [{**row, "tier": rows[place - 1]["tier"], "label_source": "machine"} for place, row in enumerate(rows)]
+    files = {
+        name: write_rows(tmp_path / f"{name}.jsonl", those)
+        for name, those in (("people", people), ("both", [*people, *machine]), ("machine", machine))
+    }
+
+    def said(name: str) -> Said:
+        places = {"DATA": files[name], "BUNDLE": bundle, "OUT": tmp_path / f"{name}.toml"}
+        return triage(*(places.get(word, word) for word in verb), "--json")
+
+    with_all = said("both")
+    assert "left out: 60 of 100 tickets that only a machine labelled" in with_all.err
+    alone = said("people").document
+    assert {**with_all.document, "out": None} == {**alone, "out": None}
+    assert "all 60 tickets were labelled by a machine" in said("machine").error
+
+
 def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:
     assert triage("policy", "check", "--json").document["tiers"] == ["L0", "L1", "L2", "L3", "L4"]
     assert "is fine" in triage("policy", "check").out

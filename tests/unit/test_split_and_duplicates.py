@@ -215,6 +215,14 @@ def test_rows_that_cannot_be_split_are_told_with_those_that_are_passed_over() ->
         split(Dataset(rows[:50], ("category",), "d"), 0)
 
 
+def test_copies_alone_are_nothing_to_learn_from() -> None:
+    """What is left beside the group that is set aside is one message: no folds can be made of it."""
+    rows = [replace(row, group="one") for row in dataset(60).rows]
+    copies = [replace(rows[0], ticket=replace(rows[0].ticket, id=f"copy {n}"), group="other") for n in range(60)]
+    with pytest.raises(InvalidDataset, match="cannot be split"):
+        split(Dataset([*rows[1:], *copies], ("category",), "d"), 0)
+
+
 def test_a_part_that_is_too_small_to_measure_on_is_told() -> None:
     assert "is rough" in split(dataset(200), 0).told and "is rough" not in split(dataset(600), 0).told
 

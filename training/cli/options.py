@@ -11,8 +11,8 @@ from models.atomic_write import check_writable
 from models.home import DEFAULT_MODEL, triage_home
 from models.local_store import LocalModelStore, parse_reference
 from models.terminal import JsonOption, argument, log, option, progress
-from training.data.columns import parse_mapping, parse_targets
-from training.data.dataset import Dataset, read_dataset
+from training.data.columns import LABEL_SOURCE, parse_mapping, parse_targets
+from training.data.dataset import Dataset, read_dataset, targets_in
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
 from training.data.presets.guess import named_preset
@@ -20,7 +20,7 @@ from training.data.presets.known_columns import presets
 from training.data.presets.mapping_file import SAVE_MAPPING, read_mapping, save_mapping, with_command_line
 from training.data.presets.roles import target_of_role
 from training.data.reading import ReadOptions, check_choice, open_files
-from triage.errors import BundleNotFound, InvalidRequest, grouped
+from triage.errors import BundleNotFound, InvalidDataset, InvalidRequest, grouped
 from triage.prediction import name_problem
 
 _DATA, _REGISTRY = "data", "result"
@@ -153,6 +153,27 @@ def read_data(options: DataOptions) -> Dataset:
     log_left_out(dataset)
     keep_mapping(options, options.data)
     return dataset
+
+
+def read_data_of_people(options: DataOptions) -> Dataset:
+    """Read the data files of a command line, those rows left out whose labels came from a machine alone.
+
+    What a machine said of a ticket is no answer to measure rules, policies or models by, and none to learn from.
+
+    Raises:
+        InvalidDataset: With every bad row, or if a machine labelled all of them.
+        InvalidRequest: If the mapping does not fit.
+    """
+    dataset = read_data(options)
+    rows = [row for row in dataset.rows if row.weight > 0]
+    if not rows:
+        raise InvalidDataset(
+            f"all {len(dataset)} tickets were labelled by a machine, as their {LABEL_SOURCE} says: nothing can be "
+            "measured on them; give tickets that people labelled"
+        )
+    if len(rows) < len(dataset):
+        log(f"left out: {len(dataset) - len(rows)} of {len(dataset)} tickets that only a machine labelled")
+    return replace(dataset, rows=rows, targets=targets_in(rows))
 
 
 def check_mapping(options: MapOption) -> None:

@@ -26,7 +26,7 @@ from training.cli.options import (
     check_mapping,
     keep_mapping,
     log_left_out,
-    read_data,
+    read_data_of_people,
 )
 from training.data.labels import in_words_of
 from training.evaluation.traffic_shares import read_tickets, shares_in, shares_left_out, with_shares
@@ -184,7 +184,7 @@ def questions(options: QuestionsOptions) -> None:
         raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
     check_writable(options.out)
     known = read_policy(options.policy) if options.policy else default_policy()
-    history = read_data(options)
+    history = read_data_of_people(options)
     rows = [row for row in history.rows if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column with --map tier=COLUMN")
@@ -223,7 +223,7 @@ def fit(options: FitOptions) -> None:
         check_page(options.out)
     triager = Triager.load(bundle_path(options.bundle))
     known = triager.policy
-    history = read_data(options)
+    history = read_data_of_people(options)
     rows = [row for row in in_words_of(known, history) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")

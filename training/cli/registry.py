@@ -67,6 +67,7 @@ class PromoteOptions(MapOption, JsonOption):
     alias: str = option("what it takes over", CHAMPION)
     margin: float = option("loss of accuracy that counts as none", 0.02, "M", read=fraction)
     data: list[Path] = option("compare on these tickets, of which neither has learned", [], "FILE…", group="data")
+    skip_bad_rows: bool = option("leave unusable rows of --data out instead of stopping", False, group="data")
     force: bool = option("promote whatever the comparison says", False)
 
 
@@ -111,8 +112,8 @@ def promote(options: PromoteOptions) -> int:
 
 
 def _given(options: PromoteOptions) -> Dataset | None:
-    reading = {one.name: getattr(options, one.name) for one in fields(MapOption)}
-    return read_data(DataOptions(data=options.data, **reading)) if options.data else None
+    reading = {one.name: getattr(options, one.name) for one in fields(DataOptions)}
+    return read_data(DataOptions(**reading)) if options.data else None
 
 
 def _name_and_version(options: PromoteOptions) -> tuple[str, str | None]:

@@ -95,6 +95,20 @@ def in_words_of(policy: Policy, dataset: Dataset) -> list[LabelledTicket]:
     return [_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in levelled]
 
 
+def as_written(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
+    """Return rows with their labels as they were read, before any policy put its own in their place.
+
+    A tier that only follows from the resolver group, or a label that was held back on reading, is none of these; rows
+    of which nothing says how they were read keep the labels that they have.
+    """
+    return [
+        replace(row, labels={target: label.strip() for target, label in row.written.items()})
+        if row.written or row.resolver_group or row.held_back
+        else row
+        for row in rows
+    ]
+
+
 def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:
     faults = []
     for target in dataset.targets:

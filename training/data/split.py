@@ -61,7 +61,10 @@ class Split:
         neither = len(self.clusters) - len(self.train) - len(self.test)
         left = f", {neither} left out that belong together with some of those" if neither else ""
         few = f": what is measured on fewer than {ENOUGH_ASIDE} is rough" if len(self.test) < ENOUGH_ASIDE else ""
-        return f"learning from {len(self.train)} tickets, {len(self.test)} set aside by {self.kind}{left}{few}"
+        lone = self.kind == "group" and len(np.unique(self.clusters[self.train])) == 1
+        shut = "; one group is left to learn from, which promises nothing of a new one (--map group= leaves groups out)"
+        aside = f"learning from {len(self.train)} tickets, {len(self.test)} set aside by {self.kind}"
+        return f"{aside}{left}{few}{shut if lone else ''}"
 
 
 MOST_MESSAGES = 50
@@ -157,7 +160,7 @@ def split(
         kind, chosen = _with_new(kind, chosen, later, usable=usable, sample=sample)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~np.isin(groups, groups[test]))
-    if not len(test) or not len(train):
+    if not len(test) or len(np.unique(found[[row for row in train if rows[row].weight > 0]])) < 2:
         raise InvalidDataset(_why_not(rows, groups))
     return Split(train, test, kind, groups)
 
