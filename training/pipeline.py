@@ -36,6 +36,7 @@ from training.data.dataset import Dataset, limited, read_dataset
 from training.data.labels import (
     follows_from_policy,
     learn_policy,
+    listed_labels,
     refuse_unlearnable,
     resolve_labels,
     rules_for,
@@ -195,17 +196,18 @@ def _asked(
 
 
 def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:
+    learned = settings.policy == LEARN
     if dataset is None:
+        listed = {} if learned else listed_labels(_policy(settings))
         dataset = read_dataset(
             settings.data,
             settings.mapping,
-            options=settings.reading,
+            options=replace(settings.reading, known=listed),
             skip_bad_rows=settings.skip_bad_rows,
             newest=settings.newest,
         )
     dataset = limited(dataset, settings.newest)
     log(f"read {len(dataset)} tickets")
-    learned = settings.policy == LEARN
     policy = learn_policy(dataset, settings.tier_order) if learned else with_further_targets(_policy(settings), dataset)
     dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
     asked = "resolver_group" in settings.asked or settings.mapping.get("resolver_group") is not None

@@ -267,9 +267,10 @@ def test_intervals_know_that_near_duplicates_and_groups_are_right_or_wrong_toget
 def test_a_label_that_is_one_message_stands_against_nothing(by: str) -> None:
     """The alert of a monitor, or what one site alone writes: its tickets are right or wrong together."""
     both = [record(0.85, seed=seed) for seed in (1, 2)]
+    alone = [number if number % 4 != 2 else -1 for number in range(400)]
     facts = [
-        replace(fact, **{by: ("monitor" if by == "group" else -1) if number % 4 == 2 else fact.digest})
-        for number, fact in enumerate(both[0].facts)
+        replace(fact, cluster=number) if by == "cluster" else replace(fact, group=f"site {number}")
+        for number, fact in zip(alone, both[0].facts, strict=True)
     ]
     found = compare(*(replace(one, facts=facts) for one in both))
     compared = {check.what for check in found.checks}

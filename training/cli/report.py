@@ -64,8 +64,8 @@ def report(options: ReportOptions) -> None:
 
 def _replayed(options: ReportOptions, path: Path) -> tuple[Record, str]:
     """Measure the bundle on the tickets of the command line, and return what has to be known of them."""
-    dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
+    dataset = read_data(options, bundle.policy)
     warning = warn_of_training_tickets(path, bundle, dataset)
     rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
     bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many

@@ -70,7 +70,7 @@ def replay_rules(options: ReplayOptions) -> None:
         triage rules replay tickets.csv --rules my-rules.toml --json
     """
     policy, book = _read(options)
-    dataset = resolve_labels(read_data_of_people(options), policy, skip_bad_rows=options.skip_bad_rows)
+    dataset = resolve_labels(read_data_of_people(options, policy), policy, skip_bad_rows=options.skip_bad_rows)
     with progress(len(dataset), "replaying") as bar:
         lines = replay(book, policy, dataset.rows, bar.update)
     triager = Triager(policy=policy, rules=book)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +53,15 @@ def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = Fa
             "in one cell; map another column with --map category=COLUMN"
         )
     return replace(dataset, rows=rows, targets=targets_in(rows), bad_rows=(*dataset.bad_rows, *bad))
+
+
+def listed_labels(*policies: Policy) -> dict[str, Set[str]]:
+    """Return by target the labels that policies list, aliases among them: what `ReadOptions.known` takes."""
+    found: dict[str, set[str]] = {}
+    for policy in policies:
+        for target, labels in policy.known_labels.items():
+            found.setdefault(target, set()).update(labels, policy.aliases.get(target, {}))
+    return {target: frozenset(labels) for target, labels in found.items()}
 
 
 def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTicket]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -42,7 +42,8 @@ class ReadOptions(FileOptions):
     """How files of tickets are to be read.
 
     Attributes:
-        multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``; None refuses them.
+        multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``, ``keep``; None refuses them.
+        known: By target, labels that a policy lists: a cell that holds one of them holds no others.
         keep_placeholders: Whether labels such as ``Unassigned`` are labels all the same.
         examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
         need_dates: Whether dates are needed: where they are not, a column of them whose day and month cannot be told
@@ -51,6 +52,7 @@ class ReadOptions(FileOptions):
     """
 
     multi: str | None = None
+    known: Mapping[str, Set[str]] = field(default_factory=lambda: _NONE)
     keep_placeholders: bool = False
     examine: bool = False
     need_dates: bool = True

@@ -180,7 +180,7 @@ def _kind(
 ) -> Kind:
     """Say by what the rows are split, as those tell that may be set aside."""
     among = np.flatnonzero(usable)
-    those = [rows[place] for place in among]
+    those = [rows[int(place)] for place in among]
     if _are_grouped(those):
         return "group"
     if sum(row.ticket.opened_at is not None for row in those) < DATED * len(those):

@@ -286,7 +286,7 @@ def _resolved(options: HistoryOptions) -> tuple[Policy, list[Resolved]]:
         InvalidRequest: If no row has a tier.
     """
     policy = policy_in_use(options.policy)
-    rows = [row for row in in_words_of(policy, read_data_of_people(options)) if row.labels.get("tier")]
+    rows = [row for row in in_words_of(policy, read_data_of_people(options, policy)) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
     policy.resolve("tier", {row.labels["tier"] for row in rows})

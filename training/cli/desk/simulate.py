@@ -70,7 +70,7 @@ def simulate(options: SimulateOptions) -> None:
     thresholds = _thresholds(options)
     policies = [read_policy(path) for path in options.policy] or [default_policy()]
     bundle = load_bundle(bundle_path(options.bundle)) if options.bundle is not None else None
-    history = read_data_of_people(options)
+    history = read_data_of_people(options, *policies)
     if bundle is not None and options.bundle is not None:
         warn_of_training_tickets(bundle_path(options.bundle), bundle, history)
     rows = _usable(history, policies)
