@@ -18,8 +18,9 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
-from training.cli import registry
-from training.data.dataset import read_dataset
+from training.cli import registry, report
+from training.data.dataset import Dataset, read_dataset
+from training.diagnostics.ablation import Extras
 from training.registry import promote as promotion
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
@@ -373,13 +374,31 @@ def test_out_must_be_free(triage: Triage, encoder: Path, tickets: Path, tmp_path
 
 
 def test_a_long_history_is_learned_from_its_newest_tickets(
-    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path
+    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "newest"
     said = triage("train", tickets, "--encoder", encoder, "--out", out, "--no-register", "--newest", 250)
     assert said.status == 0 and "read 250 tickets" in said.err
     assert "newest 250 of 300 tickets" in said.err and "--newest N takes more" in said.err
     assert "a whole number from 100 to" in triage("train", tickets, "--newest", 5).error
+    again = list[Dataset]()
+
+    def noted(_: object, dataset: Dataset, *more: object, **how: object) -> Extras:
+        again.append(dataset)
+        return Extras({}, {})
+
+    monkeypatch.setattr(report, "ablation_of", noted)
+    assert triage("report", out, tickets, "--full", "--out", tmp_path / "full.html").status == 0
+    assert len(again.pop()) == 250
+    rows = shipped_rows(300)
+    halves = [write_rows(tmp_path / f"{name}.jsonl", rows[name::2]) for name in (0, 1)]
+    both = tmp_path / "both"
+    said = triage("train", *halves, "--encoder", encoder, "--out", both, "--no-register", "--newest", 200)
+    assert said.status == 0 and "read 200 tickets" in said.err
+    assert triage("report", both, *halves, "--full", "--out", tmp_path / "full.html").status == 0
+    assert len(again.pop()) == 200
+    other = triage("report", both, halves[0], "--full", "--out", tmp_path / "full.html")
+    assert "needs the files that the bundle was trained on" in other.error and not again
 
 
 @pytest.mark.parametrize("more", [(), ("--no-cascade",)])

@@ -136,12 +136,13 @@ class NewBundleOptions(NameOption, JsonOption):
     no_register: bool = option("neither track nor register it", False, group=_REGISTRY)
 
 
-def read_data(options: DataOptions, *policies: Policy) -> Dataset:
+def read_data(options: DataOptions, *policies: Policy, newest: int | None = None) -> Dataset:
     """Read the data files of a command line, and tell on stderr what was ignored or left out.
 
     Args:
         options: The files, and how they are to be read.
         policies: What they list is a label as it stands, though it looks like several.
+        newest: Rows of each file that are kept at most, the newest ones; None keeps all.
 
     Raises:
         InvalidDataset: With every bad row.
@@ -154,6 +155,7 @@ def read_data(options: DataOptions, *policies: Policy) -> Dataset:
             options.roles,
             options=replace(options.reading, known=listed_labels(*policies)),
             skip_bad_rows=options.skip_bad_rows,
+            newest=newest,
             progress=bar.update,
         )
     log_left_out(dataset)
