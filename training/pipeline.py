@@ -32,10 +32,11 @@ from training.cascade.figures import prefilter_figures, stage_figures
 from training.cascade.first_stage import LEAST_ROWS, FittedFirstStage, first_stage_of, needs_encoder
 from training.cascade.prefilter import fit_prefilter
 from training.cascade.student import FittedStudent, fit_student
-from training.data.dataset import Dataset, LabelledTicket, limited, read_dataset
+from training.data.dataset import Dataset, limited, read_dataset
 from training.data.labels import (
     follows_from_policy,
     learn_policy,
+    listed_labels,
     refuse_unlearnable,
     resolve_labels,
     rules_for,
@@ -127,7 +128,7 @@ def train(
             first = replace(first, bundle=first.bundle.screened_by(prefilter))
             log("replaying the part set aside")
             replayed = _replay(first.bundle, everything.take(parts.test))
-            answers, asked = _asked(champion, [dataset.rows[row] for row in parts.test], log)
+            answers, asked = _asked(champion, dataset, parts, log)
             unseen = [dataset.rows[row] for row in parts.test]
             stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
             measured = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
@@ -185,27 +186,28 @@ def _half_of_the_cores() -> int:
 
 
 def _asked(
-    champion: Champion | None, rows: Sequence[LabelledTicket], log: Log
+    champion: Champion | None, dataset: Dataset, parts: Split, log: Log
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Let the champion answer what was set aside, as far as it is new to it: what `promote` compares."""
     if champion is None:
         return {}, {}
     log("asking the champion about the tickets set aside that are new to it")
-    return champion.answers(rows)
+    return champion.answers([dataset.rows[row] for row in parts.test], dataset.switched_off)
 
 
 def _read_and_check(settings: TrainSettings, dataset: Dataset | None, log: Log) -> tuple[Policy, Dataset]:
+    learned = settings.policy == LEARN
     if dataset is None:
+        listed = {} if learned else listed_labels(_policy(settings))
         dataset = read_dataset(
             settings.data,
             settings.mapping,
-            options=settings.reading,
+            options=replace(settings.reading, known=listed),
             skip_bad_rows=settings.skip_bad_rows,
             newest=settings.newest,
         )
     dataset = limited(dataset, settings.newest)
     log(f"read {len(dataset)} tickets")
-    learned = settings.policy == LEARN
     policy = learn_policy(dataset, settings.tier_order) if learned else with_further_targets(_policy(settings), dataset)
     dataset = resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
     asked = "resolver_group" in settings.asked or settings.mapping.get("resolver_group") is not None

@@ -78,6 +78,7 @@ def facts_of(
         "data": {
             "digest": dataset.digest,
             "rows": len(dataset),
+            "from_files": bool(settings.data),
             "split": parts.kind,
             "set_aside": len(parts.test),
             "ignored_columns": list(dataset.ignored_columns),

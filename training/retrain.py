@@ -219,6 +219,7 @@ def _filed(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
                 row = replace(
                     before,
                     labels={**before.labels, **row.labels},
+                    written={**before.written, **row.written},
                     resolver_group=last.resolver_group,
                     group_said=last.group_said,
                 )
@@ -240,6 +241,7 @@ def _joined(said: LabelledTicket, exported: LabelledTicket) -> LabelledTicket:
         exported,
         ticket=ticket,
         labels={**exported.labels, **said.labels},
+        written={**exported.written, **said.written},
         resolver_group=group,
         held_back={target: label for target, label in exported.held_back.items() if target not in named},
         weight=1.0,

@@ -132,7 +132,7 @@ class EncoderUnavailable(TriageError):
 
 
 class TrackingUnavailable(TriageError):
-    """The experiment tracker or its model registry does not answer."""
+    """The experiment tracker or its model registry does not answer, or does not take what it is given."""
 
 
 class StoreUnavailable(TriageError):

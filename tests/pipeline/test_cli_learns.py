@@ -18,8 +18,9 @@ import pytest
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
 from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
-from training.cli import registry
-from training.data.dataset import read_dataset
+from training.cli import registry, report
+from training.data.dataset import Dataset, read_dataset
+from training.diagnostics.ablation import Extras
 from training.registry import promote as promotion
 from training.registry.tracker import Tracker
 from triage.defaults import default_policy
@@ -149,6 +150,10 @@ def _data_in_other_words(triage: Triage, tmp_path: Path) -> None:
     assert accuracy[0] == accuracy[1] and not aliased["passed"]
     odd = triage("promote", "2", "--json", "--data", tmp_path / "odd.jsonl").document["comparison"]
     assert not odd["passed"] and "labels given are known to neither version, such as 'Team " in odd["obstacles"][0]
+    (tmp_path / "broken.jsonl").write_text((tmp_path / "later.jsonl").read_text("utf-8") + '{"tier": "L1"}\n', "utf-8")
+    broken = ("promote", "2", "--json", "--data", tmp_path / "broken.jsonl")
+    assert "leave them out by --skip-bad-rows" in triage(*broken).error
+    assert triage(*broken, "--skip-bad-rows").document["comparison"]["checks"][0] == accuracy[0]
     untiered = triage("promote", "2", "--json", "--map", "tier=", "--data", tmp_path / "later.jsonl")
     assert "no row has a label of a target that the bundle has a head for" in untiered.error
 
@@ -369,10 +374,42 @@ def test_out_must_be_free(triage: Triage, encoder: Path, tickets: Path, tmp_path
 
 
 def test_a_long_history_is_learned_from_its_newest_tickets(
-    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path
+    triage: Triage, encoder: Path, tickets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "newest"
     said = triage("train", tickets, "--encoder", encoder, "--out", out, "--no-register", "--newest", 250)
     assert said.status == 0 and "read 250 tickets" in said.err
     assert "newest 250 of 300 tickets" in said.err and "--newest N takes more" in said.err
     assert "a whole number from 100 to" in triage("train", tickets, "--newest", 5).error
+    again = list[Dataset]()
+
+    def noted(_: object, dataset: Dataset, *more: object, **how: object) -> Extras:
+        again.append(dataset)
+        return Extras({}, {})
+
+    monkeypatch.setattr(report, "ablation_of", noted)
+    assert triage("report", out, tickets, "--full", "--out", tmp_path / "full.html").status == 0
+    assert len(again.pop()) == 250
+    rows = shipped_rows(300)
+    halves = [write_rows(tmp_path / f"{name}.jsonl", rows[name::2]) for name in (0, 1)]
+    both = tmp_path / "both"
+    said = triage("train", *halves, "--encoder", encoder, "--out", both, "--no-register", "--newest", 200)
+    assert said.status == 0 and "read 200 tickets" in said.err
+    assert triage("report", both, *halves, "--full", "--out", tmp_path / "full.html").status == 0
+    assert len(again.pop()) == 200
+    other = triage("report", both, halves[0], "--full", "--out", tmp_path / "full.html")
+    assert "needs the files that the bundle was trained on" in other.error and not again
+
+
+@pytest.mark.parametrize("more", [(), ("--no-cascade",)])
+def test_two_groups_are_learned_from_and_promise_nothing_of_a_third(
+    triage: Triage, encoder: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    rows = [{**row, "site": f"site {place % 2}"} for place, row in enumerate(shipped_rows(160))]
+    data = write_rows(tmp_path / "sites.jsonl", rows)
+    out = tmp_path / "made"
+    said = train(triage, encoder, data, out, "--map", "group=site", "--no-register", "--json", *more)
+    assert said.status == 0, said.err
+    assert "80 set aside by group; one group is left to learn from" in said.err
+    assert {one["promise"] for one in said.document["targets"].values()} == {"none"}
+    assert {one["coverage"] for one in said.document["targets"].values()} == {0.0}

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
+from models.toml_files import dump_policy
 from models.triager import Triager
 from training import batch_scoring
 from training.batch_scoring import _resume
 from training.engines.engine import InThisProcess
 from training.reports.decision_text import COLUMNS
+from triage.defaults import default_policy
 
 from .conftest import Said, Triage, shipped_rows, write_rows
 
@@ -263,6 +266,47 @@ def test_rules_replay_gives_precision_and_coverage(triage: Triage, tickets: Path
     )
     out = triage("rules", "replay", half).out
     assert "of 60 tickets" in out and "of 30 tickets" in out  # those that have a tier, and those that have a category
+
+
+def test_a_label_that_the_policy_lists_is_not_asked_about(triage: Triage, tmp_path: Path) -> None:
+    rows = [{**row, "tier": "L1;L2" if row["tier"] == "L2" else row["tier"]} for row in shipped_rows(60)]
+    rows += [{**row, "tier": "L2"} for row in rows[:3]]
+    data = write_rows(tmp_path / "pairs.jsonl", rows)
+    policy = tmp_path / "policy.toml"
+    policy.write_text(dump_policy(replace(default_policy(), aliases={"tier": {"L1;L2": "L2"}})), "utf-8")
+    assert "--multi first|drop|split|keep" in triage("rules", "replay", data).error
+    said = triage("rules", "replay", data, "--policy", policy)
+    assert said.status == 0 and "several" not in said.err and "of 63 tickets" in said.out
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("rules", "replay", "DATA"),
+        ("policy", "questions", "DATA", "--out", "OUT"),
+        ("policy", "fit", "BUNDLE", "DATA"),
+        ("simulate", "DATA"),
+    ],
+    ids=lambda verb: " ".join(verb[:2]),
+)
+def test_labels_of_machines_are_no_answers(triage: Triage, bundle: Path, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    rows = shipped_rows(60)
+    people = [{**row, "label_source": "person"} for row in rows[:40]]
+    machine = [{**row, "tier": rows[place - 1]["tier"], "label_source": "machine"} for place, row in enumerate(rows)]
+    files = {
+        name: write_rows(tmp_path / f"{name}.jsonl", those)
+        for name, those in (("people", people), ("both", [*people, *machine]), ("machine", machine))
+    }
+
+    def said(name: str) -> Said:
+        places = {"DATA": files[name], "BUNDLE": bundle, "OUT": tmp_path / f"{name}.toml"}
+        return triage(*(places.get(word, word) for word in verb), "--json")
+
+    with_all = said("both")
+    assert "left out: 60 of 100 tickets that only a machine labelled" in with_all.err
+    alone = said("people").document
+    assert {**with_all.document, "out": None} == {**alone, "out": None}
+    assert "all 60 tickets were labelled by a machine" in said("machine").error
 
 
 def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:

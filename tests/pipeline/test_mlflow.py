@@ -18,7 +18,12 @@ from typing import Any
 
 import pytest
 
-from training.registry.tracker import Tracker
+from training.evaluation.compare import Check, Comparison
+from training.registry.comparisons import publish_comparison
+from training.registry.promote import Promotion
+from training.registry.publish import flat_metrics
+from training.registry.tracker import Opening, Run, Tracker
+from triage.errors import TrackingUnavailable
 
 from ..conftest import free_port, wait_until
 from .conftest import Triage, shipped_rows, write_rows
@@ -175,6 +180,31 @@ def test_a_home_can_be_moved(registered: Path, triage: Triage, tmp_path: Path, m
 
 def client_location(tracker: Tracker) -> str:
     return str(tracker._client.get_experiment_by_name("helpdesk-triage").artifact_location)
+
+
+ODD_LABELS = ("a//b", "/x", "y/", ".", "..", "and/or", "Hardware / Dock", "../../etc", "C://", "l" * 120, "<L1>")
+
+
+def test_labels_may_hold_what_no_path_of_a_metric_may(there: Path) -> None:
+    per_class = [{"label": label, "rows": 3, "recall": 0.5} for label in ODD_LABELS]
+    found = flat_metrics({"rows": 33, "route": {}, "targets": {"tier": {"baselines": {}, "per_class": per_class}}})
+    found |= {f"category {'m/' * 300}: recall/low": 0.1}
+    tracker = Tracker()
+    with tracker.running(Opening("odd labels", "train")) as run_id:
+        tracker.log(run_id, Run({}, found, {}, ()))
+    logged = tracker._client.get_run(run_id).data.metrics
+    assert len(logged) == len(found) and {"tier/label/and_or/recall", "tier/label/__/recall"} <= set(logged)
+    many = [
+        Check(f"category {label}: recall", 0.5, 0.5, low=0.0, high=0.0, passed=True, rule="") for label in ODD_LABELS
+    ]
+    result = Promotion("1", "1", Comparison(60, tuple(many)), promoted=False)
+    publish_comparison(tracker, result, "helpdesk-triage", run_id)
+
+
+def test_what_the_tracker_does_not_take_is_not_told_as_a_tracker_that_is_away(there: Path) -> None:
+    with pytest.raises(TrackingUnavailable, match="answers, and does not take what it is given") as told:
+        Tracker().point("helpdesk-triage", "no/such alias!", "1")
+    assert "MLFLOW_TRACKING_URI" not in str(told.value)
 
 
 def test_a_run_that_failed_is_kept_and_one_without_rows_logs_no_zero(

@@ -56,6 +56,8 @@ def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
     if again.document["staged"]:
         assert LocalModelStore.of().history(CHALLENGER)[-1].version == again.document["version"]
     assert champion_number(triage) == "1"
+    made = LocalModelStore.of().path(again.document["version"])
+    assert "triage retrain gathered them" in triage("report", made, tmp_path / "month-0.jsonl", *MAP, "--full").error
 
 
 def test_every_process_knows_an_interrupted_training_again(tmp_path: Path) -> None:

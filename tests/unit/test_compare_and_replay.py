@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from models.triager import Triager
-from training.data.dataset import LabelledTicket
+from training.data.dataset import Dataset, LabelledTicket, row_digest
+from training.data.labels import resolve_labels
+from training.evaluation.champion import Champion
 from training.evaluation.compare import LEAST_COMMON, Decided, compare
 from training.evaluation.predictions import ask, record_of
-from training.evaluation.record import Fact, Outcome, Record, strings
+from training.evaluation.record import Fact, Outcome, Record, short, strings
 from training.evaluation.rules_replay import precisions, replay
+from training.evaluation.seen import Seen
 from training.evaluation.slices import confused_pairs, slices
 from triage.errors import BundleMismatch
 from triage.policy import parse_policy
@@ -112,6 +115,43 @@ def test_each_side_is_judged_in_its_own_words() -> None:
     other = replace(theirs, outcomes={"tier": replace(outcome, true=true, top=top, named=top)}, ordered_tiers=order)
     found = compare(theirs, other)
     assert found.passed and {check.champion - check.challenger for check in found.checks} == {0.0}
+
+
+THINGS = ("printer", "screen", "dock", "badge", "phone", "share", "folder", "cable", "order", "mail", "vpn", "bill")
+
+
+def test_a_champion_is_judged_in_its_own_words_in_the_training_of_its_challenger() -> None:
+    """A level that the challenger is the first to learn, an alias, and groups that have come to another tier."""
+    tiers = '[[tiers]]\nlabel = "L1"\n[[tiers]]\nlabel = "L2"\n[[categories]]\nlabel = "IT > Hardware"\n'
+    before = parse_policy(f'{tiers}[aliases.tier]\n"Line 2" = "L2"\n[[groups]]\nname = "desk"\ntier = "L1"\n')
+    after = parse_policy(
+        f'{tiers}[[categories]]\nlabel = "IT > Hardware > Dock"\n[aliases.tier]\n"Line 2" = "L2"\n'
+        '[[groups]]\nname = "desk"\ntier = "L2"\n'
+    )
+    read = [
+        LabelledTicket(
+            Ticket(str(number), body=f"the {word} is broken"),
+            {"category": "IT > Hardware > Dock"},
+            resolver_group="desk",
+            written={"category": " IT > Hardware > Dock"},
+        )
+        for number, word in enumerate(THINGS)
+    ]
+    read = [
+        *(replace(row, labels={**row.labels, "tier": "Line 2"}, written={**row.written, "tier": "Line 2"})
+          for row in read[:6]),
+        *read[6:],
+    ]  # fmt: skip
+    rows = resolve_labels(Dataset(read, ("tier", "category"), "d"), after).rows
+    assert {row.labels["category"] for row in rows} == {"IT > Hardware > Dock"}
+    champion = Champion(Triager(policy=before, rules=RULES), "digest", Seen.of([]))
+    files, facts = champion.answers(rows)
+    kept = Record.from_document(json.loads(files["champion.json"]))
+    assert facts["champion"]["asked"] == 12 and set(kept.outcomes["category"].true.tolist()) == {"IT > Hardware"}
+    assert kept.outcomes["tier"].true.tolist() == ["L2"] * 6 + ["L1"] * 6
+    assert [fact.digest for fact in kept.facts] == [short(row_digest(row)) for row in rows]  # paired with the other's
+    off, _ = champion.answers([replace(row, labels={"category": row.labels["category"]}) for row in rows])
+    assert set(Record.from_document(json.loads(off["champion.json"])).outcomes) == {"category"}
 
 
 def test_only_tickets_that_both_were_asked_are_compared() -> None:
@@ -221,6 +261,30 @@ def test_intervals_know_that_near_duplicates_and_groups_are_right_or_wrong_toget
             assert None not in (clustered.low, clustered.high, rows.low, rows.high)
             assert (clustered.low, clustered.high) == pytest.approx((plain.low, plain.high), abs=0.03)
             assert clustered.high - clustered.low > 2 * (rows.high - rows.low)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("by", ["cluster", "group"])
+def test_a_label_that_is_one_message_stands_against_nothing(by: str) -> None:
+    """The alert of a monitor, or what one site alone writes: its tickets are right or wrong together."""
+    both = [record(0.85, seed=seed) for seed in (1, 2)]
+    alone = [number if number % 4 != 2 else -1 for number in range(400)]
+    facts = [
+        replace(fact, cluster=number) if by == "cluster" else replace(fact, group=f"site {number}")
+        for number, fact in zip(alone, both[0].facts, strict=True)
+    ]
+    found = compare(*(replace(one, facts=facts) for one in both))
+    compared = {check.what for check in found.checks}
+    assert {f"tier {label}: recall" for label in ("L0", "L1", "L3")} < compared and "tier L2: recall" not in compared
+    assert [note for note in found.notes if note.startswith("tier L2: recall is not compared, as its 100 tickets")]
+
+
+def test_copies_of_a_few_tickets_are_no_comparison() -> None:
+    for different in (1, 9):
+        same = record(0.85)
+        facts = [replace(fact, cluster=number % different) for number, fact in enumerate(same.facts)]
+        same = replace(same, facts=facts)
+        found = compare(same, same)
+        assert not found.passed and f"copies of {different}, 10 different ones" in found.obstacles[0]
 
 
 def test_one_error_is_no_broken_promise() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from training.data.finding import NOTICE, SERIOUS
 from training.data.labelling.cells import is_placeholder
 from training.data.labelling.hierarchy import roll_up
 from training.data.labelling.several import separator_in
-from training.data.labels import in_words_of, learn_policy, resolve_labels
+from training.data.labels import in_words_of, learn_policy, listed_labels, resolve_labels
 from training.data.reading import ReadOptions
 from training.data.split import split
 from training.quality.renamed_labels import renamed_labels
@@ -52,8 +53,51 @@ def test_several_labels_in_a_cell_are_noticed_named_and_taken_apart_as_asked(tmp
         "drop": {"lamp": 12, "door": 12, None: 5},
         "split": {"lamp": 17, "door": 17},
     }
+    kept = read_dataset([path], options=ReadOptions(multi="keep"))
+    assert counts(kept) == {"lamp": 12, "door": 12, "lamp;door": 3, "door; lamp": 2}
+    assert "each is one label" in next(one.do for one in kept.findings if one.code == "category-several-labels")
     examined = read_dataset([path], options=ReadOptions(examine=True))
     assert [finding.severity for finding in examined.findings if finding.code == "category-several-labels"] == [SERIOUS]
+
+
+CROSSED = [f"{area}{{}}{kind}" for area in ("Hardware", "Software", "Network") for kind in ("Request", "Incident")] * 20
+
+
+@pytest.mark.parametrize("separator", [" / ", "; ", ", ", " | ", " + "])
+def test_a_label_of_two_parts_that_each_keep_their_place_is_one_label(tmp_path: Path, separator: str) -> None:
+    labels = [label.format(separator) for label in CROSSED]
+    labels += [f"Other{separator}Request", f"Hardware{separator}Other"]  # one part may stand in both places
+    read = read_dataset([labelled(tmp_path, labels)])
+    assert counts(read) == Counter(labels) and not [one for one in read.findings if "several" in one.code]
+
+
+def test_labels_in_any_order_are_several_though_none_stands_alone() -> None:
+    names = ("lamp", "door", "lock", "gate")
+    some = {f"{one} / {other}": 3 for one in names for other in names if one != other}
+    assert separator_in(some) == " / "
+    ordered = {f"{one};{other}": 3 for place, one in enumerate(names) for other in names[place + 1 :]}
+    assert separator_in(ordered) == ";"
+    assert separator_in({**some, "Request / lamp": 2, "lamp": 1}) == " / "
+
+
+def test_what_a_policy_lists_is_one_label_whatever_stands_in_it(tmp_path: Path) -> None:
+    path = labelled(tmp_path, COMBINED)
+    policy = parse_policy(
+        '[[tiers]]\nlabel = "L1"\n' + "".join(
+            f'[[categories]]\nlabel = "{one}"\n' for one in ("lamp", "door", "lamp;door")
+        ) + '[aliases.category]\n"door; lamp" = "lamp;door"\n'
+    )  # fmt: skip
+    read = read_dataset([path], options=ReadOptions(known=listed_labels(policy)))
+    assert counts(resolve_labels(read, policy)) == {"lamp": 12, "door": 12, "lamp;door": 5}
+    some = read_dataset([path], options=ReadOptions(known={"category": {"lamp;door"}}, multi="first"))
+    assert counts(some) == {"lamp": 12, "door": 14, "lamp;door": 3}
+
+
+def test_of_a_list_the_first_label_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"body": f"ticket {n}", "category": ["lamp", "door"] if n % 5 == 0 else "door"} for n in range(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert counts(read_dataset([path], options=ReadOptions(multi="keep"))) == {"lamp": 4, "door": 16}
 
 
 def groups(dataset: Dataset) -> Counter[str | None]:

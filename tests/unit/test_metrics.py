@@ -106,3 +106,7 @@ def test_rows_that_are_drawn_together_make_the_interval_as_wide_as_their_number_
     assert high - low > 3 * (alone[1] - alone[0])
     each = rng.normal(0.0, 1.0, 200)
     assert metrics.bootstrap_interval(each, units=np.arange(200)) == metrics.bootstrap_interval(each)
+
+
+def test_rows_that_are_all_drawn_together_say_nothing_of_a_spread() -> None:
+    assert metrics.bootstrap_interval(np.ones(30), units=np.zeros(30, dtype=np.int64)) == (-np.inf, np.inf)

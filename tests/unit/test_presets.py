@@ -109,6 +109,29 @@ def test_a_role_that_is_mapped_by_hand_goes_before_the_preset(tmp_path: Path) ->
     assert dataset.rows[0].ticket.text == "is out" and dataset.rows[0].ticket.opened_at is None
 
 
+def test_a_column_of_exactly_a_label_s_name_goes_before_the_preset(tmp_path: Path) -> None:
+    header = {"Issue key": "X1", "Summary": "the lamp", "Description": "is out", "Component/s": "backend"}
+    rows = [{**header, "category": label, "resolver_group": "team", "body": "is out again"} for label in "ab"]
+    dataset = read_dataset([exported(tmp_path, rows)])
+    assert [row.labels["category"] for row in dataset.rows] == ["a", "b"]
+    assert dataset.rows[0].resolver_group == "team" and dataset.rows[0].ticket.body == "is out again"
+    assert {"Component/s", "Description"} <= set(dataset.ignored_columns)
+    empty = read_dataset([exported(tmp_path, [{**header, "category": ""}] * 2)])
+    assert empty.rows[0].labels["category"] == "backend"
+
+
+def test_a_column_that_a_preset_passes_over_is_named(tmp_path: Path) -> None:
+    row = {key: value for key, value in EXPORTS["freshdesk"].items() if key != "Type"}
+    path = exported(tmp_path, [{**row, "Type": "Incident", "Category": label} for label in ("light", "power")])
+
+    def said(mapping: dict[str, str | None]) -> list[str]:
+        return [one.what for one in read_dataset([path], mapping).findings if "is not read" in one.what]
+
+    (told,) = said({})
+    assert "'Category' is not read: 'Type' is the category; else say --map category='Category'" in told
+    assert not said({"category": "Category"}) and not said({"category": "Status"})
+
+
 def test_a_preset_that_does_not_fit_or_exist_is_refused_with_what_there_is(tmp_path: Path) -> None:
     path = exported(tmp_path, [{"Betreff": "x", "Art": "y"}])
     with pytest.raises(InvalidRequest, match=r"does not look like a Jira export.*'Betreff', 'Art'"):
@@ -141,6 +164,20 @@ def test_a_saved_mapping_reads_the_next_export_alike(tmp_path: Path) -> None:
     assert again.digest == read_dataset([snow, own], mapping, options=options).digest
     feb = exported(tmp_path, [json.loads(json.dumps(EXPORTS["servicenow"]).replace("{label}", "power"))], "feb.jsonl")
     assert read_dataset([feb], options=loaded).rows[0].labels == {"category": "power"}
+
+
+def test_a_saved_mapping_keeps_roles_that_were_switched_off(tmp_path: Path) -> None:
+    rows = [{"text": "the door", "category": label, "resolver_group": "team", "tier": "L1"} for label in "ab"]
+    own, file = exported(tmp_path, rows, "own.jsonl"), tmp_path / "mapping.toml"
+    mapping: dict[str, str | None] = {"resolver_group": None, "tier": None}
+    save_mapping(file, open_files([own], mapping), ReadOptions())
+    loaded = read_mapping(file)
+    save_mapping(file, open_files([own], {}, loaded), loaded)  # and once more, as the mapping file alone says
+    again = read_dataset([own], options=read_mapping(file))
+    assert again.rows[0].resolver_group is None and again.rows[0].labels == {"category": "a"}
+    assert again.switched_off == {"resolver_group", "tier"}
+    back = read_dataset([own], {"resolver_group": "resolver_group"}, options=read_mapping(file))
+    assert back.rows[0].resolver_group == "team"  # the command line goes before the file
 
 
 def test_a_saved_mapping_keeps_placeholders(tmp_path: Path) -> None:

@@ -181,9 +181,50 @@ def test_labels_of_machines_are_never_set_aside() -> None:
     assert all(rows[place].weight > 0 for place in parts.test)
 
 
-def test_rows_that_all_repeat_each_other_cannot_be_split() -> None:
+@pytest.mark.parametrize("passed_over", [{"judged": True}, {"weight": 0.0}])
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_newest_tickets_that_may_not_be_set_aside_make_room_for_older_ones(
+    passed_over: dict[str, object], share: float
+) -> None:
+    """The latest tickets of a desk are those that its service has decided: judged there, or labelled by it alone."""
+    data = dataset(400, dated=True)
+    age = np.argsort([row.ticket.opened_at.timestamp() for row in data.rows if row.ticket.opened_at])
+    drawn = np.random.default_rng(0).random(400)
+    latest = {int(place) for place in age[320:] if drawn[place] < share}
+    rows = [replace(row, **passed_over) if place in latest else row for place, row in enumerate(data.rows)]  # type: ignore[arg-type]
+    parts = split(replace(data, rows=rows), 0)
+    assert parts.kind == "time" and 45 <= len(parts.test) <= 65 and not latest & set(parts.test)
+    assert latest <= set(parts.train)
+
+
+def test_a_group_that_only_people_in_the_service_wrote_of_is_not_chosen_to_be_set_aside() -> None:
+    rows = [replace(row, judged=place % 10 < 4) for place, row in enumerate(dataset(400, groups=10).rows)]
+    for seed in range(10):
+        parts = split(Dataset(rows, ("category",), "d"), seed)
+        assert parts.kind == "group" and 0.1 * len(rows) <= len(parts.test) < 0.25 * len(rows)
+
+
+def test_rows_that_cannot_be_split_are_told_with_those_that_are_passed_over() -> None:
     with pytest.raises(InvalidDataset, match="cannot be split"):
         split(dataset(50, repeat=50), 0)
+    rows = [*dataset(50, weight=0.0).rows, *(replace(row, judged=True) for row in dataset(20).rows)]
+    same = replace(rows[0], weight=1.0)
+    with pytest.raises(InvalidDataset, match="; 50 labelled by a machine and 20 judged in the service are not set asi"):
+        split(Dataset([*rows, *[same] * 30], ("category",), "d"), 0)
+    with pytest.raises(InvalidDataset, match="; 50 labelled by a machine are not set aside"):
+        split(Dataset(rows[:50], ("category",), "d"), 0)
+
+
+def test_copies_alone_are_nothing_to_learn_from() -> None:
+    """What is left beside the group that is set aside is one message: no folds can be made of it."""
+    rows = [replace(row, group="one") for row in dataset(60).rows]
+    copies = [replace(rows[0], ticket=replace(rows[0].ticket, id=f"copy {n}"), group="other") for n in range(60)]
+    with pytest.raises(InvalidDataset, match="cannot be split"):
+        split(Dataset([*rows[1:], *copies], ("category",), "d"), 0)
+
+
+def test_a_part_that_is_too_small_to_measure_on_is_told() -> None:
+    assert "is rough" in split(dataset(200), 0).told and "is rough" not in split(dataset(600), 0).told
 
 
 def test_near_duplicates_are_found_and_others_are_not() -> None:

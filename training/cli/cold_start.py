@@ -28,6 +28,7 @@ from training.cold_start import start as starting
 from training.encoders.onnx_export import DEFAULT_ENCODER
 from training.registry.tracker import Opening, Tracker
 from training.stages import stage_of
+from triage.policy import read_policy
 
 _LABELS = "labels"
 
@@ -94,7 +95,7 @@ def extend(options: ExtendOptions) -> None:
     parent = tracker.run_of(options.name, str(read_manifest(path)["digest"])) if tracker else ""
     opening = Opening(f"{options.name} extend", "extend", parent=parent, data=tuple(options.data))
     with tracked(tracker, opening) as run_id:
-        dataset = read_data(options)
+        dataset = read_data(options, read_policy(options.policy))
         extended = extending.extend(path, dataset, options.policy, out, rule_file=options.rules, log=log_step)
         _finish(options, run_id, tracker, extended)
 

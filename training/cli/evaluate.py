@@ -37,8 +37,8 @@ def evaluate(options: EvaluateOptions) -> None:
         triage evaluate helpdesk-triage@champion later.csv --map group=organisation --json
     """
     path = bundle_path(options.bundle)
-    dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
+    dataset = read_data(options, bundle.policy)
     known = training_tickets(path, bundle, dataset)
     _warn(known, dataset)
     with progress(len(dataset), "deciding") as bar:

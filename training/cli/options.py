@@ -11,16 +11,18 @@ from models.atomic_write import check_writable
 from models.home import DEFAULT_MODEL, triage_home
 from models.local_store import LocalModelStore, parse_reference
 from models.terminal import JsonOption, argument, log, option, progress
-from training.data.columns import parse_mapping, parse_targets
-from training.data.dataset import Dataset, read_dataset
+from training.data.columns import LABEL_SOURCE, parse_mapping, parse_targets
+from training.data.dataset import Dataset, read_dataset, targets_in
 from training.data.dates import ORDERS
 from training.data.labelling.several import WAYS
+from training.data.labels import listed_labels
 from training.data.presets.guess import named_preset
 from training.data.presets.known_columns import presets
 from training.data.presets.mapping_file import SAVE_MAPPING, read_mapping, save_mapping, with_command_line
 from training.data.presets.roles import target_of_role
 from training.data.reading import ReadOptions, check_choice, open_files
-from triage.errors import BundleNotFound, InvalidRequest, grouped
+from triage.errors import BundleNotFound, InvalidDataset, InvalidRequest, grouped
+from triage.policy import Policy
 from triage.prediction import name_problem
 
 _DATA, _REGISTRY = "data", "result"
@@ -67,9 +69,9 @@ class MapOption:
     encoding: str | None = option("what text is encoded in (default: detected)", None, "NAME", group=_DATA)
     date_order: str | None = option("dmy or mdy, where dates do not tell day from month", None, "dmy|mdy", group=_DATA)
     multi: str | None = option(
-        "several labels in a cell: take the first, drop them, or split them into a row each",
+        "several labels in a cell: take the first, drop them, split them into a row each, or keep the cell as it is",
         None,
-        "first|drop|split",
+        "|".join(WAYS),
         group=_DATA,
     )
     keep_placeholders: bool = option("labels such as 'Unassigned' or '-' are labels all the same", False, group=_DATA)
@@ -134,8 +136,13 @@ class NewBundleOptions(NameOption, JsonOption):
     no_register: bool = option("neither track nor register it", False, group=_REGISTRY)
 
 
-def read_data(options: DataOptions) -> Dataset:
+def read_data(options: DataOptions, *policies: Policy, newest: int | None = None) -> Dataset:
     """Read the data files of a command line, and tell on stderr what was ignored or left out.
+
+    Args:
+        options: The files, and how they are to be read.
+        policies: What they list is a label as it stands, though it looks like several.
+        newest: Rows of each file that are kept at most, the newest ones; None keeps all.
 
     Raises:
         InvalidDataset: With every bad row.
@@ -146,13 +153,39 @@ def read_data(options: DataOptions) -> Dataset:
         dataset = read_dataset(
             options.data,
             options.roles,
-            options=options.reading,
+            options=replace(options.reading, known=listed_labels(*policies)),
             skip_bad_rows=options.skip_bad_rows,
+            newest=newest,
             progress=bar.update,
         )
     log_left_out(dataset)
     keep_mapping(options, options.data)
     return dataset
+
+
+def read_data_of_people(options: DataOptions, *policies: Policy) -> Dataset:
+    """Read the data files of a command line, those rows left out whose labels came from a machine alone.
+
+    What a machine said of a ticket is no answer to measure rules, policies or models by, and none to learn from.
+
+    Args:
+        options: The files, and how they are to be read.
+        policies: As for `read_data`.
+
+    Raises:
+        InvalidDataset: With every bad row, or if a machine labelled all of them.
+        InvalidRequest: If the mapping does not fit.
+    """
+    dataset = read_data(options, *policies)
+    rows = [row for row in dataset.rows if row.weight > 0]
+    if not rows:
+        raise InvalidDataset(
+            f"all {len(dataset)} tickets were labelled by a machine, as their {LABEL_SOURCE} says: nothing can be "
+            "measured on them; give tickets that people labelled"
+        )
+    if len(rows) < len(dataset):
+        log(f"left out: {len(dataset) - len(rows)} of {len(dataset)} tickets that only a machine labelled")
+    return replace(dataset, rows=rows, targets=targets_in(rows))
 
 
 def check_mapping(options: MapOption) -> None:

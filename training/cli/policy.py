@@ -11,7 +11,7 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from models.atomic_write import check_writable, write_text
@@ -26,9 +26,9 @@ from training.cli.options import (
     check_mapping,
     keep_mapping,
     log_left_out,
-    read_data,
+    read_data_of_people,
 )
-from training.data.labels import in_words_of
+from training.data.labels import in_words_of, listed_labels
 from training.evaluation.traffic_shares import read_tickets, shares_in, shares_left_out, with_shares
 from training.group_tiers.evidence import judge
 from training.group_tiers.history import Places, read_history
@@ -184,7 +184,7 @@ def questions(options: QuestionsOptions) -> None:
         raise InvalidRequest(f"--out {str(options.out)!r} is there already; name a new file")
     check_writable(options.out)
     known = read_policy(options.policy) if options.policy else default_policy()
-    history = read_data(options)
+    history = read_data_of_people(options, known)
     rows = [row for row in history.rows if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column with --map tier=COLUMN")
@@ -223,11 +223,11 @@ def fit(options: FitOptions) -> None:
         check_page(options.out)
     triager = Triager.load(bundle_path(options.bundle))
     known = triager.policy
-    history = read_data(options)
+    history = read_data_of_people(options, known)
     rows = [row for row in in_words_of(known, history) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
-    bounces = _bounces(options, [row.resolver_group for row in rows])
+    bounces = _bounces(options, known, [row.resolver_group for row in rows])
     decisions = triager.decide([row.ticket for row in rows])
     done = [
         Routed(
@@ -264,7 +264,7 @@ def fit(options: FitOptions) -> None:
     print_result(asdict(found), "\n".join(lines), as_json=options.json)
 
 
-def _bounces(options: FitOptions, groups: Sequence[str | None]) -> dict[str, int]:
+def _bounces(options: FitOptions, known: Policy, groups: Sequence[str | None]) -> dict[str, int]:
     """Return by the place of its row how often a ticket came back; empty where nothing tells of journeys.
 
     Raises:
@@ -278,7 +278,7 @@ def _bounces(options: FitOptions, groups: Sequence[str | None]) -> dict[str, int
         options.data,
         options.roles,
         Places(options.journey, None, options.moves),
-        options=options.reading,
+        options=replace(options.reading, known=listed_labels(known)),
         skip_bad_rows=options.skip_bad_rows,
     )
     return {one.place: returns(one.path) for one in history.closed if one.told}

@@ -67,6 +67,7 @@ class PromoteOptions(MapOption, JsonOption):
     alias: str = option("what it takes over", CHAMPION)
     margin: float = option("loss of accuracy that counts as none", 0.02, "M", read=fraction)
     data: list[Path] = option("compare on these tickets, of which neither has learned", [], "FILE…", group="data")
+    skip_bad_rows: bool = option("leave unusable rows of --data out instead of stopping", False, group="data")
     force: bool = option("promote whatever the comparison says", False)
 
 
@@ -83,15 +84,16 @@ def promote(options: PromoteOptions) -> int:
         triage promote my-bundle --force
     """
     name, wanted = _name_and_version(options)
-    tracker = Tracker()
+    tracker, local_store = Tracker(), LocalModelStore.of(name)
+    challenger = promotion.challenger_of(tracker, name, promotion.as_wanted(wanted))
     challenge = promotion.Challenge(
-        promotion.challenger_of(tracker, name, promotion.as_wanted(wanted)),
+        challenger,
         options.alias,
-        data=_given(options),
+        data=_given(options, promotion.fetch_to_store(tracker, local_store, challenger)) if options.data else None,
         margin=options.margin,
         force=options.force,
     )
-    result = promotion.promote(tracker, LocalModelStore.of(name), challenge, log_step)
+    result = promotion.promote(tracker, local_store, challenge, log_step)
     publish_comparison(tracker, result, name, challenge.challenger.run_id)
     if options.json:
         print_json(
@@ -110,9 +112,10 @@ def promote(options: PromoteOptions) -> int:
     return 0 if result.promoted else 1
 
 
-def _given(options: PromoteOptions) -> Dataset | None:
-    reading = {one.name: getattr(options, one.name) for one in fields(MapOption)}
-    return read_data(DataOptions(data=options.data, **reading)) if options.data else None
+def _given(options: PromoteOptions, challenger: Path) -> Dataset:
+    """Read the tickets that were given, by the policy of the bundle that challenges where labels look like several."""
+    reading = {one.name: getattr(options, one.name) for one in fields(DataOptions)}
+    return read_data(DataOptions(**reading), load_bundle(challenger).policy)
 
 
 def _name_and_version(options: PromoteOptions) -> tuple[str, str | None]:

@@ -12,6 +12,7 @@ from models.bundle.manifest import read_manifest
 from models.terminal import JsonOption, log, log_step, option, print_result, progress, verb
 from training.cli.evaluate import open_for_measuring, warn_of_training_tickets
 from training.cli.options import BundleOption, SomeDataOptions, bundle_path, read_data
+from training.data.dataset import Dataset, limited
 from training.data.labels import in_words_of, resolve_labels
 from training.data.split import split
 from training.diagnostics.ablation import Extras, ablation_of
@@ -64,8 +65,8 @@ def report(options: ReportOptions) -> None:
 
 def _replayed(options: ReportOptions, path: Path) -> tuple[Record, str]:
     """Measure the bundle on the tickets of the command line, and return what has to be known of them."""
-    dataset = read_data(options)
     triager, bundle = open_for_measuring(path)
+    dataset = read_data(options, bundle.policy)
     warning = warn_of_training_tickets(path, bundle, dataset)
     rows = [row for row in in_words_of(triager.policy, dataset) if row.weight > 0]
     bundle.encoder.encode([row.ticket.text for row in rows])  # remembered: deciding then shows one bar, not many
@@ -83,15 +84,28 @@ def _extras(options: ReportOptions, path: Path, manifest: Mapping[str, Any]) -> 
             f"--full trains again as triage train does: this bundle stands on {stage_of(manifest).name}"
         )
     read_record(path)  # a bundle that cannot be reported on is refused before the work
-    dataset = read_data(options)
+    _, bundle = open_for_measuring(path)
+    newest = manifest["settings"].get("newest")
+    dataset = read_data(options, bundle.policy, newest=newest)
     if dataset.digest != manifest["data"]["digest"]:
-        raise InvalidRequest(
-            f"--full needs the files that the bundle was trained on: the digest of these is {dataset.digest[:12]}, "
-            f"not {manifest['data']['digest'][:12]}; name them with the same --map"
-        )
+        raise InvalidRequest(_not_the_files(dataset, manifest["data"]))
+    dataset = dataset if newest is None else limited(dataset, newest)
     if manifest.get("adaptation", {}).get("kept"):
         log("the encoder was fine-tuned on most of these tickets: what each part adds comes out too favourable for it")
-    _, bundle = open_for_measuring(path)
     dataset = resolve_labels(dataset, bundle.policy, skip_bad_rows=options.skip_bad_rows)
     seed = int(manifest["settings"]["seed"])
     return ablation_of(bundle, dataset, split(dataset, seed), seed, log=log_step)
+
+
+def _not_the_files(dataset: Dataset, trained_on: Mapping[str, Any]) -> str:
+    """Say why what was read is not what a bundle was trained on."""
+    digests = f"the digest of these is {dataset.digest[:12]}, not {trained_on['digest'][:12]}"
+    if trained_on.get("from_files", True):
+        return (
+            f"--full needs the files that the bundle was trained on: {digests}; name them with the same options, such "
+            "as --map"
+        )
+    return (
+        f"--full needs the tickets that the bundle was trained on: {digests}; triage retrain gathered them from files "
+        "and from what people said in the service, which cannot be given again; report on it without --full"
+    )

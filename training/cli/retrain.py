@@ -33,6 +33,7 @@ from training.retrain import Gathered, finished, gather, lacks_adaptation, setti
 from training.task import LEARN, TrainSettings
 from triage.__main__ import GROUP
 from triage.errors import BundleNotFound, InvalidRequest
+from triage.policy import Policy, read_policy
 
 _WHEN, _FEEDBACK = "when, and what then", "feedback"
 
@@ -75,7 +76,7 @@ def retrain(options: RetrainOptions) -> int:
                 "lets it serve"
             )
         path = local_store.path(champion)
-        gathered = _gathered(options)
+        gathered = _gathered(options, path)
         new = _new(path, gathered.dataset)
         if new < options.if_new:
             return _waits(options, new)
@@ -106,8 +107,8 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _gathered(options: RetrainOptions) -> Gathered:
-    exports = read_data(options) if options.data else None
+def _gathered(options: RetrainOptions, champion: Path) -> Gathered:
+    exports = read_data(options, *_policies(options, champion)) if options.data else None
     with tempfile.TemporaryDirectory(prefix="triage-") as folder:
         said = _feedback(options, Path(folder))
         gathered = gather(exports, said)
@@ -116,6 +117,12 @@ def _gathered(options: RetrainOptions) -> Gathered:
         f"{gathered.added} that only the service had, {gathered.repeated} repeated rows left out"
     )
     return gathered
+
+
+def _policies(options: RetrainOptions, champion: Path) -> list[Policy]:
+    """Return the policies whose labels are labels: the champion's, and the one that the version is to have."""
+    own = [Path(options.policy)] if options.policy not in (None, LEARN) else []
+    return [read_policy(champion / "policy.toml", of_bundle=True), *map(read_policy, own)]
 
 
 def _feedback(options: RetrainOptions, folder: Path) -> Dataset | None:

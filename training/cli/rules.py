@@ -12,7 +12,7 @@ from pathlib import Path
 
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table, progress
 from models.triager import Triager
-from training.cli.options import DataOptions, read_data
+from training.cli.options import DataOptions, read_data_of_people
 from training.data.labels import resolve_labels
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask
@@ -70,7 +70,7 @@ def replay_rules(options: ReplayOptions) -> None:
         triage rules replay tickets.csv --rules my-rules.toml --json
     """
     policy, book = _read(options)
-    dataset = resolve_labels(read_data(options), policy, skip_bad_rows=options.skip_bad_rows)
+    dataset = resolve_labels(read_data_of_people(options, policy), policy, skip_bad_rows=options.skip_bad_rows)
     with progress(len(dataset), "replaying") as bar:
         lines = replay(book, policy, dataset.rows, bar.update)
     triager = Triager(policy=policy, rules=book)

@@ -23,7 +23,7 @@ from models.terminal import Log, log_step
 from models.triager import Triager
 from training.cold_start.prototypes import PrototypeInputs, phrases_of, prototype_head
 from training.data.dataset import Dataset, LabelledTicket, dataset_digest, read_dataset
-from training.data.labels import resolve_labels, rules_for
+from training.data.labels import listed_labels, resolve_labels, rules_for
 from training.data.reading import READ_PLAINLY, ReadOptions
 from training.encoders.cache import CachedEncoder
 from training.encoders.onnx_export import DEFAULT_ENCODER
@@ -212,9 +212,8 @@ def _refuse_single_labels(policy: Policy) -> None:
 def _read(settings: StartSettings, policy: Policy) -> Dataset | None:
     if not settings.data:
         return None
-    dataset = read_dataset(
-        settings.data, settings.mapping, options=settings.reading, skip_bad_rows=settings.skip_bad_rows
-    )
+    reading = replace(settings.reading, known=listed_labels(policy))
+    dataset = read_dataset(settings.data, settings.mapping, options=reading, skip_bad_rows=settings.skip_bad_rows)
     return resolve_labels(dataset, policy, skip_bad_rows=settings.skip_bad_rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +55,15 @@ def resolve_labels(dataset: Dataset, policy: Policy, *, skip_bad_rows: bool = Fa
     return replace(dataset, rows=rows, targets=targets_in(rows), bad_rows=(*dataset.bad_rows, *bad))
 
 
+def listed_labels(*policies: Policy) -> dict[str, Set[str]]:
+    """Return by target the labels that policies list, aliases among them: what `ReadOptions.known` takes."""
+    found: dict[str, set[str]] = {}
+    for policy in policies:
+        for target, labels in policy.known_labels.items():
+            found.setdefault(target, set()).update(labels, policy.aliases.get(target, {}))
+    return {target: frozenset(labels) for target, labels in found.items()}
+
+
 def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTicket]:
     """Put the deepest level that the policy has in the place of labels that are paths; held back ones it has return."""
     targets = ("tier", "category", *policy.further)
@@ -93,6 +102,20 @@ def in_words_of(policy: Policy, dataset: Dataset) -> list[LabelledTicket]:
     """Return the rows with the policy's own labels, unknown ones left as they are: for measuring, not for learning."""
     levelled = (row for row in _levelled(dataset.rows, policy) if row.labels or not row.held_back)
     return [_in_words_of(policy, row, "tier" not in dataset.switched_off) for row in levelled]
+
+
+def as_written(rows: Sequence[LabelledTicket]) -> list[LabelledTicket]:
+    """Return rows with their labels as they were read, before any policy put its own in their place.
+
+    A tier that only follows from the resolver group, or a label that was held back on reading, is none of these; rows
+    of which nothing says how they were read keep the labels that they have.
+    """
+    return [
+        replace(row, labels={target: label.strip() for target, label in row.written.items()})
+        if row.written or row.resolver_group or row.held_back
+        else row
+        for row in rows
+    ]
 
 
 def _refuse_unknown(dataset: Dataset, policy: Policy) -> None:

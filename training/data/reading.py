@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -42,7 +42,8 @@ class ReadOptions(FileOptions):
     """How files of tickets are to be read.
 
     Attributes:
-        multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``; None refuses them.
+        multi: What is done with several labels in a cell: ``first``, ``drop``, ``split``, ``keep``; None refuses them.
+        known: By target, labels that a policy lists: a cell that holds one of them holds no others.
         keep_placeholders: Whether labels such as ``Unassigned`` are labels all the same.
         examine: Whether faults of the whole are to be found instead of raised, as `triage data check` does.
         need_dates: Whether dates are needed: where they are not, a column of them whose day and month cannot be told
@@ -51,6 +52,7 @@ class ReadOptions(FileOptions):
     """
 
     multi: str | None = None
+    known: Mapping[str, Set[str]] = field(default_factory=lambda: _NONE)
     keep_placeholders: bool = False
     examine: bool = False
     need_dates: bool = True
@@ -82,6 +84,7 @@ class OpenFile:
         roles: Which column plays which role.
         dates: How its dates are read; None where no column plays that role.
         guess: What a preset made of it; None where none was used.
+        switched_off: Roles that the user switched off.
         left_undated: Why its dates are left out; empty where they are read, or no column plays that role.
         languages: Reads its column of languages, and counts what is none.
     """
@@ -90,6 +93,7 @@ class OpenFile:
     roles: Mapping[str, str]
     dates: DateColumn | None
     guess: Guess | None
+    switched_off: Set[str] = frozenset()
     left_undated: str = ""
     languages: LanguageColumn = field(default_factory=LanguageColumn)
 
@@ -100,6 +104,7 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
+        notes += self._passed_over(self.guess.roles) if self.guess else []
         for name, columns in self.source.repeated.items():
             role = next((role for role, column in self.roles.items() if column in columns), None)
             if role is not None:
@@ -115,6 +120,15 @@ class OpenFile:
                 if column not in self.roles.values()
             ]
         return notes + [f"left out: {count} × {what}" for what, count in self.source.skipped.items()]
+
+    def _passed_over(self, by_preset: Mapping[str, str | None]) -> Iterator[str]:
+        """Say which columns are named like a role that another one plays by the preset; of ids there are mostly two."""
+        for column in self.source.columns:
+            role = column.strip().casefold()
+            played_by = self.roles.get(role)
+            chosen = played_by is not None and played_by == by_preset.get(role)
+            if role != "id" and chosen and column not in self.roles.values():
+                yield f"{column!r} is not read: {played_by!r} is the {role}; else say --map {role}={column!r}"
 
     def cell(self, cells: Mapping[str, Any], column: str) -> Any:
         """Return the cell of a column; the filled ones of all where several share the name."""
@@ -171,6 +185,7 @@ def _opened(
     roles = assign(
         source.columns, asked, str(source.path), preset=found.roles if found else None, repeated=source.repeated
     )
+    off = {role for role, column in asked.items() if column is None}
     column = roles.get("opened_at")
     dates = None
     if column is not None:
@@ -181,8 +196,9 @@ def _opened(
             if need_dates:
                 raise
             undated = {role: one for role, one in roles.items() if role != "opened_at"}
-            return OpenFile(source, undated, None, found, left_undated=f"the dates are left out: {error}")
-    return OpenFile(source, roles, dates, found)
+            why = f"the dates are left out: {error}"
+            return OpenFile(source, undated, None, found, switched_off=off, left_undated=why)
+    return OpenFile(source, roles, dates, found, switched_off=off)
 
 
 def reading_findings(opened: OpenFile, rows: int) -> Iterator[Finding]:

@@ -25,6 +25,12 @@ DATED = 0.95
 LEAST_NEW, ENOUGH_NEW = 50, 300
 """New tickets below which no comparison means anything, and from which they alone measure a model well enough."""
 
+ENOUGH_ASIDE = 50
+"""Tickets set aside below which what is measured on them is rough, and that is said."""
+
+MOST_ASIDE = 1 / 3
+"""Share of the rows that may be set aside above which none are in place of those that may not."""
+
 MOST_BY_TIME = 0.5
 """Share of the rows above which the latest ones are no part of a history: they all have one date, or nearly so."""
 
@@ -54,7 +60,11 @@ class Split:
         """How many rows are on each side, and on neither, in words."""
         neither = len(self.clusters) - len(self.train) - len(self.test)
         left = f", {neither} left out that belong together with some of those" if neither else ""
-        return f"learning from {len(self.train)} tickets, {len(self.test)} set aside by {self.kind}{left}"
+        few = f": what is measured on fewer than {ENOUGH_ASIDE} is rough" if len(self.test) < ENOUGH_ASIDE else ""
+        lone = self.kind == "group" and len(np.unique(self.clusters[self.train])) == 1
+        shut = "; one group is left to learn from, which promises nothing of a new one (--map group= leaves groups out)"
+        aside = f"learning from {len(self.train)} tickets, {len(self.test)} set aside by {self.kind}"
+        return f"{aside}{left}{few}{shut if lone else ''}"
 
 
 MOST_MESSAGES = 50
@@ -106,16 +116,17 @@ def split(
     """Set a part of the rows aside.
 
     By group where most rows have one, else by time where nearly all rows are dated (and not all alike), else at
-    random. Where some rows are new to the champion, and enough, they are what is set aside instead, or a sample of
-    them where they are many: the champion was given all others, so that a challenger measured on them lacks nothing
-    that the champion had. Rows whose labels came from a machine alone are never set aside: nothing could be measured on
-    them. Nor are rows that people judged in the service, unless there are no others: who teaches does not mark. They
-    are learned from, but for those that stay together with a row that is set aside: these are on neither side.
+    random. What may not be set aside has no say in that. Where some rows are new to the champion, and enough, they are
+    what is set aside instead, or a sample of them where they are many: the champion was given all others, so that a
+    challenger measured on them lacks nothing that the champion had. Rows whose labels came from a machine alone are
+    never set aside: nothing could be measured on them. Nor are rows that people judged in the service, unless there are
+    no others: who teaches does not mark. They are learned from, but for those that stay together with a row that is set
+    aside: these are on neither side.
 
     Args:
         dataset: What was read.
         seed: Equal seeds give equal splits.
-        share: Share of the rows to set aside, in (0, 1).
+        share: Share of the rows that people labelled to set aside, in (0, 1); less where many of them may not be.
         clusters: What `kept_together` returns, where it is known already.
         new: Which rows the present champion was never given, bool of shape [n]; None where nothing serves yet.
 
@@ -125,33 +136,69 @@ def split(
     rows = dataset.rows
     found = kept_together(rows) if clusters is None else clusters
     groups = joined(found, _groups(rows))
-    kind: Kind = "random"
-    if _are_grouped(rows):
-        kind = "group"
-    elif sum(row.ticket.opened_at is not None for row in rows) >= DATED * len(rows):
-        kind = "time" if np.mean(_latest(rows, groups, share, seed)) <= MOST_BY_TIME else "random"
+    usable = _usable(rows)
+    if not usable.any():
+        raise InvalidDataset(_why_not(rows, groups))
+    labelled = sum(row.weight > 0 for row in rows)
+    share = max(share, min(MOST_ASIDE, share * labelled / np.count_nonzero(usable)))
+    kind = _kind(rows, groups, usable, share=share, seed=seed)
     choose = {"time": _latest, "group": _whole_groups, "random": _stratified}[kind]
-    chosen = choose(rows, groups, share, seed)
-    usable = np.array([row.weight > 0 for row in rows])
-    judged = np.array([row.judged for row in rows])
-    usable &= ~judged if np.any(usable & ~judged) else True
+
+    def part_of(those: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+        among = np.flatnonzero(those)
+        part = choose([rows[place] for place in among], groups[among], share, seed)
+        return np.isin(groups, groups[among[part]])
+
+    chosen = part_of(usable, share)
     if new is not None and kind != "group":
         later = _learnable(rows, _wholly(new, groups), groups)
 
         def sample(wanted: int) -> NDArray[np.bool_]:
-            among = np.flatnonzero(later & usable)
-            part = choose([rows[place] for place in among], groups[among], wanted / len(among), seed)
-            return np.isin(groups, groups[among[part]])
+            among = later & usable
+            return part_of(among, wanted / np.count_nonzero(among))
 
         kind, chosen = _with_new(kind, chosen, later, usable=usable, sample=sample)
     test = np.flatnonzero(chosen & usable)
     train = np.flatnonzero(~np.isin(groups, groups[test]))
-    if not len(test) or not len(train):
-        raise InvalidDataset(
-            f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
-            "together (near-duplicates, messages of one ticket, or one group); add other tickets"
-        )
+    if not len(test) or len(np.unique(found[[row for row in train if rows[row].weight > 0]])) < 2:
+        raise InvalidDataset(_why_not(rows, groups))
     return Split(train, test, kind, groups)
+
+
+def _usable(rows: Sequence[LabelledTicket]) -> NDArray[np.bool_]:
+    """Say which rows may be set aside: of those that people labelled the ones that nobody judged in the service.
+
+    Where all of them were judged, they all may.
+    """
+    labelled = np.array([row.weight > 0 for row in rows], dtype=bool)
+    judged = np.array([row.judged for row in rows], dtype=bool)
+    return labelled & ~judged if np.any(labelled & ~judged) else labelled
+
+
+def _kind(
+    rows: Sequence[LabelledTicket], groups: NDArray[np.int64], usable: NDArray[np.bool_], *, share: float, seed: int
+) -> Kind:
+    """Say by what the rows are split, as those tell that may be set aside."""
+    among = np.flatnonzero(usable)
+    those = [rows[int(place)] for place in among]
+    if _are_grouped(those):
+        return "group"
+    if sum(row.ticket.opened_at is not None for row in those) < DATED * len(those):
+        return "random"
+    return "time" if np.mean(_latest(those, groups[among], share, seed)) <= MOST_BY_TIME else "random"
+
+
+def _why_not(rows: Sequence[LabelledTicket], groups: NDArray[np.int64]) -> str:
+    """Say why rows cannot be split."""
+    machines = sum(row.weight == 0 for row in rows)
+    judged = sum(row.weight > 0 and row.judged for row in rows)
+    counts = ((machines, "labelled by a machine"), (judged, "judged in the service"))
+    passed_over = " and ".join(f"{count} {how}" for count, how in counts if count)
+    passed_over = f"; {passed_over} are not set aside while there are others" if passed_over else ""
+    return (
+        f"the {len(rows)} rows cannot be split: they fall into {len(np.unique(groups))} groups that must stay "
+        f"together (near-duplicates, messages of one ticket, or one group){passed_over}; add other tickets"
+    )
 
 
 def _with_new(

@@ -19,11 +19,12 @@ from models.model import Model
 from models.reference.index import NeighbourIndex, Neighbours
 from training.data.dataset import LabelledTicket
 from training.data.folds import SEEN, make_folds
+from training.data.split import kept_together
 from training.ensemble.composition import MANY_ROWS, rule_label_ids
 from training.ensemble.cross_fit import TargetData, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.head import FittedHead, fit_head, refit_head
-from training.ensemble.sample import Sample, label_ids_of
+from training.ensemble.sample import Sample, apart_where_recurring, label_ids_of
 from training.ensemble.support_vectors import csr_matrix, word_products
 from training.gate.label_shift import prior_correction
 from training.gate.strangers import fit_strangers
@@ -108,7 +109,7 @@ def fit_model(
 
 def prepare(sample: Sample, policy: Policy, *, rules: RuleBook = NO_RULES, seed: int = 0) -> Prepared:
     """Choose vocabulary and folds, index the past tickets and compute the features; as `fit_model` does first."""
-    sample = _rounded(sample)
+    sample = _in_several_groups(_rounded(sample))
     tickets = [row.ticket for row in sample.rows]
     vectorizer, fields = fit_vectorizer([ticket.text for ticket in tickets]), build_fields(tickets)
     sparse = sparse_features(vectorizer, fields, tickets)
@@ -181,6 +182,18 @@ def refit_model(fitted: FittedModel, sample: Sample, policy: Policy) -> Model:
 def _rounded(sample: Sample) -> Sample:
     """Round vectors as the index of past tickets stores them."""
     return replace(sample, vectors=sample.vectors.astype(np.float16).astype(np.float32))
+
+
+def _in_several_groups(sample: Sample) -> Sample:
+    """Keep near-duplicates together where all tickets are of one group, the only one beside those set aside.
+
+    No folds could be made of it, and no ticket would have a neighbour. What is certified goes by the groups of the
+    tickets all the same, and one says nothing of a new one.
+    """
+    if not sample.by_organisation or len(np.unique(sample.groups)) > 1:
+        return sample
+    groups = apart_where_recurring(sample.rows, kept_together(sample.rows), sample.labels)
+    return replace(sample, groups=groups)
 
 
 def folds_of(sample: Sample, seed: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from models.bundle.codecs import json_bytes
 from models.bundle.manifest import audit, read_manifest
 from models.terminal import Log
 from models.triager import Triager
-from training.data.dataset import LabelledTicket
+from training.data.dataset import Dataset, LabelledTicket, row_digest, targets_in
+from training.data.labels import as_written, in_words_of
 from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
-from training.evaluation.record import Record
+from training.evaluation.record import Record, short
 from training.evaluation.seen import Seen
 from triage.errors import BundleError
+from triage.policy import Policy
 
 FILE = "champion.json"
 """Name of the champion's answers in the bundle of the challenger."""
@@ -60,11 +62,17 @@ class Champion:
             return None
         return cls(Triager(bundle), bundle.digest, seen)
 
-    def answers(self, rows: Sequence[LabelledTicket]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def answers(
+        self, rows: Sequence[LabelledTicket], switched_off: frozenset[str] = frozenset()
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Put tickets to the champion, those left out that are like some it was given.
 
+        Each side is judged in the words of its own policy: a path whose last level the challenger is the first to learn
+        is still right for the champion at the level that it has.
+
         Args:
-            rows: What was set aside in the training of the challenger.
+            rows: What was set aside in the training of the challenger, in the words of that one's policy.
+            switched_off: Roles that no column plays there.
 
         Returns:
             Files for the challenger's bundle, and facts for its manifest.
@@ -73,11 +81,29 @@ class Champion:
         facts = {FACTS: {"digest": self.digest, "asked": len(unseen), "judged": all(row.judged for row in unseen)}}
         if not unseen:
             return {}, facts
-        found = ask(self.triager, unseen)
+        own = _in_own_words(self.triager.policy, unseen, switched_off)
+        found = ask(self.triager, own)
         if not found.targets:
             return {}, {FACTS: {"digest": self.digest, "asked": 0}}
         record = record_of(self.triager, found, measure(self.triager, found))
-        return {FILE: json_bytes(record.to_document())}, facts
+        kept = [
+            replace(fact, digest=short(row_digest(unseen[int(row.place)])))
+            for fact, row in zip(record.facts, own, strict=True)
+        ]
+        return {FILE: json_bytes(replace(record, facts=kept).to_document())}, facts
+
+
+def _in_own_words(policy: Policy, rows: Sequence[LabelledTicket], switched_off: frozenset[str]) -> list[LabelledTicket]:
+    """Return rows with the labels that a policy makes of what was read, each with its number among them as its place.
+
+    Targets that none of the rows had a label of are left out: nobody else is asked about them.
+    """
+    targets = targets_in(rows)
+    read = [replace(row, place=str(number)) for number, row in enumerate(as_written(rows))]
+    own = in_words_of(policy, Dataset(read, targets, digest="", switched_off=switched_off))
+    return [
+        replace(row, labels={target: label for target, label in row.labels.items() if target in targets}) for row in own
+    ]
 
 
 def marked_by_its_teachers(challenger: Path) -> bool:

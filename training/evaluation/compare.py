@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor
 from types import MappingProxyType
@@ -24,9 +24,9 @@ _SLOWER, _SLOWER_MS = 2.0, 20.0
 _STAY_DECIDED = 0.75
 """Share of what the champion decides that the challenger must decide: gates of equally good models differ by less."""
 _DRAWS, _ECE_DRAWS = 2000, 400
-_LEAST_GROUPS = 10
-"""Groups below which drawing whole ones says nothing: such intervals are far too narrow (Cameron, Gelbach and Miller
-2008)."""
+_LEAST_UNITS = 10
+"""Groups or clusters below which drawing whole ones says nothing: such intervals are far too narrow (Cameron, Gelbach
+and Miller 2008), and of a single one there is none."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,9 @@ def compare(
         decided: By target, what both decide as they are served; a target that is missing is not judged by that.
         seed: Equal seeds give equal intervals.
     """
-    obstacles = []
+    obstacles: list[str] = []
     checks: list[Check] = []
+    notes: list[str] = []
     common = 0
     for target, theirs in champion.outcomes.items():
         mine = challenger.outcomes.get(target)
@@ -144,23 +145,36 @@ def compare(
             continue
         ours = _paired(champion, theirs, challenger, mine)
         common = max(common, len(ours))
-        if len(ours) < LEAST_COMMON:
-            obstacles.append(
-                f"{target}: only {len(ours)} tickets are new to both, {LEAST_COMMON} are needed; train again "
-                f"(triage retrain) once {LEAST_COMMON} tickets are new to the champion"
-            )
+        if (too_few := _too_few(target, ours)) is not None:
+            obstacles.append(too_few)
             continue
         orders = (champion.ordered_tiers, challenger.ordered_tiers) if target == "tier" else ((), ())
         checks += _checks(target, ours, margin=margin, orders=orders, seed=seed)
         checks += _decisions(target, ours, decided.get(target), seed)
+        notes += _not_compared(target, ours)
     if latencies_ms is not None:
         checks.append(_latency(latencies_ms))
-    notes = [
+    notes += [
         f"{target} is new: the champion does not decide it, so there is nothing to compare it with"
         for target in challenger.outcomes
         if target not in champion.outcomes
     ]
     return Comparison(common, tuple(checks), tuple(obstacles), tuple(notes))
+
+
+def _too_few(target: str, pair: _Pair) -> str | None:
+    """Say why a target cannot be compared; None where it can."""
+    if len(pair) < LEAST_COMMON:
+        return (
+            f"{target}: only {len(pair)} tickets are new to both, {LEAST_COMMON} are needed; train again "
+            f"(triage retrain) once {LEAST_COMMON} tickets are new to the champion"
+        )
+    if (units := len(np.unique(pair.units))) < _LEAST_UNITS:
+        return (
+            f"{target}: the {len(pair)} tickets that are new to both are copies of {units}, {_LEAST_UNITS} different "
+            f"ones are needed; train again (triage retrain) once there are others"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -202,7 +216,7 @@ def _units(facts: Sequence[Fact]) -> NDArray[np.int64]:
 
     Records of earlier versions know no clusters: each of their tickets counts for itself.
     """
-    by_group = len({fact.group for fact in facts} - {None}) >= _LEAST_GROUPS
+    by_group = len({fact.group for fact in facts} - {None}) >= _LEAST_UNITS
     names = [
         ("group", fact.group)
         if by_group and fact.group is not None
@@ -241,11 +255,28 @@ def _non_inferior(difference: float, low: float, high: float, margin: float) -> 
     return difference > -margin and high >= 0, f"few tickets: difference above {-margin:g}, upper end not below 0"
 
 
-def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: int) -> list[Check]:
-    found = []
+def _classes(pair: _Pair) -> Iterator[tuple[str, NDArray[np.bool_], int]]:
+    """Yield each label with enough tickets, which those are, and how many clusters or groups they fall into."""
     for label in sorted(set(pair.true[1].tolist())):
         inside = np.asarray(pair.true[1] == label, dtype=bool)
-        if inside.sum() < LEAST_OF_CLASS:
+        if inside.sum() >= LEAST_OF_CLASS:
+            yield label, inside, len(np.unique(pair.units[inside]))
+
+
+def _not_compared(target: str, pair: _Pair) -> list[str]:
+    """Name the labels with enough tickets of which too few differ for an interval."""
+    return [
+        f"{target} {label}: recall is not compared, as its {inside.sum()} tickets are of {units} "
+        f"{'cluster or group' if units == 1 else 'clusters or groups'} and {_LEAST_UNITS} are needed"
+        for label, inside, units in _classes(pair)
+        if units < _LEAST_UNITS
+    ]
+
+
+def _by_class(target: str, pair: _Pair, right: list[NDArray[np.float64]], seed: int) -> list[Check]:
+    found = []
+    for label, inside, units in _classes(pair):
+        if units < _LEAST_UNITS:
             continue
         difference = (right[1] - right[0])[inside]
         low, high = metrics.bootstrap_interval(difference, units=pair.units[inside], draws=_DRAWS, seed=seed)

@@ -199,10 +199,15 @@ def bootstrap_interval(
         confidence: Probability that the interval states, in (0, 1).
         draws: Resamples of the rows.
         seed: Equal seeds give equal intervals.
+
+    Returns:
+        Its two ends; infinite ones where there is a single unit, from which no spread can be told.
     """
     values = np.asarray(differences, dtype=np.float64)
     _, unit = np.unique(np.arange(len(values)) if units is None else units, return_inverse=True)
     sums, sizes = np.bincount(unit, values), np.bincount(unit)
+    if len(sizes) < 2:
+        return -np.inf, np.inf
     found = bootstrap(
         (sums, sizes), lambda total, rows, axis: total.sum(axis=axis) / rows.sum(axis=axis), paired=True,
         n_resamples=draws, batch=_DRAWN_AT_ONCE, confidence_level=confidence, method="percentile", rng=seed,

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from training.registry.promote import Promotion
-from training.registry.tracker import Opening, Run, Tracker
+from training.registry.tracker import Opening, Run, Tracker, metric_part
 
 
 def publish_comparison(tracker: Tracker, result: Promotion, name: str, parent: str) -> None:
@@ -22,6 +22,8 @@ def publish_comparison(tracker: Tracker, result: Promotion, name: str, parent: s
         metrics: dict[str, float] = {"common": comparison.common}
         for check in comparison.checks:
             found = {"champion": check.champion, "challenger": check.challenger, "low": check.low, "high": check.high}
-            metrics |= {f"{check.what}/{side}": value for side, value in found.items() if value is not None}
+            metrics |= {
+                f"{metric_part(check.what)}/{side}": value for side, value in found.items() if value is not None
+            }
         parameters = {"challenger": result.version, "champion": result.before, "passed": comparison.passed}
         tracker.log(run_id, Run(parameters, metrics, {"triage.kind": "comparison"}, ((document, ""),)))

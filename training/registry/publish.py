@@ -15,7 +15,7 @@ from training.data.columns import ATTRIBUTES
 from training.evaluation.record import Record, read_record
 from training.gate.served import certificates_of, labels_decided
 from training.registry.pyfunc import save_pyfunc
-from training.registry.tracker import Opening, Run, Tracker
+from training.registry.tracker import Opening, Run, Tracker, metric_part
 from training.reports.model_card import model_card
 from training.reports.report import report, target_plots
 
@@ -138,5 +138,5 @@ def _of_target(target: str, values: Mapping[str, Any]) -> dict[str, float]:
         found |= {f"{target}/baseline/{baseline}/{key}": value for key, value in figures.items()}
     for one in values.get("per_class", ()):
         figures = {key: value for key, value in one.items() if isinstance(value, int | float)}
-        found |= {f"{target}/label/{one['label']}/{key}": value for key, value in figures.items()}
+        found |= {f"{target}/label/{metric_part(one['label'])}/{key}": value for key, value in figures.items()}
     return found

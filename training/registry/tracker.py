@@ -315,6 +315,11 @@ class Tracker:
         except Exception as error:
             if not type(error).__module__.startswith("mlflow."):
                 raise
+            if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+                raise TrackingUnavailable(
+                    f"MLflow at {_without_password(self.uri)} answers, and does not take what it is given: "
+                    f"{_reason_of(error)}"
+                ) from error
             raise self._unavailable(what, error) from error
 
     def _unavailable(self, what: str, error: Exception) -> TrackingUnavailable:
@@ -362,9 +367,26 @@ def _user() -> str:
         return "unknown"
 
 
+def metric_part(text: str) -> str:
+    """Return a text as one part of the path that names a metric: a label such as ``and/or`` is no two parts of it.
+
+    Example:
+        >>> metric_part("and/or")
+        'and_or'
+    """
+    return text.replace("/", "_")
+
+
 def _metric_name(name: str) -> str:
-    """Return a name that MLflow takes: labels may hold any character."""
-    return _UNNAMEABLE.sub("_", name)[:_MAX_METRIC]
+    """Return a name that MLflow takes: labels may hold any character, and a path has parts that are names.
+
+    Example:
+        >>> _metric_name("tier/label/<L1>/recall"), _metric_name("tier/label/../recall"), _metric_name("a//b/")
+        ('tier/label/_L1_/recall', 'tier/label/__/recall', 'a/_/b/_')
+    """
+    parts = _UNNAMEABLE.sub("_", name)[:_MAX_METRIC].split("/")
+    whole = "/".join(part if part.strip(".") else "_" * max(1, len(part)) for part in parts)
+    return whole[:_MAX_METRIC].rstrip("/.")
 
 
 def _shortened(text: str) -> str:

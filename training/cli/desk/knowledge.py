@@ -19,7 +19,7 @@ from pathlib import Path
 from models.knowledge import KnowledgeFolder
 from models.terminal import Family, JsonOption, argument, log, number, option, print_result, table
 from training.cli.desk.policy_in_use import policy_in_use
-from training.cli.options import DataOptions, read_data
+from training.cli.options import DataOptions, read_data_of_people
 from training.data.labels import in_words_of
 from training.knowledge.effect import effects
 from training.knowledge.propose import LEAST_TICKETS, Resolved, propose
@@ -286,7 +286,7 @@ def _resolved(options: HistoryOptions) -> tuple[Policy, list[Resolved]]:
         InvalidRequest: If no row has a tier.
     """
     policy = policy_in_use(options.policy)
-    rows = [row for row in in_words_of(policy, read_data(options)) if row.labels.get("tier")]
+    rows = [row for row in in_words_of(policy, read_data_of_people(options, policy)) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
     policy.resolve("tier", {row.labels["tier"] for row in rows})

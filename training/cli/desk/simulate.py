@@ -9,7 +9,7 @@ from pathlib import Path
 from models.bundle.bundle import Bundle, load_bundle
 from models.terminal import JsonOption, log, log_step, number, option, print_json, print_table, progress, seed, verb
 from training.cli.evaluate import warn_of_training_tickets
-from training.cli.options import DataOptions, bundle_path, read_data
+from training.cli.options import DataOptions, bundle_path, read_data_of_people
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.labels import in_words_of
 from training.reports.atomic_write import check_page, write_page
@@ -71,7 +71,7 @@ def simulate(options: SimulateOptions) -> None:
     thresholds = _thresholds(options)
     policies = [read_policy(path) for path in options.policy] or [default_policy()]
     bundle = load_bundle(bundle_path(options.bundle)) if options.bundle is not None else None
-    history = read_data(options)
+    history = read_data_of_people(options, *policies)
     if bundle is not None and options.bundle is not None:
         warn_of_training_tickets(bundle_path(options.bundle), bundle, history)
     rows = _usable(history, policies)

@@ -117,12 +117,9 @@ def _places(rows: Iterable[LabelledTicket]) -> tuple[str, ...]:
 def _apart(
     rows: list[LabelledTicket], target: str, options: ReadOptions, where: str
 ) -> tuple[list[LabelledTicket], list[Finding]]:
-    separator = separator_in(_counts(rows, target))
-    parts = {
-        place: found
-        for place, row in enumerate(rows)
-        if len(found := row.several.get(target) or parts_of(_label_of(row, target) or "", separator or "\0")) > 1
-    }
+    known = options.known.get(target, frozenset())
+    separator = separator_in(_counts(rows, target), known)
+    parts = {place: found for place, row in enumerate(rows) if len(found := _parts(row, target, separator, known)) > 1}
     if not parts:
         return rows, []
     how = f"separated by {separator!r}" if separator is not None else "as a list"
@@ -136,6 +133,7 @@ def _apart(
         "first": "only the first of each is taken" + (", as asked" if options.multi else ""),
         "drop": "none of them is taken" + (", as asked" if options.multi else f"; train with --multi {'|'.join(WAYS)}"),
         "split": "each of them has a row of its own, as asked",
+        "keep": "each is one label as it stands (of a list the first is taken), as asked",
     }[way]
     places = _places(rows[place] for place in parts)
     finding = Finding(
@@ -148,6 +146,14 @@ def _apart(
     )  # fmt: skip
     taken = [one for place, row in enumerate(rows) for one in _TAKE[way](row, target, parts.get(place))]
     return taken, [finding]
+
+
+def _parts(row: LabelledTicket, target: str, separator: str | None, known: Set[str]) -> tuple[str, ...]:
+    """Return the labels in a cell; a label that the policy lists is one, whatever stands in it."""
+    label = _label_of(row, target) or ""
+    if target in row.several:
+        return row.several[target]
+    return parts_of(label, separator) if separator is not None and label not in known else (label,)
 
 
 def _first(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> Iterator[LabelledTicket]:
@@ -165,8 +171,12 @@ def _split(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> I
         yield from (_with_label(row, target, part) for part in parts)
 
 
+def _keep(row: LabelledTicket, target: str, parts: tuple[str, ...] | None) -> Iterator[LabelledTicket]:
+    return _first(row, target, parts if target in row.several else None)
+
+
 _Take = Callable[[LabelledTicket, str, tuple[str, ...] | None], Iterator[LabelledTicket]]
-_TAKE: Mapping[str, _Take] = {"first": _first, "drop": _drop, "split": _split}
+_TAKE: Mapping[str, _Take] = {"first": _first, "drop": _drop, "split": _split, "keep": _keep}
 
 
 def _with_label(row: LabelledTicket, target: str, label: str) -> LabelledTicket:

@@ -3,42 +3,71 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence, Set
 
-WAYS = ("first", "drop", "split")
-"""What `--multi` takes: the first label alone, none of them, or a row for each."""
+WAYS = ("first", "drop", "split", "keep")
+"""What `--multi` takes: the first label alone, none of them, a row for each, or the cell as one label."""
 
 SEPARATORS = (";", "|", ",", " / ", " + ", "&&")
 _KNOWN_PARTS = 0.8
 """Share of the combinations whose parts must be known from elsewhere: a comma within a name is not a combination."""
 
+_KEPT_PLACES = 0.8
+"""Share of the combinations from which on each part has a place of its own: half of those of sorted labels keep it."""
 
-def separator_in(labels: Mapping[str, int]) -> str | None:
+
+def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str | None:
     """Return what separates several labels in the cells of a column; None where cells hold one each.
+
+    Where no part is a label alone, and each has a place of its own (`Hardware / Request`, `Software / Incident`), a
+    cell holds one label that has levels.
 
     Args:
         labels: What the cells hold, with how many of them.
+        known: Which of these are one label, as a policy lists them.
 
     Example:
         >>> separator_in({"VPN": 5, "Mail": 4, "VPN;Mail": 2, "Mail;VPN": 1})
         ';'
         >>> separator_in({"Printers, copiers": 9, "Mail": 4}) is None
         True
+        >>> separator_in({f"{one} / {other}": 5 for one in ("Hardware", "VPN") for other in ("Fault", "Order")}) is None
+        True
     """
     for separator in SEPARATORS:
-        combined = {label: parts for label in labels if len(parts := parts_of(label, separator)) > 1}
+        combined = {
+            label: parts for label in labels if label not in known and len(parts := parts_of(label, separator)) > 1
+        }
         if not combined:
             continue
         alone = {label.strip().casefold() for label in labels if label not in combined}
+        if _are_levels([*combined.values()], alone):
+            continue
         within = Counter(part.casefold() for parts in combined.values() for part in parts)
-        known = [
+        explained = [
             all(part.casefold() in alone or within[part.casefold()] > 1 for part in parts)
             and any(part.casefold() in alone or len(combined) > len(within) for part in parts)
             for parts in combined.values()
         ]
-        if sum(known) >= _KNOWN_PARTS * len(combined):
+        if sum(explained) >= _KNOWN_PARTS * len(combined):
             return separator
     return None
+
+
+def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str]) -> bool:
+    """Say whether the parts of combinations are levels of one label: none is a label alone, and each has its place.
+
+    Args:
+        combined: The parts of each combination.
+        alone: What cells hold that are no combination, in lower case.
+    """
+    places = [[(part.casefold(), place) for place, part in enumerate(parts)] for parts in combined]
+    counts = Counter(one for parts in places for one in parts)
+    own: dict[str, int] = {}
+    for (part, place), _ in counts.most_common():
+        own.setdefault(part, place)
+    keeping = sum(all(own[part] == place for part, place in parts) for parts in places)
+    return alone.isdisjoint(own) and keeping >= _KEPT_PLACES * len(places)
 
 
 def said_once(label: str) -> str:

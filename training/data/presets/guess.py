@@ -10,11 +10,15 @@ from typing import Any
 
 from training.data.formats import Source
 from training.data.presets.known_columns import Preset, normal_name, presets
-from training.data.presets.roles import is_label
+from training.data.presets.roles import LABELS, is_label
 from triage.errors import InvalidRequest
 
 _SAMPLE = 400
 """Rows that say whether a column has values; a field that is empty in all of them is hardly used."""
+
+_OWN_NAMES = (*LABELS, "body", "opened_at")
+"""Roles that a column of exactly that name plays in every export: no helpdesk calls anything else so. Other names are
+also those of a helpdesk's own columns, such as the inner ``id`` beside Jira's key, or a ``group`` of people."""
 
 _FILLED, _MOST_LABELS = 0.3, 0.5
 """Share of the rows in which a custom field must have a value to be the category, and most different ones of those."""
@@ -98,7 +102,8 @@ def _looks_like(columns: frozenset[str]) -> Preset | None:
 def _roles(preset: Preset, columns: Mapping[str, str], sample: _Sample) -> Iterator[tuple[str, str]]:
     taken: set[str] = set()
     for role, names in preset.roles.items():
-        column = next(_candidates(names, columns, sample, role=role, taken=taken), None)
+        named = role if role in _OWN_NAMES and sample.has_values(role) else None
+        column = named or next(_candidates(names, columns, sample, role=role, taken=taken), None)
         if column is not None:
             taken.add(column)
             yield role, column if is_label(role) else sample.fullest(column)

@@ -111,8 +111,9 @@ def _table(opened: OpenFile, options: ReadOptions) -> dict[str, Any]:
         "encoding": own.encoding,
         "date_order": order if order in ORDERS else own.date_order,
     }
-    off = opened.guess.roles.items() if opened.guess else ()
-    roles = {**{role: "" for role, column in off if column is None}, **opened.roles}
+    by_preset = opened.guess.roles.items() if opened.guess else ()
+    off = {*(role for role, column in by_preset if column is None), *opened.switched_off}
+    roles = {**dict.fromkeys(sorted(off), ""), **opened.roles}
     repeated = {role for role, column in opened.roles.items() if column in opened.source.repeated}  # the preset's own
     return {
         **{key: value for key, value in found.items() if value is not None},
