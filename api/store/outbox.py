@@ -117,6 +117,12 @@ class Outbox(IdempotencyKeys):
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
 
+    def delivered_at(self, source: str, delivery_id: str) -> datetime | None:
+        """Return when a delivery was taken, or None where it never was."""
+        with self.database.reading() as session:
+            row = session.get(StoredDelivery, (source, delivery_id))
+            return row.received_at if row is not None else None
+
     def forget_delivery(self, source: str, delivery_id: str) -> None:
         """Take back the note that a delivery was taken."""
         with self.database.writing() as session:
