@@ -27,6 +27,7 @@ from api.security.openid import OpenId
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
+from api.store.people.tables import StoredUser
 from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import NewDecision
@@ -121,6 +122,23 @@ def test_keys_in_json(run: Run) -> None:
     assert status == 0 and json.loads(out)["revoked_at"]
     listed = json.loads(run("keys", "list", "--json")[1])["keys"]
     assert [key["id"] for key in listed] == [made["id"]] and "key" not in listed[0]
+
+
+def test_a_key_whose_name_has_the_form_of_a_key_is_the_one_that_is_revoked(run: Run, store: Repository) -> None:
+    for name in ("desk", "prod_desk_key"):
+        run("keys", "create", name)
+    assert run("keys", "revoke", "prod_desk_key")[0] == 0
+    assert {row.name: row.revoked_at is not None for row in store.keys()} == {"desk": False, "prod_desk_key": True}
+
+
+def test_a_leaver_is_disabled_also_where_nobody_is_an_admin(run: Run, store: Repository) -> None:
+    for name, role in (("kim", "agent"), ("lee", "admin")):
+        store.add_user(name, Rights([role]))
+    assert run("users", "disable", "lee")[0] == 2
+    with store.database.writing() as session:
+        session.execute(update(StoredUser).where(StoredUser.login == "lee").values(roles="agent"))
+    assert run("users", "disable", "kim")[0] == 0
+    assert run("users", "roles", "lee", "--role", "lead")[0] == 0
 
 
 def test_a_key_without_stated_scopes_does_the_daily_work(run: Run) -> None:
