@@ -17,6 +17,7 @@ from api.cli.options import days, opened_store, row_number
 from api.http.exceptions import NotFound
 from api.maintenance.backup import back_up, restore
 from api.maintenance.dead_letters import DeadLetters
+from api.maintenance.retention_job import outside_of
 from api.settings import load_settings
 from api.store.database import Database
 from api.store.erasure import Forgotten
@@ -154,7 +155,7 @@ class RetentionOptions(JsonOption):
 
 @store.verb("retention")
 def retention(options: RetentionOptions) -> None:
-    """Remove tickets past their retention, with everything about them.
+    """Remove tickets past their retention, with everything that is made of them, as forget does.
 
     Examples:
         triage store retention --days 365
@@ -162,7 +163,8 @@ def retention(options: RetentionOptions) -> None:
     settings = load_settings()
     age_days = settings.retention_days if options.days is None else options.days
     with opened_store() as repository:
-        done = repository.expire(timedelta(days=age_days) if age_days else None)
+        age = timedelta(days=age_days) if age_days else None
+        done = repository.expire(age, outside=outside_of(settings.home))
         scrubbed = done.scrubbed if done.tickets else repository.scrub()  # an earlier command may have left words
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
     if not age_days:

@@ -18,7 +18,7 @@ from api.http.exceptions import Contradiction, NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
 from api.security.api_keys import Keyring, create_key, sha256
 from api.store.database import Database
-from api.store.erasure import Expired
+from api.store.erasure import Expired, Outside
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.repository import Repository, open_repository
@@ -389,6 +389,41 @@ def test_retention_takes_old_tickets_with_all_about_them_and_no_others(repositor
     assert (done.tickets, done.decisions) == (1, 1)
     assert repository.decision(old) is None and repository.history(old) == ()
     assert repository.decision(new) is not None and len(repository.history(new)) == 1
+
+
+def test_retention_takes_what_is_made_of_a_ticket_as_forgetting_does(
+    repository: Repository, decide: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.store.erasure._PAGE", 2)
+    near = [{"ticket_id": one, "similarity": 0.9, "title": f"about {one}", "labels": {}} for one in ("old-1", "both")]
+    for one in ("old-1", "old-2", "old-3", "both"):
+        decide(repository, one, f"about {CANARY} {one}")
+    with repository.database.writing() as session:
+        session.execute(update(StoredTicket).values(received_at=datetime.now(UTC) - timedelta(days=30)))
+    young = [decide(repository, "both", "a newer text")]
+    young += [decide(repository, f"new-{n}", explanation={"terms": [], "against": [], "similar": near}) for n in "abc"]
+    texts, ids = list[str](), list[str]()
+    outside = Outside(lambda found: texts.extend(found) or 1, lambda found: ids.extend(found) or 7)  # type: ignore[func-returns-value]
+    done = repository.expire(timedelta(days=29), outside=outside)
+    assert (done.tickets, done.decisions, done.mentions, done.embeddings, done.proposals) == (4, 4, 3, 2, 7)
+    assert sorted(ids) == ["old-1", "old-2", "old-3"] and done.scrubbed
+    assert {f"VPN\nabout {CANARY} {one}" for one in ("old-1", "both")} <= set(texts)
+    listed = [row.document.explanation.similar for row in map(repository.decision, young[1:]) if row is not None]
+    assert [[one.ticket_id for one in similar] for similar in listed] == [["both"]] * 3
+    assert CANARY not in str(everything(repository)) and "about old-1" not in str(everything(repository))
+    assert repository.expire(timedelta(days=29), outside=outside).tickets == 0
+
+
+def test_retention_that_is_cut_short_finds_the_rest_the_next_time(repository: Repository, decide: Make) -> None:
+    decide(repository, "T-1", CANARY)
+
+    def fails(found: Sequence[str]) -> int:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        repository.expire(timedelta(0), outside=Outside(fails, len))
+    assert repository.decision(repository.latest()[0].id) is not None
+    assert repository.expire(timedelta(0), outside=Outside(len, len)).tickets == 1
 
 
 def test_sensitive_marks_and_clearance_survive(repository: Repository, new: Make) -> None:
