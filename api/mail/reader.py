@@ -222,7 +222,8 @@ class MailReader:
             outcome = "forgotten"
         else:
             document = self._decide(partial(ticket_of, message, mark[-32:]))
-            refusal = self._answer(server, uid, document)
+            is_answered = self._known.is_answered(mark, message)
+            refusal = None if is_answered else self._answer(server, uid, document)
             if refusal is not None and self._owe(uid, document, mark, said=refusal):
                 return None
             outcome = document.kind or "decided" if refusal is None else _SET_ASIDE

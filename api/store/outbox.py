@@ -27,6 +27,9 @@ TARGET_PLACE = "target_"
 ROUTE, NOTE = "route", "note"
 UNDATED = "body:"
 """What the id of a delivery begins with whose signature states no moment."""
+MAIL, ANSWERED_MAIL = f"{UNDATED}mail:", f"{UNDATED}mail-answered:"
+"""What the note begins with that a mail was taken, and that one had its answer before a backup was restored: it is
+decided, and neither copied nor forwarded again."""
 _LABELS = ("tier", "category", "resolver_group")
 
 

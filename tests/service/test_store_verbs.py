@@ -186,14 +186,17 @@ def test_backup_and_restore(run: Run, store: Repository, tmp_path: Path, monkeyp
     file = tmp_path / "backup.sqlite"
     assert run("store", "backup", str(file))[0] == 0
     decide(store, "T-2")
+    store.add_user("kim", Rights(["agent"]))
     assert run("store", "backup", str(file))[0] == 2
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # that of a container holds no large store
     status, out, _ = run("store", "restore", str(file), "--json")
     assert status == 0 and json.loads(out)["rows"]["tickets"] == 1
     assert [row.ticket_id for row in store.latest()] == ["T-1"]
+    assert json.loads(out)["stayed"] == {"accounts": [], "new_accounts": ["kim"], "mails": 0, "updates": 0}
     assert run("store", "restore", json.loads(out)["kept"], "--replace")[0] == 0
     assert sorted(str(row.ticket_id) for row in store.latest()) == ["T-1", "T-2"]
     assert len(list((tmp_path / "home" / "backups").iterdir())) == 1
+    assert "accounts made since the backup: kim" in run("store", "restore", str(file))[1]
 
 
 def test_forgetting_a_ticket(run: Run, store: Repository) -> None:

@@ -29,6 +29,7 @@ from api.mail.config import Mailbox, load_mailboxes
 from api.mail.faults import fault_of
 from api.mail.message import parse, ticket_of
 from api.mail.reader import unknown_groups
+from api.maintenance.backup import back_up, restore
 from api.settings import load_settings
 from api.store.rows import new_id
 from models.triager import Triager
@@ -638,6 +639,30 @@ def test_what_an_earlier_version_has_taken_is_known_and_a_later_mail_of_that_id_
         until(lambda: done(imap), 20)
         until(lambda: counted(client, "mail-known") == 1, 10)
     assert [copy["Subject"] for copy in done(imap)] == ["Later"]
+
+
+@real
+def test_mails_since_a_backup_are_decided_anew_and_not_answered_again_when_it_is_restored(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, sink, smtp = servers
+    deliver(imap, mail("Monday", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-decided") == 1, 20)
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        back_up(store.database, tmp_path / "monday.sqlite")
+        deliver(imap, mail("Tuesday", "the vpn drops"), mail("Friday", "the screen is black"))
+        until(lambda: counted(client, "mail-decided") == 3, 20)
+        for number in (1, 2):  # the second restore finds what the first has left
+            assert restore(store.database, tmp_path / "monday.sqlite", replace=True).kept.mails == 2
+            until(lambda: counted(client, "mail-decided") == 3 + 2 * number, 20)  # noqa: B023
+            decisions = client.get("/v1/decisions").json()["decisions"]
+            assert [one["ticket"]["subject"] for one in decisions] == ["Friday", "Tuesday", "Monday"]
+        deliver(imap, mail("Saturday", "the mouse is gone"))
+        until(lambda: len(sink.taken) == 4, 20)
+    subjects = ["Monday", "Tuesday", "Friday", "Saturday"]
+    assert [taken["Subject"] for _, taken, _ in sink.taken] == subjects
+    assert [copy["Subject"] for copy in done(imap)] == subjects
 
 
 @real

@@ -21,6 +21,7 @@ from api.store.database import Database
 from api.store.erasure import Expired, Outside
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
+from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
 from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
@@ -144,6 +145,51 @@ def test_what_was_revoked_or_forgotten_since_the_backup_stays_so(
     with pytest.raises(NotSignedIn):
         Keyring(repository).by_key(key)
     assert CANARY not in str(everything(repository))
+
+
+def test_accounts_stay_as_they_are_when_a_backup_is_restored(repository: Repository, tmp_path: Path) -> None:
+    for name in ("anna", "kim", "lee"):
+        repository.add_user(name, Rights(["admin"], clearance=3, groups=["network"]), "an old hash")
+    back_up(repository.database, tmp_path / "b.sqlite")
+    repository.set_password("anna", "a new hash")
+    repository.change_rights("kim", Rights(["agent"], clearance=0, groups=[]))
+    made = repository.add_user("max", Rights(["lead"]))
+    assert repository.identify("https://id.example", "0815", "max") == made
+    before = repository.users()
+    kept = restore(repository.database, tmp_path / "b.sqlite", replace=True).kept
+    assert (kept.accounts, kept.new_accounts) == (("anna", "kim"), ("max",))
+    assert repository.users() == before and repository.identify("https://id.example", "0815", "another") == made
+    assert [repository.user(name)[1] for name in ("anna", "lee")] == ["a new hash", "an old hash"]  # type: ignore[index]
+
+
+def test_accounts_of_a_new_store_are_those_of_the_backup_under_their_names(
+    open_store: Make, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository, other = open_store(), open_repository(tmp_path_factory.mktemp("other"))
+    old = repository.add_user("Anna", Rights(["agent"]), "an old hash")
+    back_up(repository.database, tmp_path / "b.sqlite")
+    other.add_user("anna", Rights(["admin"]), "a new hash")
+    assert restore(other.database, tmp_path / "b.sqlite", replace=True).kept.accounts == ("anna",)
+    [(row, password)] = [other.user("anna")]  # type: ignore[list-item]
+    assert (row.id, row.roles, password) == (old.id, ("admin",), "a new hash")
+    other.close()
+
+
+def test_updates_that_are_settled_are_not_sent_again_after_a_restore(
+    repository: Repository, decide: Make, tmp_path: Path
+) -> None:
+    updates = [PendingUpdate("rt", f"T-{n}", decide(repository, f"T-{n}"), {"tier": "L1"}) for n in range(4)]
+    for one in updates:
+        repository.take_delivery("rt", [one.ticket_id], [one])
+    back_up(repository.database, tmp_path / "b.sqlite")
+    sent, dead, _, _ = repository.updates()
+    repository.acknowledge_update(sent.seq)
+    repository.acknowledge_update(dead.seq, error="HTTP 404")
+    repository.take_delivery("rt", ["newer"], [replace(updates[2], payload={"tier": "L2"})])
+    for _ in range(2):  # the second finds a store that was restored
+        restored = restore(repository.database, tmp_path / "b.sqlite", replace=True)
+        left = [(one.ticket_id, one.state) for one in repository.updates()]
+        assert left == [("T-1", "dead"), ("T-3", "pending")] and restored.kept.updates == 3
 
 
 def test_a_title_of_the_history_that_was_forgotten_does_not_come_back(
