@@ -45,6 +45,8 @@ _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
+_NEIGHBOURS = 5
+"""How many other mails are asked for where one is refused again and again."""
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
 """How mails are counted, beside the kinds of those that need no route."""
@@ -191,7 +193,7 @@ class MailReader:
             raise
         except Exception as error:  # the mails behind it are read
             self._tries[uid] += 1
-            if self._tries[uid] < _TRIES:
+            if self._tries[uid] < _TRIES or (isinstance(error, NotHandedOut) and self._hands_out_none(server, uid)):
                 raise
             outcome = _SET_ASIDE
             why = {"said": fault_of(error).said} if isinstance(error, NotHandedOut) else described(error)
@@ -200,6 +202,15 @@ class MailReader:
         if outcome is not None:
             self._owed.settle(uid)
             self._count(outcome)
+
+    def _hands_out_none(self, server: IMAPClient, uid: int) -> bool:
+        """Say whether a server that refuses a mail refuses those beside it as well: then none of them is to blame."""
+        others = [one for one in server.search() if one != uid][-_NEIGHBOURS:]
+        for other in others:
+            with suppress(NotHandedOut):
+                self._fetch(server, other, "BODY.PEEK[]<0.1>")
+                return False
+        return bool(others)
 
     def _count(self, outcome: str) -> None:
         self._service.metrics.webhooks.labels(self._name, _counted_as(outcome)).inc()

@@ -170,8 +170,8 @@ def test_accounts_of_a_new_store_are_those_of_the_backup_under_their_names(
     back_up(repository.database, tmp_path / "b.sqlite")
     other.add_user("anna", Rights(["admin"]), "a new hash")
     assert restore(other.database, tmp_path / "b.sqlite", replace=True).kept.accounts == ("anna",)
-    [(row, password)] = [other.user("anna")]  # type: ignore[list-item]
-    assert (row.id, row.roles, password) == (old.id, ("admin",), "a new hash")
+    found = other.user("anna")
+    assert found is not None and (found[0].id, found[0].roles, found[1]) == (old.id, ("admin",), "a new hash")
     other.close()
 
 
@@ -441,13 +441,17 @@ def test_retention_takes_what_is_made_of_a_ticket_as_forgetting_does(
     repository: Repository, decide: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.store.erasure._PAGE", 2)
-    near = [{"ticket_id": one, "similarity": 0.9, "title": f"about {one}", "labels": {}} for one in ("old-1", "both")]
+    similar: list[dict[str, Any]] = [
+        {"ticket_id": one, "similarity": 0.9, "title": f"about {one}", "labels": {}} for one in ("old-1", "both")
+    ]
     for one in ("old-1", "old-2", "old-3", "both"):
         decide(repository, one, f"about {CANARY} {one}")
     with repository.database.writing() as session:
         session.execute(update(StoredTicket).values(received_at=datetime.now(UTC) - timedelta(days=30)))
     young = [decide(repository, "both", "a newer text")]
-    young += [decide(repository, f"new-{n}", explanation={"terms": [], "against": [], "similar": near}) for n in "abc"]
+    young += [
+        decide(repository, f"new-{n}", explanation={"terms": [], "against": [], "similar": similar}) for n in "abc"
+    ]
     texts, ids = list[str](), list[str]()
     outside = Outside(lambda found: texts.extend(found) or 1, lambda found: ids.extend(found) or 7)  # type: ignore[func-returns-value]
     done = repository.expire(timedelta(days=29), outside=outside)
@@ -455,7 +459,7 @@ def test_retention_takes_what_is_made_of_a_ticket_as_forgetting_does(
     assert sorted(ids) == ["old-1", "old-2", "old-3"] and done.scrubbed
     assert {f"VPN\nabout {CANARY} {one}" for one in ("old-1", "both")} <= set(texts)
     listed = [row.document.explanation.similar for row in map(repository.decision, young[1:]) if row is not None]
-    assert [[one.ticket_id for one in similar] for similar in listed] == [["both"]] * 3
+    assert [[one.ticket_id for one in tickets] for tickets in listed] == [["both"]] * 3
     assert CANARY not in str(everything(repository)) and "about old-1" not in str(everything(repository))
     assert repository.expire(timedelta(days=29), outside=outside).tickets == 0
 
