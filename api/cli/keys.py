@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.cli.options import age, clearance, opened_store
-from api.security.api_keys import create_key
+from api.security.api_keys import create_key, prefix_of
 from api.settings import load_settings
 from api.store.rows import SCOPES, KeyRow
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table
@@ -130,10 +130,8 @@ def revoke(options: RevokeOptions) -> None:
     Examples:
         triage keys revoke 3f9a1c20
     """
-    # Somebody may paste the key itself: its prefix names it.
-    which = options.key.split("_", 2)[1] if options.key.count("_") >= 2 else options.key
     with opened_store() as store:
-        row = store.revoke_key(which)
+        row = store.revoke_key(prefix_of(options.key) or options.key)  # somebody may paste the key itself
     text = f"revoked {row.prefix} {row.name!r}: every worker refuses it within 5 seconds"
     print_result(_document(row), text, as_json=options.json)
 

@@ -17,6 +17,8 @@ from api.cli.options import days, opened_store, row_number
 from api.http.exceptions import NotFound
 from api.maintenance.backup import back_up, restore
 from api.maintenance.dead_letters import DeadLetters
+from api.maintenance.retention_job import outside_of
+from api.maintenance.since_backup import Kept
 from api.settings import load_settings
 from api.store.database import Database
 from api.store.erasure import Forgotten
@@ -68,15 +70,27 @@ def restore_store(options: RestoreOptions) -> None:
     home, now = load_settings().home, datetime.now(UTC)
     copy = None if options.replace else home / "backups" / f"before-restore-{now:%Y%m%dT%H%M%S%f}.sqlite"
     with opened_store() as repository:
-        rows = restore(repository.database, options.file, replace=options.replace, keep=copy, room=home)
+        done = restore(repository.database, options.file, replace=options.replace, keep=copy, room=home)
         scrubbed = repository.scrub()  # the backup may have brought back what was forgotten since
     kept = str(copy) if copy is not None and copy.is_file() else None
-    text = f"{sum(rows.values())} rows restored from {options.file}; agents sign in again"
+    text = f"{sum(done.rows.values())} rows restored from {options.file}; agents sign in again"
     if kept is not None:
         text += f". What the store had before is in {kept}"
-    document = {"restored": str(options.file), "rows": rows, "kept": kept, "scrubbed": scrubbed}
-    text += _still_in_files(scrubbed)
+    stayed = asdict(done.kept)
+    document = {"restored": str(options.file), "rows": done.rows, "kept": kept, "stayed": stayed, "scrubbed": scrubbed}
+    text += _still_in_files(scrubbed) + _stayed(done.kept)
     print_result(document, text, as_json=options.json)
+
+
+def _stayed(kept: Kept) -> str:
+    """Return a line on each thing that a restore has left as it was."""
+    told = {
+        f"as they were just now, not as in the backup: {', '.join(kept.accounts)}": kept.accounts,
+        f"accounts made since the backup: {', '.join(kept.new_accounts)}": kept.new_accounts,
+        f"{kept.mails} mails taken since the backup are decided anew, not copied or forwarded again": kept.mails,
+        f"{kept.updates} updates that the backup would send are settled": kept.updates,
+    }
+    return "".join(f"\n{line}" for line, is_so in told.items() if is_so)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +168,7 @@ class RetentionOptions(JsonOption):
 
 @store.verb("retention")
 def retention(options: RetentionOptions) -> None:
-    """Remove tickets past their retention, with everything about them.
+    """Remove tickets past their retention, with everything that is made of them, as forget does.
 
     Examples:
         triage store retention --days 365
@@ -162,7 +176,8 @@ def retention(options: RetentionOptions) -> None:
     settings = load_settings()
     age_days = settings.retention_days if options.days is None else options.days
     with opened_store() as repository:
-        done = repository.expire(timedelta(days=age_days) if age_days else None)
+        age = timedelta(days=age_days) if age_days else None
+        done = repository.expire(age, outside=outside_of(settings.home))
         scrubbed = done.scrubbed if done.tickets else repository.scrub()  # an earlier command may have left words
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
     if not age_days:

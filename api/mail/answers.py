@@ -23,6 +23,12 @@ _LOGGED_IN = 235
 _PERMANENT = range(500, 600)
 _OF_THE_ACCOUNT = range(530, 540)
 """Codes by which a server refuses an account rather than a mail (RFC 4954, section 6): 530, 535, 538 and the like."""
+_TOO_LARGE, _TOO_LARGE_ENHANCED = 552, ("5.2.3", "5.3.4")
+"""By which a server refuses a mail for its size, which it hears beside the sender (RFC 1870, RFC 3463)."""
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
+_OF_QUOTA_OR_RIGHTS = ("5.1.8", "5.4.5", "5.7.57", "5.7.60", "5.7.705", "5.7.708")
+"""By which Gmail and Exchange refuse what they would take tomorrow, or once somebody has mended the account: it has
+sent too much (5.4.5, 5.7.705), is shut for it (5.1.8, 5.7.708), has not logged in, or may not use this address."""
 _END_OF_HEAD = re.compile(rb"(?:\A|\r?\n)(\r?\n)")
 _OURS = re.compile(
     rb"(?i)(?:\A|(?<=[\r\n]))x-triage-[^:\r\n]*:[^\r\n]*(?:\r?\n|\r|\Z)(?:[ \t][^\r\n]*(?:\r?\n|\r|\Z))*"
@@ -36,14 +42,27 @@ class NotTaken(OSError):
     Attributes:
         code: Code of its reply; 0 where it gave none.
         is_final: Whether it would say the same again about this mail (RFC 5321, section 4.2.1).
-        is_about_all: Whether it takes no mail at all now: it does not answer, or refuses the account.
+        is_about_all: Whether it takes no mail at all now: it does not answer, or refuses the account or the sender.
+        of_sender: Whether it is the sender that is refused for good, whatever the mail.
     """
 
-    def __init__(self, code: int, reply: str) -> None:
+    def __init__(self, code: int, reply: str, *, before_mail: bool = False) -> None:
+        """Judge a reply.
+
+        Args:
+            code: Its code.
+            reply: Its text.
+            before_mail: Whether it came before the server had heard of more than the sender and the size of the mail.
+        """
         super().__init__(f"{code} {reply}" if code else reply)
         self.code = code
-        self.is_final = code in _PERMANENT and code not in _OF_THE_ACCOUNT
-        self.is_about_all = code == 0 or code in _OF_THE_ACCOUNT
+        found = _ENHANCED.match(reply)
+        enhanced = found[1] if found else ""
+        is_permanent = code in _PERMANENT and code not in _OF_THE_ACCOUNT and enhanced not in _OF_QUOTA_OR_RIGHTS
+        of_size = code == _TOO_LARGE or enhanced in _TOO_LARGE_ENHANCED
+        self.of_sender = is_permanent and before_mail and not of_size
+        self.is_final = is_permanent and not self.of_sender
+        self.is_about_all = code == 0 or code in _OF_THE_ACCOUNT or self.of_sender
 
 
 def headers_of(document: DecisionDocument) -> dict[str, str]:
@@ -132,6 +151,8 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
         except smtplib.SMTPRecipientsRefused as error:
             [(code, reply)] = error.recipients.values()
             raise NotTaken(code, _said(reply)) from error
+        except (smtplib.SMTPHeloError, smtplib.SMTPSenderRefused) as error:
+            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=True) from error
         except smtplib.SMTPResponseException as error:
             raise NotTaken(error.smtp_code, _said(error.smtp_error)) from error
         on_taken()

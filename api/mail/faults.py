@@ -17,16 +17,24 @@ from triage.errors import StoreUnavailable
 
 PASSING = (OSError, IMAPClientError, StoreUnavailable, TooBusy, TimeoutError, CancelledError)
 """Faults that no mail is to blame for: a server, the store or the service does not do its part now."""
-LOGIN_REFUSED = "login-refused"
+LOGIN_REFUSED, SENDER_REFUSED = "login-refused", "sender-refused"
 _PAUSE_S = 5.0
 _LOGIN_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 900.0
-"""Pause after the first refused login in seconds, and the longest: many servers lock an account that tries often."""
+"""Pause after the first refused login or sender in seconds, and the longest: many servers lock an account that tries
+often."""
 _MOST_CHARS = 300
+
+
+class NotHandedOut(Exception):
+    """A server is there and does not hand out one mail: it may be damaged there, and its neighbours whole."""
+
+
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (NotTaken, "not-forwarded"),
     (LoginError, LOGIN_REFUSED),
     (IMAP4.abort, "connection-lost"),
     (IMAPClientError, "refused-by-server"),
+    (NotHandedOut, "refused-by-server"),
     (SMTPException, "refused-by-mail-server"),
     (ssl.SSLError, "not-trusted"),
     (TimeoutError, "no-answer"),
@@ -54,6 +62,8 @@ def fault_of(error: BaseException) -> Fault:
         problem = "refused-by-server"
     elif isinstance(error.__cause__, SMTPAuthenticationError) and error.__cause__.smtp_code >= 500:
         problem = LOGIN_REFUSED
+    elif isinstance(error, NotTaken) and error.of_sender:
+        problem = SENDER_REFUSED
     return Fault(problem, " ".join(str(error).split())[:_MOST_CHARS])
 
 
@@ -68,6 +78,6 @@ def pause_s(fault: Fault, times: int) -> float:
         >>> [pause_s(Fault("login-refused", ""), times) for times in (1, 2, 9)], pause_s(Fault("no-answer", ""), 9)
         ([60.0, 120.0, 900.0], 5.0)
     """
-    if fault.problem != LOGIN_REFUSED:
+    if fault.problem not in (LOGIN_REFUSED, SENDER_REFUSED):
         return _PAUSE_S
     return min(_LOGIN_PAUSE_S * 2.0 ** min(times - 1, 10), _LONGEST_PAUSE_S)

@@ -30,6 +30,8 @@ _MOST_HOPS = 50
 """Received headers above which a mail goes in circles; servers refuse between 30 and 100."""
 _MOST_HEADER_CHARS = 10_000
 """Characters of a header that are read: subjects have some hundred; to decode half a million takes half a minute."""
+_MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
+_MOST_LINE_CHARS = 200
 _CONTAINER = re.compile(rb"(?im)^content-type:\s*(?:multipart|message)/")
 _MOST_CONTAINERS = 50
 """Parts that hold parts, of which a mail is read up to so many: the library goes into each by recursion."""
@@ -59,9 +61,31 @@ def parse(raw: bytes) -> Message:
 
 
 def identity(message: Message, raw: bytes) -> str:
-    """Return what a mail is known by: its Message-ID, else the digest of what was read of it."""
-    stated = _header(message, "Message-ID")
-    return hashlib.sha256(stated.encode() if stated else raw).hexdigest()
+    """Return what a mail is known by: its Message-ID, date and first line, else the digest of what was read of it.
+
+    Some programs give the same Message-ID to each of their mails, or an empty one: by it alone all but the first would
+    be lost. What lists put below a text and around a subject makes no other mail of it.
+    """
+    stated, sent = stated_id(message), _header(message, "Date")
+    if not (sent and _MESSAGE_ID.fullmatch(stated)):
+        return hashlib.sha256(raw).hexdigest()
+    first = next((line for line in map(str.strip, body_of(message).splitlines()) if line), "")
+    return digest_of("\n".join((stated, sent, first[:_MOST_LINE_CHARS])))
+
+
+def stated_id(message: Message) -> str:
+    """Return the Message-ID of a mail as it states it; empty where it has none."""
+    return _header(message, "Message-ID")
+
+
+def sent_at(message: Message) -> datetime | None:
+    """Return when a mail says that it was sent; None where it does not, or not so that it can be read."""
+    return _moment(message)[0]
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 digest of a text, in 64 characters."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def decisions_in(message: Message) -> list[str]:

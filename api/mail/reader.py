@@ -19,8 +19,9 @@ from imapclient.exceptions import IMAPClientError
 
 from api.mail.answers import Forward, NotTaken, forward, headers_of, is_forwarded, with_headers
 from api.mail.config import Mailbox
-from api.mail.faults import PASSING, fault_of, pause_s
-from api.mail.message import decisions_in, has_circled, identity, parse, ticket_of
+from api.mail.faults import PASSING, NotHandedOut, fault_of, pause_s
+from api.mail.known import KnownMails
+from api.mail.message import decisions_in, has_circled, parse, ticket_of
 from api.mail.owed import OwedMails
 from api.mail.place import Place, validity_of
 from api.mail.text import body_of
@@ -43,12 +44,16 @@ _STEP_S = 1.0
 _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
-"""How often a mail is tried that ends in a fault of this program, before it is set aside."""
+"""How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
+_NEIGHBOURS = 5
+"""How many other mails are asked for where one is refused again and again."""
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
 """How mails are counted, beside the kinds of those that need no route."""
 _PASSING_REFUSALS = ("[TRYCREATE]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")
 """Codes by which a server refuses a copy that it may take later (RFC 5530)."""
+_AWAY = ("[UNAVAILABLE]", "[INUSE]")
+"""Codes by which it refuses any mail for now; one that is damaged there is often its bug (``SERVERBUG``)."""
 log = structlog.get_logger(__name__)
 
 
@@ -82,6 +87,7 @@ class MailReader:
         self._service, self._lock_path = service, home / f"mail-{name}.lock"
         self._place = Place(service.store, name, mailbox)
         self._owed = OwedMails(service.store, name, mailbox.folder)
+        self._known = KnownMails(service.store, name)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mail {name}", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,7 +168,7 @@ class MailReader:
         selected = server.select_folder(self._mailbox.folder, readonly=True)
         for mail in self._owed.load(validity_of(selected)):
             if self._is_forgotten(mail.decision_id):
-                self._service.store.take_delivery(self._name, [mail.known])
+                self._known.note_forgotten(mail.known)
         uids = self._place.new(server, selected)
         for uid in uids:
             if self._stopping.is_set():
@@ -180,21 +186,31 @@ class MailReader:
             self._take_or_set_aside(server, uid)
 
     def _take_or_set_aside(self, server: IMAPClient, uid: int) -> None:
-        """Take one mail; one that ends in a fault of this program again and again is left where it is, and said."""
+        """Take one mail; one that cannot be had or ends in a fault of this program is left where it is, and said."""
         try:
             outcome = self._take(server, uid)
         except PASSING:
             raise
         except Exception as error:  # the mails behind it are read
             self._tries[uid] += 1
-            if self._tries[uid] < _TRIES:
+            if self._tries[uid] < _TRIES or (isinstance(error, NotHandedOut) and self._hands_out_none(server, uid)):
                 raise
             outcome = _SET_ASIDE
-            log.error("mail_set_aside", mailbox=self._name, uid=uid, **described(error))
+            why = {"said": fault_of(error).said} if isinstance(error, NotHandedOut) else described(error)
+            log.error("mail_set_aside", mailbox=self._name, uid=uid, **why)
         del self._tries[uid]
         if outcome is not None:
             self._owed.settle(uid)
             self._count(outcome)
+
+    def _hands_out_none(self, server: IMAPClient, uid: int) -> bool:
+        """Say whether a server that refuses a mail refuses those beside it as well: then none of them is to blame."""
+        others = [one for one in server.search() if one != uid][-_NEIGHBOURS:]
+        for other in others:
+            with suppress(NotHandedOut):
+                self._fetch(server, other, "BODY.PEEK[]<0.1>")
+                return False
+        return bool(others)
 
     def _count(self, outcome: str) -> None:
         self._service.metrics.webhooks.labels(self._name, _counted_as(outcome)).inc()
@@ -207,22 +223,22 @@ class MailReader:
         message = parse(raw)
         if len(raw) >= _HEAD_BYTES and len(body_of(message).split()) < _FEW_WORDS:
             message = parse(self._fetch(server, uid, "BODY.PEEK[]"))
-        known = f"{UNDATED}mail:{identity(message, raw)}"
-        store = self._service.store
         if has_circled(message) or any(self._is_ours(one) for one in decisions_in(message)):
             return "loop"
-        if store.has_delivery(self._name, known):
-            return "known"
         owed = self._owed.get(uid)
+        mark = owed.known if owed is not None else self._known.mark_of(message, raw)
+        if self._known.has(mark, message):
+            return "known"
         if owed is not None and self._is_forgotten(owed.decision_id):
             outcome = "forgotten"
         else:
-            document = self._decide(partial(ticket_of, message, known[-32:]))
-            refusal = self._answer(server, uid, document)
-            if refusal is not None and self._owe(uid, document, known, said=refusal):
+            document = self._decide(partial(ticket_of, message, mark[-32:]))
+            is_answered = self._known.is_answered(mark, message)
+            refusal = None if is_answered else self._answer(server, uid, document)
+            if refusal is not None and self._owe(uid, document, mark, said=refusal):
                 return None
             outcome = document.kind or "decided" if refusal is None else _SET_ASIDE
-        store.take_delivery(self._name, [known])
+        self._known.note(uid, mark, message)
         return outcome
 
     def _owe(self, uid: int, document: DecisionDocument, known: str, *, said: str) -> bool:
@@ -326,7 +342,19 @@ class MailReader:
         return bool(found)
 
     def _fetch(self, server: IMAPClient, uid: int, what: str) -> bytes:
-        parts: Mapping[bytes, object] = server.fetch([uid], [what]).get(uid, {})
+        """Return a part of a mail; nothing where it is not there any more.
+
+        Raises:
+            NotHandedOut: The server does not hand it out.
+        """
+        try:
+            parts: Mapping[bytes, object] = server.fetch([uid], [what]).get(uid, {})
+        except IMAP4.abort:
+            raise
+        except IMAPClientError as error:
+            if any(code in str(error) for code in _AWAY):
+                raise
+            raise NotHandedOut(f"mail {uid}: {error}") from error
         return next(
             (part for name, part in parts.items() if name.startswith(b"BODY[") and isinstance(part, bytes)), b""
         )

@@ -11,18 +11,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.orm import Session
 
+from api.maintenance.since_backup import Kept, bring_back, since_backup
 from api.store.database import Database
-from api.store.erasure import RESTORED, forget_again
+from api.store.erasure import RESTORED
 from api.store.migrations.migrate import migrate
-from api.store.people.tables import StoredUser
 from api.store.rows import new_id
-from api.store.tables import Base, StoredForgotten, StoredKey, StoredPosition
+from api.store.tables import Base, StoredPosition
 from triage.errors import InvalidRequest
 
 _CHUNK = 1000
+
+
+class Restored(NamedTuple):
+    """What a store has after a restore: how many rows each table has, and what stayed as it was in it."""
+
+    rows: dict[str, int]
+    kept: Kept
 
 
 def back_up(database: Database, target: Path) -> dict[str, int]:
@@ -41,12 +48,13 @@ def back_up(database: Database, target: Path) -> dict[str, int]:
 
 def restore(
     database: Database, backup: Path, *, replace: bool = False, keep: Path | None = None, room: Path | None = None
-) -> dict[str, int]:
-    """Put a backup's rows in place of the store's, in one transaction, and return how many each table has.
+) -> Restored:
+    """Put a backup's rows in place of the store's, in one transaction, and say what is there then.
 
     Nobody else writes meanwhile: what was committed before is replaced, and in the file to `keep` where one is named;
     what comes later finds the backup's rows. What was revoked or forgotten since the backup stays revoked and
-    forgotten. Whoever shares the store is told by `RESTORED` that what it remembers is out of date.
+    forgotten, accounts stay as they are, and nobody is told twice of what was sent (`since_backup`). Whoever shares the
+    store is told by `RESTORED` that what it remembers is out of date.
 
     Args:
         database: The store; it may be in use, by a service of this version.
@@ -75,11 +83,11 @@ def restore(
                 raise InvalidRequest(
                     "the store is not empty: restoring replaces all of it; add --replace if that is meant"
                 )
-        _pour_all(old, new)
+        kept = _pour_all(old, new)
         _go_on_counting(database, new)
         counts = {name: _count(new, name) for name in sorted(Base.metadata.tables)}
         _tell(new)
-        return counts
+        return Restored(counts, kept)
 
 
 def _tell(connection: Connection) -> None:
@@ -90,15 +98,15 @@ def _tell(connection: Connection) -> None:
         session.flush()
 
 
-def _pour_all(old: Connection, new: Connection) -> None:
-    """Put all rows of a backup in place of those of the store."""
-    kept_off = _since_then(new)
+def _pour_all(old: Connection, new: Connection) -> Kept:
+    """Put all rows of a backup in place of those of the store, but for what no backup can take back."""
+    since = since_backup(new, old)
     for table in reversed(Base.metadata.sorted_tables):
         new.execute(table.delete())
     for table in Base.metadata.sorted_tables:
         if table.name != "sessions":  # whoever was signed in then signs in again
             _pour(old, new, table)
-    _keep_away(new, kept_off)
+    return bring_back(new, since)
 
 
 def check(file: Path) -> dict[str, int]:
@@ -233,31 +241,6 @@ def _pour(old: Connection, new: Connection, table: Any) -> None:
 
 def _count(connection: Connection, name: str) -> int:
     return int(connection.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0)
-
-
-class _SinceThen(NamedTuple):
-    """What was revoked, disabled and forgotten since a backup was taken, and must not come back with it."""
-
-    keys: list[Any]
-    users: list[Any]
-    tickets: list[Any]
-
-
-def _since_then(connection: Connection) -> _SinceThen:
-    revoked = select(StoredKey.id, StoredKey.revoked_at).where(StoredKey.revoked_at.is_not(None))
-    disabled = select(StoredUser.id, StoredUser.disabled_at).where(StoredUser.disabled_at.is_not(None))
-    forgotten = select(StoredForgotten.source, StoredForgotten.ticket_id, StoredForgotten.forgotten_at)
-    return _SinceThen(*(list(connection.execute(query).all()) for query in (revoked, disabled, forgotten)))
-
-
-def _keep_away(connection: Connection, since: _SinceThen) -> None:
-    for key_id, moment in since.keys:
-        connection.execute(update(StoredKey).where(StoredKey.id == key_id).values(revoked_at=moment))
-    for user_id, moment in since.users:
-        connection.execute(update(StoredUser).where(StoredUser.id == user_id).values(disabled_at=moment))
-    with Session(connection) as session:
-        for source, ticket_id, moment in since.tickets:
-            forget_again(session, StoredForgotten(source=source, ticket_id=ticket_id, forgotten_at=moment))
 
 
 def _go_on_counting(database: Database, connection: Connection) -> None:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import random
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 
 from api.settings import Settings
+from api.store.erasure import Outside
 from api.store.repository import Repository
 from api.telemetry import described
+from models.embedding_cache import EmbeddingCache
+from models.knowledge import KnowledgeFolder
 from triage.errors import StoreUnavailable
 
 _FIRST_S, _EVERY_S = 60.0, 3600.0
 log = structlog.get_logger(__name__)
 
 
+def outside_of(home: Path) -> Outside:
+    """Return what removes vectors of texts, and proposals of knowledge, from a home."""
+    cache, knowledge = EmbeddingCache.under(home), KnowledgeFolder(home / "knowledge")
+    return Outside(cache.forget, lambda ticket_ids: knowledge.forget(*ticket_ids).proposals)
+
+
 class RetentionJob:
-    """Removes tickets past their retention, old idempotency keys, deliveries and sessions, in a thread of its own.
+    """Removes tickets past their retention, with what is made of them, and old keys, deliveries and sessions.
+
+    It has a thread of its own.
 
     Args:
         repository: The store.
@@ -26,7 +38,7 @@ class RetentionJob:
     """
 
     def __init__(self, repository: Repository, settings: Settings) -> None:
-        self._repository = repository
+        self._repository, self._outside = repository, outside_of(settings.home)
         self._tickets = timedelta(days=settings.retention_days) if settings.retention_days else None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
@@ -43,7 +55,7 @@ class RetentionJob:
     def once(self) -> None:
         """Remove what is past its time; a store that does not answer is tried again next time."""
         try:
-            done = self._repository.expire(self._tickets)
+            done = self._repository.expire(self._tickets, outside=self._outside)
         except StoreUnavailable as error:
             log.warning("retention_put_off", code=error.code)
             return

@@ -29,7 +29,7 @@ class Pattern:
 
 
 _GAP = r"[ \x{a0}\x{2009}\x{202f}./-]"
-_SECRET_WORD = (
+SECRET_WORD = (
     r"pass ?word|passwd|passphrase|pwd|pass ?code|passwort|kennwort|kennung|mot de passe|contrase(?:ñ|n)a|senha"
     r"|secret(?:[ _-]?(?:access[ _-]?)?key)?|client[ _-]?secret|api[ _-]?key|access[ _-]?key|auth[ _-]?token"
     r"|access[ _-]?token|token|otp|tan|pin(?: code)?|puk"
@@ -64,13 +64,13 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "SECRET",
-        rf"(?i)\b\w*(?:{_SECRET_WORD})(?:\b|_)[\"']?\s*(?::|=|=>|->)+\s*[\"']?([^\s\"'\[,;][^\s\"',;]*)",
+        rf"(?i)\b\w*(?:{SECRET_WORD})(?:\b|_)[\"']?\s*(?::|=|=>|->)+\s*[\"']?([^\s\"'\[,;][^\s\"',;]*)",
         group=1,
         whole=False,
     ),
     Pattern(
         "SECRET",
-        rf"(?i)\b(?:{_SECRET_WORD})\b(?:\s+(?:is|was|ist|war|lautet|est|es|era|to|now|still|von|of))+[:\s]+[\"']?([^\s\"']+)",
+        rf"(?i)\b(?:{SECRET_WORD})\b(?:\s+(?:is|was|ist|war|lautet|est|es|era|to|now|still|von|of))+[:\s]+[\"']?([^\s\"']+)",
         group=1,
         whole=False,
         check="password",

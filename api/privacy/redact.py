@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from api.privacy.patterns import PATTERNS, Pattern
+from api.privacy.patterns import PATTERNS, SECRET_WORD, Pattern
 from triage.screening.reading import Spans
 
 _NEAR = 40
@@ -132,9 +132,10 @@ def _is_password(found: str) -> bool:
 
 
 _SIGNS = (
-    r"[0-9@:=_]|-----BEGIN|eyJ|[A-Z]{20}"
-    r"|(?i:\bname|\bis\b|\bist\b|\best\b|\bes\b|bearer|basic|llamo|appelle|heiß|heisse)"
+    r"[0-9@:=_]|->|-----BEGIN|eyJ|[A-Z]{20}|\bglpat-|\bxox|\bAIza|\bsk-|\bSG\."
+    rf"|(?i:\bname|\b(?:{SECRET_WORD})\b|bearer|basic|llamo|appelle|heiß|heisse)"
 )
+"""Something of this stands in every text that a pattern matches; words such as "is" or "to" would let most texts in."""
 _DATES = r"(?:19|20)\d\d[-. /]\d\d?[-. /]\d\d?(?:[ T-]\d.*)?|\d\d?[-. /]\d\d?[-. /](?:19|20)\d\d(?:[ T-].*)?"
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "luhn": _luhn,

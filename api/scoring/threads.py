@@ -29,7 +29,7 @@ from api.privacy.outward import outward
 from api.scoring.reviews import check_tier_may_see, known_group, labels_of, listed
 from api.scoring.service import Service
 from api.security.auth import Principal
-from api.security.clearance import check_may_judge, may_read
+from api.security.clearance import check_may_judge, may_be_told
 from api.store.outbox import PendingUpdate
 from api.store.rows import UNDONE, DecisionRow, step_decided, steps_said
 from api.store.threads.events import Outcome, Overtaken, StoredThread, check_order, forgotten
@@ -129,7 +129,7 @@ class TicketThreads:
         triager = self._service.model.triager
         stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
         event = _checked(triager.policy, stored.latest, event, sender)
-        thread, readable = thread_of(stored), may_read(triager.policy, stored.latest, sender.clearance)
+        thread, readable = thread_of(stored), may_be_told(triager.policy, stored.latest, sender)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event, is_first=not stored.events)
@@ -233,7 +233,7 @@ class TicketThreads:
         thread = self._service.as_read(thread_of(stored))
         decision = await self._service.decide_again(triager, thread, asker)
         decision = alarmed(decision, thread.whole, thread.alarms, triager.policy)
-        readable = may_read(triager.policy, stored.latest, asker.clearance)
+        readable = may_be_told(triager.policy, stored.latest, asker)
         readable = readable and _covers(triager.policy, decision.restricted, asker)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
 
@@ -399,7 +399,7 @@ def _told(
 
 
 def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketViewOut:
-    thread, readable = thread_of(stored), may_read(policy, stored.latest, reader.clearance)
+    thread, readable = thread_of(stored), may_be_told(policy, stored.latest, reader)
     limit = policy.escalation.max_bounces
     owner = policy.escalation.owner if limit and thread.bounces >= limit else None
     return TicketViewOut(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -17,6 +18,7 @@ from api.store.rows import SCOPES, KeyRow, UserRow
 from triage.errors import InvalidRequest, StoreUnavailable
 
 MARK = "triage"
+_KEY = re.compile(rf"{MARK}_([0-9a-f]{{8}})_[\w-]+", re.ASCII)
 FRESH_S = 2.0
 """How long a key that was looked up is believed: a revocation is seen by every worker within this time."""
 STALE_S = 600.0
@@ -55,6 +57,17 @@ def create_key(
     return text, repository.add_key(
         prefix, sha256(text), name=name, scopes=wanted, clearance=clearance, expires_at=expires_at
     )
+
+
+def prefix_of(text: str) -> str | None:
+    """Return the prefix by which a key is listed; None for a text that is no key, such as a name with lines in it.
+
+    Example:
+        >>> prefix_of("triage_3f9a1c20_x7"), prefix_of("prod_3f9a1c20_key")
+        ('3f9a1c20', None)
+    """
+    found = _KEY.fullmatch(text)
+    return found[1] if found else None
 
 
 def sha256(text: str) -> str:

@@ -96,6 +96,11 @@ class Principal:
         """The name under which this person takes tickets and judges decisions on the page."""
         return self.agent or ANONYMOUS
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether it may be told what others wrote about a ticket; a mailbox or webhook, which has no key, may."""
+        return not self.writes_only and (self.key_id is None or "read" in self.scopes)
+
     def at_desk(self, desk: str | None) -> Self:
         """Return the same one whose ticket ids are those of a helpdesk; what it may see and do stays as it is.
 

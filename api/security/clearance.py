@@ -25,6 +25,14 @@ def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     return clearance >= policy.sensitive_clearance or not (row.sensitive or is_sensitive(policy, row))
 
 
+def may_be_told(policy: Policy, row: DecisionRow, principal: Principal) -> bool:
+    """Say whether somebody may be told words of a ticket, beside those of its first text, in an answer.
+
+    Keys without the scope ``read`` send tickets and events, and are told where they go.
+    """
+    return principal.reads_words and may_read(policy, row, principal.clearance)
+
+
 def may_read_category(policy: Policy, category: str | None, clearance: int) -> bool:
     """Say whether somebody with that clearance may read what was made of tickets of a category.
 
@@ -66,11 +74,13 @@ def answer_for(policy: Policy, row: DecisionRow, sender: Principal) -> DecisionD
     """Return a decision as whoever sends its ticket is answered.
 
     The first text of a ticket to which nothing happened is the sender's own. Whatever else a decision may quote, of
-    other texts and of events, is told as far as it may be read.
+    other texts and of events, is told as far as it may be read: nothing of events to a key without the scope ``read``.
     """
     if not row.has_history:
         return row.document_for(sender.clearance)
-    return row.document.without_explanation() if sender.writes_only else document_for(policy, row, sender.clearance)
+    if sender.writes_only or (row.has_events and not sender.reads_words):
+        return row.document.without_explanation()
+    return document_for(policy, row, sender.clearance)
 
 
 def answer_unstored(policy: Policy, new: NewDecision, sender: Principal) -> DecisionDocument:
@@ -79,7 +89,7 @@ def answer_unstored(policy: Policy, new: NewDecision, sender: Principal) -> Deci
     Nobody can look then whether the ticket is sensitive: what was decided with its events is taken to be so.
     """
     document = new.document.without_similar() if sender.clearance < new.clearance else new.document
-    if new.grown and (sender.writes_only or sender.clearance < policy.sensitive_clearance):
+    if new.grown and not (sender.reads_words and sender.clearance >= policy.sensitive_clearance):
         document = document.without_explanation()
     return document.model_copy(update={"stored": False})
 

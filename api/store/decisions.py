@@ -337,8 +337,12 @@ def _answers(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:
     """Return decisions as they are answered now: the route that a person set on a ticket stands in them."""
     places = _places([row for row in rows if row.has_history or not row.created])
     words, eventful = words_on(session, places), places_with_events(session, places)
-    rows = [replace(row, has_history=row.revision > 1 or (row.source, row.ticket_id) in eventful) for row in rows]
+    rows = [_with_history(row, has_events=(row.source, row.ticket_id) in eventful) for row in rows]
     return [_under(row, words, shown=False) for row in rows]
+
+
+def _with_history(row: DecisionRow, *, has_events: bool) -> DecisionRow:
+    return replace(row, has_history=row.revision > 1 or has_events, has_events=has_events)
 
 
 def shown_rows(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:

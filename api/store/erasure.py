@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -43,6 +45,9 @@ _UNDATED_DELIVERY_AGE = timedelta(days=400)
 """A webhook whose signature states no moment could be sent again at any time, and an old correction undo a newer one:
 more than a year's are remembered."""
 _SCRUBS = 20
+_PAGE = 500
+"""How many rows are read or removed at once, so that whoever else writes gets in between."""
+_TICKET_ID = re.compile(r'"ticket_id":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,10 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Expired:
-    """How many rows `expire` removed, and whether their words have left the files too."""
+    """How many rows `expire` removed, what went with them elsewhere, and whether their words have left the files too.
+
+    Mentions, embeddings and proposals are as in `Forgotten` and `Outside`.
+    """
 
     tickets: int = 0
     decisions: int = 0
@@ -76,15 +84,31 @@ class Expired:
     deliveries: int = 0
     updates: int = 0
     sessions: int = 0
+    mentions: int = 0
+    embeddings: int = 0
+    proposals: int = 0
     scrubbed: bool = True
 
     def document(self) -> dict[str, int]:
-        """Return the numbers of rows as a JSON document."""
+        """Return the numbers as a JSON document."""
         return {name: count for name, count in asdict(self).items() if name != "scrubbed"}
 
 
 ForgetTexts = Callable[[Sequence[str]], int]
 """Removes what is kept of texts outside the store, such as their vectors, and returns how many it removed."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What removes what is kept outside the store of tickets that are past their time.
+
+    Attributes:
+        texts: Given texts as the model read them, removes their vectors.
+        tickets: Given ids of tickets, removes proposals of knowledge made of them, and returns how many.
+    """
+
+    texts: ForgetTexts
+    tickets: Callable[[Sequence[str]], int]
 
 
 class Erasure(IdempotencyKeys):
@@ -164,29 +188,43 @@ class Erasure(IdempotencyKeys):
             row = session.execute(oldest).first()
             return last, None if row is None else (row.seq, row.received_at), restored_in(session)
 
-    def expire(self, older_than: timedelta | None, keys_older_than: timedelta = IDEMPOTENCY_AGE) -> Expired:
-        """Remove what is past its time.
+    def expire(
+        self,
+        older_than: timedelta | None,
+        keys_older_than: timedelta = IDEMPOTENCY_AGE,
+        outside: Outside | None = None,
+    ) -> Expired:
+        """Remove what is past its time, tickets with all that `forget` would remove of them.
+
+        Proposals and titles elsewhere go before the tickets themselves, whose ids and texts alone tell which they are:
+        where this is cut short, the next round finds what is left.
 
         Args:
             older_than: Age from which tickets go, with their decisions and feedback; None keeps them all.
             keys_older_than: Age from which idempotency keys go.
+            outside: Removes what is kept of the tickets outside the store; nothing is looked for where not given.
 
         Raises:
-            StoreUnavailable: Nothing was removed.
+            StoreUnavailable: Not all of it was removed.
         """
         now = datetime.now(UTC)
+        done = self._expire_notes(now, keys_older_than)
+        if older_than is not None:
+            until = now - older_than
+            gone = self._going(until)
+            done = replace(
+                done,
+                proposals=outside.tickets(gone) if outside is not None and gone else 0,
+                mentions=self._strip_all_mentions(frozenset(gone), until) if gone else 0,
+            )
+            done = self._expire_tickets(until, done, outside.texts if outside is not None else None)
+        return replace(done, scrubbed=self.scrub()) if done.tickets or self._owes_scrub else done
+
+    def _expire_notes(self, now: datetime, keys_older_than: timedelta) -> Expired:
+        """Remove what is past its time but for tickets."""
         with self.database.writing() as session:
             self.database.unhurried(session)
-            tickets = decisions = 0
-            if older_than is not None:
-                old = StoredTicket.received_at < now - older_than
-                decisions = (
-                    session.scalar(select(func.count()).select_from(StoredDecision).join(StoredTicket).where(old)) or 0
-                )
-                tickets = _removed(session, delete(StoredTicket).where(old))
-            done = Expired(
-                tickets=tickets,
-                decisions=decisions,
+            return Expired(
                 idempotency_keys=_removed(
                     session,
                     delete(StoredIdempotencyKey).where(StoredIdempotencyKey.created_at < now - keys_older_than),
@@ -195,7 +233,54 @@ class Erasure(IdempotencyKeys):
                 updates=_removed(session, _old_updates(now)),
                 sessions=_removed(session, delete(StoredSession).where(StoredSession.expires_at <= now)),
             )
-        return replace(done, scrubbed=self.scrub()) if tickets or self._owes_scrub else done
+
+    def _going(self, until: datetime) -> list[str]:
+        """Return the ids of the tickets all of whose texts came before a moment."""
+        ids = select(StoredTicket.ticket_id).where(StoredTicket.ticket_id.is_not(None))
+        with self.database.reading() as session:
+            self.database.unhurried(session)
+            old, young = ids.where(StoredTicket.received_at < until), ids.where(StoredTicket.received_at >= until)
+            return [one for one in session.scalars(old.except_(young)) if one is not None]
+
+    def _strip_all_mentions(self, ticket_ids: frozenset[str], since: datetime) -> int:
+        """Take tickets out of the similar ones of decisions about texts since then, and return how many listed one.
+
+        The decisions are read through once, a page at a time; nobody waits for it.
+        """
+        count, last = 0, 0
+        listing = StoredDecision.document.contains('"similar":[{', autoescape=True)
+        pages = select(StoredDecision.seq, StoredDecision.document).join(StoredTicket)
+        pages = pages.where(StoredTicket.received_at >= since, listing).order_by(StoredDecision.seq).limit(_PAGE)
+        while True:
+            with self.database.reading() as session:
+                self.database.unhurried(session)
+                page = session.execute(pages.where(StoredDecision.seq > last)).all()
+            if not page:
+                return count
+            last = page[-1].seq
+            if named := [row.seq for row in page if not ticket_ids.isdisjoint(_ids_in(row.document))]:
+                with self.database.writing() as session:
+                    rows = session.scalars(select(StoredDecision).where(StoredDecision.seq.in_(named)))
+                    count += sum(_without(row, ticket_ids) for row in rows)
+
+    def _expire_tickets(self, until: datetime, done: Expired, forget_texts: ForgetTexts | None) -> Expired:
+        """Remove the tickets that came before a moment, a page at a time, and what is kept of their texts first."""
+        old = select(StoredTicket).where(StoredTicket.received_at < until).order_by(StoredTicket.seq).limit(_PAGE)
+        while True:
+            with self.database.writing() as session:
+                self.database.unhurried(session)
+                page = list(session.scalars(old))
+                if not page:
+                    return done
+                seqs = [row.seq for row in page]
+                texts = [one for row in page for one in Ticket(subject=row.subject, body=row.body).readings]
+                decided = select(func.count()).where(StoredDecision.ticket_seq.in_(seqs))
+                done = replace(
+                    done,
+                    decisions=done.decisions + (session.scalar(decided) or 0),
+                    tickets=done.tickets + _removed(session, delete(StoredTicket).where(StoredTicket.seq.in_(seqs))),
+                    embeddings=done.embeddings + (forget_texts(texts) if forget_texts is not None else 0),
+                )
 
     def scrub(self) -> bool:
         """Take what was deleted out of the files: SQLite merges its index and empties its log, PostgreSQL vacuums.
@@ -286,16 +371,28 @@ def _strip_remarks(session: Session, decisions: list[str]) -> int:
     return _removed(session, update(StoredFeedback).where(said).values(reason=None, comment=None))
 
 
+def _ids_in(document: str) -> set[str]:
+    """Return the ids of tickets that stand in a decision, without reading all of it."""
+    return {json.loads(found) for found in _TICKET_ID.findall(document)}
+
+
+def _without(row: StoredDecision, ticket_ids: frozenset[str]) -> bool:
+    """Take tickets out of the similar ones of a decision, and say whether one was there."""
+    document = left = DecisionDocument.model_validate_json(row.document)
+    for ticket_id in ticket_ids & _ids_in(row.document):
+        left = left.without_similar_ticket(ticket_id)
+    if left == document:
+        return False
+    row.document = left.model_dump_json()
+    return True
+
+
 def _strip_mentions(session: Session, ticket_id: str, until: datetime | None = None) -> int:
     """Take the ticket out of the similar tickets of decisions about others, made until then: its title stands there."""
     mentioned = StoredDecision.document.contains(dump({"ticket_id": ticket_id})[1:-1], autoescape=True)
-    query, count = select(StoredDecision).where(mentioned), 0
-    for row in list(session.scalars(query.where(StoredDecision.created_at <= until) if until else query)):
-        document = DecisionDocument.model_validate_json(row.document)
-        left = document.without_similar_ticket(ticket_id)
-        if left != document:
-            row.document, count = left.model_dump_json(), count + 1
-    return count
+    query = select(StoredDecision).where(mentioned)
+    rows = list(session.scalars(query.where(StoredDecision.created_at <= until) if until else query))
+    return sum(_without(row, frozenset({ticket_id})) for row in rows)
 
 
 def _old_deliveries(now: datetime) -> Delete:

@@ -27,6 +27,9 @@ TARGET_PLACE = "target_"
 ROUTE, NOTE = "route", "note"
 UNDATED = "body:"
 """What the id of a delivery begins with whose signature states no moment."""
+MAIL, ANSWERED_MAIL = f"{UNDATED}mail:", f"{UNDATED}mail-answered:"
+"""What the note begins with that a mail was taken, and that one had its answer before a backup was restored: it is
+decided, and neither copied nor forwarded again."""
 _LABELS = ("tier", "category", "resolver_group")
 
 
@@ -116,6 +119,12 @@ class Outbox(IdempotencyKeys):
         """Say whether a delivery was taken before."""
         with self.database.reading() as session:
             return session.get(StoredDelivery, (source, delivery_id)) is not None
+
+    def delivered_at(self, source: str, delivery_id: str) -> datetime | None:
+        """Return when a delivery was taken, or None where it never was."""
+        with self.database.reading() as session:
+            row = session.get(StoredDelivery, (source, delivery_id))
+            return row.received_at if row is not None else None
 
     def forget_delivery(self, source: str, delivery_id: str) -> None:
         """Take back the note that a delivery was taken."""

@@ -315,6 +315,7 @@ class DecisionRow:
             that was not asked for.
         has_history: Whether the ticket had another text before this one, or something happened to it: what it is
             answered may quote more than its sender wrote. Told where a ticket that comes in is answered.
+        has_events: Whether something happened to it, told in the same place.
     """
 
     id: str
@@ -334,6 +335,7 @@ class DecisionRow:
     created: bool = False
     stands: RouteDocument | None = None
     has_history: bool = False
+    has_events: bool = False
 
     def document_for(self, clearance: int) -> DecisionDocument:
         """Return the document as somebody with that clearance may see it."""

@@ -140,16 +140,17 @@ def read_version(path: Path) -> Entry:
     return found
 
 
-def names_ticket(path: Path, ticket_id: str, read: Callable[[Path], Proposal | Entry]) -> bool:
-    """Say whether a file is made of a ticket; one that cannot be read is where its id stands in it.
+def names_one_of(path: Path, ticket_ids: frozenset[str], read: Callable[[Path], Proposal | Entry]) -> bool:
+    """Say whether a file is made of one of these tickets; one that cannot be read is where an id stands in it.
 
     Raises:
         InvalidRequest: If the bytes of the file cannot be read.
     """
     try:
-        return ticket_id in read(path).tickets
+        return not ticket_ids.isdisjoint(read(path).tickets)
     except InvalidRequest:
-        return ticket_id in read_text(path, f"{path.parent.name}/{path.name}", errors="replace")
+        text = read_text(path, f"{path.parent.name}/{path.name}", errors="replace")
+        return any(one in text for one in ticket_ids)
 
 
 def read_text(path: Path, where: str, errors: str = "strict") -> str:

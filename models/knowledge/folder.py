@@ -17,7 +17,7 @@ from models.knowledge.files import (
     MOST_BYTES,
     PLACE,
     is_id,
-    names_ticket,
+    names_one_of,
     read_dismissal,
     read_proposal,
     read_report,
@@ -302,21 +302,21 @@ class KnowledgeFolder:
             faults=tuple(faults),
         )
 
-    def forget(self, ticket_id: str) -> ForgottenKnowledge:
-        """Remove the proposals that are made of a ticket, and name the entries that are.
+    def forget(self, *ticket_ids: str) -> ForgottenKnowledge:
+        """Remove the proposals that are made of one of these tickets, and name the entries that are.
 
         Raises:
             InvalidRequest: If a proposal cannot be removed.
         """
-        faults: list[str] = []
-        names = _readable(lambda path: _is_of(path, ticket_id, read_proposal), self._files("proposals"), faults)
+        faults, gone = list[str](), frozenset(ticket_ids)
+        names = _readable(lambda path: _is_of(path, gone, read_proposal), self._files("proposals"), faults)
         for path in names:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise unwritable(path, error, PLACE) from error
         versions = sorted((self.path / "entries").glob("*/*.md"))
-        found = _readable(lambda path: _is_of(path, ticket_id, read_version), versions, faults)
+        found = _readable(lambda path: _is_of(path, gone, read_version), versions, faults)
         return ForgottenKnowledge(len(names), tuple(sorted({path.parent.name for path in found})), tuple(faults))
 
     def _files(self, kind: str) -> list[Path]:
@@ -356,8 +356,8 @@ class KnowledgeFolder:
         write_private(self.path, path, text)
 
 
-def _is_of(path: Path, ticket_id: str, read: Callable[[Path], Proposal | Entry]) -> Path | None:
-    return path if names_ticket(path, ticket_id, read) else None
+def _is_of(path: Path, ticket_ids: frozenset[str], read: Callable[[Path], Proposal | Entry]) -> Path | None:
+    return path if names_one_of(path, ticket_ids, read) else None
 
 
 def _readable(read: Callable[[Path], _T | None], paths: Iterable[Path], faults: list[str]) -> list[_T]:

@@ -27,6 +27,7 @@ from api.security.openid import OpenId
 from api.settings import load_settings
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
+from api.store.people.tables import StoredUser
 from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import NewDecision
@@ -123,6 +124,24 @@ def test_keys_in_json(run: Run) -> None:
     assert [key["id"] for key in listed] == [made["id"]] and "key" not in listed[0]
 
 
+def test_a_key_whose_name_has_the_form_of_a_key_is_the_one_that_is_revoked(run: Run, store: Repository) -> None:
+    for name in ("desk", "prod_desk_key"):
+        run("keys", "create", name)
+    assert run("keys", "revoke", "prod_desk_key")[0] == 0
+    kept = store.keys()
+    assert {row.name: row.revoked_at is not None for row in kept} == {"desk": False, "prod_desk_key": True}
+
+
+def test_a_leaver_is_disabled_also_where_nobody_is_an_admin(run: Run, store: Repository) -> None:
+    for name, role in (("kim", "agent"), ("lee", "admin")):
+        store.add_user(name, Rights([role]))
+    assert run("users", "disable", "lee")[0] == 2
+    with store.database.writing() as session:
+        session.execute(update(StoredUser).where(StoredUser.login == "lee").values(roles="agent"))
+    assert run("users", "disable", "kim")[0] == 0
+    assert run("users", "roles", "lee", "--role", "lead")[0] == 0
+
+
 def test_a_key_without_stated_scopes_does_the_daily_work(run: Run) -> None:
     assert json.loads(run("keys", "create", "--json")[1])["scopes"] == ["feedback", "predict", "read"]
     assert json.loads(run("keys", "create", "--scope", "all", "--json")[1])["scopes"] == [
@@ -167,14 +186,17 @@ def test_backup_and_restore(run: Run, store: Repository, tmp_path: Path, monkeyp
     file = tmp_path / "backup.sqlite"
     assert run("store", "backup", str(file))[0] == 0
     decide(store, "T-2")
+    store.add_user("kim", Rights(["agent"]))
     assert run("store", "backup", str(file))[0] == 2
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # that of a container holds no large store
     status, out, _ = run("store", "restore", str(file), "--json")
     assert status == 0 and json.loads(out)["rows"]["tickets"] == 1
     assert [row.ticket_id for row in store.latest()] == ["T-1"]
+    assert json.loads(out)["stayed"] == {"accounts": [], "new_accounts": ["kim"], "mails": 0, "updates": 0}
     assert run("store", "restore", json.loads(out)["kept"], "--replace")[0] == 0
     assert sorted(str(row.ticket_id) for row in store.latest()) == ["T-1", "T-2"]
     assert len(list((tmp_path / "home" / "backups").iterdir())) == 1
+    assert "accounts made since the backup: kim" in run("store", "restore", str(file))[1]
 
 
 def test_forgetting_a_ticket(run: Run, store: Repository) -> None:
@@ -185,15 +207,15 @@ def test_forgetting_a_ticket(run: Run, store: Repository) -> None:
     assert kept is not None and kept.forgotten
 
 
-def test_forgetting_a_ticket_that_knowledge_was_made_of(run: Run, store: Repository, tmp_path: Path) -> None:
-    proposal = Proposal(
+def proposal_of(*tickets: str) -> Proposal:
+    return Proposal(
         id="k-00ff",
         title="sick, leave",
         kind="script",
         tier="L1",
         from_tier="L2",
         category=None,
-        tickets=("HR-0", "HR-1"),
+        tickets=tickets,
         words={"sick": 1.0},
         bar=0.5,
         precision=1.0,
@@ -203,7 +225,10 @@ def test_forgetting_a_ticket_that_knowledge_was_made_of(run: Run, store: Reposit
         saved_min=1.0,
         cover=(),
     )
-    folder = KnowledgeFolder(tmp_path / "home" / "knowledge")
+
+
+def test_forgetting_a_ticket_that_knowledge_was_made_of(run: Run, store: Repository, tmp_path: Path) -> None:
+    proposal, folder = proposal_of("HR-0", "HR-1"), KnowledgeFolder(tmp_path / "home" / "knowledge")
     folder.propose([proposal, replace(proposal, id="k-00aa", tickets=("X-1",), resolutions=())])
     folder.accept(proposal, "Ada", "2026-02-20T10:00:00+00:00")
     decide(store, "HR-1", "sick leave")
@@ -280,6 +305,32 @@ def test_retention_by_hand_and_by_itself(run: Run, store: Repository, monkeypatc
             monkeypatch.setenv("TRIAGE_RETENTION_DAYS", "99")
             RetentionJob(store, load_settings()).once()
     assert store.latest() == []
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_retention_reaches_embeddings_and_proposals(
+    run: Run, store: Repository, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+) -> None:
+    encoder, folder = Lengths(), KnowledgeFolder(load_settings().home / "knowledge")
+    CachedEncoder(encoder).encode(["sick leave", "payslips", "something else"])
+    proposal = proposal_of("T-0", "X-1")
+    folder.propose([proposal, replace(proposal, id="k-00aa", tickets=("X-1",))])
+    for number, body in enumerate(("sick leave", "payslips")):
+        document = DecisionDocument.model_validate(DECISION_EXAMPLE | {"decision_id": None, "ticket_id": f"T-{number}"})
+        store.record([NewDecision(Ticket(id=f"T-{number}", body=body), document)])
+    with store.database.writing() as session:
+        old = update(StoredTicket).where(StoredTicket.ticket_id == "T-0")
+        session.execute(old.values(received_at=datetime.now(UTC) - timedelta(days=100)))
+    if by_hand:
+        done = json.loads(run("store", "retention", "--days", "99", "--json")[1])
+        assert (done["tickets"], done["embeddings"], done["proposals"]) == (1, 1, 1)
+    else:
+        monkeypatch.setenv("TRIAGE_RETENTION_DAYS", "99")
+        RetentionJob(store, load_settings()).once()
+    assert [one.id for one in folder.proposals()] == ["k-00aa"]
+    encoder.asked = 0
+    CachedEncoder(encoder).encode(["sick leave", "payslips", "something else"])
+    assert encoder.asked == 1
 
 
 def test_migrating_and_checking(run: Run, store: Repository) -> None:

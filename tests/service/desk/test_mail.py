@@ -7,16 +7,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.utils import format_datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError, ProtocolError
 from structlog.testing import capture_logs
 
 from api.app import create_app
@@ -26,6 +29,7 @@ from api.mail.config import Mailbox, load_mailboxes
 from api.mail.faults import fault_of
 from api.mail.message import parse, ticket_of
 from api.mail.reader import unknown_groups
+from api.maintenance.backup import back_up, restore
 from api.settings import load_settings
 from api.store.rows import new_id
 from models.triager import Triager
@@ -546,6 +550,186 @@ def test_a_mail_that_this_program_fails_on_is_set_aside(
         until(lambda: counted(client, "mail-set-aside") == 1, 10)
     [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
     assert (line["uid"], line["kind"]) == (1, "RecursionError")
+
+
+@real
+@pytest.mark.parametrize("kind", [IMAPClientError, ProtocolError])
+def test_a_mail_that_the_server_does_not_hand_out_is_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+    kind: type[Exception],
+) -> None:
+    imap, _, smtp = servers
+    fetch, tries = IMAPClient.fetch, list[Any]()
+
+    def hands_out_all_but_one(self: IMAPClient, uids: list[int], data: list[str]) -> Any:
+        if uids == [1] and data[0].startswith("BODY.PEEK[]<"):
+            tries.append(data)
+            raise kind("fetch failed: the item is corrupt")
+        return fetch(self, uids, data)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.2)
+    monkeypatch.setattr(IMAPClient, "fetch", hands_out_all_but_one)
+    deliver(imap, mail("Corrupt", "the printer jams"), mail("Whole", "the vpn drops"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: done(imap), 20)
+        assert [copy["Subject"] for copy in done(imap)] == ["Whole"]
+        until(lambda: counted(client, "mail-set-aside") == 1, 10)
+    [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
+    assert (line["uid"], line["said"]) == (1, "mail 1: fetch failed: the item is corrupt") and len(tries) == 3
+    pauses = [line["said"] for line in logged() if line["event"] == "mailbox_not_read"]
+    assert pauses == [line["said"]] * 2
+
+
+@real
+@pytest.mark.parametrize("said", ["[UNAVAILABLE] try again", "no mail store"])
+def test_a_server_that_hands_out_nothing_for_a_while_has_no_mail_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+) -> None:
+    imap, _, smtp = servers
+    fetch, tries = IMAPClient.fetch, list[Any]()
+
+    def refuses_ten_times(self: IMAPClient, uids: list[int], data: list[str]) -> Any:
+        if data[0].startswith("BODY.PEEK[]<") and len(tries) < 10:
+            tries.append(data)
+            raise IMAPClientError(f"fetch failed: {said}")
+        return fetch(self, uids, data)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.1)
+    monkeypatch.setattr(IMAPClient, "fetch", refuses_ten_times)
+    deliver(imap, mail("Late", "the printer jams"), mail("Later", "the vpn drops"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: len(done(imap)) == 2, 20)
+        assert counted(client, "mail-set-aside") == 0
+
+
+@real
+def test_mails_that_state_one_message_id_are_all_decided(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], logged: Callable[[], list[Line]]
+) -> None:
+    imap, _, smtp = servers
+    mails = [
+        b"From: scan@example.org\r\nSubject: Scan %d\r\nMessage-ID: %s\r\n"
+        b"Date: Fri, 20 Nov 2026 09:0%d:00 +0000\r\n\r\n"
+        b"page %d of the form\r\n" % (number, stated, number, number)
+        for number, stated in enumerate((b"<scan@example.org>", b"<scan@example.org>", b"<>", b"<>"))
+    ]
+    deliver(imap, *mails, mails[0])
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-known") == 1, 20)
+        assert len(client.get("/v1/decisions").json()["decisions"]) == 4
+    assert [line["uid"] for line in logged() if line["event"] == "mail_id_repeated"] == [2, 4]
+
+
+@real
+def test_what_an_earlier_version_has_taken_is_known_and_a_later_mail_of_that_id_is_not(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, _, smtp = servers
+    now = datetime.now(UTC)
+    taken, later = mail("Taken", "the printer jams"), mail("Later", "the vpn drops")
+    later.replace_header("Message-ID", str(taken["Message-ID"]))
+    taken["Date"], later["Date"] = (format_datetime(now + timedelta(days=days)) for days in (-2, 2))
+    with service(tmp_path, imap, smtp) as client:
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        store.take_delivery("support", [f"body:mail:{sha256(str(taken['Message-ID']).encode()).hexdigest()}"])
+        deliver(imap, taken, later)
+        until(lambda: done(imap), 20)
+        until(lambda: counted(client, "mail-known") == 1, 10)
+    assert [copy["Subject"] for copy in done(imap)] == ["Later"]
+
+
+@real
+def test_mails_since_a_backup_are_decided_anew_and_not_answered_again_when_it_is_restored(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, sink, smtp = servers
+    deliver(imap, mail("Monday", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-decided") == 1, 20)
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        back_up(store.database, tmp_path / "monday.sqlite")
+        deliver(imap, mail("Tuesday", "the vpn drops"), mail("Friday", "the screen is black"))
+        until(lambda: counted(client, "mail-decided") == 3, 20)
+        for number in (1, 2):  # the second restore finds what the first has left
+            assert restore(store.database, tmp_path / "monday.sqlite", replace=True).kept.mails == 2
+            until(lambda: counted(client, "mail-decided") == 3 + 2 * number, 20)  # noqa: B023
+            decisions = client.get("/v1/decisions").json()["decisions"]
+            assert [one["ticket"]["subject"] for one in decisions] == ["Friday", "Tuesday", "Monday"]
+        deliver(imap, mail("Saturday", "the mouse is gone"))
+        until(lambda: len(sink.taken) == 4, 20)
+    subjects = ["Monday", "Tuesday", "Friday", "Saturday"]
+    assert [taken["Subject"] for _, taken, _ in sink.taken] == subjects
+    assert [copy["Subject"] for copy in done(imap)] == subjects
+
+
+@real
+def test_a_sender_that_is_refused_keeps_the_mail_until_it_is_taken(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.faults._LOGIN_PAUSE_S", 0.3)
+    sink.sender_refusal = "550 5.1.0 sender rejected"
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 20)
+        sink.sender_refusal = None
+        until(lambda: sink.taken, 20)
+        until(lambda: counted(client, "mail-decided") == 1, 10)
+    assert [taken["X-Triage-Repeat"] for _, taken, _ in sink.taken] == [None]
+    [first, *_] = [line for line in logged() if line["event"] == "mailbox_not_read"]
+    assert (first["problem"], first["said"]) == ("sender-refused", "550 5.1.0 sender rejected")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_final", "is_about_all"),
+    [
+        ("553 5.7.1 not yours", False, True),
+        ("550 5.4.5 Daily user sending limit exceeded", False, False),
+        ("530 5.7.0 authenticate first", False, True),
+        ("552 message size exceeds fixed maximum", True, False),
+        ("554 5.3.4 message too big", True, False),
+        ("451 4.7.1 come back later", False, False),
+    ],
+)
+def test_a_refusal_beside_the_sender_is_about_the_mail_only_where_it_is_about_its_size(
+    refusal: str, is_final: bool, is_about_all: bool
+) -> None:
+    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id="d-1")
+    with mail_server() as (sink, port):
+        sink.sender_refusal = refusal
+        mailbox = Mailbox(
+            imap="imap://127.0.0.1", user="support", password="P", smtp=f"smtp://127.0.0.1:{port}",
+            sender="triage@example.org", groups={document.resolver_group or "": "group@example.org"},
+        )  # fmt: skip
+        with pytest.raises(NotTaken) as refused:
+            forward(mailbox, Forward(b"Subject: printer\r\n\r\njams\r\n", document), "", on_taken=int)
+    assert (refused.value.is_final, refused.value.is_about_all) == (is_final, is_about_all)
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_final"),
+    [
+        ("5.7.60 Client does not have permissions to send as this sender", False),
+        ("5.4.5 Daily sending quota exceeded", False),
+        ("5.7.1 looks like spam", True),
+        ("no such user", True),
+    ],
+)
+def test_a_quota_or_a_missing_right_is_no_word_about_the_mail(reply: str, is_final: bool) -> None:
+    refused = NotTaken(550, reply)
+    assert (refused.is_final, refused.is_about_all) == (is_final, False)
 
 
 @real

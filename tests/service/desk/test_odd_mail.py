@@ -180,3 +180,21 @@ def test_what_a_sender_makes_up_is_not_told_as_ours(made_up: list[bytes]) -> Non
         [b"Subject: X-Triage-Group: no", b"From: kim@example.org", *made_up],
     ):
         assert headers_after(head) == [ours, *kept]
+
+
+BROKEN = b"Message-ID: <scanner@example.org>\r\nDate: Mon, 30 Nov 2026 09:00:00 +0000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        (BROKEN + b"\r\njams", BROKEN + b"Received: by another way\r\n\r\njams\r\n-- \r\nthe list", True),
+        (BROKEN + b"\r\njams", BROKEN + b"\r\ndrops", False),
+        (BROKEN + b"\r\njams", BROKEN.replace(b"09:00", b"09:01") + b"\r\njams", False),
+        (b"Message-ID: <>\r\n" + BROKEN[35:] + b"\r\njams", b"Message-ID: <>\r\n" + BROKEN[35:] + b"\r\ndrops", False),
+        (BROKEN[:35] + b"\r\njams", BROKEN[:35] + b"\r\ndrops", False),
+        (b"\r\njams", b"\r\njams", True),
+    ],
+)
+def test_what_makes_a_mail_the_same_one(first: bytes, second: bytes, is_one: bool) -> None:
+    assert (identity(parse(first), first) == identity(parse(second), second)) is is_one

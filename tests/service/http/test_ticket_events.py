@@ -222,6 +222,34 @@ def test_who_may_not_read_a_ticket_learns_no_word_from_the_answer_to_an_event(
     assert all(one.status_code == 200 and SECRET not in one.text for one in shown)
 
 
+def test_a_key_without_the_scope_read_is_told_where_a_ticket_goes_and_no_word_of_it(
+    desk: tuple[TestClient, Repository],
+) -> None:
+    client, store = desk
+    opened(client)
+    happened(client, 1, kind="status", text=None, tier="L3", status=SECRET)
+    happened(client, 2, text=f"Nobody can print, says {SECRET}. Danger: the {SECRET} room is on fire, people are hurt")
+    told = client.post("/v1/tickets/T-1/escalation").json()
+    assert any(SECRET in one["quote"] for one in told["criteria"])
+    writer = create_key(store, "writer", ["predict", "feedback"], clearance=9)[0]
+    client.headers["Authorization"] = f"Bearer {writer}"
+    answers = [
+        happened(client, 3, text="any news?"),
+        happened(client, 3, text="any news?"),
+        client.post("/v1/tickets/T-1/answers", json={"id": "a1", "at": "2026-11-27T09:09:00Z",
+                                                     "answers": [{"question": "who?", "text": "all of us"}]}),
+        client.post("/v1/tickets/T-1/escalation"),
+        client.post("/v1/predict", json={"id": "T-1", "body": "Another text of mine"}),
+        client.post("/v1/predict", json={"id": "T-1", "body": TEXT}),
+    ]  # fmt: skip
+    assert all(one.status_code == 200 and SECRET not in one.text for one in answers)
+    first, asked = answers[0].json(), answers[3].json()
+    assert first["route"]["tier"] == "L3" and first["decision"]["explanation"]["terms"] == []
+    assert asked["tier"] == told["tier"] and {one["quote"] for one in asked["criteria"]} == {""}
+    mine = client.post("/v1/predict", json={"id": "T-2", "body": "The company is on fire"}).json()
+    assert mine["attention"] and mine["attention"][0]["evidence"]
+
+
 def test_a_policy_that_cannot_work_neither_starts_nor_replaces_the_one_in_use(tmp_path: Path) -> None:
     good = (Path(__file__).parents[3] / "triage" / "defaults" / "policy.toml").read_text("utf-8")
     file = tmp_path / "policy.toml"

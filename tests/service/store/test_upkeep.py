@@ -18,9 +18,10 @@ from api.http.exceptions import Contradiction, NotFound, NotSignedIn
 from api.maintenance.backup import back_up, check, restore
 from api.security.api_keys import Keyring, create_key, sha256
 from api.store.database import Database
-from api.store.erasure import Expired
+from api.store.erasure import Expired, Outside
 from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
+from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
 from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
@@ -144,6 +145,51 @@ def test_what_was_revoked_or_forgotten_since_the_backup_stays_so(
     with pytest.raises(NotSignedIn):
         Keyring(repository).by_key(key)
     assert CANARY not in str(everything(repository))
+
+
+def test_accounts_stay_as_they_are_when_a_backup_is_restored(repository: Repository, tmp_path: Path) -> None:
+    for name in ("anna", "kim", "lee"):
+        repository.add_user(name, Rights(["admin"], clearance=3, groups=["network"]), "an old hash")
+    back_up(repository.database, tmp_path / "b.sqlite")
+    repository.set_password("anna", "a new hash")
+    repository.change_rights("kim", Rights(["agent"], clearance=0, groups=[]))
+    made = repository.add_user("max", Rights(["lead"]))
+    assert repository.identify("https://id.example", "0815", "max") == made
+    before = repository.users()
+    kept = restore(repository.database, tmp_path / "b.sqlite", replace=True).kept
+    assert (kept.accounts, kept.new_accounts) == (("anna", "kim"), ("max",))
+    assert repository.users() == before and repository.identify("https://id.example", "0815", "another") == made
+    assert [repository.user(name)[1] for name in ("anna", "lee")] == ["a new hash", "an old hash"]  # type: ignore[index]
+
+
+def test_accounts_of_a_new_store_are_those_of_the_backup_under_their_names(
+    open_store: Make, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository, other = open_store(), open_repository(tmp_path_factory.mktemp("other"))
+    old = repository.add_user("Anna", Rights(["agent"]), "an old hash")
+    back_up(repository.database, tmp_path / "b.sqlite")
+    other.add_user("anna", Rights(["admin"]), "a new hash")
+    assert restore(other.database, tmp_path / "b.sqlite", replace=True).kept.accounts == ("anna",)
+    found = other.user("anna")
+    assert found is not None and (found[0].id, found[0].roles, found[1]) == (old.id, ("admin",), "a new hash")
+    other.close()
+
+
+def test_updates_that_are_settled_are_not_sent_again_after_a_restore(
+    repository: Repository, decide: Make, tmp_path: Path
+) -> None:
+    updates = [PendingUpdate("rt", f"T-{n}", decide(repository, f"T-{n}"), {"tier": "L1"}) for n in range(4)]
+    for one in updates:
+        repository.take_delivery("rt", [one.ticket_id], [one])
+    back_up(repository.database, tmp_path / "b.sqlite")
+    sent, dead, _, _ = repository.updates()
+    repository.acknowledge_update(sent.seq)
+    repository.acknowledge_update(dead.seq, error="HTTP 404")
+    repository.take_delivery("rt", ["newer"], [replace(updates[2], payload={"tier": "L2"})])
+    for _ in range(2):  # the second finds a store that was restored
+        restored = restore(repository.database, tmp_path / "b.sqlite", replace=True)
+        left = [(one.ticket_id, one.state) for one in repository.updates()]
+        assert left == [("T-1", "dead"), ("T-3", "pending")] and restored.kept.updates == 3
 
 
 def test_a_title_of_the_history_that_was_forgotten_does_not_come_back(
@@ -389,6 +435,45 @@ def test_retention_takes_old_tickets_with_all_about_them_and_no_others(repositor
     assert (done.tickets, done.decisions) == (1, 1)
     assert repository.decision(old) is None and repository.history(old) == ()
     assert repository.decision(new) is not None and len(repository.history(new)) == 1
+
+
+def test_retention_takes_what_is_made_of_a_ticket_as_forgetting_does(
+    repository: Repository, decide: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.store.erasure._PAGE", 2)
+    similar: list[dict[str, Any]] = [
+        {"ticket_id": one, "similarity": 0.9, "title": f"about {one}", "labels": {}} for one in ("old-1", "both")
+    ]
+    for one in ("old-1", "old-2", "old-3", "both"):
+        decide(repository, one, f"about {CANARY} {one}")
+    with repository.database.writing() as session:
+        session.execute(update(StoredTicket).values(received_at=datetime.now(UTC) - timedelta(days=30)))
+    young = [decide(repository, "both", "a newer text")]
+    young += [
+        decide(repository, f"new-{n}", explanation={"terms": [], "against": [], "similar": similar}) for n in "abc"
+    ]
+    texts, ids = list[str](), list[str]()
+    outside = Outside(lambda found: texts.extend(found) or 1, lambda found: ids.extend(found) or 7)  # type: ignore[func-returns-value]
+    done = repository.expire(timedelta(days=29), outside=outside)
+    assert (done.tickets, done.decisions, done.mentions, done.embeddings, done.proposals) == (4, 4, 3, 2, 7)
+    assert sorted(ids) == ["old-1", "old-2", "old-3"] and done.scrubbed
+    assert {f"VPN\nabout {CANARY} {one}" for one in ("old-1", "both")} <= set(texts)
+    listed = [row.document.explanation.similar for row in map(repository.decision, young[1:]) if row is not None]
+    assert [[one.ticket_id for one in tickets] for tickets in listed] == [["both"]] * 3
+    assert CANARY not in str(everything(repository)) and "about old-1" not in str(everything(repository))
+    assert repository.expire(timedelta(days=29), outside=outside).tickets == 0
+
+
+def test_retention_that_is_cut_short_finds_the_rest_the_next_time(repository: Repository, decide: Make) -> None:
+    decide(repository, "T-1", CANARY)
+
+    def fails(found: Sequence[str]) -> int:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        repository.expire(timedelta(0), outside=Outside(fails, len))
+    assert repository.decision(repository.latest()[0].id) is not None
+    assert repository.expire(timedelta(0), outside=Outside(len, len)).tickets == 1
 
 
 def test_sensitive_marks_and_clearance_survive(repository: Repository, new: Make) -> None:
