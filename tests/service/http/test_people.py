@@ -527,7 +527,8 @@ class TestProxy:
     def test_a_name_with_other_letters_than_those_of_ascii_signs_in(
         self, serve: Callable[..., TestClient], charset: str
     ) -> None:
-        client, says = serve(client=("10.1.0.7", 50000), **self.ON), {"X-Forwarded-User": "Jürgen".encode(charset)}
+        client = serve(client=("10.1.0.7", 50000), **self.ON)
+        says = [(b"X-Forwarded-User", "Jürgen".encode(charset))]
         account(client, "jürgen", "admin")
         assert "Jürgen" in client.get("/sign-in", headers=says).text
         assert client.post("/sign-in/proxy", headers=says).status_code == 303
