@@ -16,6 +16,7 @@ from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import (
     ASIDE,
+    KEYS,
     DecisionRow,
     FeedbackRow,
     IdempotencyKey,
@@ -268,7 +269,8 @@ class Decisions(IdempotencyKeys):
         seq = _new_decision(connection, row, same.seq, key_id)
         about = (source, ticket.id) if texts else None
         line = _line(session, row) if texts else document
-        enter(connection, seq, line, about=about, aside=ticket.requester in ASIDE)
+        aside = source == KEYS and ticket.requester in ASIDE
+        enter(connection, seq, line, about=about, aside=aside)
         return row
 
 

@@ -30,7 +30,10 @@ SAMPLE_REQUESTER = "triage-sample-day"
 ASKED_REQUESTER = "triage-mcp"
 """Who has opened the tickets that an assistant asks about (`triage mcp`)."""
 ASIDE = frozenset({SAMPLE_REQUESTER, ASKED_REQUESTER})
-"""Requesters whose tickets are decided and kept, and wait for nobody."""
+"""Requesters whose tickets are decided and kept, and wait for nobody, where they were sent with a key: anybody may take
+such a name in a mail or at a helpdesk."""
+KEYS = "api"
+"""The source of tickets that were sent with a key."""
 
 ADMIN = "admin"
 _AGENT = frozenset({"predict", "feedback", "read"})
