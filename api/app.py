@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -117,7 +117,7 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     sender = UpdateSender(opened, helpdesks, _counter_of_updates(service.metrics, helpdesks))
     receiver = WebhookReceiver(service, reviews, helpdesks, sender)
     poller = Poller(helpdesks, receiver, opened)
-    readers = mail_readers(service, settings)
+    readers = mail_readers(service, settings, helpdesks)
     retention = RetentionJob(opened, settings)
     jobs = Runner(opened, settings)
     worth_asking = WorthAsking(opened, service.model, blind=settings.audit_blind)
@@ -178,11 +178,16 @@ def create_app(settings: Settings, store: Repository | None = None) -> FastAPI:
     return app
 
 
-def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
+def mail_readers(service: Service, settings: Settings, helpdesks: Collection[str]) -> list[MailReader]:
     """Return the readers of the mailboxes that the settings name; the extra ``mail`` is needed for one.
 
+    Args:
+        service: Decides what they read.
+        settings: Name the file of mailboxes.
+        helpdesks: Names that are taken: tickets of both would be told apart by nothing.
+
     Raises:
-        InvalidRequest: The file of mailboxes makes no sense, or a package is not installed.
+        InvalidRequest: The file of mailboxes makes no sense, names a helpdesk, or a package is not installed.
     """
     if settings.mailboxes is None:
         return []
@@ -193,6 +198,11 @@ def mail_readers(service: Service, settings: Settings) -> list[MailReader]:
             f"{error.name} is not installed: mailboxes need it; pip install 'helpdesk-triage[mail]'"
         ) from error
     found = load_mailboxes(settings.mailboxes)
+    if both := sorted(found.keys() & set(helpdesks)):
+        raise InvalidRequest(
+            f"a mailbox and a helpdesk have one name ({', '.join(both)}), and tickets are told apart by it: "
+            f"give the mailbox in {settings.mailboxes} another one"
+        )
     return [
         reader.MailReader(name, mailbox, password, service=service, home=settings.home)
         for name, (mailbox, password) in found.items()

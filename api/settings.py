@@ -96,7 +96,9 @@ class Settings(BaseSettings):
         "has to pass the Host on",
     )
     sign_in_rate: str = Field(
-        "10/5 minutes", description="attempts to sign in under one name; ten times as many that fail from one address"
+        "10/5 minutes",
+        description="attempts to sign in under one name from one address; ten times as many that fail under one name, "
+        "or from one address",
     )
     oidc_issuer: Annotated[str, Field(pattern=r"^[^\s?#\\]*$")] = Field(
         "", description="provider of OpenID Connect that people sign in with; empty: none"

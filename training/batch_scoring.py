@@ -22,7 +22,7 @@ from training.data.formats import RawRow
 from training.data.presets.roles import is_label
 from training.data.reading import READ_PLAINLY, FileOptions, OpenFile, ReadOptions, open_file
 from training.data.values import InvalidValue
-from training.engines.engine import Engine, Row
+from training.engines.engine import BatchLost, Engine, Row
 from training.reports.decision_text import as_row, columns_of
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
@@ -90,35 +90,73 @@ def score(
     roles = {r: c for r, c in opened.roles.items() if r not in _LABEL_ROLES and not is_label(r)}
     opened, source = replace(opened, roles=roles), opened.source
     fingerprint = _fingerprint(engine.triager, opened, options.for_file(data))
-    try:
-        with _alone(out) as partial:
+    with _alone(out) as partial:
+        with _writing(out):
             done = _resume(partial, fingerprint)
-            scored = Scored(rows=done, resumed=done, left_undated=opened.left_undated)
-            log = progress(source.rows, done) if progress is not None else None
-            raws = islice(source.read(opened.wanted()), done, None)
-            with partial.open("a", encoding="utf-8") as file:
-                for rows in _decided(engine, opened, raws, scored):
-                    file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-                    file.flush()
-                    if log is not None:
-                        log(len(rows))
+        scored = Scored(rows=done, resumed=done, left_undated=opened.left_undated)
+        log = progress(source.rows, done) if progress is not None else None
+        raws = islice(_read(opened), done, None)
+        for rows in _decided(engine, opened, raws, scored):
+            with _writing(out), partial.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+            if log is not None:
+                log(len(rows))
+        with _writing(out):
             if scored.rows:
                 with atomic(writable_place(out)) as draft:
                     columns = columns_of(engine.triager.policy.targets)
                     _WRITERS[out.suffix.lower()](_finished(partial), draft, columns)
             partial.unlink()
-    except OSError as error:
-        raise InvalidRequest(
-            f"decisions cannot be written to {str(out)!r}: {error.strerror or error}; make room or choose another "
-            "--out: what was decided is kept"
-        ) from error
     if not scored.rows:
         raise InvalidDataset(f"no row in {data}: there are none below the header; check the export")
     return scored
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Translate what keeps decisions from being written.
+
+    Raises:
+        InvalidRequest: If they cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequest(
+            f"decisions cannot be written to {str(out)!r}: {error.strerror or error}; make room or choose another "
+            "--out: what was decided is kept"
+        ) from error
+
+
+def _read(opened: OpenFile) -> Iterator[RawRow]:
+    """Yield the rows of a file.
+
+    Raises:
+        InvalidDataset: If it can be read no further.
+    """
+    try:
+        yield from opened.source.read(opened.wanted())
+    except OSError as error:
+        raise InvalidDataset(
+            f"{opened.source.path} cannot be read to its end: {error.strerror or error}; see that the file is there "
+            "and whole, and run the same again: what was decided is kept"
+        ) from error
+
+
 def _decided(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: Scored) -> Iterator[list[Row]]:
-    """Yield the rows of one batch after another: the engine's, and between them those that cannot be scored."""
+    """Yield the rows of one batch after another: the engine's, and between them those that cannot be scored.
+
+    Raises:
+        InvalidRequest: If the engine cannot decide a batch; its first row is named.
+    """
+    try:
+        yield from _in_order(engine, opened, raws, scored)
+    except BatchLost as error:
+        first = scored.resumed + error.number * _BATCH + 1
+        raise InvalidRequest(f"the batch that begins with row {first} {error.why}") from error
+
+
+def _in_order(engine: Engine, opened: OpenFile, raws: Iterator[RawRow], scored: Scored) -> Iterator[list[Row]]:
     targets = engine.triager.policy.targets
     read: deque[tuple[Sequence[RawRow], Sequence[bool]]] = deque()
 
@@ -183,17 +221,25 @@ def _alone(out: Path) -> Iterator[Path]:
         InvalidRequest: If another run has it: both would append their rows to it.
     """
     partial = out.with_name(out.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("ab") as lock:  # closing it, however the run ends, lets the next one in
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = partial.exists() and os.path.samestat(partial.stat(), os.fstat(lock.fileno()))  # else it is finished
-        except BlockingIOError:
-            mine = False
+    with _writing(out):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        held = partial.open("ab")
+    with held as lock:  # closing it, however the run ends, lets the next one in
+        with _writing(out):
+            mine = _is_mine(partial, lock.fileno())
         if not mine:
             raise InvalidRequest(f"--out {str(out)!r} is being written by another triage score: wait until it has "
                                  "ended, or name another file")  # fmt: skip
         yield partial
+
+
+def _is_mine(partial: Path, lock: int) -> bool:
+    """Take the lock of a partial file, and say whether it could be taken, and the file is not finished meanwhile."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return partial.exists() and os.path.samestat(partial.stat(), os.fstat(lock))
 
 
 def _fingerprint(triager: Triager, opened: OpenFile, stated: FileOptions) -> str:
@@ -205,7 +251,7 @@ def _fingerprint(triager: Triager, opened: OpenFile, stated: FileOptions) -> str
         "policy": triager.policy.version,
         "data": digest,
         "roles": dict(opened.roles),
-        "reading": [stated.preset, stated.encoding, stated.date_order],
+        "reading": [stated.preset, stated.encoding, stated.date_order or stated.date_order_before],
     }
     return json.dumps(made_of, sort_keys=True)
 

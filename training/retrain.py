@@ -300,6 +300,8 @@ def task_digest(dataset: Dataset, settings: TrainSettings) -> str:
     champion = str(read_manifest(settings.champion)["digest"]) if settings.champion else ""
     stated = {name: _in_order(value) for name, value in vars(settings).items() if name not in _NOT_THE_TASK}
     stated |= {"data": dataset.digest, "champion": champion}
+    if any(row.judged for row in dataset.rows):  # else the digest is that of earlier versions
+        stated["judged"] = "".join(str(int(row.judged)) for row in dataset.rows)
     for name in ("policy", "rules"):
         file = getattr(settings, name)
         if isinstance(file, Path):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import hmac
 import importlib
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from api.store.rows import ASKED_REQUESTER
 from models.terminal import option, verb
 from triage.errors import InvalidRequest
 from triage_client import NotAnId, TriageClient, TriageProblem
@@ -91,20 +94,31 @@ def _saying_why(tool: Callable[..., Any], client: TriageClient, tool_error: type
 
 
 def _reading(client: TriageClient) -> tuple[Callable[..., Any], ...]:
+    secret = secrets.token_bytes()
+
+    def asked(text: str, subject: str, channel: str = "") -> dict[str, str]:
+        """Return a text as a ticket that waits for nobody; one text is one ticket, whatever is asked about it.
+
+        An id outlives the text that is forgotten, and a plain digest of a short one would give it away.
+        """
+        mark = hmac.new(secret, f"{subject}\0{text}".encode("utf-8", "replace"), "sha256").hexdigest()
+        stated = {"id": f"asked-{mark[:32]}", "requester": ASKED_REQUESTER, "subject": subject, "channel": channel}
+        return {name: value for name, value in stated.items() if value} | {"body": text}
+
     def predict(text: str, subject: str = "", channel: str = "") -> dict[str, Any]:
         """Say which tier, category and resolver group a ticket belongs to, how sure that is, and what to ask."""
-        document = client.predict(_ticket(text, subject, channel), explain=False)
+        document = client.predict(asked(text, subject, channel), explain=False)
         return document.model_dump(mode="json", exclude={"explanation"})
 
     def explain(text: str, subject: str = "", channel: str = "") -> dict[str, Any]:
         """Say why a ticket would be routed as it is: the words and fields that count, and the probabilities."""
-        document = client.predict(_ticket(text, subject, channel))
+        document = client.predict(asked(text, subject, channel))
         shown = {"tier", "category", "automation", "reason", "targets", "rule", "attention", "explanation"}
         return document.model_dump(mode="json", include=shown)
 
     def similar_tickets(text: str, subject: str = "") -> list[dict[str, Any]]:
         """Return the past tickets that resemble a ticket most, with their labels."""
-        document = client.predict(_ticket(text, subject, ""))
+        document = client.predict(asked(text, subject))
         return [one.model_dump(mode="json") for one in document.explanation.similar]
 
     def escalate(ticket_id: str, desk: str = "") -> dict[str, Any]:
@@ -131,8 +145,3 @@ def _writing(client: TriageClient) -> tuple[Callable[..., Any], ...]:
         return client.feedback(decision_id, "corrected", agent, **stated)
 
     return tell_event, correct
-
-
-def _ticket(text: str, subject: str, channel: str) -> dict[str, str]:
-    stated = {"subject": subject, "body": text, "channel": channel}
-    return {name: value for name, value in stated.items() if value or name == "body"}

@@ -41,7 +41,7 @@ def age(text: str) -> timedelta:
         datetime.timedelta(days=90)
     """
     hours = _HOURS.get(text[-1:].lower(), 0.0)
-    if text[:-1].replace(".", "", 1).isdigit() and 0 < float(text[:-1]) * hours <= _LONGEST:
+    if text[:-1].replace(".", "", 1).isdecimal() and 0 < float(text[:-1]) * hours <= _LONGEST:
         return timedelta(hours=float(text[:-1]) * hours)
     raise typer.BadParameter(f"{text!r} is no length of time: write 12h, 90d, 52w or 1y")
 

@@ -8,6 +8,7 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from api.store.database import Database
 from api.store.erasure import Forgotten
 from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
+from api.store.outbox import UpdateRow
 from api.store.repository import store_url
 from models.embedding_cache import EmbeddingCache
 from models.knowledge import ForgottenKnowledge, KnowledgeFolder
@@ -269,27 +271,38 @@ def dead_letters(options: DeadLettersOptions) -> None:
 class OutboundOptions(JsonOption):
     """The options of `triage store outbound`."""
 
-    what: Literal["list", "retry"] = argument("list what is pending or dead; retry dead letters", "list|retry")
+    what: Literal["list", "retry", "clear"] = argument(
+        "list what is pending or dead; retry dead letters; clear: remove them", "list|retry|clear"
+    )
     numbers: list[int] = argument("only these dead letters", "NUMBER", [], read=row_number)
 
 
 @store.verb("outbound")
 def outbound(options: OutboundOptions) -> None:
-    """See which updates wait for helpdesks, and try dead letters again.
+    """See which updates wait for helpdesks, and try dead letters again or remove them.
 
     Examples:
         triage store outbound list
         triage store outbound retry 17
+        triage store outbound clear 17 18
     """
+    numbers = options.numbers or None
     with opened_store() as repository:
         if options.what == "retry":
-            count = repository.retry_updates(options.numbers or None)
+            count = repository.retry_updates(numbers)
             text = f"{count} updates will be tried again by the running service"
             print_result({"retried": count}, text, as_json=options.json)
-            return
-        rows = repository.updates()
-    if options.json:
-        print_json({"updates": [row.document() for row in rows]})
+        elif options.what == "clear":
+            count = repository.clear_updates(numbers)
+            print_result({"removed": count}, f"{count} dead updates removed", as_json=options.json)
+        else:
+            _list_updates(repository.updates(), repository.count_updates(), as_json=options.json)
+
+
+def _list_updates(rows: Sequence[UpdateRow], total: int, *, as_json: bool) -> None:
+    """Print updates, and how many there are where these are not all."""
+    if as_json:
+        print_json({"updates": [row.document() for row in rows], "total": total})
     elif not rows:
         print("nothing is owed")
     else:
@@ -300,3 +313,5 @@ def outbound(options: OutboundOptions) -> None:
                 for one in rows
             ],
         )
+        if total > len(rows):
+            print(f"these are the oldest {len(rows)} of {total}")

@@ -54,7 +54,7 @@ def text_at(document: object, path: str) -> str:
 def _member(found: Any, name: str) -> Any:
     if isinstance(found, dict):
         return found.get(name)
-    if isinstance(found, list) and name.isdigit() and len(name) < 6 and int(name) < len(found):
+    if isinstance(found, list) and name.isdecimal() and len(name) < 6 and int(name) < len(found):
         return found[int(name)]
     return None
 

@@ -1,15 +1,19 @@
-"""What a job reads, in a folder that only the owner of the service may open, and that is gone when the job is."""
+"""What a job reads and makes: in folders that only the owner of the service may open, and that do not stay."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
-_FOLDER, _LOCK = "jobs", ".lock"
+_FOLDER, _LOCK, _MADE = "jobs", ".lock", "learning"
+_MADE_AGE_S = 7 * 86_400.0
+"""How long a bundle stays that no registry took, in seconds: time enough for `triage register`."""
 
 
 @contextmanager
@@ -52,6 +56,30 @@ def remove_left_files(home: Path) -> int:
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
     return len(left)
+
+
+def new_bundle(home: Path) -> Path:
+    """Return where a job may make a bundle: it is removed once a registry has it, else after a week."""
+    root = home / _MADE
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root / str(uuid4())
+
+
+def remove_old_bundles(home: Path, serves: Path | None) -> int:
+    """Remove what jobs made more than a week ago, and return how many folders.
+
+    Args:
+        home: Of the service.
+        serves: The bundle that serves by its folder, which stays; None where an alias names it.
+    """
+    root, before = home / _MADE, time.time() - _MADE_AGE_S
+    if not root.is_dir():
+        return 0
+    kept = serves.resolve() if serves is not None else None
+    old = [made for made in root.iterdir() if made.stat().st_mtime < before and made.resolve() != kept]
+    for made in old:
+        shutil.rmtree(made, ignore_errors=True)
+    return len(old)
 
 
 def _root(home: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import structlog
 
 from api.http.exceptions import NotFound
-from api.learning.job_files import job_files, remove_left_files
+from api.learning.job_files import job_files, remove_left_files, remove_old_bundles
 from api.learning.process_group import GRACE_S, end_group
 from api.settings import PREFIX, Settings
 from api.store.repository import Repository
@@ -49,6 +51,7 @@ class Task:
         title: What it does, in words.
         arguments: Of `triage`, without ``--json``; ``{folder}`` stands for the directory of the files.
         files: Texts by name that the job reads; they are gone after it.
+        makes: Folder of the bundle that it makes; it is removed once the registry has a version of it.
         about: Id of the job about whose version this decides; None where it decides about none.
         then: Called with what it printed where it succeeded, and again for as long as the store does not answer.
     """
@@ -57,6 +60,7 @@ class Task:
     title: str
     arguments: Sequence[str]
     files: Mapping[str, str] = field(default_factory=dict)
+    makes: Path | None = None
     about: str | None = None
     then: Callable[[Mapping[str, Any] | None], object] = _nothing
 
@@ -78,7 +82,7 @@ class Runner:
         self._starts = threading.Lock()
 
     def start(self) -> None:
-        """Remove the files of jobs that were killed with their service, now and every minute."""
+        """Remove the files of jobs that were killed with their service, and old bundles, now and every minute."""
         self._tidy()
         threading.Thread(target=self._tidy_on, name="job-files", daemon=True).start()
 
@@ -114,7 +118,8 @@ class Runner:
 
     def _tidy(self) -> None:
         try:
-            left = remove_left_files(self._settings.home)
+            home = self._settings.home
+            left = remove_left_files(home) + remove_old_bundles(home, self._settings.bundle)
         except OSError as error:
             log.warning("job_files_not_removed", kind=type(error).__name__)
             return
@@ -126,6 +131,8 @@ class Runner:
         ok, result = False, None
         try:
             status, result = self._done(job, task, said)
+            if task.makes is not None and result is not None and result.get("version"):
+                shutil.rmtree(task.makes, ignore_errors=True)
             if status == 0:
                 with suppress(NotFound):  # a restore has taken the job about whose version this decided
                     self._insist(job, said, lambda: task.then(result))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from api.maintenance.since_backup import Kept, bring_back, since_backup
-from api.store.database import Database
+from api.store.database import Database, file_url
 from api.store.erasure import RESTORED
 from api.store.migrations.migrate import migrate
 from api.store.rows import new_id
@@ -118,7 +118,7 @@ def check(file: Path) -> dict[str, int]:
     if not file.is_file():
         raise InvalidRequest(f"{file} is not there: name a file that triage store backup wrote")
     try:
-        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        connection = _opened_to_read(file)
         try:
             verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
             names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
@@ -136,6 +136,10 @@ def check(file: Path) -> dict[str, int]:
     if verdict != "ok" or "alembic_version" not in names:
         raise InvalidRequest(f"{file} is damaged or no backup of a store: its integrity check fails; use another one")
     return counts
+
+
+def _opened_to_read(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def _written(target: Path, copy: Callable[[Path], None]) -> dict[str, int]:
@@ -200,7 +204,7 @@ def _copy_file(database: Database, draft: Path) -> None:
 
 
 def _copy_rows(old: Connection, draft: Path) -> None:
-    target = Database(f"sqlite:///{draft}")
+    target = Database(file_url(draft))
     try:
         migrate(target)
         with target.engine.connect() as new, new.execution_options(triage_writes=True).begin():
@@ -219,13 +223,13 @@ def _opened_copy(backup: Path, room: Path | None) -> Iterator[Database]:
         room.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".triage-restore-", dir=room) as folder:
         copy = Path(folder) / "store.sqlite"
-        source, target = sqlite3.connect(f"file:{backup}?mode=ro", uri=True), sqlite3.connect(copy)
+        source, target = _opened_to_read(backup), sqlite3.connect(copy)
         try:
             source.backup(target)
         finally:
             source.close()
             target.close()
-        database = Database(f"sqlite:///{copy}")
+        database = Database(file_url(copy))
         try:
             migrate(database)
             yield database

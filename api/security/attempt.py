@@ -51,6 +51,25 @@ class Attempt:
         return ".".join(vars(self).values())
 
 
+class ProviderRefused(NotSignedIn):
+    """A sign-in at a provider that is refused; it is logged as it is made.
+
+    Args:
+        code: `FAILED` or `AWAY`.
+        kind: What went wrong, for the log: never what a provider or a browser has sent.
+        message: The same for the person, with what to do.
+    """
+
+    def __init__(self, code: str, kind: str, message: str) -> None:
+        super().__init__(code, message)
+        self.kind = kind
+        log.warning("sign_in_refused", how="openid", kind=kind)
+
+    def again(self) -> ProviderRefused:
+        """Return the same refusal for somebody else."""
+        return ProviderRefused(self.code, self.kind, str(self))
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who a provider says has signed in: its address, its own name for the person, and what people call them."""
@@ -60,21 +79,17 @@ class Identity:
     name: str
 
 
-def provider_failed(kind: str, why: str) -> NotSignedIn:
+def provider_failed(kind: str, why: str) -> ProviderRefused:
     """Log that a sign-in at a provider is refused, and return the refusal.
 
     Args:
         kind: What went wrong, for the log: never what a provider or a browser has sent.
         why: The same for the person, with what to do.
     """
-    return _refused(FAILED, kind, f"sign-in with the provider failed: {why}")
+    return ProviderRefused(FAILED, kind, f"sign-in with the provider failed: {why}")
 
 
-def provider_away(kind: str) -> NotSignedIn:
+def provider_away(kind: str) -> ProviderRefused:
     """Log that a provider cannot be reached or does not answer as one, and return the refusal of the sign-in."""
-    return _refused(AWAY, kind, f"sign-in with the provider failed: the provider does not answer ({kind}): try again")
-
-
-def _refused(code: str, kind: str, message: str) -> NotSignedIn:
-    log.warning("sign_in_refused", how="openid", kind=kind)
-    return NotSignedIn(code, message)
+    why = f"the provider does not answer ({kind}): try again"
+    return ProviderRefused(AWAY, kind, f"sign-in with the provider failed: {why}")

@@ -15,13 +15,15 @@ import httpx
 import structlog
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import BadSignatureError, InvalidKeyIdError, JoseError
 from joserfc.jwk import JWKRegistry, KeySet
 
 from api.http.exceptions import NotSignedIn
-from api.security.attempt import Attempt, Identity, provider_away, provider_failed
+from api.security.attempt import Attempt, Identity, ProviderRefused, provider_away, provider_failed
 from api.settings import Settings, is_unread_on_the_way, read_line
 from triage.errors import InvalidRequest
 
@@ -30,6 +32,9 @@ _PATIENCE_S = 10.0
 """How long a provider may take for all that it is asked for at once, in seconds."""
 _FRESH_S = 600.0
 """How long what a provider says of itself is believed, in seconds; an unknown key of its is asked for at once."""
+_PAUSE_S = 5.0
+"""How long a provider that did not say anything of use of itself is not asked again, in seconds: strangers can ask."""
+_SCOPE, _CHALLENGE = "openid profile email", "S256"
 _ADDRESSES = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _MOST_SUBJECT_CHARS = 255
 """OpenID Connect allows no more, and the store holds no more."""
@@ -73,6 +78,11 @@ class OpenId:
         self._claim = settings.oidc_claim
         self._secret = _read(settings)
         self._known: _Provider | None = None
+        self._refused: ProviderRefused | None = None
+        self._not_before = 0.0
+        self._turn = anyio.Lock()
+        self._tls = httpx.create_ssl_context()
+        """One for all connections: to read the certificates takes 17 ms, in which nobody else would be answered."""
 
     async def address(self, attempt: Attempt, back: str) -> str:
         """Return where to send the browser.
@@ -85,13 +95,17 @@ class OpenId:
             NotSignedIn: The provider does not answer.
         """
         provider = await self._provider()
-        async with self._client(back) as client:
-            address, _ = client.create_authorization_url(
-                provider.says["authorization_endpoint"],
-                state=attempt.state,
-                nonce=attempt.nonce,
-                code_verifier=attempt.verifier,
-            )
+        address = prepare_grant_uri(
+            provider.says["authorization_endpoint"],
+            self._client_id,
+            "code",
+            redirect_uri=back,
+            scope=_SCOPE,
+            state=attempt.state,
+            nonce=attempt.nonce,
+            code_challenge=create_s256_code_challenge(attempt.verifier),
+            code_challenge_method=_CHALLENGE,
+        )
         return str(address)
 
     async def identity(self, attempt: Attempt, answer: str, back: str) -> Identity:
@@ -156,23 +170,40 @@ class OpenId:
         return AsyncOAuth2Client(
             self._client_id,
             self._secret,
-            scope="openid profile email",
+            scope=_SCOPE,
             redirect_uri=back,
-            code_challenge_method="S256",
+            code_challenge_method=_CHALLENGE,
             timeout=_TIMEOUT_S,
+            verify=self._tls,
         )
 
     async def _provider(self, *, but: _Provider | None = None) -> _Provider:
-        """Ask the provider for its addresses and keys, unless that was done a moment ago.
+        """Ask the provider for its addresses and keys, unless that was done a moment ago; one request asks for all.
 
         Args:
             but: What is known to be out of date.
+
+        Raises:
+            ProviderRefused: It does not answer, or did not a moment ago.
         """
-        known = self._known
-        if known is not None and known is not but and time.monotonic() - known.at < _FRESH_S:
-            return known
+        async with self._turn:
+            known = self._known
+            if known is not None and known is not but and time.monotonic() - known.at < _FRESH_S:
+                return known
+            if self._refused is not None and time.monotonic() < self._not_before:
+                raise self._refused.again()
+            try:
+                self._known = await self._asked()
+            except ProviderRefused as error:
+                self._refused, self._not_before = error, time.monotonic() + _PAUSE_S
+                raise
+            self._refused = None
+            return self._known
+
+    async def _asked(self) -> _Provider:
+        """Return what the provider says of itself now."""
         with _asking():
-            async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, verify=self._tls) as client:
                 found = await client.get(f"{self._address}/.well-known/openid-configuration")
                 says = found.raise_for_status().json()
                 for name in _ADDRESSES:
@@ -181,8 +212,7 @@ class OpenId:
                 key_set = _key_set(keys.raise_for_status().json()["keys"])
             if str(says.get("issuer", "")).rstrip("/") != self._address:
                 raise provider_failed("other_issuer", "the provider calls itself otherwise than TRIAGE_OIDC_ISSUER")
-        self._known = _Provider(says, key_set, time.monotonic())
-        return self._known
+        return _Provider(says, key_set, time.monotonic())
 
 
 def _read(settings: Settings) -> str | None:

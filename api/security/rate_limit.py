@@ -239,9 +239,9 @@ class Limiter:
         said = f"{self._rate.amount} {what} in {self._rate.get_expiry()} s {whose}"
         self._where_it_can(lambda windows: self._count(windows, key_id, said))
 
-    def give_back(self, key_id: str) -> None:
-        """Take a call back that was counted a moment ago, as it is none of those that the rate is meant for."""
-        self._where_it_can(lambda windows: windows.hit(self._rate, key_id, cost=-1))
+    def give_back(self, key_id: str, calls: int = 1) -> None:
+        """Take calls back that were counted a moment ago, as they are none of those that the rate is meant for."""
+        self._where_it_can(lambda windows: windows.hit(self._rate, key_id, cost=-calls))
 
     def close(self) -> None:
         """Let go of the file."""

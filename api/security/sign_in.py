@@ -30,8 +30,13 @@ LIFETIME = timedelta(hours=12)
 """A working day: whoever comes back tomorrow signs in again."""
 PROXY = "proxy"
 """The issuer of identities that a trusted proxy states."""
-_OF_ONE_ADDRESS = 10
-"""So many times the attempts of one name may come from one address: a whole office may share it."""
+_OF_MANY = 10
+"""So many times the attempts under one name from one address may fail from that address, which a whole office may
+share, or under that name from all addresses together: a stranger alone keeps nobody out, and many strangers cannot
+guess on."""
+_NETWORK_BITS = 64
+"""What of an IPv6 address tells who it is: the rest a machine chooses itself, anew for each attempt if it likes."""
+_ATTEMPTS = "attempts to sign in"
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +57,9 @@ class Door:
         self._new_role = settings.oidc_new_role or None
         self.openid = _provider(settings) if settings.oidc_issuer else None
         self._names = Limiter(settings.sign_ins, shared / "names" if shared else None)
-        self._addresses = Limiter(_times(settings.sign_ins, _OF_ONE_ADDRESS), shared / "addresses" if shared else None)
+        many = _times(settings.sign_ins, _OF_MANY)
+        self._everywhere = Limiter(many, shared / "everywhere" if shared else None)
+        self._addresses = Limiter(many, shared / "addresses" if shared else None)
 
     def by_password(self, name: str, password: str, address: str, before: str | None = None) -> str:
         """Open a session with a password, and return its token.
@@ -60,7 +67,8 @@ class Door:
         Args:
             name: Of the account.
             password: As it was typed.
-            address: Where it was typed: attempts are counted by name, and those that fail by address.
+            address: Where it was typed: attempts are counted by name and address together, and those that fail by
+                each of them alone.
             before: SHA-256 of the token of the session that the browser had; it ends.
 
         Raises:
@@ -71,14 +79,17 @@ class Door:
 
     def check_password(self, name: str, password: str, address: str) -> UserRow:
         """Return the account that a name and a password belong to; errors as for `by_password`."""
-        self._count(address)
-        self._names.count(sha256(login_of(name)), what="attempts to sign in", whose="under this name")
+        login, place = sha256(login_of(name)), _place_of(address)
+        self.count(address)
+        self._names.count(f"{login} {place}", what=_ATTEMPTS, whose="under this name from this address")
+        self._everywhere.count(login, what=_ATTEMPTS, whose="under this name")
         found = self._store.user(name)
         right = is_password(found[1] if found else None, password)
         if found is None or not right or found[0].disabled_at is not None:
             log.warning("sign_in_refused", how="password")
             raise NotSignedIn("wrong-password", "name and password do not belong together, or the account is disabled")
-        self._addresses.give_back(address)
+        self._everywhere.give_back(login)
+        self._addresses.give_back(place)
         return found[0]
 
     def by_key(self, key: str, agent: str, address: str, before: str | None = None) -> str:
@@ -88,7 +99,7 @@ class Door:
             NotSignedIn: The key is not valid, or people have accounts here.
             TooMuch: There were too many attempts.
         """
-        self._count(address)
+        self.count(address)
         if self._store.has_users():
             raise NotSignedIn("keys-are-for-machines", "people have accounts here: sign in with yours")
         try:
@@ -96,7 +107,7 @@ class Door:
         except NotSignedIn as error:
             log.warning("sign_in_refused", how="key", kind=error.code)
             raise
-        self._addresses.give_back(address)
+        self._addresses.give_back(_place_of(address))
         token = self._fresh(before)
         self._store.open_session(sha256(token), row.id, agent or row.name, datetime.now(UTC) + LIFETIME)
         return token
@@ -114,6 +125,15 @@ class Door:
             raise NotSignedIn("no-account", "there is no account for you here, or it is disabled: ask for one")
         return self._open(user, before)
 
+    def by_provider(self, identity: Identity, address: str, before: str | None = None) -> str:
+        """Open a session for somebody whom the provider has signed in; errors as for `by_identity`.
+
+        The way to the provider and the way back are attempts, and whoever is let in gets both back.
+        """
+        token = self.by_identity(identity, before)
+        self._addresses.give_back(_place_of(address), calls=2)
+        return token
+
     def named_by_proxy(self, request: Request) -> str | None:
         """Return who a trusted proxy says has signed in; None where no trusted proxy says so."""
         connected = request.scope.get(PEER)
@@ -126,7 +146,7 @@ class Door:
         if not any(peer in network for network in self._proxies):
             return None
         stated = request.headers.getlist(self._header)
-        return stated[0] if len(stated) == 1 and stated[0].strip() else None
+        return _as_written(stated[0]) if len(stated) == 1 and stated[0].strip() else None
 
     def check_same_person(self, request: Request, agent: str) -> None:
         """Refuse a session that is not of the person whom the proxy has signed in meanwhile.
@@ -140,12 +160,16 @@ class Door:
 
     def close(self) -> None:
         """Let go of the counts."""
-        self._names.close()
-        self._addresses.close()
+        for counts in (self._names, self._everywhere, self._addresses):
+            counts.close()
 
-    def _count(self, address: str) -> None:
-        """Count an attempt from an address before it is looked at; whoever is let in gets it back."""
-        self._addresses.count(address, what="attempts to sign in", whose="from this address")
+    def count(self, address: str) -> None:
+        """Count an attempt from an address before it is looked at; whoever is let in gets it back.
+
+        Raises:
+            TooMuch: There were too many that failed.
+        """
+        self._addresses.count(_place_of(address), what=_ATTEMPTS, whose="from this address")
 
     def _open(self, user: UserRow, before: str | None) -> str:
         token = self._fresh(before)
@@ -159,6 +183,35 @@ class Door:
             self._store.close_session(before)
             self._keyring.forget(before)
         return secrets.token_urlsafe(32)
+
+
+def _place_of(address: str) -> str:
+    """Return where an address is: of IPv6 the network, from which one machine may use any address.
+
+    Example:
+        >>> _place_of("192.0.2.7"), _place_of("2001:db8::7"), _place_of("")
+        ('192.0.2.7', '2001:db8::', '')
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped is not None:
+        return address
+    return str(ipaddress.IPv6Network((found.packed, _NETWORK_BITS), strict=False).network_address)
+
+
+def _as_written(header: str) -> str:
+    """Return a header as UTF-8, in which proxies write names, where it is that: servers read each as Latin-1.
+
+    Example:
+        >>> _as_written("JÃ¼rgen"), _as_written("Jürgen"), _as_written("kim")
+        ('Jürgen', 'Jürgen', 'kim')
+    """
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
 
 
 def _times(rate: RateLimitItem, times: int) -> RateLimitItem:

@@ -267,6 +267,16 @@ def parse_url(url: str) -> URL:
     )
 
 
+def file_url(file: Path) -> str:
+    """Return the URL of a store in a file, whatever characters its path has.
+
+    Example:
+        >>> file_url(Path("/srv/100%?.sqlite"))
+        'sqlite:////srv/100%25%3F.sqlite'
+    """
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+
+
 def unavailable(error: Exception) -> Exception:
     """Translate a driver's error into `StoreUnavailable`, or give it back where it is a fault of this code."""
     cause = error.orig if isinstance(error, DBAPIError) else error

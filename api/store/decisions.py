@@ -14,7 +14,18 @@ from sqlalchemy.orm import Session, joinedload
 
 from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import DecisionRow, FeedbackRow, IdempotencyKey, NewDecision, Words, digest_of, dump, step_decided
+from api.store.rows import (
+    ASIDE,
+    KEYS,
+    DecisionRow,
+    FeedbackRow,
+    IdempotencyKey,
+    NewDecision,
+    Words,
+    digest_of,
+    dump,
+    step_decided,
+)
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredForestalled, StoredTicket
 from api.store.threads.happened import happened_to, places_with_events
 from api.store.threads.sensitivity import inherited
@@ -23,9 +34,6 @@ from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument, RouteDocument
 from triage.escalation.standing import Place, Step
 from triage.ticket import Ticket
-
-SAMPLE_REQUESTER = "triage-sample-day"
-"""Who has opened the tickets of the sample day that `make run` replays (`scripts/sample_day.py`)."""
 
 # What every new ticket takes is stated once, and without objects that follow their rows: building a statement takes
 # longer than the database takes to answer it.
@@ -261,7 +269,8 @@ class Decisions(IdempotencyKeys):
         seq = _new_decision(connection, row, same.seq, key_id)
         about = (source, ticket.id) if texts else None
         line = _line(session, row) if texts else document
-        enter(connection, seq, line, about=about, aside=ticket.requester == SAMPLE_REQUESTER)
+        aside = source == KEYS and ticket.requester in ASIDE
+        enter(connection, seq, line, about=about, aside=aside)
         return row
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
-from api.store.outbox import KEPT, SAID, SENT, UNDATED, UPDATE_AGE
+from api.store.outbox import DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
 from api.store.rows import dump
 from api.store.tables import (
     StoredDecision,
@@ -408,6 +408,7 @@ def _old_updates(now: datetime) -> Delete:
     done = or_(
         and_(StoredUpdate.state.in_((SENT, SAID)), StoredUpdate.sent_at < now - UPDATE_AGE),
         and_(StoredUpdate.state == KEPT, StoredUpdate.created_at < now - UPDATE_AGE),
+        and_(StoredUpdate.state == DEAD, StoredUpdate.due_at < now - UPDATE_AGE),
     )
     return delete(StoredUpdate).where(done)
 

@@ -21,7 +21,7 @@ PENDING, SENT, DEAD, KEPT, SAID = "pending", "sent", "dead", "kept", "said"
 """States of an update; one is kept back where a person has set another route at the helpdesk, and one that the helpdesk
 has said itself is as good as sent."""
 UPDATE_AGE = timedelta(days=30)
-"""How long it is remembered what a helpdesk was told."""
+"""How long it is remembered what a helpdesk was told, or could not be."""
 TARGET_PLACE = "target_"
 """What the name of a target beside tier, category and group begins with in a payload, such as ``target_priority``."""
 ROUTE, NOTE = "route", "note"
@@ -281,6 +281,12 @@ class Outbox(IdempotencyKeys):
                 for row in session.scalars(select(StoredUpdate).where(wanted).order_by(StoredUpdate.seq).limit(limit))
             ]
 
+    def count_updates(self) -> int:
+        """Return how many updates are not sent yet, dead ones among them."""
+        with self.database.reading() as session:
+            query = select(func.count()).select_from(StoredUpdate).where(StoredUpdate.state.in_((PENDING, DEAD)))
+            return session.scalar(query) or 0
+
     def untold(self, target: str, ticket_id: str) -> UpdateRow | None:
         """Return the last update of a ticket that its helpdesk has not taken, given up or not; None where it has all.
 
@@ -310,16 +316,38 @@ class Outbox(IdempotencyKeys):
             NotFound: One that is named is not dead.
         """
         with self.database.writing() as session:
-            query = select(StoredUpdate).where(StoredUpdate.state == DEAD)
-            rows = list(session.scalars(query.where(StoredUpdate.seq.in_(seqs)) if seqs is not None else query))
-            missing = sorted(set(seqs or ()) - {row.seq for row in rows})
-            if missing:
-                raise NotFound(
-                    "no-such-update", f"no dead update {', '.join(map(str, missing))}: see triage store outbound list"
-                )
+            rows = _dead(session, seqs)
             for row in rows:
                 row.state, row.attempts, row.due_at = PENDING, 0, datetime.now(UTC)
             return len(rows)
+
+    def clear_updates(self, seqs: Sequence[int] | None = None) -> int:
+        """Remove dead updates, and return their number; all of them where none is named.
+
+        Raises:
+            NotFound: One that is named is not dead.
+        """
+        with self.database.writing() as session:
+            rows = _dead(session, seqs)
+            for row in rows:
+                session.delete(row)
+            return len(rows)
+
+
+def _dead(session: Session, seqs: Sequence[int] | None) -> list[StoredUpdate]:
+    """Return dead updates: those that are named, or all.
+
+    Raises:
+        NotFound: One that is named is not dead.
+    """
+    query = select(StoredUpdate).where(StoredUpdate.state == DEAD)
+    rows = list(session.scalars(query.where(StoredUpdate.seq.in_(seqs)) if seqs is not None else query))
+    missing = sorted(set(seqs or ()) - {row.seq for row in rows})
+    if missing:
+        raise NotFound(
+            "no-such-update", f"no dead update {', '.join(map(str, missing))}: see triage store outbound list"
+        )
+    return rows
 
 
 def queue_updates(session: Session, pending: Sequence[PendingUpdate]) -> None:

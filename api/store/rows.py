@@ -25,6 +25,16 @@ SCOPES = ("predict", "feedback", "read", "train", "people", "admin")
 """What a key may be good for; none of them includes another. ``train`` makes and promotes models, ``people`` sees
 accounts and ends sessions."""
 
+SAMPLE_REQUESTER = "triage-sample-day"
+"""Who has opened the tickets of the sample day that `make run` replays (`scripts/sample_day.py`)."""
+ASKED_REQUESTER = "triage-mcp"
+"""Who has opened the tickets that an assistant asks about (`triage mcp`)."""
+ASIDE = frozenset({SAMPLE_REQUESTER, ASKED_REQUESTER})
+"""Requesters whose tickets are decided and kept, and wait for nobody, where they were sent with a key: anybody may take
+such a name in a mail or at a helpdesk."""
+KEYS = "api"
+"""The source of tickets that were sent with a key."""
+
 ADMIN = "admin"
 _AGENT = frozenset({"predict", "feedback", "read"})
 ROLES = {

@@ -16,10 +16,12 @@ import pytest
 
 from models.local_store import CHALLENGER, LocalModelStore
 from models.triager import Triager
+from training.cli import retrain as verb
 from training.data.dataset import read_dataset
 from training.evaluation.seen import Seen, fingerprint
 from training.registry.promote import processor_times_ms
-from training.retrain import gather
+from training.retrain import gather, task_digest
+from training.task import TrainSettings
 
 from .conftest import MAP, MONTHS, Triage, as_exported, champion_number, history, write_rows
 
@@ -29,8 +31,6 @@ pytestmark = pytest.mark.slow
 def test_retraining_waits_for_tickets_goes_on_where_it_was_and_stages(
     triage: Triage, champion: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.cli import retrain as verb
-
     same = triage("retrain", tmp_path / "month-0.jsonl", *MAP, "--if-new", "1", "--json").document
     assert (same["trained"], same["new"]) == (False, 0)
     data = write_rows(tmp_path / "month-1.jsonl", as_exported(history(1)))
@@ -109,6 +109,35 @@ def test_a_judged_ticket_keeps_its_first_text_and_its_last_labels(tmp_path: Path
     (row,) = joined.dataset.rows
     assert (row.ticket.body, dict(row.labels)) == ("VPN drops", {"tier": "L2", "category": "access"})
     assert (joined.repeated, joined.confirmed, joined.added) == (1, 1, 0)
+
+
+def test_a_placeholder_that_a_person_chose_is_the_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = [
+        {"id": "7", "body": "VPN drops", "tier": "L2", "category": "Unassigned", "label_source": "person"},
+        {"id": "8", "body": "", "tier": "L1", "category": "access", "label_source": "person"},
+    ]
+    options = verb.RetrainOptions(feedback=write_rows(tmp_path / "said.jsonl", said))
+    feedback = verb._feedback(options, tmp_path)
+    exported = [{"id": "7", "body": "VPN drops", "tier": "L1", "category": "network"}]
+    (row,) = gather(read_dataset([write_rows(tmp_path / "exported.jsonl", exported)]), feedback).dataset.rows
+    assert dict(row.labels) == {"tier": "L2", "category": "Unassigned"}
+    assert "left out" in (told := capsys.readouterr().err) and "no text" in told
+
+
+def test_the_same_labels_are_another_task_where_people_judged_them(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "body": f"printer {n} jams", "tier": "L1", "category": "hardware"} for n in range(3)]
+    exports = read_dataset([write_rows(tmp_path / "exported.jsonl", rows)])
+    said = [{**row, "label_source": "person"} for row in rows]
+    settings = TrainSettings((), tmp_path / "out")
+    tasks = {
+        task_digest(gather(exports, feedback).dataset, settings)
+        for feedback in (
+            None,
+            *(read_dataset([write_rows(tmp_path / f"{n}.jsonl", said[:n])]) for n in (1, 2)),
+            read_dataset([write_rows(tmp_path / "last.jsonl", said[2:])]),
+        )
+    }
+    assert len(tasks) == 4
 
 
 def test_rows_of_one_file_are_those_that_a_training_reads(tmp_path: Path) -> None:

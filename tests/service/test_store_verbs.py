@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,8 @@ WRONG = (
     ("keys", "create", "--scope", "everything"),
     ("keys", "create", "a", "--name", "b"),
     ("keys", "create", "--expires", "soon"),
+    ("users", "create", "kim", "--password-file", "/dev/null"),
+    ("users", "password", "kim", "--password-file", "/dev/null"),
     ("keys", "revoke", "nobody"),
     ("keys",),
     ("store", "restore", "nowhere.sqlite"),
@@ -350,6 +353,41 @@ def test_what_is_owed_is_listed_and_dead_letters_are_tried_again(run: Run, store
     assert status == 0 and "dead" in out and "HTTP 404" in out
     assert "1 updates" in run("store", "outbound", "retry")[1]
     assert json.loads(run("store", "outbound", "list", "--json")[1])["updates"][0]["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("keys", "create", "x", "--expires"), ("feedback", "export", "--out", "rows.jsonl", "--settled-after")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("length", ["²d", "1²h", "①w", ".d", "1.1.1d"])
+def test_what_is_no_length_of_time_is_said(run: Run, arguments: tuple[str, ...], length: str) -> None:
+    status, _, err = run(*arguments, length)
+    assert status == 2 and "is no length of time: write 12h, 90d, 52w or 1y" in " ".join(err.split())
+
+
+def test_an_empty_file_makes_no_account_without_a_password(run: Run, store: Repository) -> None:
+    status, _, err = run("users", "create", "kim", "--password-file", "/dev/null")
+    assert status == 2 and "a password has 12 to 200 characters" in err and store.users() == []
+    assert run("users", "create", "kim", "--no-password")[0] == 0
+
+
+def test_dead_letters_are_removed_and_a_list_that_is_cut_says_so(
+    run: Run, store: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        store.take_delivery("rt", [f"d-{number}"], [PendingUpdate("rt", f"T-{number}", "d", {"tier": "L1"})])
+    first, second, third, waiting = (row.seq for row in store.updates())
+    for seq in (first, second, third):
+        store.acknowledge_update(seq, error="HTTP 404")
+    monkeypatch.setattr(Repository, "updates", partialmethod(Repository.updates, limit=3))
+    assert "these are the oldest 3 of 4" in run("store", "outbound", "list")[1]
+    assert json.loads(run("store", "outbound", "list", "--json")[1])["total"] == 4
+    assert run("store", "outbound", "clear", str(waiting))[0] == 2  # it is not dead
+    assert "1 dead updates removed" in run("store", "outbound", "clear", str(first))[1]
+    assert json.loads(run("store", "outbound", "clear", "--json")[1]) == {"removed": 2}
+    status, out, _ = run("store", "outbound", "list")
+    assert status == 0 and "T-3" in out and "oldest" not in out
 
 
 def test_exported_feedback_can_be_trained_on(run: Run, store: Repository, tmp_path: Path) -> None:

@@ -68,6 +68,41 @@ def test_what_stands_above_the_header_is_left_out_and_said(tmp_path: Path, above
     assert dataset.rows[0].place.endswith(f":{above.count(chr(10)) + 2}")
 
 
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_a_line_above_the_header_ends_where_the_file_says(tmp_path: Path, mark: str) -> None:
+    dataset = rows_of(written(tmp_path, f"All tickets{mark}made on Monday{mark}for Kim\n" + csv_of()))
+    is_right(dataset)
+    assert "1 lines above" in notes_of(dataset) and dataset.rows[0].place.endswith(":3")
+
+
+@pytest.mark.parametrize(
+    ("end", "bad"),
+    [
+        (["8,cut off he"], [10]),
+        (["8,cut off", "9,cut off he"], [10, 11]),
+        (["8 tickets in all"], []),
+        (["All,8"], []),
+        (["8,"], []),
+        (["", "3,the total of Monday"], []),
+    ],
+)
+def test_a_download_that_breaks_off_has_no_footer(tmp_path: Path, end: list[str], bad: list[int]) -> None:
+    path = written(tmp_path, csv_of() + "\n".join(end))
+    source = open_source(path)
+    rows = list(source.read(source.columns))
+    assert [row.line for row in rows if row.fault is not None] == bad and len(rows) == 8 + len(bad)
+    assert sum(source.skipped.values()) == (0 if bad else 1)
+    if bad:
+        with pytest.raises(InvalidDataset, match="2 fields where the header has 3"):
+            rows_of(path)
+
+
+def test_a_footer_that_begins_as_the_rows_do_is_one_where_rows_begin_with_no_ids(tmp_path: Path) -> None:
+    lines = ["seen,body,category", *(f"2026-01-0{n % 3 + 1},{TEXTS[n % 4]},{LABELS[n % 4]}" for n in range(8))]
+    source = open_source(written(tmp_path, "\n".join([*lines, "2026-02-01,made by Kim"])))
+    assert len(list(source.read(source.columns))) == 8 and source.skipped == {"line below the table": 1}
+
+
 def test_a_header_repeated_by_paging_and_a_footer_are_left_out_and_said(tmp_path: Path) -> None:
     lines = csv_of().splitlines()
     paged = [*lines[:4], lines[0], *lines[4:], "8 tickets in all"]

@@ -13,6 +13,7 @@ from training.data.presets.guess import guess
 from training.data.presets.known_columns import presets
 from training.data.presets.mapping_file import read_mapping, save_mapping, with_command_line
 from training.data.reading import ReadOptions, open_file, open_files
+from training.evaluation.traffic_shares import read_tickets
 from triage.errors import InvalidDataset, InvalidRequest
 
 
@@ -180,6 +181,36 @@ def test_a_saved_mapping_keeps_roles_that_were_switched_off(tmp_path: Path) -> N
     assert back.rows[0].resolver_group == "team"  # the command line goes before the file
 
 
+def dated(tmp_path: Path, name: str, *days: str) -> Path:
+    rows = [{"text": f"lamp {day}", "category": "light", "opened_at": day} for day in days]
+    return exported(tmp_path, rows, name)
+
+
+def months_of(path: Path, file: Path) -> list[int | None]:
+    read = read_dataset([path], options=with_command_line(read_mapping(file), ReadOptions())).rows
+    return [moment.month if (moment := row.ticket.opened_at) is not None else None for row in read]
+
+
+def test_an_order_of_dates_that_was_found_counts_where_the_next_file_does_not_tell(tmp_path: Path) -> None:
+    file, days = tmp_path / "mapping.toml", ("13/02/2026", "14/02/2026")
+    for options in (ReadOptions(), ReadOptions(date_order="dmy")):
+        save_mapping(file, open_files([dated(tmp_path, "feb.jsonl", *days)], {}, options), options)
+        assert (read_mapping(file).date_order, read_mapping(file).date_order_before) == (
+            options.date_order,
+            None if options.date_order else "dmy",
+        )
+        assert months_of(dated(tmp_path, "mar.jsonl", "04/03/2026", "05/03/2026"), file) == [3, 3]
+        other = dated(tmp_path, "apr.jsonl", "04/13/2026", "04/05/2026")
+        assert months_of(other, file) == ([None, 5] if options.date_order else [4, 4])
+    save_mapping(file, open_files([other], {}), ReadOptions())
+    kept = with_command_line(read_mapping(file), ReadOptions())
+    save_mapping(file, open_files([dated(tmp_path, "may.jsonl", "2026-05-04")], {}, kept), kept)
+    assert read_mapping(file).date_order_before == "mdy", "a file without such dates takes nothing away"
+    both = dated(tmp_path, "both.jsonl", "13/02/2026", "02/13/2026")
+    with pytest.raises(InvalidRequest, match="day and month cannot be told apart"):
+        months_of(both, file)
+
+
 def test_a_saved_mapping_keeps_placeholders(tmp_path: Path) -> None:
     rows = [{"text": "the door", "queue": "Unassigned"}, {"text": "the lamp", "queue": "power"}]
     own, file = exported(tmp_path, rows, "own.jsonl"), tmp_path / "mapping.toml"
@@ -219,6 +250,7 @@ def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path, mon
         ("roles = 3", "known are"),
         ("[roles]\ncolour = 'x'", "unknown roles 'colour'"),
         ("date_order = 'ydm'", "write one of dmy"),
+        ("date_order_before = 'ydm'", "write one of dmy"),
         ("nonsense = 'x'", "'nonsense'"),
         ("= broken", "no TOML"),
     ],
@@ -240,6 +272,7 @@ def test_the_order_of_dates_is_asked_for_and_a_date_that_is_none_leaves_its_tick
     path = exported(tmp_path, rows)
     with pytest.raises(InvalidRequest, match=r"'opened_at': day and month cannot be told apart.*--date-order dmy"):
         read_dataset([path])
+    assert [ticket.opened_at for ticket in read_tickets([path], {})] == [None] * 3, "shares of traffic need no dates"
     dataset = read_dataset([path], options=ReadOptions(date_order="dmy"))
     assert [row.ticket.opened_at and row.ticket.opened_at.month for row in dataset.rows] == [4, 5, None]
     assert any(finding.code == "unreadable-dates" and finding.rows == 1 for finding in dataset.findings)

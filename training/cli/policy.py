@@ -69,7 +69,7 @@ def shares(options: SharesOptions) -> None:
     check_mapping(options)
     bundle = load_bundle(bundle_path(options.bundle))
     tickets = read_tickets(options.data, options.roles, options=options.reading, skip_bad_rows=options.skip_bad_rows)
-    keep_mapping(options, options.data)
+    keep_mapping(options, options.data, need_dates=False)
     found = shares_in(bundle, tickets)
     if options.out is not None:
         write_text(options.out, dump_policy(with_shares(bundle.policy, found)))

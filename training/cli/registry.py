@@ -122,7 +122,7 @@ def _name_and_version(options: PromoteOptions) -> tuple[str, str | None]:
     """Tell a name from a version among the arguments: a version is a number or a folder."""
     name, version = options.name, options.version
     for text in options.what:
-        is_version = text.isdigit() or Path(text).expanduser().is_dir()
+        is_version = text.isdecimal() or Path(text).expanduser().is_dir()
         if is_version and version is None:
             version = text
         elif not is_version and name is None:
@@ -316,4 +316,4 @@ def _cell(value: object) -> str:
 
 
 def _by_number(version: str) -> tuple[bool, int, str]:
-    return (not version.isdigit(), -int(version) if version.isdigit() else 0, version)
+    return (not version.isdecimal(), -int(version) if version.isdecimal() else 0, version)

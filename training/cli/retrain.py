@@ -21,9 +21,10 @@ from models.home import triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, count, log, log_step, option, print_json, verb
 from training import pipeline
-from training.cli.options import NameOption, SomeDataOptions, read_data
+from training.cli.options import NameOption, SomeDataOptions, log_left_out, read_data
 from training.cli.registry import print_comparison
 from training.data.dataset import Dataset, read_dataset
+from training.data.reading import ReadOptions
 from training.evaluation.seen import Seen
 from training.registry import promote as promotion
 from training.registry.comparisons import publish_comparison
@@ -36,6 +37,8 @@ from triage.errors import BundleNotFound, InvalidRequest
 from triage.policy import Policy, read_policy
 
 _WHEN, _FEEDBACK = "when, and what then", "feedback"
+_AS_SAID = ReadOptions(keep_placeholders=True, multi="keep")
+"""How feedback is read: its labels are the product's own, chosen by people, and none only fills a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,9 @@ def _feedback(options: RetrainOptions, folder: Path) -> Dataset | None:
         file = _exported(folder / "feedback.jsonl")
     if file is None or (file.is_file() and not file.stat().st_size):
         return None
-    return read_dataset([file], skip_bad_rows=True)
+    said = read_dataset([file], options=_AS_SAID, skip_bad_rows=True)
+    log_left_out(replace(said, ignored_columns=()))
+    return said
 
 
 def _exported(file: Path) -> Path | None:

@@ -27,13 +27,15 @@ class FileOptions:
     Attributes:
         preset: Whose export it is; None to guess.
         encoding: What its text is encoded in; None to detect it.
-        date_order: ``dmy`` or ``mdy``, where a column of dates does not tell.
+        date_order: ``dmy`` or ``mdy``, whatever a column of dates tells.
+        date_order_before: The order that earlier files had, where a column of dates does not tell.
         roles: Roles with the column that plays them, None switching a role off.
     """
 
     preset: str | None = None
     encoding: str | None = None
     date_order: str | None = None
+    date_order_before: str | None = None
     roles: Mapping[str, str | None] = field(default_factory=lambda: _NONE)
 
 
@@ -191,7 +193,8 @@ def _opened(
     if column is not None:
         values = (row.cells.get(column) for row in source.read([column]))
         try:
-            dates = date_column(values, f"{source.path}, column {column!r}", own.date_order)
+            where = f"{source.path}, column {column!r}"
+            dates = date_column(values, where, own.date_order, before=own.date_order_before)
         except InvalidRequest as error:
             if need_dates:
                 raise

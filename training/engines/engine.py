@@ -48,6 +48,19 @@ class EngineOptions:
         return self.engine == RAY
 
 
+class BatchLost(InvalidRequest):
+    """A batch that an engine cannot have decided.
+
+    Attributes:
+        number: Its place in the order, from 0.
+        why: What became of it, and what to do, to stand behind its name.
+    """
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(f"batch {number + 1} {why}")
+        self.number, self.why = number, why
+
+
 class Engine(Protocol):
     """Decides batches of tickets somewhere."""
 
@@ -59,6 +72,9 @@ class Engine(Protocol):
         """Decide each batch as a whole, and yield the rows of the batches in their order.
 
         Batches are asked for as they can be taken, so that a long file is never held whole.
+
+        Raises:
+            BatchLost: If one of them cannot be decided.
         """
 
 

@@ -16,7 +16,7 @@ from models.bundle.bundle import load_bundle
 from models.serving.garbage import exempt_what_is_loaded
 from models.serving.threads import limit_blas_threads
 from models.triager import Triager
-from training.engines.engine import Row
+from training.engines.engine import BatchLost, Row
 from training.engines.ray_cluster import connected
 from training.reports.decision_text import as_row
 from triage.errors import InvalidRequest
@@ -79,6 +79,7 @@ class RayEngine:
 
         Raises:
             InvalidRequest: If no cluster answers, or no actor is left and none comes.
+            BatchLost: If a batch ends every actor that has it.
             BundleError: If a node cannot load the bundle.
         """
         files = {
@@ -163,10 +164,8 @@ class _Crew:
     def _send(self, batch: _Batch) -> None:
         number = min(self.busy, key=self.busy.__getitem__)
         if batch.tries == _TRIES:
-            raise InvalidRequest(
-                f"the rows from {batch.number * len(batch.tickets) + 1} on were sent {_TRIES} times, and each time the "
-                "actor that had them was lost: look at the nodes' memory; what was decided is kept"
-            )
+            why = f"was sent {_TRIES} times, and each time the actor that had it was lost: look at the nodes' memory"
+            raise BatchLost(batch.number, f"{why}; what was decided is kept")
         batch.tries += 1
         self.busy[number] += 1
         self.under_way[self.actors[number].rows.remote(batch.tickets)] = (batch, number)

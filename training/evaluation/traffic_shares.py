@@ -51,7 +51,7 @@ def read_tickets(
     options: ReadOptions = READ_PLAINLY,
     skip_bad_rows: bool = False,
 ) -> list[Ticket]:
-    """Read tickets, whatever their labels say.
+    """Read tickets, whatever their labels and dates say.
 
     Raises:
         InvalidDataset: With every bad row, or where there is none that is usable.
@@ -59,7 +59,7 @@ def read_tickets(
     """
     tickets: list[Ticket] = []
     bad: list[BadRow] = []
-    for opened in open_files(files, mapping, options):
+    for opened in open_files(files, mapping, replace(options, need_dates=False)):
         for found in read_rows(opened, labelled=False):
             if isinstance(found, BadRow):
                 bad.append(found)

@@ -370,7 +370,7 @@ def as_wanted(text: str | None) -> str | Path | None:
         >>> as_wanted("3")
         '3'
     """
-    if text is None or text.isdigit():
+    if text is None or text.isdecimal():
         return text
     path = Path(text).expanduser()
     if not path.is_dir():

@@ -62,7 +62,7 @@ def parse_rules(text: str, where: str = "rules") -> RuleBook:
         raise InvalidRules(f"{where} is not TOML: {why_unreadable(error)}; mend that line") from error
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InvalidRules(f"{where} has rules that are no tables: begin each of them with [[rule]]")
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if line.strip().startswith("[[rule]]")]
     if len(lines) != len(tables):  # written as one list in brackets, which has no header for each rule
         lines = [1] * len(tables)
     rules = [_rule(table, f"{where}:{line}") for table, line in zip(tables, lines, strict=True)]

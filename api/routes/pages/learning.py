@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Query
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 from api.deps import Parts, PartsDep, Reader, Trainer
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.http.schemas import MAX_NAME_CHARS, Text
+from api.learning.job_files import new_bundle
 from api.learning.jobs import Task
 from api.learning.worth_asking import CATEGORY
 from api.pages import render
@@ -90,11 +90,11 @@ async def make_category(
         files = await to_thread.run_sync(_files, parts, trainer, new)
     except (NotAcceptable, BundleNotFound, InvalidPolicy) as error:
         return await _page(parts, reader, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=422)
-    out = parts.service.settings.home / "learning" / str(uuid4())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = await to_thread.run_sync(new_bundle, parts.service.settings.home)
     words = ["extend", bundle, "{folder}/examples.jsonl", "--policy", "{folder}/policy.toml", "--out", str(out)]
     title = f"A new category, {new.label}, from {len(new.decision)} tickets"
-    return await _begun(parts, trainer, Task("extend", title, [*words, "--name", _name(parts)], files))
+    task = Task("extend", title, [*words, "--name", _name(parts)], files, makes=out)
+    return await _begun(parts, trainer, task)
 
 
 @router.post("/learning/{job_id}/promote")

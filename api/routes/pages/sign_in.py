@@ -64,8 +64,7 @@ async def sign_in(
 ) -> Response:
     """Open a session with name and password, or with a key where nobody has an account."""
     check_same_origin(request)
-    address = request.client.host if request.client else ""
-    before = _session(request)
+    address, before = _address(request), _session(request)
     by_key = partial(access.door.by_key, said.key.strip(), said.agent.strip(), address)
     by_password = partial(access.door.by_password, said.name, said.password, address)
     try:
@@ -83,8 +82,10 @@ async def go_to_provider(request: Request, service: ServiceDep, access: AccessDe
     place = request.query_params.get("next", "")
     attempt = Attempt.new()
     try:
-        address = await _provider(access).address(attempt, _back(request, service.settings))
-    except NotSignedIn as error:
+        provider = _provider(access)
+        await to_thread.run_sync(access.door.count, _address(request))
+        address = await provider.address(attempt, _back(request, service.settings))
+    except (NotSignedIn, TooMuch) as error:
         return await _asked(request, access, place, problem=error)
     answer = RedirectResponse(address, 303)
     kept = {_ATTEMPT: attempt.cookie, _NEXT: quote(local_place(request, place), safe=""), _BEFORE: _session(request)}
@@ -101,12 +102,14 @@ async def come_back(request: Request, service: ServiceDep, access: AccessDep) ->
     """Open a session for the person whom the provider has signed in."""
     back, place = _back(request, service.settings), unquote(request.cookies.get(_NEXT, ""))
     try:
+        provider, address = _provider(access), _address(request)
         attempt = Attempt.of(request.cookies.get(_ATTEMPT))
-        identity = await _provider(access).identity(attempt, f"{back}?{request.url.query}", back)
+        await to_thread.run_sync(access.door.count, address)
+        identity = await provider.identity(attempt, f"{back}?{request.url.query}", back)
         before = request.cookies.get(_BEFORE) or _session(request)
-        let_in = partial(access.door.by_identity, identity, before)
+        let_in = partial(access.door.by_provider, identity, address, before)
         token = await to_thread.run_sync(let_in)
-    except NotSignedIn as error:
+    except (NotSignedIn, TooMuch) as error:
         return await _asked(request, access, place, problem=error)
     answer = moved_on("Signed in", local_place(request, place))
     _keep(answer, request, service.settings, token)
@@ -172,6 +175,10 @@ async def _asked(
     if isinstance(problem, TooMuch):
         return HTMLResponse(page, 429, headers={"Retry-After": str(problem.retry_after_s)})
     return HTMLResponse(page, 502 if problem is not None and problem.code == AWAY else 200)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _session(request: Request) -> str | None:

@@ -280,6 +280,9 @@ def test_what_outlook_packs_is_unpacked() -> None:
         ({"sd@example.org": "a@example.org, b@example.org"}, "support.groups.service-desk: it is not one mail address"),
         ({"triage@example.org": "triage"}, "support.sender: it is not one mail address"),
         ({"[mailboxes.support": '[mailboxes."a/b"'}, "'a/b' is no name of a mailbox"),
+        ({"[mailboxes.support": "[mailboxes.api"}, "'api' is no name of a mailbox: the service itself uses api"),
+        ({"[mailboxes.support": "[mailboxes.reload"}, "'reload' is no name of a mailbox"),
+        ({"[mailboxes.support": "[mailboxes.store"}, "'store' is no name of a mailbox"),
         ({'"MAIL_PASSWORD"': '"TWO_LINES"'}, "there is a line break in the environment variable TWO_LINES"),
         ({'"Triaged"': '"inbox"'}, "must not be the folder that is read"),
         ({"2026-01-01": '"yesterday"'}, "support.since: input should be a valid date"),
@@ -301,6 +304,20 @@ def test_a_file_of_mailboxes_that_makes_no_sense_is_refused(
     (tmp_path / "mail.toml").write_text(text)
     with pytest.raises(InvalidRequest, match=message):
         load_mailboxes(tmp_path / "mail.toml", {"MAIL_PASSWORD": "x", "TWO_LINES": "a\nb"})
+
+
+def test_a_mailbox_that_is_named_as_a_helpdesk_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "x")
+    monkeypatch.setenv("DESK_SECRET", "a secret of the helpdesk")
+    (tmp_path / "mail.toml").write_text(FILE.format(imap=1, smtp=1))
+    (tmp_path / "desks.toml").write_text(
+        '[helpdesks.support]\nsecrets = ["DESK_SECRET"]\n[helpdesks.support.ticket]\nid = "id"\nbody = "text"\n'
+    )
+    files = {"mailboxes": tmp_path / "mail.toml", "helpdesks": tmp_path / "desks.toml"}
+    with pytest.raises(InvalidRequest, match=r"a mailbox and a helpdesk have one name \(support\)"):
+        create_app(load_settings(home=tmp_path / "home", rules_only=True, open_loopback=True, **files))
 
 
 def test_a_mail_server_takes_a_password_of_any_letters() -> None:

@@ -208,6 +208,26 @@ def test_assistants_read_by_tools_and_write_only_where_they_may(serve: Serve) ->
     assert not similar.is_error
 
 
+def test_what_an_assistant_asks_about_is_one_ticket_that_waits_for_nobody(serve: Serve) -> None:
+    with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
+
+        async def use() -> list[Any]:
+            asked = {"text": "I forgot my password", "subject": "Sign-in"}
+            async with Client(make_server(client, write=False)) as reader:
+                tools = ("predict", "explain", "similar_tickets", "predict")
+                answers = [await reader.call_tool(tool, asked) for tool in tools]
+                return [*answers, await reader.call_tool("predict", {**asked, "text": "The printer jams"})]
+
+        answers = asyncio.run(use())
+        assert not any(one.is_error for one in answers)
+        first, explained, again, other = (json.loads(answers[number].content[0].text) for number in (0, 1, 3, 4))
+        assert first["ticket_id"] == again["ticket_id"] != other["ticket_id"] and explained["explanation"]
+        listed = service.client.get("/v1/decisions").json()["decisions"]
+        assert {one["ticket_id"] for one in listed} == {first["ticket_id"], other["ticket_id"]} and len(listed) == 2
+        waiting = service.client.get("/v1/decisions?view=waiting").json()
+        assert waiting.get("decisions") == [], waiting
+
+
 def test_no_id_of_an_assistant_reaches_another_address(serve: Serve) -> None:
     with serve("--open-loopback", TRIAGE_RULES_ONLY="1") as service, TriageClient(service.url) as client:
         decided = client.predict(TICKET)

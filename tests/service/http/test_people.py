@@ -187,6 +187,23 @@ def test_attempts_are_limited_by_name(serve: Callable[..., TestClient], hashed: 
     assert "too many attempts" in refused.text
 
 
+def test_a_stranger_keeps_nobody_out_by_wrong_passwords(serve: Callable[..., TestClient], hashed: str) -> None:
+    client = serve(client=("10.1.0.7", 50000), sign_in_rate="2/minute", proxy_trusted="10.1.0.7")
+
+    def answers(address: str, password: str) -> int:
+        said = {"name": "root", "password": password}
+        return client.post("/sign-in", data=said, headers={**HTML, "X-Forwarded-For": address}).status_code
+
+    account(client, "root", "admin", hashed=hashed)
+    assert [answers("192.0.2.66", "x" * 12) for _ in range(3)] == [200, 200, 429]
+    assert answers("192.0.2.1", PASSWORD) == 303
+    # One network of IPv6 is one address, whichever of its own a machine takes.
+    assert [answers(f"2001:db8::{number}", "x" * 12) for number in (1, 2, 3)] == [200, 200, 429]
+    # Many addresses together cannot guess on: 20 may fail under one name.
+    assert {answers(f"198.51.100.{number}", "x" * 12) for number in range(16)} == {200}
+    assert answers("198.51.100.99", "x" * 12) == 429 == answers("192.0.2.1", PASSWORD)
+
+
 def test_attempts_of_one_address_count_where_they_fail(serve: Callable[..., TestClient], hashed: str) -> None:
     client = serve(sign_in_rate="1/minute")
     people = [f"agent-{number}" for number in range(12)]
@@ -505,6 +522,17 @@ class TestProxy:
         account(client, "anna", "admin")
         assert client.post("/sign-in/proxy", headers={**self.SAYS, "X-Forwarded-For": "10.1.0.7"}).status_code == 200
         assert COOKIE not in client.cookies and "anna" not in client.get("/sign-in", headers=self.SAYS).text
+
+    @pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+    def test_a_name_with_other_letters_than_those_of_ascii_signs_in(
+        self, serve: Callable[..., TestClient], charset: str
+    ) -> None:
+        client = serve(client=("10.1.0.7", 50000), **self.ON)
+        says = [(b"X-Forwarded-User", "Jürgen".encode(charset))]
+        account(client, "jürgen", "admin")
+        assert "Jürgen" in client.get("/sign-in", headers=says).text
+        assert client.post("/sign-in/proxy", headers=says).status_code == 303
+        assert client.get("/v1/users", headers=says).status_code == 200
 
     def test_a_person_goes_on_and_another_one_signs_in_again(self, serve: Callable[..., TestClient]) -> None:
         client = serve(client=("10.1.0.7", 50000), **self.ON)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +187,48 @@ def test_a_provider_that_gives_no_token_is_said_to_be_away(
     assert "the provider does not answer" in problem_on(answer)
     provider.token = lambda provider, answers: answers.say(provider.granted())
     assert come_back(client, provider).status_code == 200 and is_in(client)
+
+
+def test_a_provider_that_is_away_is_asked_once_by_however_many_and_again_after_a_pause(
+    serve: Callable[..., TestClient], provider: Provider
+) -> None:
+    client = serve()
+    provider.about = {"jwks_uri": f"{provider.url}/away"}
+    with capture_logs() as logged:
+        pages = [client.get("/sign-in/openid", headers=HTML) for _ in range(5)]
+    assert {page.status_code for page in pages} == {502} and len({problem_on(page) for page in pages}) == 1
+    assert provider.asked == 2  # its addresses, and its keys, which are not there
+    assert [entry["kind"] for entry in logged if entry["event"] == "sign_in_refused"] == ["HTTPStatusError"] * 5
+    provider.about = {}
+    client.app.state.access.door.openid._not_before = 0.0  # type: ignore[attr-defined]
+    assert come_back(client, provider).status_code == 200 and is_in(client)
+
+
+def test_whoever_asks_for_the_way_to_the_provider_costs_no_reading_of_certificates(
+    serve: Callable[..., TestClient], provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("certificates are read once, at the start")
+
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", read)
+    assert come_back(client, provider).status_code == 200 and is_in(client)
+
+
+def test_ways_to_the_provider_and_back_are_counted_by_address_where_nobody_is_let_in(
+    serve: Callable[..., TestClient], provider: Provider
+) -> None:
+    client = serve(sign_in_rate="1/minute")
+    for _ in range(12):
+        assert come_back(client, provider).status_code == 200 and is_in(client)
+    client.cookies.clear()
+    assert {client.get("/sign-in/openid", headers=HTML).status_code for _ in range(10)} == {303}
+    refused = client.get("/sign-in/openid", headers=HTML)
+    assert refused.status_code == 429 and "too many attempts" in problem_on(refused)
+    attempt = {"Cookie": "triage_openid=state.nonce.verifier"}
+    assert client.get("/sign-in/openid/back?state=state&code=x", headers={**HTML, **attempt}).status_code == 429
 
 
 def test_a_token_endpoint_at_which_nobody_listens_is_said_to_be_away(

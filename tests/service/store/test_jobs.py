@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.http.exceptions import Contradiction
+from api.learning.job_files import new_bundle
 from api.learning.jobs import Runner, Task
 from api.learning.process_group import end_group
 from api.maintenance.backup import back_up, restore
@@ -261,6 +263,34 @@ def test_files_of_a_job_whose_service_was_killed_go_with_the_next_start(
     os.kill(child, signal.SIGKILL)
     runner.start()
     assert not list((tmp_path / "jobs").glob("*/one.jsonl"))
+
+
+def test_the_bundle_of_a_job_goes_once_the_registry_has_it(
+    store: Repository, runner: Runner, tmp_path: Path, waiting: Task, until: Callable[..., float]
+) -> None:
+    made = new_bundle(tmp_path)
+    made.mkdir()
+    assert made.parent.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "go").touch()
+    runner.begin(replace(waiting, makes=made), "kim")
+    until(lambda: ended(store, until)[0] == DONE, 10)
+    assert not made.exists()
+
+
+def test_a_bundle_that_no_registry_took_stays_for_a_week(
+    store: Repository, runner: Runner, tmp_path: Path, until: Callable[..., float]
+) -> None:
+    made = new_bundle(tmp_path)
+    made.mkdir()
+    runner.begin(Task("models", "quick", QUICK, makes=made), "kim")
+    ended(store, until)
+    assert made.is_dir()
+    serving, old = new_bundle(tmp_path), new_bundle(tmp_path)
+    for folder in (serving, old):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    Runner(store, load_settings(home=tmp_path, bundle=serving)).start()
+    assert (made.is_dir(), serving.is_dir(), old.exists()) == (True, True, False)
 
 
 def test_a_version_that_is_about_to_serve_is_not_discarded(repository: Repository) -> None:

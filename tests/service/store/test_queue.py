@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import event, text, update
 from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
-from api.store.rows import NewDecision
+from api.store.rows import ASIDE, NewDecision
 from api.store.work import words as word_index
 from api.store.work.claims import CLAIM_AGE
 from api.store.work.queue import SORTS, Filter, Sort
@@ -38,6 +39,16 @@ def test_what_must_not_wait_stands_first_then_the_oldest(repository: Repository,
     counts = repository.counts("ana")
     assert (counts.views["waiting"], counts.flagged, counts.views["suggested"]) == (4, 2, 3)
     assert counts.tiers == {"L1": 4} and counts.groups == {"service-desk": 4}
+
+
+@pytest.mark.parametrize("requester", sorted(ASIDE))
+def test_tickets_are_set_aside_by_a_requester_that_a_key_names_and_nobody_else(
+    repository: Repository, new: Callable[..., NewDecision], requester: str
+) -> None:
+    for source in ("api", "rt"):
+        made = new(source, **OPEN)
+        repository.record([replace(made, ticket=replace(made.ticket, requester=requester))], source=source)
+    assert ids(repository, WAITING) == ["rt"] and set(ids(repository, Filter())) == {"api", "rt"}
 
 
 @pytest.mark.parametrize("sort", SORTS)

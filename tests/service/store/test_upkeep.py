@@ -24,7 +24,7 @@ from api.store.outbox import PendingUpdate
 from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
-from api.store.tables import Base, StoredIdempotencyKey, StoredTicket
+from api.store.tables import Base, StoredIdempotencyKey, StoredTicket, StoredUpdate
 from api.store.threads.events import Outcome
 from triage.errors import EncoderUnavailable, InvalidRequest, StoreUnavailable
 from triage.escalation.thread import Event, EventKind
@@ -64,6 +64,18 @@ def test_a_restored_backup_is_what_was_backed_up(open_store: Make, decide: Make,
     restore(repository.database, file, replace=True)
     assert everything(repository) == before
     assert decide(repository, "T-0") == ids[0] and decide(repository, "T-10") not in ids
+
+
+@pytest.mark.parametrize("name", ["monday#1", "is it?", "100%25", "?mode=rwc#"])
+def test_a_backup_may_have_any_name(open_store: Make, decide: Make, tmp_path: Path, name: str) -> None:
+    repository, folder = open_store(), tmp_path / name
+    fill(repository, decide)
+    before, file = everything(repository), folder / f"{name}.sqlite"
+    back_up(repository.database, file)
+    decide(repository, "T-9")
+    restore(repository.database, file, keep=folder / f"before {name}.sqlite", room=folder)
+    assert everything(repository) == before
+    assert {one.name for one in folder.iterdir()} == {file.name, f"before {name}.sqlite"}
 
 
 def test_a_backup_goes_from_one_database_into_another(
@@ -474,6 +486,18 @@ def test_retention_that_is_cut_short_finds_the_rest_the_next_time(repository: Re
         repository.expire(timedelta(0), outside=Outside(fails, len))
     assert repository.decision(repository.latest()[0].id) is not None
     assert repository.expire(timedelta(0), outside=Outside(len, len)).tickets == 1
+
+
+def test_a_dead_letter_that_nobody_looked_after_goes_after_a_month(repository: Repository) -> None:
+    for age in (timedelta(days=29), timedelta(days=31)):
+        repository.take_delivery("rt", [str(age)], [PendingUpdate("rt", str(age), "d", {"tier": "L1"})])
+        seq = repository.updates()[-1].seq
+        repository.acknowledge_update(seq, error="HTTP 404")
+        with repository.database.writing() as session:
+            due = datetime.now(UTC) - age
+            session.execute(update(StoredUpdate).where(StoredUpdate.seq == seq).values(due_at=due, created_at=due))
+    assert repository.expire(None).updates == 1
+    assert [one.ticket_id for one in repository.updates()] == [str(timedelta(days=29))]
 
 
 def test_sensitive_marks_and_clearance_survive(repository: Repository, new: Make) -> None:

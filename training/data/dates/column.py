@@ -172,7 +172,9 @@ class _Evidence:
         return not found.short_year
 
 
-def date_column(values: Iterable[Any], where: str, stated_order: str | None = None) -> DateColumn:
+def date_column(
+    values: Iterable[Any], where: str, stated_order: str | None = None, *, before: str | None = None
+) -> DateColumn:
     """Examine a whole column of dates.
 
     Day and month are told apart by values that can only be read one way, else by the order of the rows: most exports
@@ -182,6 +184,7 @@ def date_column(values: Iterable[Any], where: str, stated_order: str | None = No
         values: All of its values.
         where: File and column, for errors.
         stated_order: ``dmy`` or ``mdy``, where the user said so.
+        before: The order of earlier columns of the same export, which counts where nothing here tells another.
 
     Raises:
         InvalidRequest: If the order cannot be told and was not stated, or whether a spreadsheet has swapped some.
@@ -199,9 +202,9 @@ def date_column(values: Iterable[Any], where: str, stated_order: str | None = No
     if not evidence.triples:
         return DateColumn()
     if stated_order is not None:
-        column = DateColumn(next(order for order in ORDERS if order == stated_order), "as stated")
+        column = DateColumn(_order(stated_order), "as stated")
     else:
-        column = _decided(evidence, where)
+        column = _decided_or_as_before(evidence, where, before)
     mixed = _mixed(evidence, column)
     if mixed is not None:
         column.swapped = are_swapped(mixed, where, str(column.order), stated=stated_order is not None)
@@ -235,6 +238,19 @@ def _moment_of(triple: _Triple, order: Order) -> datetime | None:
         return triple.at(order)
     except (InvalidValue, ValueError, OverflowError):
         return None
+
+
+def _order(stated: str) -> Order:
+    return next(order for order in ORDERS if order == stated)
+
+
+def _decided_or_as_before(evidence: _Evidence, where: str, before: str | None) -> DateColumn:
+    try:
+        return _decided(evidence, where)
+    except InvalidRequest:
+        if before is None or not all(before in one.orders() for one in evidence.triples):
+            raise
+        return DateColumn(_order(before), "as in the files before, as nothing here tells")
 
 
 def _decided(evidence: _Evidence, where: str) -> DateColumn:

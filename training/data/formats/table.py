@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,11 @@ _LONGEST_NAME = 200
 
 _MOST_FOOTERS = 8
 """Short records at the very end that are taken for a footer ("160 records") and not for broken rows."""
+
+_LAST_IDS = 20
+"""Rows whose first cells tell what an id looks like."""
+
+_LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
 REPEATED_HEADER, FOOTER = "repeated header", "line below the table"
 
@@ -95,11 +101,13 @@ def rows_below(
     """Yield the rows below a header: headers repeated by paging and a footer are left out and counted.
 
     A record that has an empty cell too many is a row; one that has too few or too many is a fault. Where they are
-    padded, as in a workbook, which has no number of fields, one that has too few is a row or a footer.
+    padded, as in a workbook, which has no number of fields, one that has too few is a row or a footer. One at the end
+    that begins with an id and goes on, as a download that breaks off leaves it, is a fault and no footer.
     """
     names = [_text(name) for name in header]
     skipped.clear()
     short: list[RawRow] = []
+    ids = _Ids()
     for line, cells, fault in records:
         if cells is None:
             yield from _let_go(short)
@@ -114,13 +122,50 @@ def rows_below(
         found = _fitted(line, cells, columns)
         if found.fault is not None and sum(bool(_text(cell)) for cell in cells) <= 2 and len(columns) > 2:
             short.append(RawRow(line, dict(zip(columns, cells, strict=False))) if padded else found)
+            ids.note_short(cells)
             if len(short) > _MOST_FOOTERS:
                 yield from _let_go(short)
             continue
+        ids.note_row(cells)
         yield from _let_go(short)
         yield found
-    if short:
-        skipped[FOOTER] = len(short)
+    if ids.was_broken_off:
+        yield from _let_go(short)
+    skipped.update({FOOTER: len(short)} if short else {})
+
+
+class _Ids:
+    """What the first cells of the last rows look like, by which a row that breaks off is told from a footer.
+
+    Attributes:
+        was_broken_off: Whether the last record, a short one, begins as rows do and has something behind that.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[str] = deque(maxlen=_LAST_IDS)
+        self.was_broken_off = False
+
+    def note_row(self, cells: Sequence[object]) -> None:
+        """Note the first cell of a whole row."""
+        self._last.append(_text(cells[0]))
+        self.was_broken_off = False
+
+    def note_short(self, cells: Sequence[object]) -> None:
+        """Note a short record: whether it begins with an id, of the look of those before and none of them."""
+        first, *others = map(_text, cells)
+        looks = {_look(one) for one in self._last}
+        are_ids = len(set(self._last)) == len(self._last) and all("0" in look for look in looks)
+        self.was_broken_off = are_ids and first not in self._last and _look(first) in looks and any(others)
+
+
+def _look(cell: str) -> str:
+    """Return what a cell looks like: its letters and digits, whichever and however many they are.
+
+    Example:
+        >>> _look("INC0012345"), _look("160 records")
+        ('a0', '0 a')
+    """
+    return _DIGITS.sub("0", _LETTERS.sub("a", cell))
 
 
 def _let_go(rows: list[RawRow]) -> Iterator[RawRow]:

@@ -17,7 +17,12 @@ from training.data.labelling.several import WAYS
 from training.data.reading import FileOptions, OpenFile, ReadOptions, check_choice
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
-_KEYS = {"from": "preset", "encoding": "encoding", "date_order": "date_order"}
+_KEYS = {
+    "from": "preset",
+    "encoding": "encoding",
+    "date_order": "date_order",
+    "date_order_before": "date_order_before",
+}
 _KEPT = "keep_placeholders"
 SAVE_MAPPING = "--save-mapping"
 """The option that says where a mapping is kept."""
@@ -69,7 +74,8 @@ def _file_options(table: dict[str, Any], where: str) -> FileOptions:
         )
     mapping = {role: column or None for role, column in roles.items()}
     check_roles(mapping)
-    check_choice(f"{where}: date_order", table.get("date_order"), ORDERS)
+    for key in ("date_order", "date_order_before"):
+        check_choice(f"{where}: {key}", table.get(key), ORDERS)
     return FileOptions(**{_KEYS[key]: value for key, value in table.items()}, roles=mapping)
 
 
@@ -105,11 +111,12 @@ def _told_apart(path: Path, others: Sequence[Path]) -> str:
 
 def _table(opened: OpenFile, options: ReadOptions) -> dict[str, Any]:
     own = options.for_file(opened.source.path)
-    order = opened.dates.order if opened.dates is not None else None
+    order = opened.dates.order if opened.dates is not None and own.date_order is None else None
     found = {
         "from": opened.guess.preset.name if opened.guess else None,
         "encoding": own.encoding,
-        "date_order": order if order in ORDERS else own.date_order,
+        "date_order": own.date_order,
+        "date_order_before": order or own.date_order_before,
     }
     by_preset = opened.guess.roles.items() if opened.guess else ()
     off = {*(role for role, column in by_preset if column is None), *opened.switched_off}

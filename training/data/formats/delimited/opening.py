@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,8 +83,8 @@ def _opened(path: Path, encoding: Encoding) -> Any:
 def _layout(path: Path, encoding: Encoding) -> _Layout:
     with _opened(path, encoding) as file:
         text = file.read(_SAMPLE_CHARS)
-    text = text.replace("\0", "")
-    lines = text.splitlines(keepends=True) if "\n" in text else text.replace("\r", "\n").splitlines(keepends=True)
+    # Where a line ends is for the file to say: `str.splitlines` ends one at further characters, such as U+2028.
+    lines = list(io.StringIO(text.replace("\0", ""), newline=""))
     if len(text) == _SAMPLE_CHARS and len(lines) > 1:
         lines.pop()  # cut in the middle
     above = next((place for place, line in enumerate(lines) if line.strip()), len(lines))
