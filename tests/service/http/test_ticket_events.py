@@ -602,7 +602,8 @@ def test_a_ticket_that_moved_is_automatic_only_where_all_that_was_decided_anew_i
         for old, new in (("suggested", "automatic"), ("model_unavailable", "confident")):
             session.execute(text(f"UPDATE decisions SET answer = replace(answer, '\"{old}\"', '\"{new}\"')"))
         session.execute(text("UPDATE decisions SET automation = 'automatic'"))
-        session.execute(text("UPDATE queue_entries SET automation = 'automatic', reason = 'confident', waiting = false"))
+        session.execute(text("UPDATE queue_entries SET automation = 'automatic', waiting = false"))
+        session.execute(text("UPDATE queue_entries SET reason = 'confident'"))
     why = '<td class="why-cell quiet">{}</td>'
     assert why.format(phrase_of("confident")) in client.get("/?view=all").text
     moved = happened(client, 1, text=f"{FIRE}").json()
