@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
-from api.store.rows import DecisionRow
+from api.store.rows import DecisionRow, disputed_among
 from api.store.work.figures import Cell, Day, Signal
 from triage.policy import Effort
 from triage.wording import phrase_why_asked
@@ -222,19 +222,16 @@ def agreement(spoken: Iterable[DecisionRow]) -> Table:
     judged = agreed = 0
     for row in spoken:
         undone = {one.undoes for one in row.feedback if one.undoes}
-        words = {
-            one.agent: (one.tier, one.category)
-            for one in row.feedback
-            if one.verdict in ("accepted", "corrected") and one.id not in undone
-        }
-        if len(words) > 1:
+        said = (one for one in row.feedback if one.verdict in ("accepted", "corrected") and one.id not in undone)
+        if len({one.agent for one in said}) > 1:
             judged += 1
-            agreed += len(set(words.values())) == 1
+            agreed += not disputed_among(row.feedback)
     rows: tuple[Row, ...] = ((judged, agreed, round(agreed / judged, 3)),) if judged else ()
     return Table(
         "agreement",
         "Do people agree?",
-        "Tickets that two or more people judged.",
+        "Tickets that two or more people judged, and those on which all name the same labels. The others are in the "
+        "list of disagreements.",
         columns=("judged", "agreed", "share"),
         rows=rows,
     )

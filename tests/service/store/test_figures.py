@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from api.console.overview import reasons, reasons_by_day, reliability
+from api.console.overview import agreement, reasons, reasons_by_day, reliability
 from api.store.feedback import Statement
 from api.store.repository import Repository
 from api.store.rows import ASIDE, NewDecision
+from api.store.work.queue import Filter
 from api.store.work.tables import StoredEntry
 from triage.wording import LEFT_TO_PEOPLE, MOVED
 
@@ -67,6 +68,18 @@ def test_confidence_is_held_against_labels_that_people_spoke_about(
     repository.feedback(accepted, Statement("accepted", "ana"))
     [row] = reliability(repository.spoken_about(10)).rows
     assert row[1:] == (4, 0.95, 0.75)  # an acceptance speaks of every target
+
+
+def test_people_agree_where_the_view_of_disagreements_has_no_ticket(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    targets = {"tier": verdict("L1"), "category": verdict("access"), "priority": verdict("high")}
+    for name, labels in (("a", ("low", "low")), ("b", ("low", "high"))):
+        decided = decide(repository, name, targets=targets, automation="suggested")
+        for agent, label in zip(("ana", "ben"), labels, strict=True):
+            repository.feedback(decided, Statement("corrected", agent, labels={"priority": label}))
+    assert agreement(repository.spoken_about(10)).rows == ((2, 1, 0.5),)
+    assert [line.row.ticket_id for line in repository.lines(Filter("disputed"))] == ["b"]
 
 
 def test_a_ticket_that_an_event_moved_is_not_asked_about_for_being_sure(
