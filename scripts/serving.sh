@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+# shellcheck shell=bash
 # Tells whether the process of a file is the service: its number may be that of another program by now.
 
 # Prints the number that a file holds where that process is a `triage serve`; fails where it is not, or none runs.

@@ -81,6 +81,24 @@ def test_a_reload_during_a_lock_of_the_store_reaches_the_others_after_it(
     store.close()
 
 
+def test_the_description_lists_the_labels_in_use_where_the_policy_states_no_other_version(
+    tmp_path: Path, policy: Path
+) -> None:
+    def categories() -> list[str]:
+        said = client.get("/openapi.json").json()["components"]["schemas"]["FeedbackIn"]["properties"]["category"]
+        return list(said["anyOf"][0]["enum"])
+
+    with TestClient(create_app(settings(tmp_path, policy=policy))) as client:
+        assert "coffee" not in categories()
+        known = default_policy()
+        coffee = replace(known.categories[0], label="coffee", name="Coffee")
+        policy.write_text(dump_policy(replace(known, categories=(*known.categories, coffee))))
+        assert client.post("/v1/model/reload").status_code == 200
+        assert version(client) == known.version and "coffee" in categories()
+        state = client.app.state  # type: ignore[attr-defined]
+        assert state.described_policy is state.parts.service.model.triager.policy  # so that it is written once
+
+
 def test_a_policy_that_cannot_be_read_is_refused_and_the_old_one_serves(tmp_path: Path, policy: Path) -> None:
     with TestClient(create_app(settings(tmp_path, policy=policy))) as client:
         before = version(client)
