@@ -2,6 +2,7 @@
 # Trains the first champion where there is none, then serves it on loopback and shows two decisions.
 set -euo pipefail
 : "${BIN:?}" "${PORT:?}" "${TRIAGE_HOME:?}"
+. "$(dirname "$0")/serving.sh"
 SAMPLE=${SAMPLE:-1}
 url="http://127.0.0.1:$PORT"
 pid_file="$TRIAGE_HOME/serve.pid"
@@ -9,9 +10,9 @@ url_file="$TRIAGE_HOME/serve.url"
 log="$TRIAGE_HOME/serve.log"
 mkdir -p "$TRIAGE_HOME"
 
-if [ -f "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; then
+if pid=$(serving "$pid_file"); then
   running=$(cat "$url_file" 2>/dev/null || echo "$url")
-  echo "· already running (process $(cat "$pid_file")): $running; make stop ends it"
+  echo "· already running (process $pid): $running; make stop ends it"
   [ "$running" = "$url" ] || echo "  for another port: make stop, then make run PORT=$PORT"
   exit 0
 fi

@@ -54,10 +54,10 @@ def call(url: str, document: object = None) -> dict[str, Any]:
     raise AssertionError("not reached")
 
 
-def review(url: str, row: dict[str, Any], agent: str) -> None:
+def review(url: str, row: dict[str, Any], agent: str, requester: str = REQUESTER) -> None:
     """Have one ticket of the day decided, and say what a person said about it then."""
     words = {name: row[name] for name in ("channel", "opened_at", "language", "subject", "body") if row.get(name)}
-    decision = call(f"{url}/v1/predict", {"id": f"SAMPLE-{row['id']}", "requester": REQUESTER, **words})
+    decision = call(f"{url}/v1/predict", {"id": f"SAMPLE-{row['id']}", "requester": requester, **words})
     right = {"tier": row["tier"], "category": row["category"]}
     agrees = all(decision[target] == label for target, label in right.items())
     said = {"verdict": "accepted"} if agrees else {"verdict": "corrected", **right}

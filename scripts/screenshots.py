@@ -69,14 +69,14 @@ def wait_for(url: str, within_s: float = 300) -> None:
 
 
 def work_through(url: str) -> None:
-    """Have the day decided: the first part with its reviews, the rest left to wait."""
+    """Have the day decided as a desk's own: the first part with its reviews, the rest left to wait."""
     with tempfile.TemporaryDirectory() as folder:
         day.hold_out(Path(folder))
         rows = [json.loads(line) for line in (Path(folder) / day.DAY).read_text("utf-8").splitlines()]
     rows.sort(key=lambda row: str(row["opened_at"]))
     reviewed = round(len(rows) * REVIEWED)
     for place, row in enumerate(rows[:reviewed]):
-        day.review(url, row, day.AGENTS[place % len(day.AGENTS)])
+        day.review(url, row, day.AGENTS[place % len(day.AGENTS)], requester="kim")
     for row in rows[reviewed:]:
         ticket = {name: row[name] for name in ("id", "channel", "language", "subject", "body") if row.get(name)}
         day.call(f"{url}/v1/predict", ticket)

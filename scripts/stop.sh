@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Stops the service that `make run` started, letting it finish what it is doing.
 set -euo pipefail
+. "$(dirname "$0")/serving.sh"
 pid_file="${TRIAGE_HOME:-.triage}/serve.pid"
-[ -f "$pid_file" ] || { echo "· nothing is running"; exit 0; }
-pid=$(cat "$pid_file")
+pid=$(serving "$pid_file") || { rm -f "$pid_file" "${pid_file%.pid}.url"; echo "· nothing is running"; exit 0; }
 kill -TERM "$pid" 2>/dev/null || true
 for _ in $(seq 1 300); do
   kill -0 "$pid" 2>/dev/null || break

@@ -142,6 +142,10 @@ NO_TICKET: Mapping[str, str] = {
 
 DRAWN = "drawn at random for a person to check"
 """Why a person is asked about a ticket that would have been automatic."""
+MOVED = "something that happened since has moved it"
+"""Why a person is asked about a ticket that was automatic at first."""
+LEFT_TO_PEOPLE = "the model is sure, but the policy leaves it to people"
+"""Why a person is asked about a label that the model may not act on, however sure it is."""
 
 
 def phrase_of(reason: str) -> str:
@@ -154,18 +158,25 @@ def phrase_of(reason: str) -> str:
     return REASONS[reason].phrase if reason in REASONS else reason
 
 
-def phrase_why_asked(reason: str, *, drawn: bool) -> str:
+def phrase_why_asked(reason: str, *, drawn: bool, moved: bool = False) -> str:
     """Return in a few words why a decision is not automatic.
 
     Args:
         reason: The reason of the decision, which is what spoke for the label where nothing else holds it back.
         drawn: Whether the ticket was drawn for a person to check.
+        moved: Whether it was automatic at first, until an event moved its ticket.
 
     Example:
-        >>> phrase_why_asked("confident", drawn=True)
-        'drawn at random for a person to check'
+        >>> phrase_why_asked("confident", drawn=True), phrase_why_asked("confident", drawn=False, moved=True)
+        ('drawn at random for a person to check', 'something that happened since has moved it')
+        >>> phrase_why_asked("confident", drawn=False)
+        'the model is sure, but the policy leaves it to people'
     """
-    return DRAWN if drawn and reason == Reason.CONFIDENT else phrase_of(reason)
+    if moved and reason in (Reason.CONFIDENT, Reason.RULE):
+        return MOVED
+    if reason == Reason.CONFIDENT:
+        return DRAWN if drawn else LEFT_TO_PEOPLE
+    return phrase_of(reason)
 
 
 def sentence_of(reason: str) -> str:

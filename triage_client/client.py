@@ -23,6 +23,8 @@ Ticket = Mapping[str, Any]
 Verdict = Literal["accepted", "corrected", "unsure"]
 _TRY_AGAIN = (429, 502, 503, 504)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 20.0
+_MOST_SHOWN = 200
+"""Characters of a header that are quoted."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,32 @@ def _pause_s(attempt: int, answer: httpx.Response | None) -> float:
 
 
 def _read(answer: httpx.Response) -> Any:
-    if answer.status_code < 400:
-        return answer.json()
+    """Return what the service answered.
+
+    Raises:
+        TriageProblem: It refused the call, or something else answered in its place.
+    """
     try:
         document = answer.json()
     except ValueError:
-        document = {}
+        document = None
+    if answer.is_success and document is not None:
+        return document
+    if not answer.is_error:
+        document = _answered_by_another(answer)
     stated = document if isinstance(document, dict) else {}
     raise TriageProblem(answer.status_code, stated, _retry_after_s(answer))
+
+
+def _answered_by_another(answer: httpx.Response) -> dict[str, str]:
+    """Describe an answer that is none of the service's, as of a proxy that sends callers to its page to sign in."""
+    elsewhere = answer.headers.get("location")
+    if elsewhere:
+        detail = f"the call was sent elsewhere, to {elsewhere[:_MOST_SHOWN]}"
+    else:
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+        detail = f"the answer is no JSON, but {kind[:_MOST_SHOWN] or 'of no stated type'}"
+    return {"code": "not-json", "detail": f"{detail}: is this the address of the service, and does a proxy let it by?"}
 
 
 def _headers(key: str | None) -> dict[str, str]:

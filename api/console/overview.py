@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
-from api.store.rows import DecisionRow
+from api.store.rows import DecisionRow, disputed_among
 from api.store.work.figures import Cell, Day, Signal
 from triage.policy import Effort
 from triage.wording import phrase_why_asked
@@ -19,6 +19,7 @@ _REASONS = 5
 """Reasons that are counted apart over time."""
 _POINTS = 120
 """Most points of a curve: more do not show at the width of a page."""
+_ONCE = "Each ticket counts once, by its newest text; those of the sample day and of assistants count under none."
 Row = tuple[str | int | float | None, ...]
 
 
@@ -47,7 +48,7 @@ def funnel(name: str, title: str, cells: Iterable[Cell], key: Callable[[Cell], s
     rows: tuple[Row, ...] = tuple((label, *(steps[one] for one in columns)) for label, steps in sorted(counted.items()))
     meaning = (
         "Received, decided with a model and not by rules alone, decided without a person, and what people said; each "
-        "under the label that stands now, which people may have chosen."
+        f"under the label that stands now, which people may have chosen. {_ONCE}"
     )
     return Table(name, title, meaning, columns=("label", *columns), rows=rows)
 
@@ -57,12 +58,12 @@ def reasons(cells: Iterable[Cell]) -> Table:
     counted: Counter[str] = Counter()
     for cell in cells:
         if cell.automation != "automatic":
-            counted[phrase_why_asked(cell.reason, drawn=cell.audit)] += cell.count
+            counted[phrase_why_asked(cell.reason, drawn=cell.audit, moved=cell.moved)] += cell.count
     rows = tuple(counted.most_common())
     return Table(
         "reasons",
         "Why a person is asked",
-        "Decisions that were not automatic, by reason.",
+        f"Decisions that were not automatic, by reason. {_ONCE}",
         columns=("reason", "decisions"),
         rows=rows,
     )
@@ -83,7 +84,8 @@ def rules(cells: Iterable[Cell]) -> Table:
         precision = round(steps["accepted"] / judged, 3) if judged else None
         rows.append((rule, steps["spoke"], round(steps["spoke"] / everything, 4), judged, precision))
     meaning = (
-        "How often a rule spoke, the share of all decisions, and the share of judged ones that people accepted whole."
+        "How often a rule spoke, the share of all decisions, and the share of judged ones that people accepted whole. "
+        f"{_ONCE}"
     )
     return Table(
         "rules",
@@ -103,15 +105,14 @@ def days(counted: Iterable[Day]) -> Table:
         by_day[one.day][one.verdict or "open"] += one.count
     columns = ("received", "automatic", "accepted", "corrected")
     rows: tuple[Row, ...] = tuple((day, *(steps[one] for one in columns)) for day, steps in sorted(by_day.items()))
-    return Table(
-        "days", "Over time", "Decisions by the day (UTC) on which they were made.", columns=("day", *columns), rows=rows
-    )
+    meaning = f"Decisions by the day (UTC) on which they were made. {_ONCE}"
+    return Table("days", "Over time", meaning, columns=("day", *columns), rows=rows)
 
 
 def reasons_by_day(counted: Iterable[Day]) -> Table:
     """Count by day why a person was asked: the commonest reasons apart, the others together."""
     asked = [
-        (one.day, phrase_why_asked(one.reason, drawn=one.audit), one.count)
+        (one.day, phrase_why_asked(one.reason, drawn=one.audit, moved=one.moved), one.count)
         for one in counted
         if one.automation != "automatic"
     ]
@@ -128,7 +129,7 @@ def reasons_by_day(counted: Iterable[Day]) -> Table:
     return Table(
         "reasons-days",
         "Why a person is asked, over time",
-        "Decisions that were not automatic, by day (UTC) and reason.",
+        f"Decisions that were not automatic, by day (UTC) and reason. {_ONCE}",
         columns=("day", *named, "other reasons"),
         rows=rows,
     )
@@ -138,7 +139,7 @@ def minutes(cells: Iterable[Cell], effort: Effort, wrong: float) -> Table:
     """Reckon what was saved, in minutes of people's work.
 
     Args:
-        cells: All decisions.
+        cells: The decisions that count.
         effort: The policy's figures.
         wrong: Share of automatic decisions that is taken to be wrong where nobody looked, in [0, 1].
     """
@@ -163,7 +164,7 @@ def minutes(cells: Iterable[Cell], effort: Effort, wrong: float) -> Table:
     meaning = (
         f"By the policy's figures: {effort.by_hand_min:g} minutes to triage by hand, {effort.check_min:g} to check a "
         f"suggestion, {effort.reassign_min:g} for a ticket in the wrong place. Of automatic decisions that nobody "
-        f"looked at, {wrong:.1%} are taken to be wrong. These figures stand in the policy's section [effort]."
+        f"looked at, {wrong:.1%} are taken to be wrong. These figures stand in the policy's section [effort]. {_ONCE}"
     )
     columns = ("outcome", "decisions", "minutes_each", "minutes")
     return Table("minutes", "Minutes saved", meaning, columns=columns, rows=tuple(rows))
@@ -195,7 +196,7 @@ def reliability(spoken: Iterable[DecisionRow]) -> Table:
     for row in spoken:
         said = row.settled
         for target, verdict in row.document.targets.items():
-            right = getattr(said, target, None)
+            right = said.label_of(target) if said is not None else None
             if right is None or not verdict.alternatives or verdict.source != "model":
                 continue
             top = verdict.alternatives[0]
@@ -209,8 +210,8 @@ def reliability(spoken: Iterable[DecisionRow]) -> Table:
         if count
     )
     meaning = (
-        "Among reviewed tickets: how sure the model was of its first label, and how often people agreed. People review "
-        "mostly what is not automatic, so this is no sample of all tickets."
+        "Among labels that people spoke about: how sure the model was of its first one, and how often people agreed. "
+        "People review mostly what is not automatic, so this is no sample of all tickets."
     )
     columns = ("confidence", "labels", "mean_confidence", "right")
     return Table("reliability", "Is the confidence honest?", meaning, columns=columns, rows=rows)
@@ -221,19 +222,16 @@ def agreement(spoken: Iterable[DecisionRow]) -> Table:
     judged = agreed = 0
     for row in spoken:
         undone = {one.undoes for one in row.feedback if one.undoes}
-        words = {
-            one.agent: (one.tier, one.category)
-            for one in row.feedback
-            if one.verdict in ("accepted", "corrected") and one.id not in undone
-        }
-        if len(words) > 1:
+        said = (one for one in row.feedback if one.verdict in ("accepted", "corrected") and one.id not in undone)
+        if len({one.agent for one in said}) > 1:
             judged += 1
-            agreed += len(set(words.values())) == 1
+            agreed += not disputed_among(row.feedback)
     rows: tuple[Row, ...] = ((judged, agreed, round(agreed / judged, 3)),) if judged else ()
     return Table(
         "agreement",
         "Do people agree?",
-        "Tickets that two or more people judged.",
+        "Tickets that two or more people judged, and those on which all name the same labels. The others are in the "
+        "list of disagreements.",
         columns=("judged", "agreed", "share"),
         rows=rows,
     )
@@ -254,8 +252,8 @@ def drift(signals: Sequence[Signal]) -> Table:
         for name, (given, places) in found.items()
     )
     meaning = (
-        "Whether the newest tickets of the model in use are like those before them; the place of an alarm counts all "
-        "tickets, those without a confidence too. Without a change, one of these "
+        "Whether the newest tickets of the model in use are like those before them, each as it came in first; the "
+        "place of an alarm counts all tickets, those without a confidence too. Without a change, one of these "
         f"signals gives a false alarm every {TICKETS_BETWEEN_FALSE_ALARMS // len(found):,} tickets on average at most."
     )
     columns = ("signal", "tickets", "alarms", "last_alarm_at_ticket")

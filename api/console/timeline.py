@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from api.http.schemas import DecisionDetail
 from api.http.ticket_schemas import TicketViewOut
+from api.store.rows import made_at
 from triage.prediction import ROUTE
 
 _HAPPENED = {
@@ -56,7 +56,8 @@ def entries(shown: DecisionDetail, view: TicketViewOut | None) -> list[Entry]:
     by = f"model {shown.model_version}" if shown.model_version else "the rules alone"
     first = _route(*(verdict.label for verdict in shown.targets.values()))
     found = [Entry(shown.created_at, "", f"Decided by {by}", first)]
-    found += [Entry(shown.created_at, "", "Another decision about this ticket", link=one) for one in _others(shown)]
+    others = (one for one in shown.revisions if one != shown.decision_id)
+    found += [Entry(_decided_at(one, shown), "", "Another decision about this ticket", link=one) for one in others]
     for said in shown.feedback:
         words = ": ".join(filter(None, (said.reason, said.comment)))
         further = (label for target, label in said.targets.items() if target not in ROUTE)
@@ -69,8 +70,10 @@ def entries(shown: DecisionDetail, view: TicketViewOut | None) -> list[Entry]:
     return sorted(found, key=lambda one: one.at)
 
 
-def _others(shown: DecisionDetail) -> Iterable[str]:
-    return (one for one in shown.revisions if one != shown.decision_id)
+def _decided_at(decision_id: str, shown: DecisionDetail) -> datetime:
+    """Return when another decision was made; the time of the one that is shown where its id does not tell."""
+    made = made_at(decision_id)
+    return shown.created_at if made is None else datetime.fromtimestamp(made, UTC)
 
 
 def _route(*labels: str | None) -> str:

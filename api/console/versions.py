@@ -95,7 +95,8 @@ def models(known: Iterable[ModelVersion], served: Iterable[Served], targets: Ite
         "models",
         "Model versions",
         "What each version was measured at on the tickets set aside in its training, and what became of its decisions "
-        "here. A version's page has its report and its comparison with the one before.",
+        "here, those on texts that were replaced and of the sample day too. A version's "
+        "page has its report and its comparison with the one before.",
         columns=(*columns, "decisions", "automatic", "accepted", "corrected", "accepted_share"),
         rows=tuple(rows),
     )

@@ -24,7 +24,10 @@ from triage.ticket import Ticket
 UNKNOWN = "unknown"
 """How a helpdesk is counted that is not in the file."""
 _UNSIGNED = "no-signature"
-_OUTCOMES = ("decided", "feedback", "ignored", "bad-signature", "stale-timestamp", _UNSIGNED)
+_FAILED = "internal-error"
+_TAKEN = ("decided", "feedback", "ignored")
+_REFUSED = ("bad-signature", "stale-timestamp", _UNSIGNED, "malformed-json", "unknown-label", _FAILED)
+"""How most that are refused are counted: shown from the start, so that the first of them is a rise."""
 _REPLAYED = "replayed-delivery"
 """How a delivery is counted that was taken before: it gets the first answer, for a sender takes 409 for a failure."""
 
@@ -43,7 +46,7 @@ class WebhookReceiver:
         self, service: Service, reviews: Reviews, helpdesks: Mapping[str, HelpdeskConfig], sender: UpdateSender
     ) -> None:
         self._service, self._reviews, self._helpdesks, self._sender = service, reviews, helpdesks, sender
-        show_at_zero(service.metrics.webhooks, helpdesks, _OUTCOMES)
+        show_at_zero(service.metrics.webhooks, helpdesks, (*_TAKEN, _REPLAYED, *_REFUSED))
         show_at_zero(service.metrics.webhooks, (UNKNOWN,), (_UNSIGNED,))
 
     def check_head(self, name: str, headers: Mapping[str, str]) -> None:
@@ -77,7 +80,7 @@ class WebhookReceiver:
             NotFound: It corrects a ticket that was never decided.
             StoreUnavailable: It was not taken; the sender should try again.
         """
-        outcome = "internal-error"
+        outcome = _FAILED
         try:
             received, outcome = await self._receive(name, headers, body)
             return received

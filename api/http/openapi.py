@@ -79,9 +79,9 @@ PROBLEMS = problems(400, 401, 403, 413, 415, 422, 429, 503)
 
 
 def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """Write the OpenAPI document, once for each policy."""
+    """Write the OpenAPI document, once for each policy: two may state the same version and list other labels."""
     policy: Policy = app.state.parts.service.model.triager.policy
-    if app.openapi_schema is None or app.openapi_schema["info"]["x-policy-version"] != policy.version:
+    if app.openapi_schema is None or app.state.described_policy is not policy:
         document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = _PROBLEM_SCHEMA
@@ -94,7 +94,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         _state_what_tickets_take(document, policy)
         if settings.open_loopback:
             _open(document)
-        app.openapi_schema = document
+        app.openapi_schema, app.state.described_policy = document, policy
     return app.openapi_schema
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -39,8 +41,16 @@ def render(name: str, **values: object) -> str:
     return templates().get_template(name).render(**values)
 
 
-def static(name: str) -> tuple[bytes, str] | None:
-    """Return a static file and its media type, or None.
+class StaticFile(NamedTuple):
+    """A file of the pages; `etag` is that of its content, as the header states it."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def static(name: str) -> StaticFile | None:
+    """Return a static file, or None.
 
     Names come from outside, so only files that are listed are opened, and nothing is remembered of other names.
     """
@@ -54,8 +64,9 @@ def _listed() -> Mapping[str, Traversable]:
 
 
 @cache
-def _read(name: str) -> tuple[bytes, str]:
-    return _listed()[name].read_bytes(), STATIC_TYPES[name.rpartition(".")[2]]
+def _read(name: str) -> StaticFile:
+    content = _listed()[name].read_bytes()
+    return StaticFile(content, STATIC_TYPES[name.rpartition(".")[2]], f'"{hashlib.sha256(content).hexdigest()}"')
 
 
 def _folder(package: str) -> Traversable:

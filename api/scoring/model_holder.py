@@ -204,6 +204,15 @@ class ModelHolder:
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._reload)
 
+    def check(self, path: Path) -> None:
+        """Make sure that a bundle could take the place of the one in use, beside the policy and the rules in use.
+
+        Raises:
+            TriageError: It would be refused.
+        """
+        with self._turn:
+            self._verified(Pointer(path))
+
     def stop(self) -> None:
         """Let go of the loading thread."""
         self._executor.shutdown(wait=False, cancel_futures=True)

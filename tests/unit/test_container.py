@@ -69,6 +69,17 @@ def test_every_extra_that_an_image_is_said_to_take_is_one() -> None:
     assert COMPOSE["services"]["triage"]["build"]["args"] == {"EXTRAS": "${TRIAGE_EXTRAS:-postgres}"}
 
 
+def test_what_is_to_be_written_to_the_file_of_settings_reaches_the_service() -> None:
+    said = (ROOT / "compose.yaml").read_text("utf-8").partition("\nname:")[0]
+    written = re.findall(r"echo (TRIAGE_\w+)=\S+ >+ \.env", said)
+    assert written == ["TRIAGE_PUBLIC_URL", "TRIAGE_PROXY_TRUSTED"]
+    given = COMPOSE["services"]["triage"]["environment"]
+    assert all(given[name].startswith(f"${{{name}:") for name in written)
+    kubernetes = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "triage.yaml").read_text("utf-8"))
+    [pod] = [one["spec"]["template"]["spec"] for one in kubernetes if one["kind"] == "Deployment"]
+    assert set(written) <= {one["name"] for one in pod["containers"][0]["env"]}
+
+
 @pytest.mark.parametrize("service", sorted(COMPOSE["services"]))
 def test_whoever_reads_a_secret_is_told_to_own_it(service: str) -> None:
     """A file of a secret keeps its owner and mode in the container: chmod 0400 lets nobody read it but its owner."""

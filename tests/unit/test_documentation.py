@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from api.console.queries import DecisionQuery
+from api.settings import Settings as ServiceSettings
+from api.store.rows import SAMPLE_REQUESTER
+from training.settings import Settings as TrainingSettings
+
+TRAINING = TrainingSettings.model_fields
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "datasets").glob("*.md")])
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -61,6 +67,27 @@ def test_every_verb_stands_in_the_readme() -> None:
     table = readme[readme.index("## Commands") : readme.index("## Settings")]
     told = {words.split()[0] for words in re.findall(r"`([a-z][a-z ]*)`", table)}
     assert verbs - told == set()
+
+
+def test_each_setting_stands_under_the_wing_that_reads_it() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    table = readme.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
+    service, training = (re.findall(r"^\| `(\w+)` ", part, re.MULTILINE) for part in table.split("**Training**"))
+    of_service = {f"TRIAGE_{field.upper()}" for field in ServiceSettings.model_fields}
+    assert set(service) == of_service and len(service) == len(of_service)
+    of_training = {str(one.validation_alias or f"TRIAGE_{field.upper()}") for field, one in TRAINING.items()}
+    assert training and set(training) <= of_training
+
+
+def test_every_filter_of_the_list_of_decisions_is_described() -> None:
+    told = (ROOT / "docs" / "integration.md").read_text("utf-8")
+    listed = told.partition("`GET /v1/decisions` takes the filters")[2].partition("A parameter that is not")[0]
+    assert set(DecisionQuery.model_fields) <= set(re.findall(r"`(\w+)`", listed))
+
+
+def test_the_sample_day_has_the_requester_that_the_pages_name() -> None:
+    start = (ROOT / "docs" / "start.md").read_text("utf-8")
+    assert re.findall(r"requester `([^`]+)`", start) == [SAMPLE_REQUESTER]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=name)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,17 +63,41 @@ def test_the_tickets_of_the_day_are_kept_from_the_agents_list(tmp_path: Path) ->
         assert len(client.get("/v1/decisions").json()["decisions"]) == 26
 
 
+@contextmanager
+def a_process(name: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run something under a name, as the process that the files of `make run` tell of."""
+    with subprocess.Popen(["bash", "-c", f'exec -a "{name}" sleep 30']) as running:
+        (home / "serve.pid").write_text(f"{running.pid}\n")
+        (home / "serve.url").write_text("http://127.0.0.1:8123\n")
+        while "sleep" in (said := Path(f"/proc/{running.pid}/cmdline").read_text()) and "exec" in said:
+            time.sleep(0.01)  # bash has not made way yet
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def script(name: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BIN": ".venv/bin", "PORT": "8090", "TRIAGE_HOME": str(home)}
+    command = ["bash", str(ROOT / "scripts" / name)]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+
+
 def test_a_second_run_says_where_the_first_one_is(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "30"]) as running:
-        (tmp_path / "serve.pid").write_text(f"{running.pid}\n")
-        (tmp_path / "serve.url").write_text("http://127.0.0.1:8123\n")
-        environment = {**os.environ, "BIN": ".venv/bin", "PORT": "8090", "TRIAGE_HOME": str(tmp_path)}
-        done = subprocess.run(
-            ["bash", str(ROOT / "scripts" / "run.sh")], env=environment, cwd=ROOT, capture_output=True, text=True
-        )
-        running.kill()
-    assert done.returncode == 0 and "http://127.0.0.1:8123;" in done.stdout
-    assert "make run PORT=8090" in done.stdout
+    with a_process("triage serve --port 8123", tmp_path) as running:
+        done = script("run.sh", tmp_path)
+        assert done.returncode == 0 and f"(process {running.pid}): http://127.0.0.1:8123;" in done.stdout
+        assert "make run PORT=8090" in done.stdout
+        threading.Thread(target=running.wait).start()  # else what has ended stays in the list of processes
+        assert "stopped" in script("stop.sh", tmp_path).stdout and running.wait(10) == -signal.SIGTERM
+    assert not list(tmp_path.iterdir()) and "nothing is running" in script("stop.sh", tmp_path).stdout
+
+
+def test_a_process_that_has_the_number_of_an_earlier_service_is_left_alone(tmp_path: Path) -> None:
+    with a_process("somebody's editor", tmp_path) as stranger:
+        stopped = script("stop.sh", tmp_path)
+        assert stopped.returncode == 0 and "nothing is running" in stopped.stdout
+        assert stranger.poll() is None and not list(tmp_path.iterdir())
 
 
 def test_a_fresh_shell_in_a_checkout_finds_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

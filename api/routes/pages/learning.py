@@ -28,7 +28,7 @@ from api.store.rows import dump
 from api.store.work.jobs import DISCARDED, PROMOTE, PROMOTED, RUNNING, JobRow
 from models.local_store import LocalModelStore, parse_reference
 from models.toml_files import dump_policy
-from triage.errors import BundleNotFound, InvalidPolicy
+from triage.errors import BundleNotFound, InvalidPolicy, TriageError
 from triage.policy import Category
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -99,16 +99,19 @@ async def make_category(
 
 @router.post("/learning/{job_id}/promote")
 async def promote(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer) -> Response:
-    """Let the version of a job serve, if it holds up."""
-    done = await to_thread.run_sync(_made, parts, job_id)
-    version = str((done.result or {})["version"])
+    """Let the version of a job serve, if it holds up and the service would take it."""
+
+    def let_serve() -> None:
+        version = str((_made(parts, job_id).result or {})["version"])
+        _check_served(parts, version)
+        words = ["promote", _name(parts), version]
+        task = Task(PROMOTE, f"Letting version {version} serve", words, about=job_id, then=settle)
+        parts.jobs.begin(task, trainer.speaks_as)
 
     def settle(result: Mapping[str, Any] | None) -> None:
         parts.service.store.settle_job(job_id, PROMOTED)
 
-    words = ["promote", _name(parts), version]
-    task = Task(PROMOTE, f"Letting version {version} serve", words, about=job_id, then=settle)
-    return await _begun(parts, trainer, task)
+    return await _done(parts, trainer, let_serve)
 
 
 @router.post("/learning/{job_id}/discard")
@@ -144,6 +147,8 @@ async def _page(
         learning=learning,
         least_examples=LEAST_EXAMPLES,
         problem=problem,
+        refused=parts.service.model.last_error,
+        own_policy=parts.service.settings.policy is not None,
         history=bool(parts.service.settings.history_words),
         by_alias=parts.service.settings.bundle is None,
         **_shown(reader, jobs),
@@ -185,6 +190,24 @@ def _made(parts: Parts, job_id: str) -> JobRow:
     if found is None or not (found.result or {}).get("version"):
         raise NotFound("no-such-version", "this job has made no version: see /learning")
     return found
+
+
+def _check_served(parts: Parts, version: str) -> None:
+    """Make sure that this service takes a version, where it has a policy of its own that may lack labels of it.
+
+    Raises:
+        Contradiction: It would refuse the version.
+    """
+    settings = parts.service.settings
+    if settings.policy is None or settings.bundle is not None:
+        return
+    try:
+        parts.service.model.check(LocalModelStore(settings.home, _name(parts)).path(version))
+    except TriageError as error:
+        cure = "The file of TRIAGE_POLICY is read anew at a start of the service and by POST /v1/model/reload"
+        raise Contradiction(
+            "version-refused", f"this service would refuse version {version}: {error}. {cure}"
+        ) from error
 
 
 def _discard(parts: Parts, job_id: str) -> None:

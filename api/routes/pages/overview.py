@@ -59,6 +59,7 @@ async def model(version: str, parts: PartsDep, reader: Reader) -> HTMLResponse:
         others=others,
         figures=FIGURES,
         targets=_targets(found),
+        refused=parts.service.model.last_error,
     )
 
 

@@ -20,9 +20,10 @@ from api.routes.pages.frame import counted, group_names, is_blind, label_names, 
 from api.security.auth import Principal
 from api.security.page_route import PageRoute
 from api.store.work.queue import Counts, Filter, Line
+from triage.decision import Automation
 from triage.errors import StoreUnavailable
 from triage.normalise import title_of
-from triage.wording import ATTENTION, REASONS, phrase_why_asked
+from triage.wording import ATTENTION, REASONS, phrase_of, phrase_why_asked
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -185,6 +186,15 @@ def _lines(parts: Parts, reader: Principal, query: QueueQuery) -> tuple[list[Sho
     return shown, lines[query.limit - 1].row.id if len(lines) > query.limit else None, None
 
 
+def _because(detail: DecisionDetail) -> str:
+    """Return in a few words why a decision is automatic, or why it is not."""
+    automatic = Automation.AUTOMATIC.value
+    if detail.automation == automatic:
+        return phrase_of(detail.reason)
+    moved = all(verdict.automation == automatic for verdict in detail.targets.values())
+    return phrase_why_asked(detail.reason, drawn=detail.is_audit, moved=moved)
+
+
 def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
     blind = is_blind(parts, detail)
     outcome, look = ("to be judged", "warn") if blind else OUTCOMES[line.verdict or detail.automation]
@@ -199,7 +209,7 @@ def _shown(parts: Parts, line: Line, detail: DecisionDetail) -> Shown:
         category=None if blind else now.category,
         resolver_group=None if blind else now.resolver_group,
         confidence=None if blind else min(sure, default=None),
-        because="" if blind else phrase_why_asked(detail.reason, drawn=detail.is_audit),
+        because="" if blind else _because(detail),
         outcome=outcome,
         outcome_class=look,
         created_at=detail.created_at,

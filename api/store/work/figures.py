@@ -1,21 +1,28 @@
-"""What leads look at: decisions counted by route and outcome, by day, and the reviews of one model in their order."""
+"""What leads look at: decisions counted by route and outcome, by day, and the reviews of one model in their order.
+
+What counts tickets counts each once, by its newest text, and none that is set aside (`ASIDE`). What tells how a model
+does counts every decision of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, not_, select
 
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import DecisionRow
+from api.store.rows import ASIDE, KEYS, DecisionRow
 from api.store.tables import StoredDecision, StoredReview, StoredTicket
 from api.store.work.tables import StoredEntry
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How many decisions share a route, an outcome and what people said; `audit`: drawn for a person to check."""
+    """How many tickets share a route, an outcome and what people said of their newest text.
+
+    Drawn for a person to check are those of `audit`; those of `moved` were automatic until an event moved them.
+    """
 
     tier: str | None
     category: str | None
@@ -26,11 +33,12 @@ class Cell:
     by_model: bool
     count: int
     audit: bool = False
+    moved: bool = False
 
 
 @dataclass(frozen=True)
 class Day:
-    """How many decisions of one day came out how; `audit`: drawn for a person to check."""
+    """How many tickets of one day came out how; `audit` and `moved` are those of `Cell`."""
 
     day: str
     automation: str
@@ -38,6 +46,7 @@ class Day:
     verdict: str | None
     count: int
     audit: bool = False
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,16 @@ class Signal:
     category: str | None
 
 
+_COUNTS = StoredEntry.superseded.is_(False)
+"""No later text took its place, and the ticket is not set aside."""
+_MOVED = and_(StoredDecision.automation == "automatic", StoredEntry.automation != "automatic")
+
+
 class Figures(IdempotencyKeys):
     """The part of the repository that counts."""
 
     def cells(self) -> list[Cell]:
-        """Count all decisions by route, outcome, reason, rule and verdict, and whether they were drawn for a check."""
+        """Count tickets by route, outcome, reason, rule and verdict; those drawn for a check and those moved apart."""
         columns = (
             StoredEntry.tier,
             StoredEntry.category,
@@ -74,29 +88,32 @@ class Figures(IdempotencyKeys):
             StoredEntry.rule,
             StoredEntry.verdict,
             StoredEntry.audit,
+            _MOVED.label("moved"),
+            StoredEntry.model_version.is_not(None).label("by_model"),
         )
-        by_model = StoredEntry.model_version.is_not(None)
-        query = select(*columns, by_model, func.count()).group_by(*columns, by_model)
+        query = (
+            select(*columns, func.count().label("count"))
+            .join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq)
+            .where(_COUNTS)
+            .group_by(*columns)
+        )
         with self.database.reading() as session:
-            found = session.execute(query).all()
-        return [Cell(*row[:6], audit=row[6], by_model=bool(row[7]), count=row[8]) for row in found]
+            return [Cell(**row) for row in session.execute(query).mappings()]
 
     def days(self) -> list[Day]:
-        """Count all decisions by the day on which they were made, in UTC, oldest first."""
-        day = func.date(StoredDecision.created_at)
-        columns = (day, StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, StoredEntry.audit)
+        """Count tickets by the day on which they were decided, in UTC, oldest first."""
+        day = func.date(StoredDecision.created_at).label("day")
+        outcome = (StoredEntry.automation, StoredEntry.reason, StoredEntry.verdict, StoredEntry.audit)
+        columns = (day, *outcome, _MOVED.label("moved"))
         query = (
-            select(*columns, func.count())
+            select(*columns, func.count().label("count"))
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
+            .where(_COUNTS)
             .group_by(*columns)
             .order_by(day)
         )
         with self.database.reading() as session:
-            found = session.execute(query).all()
-        return [
-            Day(str(day), automation, reason, verdict, audit=audit, count=count)
-            for day, automation, reason, verdict, audit, count in found
-        ]
+            return [Day(**{**row, "day": str(row["day"])}) for row in session.execute(query).mappings()]
 
     def served(self) -> list[Served]:
         """Count the decisions of each model version, the newest version first."""
@@ -132,7 +149,10 @@ class Figures(IdempotencyKeys):
             return [bool(error) for error in session.scalars(query.limit(limit))]
 
     def signals(self, version: str, limit: int) -> list[Signal]:
-        """Return what a model's newest decisions say of the tickets, oldest first.
+        """Return what a model's newest decisions say of the tickets, oldest first: of each as it came in first.
+
+        A text that took the place of another is left out, not the other one: how often a ticket will be written anew
+        is not known when it comes, and would set the older tickets apart from the newer.
 
         Args:
             version: Of the model.
@@ -147,7 +167,8 @@ class Figures(IdempotencyKeys):
             )
             .join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq)
             .join(StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq)
-            .where(StoredEntry.model_version == version)
+            .where(StoredEntry.model_version == version, StoredTicket.revision == 1)
+            .where(not_(and_(StoredTicket.source == KEYS, func.coalesce(StoredTicket.requester, "").in_(ASIDE))))
             .order_by(StoredEntry.decision_seq.desc())
             .limit(limit)
         )

@@ -90,6 +90,28 @@ def test_a_pause_that_is_too_long_is_told_at_once(is_date: bool) -> None:
     assert problem.value.retry_after_s == pytest.approx(40_000, abs=60) and len(sent) == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "told"),
+    [
+        (301, {"Location": "https://login.example.org/start"}, "to https://login.example.org/start"),
+        (307, {"Location": "/elsewhere", "Content-Type": "application/json"}, "to /elsewhere"),
+        (200, {"Content-Type": "text/html; charset=utf-8"}, "no JSON, but text/html"),
+        (204, {}, "no JSON, but of no stated type"),
+    ],
+)
+def test_what_answers_in_the_place_of_the_service_is_told_as_such(
+    status: int, headers: dict[str, str], told: str
+) -> None:
+    body = b"{}" if "json" in headers.get("Content-Type", "") else b"<html>Sign in</html>" if status != 204 else b""
+
+    def use(client: Any) -> Any:
+        return client.predict(TICKET)
+
+    with pytest.raises(TriageProblem) as problem:
+        sent_by_both(lambda request: httpx.Response(status, headers=headers, content=body), use)
+    assert (problem.value.status, problem.value.code) == (status, "not-json") and told in problem.value.detail
+
+
 def public(kind: type) -> dict[str, list[str]]:
     """The methods of a client, each with its parameters."""
     methods = inspect.getmembers(kind, inspect.isfunction)
@@ -254,6 +276,8 @@ def test_assistants_are_told_why(capfd: pytest.CaptureFixture[str]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.query:
             raise httpx.ConnectError("Connection refused")
+        if b"an older service" in request.content:
+            return httpx.Response(200, json={"tier": "L1"})
         return answers[request.url.path.rpartition("/")[2]]
 
     client = TriageClient("http://127.0.0.1:1", tries=1)
@@ -265,6 +289,7 @@ def test_assistants_are_told_why(capfd: pytest.CaptureFixture[str]) -> None:
             ("correct", {"decision_id": "d", "agent": "kim", "tier": "L9"}),
             ("tell_event", {"ticket_id": "T-1", "event": {}}),
             ("explain", {"text": "it jams"}),
+            ("explain", {"text": "it jams at an older service"}),
             ("escalate", {"ticket_id": "T-1", "desk": "rt"}),
         ]
         async with Client(make_server(client, write=True)) as assistant:
@@ -276,6 +301,8 @@ def test_assistants_are_told_why(capfd: pytest.CaptureFixture[str]) -> None:
         "nothing was decided about it (404 no-such-ticket)",
         "L9 is not listed (422 unknown-label)",
         "the service at http://127.0.0.1:1 answered 502 and did not say why (502 unknown)",
+        "the answer is no JSON, but text/plain: is this the address of the service, and does a proxy let it by? "
+        "(200 not-json)",
         "what http://127.0.0.1:1 answered cannot be read: it is no triage service, or one of another version",
         "the service at http://127.0.0.1:1 cannot be reached: Connection refused",
     ]

@@ -106,6 +106,19 @@ def test_every_figure_has_a_csv_file_and_the_funnel_counts_all(client: TestClien
     assert client.get("/overview/nothing.csv").status_code == 404
 
 
+def test_a_file_of_the_pages_is_sent_once_and_anew_only_where_it_has_changed(client: TestClient) -> None:
+    first = client.get("/static/htmx.min.js")
+    etag = first.headers["etag"]
+    assert first.status_code == 200 and len(first.content) > 10_000 and first.headers["cache-control"] == "no-cache"
+    for known in (etag, f"W/{etag}", f'"another", {etag}', "*"):
+        again = client.get("/static/htmx.min.js", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert again.headers["cache-control"] == "no-cache"
+    for other in ('"another"', etag.strip('"'), client.get("/static/console.js").headers["etag"]):
+        assert client.get("/static/htmx.min.js", headers={"If-None-Match": other}).content == first.content
+    assert client.get("/static/nothing.js", headers={"If-None-Match": "*"}).status_code == 404
+
+
 def test_what_is_tried_is_not_kept(client: TestClient) -> None:
     shown = client.post("/try/preview", data={"body": "the printer prints blank pages"})
     assert shown.status_code == 200 and "printing" in shown.text

@@ -16,6 +16,7 @@ from api.app import create_app
 from api.settings import Settings, load_settings
 from api.store.repository import open_repository
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
+from models.local_store import CHAMPION, LocalModelStore
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import BundleMismatch, InvalidRules
@@ -80,6 +81,24 @@ def test_a_reload_during_a_lock_of_the_store_reaches_the_others_after_it(
     store.close()
 
 
+def test_the_description_lists_the_labels_in_use_where_the_policy_states_no_other_version(
+    tmp_path: Path, policy: Path
+) -> None:
+    def categories() -> list[str]:
+        said = client.get("/openapi.json").json()["components"]["schemas"]["FeedbackIn"]["properties"]["category"]
+        return list(said["anyOf"][0]["enum"])
+
+    with TestClient(create_app(settings(tmp_path, policy=policy))) as client:
+        assert "coffee" not in categories()
+        known = default_policy()
+        coffee = replace(known.categories[0], label="coffee", name="Coffee")
+        policy.write_text(dump_policy(replace(known, categories=(*known.categories, coffee))))
+        assert client.post("/v1/model/reload").status_code == 200
+        assert version(client) == known.version and "coffee" in categories()
+        state = client.app.state  # type: ignore[attr-defined]
+        assert state.described_policy is state.parts.service.model.triager.policy  # so that it is written once
+
+
 def test_a_policy_that_cannot_be_read_is_refused_and_the_old_one_serves(tmp_path: Path, policy: Path) -> None:
     with TestClient(create_app(settings(tmp_path, policy=policy))) as client:
         before = version(client)
@@ -122,6 +141,29 @@ def renamed(bundle: Path, place: Path, category: str) -> Path:
     made = Bundle(model, old.encoder, old.gate, policy, NO_RULES)
     save_bundle(place, made, {"settings": {"name": "renamed"}}, encoder_files=bundle / "encoder")
     return place
+
+
+def test_the_pages_let_no_version_serve_that_the_policy_refuses_and_say_what_was_refused(
+    tmp_path: Path, make_bundle: Callable[..., Path], until: Until, policy: Path
+) -> None:
+    category = load_bundle(make_bundle()).model.heads["category"].labels[0]
+    models = LocalModelStore(tmp_path)
+    models.add(make_bundle(), "1")
+    models.add(renamed(make_bundle(), tmp_path / "other", category), "2")
+    models.point(CHAMPION, "1", "")
+    with TestClient(create_app(settings(tmp_path, rules_only=False, policy=policy))) as client:
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        job = store.begin_job("extend", "a new category", "kim")
+        store.end_job(job, ok=True, result={"version": "2"}, log="")
+        assert "is refused until the file lists that label" in client.get("/learning").text
+        answer = client.post(f"/learning/{job.id}/promote")
+        assert answer.status_code == 409 and "category &#39;renamed&#39;; list it there" in answer.text
+        assert models.aliases()[CHAMPION].version == "1" and len(store.jobs()) == 1
+        models.point(CHAMPION, "2", "")
+        until(lambda: client.get("/v1/model").json()["last_error"] is not None, 20)
+        for page in ("/learning", "/overview/models/2"):
+            shown = client.get(page).text
+            assert "The model that should serve is not in use" in shown and "category &#39;renamed&#39;" in shown
 
 
 def test_a_bundle_whose_labels_the_policy_lacks_is_refused_and_the_old_one_serves(

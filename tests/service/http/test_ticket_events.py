@@ -23,6 +23,7 @@ from triage.defaults import default_policy
 from triage.errors import InvalidPolicy
 from triage.escalation.thread import Event, EventKind
 from triage.prediction import ROUTE
+from triage.wording import MOVED, phrase_of
 
 from ..local_client import TestClient
 
@@ -598,13 +599,20 @@ def test_a_ticket_that_moved_is_automatic_only_where_all_that_was_decided_anew_i
     decided = opened(client)
     assert not listed(client, view="automatic")
     with store.database.writing() as session:  # as a model would have decided it
-        session.execute(text("UPDATE decisions SET answer = replace(answer, '\"suggested\"', '\"automatic\"')"))
+        for old, new in (("suggested", "automatic"), ("model_unavailable", "confident")):
+            session.execute(text(f"UPDATE decisions SET answer = replace(answer, '\"{old}\"', '\"{new}\"')"))
+        session.execute(text("UPDATE decisions SET automation = 'automatic'"))
         session.execute(text("UPDATE queue_entries SET automation = 'automatic', waiting = false"))
+        session.execute(text("UPDATE queue_entries SET reason = 'confident'"))
+    why = '<td class="why-cell quiet">{}</td>'
+    assert why.format(phrase_of("confident")) in client.get("/?view=all").text
     moved = happened(client, 1, text=f"{FIRE}").json()
     assert moved["moved"] and moved["decision"]["automation"] == "suggested"
     [line] = listed(client, view="waiting")
     assert (line["automation"], line["decision_id"]) == ("suggested", decided["decision_id"])
     assert [one["ticket_id"] for one in listed(client, view="suggested")] == ["T-1"]
+    assert why.format(MOVED) in client.get("/?view=waiting").text
+    assert MOVED in client.get("/overview/reasons.csv").text
     assert opened(client)["automation"] == "suggested"
 
 

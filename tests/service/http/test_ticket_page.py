@@ -81,6 +81,17 @@ def test_answers_are_kept_once_and_stand_in_the_timeline(client: TestClient) -> 
     assert nothing.status_code == 409 and "Nothing was answered" in nothing.text
 
 
+def test_each_decision_of_a_ticket_stands_in_the_timeline_when_it_was_made(client: TestClient) -> None:
+    first = decide(client, "TWICE")
+    second = decide(client, "TWICE", f"{VPN} It does so in Leeds too.")
+    for decision, order in ((first, ["Decided by", "Another decision"]), (second, ["Another decision", "Decided by"])):
+        timeline = shown(client, decision).partition('id="timeline-title"')[2]
+        entries = re.findall(
+            r'<li><time class="quiet" datetime="([^"]+)">.*?(Decided by|Another decision)', timeline, re.DOTALL
+        )
+        assert [what for _, what in entries] == order and entries[0][0] < entries[1][0]
+
+
 def test_an_event_of_a_clock_that_is_ahead_does_not_keep_an_agent_off(client: TestClient) -> None:
     decision = decide(client, "AHEAD", VAGUE)
     ahead = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
