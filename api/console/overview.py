@@ -19,7 +19,10 @@ _REASONS = 5
 """Reasons that are counted apart over time."""
 _POINTS = 120
 """Most points of a curve: more do not show at the width of a page."""
-_ONCE = "Each ticket counts once, by its newest text; those of the sample day and of assistants count under none."
+_ONCE = (
+    "Each ticket counts once, by its newest text; those of the sample day and of assistants count only while there are "
+    "no others."
+)
 Row = tuple[str | int | float | None, ...]
 
 

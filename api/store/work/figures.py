@@ -1,14 +1,15 @@
 """What leads look at: decisions counted by route and outcome, by day, and the reviews of one model in their order.
 
-What counts tickets counts each once, by its newest text, and none that is set aside (`ASIDE`). What tells how a model
-does counts every decision of it.
+What counts tickets counts each once, by its newest text, and none that is set aside (`ASIDE`) but where there are no
+others: the page of a new service shows its sample day. What tells how a model does counts every decision of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, func, not_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, not_, select, true
+from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
@@ -75,6 +76,11 @@ _COUNTS = StoredEntry.superseded.is_(False)
 _MOVED = and_(StoredDecision.automation == "automatic", StoredEntry.automation != "automatic")
 
 
+def _counting(session: Session) -> ColumnElement[bool]:
+    """Return which decisions count; all of them where every ticket is set aside, as after a first `make run`."""
+    return _COUNTS if session.scalar(select(exists().where(_COUNTS))) else true()
+
+
 class Figures(IdempotencyKeys):
     """The part of the repository that counts."""
 
@@ -94,11 +100,10 @@ class Figures(IdempotencyKeys):
         query = (
             select(*columns, func.count().label("count"))
             .join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq)
-            .where(_COUNTS)
             .group_by(*columns)
         )
         with self.database.reading() as session:
-            return [Cell(**row) for row in session.execute(query).mappings()]
+            return [Cell(**row) for row in session.execute(query.where(_counting(session))).mappings()]
 
     def days(self) -> list[Day]:
         """Count tickets by the day on which they were decided, in UTC, oldest first."""
@@ -108,12 +113,12 @@ class Figures(IdempotencyKeys):
         query = (
             select(*columns, func.count().label("count"))
             .join(StoredEntry, StoredEntry.decision_seq == StoredDecision.seq)
-            .where(_COUNTS)
             .group_by(*columns)
             .order_by(day)
         )
         with self.database.reading() as session:
-            return [Day(**{**row, "day": str(row["day"])}) for row in session.execute(query).mappings()]
+            rows = session.execute(query.where(_counting(session))).mappings()
+            return [Day(**{**row, "day": str(row["day"])}) for row in rows]
 
     def served(self) -> list[Served]:
         """Count the decisions of each model version, the newest version first."""
