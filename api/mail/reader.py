@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from imaplib import IMAP4
 from pathlib import Path
@@ -27,7 +28,7 @@ from api.mail.place import Place, validity_of
 from api.mail.text import body_of
 from api.scoring.service import Service
 from api.security.auth import Principal
-from api.store.outbox import UNDATED
+from api.store.outbox import UNDATED, ticket_id_of
 from api.store.rows import made_at
 from api.telemetry import described, show_at_zero
 from models.wire import DecisionDocument
@@ -227,13 +228,14 @@ class MailReader:
             return "loop"
         owed = self._owed.get(uid)
         mark = owed.known if owed is not None else self._known.mark_of(message, raw)
-        if self._known.has(mark, message):
+        came_at = partial(self._came_at, server, uid)
+        if self._known.has(mark, message, came_at):
             return "known"
         if owed is not None and self._is_forgotten(owed.decision_id):
             outcome = "forgotten"
         else:
-            document = self._decide(partial(ticket_of, message, mark[-32:]))
-            is_answered = self._known.is_answered(mark, message)
+            document = self._decide(partial(ticket_of, message, ticket_id_of(mark)))
+            is_answered = self._known.is_answered(mark, message, came_at)
             refusal = None if is_answered else self._answer(server, uid, document)
             if refusal is not None and self._owe(uid, document, mark, said=refusal):
                 return None
@@ -358,6 +360,11 @@ class MailReader:
         return next(
             (part for name, part in parts.items() if name.startswith(b"BODY[") and isinstance(part, bytes)), b""
         )
+
+    def _came_at(self, server: IMAPClient, uid: int) -> datetime | None:
+        """Return when the server got a mail; None where it does not say."""
+        found = server.fetch([uid], ["INTERNALDATE"]).get(uid, {}).get(b"INTERNALDATE")
+        return found.astimezone(UTC) if isinstance(found, datetime) else None
 
     def _wait_for_news(self, server: IMAPClient, longest_s: float) -> None:
         """Wait until the server tells of a mail or one is owed; a server that cannot tell is asked again soon.
