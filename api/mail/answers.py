@@ -29,7 +29,7 @@ _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _OF_RIGHTS = ("5.1.8", "5.7.57", "5.7.60", "5.7.708")
 """By which Exchange refuses whatever an account sends: it has not logged in, may not use this address, or is shut."""
 _OF_QUOTA = ("5.4.5", "5.7.705")
-"""By which Gmail and Exchange refuse what they would take tomorrow, as the account or its organisation sent too much."""
+"""By which Gmail and Exchange refuse what they would take tomorrow: the account or its organisation sent too much."""
 _END_OF_HEAD = re.compile(rb"(?:\A|\r?\n)(\r?\n)")
 _OURS = re.compile(
     rb"(?i)(?:\A|(?<=[\r\n]))x-triage-[^:\r\n]*:[^\r\n]*(?:\r?\n|\r|\Z)(?:[ \t][^\r\n]*(?:\r?\n|\r|\Z))*"
@@ -152,14 +152,17 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
         except smtplib.SMTPRecipientsRefused as error:
             [(code, reply)] = error.recipients.values()
             raise NotTaken(code, _said(reply)) from error
-        except smtplib.SMTPSenderRefused as error:
-            of_size = error.smtp_code in _PERMANENT and _refuses_size(server, mailbox.sender, len(content))
-            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=not of_size) from error
-        except smtplib.SMTPHeloError as error:
-            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=True) from error
         except smtplib.SMTPResponseException as error:
-            raise NotTaken(error.smtp_code, _said(error.smtp_error)) from error
+            before_mail = _is_before_mail(server, error, len(content))
+            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=before_mail) from error
         on_taken()
+
+
+def _is_before_mail(server: smtplib.SMTP, error: smtplib.SMTPResponseException, size: int) -> bool:
+    """Say whether a server has refused before it heard of more than sender and size, and not because of the size."""
+    if not isinstance(error, smtplib.SMTPSenderRefused):
+        return isinstance(error, smtplib.SMTPHeloError)
+    return error.smtp_code not in _PERMANENT or not _refuses_size(server, error.sender, size)
 
 
 def _refuses_size(server: smtplib.SMTP, sender: str, size: int) -> bool:

@@ -46,7 +46,7 @@ _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
-_NEIGHBOURS = 5
+_OTHERS = 5
 """How many other mails are asked for where one is refused again and again."""
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
@@ -205,9 +205,13 @@ class MailReader:
             self._count(outcome)
 
     def _hands_out_none(self, server: IMAPClient, uid: int) -> bool:
-        """Say whether a server that refuses a mail refuses those beside it as well: then none of them is to blame."""
-        others = [one for one in server.search() if one != uid][-_NEIGHBOURS:]
-        for other in others:
+        """Say whether a server that refuses a mail refuses others of the folder as well: then none of them is to blame.
+
+        Those that are asked for stand all over the folder, since what is damaged is often damaged together.
+        """
+        others = sorted(one for one in server.search() if one != uid)
+        asked = {others[step * (len(others) - 1) // (_OTHERS - 1)] for step in range(_OTHERS)} if others else set()
+        for other in sorted(asked, reverse=True):
             with suppress(NotHandedOut):
                 self._fetch(server, other, "BODY.PEEK[]<0.1>")
                 return False

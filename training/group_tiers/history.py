@@ -165,7 +165,7 @@ class _Orders:
 
 
 def _orders(opened: Sequence[OpenFile], options: ReadOptions) -> _Orders:
-    """Return the order that was stated, and the one that all files have, by their own dates or those of earlier ones."""
+    """Return the order that was stated, and the one that all files have, by their dates or those of earlier files."""
     own = [options.for_file(one.source.path) for one in opened]
     stated, before = {one.date_order for one in own}, set[str]()
     for one, asked in zip(opened, own, strict=True):

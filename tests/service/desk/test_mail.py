@@ -603,6 +603,31 @@ def test_a_mail_that_the_server_does_not_hand_out_is_set_aside(
 
 
 @real
+@pytest.mark.parametrize("whole", [1, 8])
+def test_mails_that_are_damaged_together_are_set_aside_where_another_one_is_whole(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    whole: int,
+) -> None:
+    imap, _, smtp = servers
+    fetch = IMAPClient.fetch
+
+    def hands_out_one(self: IMAPClient, uids: list[int], data: list[str]) -> Any:
+        if uids != [whole] and data[0].startswith("BODY.PEEK[]<"):
+            raise IMAPClientError("fetch failed: the item is corrupt")
+        return fetch(self, uids, data)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    monkeypatch.setattr(IMAPClient, "fetch", hands_out_one)
+    deliver(imap, *(mail(f"Ticket {number}", "the printer jams") for number in range(1, 9)))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-set-aside") == 7, 30)
+        until(lambda: counted(client, "mail-decided") == 1, 30)
+
+
+@real
 @pytest.mark.parametrize("said", ["[UNAVAILABLE] try again", "no mail store"])
 def test_a_server_that_hands_out_nothing_for_a_while_has_no_mail_set_aside(
     servers: tuple[int, Sink, int],
