@@ -83,7 +83,8 @@ class Door:
         """Return the account that a name and a password belong to; errors as for `by_password`."""
         login = sha256(login_of(name))
         self.count(address)
-        self._names.count(f"{login} {_place_of(address, _LINE_BITS)}", what=_ATTEMPTS, whose="under this name from this address")
+        line = _place_of(address, _LINE_BITS)
+        self._names.count(f"{login} {line}", what=_ATTEMPTS, whose="under this name from this address")
         self._everywhere.count(login, what=_ATTEMPTS, whose="under this name")
         found = self._store.user(name)
         right = is_password(found[1] if found else None, password)

@@ -1,4 +1,4 @@
-"""The outbox: updates for helpdesks, queued with what caused them, sent at least once, dead letters when they fail."""
+"""The outbox: updates for helpdesks, queued with what caused them, sent at least once, dead when they fail."""
 
 from __future__ import annotations
 

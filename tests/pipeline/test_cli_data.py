@@ -122,9 +122,7 @@ def test_labels_that_a_policy_lists_are_whole_for_the_check_as_for_the_training(
     rows = [{"id": str(n), "body": f"ticket {n} is about {n * 7}", "category": one} for n, one in enumerate(labels)]
     data, policy = write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "policy.toml"
     names = ("lamp", "door", "lamp;door", "other")
-    policy.write_text(
-        '[[tiers]]\nlabel = "L1"\n' + "".join(f'[[categories]]\nlabel = "{name}"\n' for name in names)
-    )
+    policy.write_text('[[tiers]]\nlabel = "L1"\n' + "".join(f'[[categories]]\nlabel = "{name}"\n' for name in names))
     codes = []
     for stated in ([], ["--policy", policy]):
         done = triage("data", "check", data, *stated, "--json")
