@@ -132,9 +132,14 @@ def forget(options: ForgetOptions) -> None:
             f"triage knowledge revise {entry} --text FILE --by NAME --erase, or withdraw {entry} --by NAME --erase"
         )
     for fault in knowledge.faults:
-        log(f"nobody can tell whether this was made from the ticket: {fault}")
+        _tell_of_unread(fault)
     document = {"ticket_id": options.ticket, **removed, "scrubbed": done.scrubbed, "entries": list(knowledge.entries)}
     print_result(document, text, as_json=options.json)
+
+
+def _tell_of_unread(fault: str) -> None:
+    """Say that a file of knowledge cannot be read: it stays."""
+    log(f"nobody can tell whether this was made from a ticket that goes: {fault}")
 
 
 def _still_in_files(scrubbed: bool) -> str:
@@ -179,7 +184,7 @@ def retention(options: RetentionOptions) -> None:
     age_days = settings.retention_days if options.days is None else options.days
     with opened_store() as repository:
         age = timedelta(days=age_days) if age_days else None
-        done = repository.expire(age, outside=outside_of(settings.home))
+        done = repository.expire(age, outside=outside_of(settings.home, _tell_of_unread))
         scrubbed = done.scrubbed if done.tickets else repository.scrub()  # an earlier command may have left words
     text = f"removed: {', '.join(f'{count} {what}' for what, count in done.document().items())}"
     if not age_days:
@@ -272,14 +277,14 @@ class OutboundOptions(JsonOption):
     """The options of `triage store outbound`."""
 
     what: Literal["list", "retry", "clear"] = argument(
-        "list what is pending or dead; retry dead letters; clear: remove them", "list|retry|clear"
+        "list what is pending or dead; retry dead updates; clear: remove them", "list|retry|clear"
     )
-    numbers: list[int] = argument("only these dead letters", "NUMBER", [], read=row_number)
+    numbers: list[int] = argument("only these dead updates", "NUMBER", [], read=row_number)
 
 
 @store.verb("outbound")
 def outbound(options: OutboundOptions) -> None:
-    """See which updates wait for helpdesks, and try dead letters again or remove them.
+    """See which updates wait for helpdesks, and try dead ones again or remove them.
 
     Examples:
         triage store outbound list

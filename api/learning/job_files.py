@@ -60,9 +60,7 @@ def remove_left_files(home: Path) -> int:
 
 def new_bundle(home: Path) -> Path:
     """Return where a job may make a bundle: it is removed once a registry has it, else after a week."""
-    root = home / _MADE
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return root / str(uuid4())
+    return _closed(home / _MADE) / str(uuid4())
 
 
 def remove_old_bundles(home: Path, serves: Path | None) -> int:
@@ -83,9 +81,15 @@ def remove_old_bundles(home: Path, serves: Path | None) -> int:
 
 
 def _root(home: Path) -> Path:
-    root = home / _FOLDER
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return root
+    return _closed(home / _FOLDER)
+
+
+def _closed(folder: Path) -> Path:
+    """Return a folder that its owner alone may read, and close one that an earlier version made for everybody."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o007:
+        folder.chmod(0o700)
+    return folder
 
 
 def _is_left(folder: Path) -> bool:

@@ -26,9 +26,10 @@ _OF_THE_ACCOUNT = range(530, 540)
 _TOO_LARGE, _TOO_LARGE_ENHANCED = 552, ("5.2.3", "5.3.4")
 """By which a server refuses a mail for its size, which it hears beside the sender (RFC 1870, RFC 3463)."""
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
-_OF_QUOTA_OR_RIGHTS = ("5.1.8", "5.4.5", "5.7.57", "5.7.60", "5.7.705", "5.7.708")
-"""By which Gmail and Exchange refuse what they would take tomorrow, or once somebody has mended the account: it has
-sent too much (5.4.5, 5.7.705), is shut for it (5.1.8, 5.7.708), has not logged in, or may not use this address."""
+_OF_RIGHTS = ("5.1.8", "5.7.57", "5.7.60", "5.7.708")
+"""By which Exchange refuses whatever an account sends: it has not logged in, may not use this address, or is shut."""
+_OF_QUOTA = ("5.4.5", "5.7.705")
+"""By which Gmail and Exchange refuse what they would take tomorrow: the account or its organisation sent too much."""
 _END_OF_HEAD = re.compile(rb"(?:\A|\r?\n)(\r?\n)")
 _OURS = re.compile(
     rb"(?i)(?:\A|(?<=[\r\n]))x-triage-[^:\r\n]*:[^\r\n]*(?:\r?\n|\r|\Z)(?:[ \t][^\r\n]*(?:\r?\n|\r|\Z))*"
@@ -58,9 +59,9 @@ class NotTaken(OSError):
         self.code = code
         found = _ENHANCED.match(reply)
         enhanced = found[1] if found else ""
-        is_permanent = code in _PERMANENT and code not in _OF_THE_ACCOUNT and enhanced not in _OF_QUOTA_OR_RIGHTS
+        is_permanent = code in _PERMANENT and code not in _OF_THE_ACCOUNT and enhanced not in _OF_QUOTA
         of_size = code == _TOO_LARGE or enhanced in _TOO_LARGE_ENHANCED
-        self.of_sender = is_permanent and before_mail and not of_size
+        self.of_sender = is_permanent and (enhanced in _OF_RIGHTS or (before_mail and not of_size))
         self.is_final = is_permanent and not self.of_sender
         self.is_about_all = code == 0 or code in _OF_THE_ACCOUNT or self.of_sender
 
@@ -151,11 +152,34 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
         except smtplib.SMTPRecipientsRefused as error:
             [(code, reply)] = error.recipients.values()
             raise NotTaken(code, _said(reply)) from error
-        except (smtplib.SMTPHeloError, smtplib.SMTPSenderRefused) as error:
-            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=True) from error
         except smtplib.SMTPResponseException as error:
-            raise NotTaken(error.smtp_code, _said(error.smtp_error)) from error
+            before_mail = _is_before_mail(server, error, len(content))
+            raise NotTaken(error.smtp_code, _said(error.smtp_error), before_mail=before_mail) from error
         on_taken()
+
+
+def _is_before_mail(server: smtplib.SMTP, error: smtplib.SMTPResponseException, size: int) -> bool:
+    """Say whether a server has refused before it heard of more than sender and size, and not because of the size."""
+    if not isinstance(error, smtplib.SMTPSenderRefused):
+        return isinstance(error, smtplib.SMTPHeloError)
+    return error.smtp_code not in _PERMANENT or not _refuses_size(server, error.sender, size)
+
+
+def _refuses_size(server: smtplib.SMTP, sender: str, size: int) -> bool:
+    """Say whether a server that has refused a sender takes it without the size of the mail, and again not with it.
+
+    By the reply alone nobody can tell: many say ``554 message too large`` without a code for that.
+    """
+    if not server.has_extn("size"):
+        return False
+    codes = []
+    try:
+        for options in ((), (f"size={size}",)):
+            codes.append(server.mail(sender, options)[0])
+            server.rset()
+    except OSError:
+        return False
+    return codes[0] not in range(400, 600) and codes[1] in _PERMANENT
 
 
 def _said(reply: bytes | str) -> str:

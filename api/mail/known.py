@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from email.message import Message
 
 import structlog
 
-from api.mail.message import digest_of, identity, sent_at, stated_id
+from api.mail.message import digest_of, identity, stated_id
 from api.store.outbox import ANSWERED_MAIL, MAIL, UNDATED
 from api.store.repository import Repository
 
 _MAIL_ID = f"{UNDATED}mail-id:"
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_CLOCKS_DIFFER = timedelta(days=1)
-"""By how much the clock of a sender may be ahead."""
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""By how much the clock of a mailbox's server may be ahead."""
+CameAt = Callable[[], datetime | None]
+"""Asks when a server got a mail; None where it does not say."""
 log = structlog.get_logger(__name__)
 
 
@@ -33,35 +35,40 @@ class KnownMails:
         """Return under what a mail is noted once it was taken."""
         return MAIL + identity(message, raw)
 
-    def has(self, mark: str, message: Message) -> bool:
+    def has(self, mark: str, message: Message, came_at: CameAt) -> bool:
         """Say whether a mail was taken, by this version or one before it.
 
         Args:
             mark: What it is noted under.
             message: The mail.
+            came_at: Asks when its server got it.
         """
-        return self._is_noted(mark, MAIL, message)
+        return self._is_noted(mark, MAIL, message, came_at)
 
-    def is_answered(self, mark: str, message: Message) -> bool:
+    def is_answered(self, mark: str, message: Message, came_at: CameAt) -> bool:
         """Say whether a mail was taken before a backup was restored that does not know it: it is not answered again.
 
         Args:
             mark: What it is noted under.
             message: The mail.
+            came_at: Asks when its server got it.
         """
-        return self._is_noted(ANSWERED_MAIL + mark.removeprefix(MAIL), ANSWERED_MAIL, message)
+        return self._is_noted(ANSWERED_MAIL + mark.removeprefix(MAIL), ANSWERED_MAIL, message, came_at)
 
-    def _is_noted(self, mark: str, kind: str, message: Message) -> bool:
+    def _is_noted(self, mark: str, kind: str, message: Message, came_at: CameAt) -> bool:
         """Say whether a mail is noted under a mark, or as earlier versions noted it.
 
-        Those knew a mail by its Message-ID alone. What they noted stands for one mail, which had been sent by then: one
-        that was sent later is another.
+        Those knew a mail by its Message-ID alone. What they noted stands for a mail that had come by then: one that
+        came later is another, whatever date it states.
         """
         if self._store.has_delivery(self._mailbox, mark):
             return True
         stated = stated_id(message)
         noted = self._store.delivered_at(self._mailbox, kind + digest_of(stated)) if stated else None
-        return noted is not None and (sent_at(message) or _LONG_AGO) <= noted + _CLOCKS_DIFFER
+        if noted is None:
+            return False
+        came = came_at()
+        return came is None or came <= noted + _CLOCKS_DIFFER
 
     def note(self, uid: int, mark: str, message: Message) -> None:
         """Note that a mail was taken, and say where its Message-ID is that of another one.

@@ -78,11 +78,6 @@ def stated_id(message: Message) -> str:
     return _header(message, "Message-ID")
 
 
-def sent_at(message: Message) -> datetime | None:
-    """Return when a mail says that it was sent; None where it does not, or not so that it can be read."""
-    return _moment(message)[0]
-
-
 def digest_of(text: str) -> str:
     """Return the SHA-256 digest of a text, in 64 characters."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,6 +10,7 @@ import structlog
 from imapclient import IMAPClient
 
 from api.mail.config import Mailbox
+from api.store.outbox import BEGUN
 from api.store.repository import Repository
 
 _REMEMBERED = timedelta(days=365)
@@ -72,7 +73,7 @@ class Place:
         return int(uid) if int(before) == self._validity else None
 
     def _beginning(self) -> _Beginning | None:
-        stored = self._store.position(self._name, f"begun {self._mailbox.folder}")
+        stored = self._store.position(self._name, f"{BEGUN}{self._mailbox.folder}")
         if stored is None:
             return None
         day, validity, end = stored.split(":")
@@ -85,13 +86,15 @@ class Place:
             following: UID of the next mail that will come.
         """
         folder, today, since = self._mailbox.folder, datetime.now(UTC).date(), self._mailbox.since
-        is_first = self._store.position(self._name, folder) is None
+        began, is_unread = self._beginning(), self._store.position(self._name, folder) is None
+        is_first = began is None and is_unread
         if is_first:
             day, last = since or today, 0 if since else following - 1
+        elif began is not None and is_unread and began.validity == self._validity:  # a restored backup lacks the folder
+            day, following, last = began.day, began.end, 0 if since else began.end - 1
         else:
-            began = self._beginning()
             day, last = max(began.day if began else since or date.min, today - _REMEMBERED), 0
-        self._store.move_position(self._name, f"begun {folder}", f"{day}:{self._validity}:{following}")
+        self._store.move_position(self._name, f"{BEGUN}{folder}", f"{day}:{self._validity}:{following}")
         self.move(last)
         log.info("mailbox_begun", mailbox=self._name, first=is_first, since=str(day), after_uid=last)
         return last

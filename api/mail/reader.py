@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from imaplib import IMAP4
 from pathlib import Path
@@ -27,7 +28,7 @@ from api.mail.place import Place, validity_of
 from api.mail.text import body_of
 from api.scoring.service import Service
 from api.security.auth import Principal
-from api.store.outbox import UNDATED
+from api.store.outbox import UNDATED, ticket_id_of
 from api.store.rows import made_at
 from api.telemetry import described, show_at_zero
 from models.wire import DecisionDocument
@@ -45,7 +46,7 @@ _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
-_NEIGHBOURS = 5
+_OTHERS = 5
 """How many other mails are asked for where one is refused again and again."""
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
@@ -204,9 +205,13 @@ class MailReader:
             self._count(outcome)
 
     def _hands_out_none(self, server: IMAPClient, uid: int) -> bool:
-        """Say whether a server that refuses a mail refuses those beside it as well: then none of them is to blame."""
-        others = [one for one in server.search() if one != uid][-_NEIGHBOURS:]
-        for other in others:
+        """Say whether a server that refuses a mail refuses others of the folder as well: then none of them is to blame.
+
+        Those that are asked for stand all over the folder, since what is damaged is often damaged together.
+        """
+        others = sorted(one for one in server.search() if one != uid)
+        asked = {others[step * (len(others) - 1) // (_OTHERS - 1)] for step in range(_OTHERS)} if others else set()
+        for other in sorted(asked, reverse=True):
             with suppress(NotHandedOut):
                 self._fetch(server, other, "BODY.PEEK[]<0.1>")
                 return False
@@ -227,13 +232,14 @@ class MailReader:
             return "loop"
         owed = self._owed.get(uid)
         mark = owed.known if owed is not None else self._known.mark_of(message, raw)
-        if self._known.has(mark, message):
+        came_at = partial(self._came_at, server, uid)
+        if self._known.has(mark, message, came_at):
             return "known"
         if owed is not None and self._is_forgotten(owed.decision_id):
             outcome = "forgotten"
         else:
-            document = self._decide(partial(ticket_of, message, mark[-32:]))
-            is_answered = self._known.is_answered(mark, message)
+            document = self._decide(partial(ticket_of, message, ticket_id_of(mark)))
+            is_answered = self._known.is_answered(mark, message, came_at)
             refusal = None if is_answered else self._answer(server, uid, document)
             if refusal is not None and self._owe(uid, document, mark, said=refusal):
                 return None
@@ -358,6 +364,11 @@ class MailReader:
         return next(
             (part for name, part in parts.items() if name.startswith(b"BODY[") and isinstance(part, bytes)), b""
         )
+
+    def _came_at(self, server: IMAPClient, uid: int) -> datetime | None:
+        """Return when the server got a mail; None where it does not say."""
+        found = server.fetch([uid], ["INTERNALDATE"]).get(uid, {}).get(b"INTERNALDATE")
+        return found.astimezone(UTC) if isinstance(found, datetime) else None
 
     def _wait_for_news(self, server: IMAPClient, longest_s: float) -> None:
         """Wait until the server tells of a mail or one is owed; a server that cannot tell is asked again soon.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,10 +22,26 @@ _FIRST_S, _EVERY_S = 60.0, 3600.0
 log = structlog.get_logger(__name__)
 
 
-def outside_of(home: Path) -> Outside:
-    """Return what removes vectors of texts, and proposals of knowledge, from a home."""
+def outside_of(home: Path, tell: Callable[[str], object]) -> Outside:
+    """Return what removes vectors of texts, and proposals of knowledge, from a home.
+
+    Args:
+        home: Of the service.
+        tell: Given a sentence for each file of knowledge that cannot be read: it stays, whatever it is made of.
+    """
     cache, knowledge = EmbeddingCache.under(home), KnowledgeFolder(home / "knowledge")
-    return Outside(cache.forget, lambda ticket_ids: knowledge.forget(*ticket_ids).proposals)
+
+    def forget(ticket_ids: Sequence[str]) -> int:
+        done = knowledge.forget(*ticket_ids)
+        for fault in done.faults:
+            tell(fault)
+        return done.proposals
+
+    return Outside(cache.forget, forget)
+
+
+def _log_unread(fault: str) -> None:
+    log.warning("retention_unread", what=fault)
 
 
 class RetentionJob:
@@ -38,7 +55,7 @@ class RetentionJob:
     """
 
     def __init__(self, repository: Repository, settings: Settings) -> None:
-        self._repository, self._outside = repository, outside_of(settings.home)
+        self._repository, self._outside = repository, outside_of(settings.home, _log_unread)
         self._tickets = timedelta(days=settings.retention_days) if settings.retention_days else None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)

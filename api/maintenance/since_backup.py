@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -12,9 +12,9 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from api.store.erasure import forget_again
-from api.store.outbox import ANSWERED_MAIL, DEAD, MAIL, PENDING
+from api.store.outbox import ANSWERED_MAIL, BEGUN, DEAD, MAIL, PENDING, ticket_id_of
 from api.store.people.tables import StoredIdentity, StoredUser
-from api.store.tables import StoredDecision, StoredDelivery, StoredForgotten, StoredKey, StoredUpdate
+from api.store.tables import StoredDecision, StoredDelivery, StoredForgotten, StoredKey, StoredPosition, StoredUpdate
 
 _CHUNK = 500
 _LATE = timedelta(days=1)
@@ -49,6 +49,7 @@ class SinceBackup:
     users: Sequence[RowMapping]
     identities: Sequence[RowMapping]
     mails: Sequence[dict[str, Any]]
+    beginnings: Sequence[RowMapping]
     updates: Sequence[tuple[int, dict[str, Any] | None]]
 
 
@@ -61,12 +62,14 @@ def since_backup(store: Connection, backup: Connection) -> SinceBackup:
     """
     revoked = select(StoredKey.id, StoredKey.revoked_at).where(StoredKey.revoked_at.is_not(None))
     gone = select(StoredForgotten.source, StoredForgotten.ticket_id, StoredForgotten.forgotten_at)
+    forgotten = store.execute(gone).all()
     return SinceBackup(
         keys=store.execute(revoked).all(),
-        forgotten=store.execute(gone).all(),
+        forgotten=forgotten,
         users=store.execute(select(StoredUser.__table__)).mappings().all(),
         identities=store.execute(select(StoredIdentity.__table__)).mappings().all(),
-        mails=_mails_since(store, backup),
+        mails=_mails_since(store, backup, {(row.source, row.ticket_id) for row in forgotten}),
+        beginnings=_new_beginnings(store, backup),
         updates=list(_updates_since(store, backup)),
     )
 
@@ -76,8 +79,9 @@ def bring_back(store: Connection, since: SinceBackup) -> Kept:
     for key in since.keys:
         store.execute(update(StoredKey).where(StoredKey.id == key.id).values(revoked_at=key.revoked_at))
     changed, added = _bring_back_accounts(store, since)
-    for rows in _chunks(since.mails):
-        store.execute(insert(StoredDelivery), rows)
+    for table, added_rows in ((StoredDelivery, since.mails), (StoredPosition, since.beginnings)):
+        for rows in _chunks(added_rows):
+            store.execute(insert(table), [dict(row) for row in rows])
     for seq, state in since.updates:
         change = delete(StoredUpdate) if state is None else update(StoredUpdate).values(**state)
         store.execute(change.where(StoredUpdate.seq == seq))
@@ -85,11 +89,20 @@ def bring_back(store: Connection, since: SinceBackup) -> Kept:
         for gone in since.forgotten:
             named = StoredForgotten(source=gone.source, ticket_id=gone.ticket_id, forgotten_at=gone.forgotten_at)
             forget_again(session, named)
-    return Kept(changed, added, mails=len(since.mails), updates=len(since.updates))
+    anew = sum(row["id"].startswith(ANSWERED_MAIL) for row in since.mails)
+    return Kept(changed, added, mails=anew, updates=len(since.updates))
 
 
-def _mails_since(store: Connection, backup: Connection) -> list[dict[str, Any]]:
-    """Return the notes of mails that were taken since, as notes that they need no answer any more."""
+def _mails_since(store: Connection, backup: Connection, forgotten: Set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the notes of mails that were taken since, as notes that they need no answer any more.
+
+    A mail whose ticket was forgotten stays one that was taken: it is not decided anew.
+
+    Args:
+        store: Beside which nobody writes.
+        backup: In this version's shape.
+        forgotten: Sources and ids of tickets that were forgotten; an empty source stands for every one.
+    """
     answered = StoredDelivery.id.startswith(ANSWERED_MAIL)
     noted = or_(StoredDelivery.id.startswith(MAIL), answered)
     last = backup.scalar(select(func.max(StoredDelivery.received_at)).where(noted))
@@ -99,18 +112,34 @@ def _mails_since(store: Connection, backup: Connection) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in store.execute(late):
         digest = row.id.removeprefix(ANSWERED_MAIL).removeprefix(MAIL)
-        place = row.source, ANSWERED_MAIL + digest
-        if known.isdisjoint([place, (row.source, MAIL + digest)]):
-            found[place] = {"source": place[0], "id": place[1], "received_at": row.received_at}
+        if known.isdisjoint([(row.source, kind + digest) for kind in (MAIL, ANSWERED_MAIL)]):
+            ticket_id = ticket_id_of(digest)
+            kind = ANSWERED_MAIL if forgotten.isdisjoint([(row.source, ticket_id), ("", ticket_id)]) else MAIL
+            found[row.source, digest] = {"source": row.source, "id": kind + digest, "received_at": row.received_at}
     return list(found.values())
+
+
+def _new_beginnings(store: Connection, backup: Connection) -> list[RowMapping]:
+    """Return where the reading of folders began that a backup does not know: they are read anew from there."""
+    begun = select(StoredPosition.__table__).where(StoredPosition.name.startswith(BEGUN))
+    known = {(row.source, row.name) for row in backup.execute(select(StoredPosition.source, StoredPosition.name))}
+    rows = store.execute(begun).mappings().all()
+    return [row for row in rows if known.isdisjoint([(row["source"], row["name"]), _folder(row)])]
+
+
+def _folder(begun: RowMapping) -> tuple[str, str]:
+    return begun["source"], str(begun["name"]).removeprefix(BEGUN)
 
 
 def _updates_since(store: Connection, backup: Connection) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Yield the updates that a backup would send and that are settled, with how each stands; None for withdrawn ones.
 
-    An update is known by its number, which no other one gets in a store, and by the decision that it comes from.
+    An update is known by its number, which no other one gets in a store, and by the decision that it comes from. One
+    that had failed for good before is not settled since.
     """
-    open_ones = select(StoredUpdate.seq, StoredUpdate.decision_id).where(StoredUpdate.state.in_((PENDING, DEAD)))
+    open_ones = select(StoredUpdate.seq, StoredUpdate.decision_id, StoredUpdate.state).where(
+        StoredUpdate.state.in_((PENDING, DEAD))
+    )
     for page in _chunks(backup.execute(open_ones).all()):
         columns = (StoredUpdate.decision_id, *(getattr(StoredUpdate, name) for name in _STATE))
         rows = store.execute(select(StoredUpdate.seq, *columns).where(StoredUpdate.seq.in_([one.seq for one in page])))
@@ -120,7 +149,7 @@ def _updates_since(store: Connection, backup: Connection) -> Iterator[tuple[int,
         for one in page:
             row = here.get(one.seq)
             if row is not None and row["decision_id"] == one.decision_id:
-                if row["state"] != PENDING:
+                if row["state"] not in (PENDING, one.state):
                     yield one.seq, {name: row[name] for name in _STATE}
             elif one.decision_id in made_here:
                 yield one.seq, None

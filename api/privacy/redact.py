@@ -133,7 +133,7 @@ def _is_password(found: str) -> bool:
 
 _SIGNS = (
     r"[0-9@:=_]|->|-----BEGIN|eyJ|[A-Z]{20}|\bglpat-|\bxox|\bAIza|\bsk-|\bSG\."
-    rf"|(?i:\bname|\b(?:{SECRET_WORD})\b|bearer|basic|llamo|appelle|heiß|heisse)"
+    rf"|(?i:\bname|\b(?:{SECRET_WORD})\b|bearer|basic|llamo|appelle|heiß|heisse)|\b(?i:(?:[0-9a-f]{{2}}-){{5}}[0-9a-f]{{2}})\b"
 )
 """Something of this stands in every text that a pattern matches; words such as "is" or "to" would let most texts in."""
 _DATES = r"(?:19|20)\d\d[-. /]\d\d?[-. /]\d\d?(?:[ T-]\d.*)?|\d\d?[-. /]\d\d?[-. /](?:19|20)\d\d(?:[ T-].*)?"

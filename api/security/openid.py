@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from joserfc.jwk import JWKRegistry, KeySet
 from api.http.exceptions import NotSignedIn
 from api.security.attempt import Attempt, Identity, ProviderRefused, provider_away, provider_failed
 from api.settings import Settings, is_unread_on_the_way, read_line
-from triage.errors import InvalidRequest
+from triage.errors import InvalidRequest, why_unreadable
 
 _TIMEOUT_S = 5.0
 _PATIENCE_S = 10.0
@@ -70,7 +72,7 @@ class OpenId:
         settings: Name the provider, this service's id and secret there, and the claim that is the account's name.
 
     Raises:
-        InvalidRequest: The secret cannot be read.
+        InvalidRequest: The secret, or the file of certificates, cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -81,7 +83,7 @@ class OpenId:
         self._refused: ProviderRefused | None = None
         self._not_before = 0.0
         self._turn = anyio.Lock()
-        self._tls = httpx.create_ssl_context()
+        self._tls = _certificates()
         """One for all connections: to read the certificates takes 17 ms, in which nobody else would be answered."""
 
     async def address(self, attempt: Attempt, back: str) -> str:
@@ -222,6 +224,17 @@ def _read(settings: Settings) -> str | None:
         return read_line(settings.oidc_client_secret_file, "oidc_client_secret_file")
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates by which a provider is known: those of the environment, else those of `certifi`."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        named = os.environ.get("SSL_CERT_FILE", "")
+        raise InvalidRequest(
+            f"SSL_CERT_FILE {named!r} cannot be read: {why_unreadable(error)}; name a file of certificates (PEM)"
+        ) from error
 
 
 @contextmanager

@@ -32,10 +32,12 @@ PROXY = "proxy"
 """The issuer of identities that a trusted proxy states."""
 _OF_MANY = 10
 """So many times the attempts under one name from one address may fail from that address, which a whole office may
-share, or under that name from all addresses together: a stranger alone keeps nobody out, and many strangers cannot
-guess on."""
-_NETWORK_BITS = 64
-"""What of an IPv6 address tells who it is: the rest a machine chooses itself, anew for each attempt if it likes."""
+share, or under that name from all addresses together: it takes ten addresses to keep somebody out, and many strangers
+cannot guess on."""
+_NETWORK_BITS, _LINE_BITS = 64, 48
+"""What of an IPv6 address tells which network it is in, where a machine may use any other for each attempt, and what
+tells whose line it is, which may have hundreds of networks (RFC 6177). Attempts under one name count by line: else one
+line would be enough to keep somebody out."""
 _ATTEMPTS = "attempts to sign in"
 log = structlog.get_logger(__name__)
 
@@ -79,9 +81,10 @@ class Door:
 
     def check_password(self, name: str, password: str, address: str) -> UserRow:
         """Return the account that a name and a password belong to; errors as for `by_password`."""
-        login, place = sha256(login_of(name)), _place_of(address)
+        login = sha256(login_of(name))
         self.count(address)
-        self._names.count(f"{login} {place}", what=_ATTEMPTS, whose="under this name from this address")
+        line = _place_of(address, _LINE_BITS)
+        self._names.count(f"{login} {line}", what=_ATTEMPTS, whose="under this name from this address")
         self._everywhere.count(login, what=_ATTEMPTS, whose="under this name")
         found = self._store.user(name)
         right = is_password(found[1] if found else None, password)
@@ -89,7 +92,7 @@ class Door:
             log.warning("sign_in_refused", how="password")
             raise NotSignedIn("wrong-password", "name and password do not belong together, or the account is disabled")
         self._everywhere.give_back(login)
-        self._addresses.give_back(place)
+        self._addresses.give_back(_place_of(address))
         return found[0]
 
     def by_key(self, key: str, agent: str, address: str, before: str | None = None) -> str:
@@ -185,12 +188,12 @@ class Door:
         return secrets.token_urlsafe(32)
 
 
-def _place_of(address: str) -> str:
-    """Return where an address is: of IPv6 the network, from which one machine may use any address.
+def _place_of(address: str, bits: int = _NETWORK_BITS) -> str:
+    """Return where an address is: of IPv6 the first bits, by which a network or a line is known.
 
     Example:
-        >>> _place_of("192.0.2.7"), _place_of("2001:db8::7"), _place_of("")
-        ('192.0.2.7', '2001:db8::', '')
+        >>> _place_of("192.0.2.7"), _place_of("2001:db8:0:5::7"), _place_of("2001:db8:0:5::7", 48), _place_of("")
+        ('192.0.2.7', '2001:db8:0:5::', '2001:db8::', '')
     """
     try:
         found = ipaddress.ip_address(address)
@@ -198,7 +201,7 @@ def _place_of(address: str) -> str:
         return address
     if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped is not None:
         return address
-    return str(ipaddress.IPv6Network((found.packed, _NETWORK_BITS), strict=False).network_address)
+    return str(ipaddress.IPv6Network((found.packed, bits), strict=False).network_address)
 
 
 def _as_written(header: str) -> str:

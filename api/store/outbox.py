@@ -1,4 +1,4 @@
-"""The outbox: updates for helpdesks, queued with what caused them, sent at least once, dead letters when they fail."""
+"""The outbox: updates for helpdesks, queued with what caused them, sent at least once, dead when they fail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,18 @@ UNDATED = "body:"
 MAIL, ANSWERED_MAIL = f"{UNDATED}mail:", f"{UNDATED}mail-answered:"
 """What the note begins with that a mail was taken, and that one had its answer before a backup was restored: it is
 decided, and neither copied nor forwarded again."""
+BEGUN = "begun "
+"""What the name of a position begins with that says where the reading of a folder began."""
 _LABELS = ("tier", "category", "resolver_group")
+
+
+def ticket_id_of(mark: str) -> str:
+    """Return the id of the ticket that a mail becomes.
+
+    Args:
+        mark: The note that it was taken, or the digest that this ends with.
+    """
+    return mark[-32:]
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,16 @@ def test_the_doctor_speaks_to_people_and_programs(triage: Triage, tmp_path: Path
     assert said.status == 1
     assert "what to mend first" in said.out and f"{data}:201: no text" in said.out
     assert not any(word in said.out + said.err for row in rows[:50] for word in [row["body"]] if len(word) > 20)
+
+
+def test_labels_that_a_policy_lists_are_whole_for_the_check_as_for_the_training(triage: Triage, tmp_path: Path) -> None:
+    labels = ["lamp"] * 12 + ["door"] * 12 + ["lamp;door"] * 6
+    rows = [{"id": str(n), "body": f"ticket {n} is about {n * 7}", "category": one} for n, one in enumerate(labels)]
+    data, policy = write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "policy.toml"
+    names = ("lamp", "door", "lamp;door", "other")
+    policy.write_text('[[tiers]]\nlabel = "L1"\n' + "".join(f'[[categories]]\nlabel = "{name}"\n' for name in names))
+    codes = []
+    for stated in ([], ["--policy", policy]):
+        done = triage("data", "check", data, *stated, "--json")
+        codes.append({finding["code"] for finding in done.document["findings"]})
+    assert "category-several-labels" in codes[0] and "category-several-labels" not in codes[1]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 import api.store as store_package
 from api.http.examples import DECISION_EXAMPLE
@@ -324,12 +325,18 @@ def test_retention_reaches_embeddings_and_proposals(
     with store.database.writing() as session:
         old = update(StoredTicket).where(StoredTicket.ticket_id == "T-0")
         session.execute(old.values(received_at=datetime.now(UTC) - timedelta(days=100)))
+    (folder.path / "proposals" / "k-00bb.json").symlink_to("elsewhere")  # what it is made of nobody can tell
     if by_hand:
-        done = json.loads(run("store", "retention", "--days", "99", "--json")[1])
-        assert (done["tickets"], done["embeddings"], done["proposals"]) == (1, 1, 1)
+        status, out, err = run("store", "retention", "--days", "99", "--json")
+        done, told = json.loads(out), err
+        assert status == 0 and (done["tickets"], done["embeddings"], done["proposals"]) == (1, 1, 1)
     else:
         monkeypatch.setenv("TRIAGE_RETENTION_DAYS", "99")
-        RetentionJob(store, load_settings()).once()
+        with capture_logs() as lines:
+            RetentionJob(store, load_settings()).once()
+        told = str([line for line in lines if line["event"] == "retention_unread"])
+    assert "k-00bb" in told
+    (folder.path / "proposals" / "k-00bb.json").unlink()
     assert [one.id for one in folder.proposals()] == ["k-00aa"]
     encoder.asked = 0
     CachedEncoder(encoder).encode(["sick leave", "payslips", "something else"])

@@ -83,10 +83,12 @@ def test_a_line_above_the_header_ends_where_the_file_says(tmp_path: Path, mark: 
         (["8 tickets in all"], []),
         (["All,8"], []),
         (["8,"], []),
+        (["160,records", ""], []),
         (["", "3,the total of Monday"], []),
     ],
 )
 def test_a_download_that_breaks_off_has_no_footer(tmp_path: Path, end: list[str], bad: list[int]) -> None:
+    """What breaks off ends within a line."""
     path = written(tmp_path, csv_of() + "\n".join(end))
     source = open_source(path)
     rows = list(source.read(source.columns))

@@ -9,6 +9,7 @@ import pytest
 
 from training.cli.policy import policy as verb
 from training.data.labels import resolve_labels
+from training.data.presets.mapping_file import read_mapping
 from training.data.reading import ReadOptions
 from training.group_tiers.evidence import judge
 from training.group_tiers.history import Closed, Places, Stay, read_history
@@ -137,6 +138,22 @@ def test_a_group_that_no_reassignment_names_has_resolved_the_ticket_all_the_same
     moves.write_text("number,new value,sys_created_on\nX-1,Z,2026-03-02T08:00:00+00:00\n", "utf-8")
     with pytest.raises(InvalidRequest, match=r"no ticket of moves\.csv is one of the export"):
         read_history([data], mapping, Places(moves=moves), options=ReadOptions())
+
+
+@pytest.mark.parametrize("by_mapping", [True, False])
+def test_the_order_of_a_mapping_or_of_the_tickets_counts_for_ends_and_reassignments(
+    tmp_path: Path, by_mapping: bool
+) -> None:
+    data, opened = tmp_path / "closed.csv", "03/04/2026 08:00" if by_mapping else "25/03/2026 08:00"
+    data.write_text(f"id,body,team,opened_at,closed\nT0,it is broken,B,{opened},03/04/2026 10:30\n", "utf-8")
+    moves = tmp_path / "moves.csv"
+    moves.write_text("ticket,group,at\nT0,A,03/04/2026 08:00\nT0,B,03/04/2026 09:00\n", "utf-8")
+    kept = tmp_path / "mapping.toml"
+    kept.write_text('date_order_before = "dmy"\n', "utf-8")
+    options = read_mapping(kept) if by_mapping else ReadOptions()
+    mapping: dict[str, str | None] = {"resolver_group": "team"}
+    [one] = read_history([data], mapping, Places(moves=moves), options=options).closed
+    assert one.stays == (Stay("A", 60.0), Stay("B", 90.0))
 
 
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -360,6 +360,15 @@ def test_words_that_came_together_by_chance_are_credited_with_nothing() -> None:
     assert found.stayed_low == pytest.approx(0) and found.low < -2 < 2 < found.high
 
 
+def test_a_word_that_one_ticket_says_in_several_messages_is_that_of_one_ticket() -> None:
+    accepted = START + timedelta(days=100)
+    said = (("A", "zebra"), ("A", "zebra again"), ("A", "zebra still"), ("B", "crow"), ("C", "dog"))
+    own = [Resolved(name, text, "", "L3", opened_at=START) for name, text in said]
+    entry = Entry("k-1", 1, "x", SCRIPT, "L1", "", "Ada", {"zebra": 1.0}, 0.5, tickets=("A", "B", "C"))
+    [found] = effects([(entry, accepted.isoformat())], own, POLICY)
+    assert (found.before, found.after) == (0, 0)
+
+
 def test_what_a_few_tickets_tell_is_uncertain_even_where_they_agree() -> None:
     accepted = START + timedelta(days=100)
     days = [-1, -2, -3, 1, 2, 3]

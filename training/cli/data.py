@@ -25,9 +25,12 @@ from models.terminal import (
 )
 from training.cli.options import FilesOption, check_mapping, keep_mapping
 from training.data.dataset import read_dataset
+from training.data.labels import listed_labels
 from training.data.public import SETS
 from training.data.public import fetch as fetch_set
 from training.quality.checks import diagnose
+from triage.defaults import default_policy
+from triage.policy import read_policy
 
 data = Family("data", __doc__)
 
@@ -38,6 +41,7 @@ _SHOWN_LABELS, _SHOWN_ROWS = 15, 8  # a screen; all of them are in the JSON docu
 class CheckOptions(FilesOption, JsonOption):
     """The options of `triage data check`."""
 
+    policy: Path | None = option("policy whose labels are whole (default: the default policy)", None, "FILE")
     seed: int = option("seed of samples and cross-validation", 0, "N", read=seed)
 
 
@@ -47,10 +51,11 @@ def check(options: CheckOptions) -> int:
 
     Examples:
         triage data check export.csv --map id=Number --map body=Description
-        triage data check tickets.jsonl --json
+        triage data check tickets.jsonl --policy my-policy.toml --json
     """
     check_mapping(options)
-    reading = replace(options.reading, examine=True)
+    policy = read_policy(options.policy) if options.policy else default_policy()
+    reading = replace(options.reading, examine=True, known=listed_labels(policy))
     with progress(None, "reading") as bar:
         dataset = read_dataset(options.data, options.roles, options=reading, skip_bad_rows=True, progress=bar.update)
     keep_mapping(options, options.data)

@@ -138,7 +138,10 @@ def split(
     groups = joined(found, _groups(rows))
     usable = _usable(rows)
     if not usable.any():
-        raise InvalidDataset(_why_not(rows, groups))
+        raise InvalidDataset(
+            f"the {len(rows)} rows cannot be split: only a machine labelled them, and such rows are never set aside; "
+            "add tickets that people labelled"
+        )
     labelled = sum(row.weight > 0 for row in rows)
     share = max(share, min(MOST_ASIDE, share * labelled / np.count_nonzero(usable)))
     kind = _kind(rows, groups, usable, share=share, seed=seed)

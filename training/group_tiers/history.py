@@ -15,7 +15,7 @@ from training.data.dataset import Dataset, read_dataset
 from training.data.dates import DateColumn, date_column
 from training.data.formats import open_source
 from training.data.presets.known_columns import normal_name
-from training.data.reading import ReadOptions, open_files
+from training.data.reading import OpenFile, ReadOptions, open_files
 from triage.errors import InvalidDataset, InvalidRequest
 from triage.ticket import Ticket
 
@@ -123,14 +123,16 @@ def read_history(
         InvalidDataset: If a file cannot be read, or no row names a resolver group.
         InvalidRequest: If a column that was named is not there.
     """
-    found = _columns(files, mapping, places, options)
+    opened = open_files(files, mapping, options)
+    found = _columns(opened, places)
     asked = {**mapping, **{f"{ATTRIBUTES}{name}": column for name, column in found.items()}}
     dataset = read_dataset(files, asked, options=options, skip_bad_rows=skip_bad_rows, progress=progress)
     rows = [row for row in dataset.rows if row.resolver_group]
     if not rows:
         raise InvalidDataset("no row names a resolver group: map its column with --map resolver_group=COLUMN")
-    dates = _dates((row.ticket.attributes.get(_CLOSED) for row in rows), found.get(_CLOSED, ""), options.date_order)
-    moves = _read_moves(places.moves, options.date_order) if places.moves is not None else {}
+    orders = _orders(opened, options)
+    dates = _dates((row.ticket.attributes.get(_CLOSED) for row in rows), found.get(_CLOSED, ""), orders)
+    moves = _read_moves(places.moves, orders) if places.moves is not None else {}
     closed = []
     for row in rows:
         ended = dates.read(row.ticket.attributes.get(_CLOSED)) if dates is not None else None
@@ -154,11 +156,28 @@ def read_history(
     return History(closed, dataset, tuple(said))
 
 
-def _columns(
-    files: Sequence[Path], mapping: Mapping[str, str | None], places: Places, options: ReadOptions
-) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Orders:
+    """How dates beside those of the tickets are read: as was stated, else as before where nothing there tells."""
+
+    stated: str | None
+    before: str | None
+
+
+def _orders(opened: Sequence[OpenFile], options: ReadOptions) -> _Orders:
+    """Return the order that was stated, and the one that all files have, by their dates or those of earlier files."""
+    own = [options.for_file(one.source.path) for one in opened]
+    stated, before = {one.date_order for one in own}, set[str]()
+    for one, asked in zip(opened, own, strict=True):
+        found = one.dates.order if one.dates is not None else None
+        before.update(filter(None, [found or asked.date_order_before]))
+    return _Orders(
+        options.date_order or (stated.pop() if len(stated) == 1 else None), before.pop() if len(before) == 1 else None
+    )
+
+
+def _columns(opened: Sequence[OpenFile], places: Places) -> dict[str, str]:
     """Say which column tells of journeys and which of the end, by what was named or by what exports call them."""
-    opened = open_files(files, mapping, options)
     there = {normal_name(column): column for one in opened for column in one.source.columns if column}
     played = {column for one in opened for role, column in one.roles.items() if not role.startswith(ATTRIBUTES)}
     found = {}
@@ -173,11 +192,11 @@ def _columns(
     return found
 
 
-def _dates(values: Iterable[str | None], column: str, order: str | None) -> DateColumn | None:
-    return date_column(values, f"column {column!r}", order) if column else None
+def _dates(values: Iterable[str | None], column: str, orders: _Orders) -> DateColumn | None:
+    return date_column(values, f"column {column!r}", orders.stated, before=orders.before) if column else None
 
 
-def _read_moves(path: Path, order: str | None) -> Mapping[str, Sequence[tuple[datetime, str]]]:
+def _read_moves(path: Path, orders: _Orders) -> Mapping[str, Sequence[tuple[datetime, str]]]:
     """Read a file with one row for each time that a group got a ticket.
 
     Those of one moment, as rules of a helpdesk move a ticket on at once, stay in the order of the file.
@@ -193,7 +212,8 @@ def _read_moves(path: Path, order: str | None) -> Mapping[str, Sequence[tuple[da
                 f"{', '.join(map(repr, source.columns[:30]))}"
             )
     rows = [row.cells for row in source.read(list(columns.values())) if row.fault is None]
-    dates = date_column((row.get(columns["at"]) for row in rows), f"{path.name}, column {columns['at']!r}", order)
+    where = f"{path.name}, column {columns['at']!r}"
+    dates = date_column((row.get(columns["at"]) for row in rows), where, orders.stated, before=orders.before)
     moves: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for row in rows:
         at, group = dates.read(row.get(columns["at"])), str(row.get(columns["group"]) or "").strip()

@@ -56,8 +56,11 @@ def _effect(entry: Entry, first: str, history: Sequence[Resolved], policy: Polic
 
 def _fitting(entry: Entry, history: Sequence[Resolved]) -> list[Resolved]:
     """Return the tickets that fit an entry, those that it was made from by words that they did not bring themselves."""
-    own, said = set(entry.tickets), [words_of(one.text) for one in history]
-    told = Counter(word for one, words in zip(history, said, strict=True) if one.id in own for word in words)
+    said, own = [words_of(one.text) for one in history], dict.fromkeys(entry.tickets, frozenset[str]())
+    for one, words in zip(history, said, strict=True):
+        if one.id in own:
+            own[one.id] |= words  # several messages are one ticket
+    told = Counter(word for words in own.values() for word in words)
 
     def fits(ticket: Resolved, words: frozenset[str]) -> bool:
         counted = {word for word in words if told[word] > LEAST_TOLD} if ticket.id in own else words

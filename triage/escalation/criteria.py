@@ -371,7 +371,7 @@ def _explained(tier: str, chosen: Criterion, criteria: Sequence[Criterion], poli
 
 def _quoted(patterns: Sequence[str], readings: Sequence[Reading]) -> str | None:
     """Return the sentence that holds a pattern, as it was written; None where none does."""
-    pattern = one_of(tuple(patterns))
+    pattern = one_of(patterns)
     if pattern is None:
         return None
     for reading in readings:

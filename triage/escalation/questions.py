@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
 
 from triage.policy import BIAS, WORDS, Option, Policy, Question
 from triage.prediction import Score
@@ -106,12 +104,7 @@ def gain(question: Question, prior: Mapping[str, float]) -> float:
 def answered(question: Question, said: str) -> Option | None:
     """Return the answer that a text gives, or None; the text is as `triage.screening.reading.plain` makes it."""
     for option in question.options:
-        pattern = _pattern(option.any)
+        pattern = one_of(option.any)
         if pattern is not None and pattern.search(said):
             return option
     return None
-
-
-@lru_cache(maxsize=256)
-def _pattern(patterns: tuple[str, ...]) -> Any:
-    return one_of(patterns)

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from heapq import merge
 from importlib.resources import files
 from typing import Any
@@ -84,8 +84,16 @@ def _options() -> Any:
 
 
 def one_of(patterns: Sequence[str]) -> Any:
-    """Compile several patterns into one that finds any of them; None for no pattern."""
-    return joined(patterns, compile_cue) if patterns else None
+    """Compile several patterns into one that finds any of them; None for no pattern.
+
+    What was compiled is remembered: patterns that are too large as one take half a second to find that out.
+    """
+    return _one_of(tuple(patterns)) if patterns else None
+
+
+@lru_cache(maxsize=256)
+def _one_of(patterns: tuple[str, ...]) -> Any:
+    return joined(patterns, compile_cue)
 
 
 @dataclass(frozen=True)

@@ -111,17 +111,21 @@ class Sink:
         taken: What it has got.
         refusals: Replies to recipients that it refuses, by their address.
         sender_refusal: Reply to every sender; None where each is taken.
+        most_bytes: Up to which size senders get no such reply; None where each gets it.
         cut_off: Subject of a mail after which it ends the connection, without a reply.
     """
 
     taken: list[tuple[list[str], Message, bytes]] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
     sender_refusal: str | None = None
+    most_bytes: int | None = None
     cut_off: str | None = None
 
     async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
         if self.sender_refusal is not None:
-            return self.sender_refusal
+            sizes = [int(one.partition("=")[2]) for one in options if one.upper().startswith("SIZE=")]
+            if self.most_bytes is None or any(size > self.most_bytes for size in sizes):
+                return self.sender_refusal
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"

@@ -6,7 +6,7 @@ import base64
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage, Message
@@ -31,6 +31,7 @@ from api.mail.message import parse, ticket_of
 from api.mail.reader import unknown_groups
 from api.maintenance.backup import back_up, restore
 from api.settings import load_settings
+from api.store.repository import open_repository
 from api.store.rows import new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
@@ -602,6 +603,31 @@ def test_a_mail_that_the_server_does_not_hand_out_is_set_aside(
 
 
 @real
+@pytest.mark.parametrize("whole", [1, 8])
+def test_mails_that_are_damaged_together_are_set_aside_where_another_one_is_whole(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    whole: int,
+) -> None:
+    imap, _, smtp = servers
+    fetch = IMAPClient.fetch
+
+    def hands_out_one(self: IMAPClient, uids: list[int], data: list[str]) -> Any:
+        if uids != [whole] and data[0].startswith("BODY.PEEK[]<"):
+            raise IMAPClientError("fetch failed: the item is corrupt")
+        return fetch(self, uids, data)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    monkeypatch.setattr(IMAPClient, "fetch", hands_out_one)
+    deliver(imap, *(mail(f"Ticket {number}", "the printer jams") for number in range(1, 9)))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-set-aside") == 7, 30)
+        until(lambda: counted(client, "mail-decided") == 1, 30)
+
+
+@real
 @pytest.mark.parametrize("said", ["[UNAVAILABLE] try again", "no mail store"])
 def test_a_server_that_hands_out_nothing_for_a_while_has_no_mail_set_aside(
     servers: tuple[int, Sink, int],
@@ -646,18 +672,34 @@ def test_mails_that_state_one_message_id_are_all_decided(
 
 
 @real
+@pytest.mark.parametrize(
+    "dates",
+    [
+        (timedelta(days=-2), timedelta(days=2)),
+        (timedelta(days=2), timedelta(days=2)),  # the clock of a sender
+        (timedelta(days=-9000), timedelta(days=-9000)),  # a device whose clock was never set
+        (None, None),
+    ],
+)
 def test_what_an_earlier_version_has_taken_is_known_and_a_later_mail_of_that_id_is_not(
-    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    dates: tuple[timedelta | None, timedelta | None],
 ) -> None:
     imap, _, smtp = servers
     now = datetime.now(UTC)
     taken, later = mail("Taken", "the printer jams"), mail("Later", "the vpn drops")
     later.replace_header("Message-ID", str(taken["Message-ID"]))
-    taken["Date"], later["Date"] = (format_datetime(now + timedelta(days=days)) for days in (-2, 2))
+    for one, date in ((taken, dates[0]), (later, dates[1])):
+        if date is not None:
+            one["Date"] = format_datetime(now + date)
     with service(tmp_path, imap, smtp) as client:
         store = client.app.state.parts.service.store  # type: ignore[attr-defined]
         store.take_delivery("support", [f"body:mail:{sha256(str(taken['Message-ID']).encode()).hexdigest()}"])
-        deliver(imap, taken, later)
+        with mailbox_of(imap) as server:
+            for one, came in ((taken, now - timedelta(days=2)), (later, now + timedelta(hours=2))):
+                server.append("INBOX", one.as_bytes(), msg_time=came)
         until(lambda: done(imap), 20)
         until(lambda: counted(client, "mail-known") == 1, 10)
     assert [copy["Subject"] for copy in done(imap)] == ["Later"]
@@ -685,6 +727,57 @@ def test_mails_since_a_backup_are_decided_anew_and_not_answered_again_when_it_is
     subjects = ["Monday", "Tuesday", "Friday", "Saturday"]
     assert [taken["Subject"] for _, taken, _ in sink.taken] == subjects
     assert [copy["Subject"] for copy in done(imap)] == subjects
+
+
+@real
+def test_a_mail_whose_ticket_was_forgotten_since_a_backup_is_not_decided_anew_when_it_is_restored(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float]
+) -> None:
+    imap, _, smtp = servers
+    deliver(imap, mail("Monday", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-decided") == 1, 20)
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        back_up(store.database, tmp_path / "monday.sqlite")
+        deliver(imap, mail("Tuesday", "canary-7f3a91"), mail("Friday", "canary-7f3a92"), mail("Sunday", "it drops"))
+        until(lambda: counted(client, "mail-decided") == 4, 20)
+        _, friday, tuesday, _ = client.get("/v1/decisions").json()["decisions"]
+        store.forget(tuesday["ticket_id"])
+        store.forget(friday["ticket_id"], "support")
+        for number in (1, 2):  # the second restore finds what the first has left
+            assert restore(store.database, tmp_path / "monday.sqlite", replace=True).kept.mails == 1
+            until(lambda: counted(client, "mail-decided") == 4 + number, 20)  # noqa: B023
+            until(lambda: counted(client, "mail-known") == 2 * number, 20)  # noqa: B023
+            decisions = client.get("/v1/decisions").json()["decisions"]
+            assert [one["ticket"]["subject"] for one in decisions] == ["Sunday", "Monday"]
+
+
+@real
+@pytest.mark.parametrize("since", ["since = 2026-01-01\n", ""])
+def test_a_mailbox_that_a_restored_backup_does_not_know_is_read_from_where_it_began(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    since: str,
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setitem(globals(), "FILE", FILE.replace("since = 2026-01-01\n", since))
+    with closing(open_repository(tmp_path)) as empty:
+        back_up(empty.database, tmp_path / "before.sqlite")
+    deliver(imap, mail("Before", "the printer jams"))
+    expected = ["Before", "Tuesday", "Friday"][0 if since else 1 :]
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: "triage_mailbox_ready{" in client.get("/metrics").text, 10)
+        deliver(imap, mail("Tuesday", "the vpn drops"), mail("Friday", "the screen is black"))
+        until(lambda: counted(client, "mail-decided") == len(expected), 20)
+        store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+        for number in (2, 3):
+            restore(store.database, tmp_path / "before.sqlite", replace=True)
+            until(lambda: counted(client, "mail-decided") == number * len(expected), 20)  # noqa: B023
+            decisions = client.get("/v1/decisions").json()["decisions"][::-1]
+            assert [one["ticket"]["subject"] for one in decisions] == expected
+    assert [taken["Subject"] for _, taken, _ in sink.taken] == expected
 
 
 @real
@@ -735,18 +828,37 @@ def test_a_refusal_beside_the_sender_is_about_the_mail_only_where_it_is_about_it
     assert (refused.value.is_final, refused.value.is_about_all) == (is_final, is_about_all)
 
 
+@pytest.mark.parametrize("is_about_all", [False, True])
+def test_a_size_that_is_refused_without_a_code_for_it_is_about_that_mail(is_about_all: bool) -> None:
+    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id="d-1")
+    with mail_server() as (sink, port):
+        sink.sender_refusal, sink.most_bytes = "554 message too large", None if is_about_all else 1000
+        mailbox = Mailbox(
+            imap="imap://127.0.0.1", user="support", password="P", smtp=f"smtp://127.0.0.1:{port}",
+            sender="triage@example.org", groups={document.resolver_group or "": "group@example.org"},
+        )  # fmt: skip
+        with pytest.raises(NotTaken, match="554 message too large") as refused:
+            forward(mailbox, Forward(b"Subject: printer\r\n\r\n" + b"jams\r\n" * 500, document), "", on_taken=int)
+    assert (refused.value.is_final, refused.value.is_about_all) == (not is_about_all, is_about_all)
+
+
 @pytest.mark.parametrize(
-    ("reply", "is_final"),
+    ("reply", "is_final", "is_about_all"),
     [
-        ("5.7.60 Client does not have permissions to send as this sender", False),
-        ("5.4.5 Daily sending quota exceeded", False),
-        ("5.7.1 looks like spam", True),
-        ("no such user", True),
+        ("5.7.60 Client does not have permissions to send as this sender", False, True),
+        ("5.7.57 Client not authenticated to send mail", False, True),
+        ("5.1.8 Access denied, bad outbound sender", False, True),
+        ("5.7.708 Access denied, traffic not accepted from this IP", False, True),
+        ("5.4.5 Daily sending quota exceeded", False, False),
+        ("5.7.705 Access denied, tenant has exceeded threshold", False, False),
+        ("5.7.1 looks like spam", True, False),
+        ("no such user", True, False),
     ],
 )
-def test_a_quota_or_a_missing_right_is_no_word_about_the_mail(reply: str, is_final: bool) -> None:
+def test_a_quota_or_a_missing_right_is_no_word_about_the_mail(reply: str, is_final: bool, is_about_all: bool) -> None:
     refused = NotTaken(550, reply)
-    assert (refused.is_final, refused.is_about_all) == (is_final, False)
+    assert (refused.is_final, refused.is_about_all) == (is_final, is_about_all)
+    assert (fault_of(refused).problem == "sender-refused") == is_about_all
 
 
 @real

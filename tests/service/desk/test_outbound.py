@@ -1,4 +1,4 @@
-"""Updates reach the helpdesk at least once, wait while it is away, and end as dead letters when it refuses."""
+"""Updates reach the helpdesk at least once, wait while it is away, and end as dead when it refuses."""
 
 from __future__ import annotations
 

@@ -217,6 +217,18 @@ def test_whoever_asks_for_the_way_to_the_provider_costs_no_reading_of_certificat
     assert come_back(client, provider).status_code == 200 and is_in(client)
 
 
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named_at_the_start(
+    serve: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    file = tmp_path / "certificates.pem"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(InvalidRequest, match=r"SSL_CERT_FILE '.*certificates\.pem' cannot be read: "):
+        serve()
+
+
 def test_ways_to_the_provider_and_back_are_counted_by_address_where_nobody_is_let_in(
     serve: Callable[..., TestClient], provider: Provider
 ) -> None:

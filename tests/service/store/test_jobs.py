@@ -277,6 +277,12 @@ def test_the_bundle_of_a_job_goes_once_the_registry_has_it(
     assert not made.exists()
 
 
+def test_a_folder_that_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "learning").mkdir()
+    (tmp_path / "learning").chmod(0o755)
+    assert new_bundle(tmp_path).parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_bundle_that_no_registry_took_stays_for_a_week(
     store: Repository, runner: Runner, tmp_path: Path, until: Callable[..., float]
 ) -> None:

@@ -190,18 +190,20 @@ def test_accounts_of_a_new_store_are_those_of_the_backup_under_their_names(
 def test_updates_that_are_settled_are_not_sent_again_after_a_restore(
     repository: Repository, decide: Make, tmp_path: Path
 ) -> None:
-    updates = [PendingUpdate("rt", f"T-{n}", decide(repository, f"T-{n}"), {"tier": "L1"}) for n in range(4)]
+    updates = [PendingUpdate("rt", f"T-{n}", decide(repository, f"T-{n}"), {"tier": "L1"}) for n in range(5)]
     for one in updates:
         repository.take_delivery("rt", [one.ticket_id], [one])
+    *_, long_dead = repository.updates()
+    repository.acknowledge_update(long_dead.seq, error="HTTP 410")
     back_up(repository.database, tmp_path / "b.sqlite")
-    sent, dead, _, _ = repository.updates()
+    sent, dead, *_ = repository.updates()
     repository.acknowledge_update(sent.seq)
     repository.acknowledge_update(dead.seq, error="HTTP 404")
     repository.take_delivery("rt", ["newer"], [replace(updates[2], payload={"tier": "L2"})])
     for _ in range(2):  # the second finds a store that was restored
         restored = restore(repository.database, tmp_path / "b.sqlite", replace=True)
         left = [(one.ticket_id, one.state) for one in repository.updates()]
-        assert left == [("T-1", "dead"), ("T-3", "pending")] and restored.kept.updates == 3
+        assert left == [("T-1", "dead"), ("T-3", "pending"), ("T-4", "dead")] and restored.kept.updates == 3
 
 
 def test_a_title_of_the_history_that_was_forgotten_does_not_come_back(

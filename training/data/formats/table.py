@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from training.data.formats.source import RawRow
@@ -97,12 +97,21 @@ def rows_below(
     skipped: dict[str, int],
     *,
     padded: bool = False,
+    may_be_cut: Callable[[], bool] = lambda: True,
 ) -> Iterator[RawRow]:
     """Yield the rows below a header: headers repeated by paging and a footer are left out and counted.
 
     A record that has an empty cell too many is a row; one that has too few or too many is a fault. Where they are
     padded, as in a workbook, which has no number of fields, one that has too few is a row or a footer. One at the end
     that begins with an id and goes on, as a download that breaks off leaves it, is a fault and no footer.
+
+    Args:
+        records: All of them, in their order.
+        columns: The names of the columns, each of them once.
+        header: The names as they stand there.
+        skipped: What is left out is counted here.
+        padded: Whether records have no number of fields of their own.
+        may_be_cut: Asked after the last record: whether the end of the file does not speak against its breaking off.
     """
     names = [_text(name) for name in header]
     skipped.clear()
@@ -129,7 +138,7 @@ def rows_below(
         ids.note_row(cells)
         yield from _let_go(short)
         yield found
-    if ids.was_broken_off:
+    if ids.was_broken_off and may_be_cut():
         yield from _let_go(short)
     skipped.update({FOOTER: len(short)} if short else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -60,11 +60,12 @@ def open_delimited(path: Path, encoding: str | None = None) -> Source:
     def read(wanted: Sequence[str]) -> Iterator[RawRow]:
         del wanted  # a text has to be read whole
         with _opened(path, found) as file:
-            lines = (line.replace("\0", "") for line in islice(file, layout.line, None))
+            tail = _Tail()
+            lines = tail.of(line.replace("\0", "") for line in islice(file, layout.line, None))
             table = KnownRows(layout.style, len(columns), layout.sample)
             below = records(layout.style, lines, layout.line, table)
             next(below, None)  # the header
-            yield from rows_below(below, columns, layout.header, skipped)
+            yield from rows_below(below, columns, layout.header, skipped, may_be_cut=tail.is_open)
 
     style = layout.style
     notes = [*found.notes]
@@ -74,6 +75,23 @@ def open_delimited(path: Path, encoding: str | None = None) -> Source:
         mark = _NAMES.get(style.delimiter, repr(style.delimiter))
         notes.append(f"cells are separated by {mark}{', and backslashes escape' if style.escapes else ''}")
     return Source(path, columns, None, read, kind="CSV", notes=tuple(notes), skipped=skipped, repeated=repeated)
+
+
+class _Tail:
+    """Whether the last line that was read is open, as a download that breaks off leaves it, or ends in a line break."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def of(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield lines as they are."""
+        for line in lines:
+            self._last = line
+            yield line
+
+    def is_open(self) -> bool:
+        """Say whether the last line has no end."""
+        return not self._last.endswith(("\n", "\r"))
 
 
 def _opened(path: Path, encoding: Encoding) -> Any:
