@@ -279,6 +279,50 @@ def test_an_alarm_after_the_last_word_is_confirmed_with_a_button(client: TestCli
     assert decision not in [one["decision_id"] for one in waiting]
 
 
+def form_of(page: str, name: str) -> dict[str, str]:
+    """Return what the form with the button of a name sends."""
+    [form] = [one for one in re.findall(r"<form.*?</form>", page, re.DOTALL) if f'name="{name}"' in one]
+    return {field: unescape(value) for field, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+
+
+def test_a_ticket_left_for_a_second_opinion_is_accepted_or_taken(client: TestClient) -> None:
+    decision, following = decide(client, "SECOND-1"), decide(client, "SECOND-2")
+    for one in (decision, following):
+        said = client.post(f"/v1/decisions/{one}/feedback", json={"verdict": "unsure", "agent": "ana"})
+        assert said.status_code == 200
+    page = client.get(f"/decisions/{decision}?view=unsure&sort=oldest").text
+    assert 'data-key="a"' in page and 'data-key="m"' in page and 'name="unsure"' not in page
+    assert f'action="/decisions/{decision}/undo"' not in page  # it is for Ana to take back what she said
+    taken = client.post(f"/decisions/{decision}/claim", data=form_of(page, "claim"))
+    assert "Give back" in words(taken.text)
+    listed = client.get("/v1/decisions?view=mine&agent=agent").json()["decisions"]
+    assert decision in [one["decision_id"] for one in listed]
+    told = client.post(f"/decisions/{decision}/feedback", data=form_of(page, "accept"), follow_redirects=False)
+    assert told.status_code == 303 and told.headers["location"].startswith(f"/decisions/{following}?")
+    assert client.get(f"/v1/decisions/{decision}").json()["standing"]["verdict"] == "accepted"
+
+
+def test_who_was_not_sure_takes_that_back_or_accepts(client: TestClient) -> None:
+    decision = decide(client, "SECOND-3")
+    client.post(f"/decisions/{decision}/feedback", data={"verdict": "unsure"})
+    page = shown(client, decision)
+    assert f'action="/decisions/{decision}/undo"' in page and 'name="accept"' in page
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "corrected", "unsure"])
+def test_no_key_stands_on_two_buttons(client: TestClient, verdict: str) -> None:
+    decision, before = decide(client, f"KEYS-{verdict}"), decide(client, f"KEYS-{verdict}-before")
+    for one in (decision, before):
+        said = {"verdict": verdict, "reason": "theirs", **({"tier": "L3"} if verdict == "corrected" else {})}
+        client.post(f"/decisions/{one}/feedback", data=said)
+    fire = {"id": "1", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": "Fire, people are hurt."}
+    assert client.post(f"/v1/tickets/KEYS-{verdict}/events", json=fire).status_code == 200
+    for page in (shown(client, decision), client.get(f"/decisions/{decision}?view=all&done={before}").text):
+        keys = re.findall(r'data-key="([^"]+)"', page)
+        assert "u" in keys and "a" in keys and len(keys) == len(set(keys)), keys
+    assert re.search(rf'action="/decisions/{before}/undo".*?data-key="u"', page, re.DOTALL)
+
+
 def test_causes_are_said_in_words(client: TestClient) -> None:
     fire = {
         "id": "1",
