@@ -16,6 +16,7 @@ from api.settings import load_settings
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
 
 from ..local_client import TestClient
 
@@ -121,6 +122,43 @@ def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:
     page = client.post(f"/decisions/{decision}/answers/preview", data=told)
     assert page.status_code == 200 and "With these answers" in page.text
     assert len(client.get("/v1/tickets/PREVIEW").json()["timeline"]) == 1
+
+
+def test_a_preview_of_answers_is_of_the_ticket_that_is_decided_when_they_are_kept(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = {"id": "SAME", "subject": "SAME", "body": VAGUE, "language": "en", "attributes": {"site": "north"}}
+    decision = client.post("/v1/predict", json=ticket).json()["decision_id"]
+    comment = {"id": "c", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": "The printer shows blanks."}
+    assert client.post("/v1/tickets/SAME/events", json=comment).status_code == 200
+    service = client.app.state.parts.service  # type: ignore[attr-defined]
+    seen: list[Ticket] = []
+    counted: list[object] = []
+    decide_all = service.batcher.decide
+
+    async def noted(triager: object, tickets: list[Ticket], **more: object) -> object:
+        seen.extend(one for one in tickets if "blanks" in one.body)
+        return await decide_all(triager, tickets, **more)
+
+    monkeypatch.setattr(service.batcher, "decide", noted)
+    monkeypatch.setattr(service.metrics, "observe_decision", counted.append)
+    told = {"question": ["Which application?", "Since when?"], "answer": ["the vpn", "Monday"], "event_id": "page-9"}
+    preview = client.post(f"/decisions/{decision}/answers/preview", data=told)
+    assert "With these answers" in preview.text and counted == []
+    kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
+    assert kept.status_code == 303 and len(counted) == 1
+    tried, taken = seen
+    assert tried == taken and tried.attributes and "Monday" in tried.body
+
+
+def test_answers_that_are_refused_are_told_in_the_preview(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    settings = load_settings(home=tmp_path, open_loopback=True, bundle=make_bundle("shut"), request_deadline_s=20)
+    with TestClient(create_app(settings)) as client:
+        decision = decide(client, "TWICE", "something with the big screen and the accounts program")
+        asked = client.get(f"/v1/decisions/{decision}").json()["questions"][0]
+        told = {"question": [asked, asked], "answer": ["L1", "L2"]}
+        preview = client.post(f"/decisions/{decision}/answers/preview", data=told)
+        assert preview.status_code == 200 and "choose one of them" in preview.text
 
 
 @pytest.mark.parametrize(
