@@ -24,6 +24,9 @@ VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'.
 OTHER_LABELS = """tiers = [{label = "front"}, {label = "back"}]
 categories = [{label = "GRP_1"}, {label = "GRP_2"}]
 groups = [{name = "team", tier = "back"}]"""
+VPN_TO_L3 = """
+rule = [{name = "vpn", kind = "bypass", any = ['vpn'], tier = "L3"}, {name = "rest", kind = "fallback", tier = "L1"}]
+"""
 VAGUE = "It does not work as it should since Monday, please help me with it soon."
 
 
@@ -393,6 +396,22 @@ def test_what_decides_in_place_of_a_rule_is_said_in_words(client: TestClient, ru
     assert decision["rule"] == decision["targets"]["tier"]["rule"] == rule  # a code for programs
     page = shown(client, decision["decision_id"])
     assert in_words in words(page) and f"<code>{rule}</code>" not in page
+
+
+def test_the_legend_names_the_label_that_the_words_counted_for(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(VPN_TO_L3, "utf-8")
+    settings = load_settings(home=tmp_path, open_loopback=True, bundle=make_bundle("shut"), rules=rules)
+    with TestClient(create_app(settings)) as client:
+        decision = decide(client, "LEGEND")
+        tier = client.get(f"/v1/decisions/{decision}").json()["targets"]["tier"]
+        first, second = (one["label"] for one in tier["alternatives"][:2])
+        said = words(shown(client, decision))
+        assert tier["label"] != first
+        assert f"words for {first} words against it" in said and f"Words that counted for {first} " in said
+        assert f"Why not {second}: " in said
 
 
 def chosen(page: str, name: str) -> str:
