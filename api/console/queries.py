@@ -104,6 +104,10 @@ class QueueQuery(DecisionQuery):
         """Return the query of a link to the same list with some parts changed; what is usual is left out."""
         return urlencode(_unusual(self.stated | changes))
 
+    def only(self, **chosen: object) -> str:
+        """Return the query of a link to what waits, in the same order, narrowed by what is chosen and nothing else."""
+        return urlencode(_unusual({**chosen, "sort": self.sort, "limit": self.limit}))
+
     @property
     def narrowed(self) -> bool:
         """Whether anything but view and order was chosen."""
