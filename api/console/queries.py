@@ -87,7 +87,9 @@ class QueueQuery(DecisionQuery):
     sort: Sort = "urgent"
     limit: int = Field(default=50, ge=1, le=200)
     done: Label | None = Field(default=None, description="id of the decision that was just spoken about")
-    told: Literal["answers", "moved"] | None = Field(default=None, description="what was just noted of a ticket")
+    told: Literal["answers", "moved", "both"] | None = Field(
+        default=None, description="what was just noted of a ticket; both: somebody had spoken of it in the meantime"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from api.console.timeline import entries
 from api.console.untold import sentence
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, TooBusy
-from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
+from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
@@ -30,6 +30,7 @@ from api.scoring.knowledge import FittingOut
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
+from api.store.rows import UNDONE
 from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
 
@@ -197,7 +198,7 @@ async def feedback(
         unsaved = _unsaved(problem, opinion, further)
         return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
     if (standing or "") != opinion.seen:  # somebody spoke in the meantime: both are kept, and this agent is to know
-        return RedirectResponse(f"/decisions/{decision_id}?{query.link(done=decision_id)}", 303)
+        return RedirectResponse(f"/decisions/{decision_id}?{query.link(told='both')}", 303)
     following = await to_thread.run_sync(lambda: next_after(parts, reviewer, query, decision_id))
     place = f"/decisions/{following}" if following else "/"
     return RedirectResponse(f"{place}?{query.link(done=decision_id)}", 303)
@@ -345,6 +346,7 @@ async def _ticket_page(
         spoken_words=OUTCOMES,
         query=query,
         back=query.link(),
+        before=_said_before(shown),
         unsaved=unsaved,
         blind=is_blind(parts, shown),
         subject=subject,
@@ -472,6 +474,12 @@ def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dic
         "decision_id": decision_id,
         "seen": seen,
     }
+
+
+def _said_before(shown: DecisionDetail) -> FeedbackOut | None:
+    """Return what was said of a ticket right before the last word that stands; None where a word was taken back."""
+    mine = next((place for place, said in enumerate(shown.feedback) if said == shown.standing), 0)
+    return next((said for said in shown.feedback[:mine][-1:] if said.verdict != UNDONE), None)
 
 
 def _stated(opinion: Opinion, further: Mapping[str, str], reviewer: Principal) -> FeedbackIn:

@@ -343,6 +343,25 @@ def test_a_ticket_left_for_a_second_opinion_is_accepted_or_taken(client: TestCli
     assert client.get(f"/v1/decisions/{decision}").json()["standing"]["verdict"] == "accepted"
 
 
+def test_who_speaks_after_somebody_else_is_told_what_that_one_said(client: TestClient) -> None:
+    decision = decide(client, "BOTH")
+    form = form_of(shown(client, decision), "accept")
+    place = f"/v1/decisions/{decision}/feedback"
+    said = client.post(place, json={"verdict": "corrected", "category": "network", "tier": "L3", "agent": "ana"}).json()
+    told = words(client.post(f"/decisions/{decision}/feedback", data=form).text)
+    assert "ana has corrected this ticket to L3 / network since you opened it." in told
+    assert "What you said is kept as well, and stands now." in told
+    assert [one["verdict"] for one in client.get(f"/v1/decisions/{decision}").json()["feedback"]] == [
+        *("corrected", "accepted")
+    ]
+    other = decide(client, "BOTH-2")
+    said = client.post(f"/v1/decisions/{other}/feedback", json={"verdict": "unsure", "agent": "ana"}).json()
+    form = form_of(shown(client, other), "accept")
+    assert client.delete(f"/v1/decisions/{other}/feedback/{said['feedback_id']}?agent=ana").status_code == 200
+    told = words(client.post(f"/decisions/{other}/feedback", data=form).text)
+    assert "was taken back since you opened it. What you said is kept as well" in told
+
+
 def test_who_was_not_sure_takes_that_back_or_accepts(client: TestClient) -> None:
     decision = decide(client, "SECOND-3")
     client.post(f"/decisions/{decision}/feedback", data={"verdict": "unsure"})
