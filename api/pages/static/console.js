@@ -113,15 +113,28 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// What somebody has opened or closed stays so when news take the place of what is around it.
+// What somebody has opened, closed or scrolled stays so when news take the place of what is around it. A log that was
+// read to its end goes on at its end.
 const unfolded = new Map();
+const scrolled = new Map();
+const atItsEnd = (one) => one.scrollTop + one.clientHeight >= one.scrollHeight - 4;
 document.addEventListener("htmx:beforeSwap", () => {
   unfolded.clear();
+  scrolled.clear();
   for (const one of document.querySelectorAll("details[id]")) unfolded.set(one.id, one.open);
+  for (const one of document.querySelectorAll("pre[id]")) scrolled.set(one.id, atItsEnd(one) ? Infinity : one.scrollTop);
 });
 for (const swapped of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
   document.addEventListener(swapped, () => {
     for (const one of document.querySelectorAll("details[id]")) one.open = unfolded.get(one.id) ?? one.open;
+    for (const one of document.querySelectorAll("pre[id]")) {
+      if (scrolled.has(one.id)) one.scrollTop = Math.min(scrolled.get(one.id), one.scrollHeight);
+    }
+    const jobs = document.querySelector("[data-says]");
+    // Who listens to the page hears of a job when it begins and ends, not whenever its log grows.
+    if (jobs && document.getElementById("jobs-say").textContent !== jobs.dataset.says) {
+      document.getElementById("jobs-say").textContent = jobs.dataset.says;
+    }
   });
 }
 
