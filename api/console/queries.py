@@ -87,7 +87,9 @@ class QueueQuery(DecisionQuery):
     sort: Sort = "urgent"
     limit: int = Field(default=50, ge=1, le=200)
     done: Label | None = Field(default=None, description="id of the decision that was just spoken about")
-    told: Literal["answers", "moved"] | None = Field(default=None, description="what was just noted of a ticket")
+    told: Literal["answers", "moved", "both"] | None = Field(
+        default=None, description="what was just noted of a ticket; both: somebody had spoken of it in the meantime"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,6 +105,10 @@ class QueueQuery(DecisionQuery):
     def link(self, **changes: object) -> str:
         """Return the query of a link to the same list with some parts changed; what is usual is left out."""
         return urlencode(_unusual(self.stated | changes))
+
+    def only(self, **chosen: object) -> str:
+        """Return the query of a link to what waits, in the same order, narrowed by what is chosen and nothing else."""
+        return urlencode(_unusual({**chosen, "sort": self.sort, "limit": self.limit}))
 
     @property
     def narrowed(self) -> bool:

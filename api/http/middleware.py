@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.http.problems import error_page, framework_problem, wants_page
-from api.http.reception import InlineImages
+from api.http.reception import InlineImages, InlineImagesOfForm
 from api.settings import Settings
 from api.telemetry import Metrics, described, labelled
 
@@ -45,8 +45,8 @@ _SIGN_IN, _SIGN_IN_BYTES = "/sign-in", 32 * 1024
 """Pages whose forms anybody may send, and the largest of these: a name, a password and a place fill less."""
 _MOST_TYPE_CHARS = 1024
 """Longest Content-Type: to read thousands of parameters takes longer than to answer."""
-_MAY_HOLD_IMAGES = ("/v1/predict", "/v1/webhooks/")
-"""Paths of tickets: images written into their texts do not count, up to the size of a batch."""
+_MAY_HOLD_IMAGES = {"/v1/predict": InlineImages, "/v1/webhooks/": InlineImages, "/try": InlineImagesOfForm}
+"""Where paths of tickets begin: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _HOSTS_KEPT = 256
@@ -79,6 +79,11 @@ def _most_bytes(path: str, settings: Settings) -> int:
     if path == BATCH_PATH:
         return settings.max_batch_body_bytes
     return min(settings.max_body_bytes, _SIGN_IN_BYTES) if path.startswith(_SIGN_IN) else settings.max_body_bytes
+
+
+def _images_in(path: str) -> InlineImages | None:
+    """Return what counts the bytes of a body without the images in it; None where a path takes none."""
+    return next((count() for start, count in _MAY_HOLD_IMAGES.items() if path.startswith(start)), None)
 
 
 def _plain_cookies(header: bytes) -> bytes:
@@ -127,7 +132,7 @@ class _Exchange:
     ) -> None:
         self._app, self._metrics, self._scope, self._receive, self._send = app, metrics, scope, receive, send
         self._limit = _most_bytes(scope["path"], settings)
-        self._images = InlineImages() if scope["path"].startswith(_MAY_HOLD_IMAGES) else None
+        self._images = _images_in(scope["path"])
         self._most = settings.max_batch_body_bytes if self._images else self._limit
         stated = scope["headers"]
         scope["headers"] = [(name, _plain_cookies(said) if name == b"cookie" else said) for name, said in stated]

@@ -262,20 +262,23 @@ class Service:
         """Return a thread as far as it is read: it may be as long as a ticket."""
         return thread.within(self.settings.max_text_chars)
 
-    async def decide_again(self, triager: Triager, thread: Thread, principal: Principal) -> Decision:
+    async def decide_again(
+        self, triager: Triager, thread: Thread, principal: Principal, *, counted: bool = True
+    ) -> Decision:
         """Decide a ticket that grew; nothing is recorded.
 
         Args:
             triager: The model to use.
             thread: The ticket with what happened since, as far as it is read.
             principal: Who asks.
+            counted: Whether the metrics count it; what is only tried is not.
 
         Raises:
             TooBusy: The service cannot answer in time.
         """
-        view = View(principal.clearance)
+        view, score = View(principal.clearance), self._score if counted else self._asked
         try:
-            [decision] = await self._score(triager, [thread.whole], self._left_s(), view, bulk=False)
+            [decision] = await score(triager, [thread.whole], self._left_s(), view, bulk=False)
         except TooBusy as error:
             self.metrics.shed.labels(error.code).inc()
             raise
@@ -320,14 +323,19 @@ class Service:
     async def _score(
         self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool
     ) -> list[Decision]:
+        decisions = await self._asked(triager, tickets, left_s, view, bulk=bulk)
+        for decision in decisions:
+            self.metrics.observe_decision(decision)
+        return decisions
+
+    async def _asked(
+        self, triager: Triager, tickets: Sequence[Ticket], left_s: float, view: View, *, bulk: bool
+    ) -> list[Decision]:
         _check_left(left_s)
         with self.tracing.step("score") as said:
             said["tickets"] = len(tickets)
             decisions = await self.batcher.decide(triager, tickets, deadline_s=left_s, bulk=bulk, view=view)
-        decisions = [self.autonomy.hold(decision) for decision in decisions]
-        for decision in decisions:
-            self.metrics.observe_decision(decision)
-        return decisions
+        return [self.autonomy.hold(decision) for decision in decisions]
 
     async def _replayed(
         self, idempotency_key: IdempotencyKey, tickets: Sequence[Ticket], principal: Principal, due: float

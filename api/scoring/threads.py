@@ -154,12 +154,12 @@ class TicketThreads:
         return _told(ticket_id, event, after, moved=moved, readable=readable, decision=document)
 
     async def _decided(
-        self, triager: Triager, stored: StoredThread, event: Event, sender: Principal
+        self, triager: Triager, stored: StoredThread, event: Event, sender: Principal, *, counted: bool = True
     ) -> tuple[Decision, Event]:
         """Decide a thread with an event in it; return the event too, with what must not wait that came up with it."""
         thread = thread_of(stored)
         grown = self._service.as_read(replace(thread, events=(*thread.events, event)))
-        decision = await self._service.decide_again(triager, grown, sender)
+        decision = await self._service.decide_again(triager, grown, sender, counted=counted)
         alone = await self._service.alarms_in(triager, event.text, sender)
         decision = alarmed(decision, grown.whole, (*thread.alarms, *alone), triager.policy)
         known = [one.kind for one in stored.latest.document.attention]
@@ -182,12 +182,23 @@ class TicketThreads:
             NotAcceptable: The policy lists no such answer, nothing was answered, or two labels of a target were chosen.
             NotFound: As for `take`, like the other refusals.
         """
-        policy = self._service.model.triager.policy
-        told = [_answer(policy, one) for one in payload.answers]
-        text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
-        stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
-        chosen = _chosen_once([one for _, one in told if one is not None])
-        return await self.take(ticket_id, EventIn.model_validate(stated), sender, chosen=chosen)
+        stated, chosen = _answered(self._service.model.triager.policy, payload)
+        return await self.take(ticket_id, stated, sender, chosen=chosen)
+
+    async def preview(self, ticket_id: str, payload: AnswersIn, asker: Principal) -> DecisionDocument:
+        """Return what `answer` would decide about a ticket; nothing is kept and nothing is counted.
+
+        Raises:
+            NotAcceptable: As for `answer`.
+            NotFound: As for `take`, like the other refusals.
+        """
+        triager = self._service.model.triager
+        stated, chosen = _answered(triager.policy, payload)
+        stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
+        event = _checked(triager.policy, stored.latest, replace(_event_of(stated), chosen=chosen), asker)
+        decision, _ = await self._decided(triager, stored, event, asker, counted=False)
+        readable = may_be_told(triager.policy, stored.latest, asker)
+        return _document(decision, stored.latest.id, readable and _covers(triager.policy, decision.restricted, asker))
 
     def moment(self, ticket_id: str, sender: Principal) -> datetime:
         """Return the moment of what happens now: no earlier than the last event, whose sender's clock may be ahead.
@@ -291,6 +302,18 @@ def thread_of(stored: StoredThread) -> Thread:
     opened, *after = (step.route for step in placed(steps))
     routes = (replace(opened, at=stored.opened or first), *after)
     return Thread(stored.ticket, routes, tuple(event for event, _ in stored.events))
+
+
+def _answered(policy: Policy, payload: AnswersIn) -> tuple[EventIn, tuple[tuple[str, str], ...]]:
+    """Return answers as one event, cut between head and tail where together they are over-long, and what they choose.
+
+    Raises:
+        NotAcceptable: The policy lists no such answer, nothing was answered, or two labels of a target were chosen.
+    """
+    told = [_answer(policy, one) for one in payload.answers]
+    text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
+    stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
+    return EventIn.model_validate(stated), _chosen_once([one for _, one in told if one is not None])
 
 
 def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None]:

@@ -611,6 +611,35 @@ def test_two_people_on_one_ticket_see_each_other_and_no_verdict_is_lost(
             page.context.close()
 
 
+def test_what_cannot_be_looked_up_anew_is_said_and_nothing_of_before_stands_there(
+    chromium: Any, tmp_path: Path, serve: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    key = make_key(tmp_path)
+    with serve(home=tmp_path, TRIAGE_RULES_ONLY="1", TRIAGE_REQUEST_DEADLINE_S="15") as service:
+        context = chromium.new_context(base_url=service.url)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.goto("/sign-in")
+        page.fill("#agent", "Kim")
+        page.fill("#key", key)
+        page.click("button")
+        page.route("**/live?*", lambda route: route.fulfill(status=401, body=""))
+        page.goto("/")
+        page.wait_for_selector("#stands-still:has-text('The connection to the service has ended')")
+        page.unroute("**/live?*")
+        page.wait_for_selector("#stands-still", state="detached")  # it is tried again, and goes on
+        page.goto("/try")
+        for text, said in ((f"{VPN} {'x' * 300_000}", "too large"), (f"{VPN} again", "signed out")):
+            page.fill("#body", VPN)
+            page.wait_for_selector("#result .decision")
+            if said == "signed out":
+                context.clear_cookies()
+            page.fill("#body", text)
+            page.wait_for_selector(f"#result [role=alert]:has-text('{said}')")
+            assert page.locator("#result .decision").count() == 0
+        context.close()
+
+
 def test_after_a_swap_to_other_labels_a_correction_by_keyboard_states_one_label_and_filters_stay(
     chromium: Any, run_service: Callable[..., AbstractContextManager[Any]], tmp_path: Path
 ) -> None:

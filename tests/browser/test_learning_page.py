@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from api.store.repository import open_repository
 from models.bundle.manifest import read_manifest
 from models.local_store import CHAMPION, LocalModelStore
 
@@ -91,6 +92,34 @@ def test_what_is_worth_labelling_leads_to_its_ticket(page: Any, desk: Any) -> No
     assert "about the category" in page.inner_text(".learning")
     page.click(".learning a.open >> nth=0")
     page.wait_for_selector(".ticket-page")
+
+
+def test_the_log_of_a_running_job_stays_where_it_is_read(
+    chromium: Any, tmp_path: Path, run_service: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    with run_service(tmp_path, "--open-loopback", TRIAGE_RULES_ONLY="1") as service:
+        store = open_repository(tmp_path)
+        job = store.begin_job("retrain", "A training", "kim")
+        lines = [f"step {number}" for number in range(100)]
+        store.hear_job(job, "\n".join(lines))
+        page = chromium.new_context(base_url=service.url).new_page()
+        page.set_default_timeout(15_000)
+        page.goto("/learning")
+        page.focus(".joblog")
+        for place, stays in (("400", True), ("one.scrollHeight", False)):
+            page.eval_on_selector(".joblog", f"one => {{ one.scrollTop = {place}; }}")
+            lines.append(f"then step {len(lines)}")
+            store.hear_job(job, "\n".join(lines))
+            page.wait_for_selector(f".joblog:has-text('{lines[-1]}')")
+            at, end = page.eval_on_selector(".joblog", "one => [one.scrollTop, one.scrollHeight - one.clientHeight]")
+            assert at == 400 if stays else abs(at - end) <= 1
+            assert page.evaluate("document.activeElement.className") == "joblog"
+        assert page.inner_text("#jobs-say") == "A training: running"
+        store.end_job(job, ok=False, result=None, log="")
+        page.wait_for_selector("#jobs-say:has-text('A training: failed')", state="attached")
+        assert page.locator("#jobs [aria-live], #jobs[aria-live]").count() == 0
+        page.context.close()
+        store.close()
 
 
 def test_retraining_shows_its_log_and_its_comparison_and_can_be_discarded(page: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from datetime import date, timedelta
 
 import pytest
 
 from api.console.intervals import confidence_sequence
-from api.console.overview import funnel, minutes, realised_error, reasons, reasons_by_day, rules
+from api.console.overview import days, funnel, minutes, realised_error, reasons, reasons_by_day, rules
+from api.pages import render
 from api.store.work.figures import Cell, Day
 from triage.errors import InvalidPolicy
 from triage.policy import Effort, parse_policy
@@ -53,10 +56,22 @@ def test_a_ticket_that_was_drawn_for_a_check_is_no_reason_to_be_sure() -> None:
     assert table.columns[1] == "drawn at random for a person to check" and table.rows == (("d1", 3, 0),)
 
 
+def test_days_are_drawn_by_the_highest_of_those_that_are_shown() -> None:
+    first = date(2026, 1, 1)
+    counts = [900, *[20] * 60]
+    came = [f"{first + timedelta(number):%F}" for number in range(len(counts))]
+    found = [Day(day, "automatic", "confident", None, count) for day, count in zip(came, counts, strict=True)]
+    table = days(found)
+    page = render("overview.html", here="overview", autonomy={}, tables={table.name: table})
+    [chart] = re.findall(r'<svg class="chart"[^>]*Decisions by day.*?</svg>', page, re.DOTALL)
+    assert '<text x="0" y="20">20</text>' in chart and "2026-01-02</text>" in chart
+    assert chart.count('class="track"') == 60 == len(re.findall(r'class="track"[^>]*height="95.0"', chart))
+
+
 def test_reasons_are_counted_by_day() -> None:
-    days = [Day("d1", "suggested", "ambiguous", None, 2), Day("d1", "automatic", "confident", None, 9)]
-    days += [Day("d2", "blank", f"other-{number}", None, 1) for number in range(7)]
-    table = reasons_by_day(days)
+    counted = [Day("d1", "suggested", "ambiguous", None, 2), Day("d1", "automatic", "confident", None, 9)]
+    counted += [Day("d2", "blank", f"other-{number}", None, 1) for number in range(7)]
+    table = reasons_by_day(counted)
     assert table.rows[0][:2] == ("d1", 2) and sum(int(value or 0) for value in table.rows[1][1:]) == 7
     assert len(table.columns) == 7 == len(table.rows[0])
 

@@ -113,16 +113,87 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// What somebody has opened or closed stays so when news take the place of what is around it.
+// What somebody has opened, closed or scrolled stays so when news take the place of what is around it. A log that was
+// read to its end goes on at its end.
 const unfolded = new Map();
+const scrolled = new Map();
+const atItsEnd = (one) => one.scrollTop + one.clientHeight >= one.scrollHeight - 4;
 document.addEventListener("htmx:beforeSwap", () => {
   unfolded.clear();
+  scrolled.clear();
   for (const one of document.querySelectorAll("details[id]")) unfolded.set(one.id, one.open);
+  for (const one of document.querySelectorAll("pre[id]")) scrolled.set(one.id, atItsEnd(one) ? Infinity : one.scrollTop);
 });
 for (const swapped of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
   document.addEventListener(swapped, () => {
     for (const one of document.querySelectorAll("details[id]")) one.open = unfolded.get(one.id) ?? one.open;
+    for (const one of document.querySelectorAll("pre[id]")) {
+      if (scrolled.has(one.id)) one.scrollTop = Math.min(scrolled.get(one.id), one.scrollHeight);
+    }
+    const jobs = document.querySelector("[data-says]");
+    // Who listens to the page hears of a job when it begins and ends, not whenever its log grows.
+    if (jobs && document.getElementById("jobs-say").textContent !== jobs.dataset.says) {
+      document.getElementById("jobs-say").textContent = jobs.dataset.says;
+    }
   });
 }
+
+// What could not be looked up anew is said: nothing may go on looking as if it were of now.
+const PROBLEMS = {
+  0: "The service does not answer.",
+  401: "You are signed out: keep a copy of what you have written, and sign in again.",
+  403: "You may not do this, or have signed in anew since: keep a copy of what you have written, and load the page again.",
+  413: "This text is too large to be looked at.",
+};
+
+function notice(sentence) {
+  const said = document.createElement("p");
+  said.className = "banner";
+  said.setAttribute("role", "alert");
+  said.textContent = sentence;
+  return said;
+}
+
+function standStill(sentence) {
+  goOn();
+  const said = notice(`${sentence} What you see may be out of date. `);
+  const again = document.createElement("a");
+  again.href = location.href;
+  again.textContent = "Load the page again";
+  said.id = "stands-still";
+  said.append(again);
+  document.getElementById("main").prepend(said);
+}
+
+function goOn() {
+  document.getElementById("stands-still")?.remove();
+}
+
+for (const failed of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(failed, (event) => {
+    const { elt, target, xhr } = event.detail;
+    const sentence = PROBLEMS[xhr.status] ?? `The service could not answer (${xhr.status}).`;
+    // A form shows what would come of what is written in it: that of an earlier text goes.
+    if (elt.matches("form")) target.replaceChildren(notice(sentence));
+    else standStill(sentence);
+  });
+}
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful && !event.detail.elt.matches("form")) goOn();
+});
+
+// The browser connects again by itself after a restart; what has not come back by then stands still.
+const PATIENCE_MS = 10_000;
+let silence = 0;
+document.addEventListener("htmx:sseError", (event) => {
+  const ended = event.detail.source.readyState === EventSource.CLOSED;
+  if (ended) standStill("The connection to the service has ended.");
+  else silence ||= setTimeout(standStill, PATIENCE_MS, PROBLEMS[0]);
+});
+document.addEventListener("htmx:sseOpen", () => {
+  clearTimeout(silence);
+  silence = 0;
+  goOn();
+});
 
 for (const hidden of document.querySelectorAll("button[data-opens], button[data-copies]")) hidden.hidden = false;

@@ -18,7 +18,7 @@ from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.http.schemas import MAX_NAME_CHARS, Text
 from api.learning.job_files import new_bundle
 from api.learning.jobs import Task
-from api.learning.worth_asking import CATEGORY
+from api.learning.worth_asking import CATEGORY, LOOKED_AT
 from api.pages import render
 from api.routes.pages.frame import page
 from api.security.auth import Principal
@@ -37,12 +37,21 @@ LEAST_EXAMPLES = 8
 
 
 class NewCategory(BaseModel):
-    """A category that a theme becomes, and the tickets that are examples of it."""
+    """A category that a theme becomes, and the tickets that are examples of it.
+
+    Attributes:
+        label: Its label.
+        name: What people call it; empty where the label does.
+        description: What belongs to it.
+        decision: Ids of the decisions about its examples.
+        theme: Id of a decision of the theme, by which the page finds the theme again where nothing was made of it.
+    """
 
     label: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
     name: Text = Field("", max_length=100)
     description: Text = Field("", max_length=1000)
-    decision: list[Text] = Field([], max_length=64)
+    decision: list[Text] = Field([], max_length=LOOKED_AT)
+    theme: Text = Field("", max_length=64)
 
 
 @router.get("/learning")
@@ -89,12 +98,12 @@ async def make_category(
         bundle = await to_thread.run_sync(_champion, parts)
         files = await to_thread.run_sync(_files, parts, trainer, new)
     except (NotAcceptable, BundleNotFound, InvalidPolicy) as error:
-        return await _page(parts, reader, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=422)
+        return await _page(parts, reader, problem=_sentence(error), status=422, draft=new)
     out = await to_thread.run_sync(new_bundle, parts.service.settings.home)
     words = ["extend", bundle, "{folder}/examples.jsonl", "--policy", "{folder}/policy.toml", "--out", str(out)]
     title = f"A new category, {new.label}, from {len(new.decision)} tickets"
     task = Task("extend", title, [*words, "--name", _name(parts)], files, makes=out)
-    return await _begun(parts, trainer, task)
+    return await _begun(parts, trainer, task, draft=new)
 
 
 @router.post("/learning/{job_id}/promote")
@@ -120,22 +129,44 @@ async def discard(job_id: str, parts: PartsDep, reader: Reader, trainer: Trainer
     return await _done(parts, trainer, lambda: _discard(parts, job_id))
 
 
-async def _begun(parts: Parts, trainer: Principal, task: Task) -> Response:
-    return await _done(parts, trainer, lambda: parts.jobs.begin(task, trainer.speaks_as))
+async def _begun(parts: Parts, trainer: Principal, task: Task, *, draft: NewCategory | None = None) -> Response:
+    return await _done(parts, trainer, lambda: parts.jobs.begin(task, trainer.speaks_as), draft=draft)
 
 
-async def _done(parts: Parts, trainer: Principal, change: Callable[[], object]) -> Response:
+async def _done(
+    parts: Parts, trainer: Principal, change: Callable[[], object], *, draft: NewCategory | None = None
+) -> Response:
     """Change something, and show the page with it, or with the reason why that cannot be."""
     try:
         await to_thread.run_sync(change)
     except Contradiction as error:
-        return await _page(parts, trainer, problem=f"{str(error)[:1].upper()}{str(error)[1:]}.", status=409)
+        return await _page(parts, trainer, problem=_sentence(error), status=409, draft=draft)
     return RedirectResponse("/learning", 303)
 
 
+def _sentence(error: Exception) -> str:
+    return f"{str(error)[:1].upper()}{str(error)[1:]}."
+
+
 async def _page(
-    parts: Parts, reader: Principal, *, problem: str = "", status: int = 200, target: str = CATEGORY
+    parts: Parts,
+    reader: Principal,
+    *,
+    problem: str = "",
+    status: int = 200,
+    target: str = CATEGORY,
+    draft: NewCategory | None = None,
 ) -> HTMLResponse:
+    """Show the page.
+
+    Args:
+        parts: Of this process.
+        reader: Who asks.
+        problem: Why something could not be done, in a sentence.
+        status: HTTP status of the page.
+        target: What the tickets worth labelling are to teach.
+        draft: A category that could not be made: its theme stands open, with what was written.
+    """
     learning = await to_thread.run_sync(parts.worth_asking.look, reader.clearance, target)
     jobs = await to_thread.run_sync(parts.service.store.jobs)
     return await page(
@@ -149,6 +180,7 @@ async def _page(
         problem=problem,
         refused=parts.service.model.last_error,
         own_policy=parts.service.settings.policy is not None,
+        draft=draft,
         history=bool(parts.service.settings.history_words),
         by_alias=parts.service.settings.bundle is None,
         **_shown(reader, jobs),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from api.console.timeline import entries
 from api.console.untold import sentence
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, TooBusy
-from api.http.schemas import DecisionDetail, FeedbackIn, Name, Text
+from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
@@ -30,12 +30,11 @@ from api.scoring.knowledge import FittingOut
 from api.scoring.threads import Handling
 from api.security.auth import Principal, require
 from api.security.page_route import PageRoute
+from api.store.rows import UNDONE
 from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
-from triage.escalation.choices import chosen_label
-from triage.normalise import shortened
-from triage.ticket import Ticket
 
+Led = TypeVar("Led")
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[Depends(require("read"))])
 """Every answer may show the ticket, also one that says why something was not saved."""
 
@@ -107,6 +106,11 @@ class Answers(BaseModel):
         """Each question that was answered, with its answer."""
         pairs = zip(self.question, self.answer, strict=False)
         return [(ask, told.strip()[:MAX_EVENT_CHARS]) for ask, told in pairs if told.strip()]
+
+    @property
+    def stated(self) -> list[dict[str, str]]:
+        """The same as programs state it."""
+        return [{"question": ask[:MAX_QUESTION_CHARS], "text": told} for ask, told in self.given[:MAX_ANSWERS]]
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ async def feedback(
         unsaved = _unsaved(problem, opinion, further)
         return await _ticket_page(parts, reviewer, decision_id, query, unsaved=unsaved)
     if (standing or "") != opinion.seen:  # somebody spoke in the meantime: both are kept, and this agent is to know
-        return RedirectResponse(f"/decisions/{decision_id}?{query.link(done=decision_id)}", 303)
+        return RedirectResponse(f"/decisions/{decision_id}?{query.link(told='both')}", 303)
     following = await to_thread.run_sync(lambda: next_after(parts, reviewer, query, decision_id))
     place = f"/decisions/{following}" if following else "/"
     return RedirectResponse(f"{place}?{query.link(done=decision_id)}", 303)
@@ -232,13 +236,10 @@ async def release(decision_id: str, parts: PartsDep, reviewer: Reviewer, back: A
 async def answers(decision_id: str, parts: PartsDep, caller: Caller, told: Annotated[Answers, Form()]) -> Response:
     """Keep what the requester answered: the ticket is decided anew with it, and moves where that is sure enough."""
     query, shown = _list_of(told.back), await to_thread.run_sync(_shown, parts, caller, decision_id)
-    said = [{"question": ask[:MAX_QUESTION_CHARS], "text": words} for ask, words in told.given]
-    if not said:
+    if not told.given:
         unsaved = Unsaved("Nothing was answered: write what the requester says beside a question.")
         return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
-    problem = await _noted(
-        partial(_take_answers, parts, caller, shown, event_id=told.event_id, said=said[:MAX_ANSWERS])
-    )
+    problem = await _noted(partial(_take_answers, parts, caller, shown, told=told))
     if problem is not None:
         unsaved = Unsaved(problem, answers=dict(told.given))
         return await _ticket_page(parts, caller, decision_id, query, unsaved=unsaved)
@@ -268,21 +269,19 @@ async def preview_answers(
 ) -> HTMLResponse:
     """Show what the answers of the requester would change; nothing is kept."""
     shown = await to_thread.run_sync(_shown, parts, caller, decision_id)
-    policy = parts.service.model.triager.policy
-    chosen = {ask: chosen_label(policy, ask, words) for ask, words in told.given}
-    said = [f"{ask} {words}" for ask, words in told.given if chosen[ask] is None]
     moved, problem = [], None
     if is_blind(parts, shown):
         problem = "Judge the ticket first: after that the page shows what the model says."
     elif told.given and shown.ticket is not None:
-        body, _ = shortened("\n\n".join((shown.ticket.body, *said)), parts.service.settings.max_text_chars)
-        ticket = Ticket(id=shown.ticket_id, subject=shown.ticket.subject, body=body, channel=shown.ticket.channel)
-        ticket = replace(ticket, chosen=tuple(one for one in chosen.values() if one is not None))
         try:
-            after = await parts.service.preview(ticket, caller)
+            after = await _with_answers(parts.threads.preview, parts, caller, shown, told=told)
             moved = [(name, shown.targets[name], one) for name, one in after.targets.items() if name in shown.targets]
         except TooBusy:
             problem = "Too much to do at the moment: try again."
+        except NotFound:
+            raise
+        except (StoreUnavailable, Refused) as error:
+            problem = _sentence(error)
     return await page(parts, caller, "answers.html", moved=moved, problem=problem)
 
 
@@ -347,6 +346,7 @@ async def _ticket_page(
         spoken_words=OUTCOMES,
         query=query,
         back=query.link(),
+        before=_said_before(shown),
         unsaved=unsaved,
         blind=is_blind(parts, shown),
         subject=subject,
@@ -398,13 +398,23 @@ def _moves(shown: DecisionDetail, handling: Handling | None) -> list[tuple[str, 
     return [(name, one, after[name]) for name, one in shown.targets.items() if name in after]
 
 
-async def _take_answers(
-    parts: Parts, caller: Principal, shown: DecisionDetail, event_id: str, said: list[dict[str, str]]
-) -> None:
+async def _take_answers(parts: Parts, caller: Principal, shown: DecisionDetail, told: Answers) -> None:
+    await _with_answers(parts.threads.answer, parts, caller, shown, told=told)
+
+
+async def _with_answers(
+    take: Callable[[str, AnswersIn, Principal], Awaitable[Led]],
+    parts: Parts,
+    caller: Principal,
+    shown: DecisionDetail,
+    *,
+    told: Answers,
+) -> Led:
+    """Have the answers of a form taken or tried as those of now, and return what that led to."""
     desk = caller.at_desk(shown.desk)
     at = await to_thread.run_sync(parts.threads.moment, shown.ticket_id, desk)
-    stated = {"id": event_id or str(uuid4()), "at": at.isoformat(), "answers": said}
-    await parts.threads.answer(shown.ticket_id, AnswersIn.model_validate(stated), desk)
+    stated = {"id": told.event_id or str(uuid4()), "at": at.isoformat(), "answers": told.stated}
+    return await take(shown.ticket_id, AnswersIn.model_validate(stated), desk)
 
 
 async def _take_move(parts: Parts, reviewer: Principal, shown: DecisionDetail, event_id: str, tier: str) -> None:
@@ -464,6 +474,12 @@ def _others(parts: Parts, reader: Principal, decision_id: str, seen: str) -> dic
         "decision_id": decision_id,
         "seen": seen,
     }
+
+
+def _said_before(shown: DecisionDetail) -> FeedbackOut | None:
+    """Return what was said of a ticket right before the last word that stands; None where a word was taken back."""
+    mine = next((place for place, said in enumerate(shown.feedback) if said == shown.standing), 0)
+    return next((said for said in shown.feedback[:mine][-1:] if said.verdict != UNDONE), None)
 
 
 def _stated(opinion: Opinion, further: Mapping[str, str], reviewer: Principal) -> FeedbackIn:

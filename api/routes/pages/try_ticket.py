@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.deps import Caller, Parts, PartsDep, Reader
 from api.http.exceptions import TooBusy
-from api.http.reception import to_ticket
+from api.http.reception import to_ticket, without_images
 from api.http.schemas import TicketIn
 from api.pages.highlight import pieces
 from api.routes.pages.frame import label_names, page
@@ -100,7 +100,7 @@ async def _form(
         draft=draft,
         document=document,
         problem=problem,
-        read=pieces(draft.body, terms, alarms),
+        read=pieces(without_images(draft.body), terms, alarms),
         channels=CHANNELS,
         names=label_names(parts),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotAcceptable
@@ -282,19 +282,21 @@ def _open_to_all(wanted: Filter) -> list[ColumnElement[bool]]:
 
 _WAITS: ColumnElement[Any] = literal_column("queue_entries.waiting")
 """As the partial indexes say it: SQLite compares the words, and would read all lines for ``waiting = 1``."""
+_UNSURE: ColumnElement[bool] = and_(StoredEntry.verdict == "unsure", StoredEntry.superseded.is_(False))
+"""What somebody left for a second opinion: nobody need look at it, but whoever does may take it."""
 
 
 def _view(wanted: Filter) -> ColumnElement[bool]:
     conditions: dict[str, ColumnElement[bool]] = {
         "waiting": _WAITS,
-        "mine": and_(_WAITS, StoredEntry.claimed_by == (wanted.agent or ""), still_claimed()),
+        "mine": and_(or_(_WAITS, _UNSURE), StoredEntry.claimed_by == (wanted.agent or ""), still_claimed()),
         "my_groups": and_(_WAITS, StoredEntry.resolver_group.in_(wanted.groups)),
         "suggested": and_(_WAITS, StoredEntry.automation == "suggested"),
         "abstained": and_(_WAITS, StoredEntry.abstained.is_(True)),
         "audit": and_(_WAITS, StoredEntry.audit.is_(True)),
         "disputed": StoredEntry.disputed.is_(True),
         "corrected": StoredEntry.verdict == "corrected",
-        "unsure": and_(StoredEntry.verdict == "unsure", StoredEntry.superseded.is_(False)),
+        "unsure": _UNSURE,
         "automatic": and_(StoredEntry.automation == "automatic", StoredEntry.verdict.is_(None)),
         "all": StoredEntry.decision_seq > 0,
     }
@@ -315,7 +317,8 @@ def _order(sort: Sort, *, backwards: bool = False) -> list[ColumnElement[Any]]:
 def _behind(place: StoredEntry, view: View, sort: Sort, *, backwards: bool = False) -> ColumnElement[bool]:
     """Return the condition of standing behind a place in the order of a view, or in front of it.
 
-    Whoever was spoken about has left the views of what waits: there its place is the one that it had before.
+    Whoever was spoken about has left the views of what waits: there its place is the one that it had before. Only who
+    takes it for a second opinion has it in a list again.
     """
     seq, own = StoredEntry.decision_seq, place.decision_seq
     if sort == "newest":
@@ -326,5 +329,6 @@ def _behind(place: StoredEntry, view: View, sort: Sort, *, backwards: bool = Fal
         key = tuple_(func.coalesce(StoredEntry.confidence, 0.0), seq)
         mine = (place.confidence or 0.0, own)
         return key < mine if backwards else key > mine
-    key, calm = tuple_(StoredEntry.calm, seq), not place.attention if view in _OF_WORK else place.calm
+    has_left = view in _OF_WORK and not (view == "mine" and is_fresh(place))
+    key, calm = tuple_(StoredEntry.calm, seq), not place.attention if has_left else place.calm
     return key < (calm, own) if backwards else key > (calm, own)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from html import unescape
+
+import pytest
 
 from ..local_client import TestClient
 
@@ -31,6 +35,34 @@ def test_filters_narrow_the_list_and_unknown_ones_are_refused(client: TestClient
     assert listed(client, "view=waiting") == ["B"] == listed(client, "reviewed=false") == listed(client, "open=true")
     for wrong in ("nonsense=1", "view=nothing", "sort=best", "limit=0", "reviewed=perhaps"):
         assert client.get(f"/v1/decisions?{wrong}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "sort=oldest", "tier=L2", "view=all&q=password", "category=access&view=suggested"]
+)
+def test_each_count_of_the_queue_is_that_of_the_list_which_it_opens(client: TestClient, asked: str) -> None:
+    first = decide(client, "A")
+    for name, text in (("B", "I cannot sign in, my password is locked"), ("C", "The VPN drops, nobody can work")):
+        decide(client, name, text)
+    said = {"verdict": "corrected", "tier": "L3", "agent": "ana"}
+    assert client.post(f"/v1/decisions/{first}/feedback", json=said).status_code == 200
+    page = client.get(f"/?{asked}", headers={"Accept": "text/html"}).text
+    counted = re.findall(
+        r'<a id="(?:view|facet)-[^>]*href="([^"]+)"[^>]*><span>[^<]*</span><span class="count">(\d+)', page
+    )
+    counted += re.findall(r'<a class="pill alarm" href="([^"]+)">(\d+) must not wait', page)
+    assert len(counted) > 2
+    for place, count in counted:
+        opened = client.get(unescape(place), headers={"Accept": "text/html"}).text
+        assert opened.count('class="open"') == int(count), place
+
+
+def test_a_facet_that_is_chosen_is_left_by_choosing_it_again(client: TestClient) -> None:
+    decide(client, "A")
+    tier = client.get("/v1/decisions").json()["decisions"][0]["tier"]
+    page = client.get(f"/?tier={tier}&sort=oldest", headers={"Accept": "text/html"}).text
+    [left] = re.findall(rf'<a id="facet-tier-{tier}" href="([^"]+)" aria-current="true"', page)
+    assert left == "/?sort=oldest"
 
 
 def test_a_page_after_no_decision_is_refused(client: TestClient) -> None:

@@ -16,6 +16,7 @@ from api.settings import load_settings
 from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
 
 from ..local_client import TestClient
 
@@ -23,6 +24,9 @@ VPN = "The VPN drops every ten minutes since Monday, it says 'no route to host'.
 OTHER_LABELS = """tiers = [{label = "front"}, {label = "back"}]
 categories = [{label = "GRP_1"}, {label = "GRP_2"}]
 groups = [{name = "team", tier = "back"}]"""
+VPN_TO_L3 = """
+rule = [{name = "vpn", kind = "bypass", any = ['vpn'], tier = "L3"}, {name = "rest", kind = "fallback", tier = "L1"}]
+"""
 VAGUE = "It does not work as it should since Monday, please help me with it soon."
 
 
@@ -132,6 +136,43 @@ def test_a_preview_of_answers_keeps_nothing(client: TestClient) -> None:
     page = client.post(f"/decisions/{decision}/answers/preview", data=told)
     assert page.status_code == 200 and "With these answers" in page.text
     assert len(client.get("/v1/tickets/PREVIEW").json()["timeline"]) == 1
+
+
+def test_a_preview_of_answers_is_of_the_ticket_that_is_decided_when_they_are_kept(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = {"id": "SAME", "subject": "SAME", "body": VAGUE, "language": "en", "attributes": {"site": "north"}}
+    decision = client.post("/v1/predict", json=ticket).json()["decision_id"]
+    comment = {"id": "c", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": "The printer shows blanks."}
+    assert client.post("/v1/tickets/SAME/events", json=comment).status_code == 200
+    service = client.app.state.parts.service  # type: ignore[attr-defined]
+    seen: list[Ticket] = []
+    counted: list[object] = []
+    decide_all = service.batcher.decide
+
+    async def noted(triager: object, tickets: list[Ticket], **more: object) -> object:
+        seen.extend(one for one in tickets if "blanks" in one.body)
+        return await decide_all(triager, tickets, **more)
+
+    monkeypatch.setattr(service.batcher, "decide", noted)
+    monkeypatch.setattr(service.metrics, "observe_decision", counted.append)
+    told = {"question": ["Which application?", "Since when?"], "answer": ["the vpn", "Monday"], "event_id": "page-9"}
+    preview = client.post(f"/decisions/{decision}/answers/preview", data=told)
+    assert "With these answers" in preview.text and counted == []
+    kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
+    assert kept.status_code == 303 and len(counted) == 1
+    tried, taken = seen
+    assert tried == taken and tried.attributes and "Monday" in tried.body
+
+
+def test_answers_that_are_refused_are_told_in_the_preview(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    settings = load_settings(home=tmp_path, open_loopback=True, bundle=make_bundle("shut"), request_deadline_s=20)
+    with TestClient(create_app(settings)) as client:
+        decision = decide(client, "TWICE", "something with the big screen and the accounts program")
+        asked = client.get(f"/v1/decisions/{decision}").json()["questions"][0]
+        told = {"question": [asked, asked], "answer": ["L1", "L2"]}
+        preview = client.post(f"/decisions/{decision}/answers/preview", data=told)
+        assert preview.status_code == 200 and "choose one of them" in preview.text
 
 
 @pytest.mark.parametrize(
@@ -290,6 +331,69 @@ def test_an_alarm_after_the_last_word_is_confirmed_with_a_button(client: TestCli
     assert decision not in [one["decision_id"] for one in waiting]
 
 
+def form_of(page: str, name: str) -> dict[str, str]:
+    """Return what the form with the button of a name sends."""
+    [form] = [one for one in re.findall(r"<form.*?</form>", page, re.DOTALL) if f'name="{name}"' in one]
+    return {field: unescape(value) for field, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+
+
+def test_a_ticket_left_for_a_second_opinion_is_accepted_or_taken(client: TestClient) -> None:
+    decision, following = decide(client, "SECOND-1"), decide(client, "SECOND-2")
+    for one in (decision, following):
+        said = client.post(f"/v1/decisions/{one}/feedback", json={"verdict": "unsure", "agent": "ana"})
+        assert said.status_code == 200
+    page = client.get(f"/decisions/{decision}?view=unsure&sort=oldest").text
+    assert 'data-key="a"' in page and 'data-key="m"' in page and 'name="unsure"' not in page
+    assert f'action="/decisions/{decision}/undo"' not in page  # it is for Ana to take back what she said
+    taken = client.post(f"/decisions/{decision}/claim", data=form_of(page, "claim"))
+    assert "Give back" in words(taken.text)
+    listed = client.get("/v1/decisions?view=mine&agent=agent").json()["decisions"]
+    assert decision in [one["decision_id"] for one in listed]
+    told = client.post(f"/decisions/{decision}/feedback", data=form_of(page, "accept"), follow_redirects=False)
+    assert told.status_code == 303 and told.headers["location"].startswith(f"/decisions/{following}?")
+    assert client.get(f"/v1/decisions/{decision}").json()["standing"]["verdict"] == "accepted"
+
+
+def test_who_speaks_after_somebody_else_is_told_what_that_one_said(client: TestClient) -> None:
+    decision = decide(client, "BOTH")
+    form = form_of(shown(client, decision), "accept")
+    place = f"/v1/decisions/{decision}/feedback"
+    said = client.post(place, json={"verdict": "corrected", "category": "network", "tier": "L3", "agent": "ana"}).json()
+    told = words(client.post(f"/decisions/{decision}/feedback", data=form).text)
+    assert "ana has corrected this ticket to L3 / network since you opened it." in told
+    assert "What you said is kept as well, and stands now." in told
+    assert [one["verdict"] for one in client.get(f"/v1/decisions/{decision}").json()["feedback"]] == [
+        *("corrected", "accepted")
+    ]
+    other = decide(client, "BOTH-2")
+    said = client.post(f"/v1/decisions/{other}/feedback", json={"verdict": "unsure", "agent": "ana"}).json()
+    form = form_of(shown(client, other), "accept")
+    assert client.delete(f"/v1/decisions/{other}/feedback/{said['feedback_id']}?agent=ana").status_code == 200
+    told = words(client.post(f"/decisions/{other}/feedback", data=form).text)
+    assert "was taken back since you opened it. What you said is kept as well" in told
+
+
+def test_who_was_not_sure_takes_that_back_or_accepts(client: TestClient) -> None:
+    decision = decide(client, "SECOND-3")
+    client.post(f"/decisions/{decision}/feedback", data={"verdict": "unsure"})
+    page = shown(client, decision)
+    assert f'action="/decisions/{decision}/undo"' in page and 'name="accept"' in page
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "corrected", "unsure"])
+def test_no_key_stands_on_two_buttons(client: TestClient, verdict: str) -> None:
+    decision, before = decide(client, f"KEYS-{verdict}"), decide(client, f"KEYS-{verdict}-before")
+    for one in (decision, before):
+        said = {"verdict": verdict, "reason": "theirs", **({"tier": "L3"} if verdict == "corrected" else {})}
+        client.post(f"/decisions/{one}/feedback", data=said)
+    fire = {"id": "1", "kind": "comment", "at": datetime.now(UTC).isoformat(), "text": "Fire, people are hurt."}
+    assert client.post(f"/v1/tickets/KEYS-{verdict}/events", json=fire).status_code == 200
+    for page in (shown(client, decision), client.get(f"/decisions/{decision}?view=all&done={before}").text):
+        keys = re.findall(r'data-key="([^"]+)"', page)
+        assert "u" in keys and "a" in keys and len(keys) == len(set(keys)), keys
+    assert re.search(rf'action="/decisions/{before}/undo".*?data-key="u"', page, re.DOTALL)
+
+
 def test_causes_are_said_in_words(client: TestClient) -> None:
     fire = {
         "id": "1",
@@ -322,6 +426,22 @@ def test_what_decides_in_place_of_a_rule_is_said_in_words(client: TestClient, ru
     assert decision["rule"] == decision["targets"]["tier"]["rule"] == rule  # a code for programs
     page = shown(client, decision["decision_id"])
     assert in_words in words(page) and f"<code>{rule}</code>" not in page
+
+
+def test_the_legend_names_the_label_that_the_words_counted_for(
+    tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(VPN_TO_L3, "utf-8")
+    settings = load_settings(home=tmp_path, open_loopback=True, bundle=make_bundle("shut"), rules=rules)
+    with TestClient(create_app(settings)) as client:
+        decision = decide(client, "LEGEND")
+        tier = client.get(f"/v1/decisions/{decision}").json()["targets"]["tier"]
+        first, second = (one["label"] for one in tier["alternatives"][:2])
+        said = words(shown(client, decision))
+        assert tier["label"] != first
+        assert f"words for {first} words against it" in said and f"Words that counted for {first} " in said
+        assert f"Why not {second}: " in said
 
 
 def chosen(page: str, name: str) -> str:

@@ -7,13 +7,14 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
-from api.http.reception import InlineImages
+from api.http.reception import InlineImages, InlineImagesOfForm
 from api.settings import Settings
 from api.store.rows import made_at, new_id
 
@@ -64,6 +65,24 @@ def test_images_in_the_text_count_for_nothing(client: TestClient) -> None:
     assert kept == "<p>the printer jams</p><img src=''><p>please help</p>"
     long = "no image " * 40_000
     assert client.post("/v1/predict", json={"body": IMAGE + long}).status_code == 413
+
+
+def test_a_mail_with_images_is_tried_on_the_page_and_shown_without_them(client: TestClient) -> None:
+    mail = {"subject": "I-2", "body": f"<p>the printer jams</p>{IMAGE}<p>please help</p>"}
+    tried = client.post("/try/preview", data=mail)
+    assert tried.status_code == 200 and "Not read: inline image" in tried.text and "please help" in tried.text
+    assert "base64" not in tried.text
+    kept = client.post("/try", data=mail, headers={"Accept": "text/html"})
+    assert kept.status_code == 200 and "please help" in kept.text and "base64" not in kept.text
+    assert client.post("/try/preview", data={"body": IMAGE + "no image " * 40_000}).status_code == 413
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 11, 12, 13, 4096])
+def test_images_in_a_form_are_counted_alike_in_parts_of_any_size(size: int) -> None:
+    body = urlencode({"subject": "50 % & more", "body": f"{IMAGE} and{IMAGE}&nbsp;", "channel": "chat"}).encode()
+    images = InlineImagesOfForm()
+    counted = sum(images.counted(body[at : at + size]) for at in range(0, len(body), size))
+    assert counted == InlineImagesOfForm().counted(body) < 250
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 4096])

@@ -162,8 +162,8 @@ def test_who_speaks_while_a_comment_is_read_is_not_overruled_by_it(
     decision, decide_again = opened(client), Service.decide_again
     spoken: list[str] = []
 
-    async def while_somebody_speaks(self: Service, triager: Any, thread: Any, principal: Any) -> Any:
-        found = await decide_again(self, triager, thread, principal)
+    async def while_somebody_speaks(self: Service, triager: Any, thread: Any, principal: Any, **more: Any) -> Any:
+        found = await decide_again(self, triager, thread, principal, **more)
         if len(spoken) < often and thread.events[-1].text == NOVEL:
             spoken.append(word)
             parts, tier = client.app.state.parts, "L3" if len(spoken) % 2 else "L4"  # type: ignore[attr-defined]
@@ -266,8 +266,8 @@ def test_an_event_takes_no_longer_than_its_deadline(tmp_path: Path, monkeypatch:
     """What is left after the thread was decided is all that its last words are read in."""
     decide_again, slow = Service.decide_again, [False]
 
-    async def slowly(self: Service, triager: Any, thread: Any, principal: Any) -> Any:
-        found = await decide_again(self, triager, thread, principal)
+    async def slowly(self: Service, triager: Any, thread: Any, principal: Any, **more: Any) -> Any:
+        found = await decide_again(self, triager, thread, principal, **more)
         ARRIVED.set(time.monotonic() - (self.settings.request_deadline_s if slow[0] else 0))
         return found
 

@@ -164,6 +164,21 @@ def test_a_ticket_is_taken_by_one_and_given_back_by_that_one(
         repository.claim("nothing", "ana")
 
 
+def test_a_ticket_that_is_taken_for_a_second_opinion_is_among_those_that_one_has(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    unsure, waits, other = (decide(repository, name, name, **OPEN, **ALARM) for name in ("unsure", "waits", "other"))
+    repository.feedback(unsure, Statement("unsure", "ana"))
+    mine = Filter("mine", agent="ben")
+    for one in (unsure, waits):
+        repository.claim(one, "ben")
+    assert ids(repository, mine, "urgent") == ["waits", "unsure"] and repository.counts("ben").views["mine"] == 2
+    assert repository.next_in_queue(mine, "urgent", waits) == unsure
+    assert repository.next_in_queue(mine, "urgent", unsure) is None
+    repository.feedback(unsure, Statement("accepted", "ben"))
+    assert ids(repository, mine, "urgent") == ["waits"] and other not in ids(repository, mine)
+
+
 def test_a_claim_that_has_expired_keeps_nobody_off_and_ends_no_other(
     repository: Repository, decide: Callable[..., str]
 ) -> None:
