@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,10 @@ def test_workers_that_fail_late_in_their_start_end_the_command_too(tmp_path: Pat
 
 def sockets_of(pid: int) -> int:
     """Count the sockets that a process has open."""
-    links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+    links = list[str]()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            links.append(os.readlink(file))
     return sum(link.startswith("socket:") for link in links)
 
 
