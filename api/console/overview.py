@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
 from api.store.rows import DecisionRow, disputed_among
-from api.store.work.figures import Cell, Day, Signal
+from api.store.work.figures import OWN_ENOUGH, Cell, Day, Signal
 from triage.policy import Effort
 from triage.wording import phrase_why_asked
 
@@ -20,8 +20,8 @@ _REASONS = 5
 _POINTS = 120
 """Most points of a curve: more do not show at the width of a page."""
 _ONCE = (
-    "Each ticket counts once, by its newest text; those of the sample day and of assistants count only while there are "
-    "no others."
+    "Each ticket counts once, by its newest text; those that assistants ask about count under none, and those of the "
+    f"sample day only while there are fewer than {OWN_ENOUGH} others."
 )
 Row = tuple[str | int | float | None, ...]
 

@@ -1,19 +1,20 @@
 """What leads look at: decisions counted by route and outcome, by day, and the reviews of one model in their order.
 
-What counts tickets counts each once, by its newest text, and none that is set aside (`ASIDE`) but where there are no
-others: the page of a new service shows its sample day. What tells how a model does counts every decision of it.
+What counts tickets counts each once, by its newest text, and none that is set aside (`ASIDE`), but for those of the
+sample day while there are few others: the page of a new service shows that day. What tells how a model does counts
+every decision of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, not_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision
 from api.store.idempotency import IdempotencyKeys
-from api.store.rows import ASIDE, KEYS, DecisionRow
+from api.store.rows import ASIDE, KEYS, SAMPLE_REQUESTER, DecisionRow
 from api.store.tables import StoredDecision, StoredReview, StoredTicket
 from api.store.work.tables import StoredEntry
 
@@ -73,12 +74,18 @@ class Signal:
 
 _COUNTS = StoredEntry.superseded.is_(False)
 """No later text took its place, and the ticket is not set aside."""
+OWN_ENOUGH = 100
+"""Tickets of a desk's own from which on those of the sample day no longer count."""
 _MOVED = and_(StoredDecision.automation == "automatic", StoredEntry.automation != "automatic")
 
 
 def _counting(session: Session) -> ColumnElement[bool]:
-    """Return which decisions count; all of them where every ticket is set aside, as after a first `make run`."""
-    return _COUNTS if session.scalar(select(exists().where(_COUNTS))) else true()
+    """Return which decisions count: with the sample day's while a desk has fewer than `OWN_ENOUGH` tickets."""
+    own = select(StoredEntry.decision_seq).where(_COUNTS).limit(OWN_ENOUGH).subquery()
+    if (session.scalar(select(func.count()).select_from(own)) or 0) >= OWN_ENOUGH:
+        return _COUNTS
+    sample = select(StoredTicket.seq).where(StoredTicket.source == KEYS, StoredTicket.requester == SAMPLE_REQUESTER)
+    return or_(_COUNTS, StoredDecision.ticket_seq.in_(sample))
 
 
 class Figures(IdempotencyKeys):

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from api.console.overview import agreement, reasons, reasons_by_day, reliability
 from api.store.feedback import Statement
 from api.store.repository import Repository
-from api.store.rows import ASIDE, NewDecision
+from api.store.rows import ASIDE, SAMPLE_REQUESTER, NewDecision
 from api.store.work.queue import Filter
 from api.store.work.tables import StoredEntry
 from triage.wording import LEFT_TO_PEOPLE, MOVED
@@ -47,14 +47,22 @@ def test_a_ticket_counts_once_however_often_its_text_comes(repository: Repositor
 
 @pytest.mark.parametrize("requester", sorted(ASIDE))
 def test_tickets_that_are_set_aside_are_counted_for_the_model_alone(
-    repository: Repository, decide: Callable[..., str], new: Callable[..., NewDecision], requester: str
+    repository: Repository,
+    decide: Callable[..., str],
+    new: Callable[..., NewDecision],
+    requester: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = new("b")
-    repository.record([replace(made, ticket=replace(made.ticket, requester=requester))])
-    assert counted(repository) == {"cells": 1, "days": 1, "drift": 0, "served": 1}  # while there are no others
-    decide(repository, "a")
-    repository.record([replace(made, ticket=replace(made.ticket, requester=requester))], source="rt")
-    assert counted(repository) == {"cells": 2, "days": 2, "drift": 2, "served": 3}
+    monkeypatch.setattr("api.store.work.figures.OWN_ENOUGH", 3)
+    decide(repository, "a", "short")
+    decide(repository, "a", "a longer text of the same ticket")
+    for source in ("api", "rt"):
+        made = new("b")
+        repository.record([replace(made, ticket=replace(made.ticket, requester=requester))], source=source)
+    seen = 3 if requester == SAMPLE_REQUESTER else 2  # of a helpdesk, anybody may call themselves so
+    assert counted(repository) == {"cells": seen, "days": seen, "drift": 2, "served": 4}
+    decide(repository, "c")
+    assert counted(repository) == {"cells": 3, "days": 3, "drift": 3, "served": 5}
 
 
 def test_confidence_is_held_against_labels_that_people_spoke_about(
