@@ -1,4 +1,4 @@
-"""Show the newcomer where things are, one ticket decided by the model, and one that falls back."""
+"""Show the newcomer where things are, one ticket decided by the model, and one that is left to people."""
 
 import json
 import sys
@@ -48,4 +48,4 @@ sure = next((pair for pair in decided if pair[1]["reason"] in ("confident", "not
 held = next((pair for pair in reversed(decided) if pair[1]["automation"] != "automatic"), decided[-1])
 print(f"\nagent page   {URL}/\nAPI docs     {URL}/docs\nmake stop    ends the service")
 show(*(("A ticket that the model decides:", *by_model) if by_model else ("A ticket that the model is sure of:", *sure)))
-show("A ticket that falls back to rules and people:", *held)
+show("A ticket that is left to people:", *held)
