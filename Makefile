@@ -73,8 +73,9 @@ screenshots: $(STAMP)  ## Take the pictures of the docs anew, with the model tha
 
 bench: $(STAMP)  ## Measure the service beside what one would build instead (ALL=1: run every other driver too, long)
 	@$(BIN)/python bench/performance.py $(ARGS)
-	@test -z "$(ALL)" || for driver in $(filter-out bench/performance%,$(wildcard bench/*.py)); do \
-		echo "· $$driver"; $(BIN)/python $$driver; done
+	@test -z "$(ALL)" || { failed=; for driver in $(filter-out bench/performance%,$(wildcard bench/*.py)); do \
+		echo "· $$driver"; $(BIN)/python $$driver || failed="$$failed $$driver"; done; \
+		test -z "$$failed" || { echo "make: these failed, or want arguments that their first lines name:$$failed" >&2; exit 1; }; }
 
 clean: stop  ## Remove everything that make has made
 	@rm -rf $(VENV) .peers .triage site build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,7 @@
-"""From text to calibrated probabilities: encoders, features, heads, novelty, neighbours, the bundle, and `Triager`."""
+"""From text to calibrated probabilities: encoders, features, heads, novelty, neighbours, the bundle, and `Triager`.
+
+What training and the service both need stands here too: the command line, files of knowledge, the local model store.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def first_sentence(path: Path) -> str:
 def tables() -> str:
     """Return one section a wing: a table of its own modules, then one for each package in it."""
     parts = []
-    for wing in ("triage", "models", "training", "api"):
+    for wing in ("triage", "models", "triage_client", "training", "api"):
         parts.append(f"### `{wing}/`")
         folders = sorted({path.parent for path in (ROOT / wing).rglob("*.py") if "migrations" not in path.parts})
         for folder in folders:

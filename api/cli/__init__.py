@@ -1,1 +1,1 @@
-"""The verbs of the service on the command line: serve, store, keys and feedback, one module each."""
+"""The verbs of the service on the command line: serve, store, keys, users, feedback and mcp, one module each."""

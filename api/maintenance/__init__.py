@@ -1,1 +1,1 @@
-"""Work over the whole store: backup and restore, the retention job, forgotten embeddings."""
+"""Work over the whole store: backup and restore, the retention job, and decisions that could not be stored."""

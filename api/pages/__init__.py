@@ -1,4 +1,4 @@
-"""Server-rendered pages: templates, static files, and the words that agents read."""
+"""Server-rendered pages: templates, static files, and how values are written in them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Redaction of personal data from texts that are exported."""
+"""Redaction of personal data from texts that are exported, logged, stored or handed to somebody outside."""

@@ -121,6 +121,7 @@ class Access:
 
     Args:
         store: Where keys and sessions are kept.
+        keyring: Which keys there are, asked of the store every few seconds.
         open_loopback: Whether requests need no key; the service must listen on a loopback address then.
         door: Lets people in.
         limiter: Counts the calls of each key; None without a limit.

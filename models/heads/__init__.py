@@ -1,1 +1,1 @@
-"""One classifier per target: base estimators, their calibrated combination, and the baselines beside it."""
+"""One classifier per target: base estimators and their calibrated combination."""

@@ -81,32 +81,35 @@ class Family:
     Args:
         name: The word that calls it after `triage`.
         docstring: Its help, with a section ``Examples:``.
+
+    Attributes:
+        verbs: Its own, by name.
     """
 
     def __init__(self, name: str, docstring: str | None) -> None:
         self.__doc__ = docstring
-        self._name, self._verbs = name, dict[str, Verb]()
+        self._name, self.verbs = name, dict[str, Verb]()
 
     def verb(self, name: str) -> Callable[[Body], Verb]:
         """Make a verb of a function, called by this name behind the family's."""
 
         def add(body: Body) -> Verb:
-            self._verbs[name] = Verb(body, f"{self._name} {name}")
-            return self._verbs[name]
+            self.verbs[name] = Verb(body, f"{self._name} {name}")
+            return self.verbs[name]
 
         return add
 
     def __call__(self, arguments: list[str]) -> int:
         """Run the verb that the first argument names."""
-        path, known = f"triage {self._name}", " | ".join(self._verbs)
+        path, known = f"triage {self._name}", " | ".join(self.verbs)
         if arguments[:1] and arguments[0] in _HELP:
-            print_family_help(path, self.__doc__ or "", {name: one.__doc__ or "" for name, one in self._verbs.items()})
+            print_family_help(path, self.__doc__ or "", {name: one.__doc__ or "" for name, one in self.verbs.items()})
             return 0
         if not arguments:
             return _refuse(path, f"a verb is required: {known}")
-        if arguments[0] not in self._verbs:
+        if arguments[0] not in self.verbs:
             return _refuse(path, f"unknown verb {arguments[0]!r}: known are {known}")
-        return self._verbs[arguments[0]](arguments[1:])
+        return self.verbs[arguments[0]](arguments[1:])
 
 
 def _repeated(arguments: Sequence[str], several: Sequence[str]) -> list[str]:

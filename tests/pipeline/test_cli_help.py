@@ -58,7 +58,7 @@ def test_every_number_has_bounds() -> None:
     commands = [
         entry.load() for entry in entry_points(group=GROUP) if entry.name != "serve"
     ]  # of which each is a setting
-    verbs = [one for command in commands for one in getattr(command, "_verbs", {"": command}).values()]
+    verbs = [one for command in commands for one in getattr(command, "verbs", {"": command}).values()]
     numbers = {f"{one._path} {field.shown}": field.info.parser for one in verbs for field in one._fields
                if re.search(r"\b(int|float)\b", str(field.kind))}  # fmt: skip
     assert len(numbers) > 15 and [name for name, read in numbers.items() if read is None] == []

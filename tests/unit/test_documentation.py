@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from api.console.queries import DecisionQuery
 from api.settings import Settings as ServiceSettings
 from api.store.rows import SAMPLE_REQUESTER
+from models.terminal import Family
 from training.settings import Settings as TrainingSettings
 
 TRAINING = TrainingSettings.model_fields
@@ -67,6 +69,29 @@ def test_every_verb_stands_in_the_readme() -> None:
     table = readme[readme.index("## Commands") : readme.index("## Settings")]
     told = {words.split()[0] for words in re.findall(r"`([a-z][a-z ]*)`", table)}
     assert verbs - told == set()
+
+
+def test_every_verb_of_a_family_stands_in_its_row_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    table = readme[readme.index("## Commands") : readme.index("## Settings")]
+    told: set[str] = set()
+    for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE):
+        family = ""
+        for words in re.findall(r"`([a-z][a-z -]*)`", row):  # `store backup`, `restore`: the family is said once
+            family = words.split()[0] if " " in words else family
+            told.add(words if " " in words else f"{family} {words}")
+    families = {entry.name: entry.load() for entry in entry_points(group="triage.commands")}
+    listed = {f"{name} {verb}" for name, one in families.items() if isinstance(one, Family) for verb in one.verbs}
+    assert len(listed) > 20 and listed - told == set()
+
+
+def test_the_version_is_that_of_the_changelog_and_of_the_images() -> None:
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest and newest.group(1) == stated
+    deployed = [ROOT / "Containerfile", ROOT / "compose.yaml", *(ROOT / "deploy").rglob("*.yaml"), *PAGES]
+    images = {tag for page in deployed for tag in re.findall(r"helpdesk-triage:(\d[\d.]*\d)", page.read_text("utf-8"))}
+    assert images == {stated}
 
 
 def test_each_setting_stands_under_the_wing_that_reads_it() -> None:

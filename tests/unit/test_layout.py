@@ -15,7 +15,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
-WINGS = ("triage", "models", "training", "api")
+WINGS = ("triage", "models", "triage_client", "training", "api")
 
 
 def test_datasets_holds_no_code() -> None:
@@ -132,6 +132,49 @@ def test_signatures_have_six_arguments_at_most() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > 6
     ]
     assert len(long) <= LONG_SIGNATURES, "\n".join(long)
+
+
+def described(docstring: str | None, section: str) -> set[str] | None:
+    """Return the names that a section of a docstring describes; None where it has no such section."""
+    found = re.search(rf"^{section}:\n((?: +.*\n|\n)*)", f"{docstring or ''}\n", re.MULTILINE)
+    lines = found and re.findall(r"^    (?! )([*\w, ]+?)(?: \(.*?\))?:(?= |$)", found.group(1), re.MULTILINE)
+    return None if lines is None else {name.strip(" *") for line in lines for name in line.split(",")}
+
+
+def arguments_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Return the names of a function's arguments, without self or cls."""
+    stated = function.args
+    starred = [one for one in (stated.vararg, stated.kwarg) if one is not None]
+    return {one.arg for one in (*stated.posonlyargs, *stated.args, *stated.kwonlyargs, *starred)} - {"self", "cls"}
+
+
+def in_part_described(node: ast.AST) -> set[str]:
+    """Return the arguments or fields that a docstring leaves out though it has their section, or that are not there."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        told = described(ast.get_docstring(node), "Args")
+        return set() if told is None else told ^ arguments_of(node)
+    if not isinstance(node, ast.ClassDef):
+        return set()
+    told, makers = described(ast.get_docstring(node), "Args"), [one for one in node.body if is_maker(one)]
+    wrong = set() if told is None or not makers else told ^ arguments_of(makers[0])  # type: ignore[arg-type]
+    fields = {one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)}
+    public = {name for name in fields if not name.startswith("_") and name != "model_config"}
+    told = described(ast.get_docstring(node), "Attributes")
+    return wrong if told is None or makers or not public else wrong | (told ^ public)
+
+
+def is_maker(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "__init__"
+
+
+def test_a_docstring_that_describes_arguments_or_fields_describes_each() -> None:
+    wrong = [
+        f"{path}:{getattr(node, 'lineno', 0)} {sorted(names)}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if (names := in_part_described(node))
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_calls_pass_four_arguments_by_position_at_most() -> None:

@@ -66,6 +66,7 @@ class StartSettings:
         out: Where the bundle goes; must be absent or empty.
         data: Files with the few labelled tickets there are; none goes by the descriptions alone.
         mapping: Roles with the column that plays them, None switching a role off.
+        reading: How the files are to be read.
         policy: A policy file; None takes the default policy.
         rules: A rule file; None takes the default rules, as far as they name labels of the policy.
         encoder: As in `training.task.TrainSettings`.

@@ -1,1 +1,1 @@
-"""The pages for people: the queue, one ticket, a ticket to try, and what they load."""
+"""The pages for people: queue, ticket, ticket to try, overview, learning, people, sign-in, and what they load."""

@@ -61,6 +61,10 @@ class Opinion(BaseModel):
     """What an agent says of a decision on the page; what is empty counts as not stated.
 
     Attributes:
+        verdict: What is said of the decision: accepted, corrected or undone.
+        tier: As corrected.
+        category: As corrected.
+        resolver_group: As corrected.
         reason: Of the correction, one of those that are offered or another one.
         other_reason: In the agent's own words, where none of the offered ones is chosen.
         seen: Id of the verdict that stood when the page was shown: another one may have come since.
