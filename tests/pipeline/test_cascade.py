@@ -222,6 +222,16 @@ def test_a_first_stage_that_the_last_certificate_finds_too_dear_is_left_out_and_
     assert tier["bound"] == pytest.approx(upper_bound(tier["wrong"], tier["kept"], 0.05 * (1 - choice.BOTH_STAGES)))
 
 
+def test_the_report_says_from_how_many_decisions_on_a_new_group_is_promised_anything(trained: Trained) -> None:
+    manifest = json.loads(json.dumps(trained.bundle.manifest))
+    manifest["settings"]["target_risk"] = 0.1
+    of_new_groups = {"threshold": 0.9, "bound": 0.133, "promise": "new_group", "groups": 28, "largest_group": 0}
+    certificates_of(manifest)["tier"] |= of_new_groups  # bound as earlier versions wrote it
+    page = report(manifest, read_record(trained.path))
+    assert "for a group that was never seen, from 20 automatic decisions on (made on 28 groups)" in page
+    assert "the upper bound of the error rate is 0.100" in page and "is 0.133" not in page
+
+
 def test_what_is_told_of_the_gate_is_told_of_the_one_that_serves(trained: Trained) -> None:
     """Both stages fail here where the full model alone would pass, and the other way round."""
     record = read_record(trained.path)
