@@ -10,7 +10,7 @@ from typing import Any
 
 from models.features.vectorizer import words_of
 from triage.languages.names import language_code
-from triage.screening.alphabets import dense_letters
+from triage.languages.alphabets import dense_letters
 from triage.ticket import Ticket
 
 MIN_WORDS = 5

@@ -17,7 +17,7 @@ from triage.gate import Gate
 from triage.languages.names import language_code
 from triage.policy import parse_policy
 from triage.prediction import Prediction, Score
-from triage.screening.alphabets import languages_written
+from triage.languages.alphabets import languages_written
 from triage.ticket import Ticket
 
 

@@ -16,7 +16,7 @@ from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import Fields, sparse_features
 from models.features.lsa import LsaProjection
-from models.features.vectorizer import fit_vectorizer, words_of
+from models.features.vectorizer import count_words, fit_vectorizer
 from models.heads.head import Head, Probabilities
 from models.model import Model
 from models.terminal import Log, log_step
@@ -229,7 +229,7 @@ class _LeaveOneOut:
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         return [
             Prediction({target: self._ranked(target, ticket) for target in in_order(self._made.unseen)},
-                       language=ticket.language, words=len(words_of(ticket.text)))
+                       language=ticket.language, words=count_words(ticket.text))
             for ticket in tickets
         ]  # fmt: skip
 

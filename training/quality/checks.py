@@ -21,6 +21,7 @@ from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
 from training.quality.renamed_labels import renamed_labels
 from training.quality.similar_label_names import MOST_COMPARED, similar_label_names
+from triage.languages.alphabets import words_written
 
 _ORDER = (SERIOUS, NOTICE, FINE)
 _SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
@@ -97,7 +98,7 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
         what = f"{len(bad)} of {len(bad) + len(rows)} rows cannot be used"
         do = "mend them in the export, or train with --skip-bad-rows"
         yield Finding("bad-rows", SERIOUS, what, do, rows=len(bad), places=tuple(map(str, bad[:_SHOWN])))
-    short = [row for row in rows if len(row.ticket.text.split()) < _SHORT_WORDS]
+    short = [row for row in rows if words_written(row.ticket.text) < _SHORT_WORDS]
     if short:
         what = f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words"
         do = "nothing can be told from them: leave them out, or map a column that says more"
