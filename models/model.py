@@ -19,10 +19,10 @@ from models.language import language_of
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
+from triage.languages.alphabets import languages_written
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction, Score, Term, in_order
 from triage.rules import NO_RULES, RuleBook
-from triage.languages.alphabets import languages_written
 from triage.ticket import Ticket
 
 _by_probability = itemgetter(1)

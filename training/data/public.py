@@ -55,7 +55,7 @@ class PublicSet:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched: the file written, its rows, the digest of each original, and which had none to be checked by."""
+    """What was fetched: the file written, its rows, the digest of each original, and which were not checked by it."""
 
     out: Path
     rows: int

@@ -23,9 +23,9 @@ from training.gate.label_shift import resampled
 from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
 from training.gate.risk_control import Certificate, certify, set_floor
 from triage.gate import Gate, Promise, TargetGate
+from triage.languages.alphabets import languages_written
 from triage.policy import Policy
 from triage.prediction import Score
-from triage.languages.alphabets import languages_written
 
 STRANGE_SHARE = 0.005
 """Share of the desk's own tickets that are called too strange."""

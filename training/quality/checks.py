@@ -158,10 +158,21 @@ def _balance(dataset: Dataset) -> Iterator[Finding]:
         if most > 0.8 * counts.total():
             what = f"{most / counts.total():.0%} of the {target} labels are {label!r}"
             yield Finding(f"{target}-one-sided", NOTICE, what, "look at macro-F1 and recall by class, not at accuracy")
-        missing = len(dataset.rows) - counts.total()
+        missing = [row for row in dataset.rows if target not in row.labels]
         if missing:
-            what = f"{missing} rows have no {target}: they teach the other target only"
-            yield Finding(f"{target}-missing", NOTICE, what, rows=missing)
+            what = f"{len(missing)} rows have no {target}: {_teaching(missing, dataset.targets)}"
+            yield Finding(f"{target}-missing", NOTICE, what, rows=len(missing))
+
+
+def _teaching(missing: Sequence[LabelledTicket], targets: Sequence[str]) -> str:
+    """Say what rows teach that lack the label of one target."""
+    nothing = sum(row.labels.keys().isdisjoint(targets) for row in missing)
+    others = f"the other {'target' if len(targets) == 2 else 'targets'} only"
+    if not nothing:
+        return f"they teach {others}"
+    if nothing == len(missing):
+        return "they are not learned from"
+    return f"those without any label ({nothing}) are not learned from, the others teach {others}"
 
 
 def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
