@@ -256,7 +256,7 @@ def test_the_report_says_from_how_many_decisions_on_a_new_group_is_promised_anyt
     manifest = json.loads(json.dumps(trained.bundle.manifest))
     manifest["settings"]["target_risk"] = 0.1
     of_new_groups = {"threshold": 0.9, "bound": 0.133, "promise": "new_group", "groups": 28, "largest_group": 0}
-    certificates_of(manifest)["tier"] |= of_new_groups  # bound as earlier versions wrote it
+    manifest["cascade"]["refitted"]["tier"] |= of_new_groups  # bound as earlier versions wrote it
     page = report(manifest, read_record(trained.path))
     assert "for a group that was never seen, from 20 automatic decisions on (made on 28 groups)" in page
     assert "the upper bound of the error rate is 0.100" in page and "is 0.133" not in page

@@ -15,7 +15,7 @@ from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import Fields, sparse_features
-from models.features.lsa import LsaProjection
+from models.features.lsa import NO_TOPICS
 from models.features.vectorizer import count_words, fit_vectorizer
 from models.heads.head import Head, Probabilities
 from models.model import Model
@@ -151,7 +151,7 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
     tickets = [row.ticket for row in rows]
     texts = [phrase for told in phrases.values() for _, phrase in told]
     vectorizer = fit_vectorizer([*texts, *(ticket.text for ticket in tickets)], min_word_texts=1, min_char_texts=2)
-    fields, topics = Fields(()), LsaProjection(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
+    fields, topics = Fields(()), NO_TOPICS
     sparse = sparse_features(vectorizer, fields, tickets)
     vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
     vectors = vectors.astype(np.float16).astype(np.float32)

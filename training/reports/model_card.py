@@ -60,7 +60,7 @@ def _lines(manifest: Mapping[str, Any], record: Record, on: str, warning: str) -
             yield f"- {target}: too rare to be predicted: {listed}"
     yield ""
     yield f"## How good, on {f'the tickets of {on}' if on else 'tickets it had not seen'}"
-    yield from _figures(record, settings)
+    yield from _figures(record)
     yield ""
     yield from _of_itself(warning) if on else _of_training(stage, manifest)
     yield ""
@@ -203,7 +203,7 @@ def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "- combination, calibration and gate were fitted on tickets that the encoder had not been adapted to"
 
 
-def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
+def _figures(record: Record) -> Iterator[str]:
     yield ""
     yield "| target | tickets | accuracy | macro-F1 | ECE | AURC | decided alone | wrong among those |"
     yield "|---|---|---|---|---|---|---|---|"
