@@ -18,7 +18,7 @@ from pathlib import Path
 from api.privacy.outward import outward
 from models.triager import Triager
 from triage.defaults import default_policy
-from triage.escalation.packet import Packet, is_external, packet
+from triage.escalation.packet import Packet, packet
 from triage.normalise import clean, fold
 from triage.ticket import Ticket
 
@@ -100,7 +100,7 @@ def kind_costs(triager: Triager) -> dict[str, float]:
 def hand_over_costs() -> dict[str, float]:
     """Return by kind how many times as much a vendor's packet costs as to decide the usual long ticket by rules."""
     triager, policy = Triager(), default_policy()
-    vendor = next(tier for tier in policy.labels("tier") if is_external(policy, tier))
+    vendor = next(tier for tier in policy.labels("tier") if tier in policy.external_tiers)
 
     def made(text: str) -> Packet:
         return packet(policy, [outward(text)], ("L3", vendor), None)

@@ -12,6 +12,8 @@ from platformdirs import user_data_path
 from triage.errors import InvalidRequest
 
 DEFAULT_MODEL = "helpdesk-triage"
+STORE_FILE = "store.sqlite"
+"""The store of the service, where no other one is stated."""
 CHECKOUT_HOME = ".triage"
 """Where `make run` keeps its state, in the checkout."""
 

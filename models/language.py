@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from models.features.vectorizer import words_of
+from triage.languages.alphabets import dense_letters
 from triage.languages.names import language_code
-from triage.screening.alphabets import dense_letters
 from triage.ticket import Ticket
 
 MIN_WORDS = 5

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from models.explain import Attribution, rule_contribution, strongest
 from models.features.features import Features, Fields, ReadTickets, match_rules, sparse_features
 from models.features.lsa import LsaProjection
-from models.features.vectorizer import Vectorizer, words_of
+from models.features.vectorizer import Vectorizer, count_words
 from models.heads.head import Head, Probabilities
 from models.language import language_of
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
+from triage.languages.alphabets import languages_written
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction, Score, Term, in_order
 from triage.rules import NO_RULES, RuleBook
-from triage.screening.alphabets import languages_written
 from triage.ticket import Ticket
 
 _by_probability = itemgetter(1)
@@ -155,7 +155,7 @@ class Model:
                     written=languages_written(ticket.text),
                     excluded={target: float(values[row]) for target, values in rare.items()},
                     sets={target: self._prediction_set(target, scores) for target, scores in ranked.items()},
-                    words=len(words_of(ticket.text)),
+                    words=count_words(ticket.text),
                     truncated=truncated[row],
                     unreviewed={target: self._ranked(target, values[row]) for target, values in unreviewed.items()},
                 )

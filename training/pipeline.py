@@ -367,7 +367,9 @@ def calibrate(run: _Run, fitted: FittedModel, model: Model, learned: Sample, evi
         for line in told(target, found.guards):
             run.log(line)
     measured = replay(run.rules, run.policy, learned.rows)
-    rules = run.rules.measured(precisions(measured), fallback_floors(run.rules, run.policy, evidence.scores, gate))
+    decides = gate if chosen.cascade is None else chosen.cascade.gate
+    beneath = fallback_floors(run.rules, run.policy, chosen.scores or evidence.scores, decides)
+    rules = run.rules.measured(precisions(measured), beneath)
     calibration = f"{evidence.kind}, {len(evidence.scores.rows)} rows"
     bundle = Bundle(replace(model, set_floors=floors), run.cached, gate=gate, policy=run.policy, rules=rules)
     return CertifiedModel(bundle.in_stages(chosen.cascade), fitted, certificates, calibration, staged=chosen.staged)

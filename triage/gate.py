@@ -115,7 +115,7 @@ class Gate:
     def reason(self, target: str, prediction: Prediction | None) -> Reason:
         """Say why the model may decide a target (`CONFIDENT`) or why it abstains.
 
-        What the text is (too short, foreign, strange) is asked before how sure the model is: a confident answer
+        What the text is (foreign, too short, strange) is asked before how sure the model is: a confident answer
         to a text the model cannot read is worth nothing. Two floors lie under the threshold, which is right on average
         only: the runner-up must not be close, and this very ticket must not be wrong with too high a probability.
 
@@ -177,16 +177,18 @@ class Gate:
         return by_script and (language is None or language in self.languages)
 
     def unreadable(self, target: str, prediction: Prediction) -> Reason | None:
-        """Say why a text cannot be judged, however sure the model is: too short, foreign, or strange; None if it can.
+        """Say why a text cannot be judged, however sure the model is: foreign, too short, or strange; None if it can.
+
+        The language is asked first: to say more helps nobody whose language is not read.
 
         Args:
             target: Name of the target, such as ``tier``.
             prediction: The model's prediction.
         """
-        if prediction.words < self.min_words:
-            return Reason.TOO_SHORT
         if not self.reads(prediction.language, prediction.written):
             return Reason.UNSUPPORTED_LANGUAGE
+        if prediction.words < self.min_words:
+            return Reason.TOO_SHORT
         strange = self.max_novelty is not None and prediction.novelty > self.max_novelty
         if strange or prediction.stranger > self.max_stranger:
             return Reason.OUT_OF_DISTRIBUTION

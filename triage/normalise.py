@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import re2
 
 from triage.disguise import unmask
+from triage.languages.alphabets import words_written
 
 _HEAD_SHARE = 0.75
 """Of an over-long text three quarters are its beginning: there people say what is wrong; below stand logs."""
@@ -411,7 +412,7 @@ def _points_below(kept: str, rest: str) -> bool:
     The header that Outlook writes stands above answers and forwards alike: it counts where the own part points at it,
     or hardly says anything.
     """
-    words = len(kept.split())
+    words = words_written(kept)
     if words >= _SHORT_WORDS:
         return False
     return words < _POINTED_WORDS or bool(_SAID_FORWARD.search(rest[:200]) or _POINTING.search(kept))
@@ -439,7 +440,7 @@ def _shorten_logs(text: str) -> str:
         return text
     lines = text.split("\n")
     own = [line for line in lines if not _FRAME.match(line) and not _LOG_LINE.match(line) and not _THROWN.match(line)]
-    enough = len(" ".join(own).split()) >= _ENOUGH_WORDS
+    enough = words_written(" ".join(own)) >= _ENOUGH_WORDS
     most = 0 if enough and logged > _LOG_LINES_KEPT else _LOG_LINES_KEPT
     kept, seen = [], 0
     for line in lines:

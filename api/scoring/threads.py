@@ -39,7 +39,7 @@ from triage.decide import alarmed
 from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
-from triage.escalation.packet import is_external, packet
+from triage.escalation.packet import packet
 from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.standing import placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
@@ -440,7 +440,7 @@ def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketView
 def _packet(judged: _Judged, tier: str | None) -> PacketOut:
     """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names."""
     policy, readable, now = judged.policy, judged.readable, judged.thread.route
-    outside = is_external(policy, tier)
+    outside = tier in policy.external_tiers
     texts = [outward(text) if outside else text for text in judged.thread.texts] if readable else []
     made = packet(policy, texts, (now.tier, tier), now.category or judged.decision.category)
     missing = policy.in_language(made.missing, judged.decision.language) if readable else ()

@@ -18,6 +18,7 @@ from api.store.work.claims import Claims
 from api.store.work.figures import Figures
 from api.store.work.jobs import Jobs
 from api.store.work.queue import Queue
+from models.home import STORE_FILE
 
 
 class Repository(Threads, Feedback, Queue, Claims, Jobs, Sessions, Figures, Keys, Outbox, Export, Erasure):
@@ -40,8 +41,8 @@ class Repository(Threads, Feedback, Queue, Claims, Jobs, Sessions, Figures, Keys
 
 
 def store_url(home: Path, url: str = "") -> str:
-    """Return the URL of the store: the one stated, else that of ``store.sqlite`` in the home."""
-    return url or f"sqlite:///{home / 'store.sqlite'}"
+    """Return the URL of the store: the one stated, else that of the file in the home."""
+    return url or f"sqlite:///{home / STORE_FILE}"
 
 
 def open_repository(home: Path, url: str = "", *, redact: bool = False, patience_s: float = PATIENCE_S) -> Repository:
@@ -50,7 +51,7 @@ def open_repository(home: Path, url: str = "", *, redact: bool = False, patience
     Any number of processes may do this together.
 
     Args:
-        home: Directory of all state; the default store is ``store.sqlite`` in it.
+        home: Directory of all state; the default store is a file in it.
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; empty for the default store.
         redact: Whether personal data and secrets are taken out of tickets before they are stored.
         patience_s: How long a transaction waits for its turn.

@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.languages.alphabets import with_gaps
+
 _WORD = re.compile(r"\w{2,}")
 _NGRAM_LENGTHS = (3, 4, 5)
 _MAX_TOKEN = 40  # longer tokens are encoded files or keys, whose ends say nothing
@@ -75,6 +77,16 @@ def words_of(text: str) -> list[str]:
         ['vpn', 'drops', 'error', '0x80']
     """
     return _WORD.findall(text.lower())
+
+
+def count_words(text: str) -> int:
+    """Return how many words of a text count; of scripts without blanks between words, by their letters.
+
+    Example:
+        >>> count_words("VPN drops!"), count_words("打印机坏了"), count_words("你好")
+        (2, 2, 1)
+    """
+    return len(words_of(with_gaps(text)))
 
 
 def word_ngrams_of(words: Sequence[str]) -> list[str]:

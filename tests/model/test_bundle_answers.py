@@ -13,6 +13,8 @@ from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
 from models.explain import contribution, rule_contribution
 from models.triager import Triager
+from training.data.labelled_ticket import LabelledTicket
+from training.gate.gate import calibration_scores_of
 from training.pipeline import train
 from training.task import Trained, TrainSettings
 from triage.policy import Policy
@@ -160,12 +162,22 @@ def test_what_the_policy_in_use_calls_sensitive_is_not_named_as_similar(bundle: 
 
 def test_what_is_not_a_ticket_of_this_desk_is_held_back(bundle: Bundle) -> None:
     foreign = Ticket(body="Принтер на третьем этаже не печатает уже второй день, помогите пожалуйста срочно")
-    short = Ticket(body="hi")
+    short, unbroken = Ticket(body="hi"), Ticket(body="打印机坏了请派人来看")
     reasons = {
         name: Triager(bundle).decide([ticket])[0].targets["tier"].reason
-        for name, ticket in (("foreign", foreign), ("short", short))
+        for name, ticket in (("foreign", foreign), ("short", short), ("unbroken", unbroken))
     }
-    assert reasons == {"foreign": "unsupported_language", "short": "too_short"}
+    foreign_twice = dict.fromkeys(("foreign", "unbroken"), "unsupported_language")
+    assert reasons == {**foreign_twice, "short": "too_short"}
+
+
+def test_a_text_without_blanks_has_words_where_it_is_certified_and_where_it_is_decided(bundle: Bundle) -> None:
+    row = LabelledTicket(Ticket(body="打印机坏了请派人来看"), {"tier": "L1"})
+    features = bundle.model.features([row.ticket], bundle.encoder.encode([row.ticket.text]))
+    own = bundle.model.probabilities(features)
+    scores = calibration_scores_of([row], own, features, bundle.model)
+    [predicted] = bundle.model.predictions([row.ticket], features, own, [False])
+    assert scores.words.tolist() == [predicted.words] == [3]
 
 
 @pytest.mark.parametrize("column", ["tier", "category"])

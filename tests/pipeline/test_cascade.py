@@ -21,7 +21,9 @@ from training.cascade import first_stage as fitting
 from training.cascade.choice import CascadeChoice
 from training.evaluation.record import read_record
 from training.gate import first_stage as gate_of_first
+from training.gate.gate import CalibrationScores
 from training.gate.risk_control import upper_bound
+from training.gate.rule_precision import Floors, fallback_floors
 from training.gate.served import certificates_of, served_gates
 from training.registry.publish import _thresholds
 from training.reports.model_card import model_card
@@ -29,7 +31,10 @@ from training.reports.report import report
 from training.stages import stage_of
 from training.task import Trained, TrainSettings
 from triage.errors import BundleTampered
+from triage.gate import Gate
+from triage.policy import Policy
 from triage.prediction import Prediction
+from triage.rules import RuleBook
 from triage.ticket import Ticket
 
 
@@ -39,8 +44,23 @@ def staged(trained: Trained) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def trained(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def measured_under() -> list[tuple[CalibrationScores, Gate]]:
+    """What fallback rules are measured under in the training, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(
+    make_bundle: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    measured_under: list[tuple[CalibrationScores, Gate]],
+) -> Trained:
     """Train a bundle whose first stage answers often: it may differ from the full model more than usual."""
+
+    def noted(rules: RuleBook, policy: Policy, scores: CalibrationScores, gate: Gate) -> Floors:
+        measured_under.append((scores, gate))
+        return fallback_floors(rules, policy, scores, gate)
+
     first = make_bundle()
     settings = TrainSettings(
         (first.parent / "tickets.jsonl",),
@@ -55,6 +75,7 @@ def trained(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathF
         patch.setattr(choice, "LEAST_ANSWERED", 10)
         patch.setattr(gate_of_first, "MAY_LOSE", 0.05)
         patch.setattr(choice, "dearer_targets", lambda *_, **__: [])
+        patch.setattr(pipeline, "fallback_floors", noted)
         return pipeline.train(settings, log=lambda step: None)
 
 
@@ -220,6 +241,25 @@ def test_a_first_stage_that_the_last_certificate_finds_too_dear_is_left_out_and_
     tier = facts["gate"]["refitted"]["tier"]
     assert tier["threshold"] is not None
     assert tier["bound"] == pytest.approx(upper_bound(tier["wrong"], tier["kept"], 0.05 * (1 - choice.BOTH_STAGES)))
+
+
+def test_fallback_rules_are_measured_under_the_gate_that_serves(
+    staged: Bundle, measured_under: list[tuple[CalibrationScores, Gate]]
+) -> None:
+    assert staged.cascade is not None
+    scores, gate = measured_under[-1]
+    assert gate == staged.cascade.gate
+    assert scores.taken is not None and scores.taken.passed.any()
+
+
+def test_the_report_says_from_how_many_decisions_on_a_new_group_is_promised_anything(trained: Trained) -> None:
+    manifest = json.loads(json.dumps(trained.bundle.manifest))
+    manifest["settings"]["target_risk"] = 0.1
+    of_new_groups = {"threshold": 0.9, "bound": 0.133, "promise": "new_group", "groups": 28, "largest_group": 0}
+    manifest["cascade"]["refitted"]["tier"] |= of_new_groups  # bound as earlier versions wrote it
+    page = report(manifest, read_record(trained.path))
+    assert "for a group that was never seen, from 20 automatic decisions on (made on 28 groups)" in page
+    assert "the upper bound of the error rate is 0.100" in page and "is 0.133" not in page
 
 
 def test_what_is_told_of_the_gate_is_told_of_the_one_that_serves(trained: Trained) -> None:

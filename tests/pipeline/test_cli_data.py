@@ -101,8 +101,16 @@ def test_banking_and_the_zipped_mails_are_read(
     with zipfile.ZipFile(folder / first, "w") as archive:
         archive.writestr("tickets.csv", "Document,Topic_group\nneed a new laptop,Hardware\n")
     put(folder, second, b"Document,Topic_group\nlocked out,Access\n")
-    found = triage("data", "fetch", "endava", "--url", url, "--out", tmp_path / "e.jsonl", "--json").document
-    assert found["rows"] == 2 and found["licence"].startswith("CC0")
+    asked = ("data", "fetch", "endava", "--url", url, "--out", tmp_path / "e.jsonl")
+    found = triage(*asked, "--json").document
+    assert found["rows"] == 2 and found["licence"].startswith("CC0") and found["unchecked"] == [first, second]
+    digests = {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in (first, second)}
+    said = triage(*asked, "--sha256", f"{first}={digests[first].upper()}").out
+    assert f"{second}: its digest is not known: not checked" in said and f"{first}: its" not in said
+    assert all(digest in said for digest in digests.values())
+    assert "its SHA-256 is not" in triage(*asked, "--sha256", f"{first}={digests[second]}").error
+    assert "takes no digest for 'x'" in triage(*asked, "--sha256", f"x={digests[first]}").error
+    assert "is not FILE=DIGEST" in triage(*asked, "--sha256", "x=12").error
 
 
 def test_the_doctor_speaks_to_people_and_programs(triage: Triage, tmp_path: Path) -> None:

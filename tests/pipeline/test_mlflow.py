@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,16 @@ print(said[["tier", "category", "automation"]].to_json(orient="records"))
     assert len(rows) == 2 and rows[0] == rows[1] and rows[0]["tier"]
     names = [path.suffix for path in (there / "artifacts").rglob("*") if path.is_file()]
     assert ".pkl" not in names and ".pickle" not in names
+
+
+def test_a_version_asks_for_every_package_that_the_code_put_in_imports(there: Path) -> None:
+    listed = next((there / "artifacts").rglob("requirements.txt"))
+    asked = {line.partition("==")[0] for line in listed.read_text().splitlines()}
+    code = "".join(path.read_text() for path in listed.parent.rglob("*.py"))
+    homes = packages_distributions()
+    imported = {name for name in re.findall(r"(?m)^ *(?:from|import) (\w+)", code) if name in homes}
+    assert all(asked.intersection(homes[name]) for name in imported - {"models", "triage", "sentence_transformers"})
+    assert {"usearch", "threadpoolctl", "mlflow"} <= asked and "sentence-transformers" not in asked
 
 
 def test_mlflow_evaluates_the_champion(there: Path, tmp_path: Path) -> None:

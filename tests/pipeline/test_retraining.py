@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.home import STORE_FILE
 from models.local_store import CHALLENGER, LocalModelStore
 from models.triager import Triager
 from training.cli import retrain as verb
@@ -22,6 +24,8 @@ from training.evaluation.seen import Seen, fingerprint
 from training.registry.promote import processor_times_ms
 from training.retrain import gather, task_digest
 from training.task import TrainSettings
+from triage.__main__ import GROUP
+from triage.errors import InvalidRequest, StoreUnavailable
 
 from .conftest import MAP, MONTHS, Triage, as_exported, champion_number, history, write_rows
 
@@ -241,6 +245,24 @@ def test_a_word_on_one_of_several_equal_texts_is_about_one_ticket(tmp_path: Path
 
 def test_without_a_champion_one_line_says_what_to_do(triage: Triage, own_home: Path, tickets: Path) -> None:
     assert "triage train makes the first version" in triage("retrain", tickets).error
+
+
+def test_what_people_said_and_cannot_be_read_is_not_taken_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    assert verb._exported(tmp_path / "said.jsonl") is None  # no store, so nothing was said
+    (tmp_path / "home" / STORE_FILE).write_text("no store")
+    with pytest.raises(StoreUnavailable):
+        verb._exported(tmp_path / "said.jsonl")
+    refusing = EntryPoint("feedback", f"{__name__}:_refused", GROUP)  # as by a service of another version
+    monkeypatch.setattr(verb, "entry_points", lambda group: [refusing])
+    with pytest.raises(InvalidRequest, match="what people said could not be read"):
+        verb._exported(tmp_path / "said.jsonl")
+
+
+def _refused(_: list[str]) -> int:
+    return 2
 
 
 def test_a_ticket_is_known_by_its_text_and_not_by_its_id(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_an_abstaining_model_leaves_it_to_a_rule_then_to_its_guess_then_to_the_c
         (predicted(novelty=1.5), Reason.OUT_OF_DISTRIBUTION),
         (predicted(language="fi"), Reason.UNSUPPORTED_LANGUAGE),
         (predicted(words=1), Reason.TOO_SHORT),
+        (predicted(words=1, language="fi"), Reason.UNSUPPORTED_LANGUAGE),
         (predicted(excluded={"tier": 0.8}), Reason.CLASS_EXCLUDED),
         (predicted(probabilities={}), Reason.NO_HEAD),
         (None, Reason.MODEL_UNAVAILABLE),

@@ -103,6 +103,15 @@ def test_one_bad_group_of_twenty_shuts_the_gate_down_to_where_it_is_good() -> No
     assert certify_new_group(confidence, correct, everyone, groups, risk=0.05, delta=0.05).promise == "none"
 
 
+def test_the_bound_is_of_the_groups_that_the_promise_is_for_and_never_above_the_risk() -> None:
+    confidence, groups = np.tile(np.repeat([0.99, 0.1], [15, 85]), 20), np.repeat(np.arange(20), 100)
+    correct, every = confidence > 0.5, np.ones(2000, dtype=bool)
+    correct[700:702] = False
+    found = certify_new_group(confidence, correct, every, groups, risk=0.05, delta=0.05)
+    assert (found.kept, found.wrong, found.bound) == (300, 2, 0.0)  # 2 of 15 are forgiven
+    assert certify_new_group(confidence, correct, every, groups, risk=0.14, delta=0.05).bound == pytest.approx(2 / 15)
+
+
 def test_rows_of_no_group_say_nothing_about_a_new_one() -> None:
     n = 400
     confidence, right, groups = np.full(n, 0.97), np.ones(n, bool), np.full(n, NO_GROUP)

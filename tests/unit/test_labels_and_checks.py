@@ -162,6 +162,27 @@ def test_rows_are_named_with_the_ids_of_their_tickets(tmp_path: Path) -> None:
     assert said["category-conflicting-duplicates"].places == (f"{path}:1 (0): access; {path}:201 (copy): mail",)
 
 
+@pytest.mark.parametrize(
+    ("tiers", "said"),
+    [
+        (0, "they are not learned from"),
+        (30, "they teach the other target only"),
+        (25, "those without any label (5) are not learned from, the others teach the other target only"),
+    ],
+)
+def test_rows_without_a_label_are_said_to_teach_what_they_do(tmp_path: Path, tiers: int, said: str) -> None:
+    rows = [{**row, "category": "Unassigned"} if number < 30 else row for number, row in enumerate(history(100))]
+    of_tiers = {"tier": "Unassigned"} if tiers else {}
+    rows = [{**row, **({"tier": f"L{number % 2}"} if number < tiers else of_tiers)} for number, row in enumerate(rows)]
+    assert found(read(tmp_path, rows))["category-missing"].what == f"30 rows have no category: {said}"
+
+
+def test_texts_of_scripts_without_blanks_are_short_by_their_letters(tmp_path: Path) -> None:
+    texts = ("打印机坏了请派人来看", "จอภาพไม่ติดตั้งแต่เช้า", "帮忙")
+    said = found(read(tmp_path, [*history(100), *({"text": text, "category": "mail"} for text in texts)]))
+    assert said["short-texts"].places == (f"{tmp_path / 'rows.jsonl'}:103",)
+
+
 def test_logs_of_which_only_the_beginning_is_read_are_counted(tmp_path: Path) -> None:
     rows = history(100)
     assert "shortened-logs" not in found(read(tmp_path, rows))

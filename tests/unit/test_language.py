@@ -14,10 +14,10 @@ from training.data.labelled_ticket import LabelledTicket
 from training.gate.gate import languages_of
 from triage.decision import Reason
 from triage.gate import Gate
+from triage.languages.alphabets import languages_written
 from triage.languages.names import language_code
 from triage.policy import parse_policy
 from triage.prediction import Prediction, Score
-from triage.screening.alphabets import languages_written
 from triage.ticket import Ticket
 
 

@@ -21,7 +21,7 @@ from training.batch_scoring import check_output, score
 from training.data.formats import RawRow
 from training.data.reading import OpenFile, open_file
 from training.engines.engine import BatchLost, InThisProcess, Row
-from training.reports.atomic_write import check_page
+from training.reports.page_file import check_page
 from triage.errors import InvalidDataset, InvalidRequest
 from triage.ticket import Ticket
 

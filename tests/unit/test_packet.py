@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.privacy.outward import outward
 from triage.defaults import default_policy
-from triage.escalation.packet import find_items, is_external, packet
+from triage.escalation.packet import find_items, packet
 
 POLICY = default_policy()
 TEXT = (
@@ -47,7 +47,7 @@ def test_what_is_said_is_quoted_and_what_is_missing_is_asked() -> None:
 
 
 def test_only_the_vendor_is_outside() -> None:
-    assert [tier for tier in POLICY.labels("tier") if is_external(POLICY, tier)] == ["L4"]
+    assert [tier for tier in POLICY.labels("tier") if tier in POLICY.external_tiers] == ["L4"]
 
 
 @given(st.text(max_size=300))

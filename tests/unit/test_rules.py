@@ -55,6 +55,7 @@ def test_conditions_hold_together() -> None:
     assert book.fallback(Ticket(body=toner.body, channel="sms"), "category") is None
     assert book.fallback(Ticket(body=toner.body + " driver", channel="email"), "category") is None
     assert book.fallback(Ticket(body="help me"), "tier").name == "short"  # type: ignore[union-attr]
+    assert book.fallback(Ticket(body="打印机从昨天下午开始一直卡纸"), "tier") is None
     assert book.catch_all.name == "rest"
 
 

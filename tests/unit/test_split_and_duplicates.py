@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from training.data.dataset import Dataset, LabelledTicket, read_dataset
 from training.data.duplicates import joined, masked, near_duplicates
 from training.data.split import kept_together, split
+from training.evaluation.seen import Seen
 from triage.errors import InvalidDataset
 from triage.ticket import Ticket
 
@@ -250,6 +251,30 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
 def test_texts_that_differ_in_numbers_hosts_and_times_are_duplicates(one: str, other: str) -> None:
     assert near_duplicates([one, other]).tolist() == [0, 0]
     assert masked(one) == masked(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "copy", "other"),
+    [
+        (
+            "打印机卡纸无法打印请派人来看一下编号12",
+            "打印机卡纸无法打印请派人来看一下编号977",
+            "我的账号被锁定了请帮我解锁工号334",
+        ),
+        (
+            "会議室のプリンター12が動きません至急お願いします",
+            "会議室のプリンター7が動きません至急お願いします",
+            "VPN3に接続できません",
+        ),
+        ("เครื่องพิมพ์เสีย12", "เครื่องพิมพ์เสีย7", "จอภาพไม่ติด12"),
+    ],
+)
+def test_where_no_blanks_stand_a_number_takes_no_words_along(one: str, copy: str, other: str) -> None:
+    assert masked(one) == masked(copy) != masked(other)
+    assert near_duplicates([one, copy, other]).tolist() == [0, 0, 2]
+    assert near_duplicates([one, copy, other], similar=1, as_written=True).tolist() == [0, 1, 2]
+    seen = Seen.of([LabelledTicket(Ticket(body=one), {})])
+    assert seen.lacks([LabelledTicket(Ticket(body=text), {}) for text in (copy, other)]).tolist() == [False, True]
 
 
 def test_messages_of_one_ticket_stay_on_one_side_of_every_split() -> None:

@@ -120,6 +120,8 @@ def test_what_is_pointed_at_is_read(pointer: str) -> None:
     body = f"{pointer}\n\nFrom: Kim\nSent: Monday\nTo: Desk\nSubject: Scanner\n\n{OWN}"
     assert OWN in Ticket(body=body).text
     assert OWN not in Ticket(subject="Re: Scanner", body=body).text
+    unbroken = "打印机从昨天下午开始一直卡纸请派人来看一下"
+    assert Ticket(body=body.replace(pointer, unbroken)).text == unbroken
 
 
 @pytest.mark.parametrize(

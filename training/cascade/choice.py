@@ -71,11 +71,13 @@ class Chosen(NamedTuple):
         cascade: Both stages under one gate; None where every ticket is put to the full model.
         staged: What is known of it.
         alone: The gate of the full model in place of its own, where both stages turned out to certify far less.
+        scores: What both stages say of the calibration tickets; None where there is no first one.
     """
 
     cascade: Cascade | None = None
     staged: Staged | None = None
     alone: Certified | None = None
+    scores: CalibrationScores | None = None
 
 
 class Evidence(NamedTuple):
@@ -152,7 +154,8 @@ class CascadeChoice:
         model = replace(stage.model, set_floors=floors)
         stage = replace(stage, threshold=threshold, asks_between=asks_between, model=model)
         share = self._share(threshold, asks_between) or 0.0
-        return Chosen(Cascade(stage, gate), Staged(threshold, asks_between, share=share, certificates=certificates))
+        staged = Staged(threshold, asks_between, share=share, certificates=certificates)
+        return Chosen(Cascade(stage, gate), staged, scores=together[0])
 
     def _rule(self, log: Log) -> tuple[float, Mapping[str, Band]] | None:
         """Return when the first stage answers, by what is known before any certificate; None where it never does."""

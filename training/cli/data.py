@@ -7,6 +7,7 @@ Examples:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,10 @@ from training.data.public import SETS
 from training.data.public import fetch as fetch_set
 from training.quality.checks import diagnose
 from triage.defaults import default_policy
+from triage.errors import InvalidRequest
 from triage.policy import read_policy
+
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 data = Family("data", __doc__)
 
@@ -88,22 +92,42 @@ class FetchOptions(JsonOption):
     name: str = argument("which one", "|".join(SETS))
     out: Path | None = option("file to write (default: NAME.jsonl)", None, "FILE")
     url: str | None = option("a mirror that holds the same files", None)
+    sha256: list[str] = option(
+        "digest that a file must have whose digest is not known here; may be repeated", [], "FILE=DIGEST"
+    )
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """The digests stated, by file.
+
+        Raises:
+            InvalidRequest: If one is not of the form FILE=DIGEST.
+        """
+        pairs = [one.rpartition("=") for one in self.sha256]
+        for given, (path, _, digest) in zip(self.sha256, pairs, strict=True):
+            if not path or not _DIGEST.fullmatch(digest):
+                raise InvalidRequest(f"--sha256 {given!r} is not FILE=DIGEST with 64 hexadecimal digits")
+        return {path: digest.lower() for path, _, digest in pairs}
 
 
 @data.verb("fetch")
 def fetch(options: FetchOptions) -> None:
-    """Fetch a public data set, check its digest and show its licence.
+    """Fetch a public data set, check it by the digests of its files, and show its licence.
+
+    Those of endava are not known: they are shown and not checked, unless --sha256 states them.
 
     Examples:
         triage data fetch clinc150 --out clinc150.jsonl
+        triage data fetch endava --sha256 data/test_data.csv=DIGEST
     """
     out = options.out or Path(f"{options.name}.jsonl")
     check_writable(out)
-    fetched = fetch_set(options.name, out, url=options.url)
+    fetched = fetch_set(options.name, out, url=options.url, stated=options.stated)
     lines = [
         f"{fetched.rows} rows in {fetched.out}",
         f"  licence  {fetched.licence}",
         f"  source   {fetched.cite}",
         *(f"  sha256   {digest}  {path}" for path, digest in fetched.digests.items()),
+        *(f"  {path}: its digest is not known: not checked" for path in fetched.unchecked),
     ]
     print_result({**vars(fetched), "out": str(fetched.out)}, "\n".join(lines), as_json=options.json)

@@ -17,8 +17,8 @@ from training.cli.options import BundleOption, DataOptions, bundle_path, read_da
 from training.data.dataset import Dataset
 from training.data.labels import in_words_of
 from training.encoders.cache import CachedEncoder
+from training.evaluation import evaluate as measuring
 from training.evaluation.champion import unseen_by
-from training.evaluation.evaluate import evaluate as measure
 
 _WEAKEST = 12  # labels that a person looks at; all of them are in the JSON document
 
@@ -42,7 +42,7 @@ def evaluate(options: EvaluateOptions) -> None:
     known = training_tickets(path, bundle, dataset)
     _warn(known, dataset)
     with progress(len(dataset), "deciding") as bar:
-        measured = measure(
+        measured = measuring.evaluate(
             triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
         )
     if options.json:

@@ -34,8 +34,8 @@ from training.group_tiers.evidence import judge
 from training.group_tiers.history import Places, read_history
 from training.group_tiers.proposal import document_of, is_clear, policy_text, propose
 from training.question_weights import with_settling, with_weights
-from training.reports.atomic_write import check_page, write_page
 from training.reports.level_fit import level_fit_page
+from training.reports.page_file import check_page
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRequest
 from triage.escalation.level_fit import LevelFit, Routed, level_fit
@@ -246,7 +246,7 @@ def fit(options: FitOptions) -> None:
     found = level_fit(known, done)
     if options.out is not None:
         source = f"{len(done)} tickets, sent by {triager.model_version or 'the rules'}"
-        write_page(options.out, level_fit_page(found, source))
+        write_text(options.out, level_fit_page(found, source))
     every = found.all
     lines = [
         f"{every.tickets} tickets: {every.right:.3f} right at once, {every.first_line:.3f} resolved by the first line",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.atomic_write import write_text
 from models.bundle.baselines import baselines_of
 from models.bundle.manifest import read_manifest
 from models.terminal import JsonOption, log, log_step, option, print_result, progress, verb
@@ -20,8 +21,8 @@ from training.evaluation.evaluate import measure
 from training.evaluation.predictions import ask, record_of
 from training.evaluation.record import Record, read_record
 from training.reports import report as pages
-from training.reports.atomic_write import check_page, write_page
 from training.reports.model_card import model_card
+from training.reports.page_file import check_page
 from training.stages import FULL, stage_of
 from triage.errors import InvalidRequest
 
@@ -57,8 +58,8 @@ def report(options: ReportOptions) -> None:
         extras = _extras(options, path, manifest) if options.full else None
         record = read_record(path)
     card = out.with_suffix(".md")
-    write_page(out, pages.report(manifest, record, on=source, warning=warning, extras=extras))
-    write_page(card, model_card(manifest, record, on=source, warning=warning))
+    write_text(out, pages.report(manifest, record, on=source, warning=warning, extras=extras))
+    write_text(card, model_card(manifest, record, on=source, warning=warning))
     document = {"bundle": str(path), "report": str(out), "card": str(card), **record.measured}
     print_result(document, f"report      {out}\nmodel card  {card}", as_json=options.json)
 

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from models.atomic_write import write_text
-from models.home import triage_home
+from models.home import STORE_FILE, triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, count, log, log_step, option, print_json, verb
 from training import pipeline
@@ -144,14 +144,22 @@ def _exported(file: Path) -> Path | None:
     """Let the service's own verb write what people said; None where this machine has no store of decisions.
 
     The verb is found as the command line finds it: training does not import the service.
+
+    Raises:
+        InvalidRequest: If there is a store and the verb could not write what is in it, for which it said why.
     """
     stated = any(os.environ.get(name) for name in ("TRIAGE_STORE_URL", "TRIAGE_STORE_URL_FILE"))
     export = next((entry for entry in entry_points(group=GROUP) if entry.name == "feedback"), None)
-    if export is None or not (stated or (triage_home() / "store.sqlite").is_file()):
+    if export is None or not (stated or (triage_home() / STORE_FILE).is_file()):
         return None
     with redirect_stdout(io.StringIO()):
         status = export.load()(["export", "--out", str(file), "--people-only", "--raw"])
-    return file if status == 0 else None
+    if status:
+        raise InvalidRequest(
+            "what people said could not be read from the service's store, as stated above, and training without it "
+            "would forget it: mend that, name an export with --feedback, or go without by --no-feedback"
+        )
+    return file
 
 
 def _new(champion: Path, dataset: Dataset) -> int:

@@ -108,7 +108,7 @@ def extend(
     before = Seen.by(source)
     seen = before.joined(Seen.of(given)) if before else None
     extras = {FILE: json_bytes(record.to_document()), **(seen.files() if seen else {})}
-    facts = with_newest(_facts(bundle, policy, found, counts), seen)
+    facts = with_newest(_facts(bundle, found, counts), seen)
     made = made.screened_by(bundle.prefilter)
     saved = save_bundle(out, made, facts, encoder_files=source / ENCODER_FOLDER if inside else None, extras=extras)
     log(f"saved {out}")
@@ -281,7 +281,7 @@ def _shut_for(gate: Gate, new: Sequence[str]) -> Gate:
     return replace(gate, targets={**gate.targets, TARGET: shut})
 
 
-def _facts(bundle: Bundle, policy: Policy, found: Mapping[str, NewClass], counts: Mapping[str, int]) -> dict[str, Any]:
+def _facts(bundle: Bundle, found: Mapping[str, NewClass], counts: Mapping[str, int]) -> dict[str, Any]:
     """Tell readers of the manifest what the bundle was, and what was added."""
     before = {key: bundle.manifest[key] for key in _STORED if key in bundle.manifest}
     own = before["targets"][TARGET]

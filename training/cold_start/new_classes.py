@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from training.cold_start.prototypes import unit
 
-DESCRIPTION_WEIGHT = 2
+DESCRIPTION_BESIDE_HISTORY = 2
 """Tickets that a description counts as beside a history: fewer than alone, as phrases are not written like tickets."""
 
 ROUNDING = 3.0
@@ -80,8 +80,8 @@ def set_apart(past: Past, description: Vectors, tickets: Vectors, share: float) 
         share: Of the traffic that the label is expected to have, in (0, 1).
     """
     own = tickets.astype(np.float64)
-    total = DESCRIPTION_WEIGHT * description.astype(np.float64) + own.sum(axis=0)
-    count = DESCRIPTION_WEIGHT + len(own)
+    total = DESCRIPTION_BESIDE_HISTORY * description.astype(np.float64) + own.sum(axis=0)
+    count = DESCRIPTION_BESIDE_HISTORY + len(own)
     towards = past.inverse @ (total / count - past.middle)
     unseen = np.array([past.inverse @ ((total - one) / (count - 1) - past.middle) @ one for one in own])
     others = past.vectors @ towards

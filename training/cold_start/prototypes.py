@@ -14,8 +14,8 @@ from models.heads.head import Head, Probabilities, Stacking, softmax
 from training.ensemble.calibration import fit_temperature
 from triage.policy import Category, Label, Tier
 
-DESCRIPTION_WEIGHT = 4
-"""Tickets that a description counts as; the tickets of a label outweigh it from the fifth on."""
+DESCRIPTION_ALONE = 4
+"""Tickets that a description counts as where there is no history; those of a label outweigh it from the fifth on."""
 
 SHARPNESS, WORDS = 13.0, 0.4
 """Logits for a unit of cosine similarity, and what similarity of words counts beside that of meaning.
@@ -70,7 +70,7 @@ def prototype_head(
 ) -> tuple[Head, Probabilities]:
     """Build a head out of prototypes: unit vectors of meaning and of words, one per label.
 
-    A label's prototype is the mean of its description, counted as `DESCRIPTION_WEIGHT` tickets, and of its tickets
+    A label's prototype is the mean of its description, counted as `DESCRIPTION_ALONE` tickets, and of its tickets
     (nearest-mean classification; Snell, Swersky and Zemel 2017 for prototypes of a few examples).
 
     Args:
@@ -81,8 +81,8 @@ def prototype_head(
         The head, and its probabilities for each example when it has not seen that one, of shape [n, labels].
     """
     label_ids, count = inputs.example_codes, len(inputs.labels)
-    phrase_share = np.array([DESCRIPTION_WEIGHT / (inputs.phrase_codes == code).sum() for code in inputs.phrase_codes])
-    described = unit(_sums(inputs.phrases, inputs.phrase_codes, phrase_share, count)) * DESCRIPTION_WEIGHT
+    phrase_share = np.array([DESCRIPTION_ALONE / (inputs.phrase_codes == code).sum() for code in inputs.phrase_codes])
+    described = unit(_sums(inputs.phrases, inputs.phrase_codes, phrase_share, count)) * DESCRIPTION_ALONE
     counted = (label_ids >= 0).astype(np.float64)
     meaning = described + _sums(inputs.examples, label_ids, counted, count)
     words = _sums(inputs.phrase_words, inputs.phrase_codes, phrase_share, count)

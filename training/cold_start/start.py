@@ -15,8 +15,8 @@ from models.bundle.codecs import json_bytes
 from models.bundle.manifest import refuse_occupied
 from models.encoder import Encoder
 from models.features.features import Fields, sparse_features
-from models.features.lsa import LsaProjection
-from models.features.vectorizer import fit_vectorizer, words_of
+from models.features.lsa import NO_TOPICS
+from models.features.vectorizer import count_words, fit_vectorizer
 from models.heads.head import Head, Probabilities
 from models.model import Model
 from models.terminal import Log, log_step
@@ -152,7 +152,7 @@ def prototypes(rows: Sequence[LabelledTicket], policy: Policy, encoder: Encoder)
     tickets = [row.ticket for row in rows]
     texts = [phrase for told in phrases.values() for _, phrase in told]
     vectorizer = fit_vectorizer([*texts, *(ticket.text for ticket in tickets)], min_word_texts=1, min_char_texts=2)
-    fields, topics = Fields(()), LsaProjection(np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.float32))
+    fields, topics = Fields(()), NO_TOPICS
     sparse = sparse_features(vectorizer, fields, tickets)
     vectors = encoder.encode([ticket.text for ticket in tickets]) if tickets else np.zeros((0, encoder.dim), np.float32)
     vectors = vectors.astype(np.float16).astype(np.float32)
@@ -230,7 +230,7 @@ class _LeaveOneOut:
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         return [
             Prediction({target: self._ranked(target, ticket) for target in in_order(self._made.unseen)},
-                       language=ticket.language, words=len(words_of(ticket.text)))
+                       language=ticket.language, words=count_words(ticket.text))
             for ticket in tickets
         ]  # fmt: skip
 

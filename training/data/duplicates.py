@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from triage.languages.alphabets import set_apart
+
 SIMILAR = 0.8
 """Jaccard similarity of word 3-grams from which two tickets count as near-duplicates."""
 
 _BANDS, _ROWS = 16, 4  # a pair at 0.8 shares a band with probability 0.9998, one at 0.4 with 0.34
 _SEED = 20_240_229
 _WORD = re.compile(r"\w+|#")
-VARIABLE = re.compile(r"\S*[\d@]\S*|\w+(?:[.-]\w+)*\.[a-z]{2,}\b")
+_VARIABLE = re.compile(r"\S*[\d@]\S*|\w+(?:[.-]\w+)*\.[a-z]{2,}\b")
 """Words of a text in lower case that differ from one copy of a message to the next: with a digit or @, or a domain."""
 
 _OF_A_DATE = (
@@ -32,13 +34,33 @@ _MOMENT = re.compile(rf"(?:\b(?:{_OF_A_DATE})\b[\s,.]*)*#(?:[\s,.]*(?:#|\b(?:{_O
 def masked(text: str) -> str:
     """Return a text in lower case with one mark in the place of what differs from one copy of a message to the next.
 
-    That are numbers, addresses, hosts, dates and times: every word with a digit or an @ in it, and names of domains.
+    That are numbers, addresses, hosts, dates and times: every word with a digit or an @ in it, and names of domains. In
+    scripts without blanks between words each letter stands alone, so that a number takes nothing along.
 
     Example:
-        >>> masked("Disk of srv-01.example.org full at 10:31 AM, 3 May 2024")
-        'disk of # full at #'
+        >>> masked("Disk of srv-01.example.org full at 10:31 AM, 3 May 2024"), " ".join(masked("房间207").split())
+        ('disk of # full at #', '房 间 #')
     """
-    return _MOMENT.sub("#", VARIABLE.sub("#", text.casefold()))
+    return _MOMENT.sub("#", _variables_masked(text))
+
+
+def words_told_apart(text: str) -> list[str]:
+    """Return the words of a text in lower case, with a mark in the place of each with a digit or an @, and of domains.
+
+    Example:
+        >>> words_told_apart("Disk of srv-01 full at 10:31 AM")
+        ['disk', 'of', '#', 'full', 'at', '#', 'am']
+    """
+    return _WORD.findall(_variables_masked(text))
+
+
+def _variables_masked(text: str) -> str:
+    return _VARIABLE.sub("#", _folded(text))
+
+
+def _folded(text: str) -> str:
+    """Return a text in lower case, with blanks where its script has none between words."""
+    return set_apart(text.casefold())
 
 
 def near_duplicates(texts: Sequence[str], similar: float = SIMILAR, *, as_written: bool = False) -> NDArray[np.int64]:
@@ -46,8 +68,9 @@ def near_duplicates(texts: Sequence[str], similar: float = SIMILAR, *, as_writte
 
     Two texts are joined where the Jaccard similarity of their sets of word 3-grams reaches `similar`; joining is
     transitive. Words that differ in numbers, hosts and times only count as equal (see `masked`). Texts of fewer than
-    three words are joined only where their words are equal. Candidates come from MinHash with banding (Broder 1997;
-    Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3).
+    three words are joined only where their words are equal; a letter of the Chinese script and its like is a
+    word here. Candidates come from MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
+    Datasets, chapter 3).
 
     Args:
         texts: Any number of texts.
@@ -61,7 +84,7 @@ def near_duplicates(texts: Sequence[str], similar: float = SIMILAR, *, as_writte
         >>> near_duplicates(["the disk is full again today", "VPN drops", "The disk is full, again today!"]).tolist()
         [0, 1, 0]
     """
-    shingles = [shingles_of(text.casefold() if as_written else masked(text)) for text in texts]
+    shingles = [shingles_of(_folded(text) if as_written else masked(text)) for text in texts]
     seen: dict[bytes, int] = {}
     equal = [(row, seen.setdefault(part.tobytes(), row)) for row, part in enumerate(shingles)]
     pairs = _candidates(shingles, list(seen.values()))
@@ -92,7 +115,7 @@ def joined(*groupings: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def shingles_of(text: str) -> NDArray[np.uint64]:
-    """Return the hashes of the word 3-grams of a text in lower case, uint64, ascending and each once; at least one."""
+    """Return the hashes of the word 3-grams of a text as `masked` returns it, uint64, ascending; at least one."""
     words = _WORD.findall(text)
     grams = {" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2))}
     return np.array(sorted(sha1_hash64(gram.encode()) for gram in grams), dtype=np.uint64)

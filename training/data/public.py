@@ -1,4 +1,4 @@
-"""Public data sets to measure on: fetched at a stated commit, checked against a stated digest, licence shown."""
+"""Public data sets to measure on: fetched at a stated commit, checked by digest where one is known, licence shown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pooch
 
@@ -25,7 +26,7 @@ pooch.get_logger().setLevel("WARNING")  # the verb says what was fetched
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a data set: its path below the base address, and the SHA-256 it must have (None: shown only)."""
+    """One file of a data set: its path below the base address, and the SHA-256 it must have (None: not known)."""
 
     path: str
     sha256: str | None
@@ -54,31 +55,34 @@ class PublicSet:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was fetched: the file written, its rows, and the digest of each original."""
+    """What was fetched: the file written, its rows, the digest of each original, and which were not checked by it."""
 
     out: Path
     rows: int
     licence: str
     cite: str
     digests: dict[str, str]
+    unchecked: list[str]
 
 
-def fetch(name: str, out: Path, *, url: str | None = None) -> Fetched:
+def fetch(name: str, out: Path, *, url: str | None = None, stated: Mapping[str, str] = MappingProxyType({})) -> Fetched:
     """Fetch a public data set and write it as JSONL with the columns `id`, `text`, `category`, `split`.
 
     Args:
         name: One of `SETS`.
         out: File to write; it appears whole or not at all.
         url: Another place that holds the same files, such as a mirror.
+        stated: SHA-256 by path, for files whose digest is not known here.
 
     Raises:
-        InvalidRequest: If the name is unknown, or the server does not answer.
+        InvalidRequest: If the name is unknown, or the server does not answer, or a digest is stated for a file that
+            needs none.
         InvalidDataset: If a file is not the one that is expected.
     """
     if name not in SETS:
         raise InvalidRequest(f"no public data set {name!r}: known are {', '.join(SETS)}")
     check_writable(out)
-    chosen = SETS[name]
+    chosen = _with_digests(SETS[name], stated)
     base = (url or chosen.base).rstrip("/")
     files = {part.path: _download(f"{base}/{part.path}", part) for part in chosen.parts}
     try:
@@ -91,7 +95,19 @@ def fetch(name: str, out: Path, *, url: str | None = None) -> Fetched:
         raise InvalidDataset(f"{name} has no rows; name a mirror of {chosen.base}")
     write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    return Fetched(out, len(rows), licence=chosen.licence, cite=chosen.cite, digests=digests)
+    unchecked = [part.path for part in chosen.parts if part.sha256 is None]
+    return Fetched(out, len(rows), licence=chosen.licence, cite=chosen.cite, digests=digests, unchecked=unchecked)
+
+
+def _with_digests(chosen: PublicSet, stated: Mapping[str, str]) -> PublicSet:
+    """Return a data set whose files of unknown digest must have the stated ones."""
+    open_to = [part.path for part in chosen.parts if part.sha256 is None]
+    for path in stated:
+        if path not in open_to:
+            known = f"those that need one are {', '.join(open_to)}" if open_to else "those of all its files are known"
+            raise InvalidRequest(f"{chosen.name} takes no digest for {path!r}: {known}")
+    parts = tuple(replace(part, sha256=part.sha256 or stated.get(part.path)) for part in chosen.parts)
+    return replace(chosen, parts=parts)
 
 
 def _download(address: str, part: Part) -> bytes:

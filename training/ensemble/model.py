@@ -17,7 +17,6 @@ from models.features.vectorizer import SparseRows, Vectorizer, fit_vectorizer
 from models.heads.head import Head, Probabilities
 from models.model import Model
 from models.reference.index import NeighbourIndex, Neighbours
-from training.data.dataset import LabelledTicket
 from training.data.folds import SEEN, make_folds
 from training.data.split import kept_together
 from training.ensemble.composition import MANY_ROWS, rule_label_ids
@@ -243,7 +242,8 @@ def history_of(sample: Sample, topics: NDArray[np.float32], policy: Policy) -> N
         policy: Says what is sensitive.
     """
     rows, written = sample.rows, in_order({"tier", "category", *sample.labels})
-    sensitive = np.array([row.sensitive or _sensitive_label(policy, row) for row in rows], dtype=bool)
+    kept = policy.sensitive_categories
+    sensitive = np.array([row.sensitive or row.labels.get("category") in kept for row in rows], dtype=bool)
     shown = list(zip(rows, (~sensitive).tolist(), strict=True))
     return NeighbourIndex(
         vectors=sample.vectors,
@@ -256,11 +256,6 @@ def history_of(sample: Sample, topics: NDArray[np.float32], policy: Policy) -> N
         written={target: tuple(row.labels.get(target) for row in rows) for target in written},
         endings=tuple((row.resolution or "")[:_ENDING_CHARS] if open_to_all else "" for row, open_to_all in shown),
     )
-
-
-def _sensitive_label(policy: Policy, row: LabelledTicket) -> bool:
-    entry = policy.entry("category", row.labels.get("category", ""))
-    return bool(getattr(entry, "sensitive", False))
 
 
 def _topics(vectorizer: Vectorizer, sparse: SparseRows, seed: int) -> LsaProjection:

@@ -59,7 +59,7 @@ def replay(
             _count(tallies, matching, target, policy, policy.fold(target, label))
         if progress is not None:
             progress(1)
-    return [_line(rule, policy, tallies, labelled) for rule in rules.rules]
+    return [_line(rule, tallies, labelled) for rule in rules.rules]
 
 
 def _count(
@@ -78,9 +78,7 @@ def _count(
             tally.right += policy.fold(target, named) == true
 
 
-def _line(
-    rule: Rule, policy: Policy, tallies: dict[tuple[str, str], Tally], labelled: Mapping[str, int]
-) -> dict[str, Any]:
+def _line(rule: Rule, tallies: dict[tuple[str, str], Tally], labelled: Mapping[str, int]) -> dict[str, Any]:
     targets = {}
     for target, label in rule.named.items():
         tally = tallies[rule.name, target]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from models.bundle.codecs import npy_array, npy_bytes
 from models.bundle.manifest import audit, read_manifest
 from training.data.dataset import LabelledTicket
-from training.data.duplicates import SIMILAR, VARIABLE, masked, shingles_of
+from training.data.duplicates import SIMILAR, masked, shingles_of, words_told_apart
 
 FILE = "seen.npy"
 """Name of the fingerprints in a bundle."""
@@ -29,8 +28,6 @@ _KEPT, _NONE = 16, np.uint32(0xFFFFFFFF)
 similarity to 0.1 (one standard error), and exactly where texts have no more."""
 
 _NEWEST = "newest"
-
-_WORD = re.compile(r"\w+|#")
 
 
 @dataclass(frozen=True)
@@ -152,8 +149,7 @@ def fingerprint(text: str) -> int:
         >>> fingerprint("Disk of srv-01 full at 10:31!") == fingerprint("disk of SRV-17 full at 23:05")
         True
     """
-    words = _WORD.findall(VARIABLE.sub("#", text.casefold()))
-    return int.from_bytes(hashlib.blake2b(" ".join(words).encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(" ".join(words_told_apart(text)).encode(), digest_size=8).digest())
 
 
 def _opened(row: LabelledTicket) -> datetime | None:

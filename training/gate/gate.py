@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.features import Features
-from models.features.vectorizer import words_of
+from models.features.vectorizer import count_words
 from models.heads.head import Probabilities
 from models.language import language_of
 from models.model import Model
@@ -23,9 +23,9 @@ from training.gate.label_shift import resampled
 from training.gate.recall_guard import GuardCertificate, certify_guard, hypotheses, unguarded
 from training.gate.risk_control import Certificate, certify, set_floor
 from triage.gate import Gate, Promise, TargetGate
+from triage.languages.alphabets import languages_written
 from triage.policy import Policy
 from triage.prediction import Score
-from triage.screening.alphabets import languages_written
 
 STRANGE_SHARE = 0.005
 """Share of the desk's own tickets that are called too strange."""
@@ -92,7 +92,7 @@ def calibration_scores_of(
         },
         languages=[language_of(row.ticket) for row in rows],
         written=[languages_written(text) for text in texts],
-        words=np.array([len(words_of(text)) for text in texts], dtype=np.int64),
+        words=np.array([count_words(text) for text in texts], dtype=np.int64),
         stranger=model.stranger_probability(features),
     )
 

@@ -37,7 +37,7 @@ def certify_new_group(
     Ramdas 2023; Lee, Barber and Willett 2023). A group's score is the lowest threshold down to which its error rate
     stays within `risk`, coming from the highest; the threshold is the order statistic of these scores of rank
     ``ceil((1 - delta)(groups + 1))``. Errors up to `FORGIVEN` are no evidence against a group, whatever their share:
-    the promise is for a group with at least ``FORGIVEN / risk`` automatic decisions.
+    the promise is for a group with at least `least_decisions` automatic decisions.
 
     With many small groups, whose own error rate would be mere noise, it is for the new groups' tickets taken together:
     the mean over groups of wrong minus `risk` times kept is tested by betting (Waudby-Smith and Ramdas 2024), for one
@@ -69,10 +69,9 @@ def certify_new_group(
     if chosen is None:
         more = ceil(missing * n / max(1, len(sizes))) if missing and len(large) else None
         return replace(no_certificate(n, more), groups=len(sizes), more_groups=missing or None)
-    shown = large if not missing else np.arange(len(sizes))
     return Certificate(
         float(GRID[chosen]), round(kept[:, chosen].sum()), round(wrong[:, chosen].sum()), n,
-        bound=_worst(kept[shown, chosen], wrong[shown, chosen], delta) if not missing else risk,
+        bound=risk if missing else _worst(kept[large, chosen], wrong[large, chosen], risk=risk, delta=delta),
         more_tickets=0, promise="new_group", groups=len(sizes), more_groups=0,
         largest_group=int(sizes.max()) if missing else 0,
     )  # fmt: skip
@@ -86,6 +85,16 @@ def least_groups(delta: float) -> int:
         (19, 9)
     """
     return ceil(round(1 / delta, 9)) - 1
+
+
+def least_decisions(risk: float) -> int:
+    """Return how many decisions a group needs so that the errors forgiven to each do not exceed the risk.
+
+    Example:
+        >>> least_decisions(0.05), least_decisions(0.10)
+        (40, 20)
+    """
+    return ceil(round(FORGIVEN / risk, 9))
 
 
 def _by_group(seen: Values, correct: Flags, groups: Groups) -> tuple[Values, Values]:
@@ -121,7 +130,11 @@ def _by_betting(kept: Values, wrong: Values, sizes: Groups, *, risk: float, delt
     return chosen
 
 
-def _worst(kept: Values, wrong: Values, delta: float) -> float:
-    """Return the error rate by group that the rank allows: the share wrong of the group in that place."""
-    rates = np.sort(np.where(kept > 0, wrong / np.maximum(kept, 1), 0.0))
+def _worst(kept: Values, wrong: Values, *, risk: float, delta: float) -> float:
+    """Return the error rate by group that the rank allows: the share wrong of the group in that place.
+
+    Groups with too few decisions for the promise speak against nothing, as where the threshold was chosen: what is
+    forgiven to them may be any share. So the bound is never above the risk.
+    """
+    rates = np.sort(np.where(kept >= least_decisions(risk), wrong / np.maximum(kept, 1), 0.0))
     return float(rates[min(len(rates), ceil(round((1 - delta) * (len(rates) + 1), 9))) - 1])

@@ -73,7 +73,7 @@ def propose(resolved: Sequence[Resolved], policy: Policy, least: int = LEAST_TIC
     low = policy.first_line
     sensitive = policy.sensitive_categories
     open_ones = [one for one in resolved if not one.sensitive and one.category not in sensitive]
-    high = [one for one in open_ones if policy.is_below(low[-1], one.tier) and not _external(policy, one.tier)]
+    high = [one for one in open_ones if policy.is_below(low[-1], one.tier) and one.tier not in policy.external_tiers]
     high = sorted(high, key=lambda one: (one.opened_at is not None, one.opened_at or 0), reverse=True)[:_MOST_TICKETS]
     if len(high) < max(2, least):
         return []
@@ -99,11 +99,6 @@ class _History:
         moments = [one.opened_at for one in tickets if one.opened_at is not None]
         days = (max(moments) - min(moments)).total_seconds() / 86_400 if moments else 0.0
         return cls(words, Counter(word for _, said in words for word in said), max(1.0, days / _MONTH_DAYS))
-
-
-def _external(policy: Policy, tier: str) -> bool:
-    entry = policy.entry("tier", tier)
-    return isinstance(entry, Tier) and entry.external
 
 
 def _clusters(tickets: Sequence[Resolved]) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
 from training.quality.renamed_labels import renamed_labels
 from training.quality.similar_label_names import MOST_COMPARED, similar_label_names
+from triage.languages.alphabets import words_written
 
 _ORDER = (SERIOUS, NOTICE, FINE)
 _SHORT_WORDS, _LANGUAGE_SAMPLE, _SHOWN = 3, 1500, 50
@@ -97,7 +98,7 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
         what = f"{len(bad)} of {len(bad) + len(rows)} rows cannot be used"
         do = "mend them in the export, or train with --skip-bad-rows"
         yield Finding("bad-rows", SERIOUS, what, do, rows=len(bad), places=tuple(map(str, bad[:_SHOWN])))
-    short = [row for row in rows if len(row.ticket.text.split()) < _SHORT_WORDS]
+    short = [row for row in rows if words_written(row.ticket.text) < _SHORT_WORDS]
     if short:
         what = f"{len(short)} of {len(rows)} texts have fewer than {_SHORT_WORDS} words"
         do = "nothing can be told from them: leave them out, or map a column that says more"
@@ -157,10 +158,21 @@ def _balance(dataset: Dataset) -> Iterator[Finding]:
         if most > 0.8 * counts.total():
             what = f"{most / counts.total():.0%} of the {target} labels are {label!r}"
             yield Finding(f"{target}-one-sided", NOTICE, what, "look at macro-F1 and recall by class, not at accuracy")
-        missing = len(dataset.rows) - counts.total()
+        missing = [row for row in dataset.rows if target not in row.labels]
         if missing:
-            what = f"{missing} rows have no {target}: they teach the other target only"
-            yield Finding(f"{target}-missing", NOTICE, what, rows=missing)
+            what = f"{len(missing)} rows have no {target}: {_teaching(missing, dataset.targets)}"
+            yield Finding(f"{target}-missing", NOTICE, what, rows=len(missing))
+
+
+def _teaching(missing: Sequence[LabelledTicket], targets: Sequence[str]) -> str:
+    """Say what rows teach that lack the label of one target."""
+    nothing = sum(row.labels.keys().isdisjoint(targets) for row in missing)
+    others = f"the other {'target' if len(targets) == 2 else 'targets'} only"
+    if not nothing:
+        return f"they teach {others}"
+    if nothing == len(missing):
+        return "they are not learned from"
+    return f"those without any label ({nothing}) are not learned from, the others teach {others}"
 
 
 def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.labelled_ticket import LabelledTicket
+from triage.languages.alphabets import words_written
 from triage.screening.machines import is_machine_made
 
 _SURELY = 0.98
@@ -115,7 +116,7 @@ def _lines(row: LabelledTicket) -> dict[str, bool]:
     body = lines[1:] if subject and lines and lines[0] == subject else lines
     found = {}
     for place, line in enumerate(body):
-        if _WORDS[0] <= len(line.split()) <= _WORDS[1]:
+        if _WORDS[0] <= words_written(line) <= _WORDS[1]:
             found[line] = place == 0 or place >= len(body) - _OF_LINES
     words = " ".join(body).split()
     if len(words) >= _LONG:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from training.data.dataset import Dataset, LabelledTicket
+from triage.languages.alphabets import words_written
 
 _LATER = re.compile(
     r"clos(e|ed|ing|ure)|resol(ve|ved|ution|ver)|fix(ed)?\b|solved?|reassign|reopen|escalat|duration|time_to|sla_breach"
@@ -38,7 +39,7 @@ def leaks(dataset: Dataset) -> Iterator[Leak]:
 
 
 def _resolutions(rows: Sequence[LabelledTicket]) -> Iterator[Leak]:
-    written = [row for row in rows if row.resolution and len(row.resolution.split()) >= _LEAST_WORDS]
+    written = [row for row in rows if row.resolution and words_written(row.resolution) >= _LEAST_WORDS]
     inside = [row for row in written if _bare(row.resolution or "") in _bare(row.ticket.text)]
     if written and len(inside) > _CONTAINED * len(written):
         what = f"the resolution stands in the text of {len(inside)} of {len(written)} tickets that have one"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ BUNDLE = "bundle"
 """Folder of the bundle in the model; a run keeps both at the root of its artifacts."""
 
 _CODE = Path(__file__).with_name("pyfunc_code.py")
-_NEEDED = ("mlflow", "pandas", "numpy", "onnxruntime", "tokenizers", "google-re2", "lingua-language-detector")
-_BESIDE = ("platformdirs", "pydantic", "tomli-w", "tqdm", "rich", "typer")
+_ONLY_FOR_TRAINING = frozenset(["sentence_transformers"])
+"""What the code put in imports where a bundle is made and never where one is loaded."""
 _TEXTS = ("id", "subject", "body", "text", "channel", "language")
 _EXAMPLE = (
     {"id": "T-1", "subject": "Locked", "body": "My account is locked after three wrong tries, please unlock it."},
@@ -64,7 +66,7 @@ def save_pyfunc(bundle: Path, folder: Path, manifest: Mapping[str, Any], attribu
                 inputs=Schema([*(ColSpec("string", name, required=False) for name in texts)]), outputs=Schema(outputs)
             ),
             input_example=pd.DataFrame(_EXAMPLE),
-            pip_requirements=[f"{name}=={version(name)}" for name in (*_NEEDED, *_BESIDE)],
+            pip_requirements=_requirements(),
             model_config={"answer": "all"},
             metadata={"bundle_digest": manifest["digest"]},
         )
@@ -74,3 +76,22 @@ def save_pyfunc(bundle: Path, folder: Path, manifest: Mapping[str, Any], attribu
     model = Model.load(str(folder))
     model.flavors["python_function"]["artifacts"] = {BUNDLE: {"path": BUNDLE, "uri": BUNDLE}}
     model.save(str(folder / "MLmodel"))
+
+
+def _requirements() -> list[str]:
+    """Return what the code put in imports, as pip is asked for it: each package in the version that is installed."""
+    packages = [Path(str(package.__file__)).parent for package in (models, triage)]
+    sources = [_CODE, *(path for package in packages for path in package.rglob("*.py"))]
+    own = {"models", "triage", *sys.stdlib_module_names, *_ONLY_FOR_TRAINING}
+    imported = {name for path in sources for name in _imported(ast.parse(path.read_bytes()))} - own
+    homes = packages_distributions()
+    names = sorted(name if name in homes[name] else homes[name][0] for name in imported)
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def _imported(code: ast.Module) -> set[str]:
+    """Return the packages that a module imports from, wherever in it that is."""
+    nodes = list(ast.walk(code))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in whole | parts}

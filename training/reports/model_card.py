@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import Any
 
 from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
-from training.gate.group_risk import FORGIVEN
+from training.gate.group_risk import FORGIVEN, least_decisions
 from training.gate.served import certificates_of, gate_changes, labels_decided
 from training.stages import DESCRIPTIONS, EXAMPLES, EXTENDED, FULL, STARTED, Stage, stage_of
 
@@ -61,7 +60,7 @@ def _lines(manifest: Mapping[str, Any], record: Record, on: str, warning: str) -
             yield f"- {target}: too rare to be predicted: {listed}"
     yield ""
     yield f"## How good, on {f'the tickets of {on}' if on else 'tickets it had not seen'}"
-    yield from _figures(record, settings)
+    yield from _figures(record)
     yield ""
     yield from _of_itself(warning) if on else _of_training(stage, manifest)
     yield ""
@@ -143,24 +142,21 @@ def _served(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_
         )
         groups = f", of {gate['more_groups']} more groups," if gate.get("more_groups") else ""
         return f"nothing is promised and nothing decided; {more}{groups} would change that"
-    for_whom = _for_whom(gate, risk)
-    said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}, for {for_whom}"
+    said = f"at most {risk} of the automatic decisions are wrong with probability {confidence}"
+    said = f"{said}, for {for_whom(gate, risk)}"
     return f"{said}. {_NO_PROOF}" if cross_fitted else said
 
 
-def _for_whom(gate: Mapping[str, Any], risk: object) -> str:
+def for_whom(gate: Mapping[str, Any], risk: object) -> str:
+    """Say in words whom the certificate of a gate is for, where it keeps something."""
     if gate.get("promise") != "new_group":
         return "new tickets like those that the gate was chosen on; another organisation is not promised anything"
     made_on = f"(made on {gate['groups']} groups)"
     if gate.get("largest_group"):
         largest = f"none of which has more than {gate['largest_group']} in as long a time"
         return f"the tickets of groups that were never seen, taken together, {largest} {made_on}"
-    return f"a group that was never seen, from {_enough(risk)} automatic decisions on {made_on}"
-
-
-def _enough(risk: object) -> int:
-    """Return how many decisions a group needs so that the errors forgiven to each do not exceed the risk."""
-    return ceil(FORGIVEN / risk) if isinstance(risk, float) else FORGIVEN
+    enough = least_decisions(risk) if isinstance(risk, float) else FORGIVEN
+    return f"a group that was never seen, from {enough} automatic decisions on {made_on}"
 
 
 def _served_by_label(gate: Mapping[str, Any], risk: object, confidence: object, *, cross_fitted: bool) -> str:
@@ -207,7 +203,7 @@ def _adaptation(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "- combination, calibration and gate were fitted on tickets that the encoder had not been adapted to"
 
 
-def _figures(record: Record, settings: Mapping[str, Any]) -> Iterator[str]:
+def _figures(record: Record) -> Iterator[str]:
     yield ""
     yield "| target | tickets | accuracy | macro-F1 | ECE | AURC | decided alone | wrong among those |"
     yield "|---|---|---|---|---|---|---|---|"

@@ -12,7 +12,7 @@ from training.evaluation.record import Record
 from training.evaluation.slices import confused_pairs, slices
 from training.gate.served import certificates_of, served_gates
 from training.reports import plots
-from training.reports.model_card import POLICIES, SPLITS
+from training.reports.model_card import POLICIES, SPLITS, for_whom
 from training.stages import stage_of
 from triage.wording import phrase_of
 
@@ -102,6 +102,8 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "change": None if served is None else served.change(target),
         "alone": sorted(alone.items(), key=lambda item: -item[1]["tickets"]),
         "certified_alone": sum(one["threshold"] is not None for one in alone.values()),
+        "bound": _bound(gate, risk),
+        "for_whom": for_whom(gate, risk),
         "risk": risk,
         "ticket_risk": manifest.get("gate", {}).get("max_ticket_risk"),
         "kept_rate": values["selective_risk"] <= risk if risk is not None else True,
@@ -113,6 +115,14 @@ def _target(target: str, manifest: Mapping[str, Any], record: Record, extras: Ex
         "pairs": confused_pairs(outcome, _WORST_FIRST),
         **_extras(target, values, extras),
     }
+
+
+def _bound(gate: Mapping[str, Any], risk: float | None) -> float | None:
+    """Return the upper bound of the error rate; of a promise to new groups earlier versions wrote that of any group."""
+    bound: float | None = gate.get("bound")
+    if bound is None or risk is None or gate.get("promise") != "new_group":
+        return bound
+    return min(bound, risk)
 
 
 def _bars(values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -340,8 +340,7 @@ def next_up(policy: Policy, tier: str | None) -> str | None:
     if not policy.ordinal or tier not in order:
         return None
     above = order[order.index(tier) + 1 :]
-    inside = (label for label in above if not getattr(policy.entry("tier", label), "external", False))
-    return next(inside, None)
+    return next((label for label in above if label not in policy.external_tiers), None)
 
 
 def _highest(found: Sequence[Criterion], policy: Policy) -> Criterion | None:

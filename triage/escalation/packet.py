@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
-from triage.policy import Policy, Tier
+from triage.policy import Policy
 from triage.screening.cues import compile_cue
 from triage.screening.reading import MAX_CHARS, Reading, Spans
 
@@ -82,12 +82,6 @@ def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | No
             quotes.setdefault(found.item, {})[" ".join(text[found.start : found.end].split())] = None
     entries = tuple(_entry(item, quotes) for item in policy.hand_over(way[1], category))
     return Packet(way[0], way[1], entries)
-
-
-def is_external(policy: Policy, tier: str | None) -> bool:
-    """Say whether a tier is an outside party, which gets no personal data."""
-    entry = policy.entry("tier", tier or "")
-    return isinstance(entry, Tier) and entry.external
 
 
 def _entry(item: str, quotes: Mapping[str, Iterable[str]]) -> Entry:

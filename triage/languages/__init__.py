@@ -1,1 +1,1 @@
-"""Languages as people and programs name them, and the one code that each has here."""
+"""Languages: what people and programs call them, the one code that each has here, and scripts they are written in."""

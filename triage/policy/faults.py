@@ -74,7 +74,7 @@ def _structure(policy: Policy) -> Iterable[str]:
     order = policy.labels("tier")
     if policy.tiers and not order:
         yield "[folding] leaves no tier: the last one has nobody to take its tickets"
-    if order and all(getattr(policy.entry("tier", label), "external", False) for label in order):
+    if order and policy.external_tiers.issuperset(order):
         yield "there is no last tier inside the organisation: every tier is external"
     if not (policy.escalation.skills and policy.groups and order):
         return

@@ -464,6 +464,11 @@ class Policy:
         """The categories that are kept from tiers and people below `sensitive_clearance`."""
         return frozenset(entry.label for entry in self.categories if isinstance(entry, Category) and entry.sensitive)
 
+    @cached_property
+    def external_tiers(self) -> frozenset[str]:
+        """The tiers that are outside parties: they get no personal data, and nothing for lack of time alone."""
+        return frozenset(tier.label for tier in self.tiers if tier.external)
+
     def may_see(self, tier: str | None, restricted: bool) -> bool:
         """Say whether a tier may see a ticket; every tier may where the policy states no tier's clearance."""
         entry = self.entry("tier", tier) if tier and restricted else None

@@ -12,6 +12,7 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
+from triage.languages.alphabets import words_written
 from triage.prediction import in_order
 from triage.screening.cues import joined
 from triage.ticket import Ticket
@@ -108,7 +109,7 @@ class Rule:
         if (self.channels or self.attributes) and not _has(ticket, *self._may_be):
             return False
         text = self.read(ticket)
-        if self.max_words is not None and len(text.split()) > self.max_words:
+        if self.max_words is not None and words_written(text) > self.max_words:
             return False
         one, every, none = self._compiled
         return (

@@ -12,8 +12,8 @@ from typing import Any
 
 import re2
 
+from triage.languages.alphabets import holds_other_script, other_letters
 from triage.normalise import may_hold_furniture, read
-from triage.screening.alphabets import holds_other_script, other_letters
 from triage.screening.cues import compile_cue, one_of
 from triage.screening.reading import plain
 from triage.ticket import Ticket

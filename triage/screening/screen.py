@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from triage.screening.alphabets import holds_other_script, is_mostly_other_script
+from triage.languages.alphabets import holds_other_script, is_mostly_other_script
 from triage.screening.attention import Attention, as_written, find_attention
 from triage.screening.cues import Frame
 from triage.screening.intake import (

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models.atomic_write import write_text
 from models.bundle.bundle import Bundle, load_bundle
 from models.terminal import JsonOption, log, log_step, number, option, print_json, print_table, progress, seed, verb
 from training.cli.evaluate import warn_of_training_tickets
 from training.cli.options import DataOptions, bundle_path, read_data_of_people
 from training.data.dataset import Dataset, LabelledTicket
 from training.data.labels import in_words_of
-from training.reports.atomic_write import check_page, write_page
+from training.reports.page_file import check_page
 from training.reports.simulation import cell, simulation_page
 from training.simulation.arms import arms_of
 from training.simulation.compare import FIGURES, LEAST_REPLICATIONS, Arm, Past, Simulated, compare, overlaid
@@ -82,7 +83,7 @@ def simulate(options: SimulateOptions) -> None:
         found = compare(past, arms, options.replications, options.seed, progress=bar.update)
     source = f"{found.tickets} tickets over {found.days:.0f} days, {found.replications} replications"
     if options.out is not None:
-        write_page(options.out, simulation_page(found, source, _assumed(policies)))
+        write_text(options.out, simulation_page(found, source, _assumed(policies)))
     if options.json:
         print_json({**asdict(found), "confidence": 0.95, "assumed": _assumed(policies)})
         return

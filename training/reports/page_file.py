@@ -1,14 +1,11 @@
-"""Pages for people as files: refused before the work where they cannot be, written whole or not at all."""
+"""Where a page for people goes, with the card beside it: refused before the work where neither can be written."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from models.atomic_write import check_writable
-from models.atomic_write import write_text as write_page
 from triage.errors import InvalidRequest
-
-__all__ = ["check_page", "write_page"]
 
 
 def check_page(out: Path) -> None:

@@ -6,9 +6,15 @@ import re2
 
 _LAST_LATIN = "\u024f"
 """Last letter of the block Latin Extended-B; what comes later is of another script."""
-_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+_DENSE_LETTER = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ーｰ]"
+"""A letter of scripts of which two or three make a word; the mark of a long vowel in Japanese is one."""
+_UNSPACED_LETTER = r"[\x{0e01}-\x{0e4e}\x{0e81}-\x{0ecd}\x{1000}-\x{103f}\x{1780}-\x{17d3}]"
+"""A letter or vowel sign of Thai, Lao, Burmese and Khmer, which are alphabets without blanks between words."""
+_DENSE = re2.compile(_DENSE_LETTER)
 _DENSE_LETTERS = 3
 """Letters of an alphabet that one of a dense script stands for."""
+_OF_A_WORD = re2.compile(f"{_DENSE_LETTER}{{3}}|{_UNSPACED_LETTER}{{5}}")
+_UNBROKEN = re2.compile(f"{_DENSE_LETTER}|{_UNSPACED_LETTER}+")
 _LANGUAGES = {
     r"\p{Cyrillic}": ("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk"),
     r"\p{Greek}": ("el",),
@@ -56,6 +62,38 @@ def other_letters(text: str) -> int:
 def dense_letters(text: str) -> int:
     """Count the letters of scripts of which two or three make a word."""
     return 0 if text.isascii() else len(_DENSE.findall(text))
+
+
+def with_gaps(text: str) -> str:
+    """Return a text with a blank after so many letters as make a word in scripts that have none, to count its words.
+
+    Example:
+        >>> with_gaps("VPN 连接不上，请帮忙"), with_gaps("VPN упал снова")
+        ('VPN 连接不 上，请帮忙 ', 'VPN упал снова')
+    """
+    return text if text.isascii() else _OF_A_WORD.sub(r"\g<0> ", text)
+
+
+def words_written(text: str) -> int:
+    """Count the words of a text as they are written, in scripts without blanks by their letters.
+
+    Example:
+        >>> words_written("I can't log in"), words_written("我的账号被锁定了")
+        (4, 3)
+    """
+    return len(with_gaps(text).split())
+
+
+def set_apart(text: str) -> str:
+    """Return a text with blanks around each letter of a dense script, and around others that no blank ends.
+
+    So a number that touches such letters is a word of its own.
+
+    Example:
+        >>> set_apart("房间207").split()
+        ['房', '间', '207']
+    """
+    return text if text.isascii() else _UNBROKEN.sub(r" \g<0> ", text)
 
 
 def is_mostly_other_script(text: str) -> bool:
