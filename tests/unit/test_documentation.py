@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.mcp import KEY_VARIABLE
 from api.console.queries import DecisionQuery
+from api.settings import OLD_HELPDESKS
 from api.settings import Settings as ServiceSettings
 from api.store.rows import SAMPLE_REQUESTER
 from training.settings import Settings as TrainingSettings
@@ -72,11 +74,13 @@ def test_every_verb_stands_in_the_readme() -> None:
 def test_each_setting_stands_under_the_wing_that_reads_it() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     table = readme.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
-    service, training = (re.findall(r"^\| `(\w+)` ", part, re.MULTILINE) for part in table.split("**Training**"))
-    of_service = {f"TRIAGE_{field.upper()}" for field in ServiceSettings.model_fields}
-    assert set(service) == of_service and len(service) == len(of_service)
-    of_training = {str(one.validation_alias or f"TRIAGE_{field.upper()}") for field, one in TRAINING.items()}
-    assert training and set(training) <= of_training
+    service, training, assistants = (
+        sorted(re.findall(r"^\| `(\w+)` ", part, re.MULTILINE))
+        for part in re.split(r"\*\*(?:Training|Assistants)\*\*", table)
+    )
+    assert service == sorted([OLD_HELPDESKS, *(f"TRIAGE_{field.upper()}" for field in ServiceSettings.model_fields)])
+    assert training == sorted(str(one.validation_alias or f"TRIAGE_{field.upper()}") for field, one in TRAINING.items())
+    assert assistants == [KEY_VARIABLE]
 
 
 def test_every_filter_of_the_list_of_decisions_is_described() -> None:

@@ -35,9 +35,8 @@ def escalation_problems(policy: Policy) -> Iterable[str]:
 def later_problems(policy: Policy) -> Iterable[str]:
     """Name faults that earlier versions took without a word: a bundle that was made with them is still read."""
     yield from _idle(policy)
-    names = {"skills": policy.escalation.skills, "scopes": policy.escalation.scopes}
-    for table, rows in names.items():
-        stated = [row.name for row in rows]
+    skills, scopes = policy.escalation.skills, policy.escalation.scopes
+    for table, stated in (("skills", [one.name for one in skills]), ("scopes", [one.name for one in scopes])):
         twice = sorted({name for name in stated if stated.count(name) > 1})
         yield from (f"[[escalation.{table}]] {name!r} is listed twice: give each a name of its own" for name in twice)
     for question in policy.catalogue:
