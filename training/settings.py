@@ -7,7 +7,7 @@ from typing import cast
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from models.home import DEFAULT_MODEL, ENVIRONMENT, expanded, made_home, triage_home
 from models.local_store import CHAMPION
@@ -39,5 +39,8 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Where runs are tracked."""
-        own = URL.create("sqlite", database=str(self.home / "mlflow.db")).render_as_string(hide_password=False)
+        file = str(self.home / "mlflow.db")
+        own = f"sqlite:///{file}"
+        if make_url(own).database != file:  # only then, since MLflow makes the directory that it reads unquoted
+            own = URL.create("sqlite", database=file).render_as_string(hide_password=False)
         return self.mlflow_tracking_uri or own

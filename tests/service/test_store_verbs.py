@@ -115,7 +115,7 @@ def test_service_and_training_read_the_environment_alike(tmp_path: Path, monkeyp
         load_settings()
 
 
-@pytest.mark.parametrize("name", ["what?", "50%41", "a b#c"])
+@pytest.mark.parametrize("name", ["what?", "50%41", "a b#c", "Büro"])
 def test_a_home_may_have_any_characters(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / name))
     home = load_settings().home
