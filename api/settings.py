@@ -6,27 +6,26 @@ import ipaddress
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 import limits
 from limits import RateLimitItem
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.home import triage_home
+from models.home import ENVIRONMENT, PREFIX, expanded, made_home, triage_home
 from models.local_store import parse_reference
 from models.serving.answers import MOST_ANSWERS
 from models.serving.cores import cores
 from triage.errors import InvalidRequest, TriageError, why_unreadable
 
-PREFIX = "TRIAGE_"
 KIB = 1024
 _BATCH_DEADLINE_S = 15.0
 """One busy core scored 62 texts a second: a batch of 64 tickets has its second, and time to wait behind others."""
 _BATCH_BODIES = 16
 """A batch may be so many times as large as one request, though it may hold 64 tickets: few of them are long."""
-_OLD_HELPDESKS = f"{PREFIX}DESKS"
+OLD_HELPDESKS = f"{PREFIX}DESKS"
 """What the first version called `TRIAGE_HELPDESKS`."""
 _PORTS = {"http": 80, "https": 443}
 """Ports that browsers leave out of an origin."""
@@ -37,7 +36,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class Settings(BaseSettings):
     """Everything about the service that an operator may choose; each field is `TRIAGE_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = cast(SettingsConfigDict, ENVIRONMENT)
 
     home: Path = Field(
         default_factory=triage_home, description="directory of all state: local models, store, logs of runs"
@@ -174,13 +173,16 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
 
+    _expanded = field_validator("*")(expanded)
+    _made = field_validator("home")(made_home)
+
     @model_validator(mode="before")
     @classmethod
     def _from_files_and_old_names(cls, stated: Any) -> Any:
-        if isinstance(stated, dict) and not stated.get("helpdesks") and os.environ.get(_OLD_HELPDESKS):
-            stated["helpdesks"] = os.environ[_OLD_HELPDESKS]
+        if isinstance(stated, dict) and not stated.get("helpdesks") and os.environ.get(OLD_HELPDESKS):
+            stated["helpdesks"] = os.environ[OLD_HELPDESKS]
         if isinstance(stated, dict) and stated.get("store_url_file") and not stated.get("store_url"):
-            stated["store_url"] = read_line(Path(stated["store_url_file"]), "store_url_file")
+            stated["store_url"] = read_line(expanded(Path(stated["store_url_file"])), "store_url_file")
         return stated
 
     @model_validator(mode="after")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from platformdirs import user_data_path
@@ -16,6 +18,9 @@ STORE_FILE = "store.sqlite"
 """The store of the service, where no other one is stated."""
 CHECKOUT_HOME = ".triage"
 """Where `make run` keeps its state, in the checkout."""
+PREFIX = "TRIAGE_"
+ENVIRONMENT: Mapping[str, Any] = {"env_prefix": PREFIX, "frozen": True, "extra": "ignore", "env_ignore_empty": True}
+"""How settings are read from the environment, of the service and of training alike: what is empty is not stated."""
 
 
 def triage_home() -> Path:
@@ -27,8 +32,17 @@ def triage_home() -> Path:
     Raises:
         InvalidRequest: If it cannot be made, or a file is in its place.
     """
-    stated = os.environ.get("TRIAGE_HOME")
-    home = Path(stated).expanduser() if stated else _default_home()
+    stated = os.environ.get(f"{PREFIX}HOME")
+    return made_home(Path(stated) if stated else _default_home())
+
+
+def made_home(home: Path) -> Path:
+    """Return a directory of all state with its full name, made where absent.
+
+    Raises:
+        InvalidRequest: If it cannot be made, or a file is in its place.
+    """
+    home = expanded(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -36,6 +50,18 @@ def triage_home() -> Path:
             f"no directory for state at {str(home)!r}: {error.strerror}; set TRIAGE_HOME to one that can be written"
         ) from error
     return home.resolve()
+
+
+def expanded(value: Any) -> Any:
+    """Return a setting as it is, a path with ``~`` as the directory that it stands for.
+
+    Raises:
+        InvalidRequest: If nobody knows whose directory that is.
+    """
+    try:
+        return value.expanduser() if isinstance(value, Path) else value
+    except RuntimeError as error:
+        raise InvalidRequest(f"no home directory for {str(value)!r}: {error}; write the path in full") from error
 
 
 def _default_home() -> Path:
@@ -57,7 +83,7 @@ def organisation_id(home: Path | None = None) -> str:
     Raises:
         InvalidRequest: If the id cannot be kept.
     """
-    stated = os.environ.get("TRIAGE_ORGANISATION", "").strip()
+    stated = os.environ.get(f"{PREFIX}ORGANISATION", "").strip()
     if stated:
         return stated
     place = (home or triage_home()) / "organisation.id"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
-from models.home import DEFAULT_MODEL, triage_home
+from models.home import DEFAULT_MODEL, ENVIRONMENT, expanded, made_home, triage_home
 from models.local_store import CHAMPION
 
 
 class Settings(BaseSettings):
     """What the environment says about where runs are tracked and what they leave behind."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIAGE_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = cast(SettingsConfigDict, ENVIRONMENT)
 
     home: Path = Field(default_factory=triage_home, description="directory of all state: embedding cache, runs, models")
     organisation: str = Field(
@@ -31,15 +33,14 @@ class Settings(BaseSettings):
         description="MLflow server or database; empty: SQLite under TRIAGE_HOME. with SQLite, artifacts go there too",
     )
 
-    @field_validator("home")
-    @classmethod
-    def _made(cls, home: Path) -> Path:
-        """Make the directory, as `triage_home` does: the environment wins over the default factory."""
-        home = home.expanduser()
-        home.mkdir(parents=True, exist_ok=True)
-        return home.resolve()
+    _expanded = field_validator("*")(expanded)
+    _made = field_validator("home")(made_home)
 
     @property
     def tracking_uri(self) -> str:
         """Where runs are tracked."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+        file = str(self.home / "mlflow.db")
+        own = f"sqlite:///{file}"
+        if make_url(own).database != file:  # only then, since MLflow makes the directory that it reads unquoted
+            own = URL.create("sqlite", database=file).render_as_string(hide_password=False)
+        return self.mlflow_tracking_uri or own

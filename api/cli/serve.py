@@ -9,9 +9,9 @@ from pathlib import Path
 from api.server.address import announce, bind_after_the_last
 from api.server.shared_folder import remove_left_behind
 from api.server.workers import MARGIN_S, Supervisor, serve_here
-from api.settings import PREFIX, Settings, load_settings
+from api.settings import Settings, load_settings
 from api.telemetry import configure_logs
-from models.home import triage_home
+from models.home import PREFIX, triage_home
 from models.terminal import option, verb
 from triage.errors import InvalidRequest
 

@@ -133,7 +133,7 @@ class PacketEntryOut(BaseModel):
 
     item: str = Field(description="what must be known, as the policy says it")
     quotes: list[str] = Field(description="the words of the ticket that say it")
-    ask: str = Field(description="what to ask where it is missing")
+    ask: str = Field(description="what to ask of it that the ticket does not say; empty where it says all")
 
 
 class PacketOut(BaseModel):

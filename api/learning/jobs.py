@@ -22,10 +22,11 @@ import structlog
 from api.http.exceptions import NotFound
 from api.learning.job_files import job_files, remove_left_files, remove_old_bundles
 from api.learning.process_group import GRACE_S, end_group
-from api.settings import PREFIX, Settings
+from api.settings import Settings
 from api.store.repository import Repository
 from api.store.work.jobs import JobRow
 from api.telemetry import described
+from models.home import PREFIX
 from triage.errors import StoreUnavailable
 
 _HEARD_S = 1.0

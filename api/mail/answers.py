@@ -13,8 +13,9 @@ from email.header import Header
 from email.parser import BytesHeaderParser
 from urllib.parse import unquote
 
-from api.mail.config import Mailbox, is_here
+from api.mail.config import Mailbox
 from api.mail.message import DECISION_HEADER
+from api.settings import is_loopback
 from models.wire import DecisionDocument
 
 REPEAT_HEADER = "X-Triage-Repeat"
@@ -198,7 +199,7 @@ def _connection(mailbox: Mailbox, password: str) -> smtplib.SMTP:
         server = smtplib.SMTP(host, parts.port or 587, timeout=_TIMEOUT_S)
     with ExitStack() as until_it_is_ready:
         until_it_is_ready.callback(server.close)
-        if parts.scheme == "smtp" and not is_here(host):
+        if parts.scheme == "smtp" and not is_loopback(host):
             server.starttls(context=ssl.create_default_context())
         if parts.username:
             _log_in(server, unquote(parts.username), unquote(parts.password) if parts.password else password)

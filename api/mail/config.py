@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from api.settings import is_loopback
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
 
 _PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
@@ -160,7 +160,7 @@ def _problems(mailbox: Mailbox, environment: Mapping[str, str]) -> list[str]:
     password = environment.get(mailbox.password, "")
     done = mailbox.done_folder
     checks = {
-        "imap: a password is sent in clear only to this machine; use imaps://": encrypted or is_here(host),
+        "imap: a password is sent in clear only to this machine; use imaps://": encrypted or is_loopback(host),
         f"password: the environment variable {mailbox.password} is not set": bool(password),
         f"password: there is a line break in the environment variable {mailbox.password}": password.isprintable(),
         "groups: forwards need smtp and sender": not mailbox.groups or bool(mailbox.smtp and mailbox.sender),
@@ -168,11 +168,3 @@ def _problems(mailbox: Mailbox, environment: Mapping[str, str]) -> list[str]:
         "done_folder: state it, or groups: nothing else becomes of a mail": bool(done or mailbox.groups),
     }
     return [problem for problem, is_well in checks.items() if not is_well]
-
-
-def is_here(host: str) -> bool:
-    """Say whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -3,46 +3,143 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 import re2
 
-from api.privacy.redact import Redactor
+from api.privacy.redact import Finding, Redactor
+from triage.escalation.packet import find_references
+from triage.screening.reading import Spans, plain
+from triage.screening.vagueness import empty_words, signed_names
 
-_NAME = re2.compile(
-    r"\b(?:(?i:caller|mr|mrs|ms|dr|prof|sister|dame|cllr|manager|boss|colleague))\.?:? "
-    r"(?:\p{Lu}[\p{L}.'-]*)(?: \p{Lu}[\p{L}.'-]*)*"
+_TITLES = r"mr|mrs|ms|dr|prof|sister|dame|cllr|herr|frau|mme|mlle|monsieur|madame|sra?|se[ñn]ora?|do[ñn]a"
+_ROLES = (
+    r"caller|requester|user|reporter|contact|customer|employee|student|pupil|manager|boss|colleague|reported by|my name"
+    r"|anrufer(?:in)?|melder(?:in)?|(?:be)?nutzer(?:in)?|anwender(?:in)?|kolleg(?:e|in)|mitarbeiter(?:in)?"
+    r"|ansprechpartner(?:in)?|betroffene[rn]?|gemeldet von|mein name|ich hei(?:ß|ss)e"
+    r"|appelante?|demandeur|demandeuse|utilisat(?:eur|rice)|coll[èe]gue|signal[ée] par|je m'appelle|je suis"
+    r"|solicitante|usuari[oa]|compa[ñn]er[oa]|alumn[oa]|me llamo|soy"
 )
-"""A person who is announced: by a title or a role, and words with capitals after it."""
+_PERSON = r"\p{Lu}[\p{L}.'’-]*"
+_IS = r"(?: name)?(?:\.?:?| :| is| ist| lautet| est| es)"
+_NAMES = (
+    re2.compile(rf"\b(?i:{_TITLES}|{_ROLES}){_IS} {_PERSON}(?: {_PERSON})*(?: \([\w.\\-]{{3,}}\))?"),
+    re2.compile(rf"\b(?i:{_ROLES}|name|nom|nombre){_IS} {_PERSON}(?: {_PERSON})?, {_PERSON}(?: {_PERSON})?"),
+    re2.compile(r"\p{Lu}\p{Ll}+(?:[ -](?:(?:de|da|van|von|der|la|el|al) )*\p{Lu}[\p{Ll}.']+)+"),
+)
+"""A person who is announced by a title or a role, given name first or last; and two or more words with capitals in a
+row: a person, a street, a town, a firm; no business of a vendor."""
 
-_CAPITALS = re2.compile(r"\p{Lu}\p{Ll}+(?:[ -](?:(?:de|da|van|von|der|la|el|al) )*\p{Lu}[\p{Ll}.']+)+")
-"""Two or more words with capitals in a row: a person, a street, a town, a firm; no business of a vendor."""
+_TOKEN = r"([a-z0-9][a-z0-9._\\@-]{2,})"
+_ACCOUNTS = (
+    re2.compile(
+        r"\b(?:(?:user|log-?in|account|benutzer|nutzer|anmelde|konto)[ -]?(?:name|id|kennung)|identifiant"
+        r"|nom d'utilisateur|nombre de usuario|my (?:log-?in|user))"
+        rf"(?: is| was| ist| lautet| est| es)?(?: ?[:=])?[ \"'«(]{{1,3}}{_TOKEN}"
+    ),
+    re2.compile(
+        r"\b(?:users?|log-?ins?|accounts?|(?:be)?nutzer|anwender|konto|utilisateurs?|comptes?|usuari[oa]s?|cuentas?)"
+        rf"(?: ?[:=] ?[\"'«(]?| [\"'«(]){_TOKEN}"
+    ),
+    re2.compile(rf"\b(?:user|log-?in|(?:be)?nutzer|anwender|utilisateur|usuari[oa]) {_TOKEN}"),
+)
+"""What somebody signs in with, over lower-case text without accents, as are the next three."""
+_NO_ACCOUNT = re2.compile(
+    r"access|accounts?|actions?|administrat\w+|agents?|attempts?|base|beim|bekommt|blocked|braucht|buttons?|calls|changed"
+    r"|click\w+|codes?|complain\w+|created|credentials|data|deleted|details|devices?|dice|dijo|director\w+|disabled|erhalt"
+    r"|every|expired|fine|form|gave|gesperrt|groups?|her|his|holder|home|interface|lists?|locked|lock|logged|login|logs"
+    r"|lost|mailbox|manage\w+|manual|mask|meldet|menu|named?|open(?:ed|s)?|pages?|passwords?|permissions?|policy|portal"
+    r"|process|profiles?|prompt|receives|refuse[ds]|rejected|report(?:ed|s)|rights?|roles?|saw|schreibt|screens?|scripts?"
+    r"|security|sees|server|sessions?|settings|shows|sich|sieht|started|system|their|tiene|training|using|via|wants|wegen"
+    r"|whose|window"
+)
+"""What is no account though it stands after the word for one, beside the words that say nothing anyway."""
+_IS_IT = r"(?:[ -]?(?:number|nummer|no|nr|id)\.?)?(?: is| ist| est| es)?"
+_NUMBERED = re2.compile(
+    r"\b(?:student|pupil|employee|personnel|staff|badge|matrikel|personal|ausweis|schuler|etudiant|eleve|matricule"
+    rf"|estudiante|alumn[oa]|matricula|legajo){_IS_IT}[ :#=]{{1,3}}([a-z]{{0,3}}-?\d[\da-z-]{{2,}})"
+)
+_EXTENSION = re2.compile(
+    r"\b(?:ext|extn|extension|durchwahl|dw|nebenstelle|klappe|apparat|poste|interno|anexo)"
+    rf"{_IS_IT}[ :.#=]{{0,3}}(\d{{2,6}})\b"
+)
 
 _NUMBER = re.compile(r"\b\d[\d .-]{5,}\d\b")
 """Long numbers that no word before them calls a contract, serial or case number."""
-_REFERENCE = re.compile(
-    r"(?i)(?:contract|serial|case|ref|reference|incident|ticket|order|notice|machine)"
-    r"(?: no\.?| number)?:? ?[a-z]{0,4}-?$"
-)
-_NEAR = 40
-"""Characters before a number in which the words that call it a reference lie: they and what may follow fill 24."""
+_GOES_ON = re.compile(r"[@\w]|[.:/-]\w|[ /-]?\(?\d{2}")
+"""What shows that a number is part of something longer: of an address, or of groups of a telephone number."""
+_STAYS = "\0"
 
 
 def outward(text: str) -> str:
     """Return a text as an outside party may read it: nobody is named, and only contract, serial and case numbers stay.
 
+    A number stays where a word right before it calls it one of these, unless it is a valid card, account or other
+    number of a kind that has a shape of its own.
+
     Example:
         >>> outward("Caller Kim Weber, kim@example.org: contract C-77120, badge 123 456 78")
         '[NAME], [EMAIL]: contract C-77120, badge [PHONE]'
+        >>> outward("User kweber, ext 4711, has vendor case number 00778812")
+        'User [ACCOUNT], ext [PHONE], has vendor case number 00778812'
     """
-    text = _redactor().redact(text)
-    text = _CAPITALS.sub("[NAME]", _NAME.sub("[NAME]", text))
-    return _NUMBER.sub(lambda number: number[0] if _is_reference(text, number.start()) else "[NUMBER]", text)
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    found = _redactor().find(text)
+    stays = _staying(text, found)
+    masked = list(text)
+    for start, end in stays:
+        masked[start:end] = _STAYS * (end - start)
+    kept = Spans(stays)
+    apart = [one for one in found if not kept.overlaps(one.start, one.end)]
+    parts, done = [], 0
+    for one in _merged([*apart, *_persons("".join(masked))]):
+        parts += [text[done : one.start], f"[{one.kind}]"]
+        done = one.end
+    return "".join([*parts, text[done:]])
 
 
-def _is_reference(text: str, start: int) -> bool:
-    """Say whether the words right before a number call it one that a vendor needs."""
-    return _REFERENCE.search(text, max(0, start - _NEAR), start) is not None
+def _staying(text: str, found: Iterable[Finding]) -> list[tuple[int, int]]:
+    """Return the announced numbers that are that alone: no part of something longer, and of no other kind."""
+    phones = Spans((one.start, one.end) for one in found if one.kind == "PHONE")
+    others = Spans((one.start, one.end) for one in found if one.kind != "PHONE")
+    stays, taken = [], Spans()
+    for one in find_references(text):
+        reaches_over = phones.overlaps(one.start - 1, one.start) or phones.overlaps(one.end, one.end + 1)
+        is_other = reaches_over or others.overlaps(one.start, one.end) or _GOES_ON.match(text, one.end)
+        if not is_other and taken.take(one.start, one.end):
+            stays.append((one.start, one.end))
+    return stays
+
+
+def _is_ordinary(word: str) -> bool:
+    return word in empty_words() or _NO_ACCOUNT.fullmatch(word) is not None
+
+
+def _persons(text: str) -> Iterable[Finding]:
+    """Find names, accounts and numbers that are somebody's."""
+    for pattern in _NAMES:
+        yield from (Finding("NAME", *match.span()) for match in pattern.finditer(text))
+    yield from (Finding("NAME", *span) for span in signed_names(text))
+    lower = plain(text)
+    for pattern in _ACCOUNTS:
+        accounts = (match for match in pattern.finditer(lower) if not _is_ordinary(match[1].rstrip(".-")))
+        yield from (Finding("ACCOUNT", *match.span(1)) for match in accounts)
+    yield from (Finding("ACCOUNT", *match.span(1)) for match in _NUMBERED.finditer(lower))
+    yield from (Finding("PHONE", *match.span(1)) for match in _EXTENSION.finditer(lower))
+    yield from (Finding("NUMBER", *match.span()) for match in _NUMBER.finditer(text))
+
+
+def _merged(found: Iterable[Finding]) -> list[Finding]:
+    """Return findings in order, of which those that overlap are one, of the kind of the first."""
+    merged: list[Finding] = []
+    for one in sorted(found, key=lambda finding: finding.start):
+        if merged and one.start < merged[-1].end:
+            last = merged[-1]
+            merged[-1] = Finding(last.kind, last.start, max(last.end, one.end))
+        else:
+            merged.append(one)
+    return merged
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from api.privacy.redact import Redactor
-from api.store.database import PATIENCE_S, Database
+from api.store.database import PATIENCE_S, Database, file_url
 from api.store.erasure import Erasure
 from api.store.export import Export
 from api.store.feedback import Feedback
@@ -42,7 +42,7 @@ class Repository(Threads, Feedback, Queue, Claims, Jobs, Sessions, Figures, Keys
 
 def store_url(home: Path, url: str = "") -> str:
     """Return the URL of the store: the one stated, else that of the file in the home."""
-    return url or f"sqlite:///{home / STORE_FILE}"
+    return url or file_url(home / STORE_FILE)
 
 
 def open_repository(home: Path, url: str = "", *, redact: bool = False, patience_s: float = PATIENCE_S) -> Repository:

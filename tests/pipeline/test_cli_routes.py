@@ -318,6 +318,10 @@ def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:
     assert "does not compile" in triage("rules", "check", broken).error
     broken.write_text("tiers = 3")
     assert "policy" in triage("policy", "check", broken).error
+    tiers = '[[tiers]]\nlabel = "L1"\n[[tiers]]\nlabel = "L2"\n'
+    broken.write_text(f'{tiers}[[groups]]\nname = "desk"\ntier = "L1"\n[[groups]]\nname = "field"')
+    remarks = "\n".join(triage("policy", "check", broken, "--json").document["remarks"])
+    assert "group 'field' has no tier" in remarks and "the last tier 'L2' has no group" in remarks
 
 
 @pytest.mark.parametrize(

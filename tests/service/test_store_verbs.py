@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 from structlog.testing import capture_logs
 
 import api.store as store_package
@@ -31,14 +31,16 @@ from api.store.feedback import Statement
 from api.store.outbox import PendingUpdate
 from api.store.people.tables import StoredUser
 from api.store.people.users import Rights
-from api.store.repository import Repository, open_repository
+from api.store.repository import Repository, open_repository, store_url
 from api.store.rows import NewDecision
 from api.store.tables import StoredTicket
 from models.encoder import Progress
+from models.home import triage_home
 from models.knowledge import KnowledgeFolder
 from models.wire import DecisionDocument
 from training.data.dataset import read_dataset
 from training.encoders.cache import CachedEncoder
+from training.settings import Settings as TrainingSettings
 from triage.__main__ import main
 from triage.errors import InvalidRequest
 from triage.knowledge import Proposal
@@ -95,6 +97,34 @@ def test_an_odd_file_with_the_address_of_the_store_is_refused_by_its_name(
         OpenId(load_settings(oidc_client_secret_file=tmp_path / "url"))
     with pytest.raises(InvalidRequest, match="the store's URL cannot be read"):
         open_repository(tmp_path, "sqlite:////tmp/a\0b.sqlite")
+
+
+def test_service_and_training_read_the_environment_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("POLICY", "BUNDLE", "RULES", "WORKERS", "MODEL"):
+        monkeypatch.setenv(f"TRIAGE_{name}", "")
+    monkeypatch.setenv("TRIAGE_HOME", "~/state")
+    serving, training = load_settings(), TrainingSettings()
+    assert serving.home == training.home == triage_home() == (tmp_path / "state").resolve() and serving.home.is_dir()
+    assert (serving.policy, serving.bundle, serving.rules, serving.workers) == (None, None, None, 1)
+    assert (training.policy, training.bundle, training.model) == (None, None, serving.model)
+    monkeypatch.setenv("TRIAGE_POLICY", "~/policy.toml")
+    assert load_settings().policy == TrainingSettings().policy == tmp_path / "policy.toml"
+    monkeypatch.setenv("TRIAGE_HOME", "~nobody-of-this-name/state")
+    with pytest.raises(InvalidRequest, match="write the path in full"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["what?", "50%41", "a b#c", "Büro"])
+def test_a_home_may_have_any_characters(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / name))
+    home = load_settings().home
+    open_repository(home).close()
+    assert (tmp_path / name / "store.sqlite").is_file() and make_url(store_url(home)).database == str(
+        home / "store.sqlite"
+    )
+    assert make_url(TrainingSettings().tracking_uri).database == str(home / "mlflow.db")
+    assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
 def test_a_key_is_shown_once_with_what_to_do_next(run: Run, store: Repository) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
+from api.cli.mcp import KEY_VARIABLE
 from api.console.queries import DecisionQuery
+from api.settings import OLD_HELPDESKS
 from api.settings import Settings as ServiceSettings
 from api.store.rows import SAMPLE_REQUESTER
 from models.terminal import Family
 from training.settings import Settings as TrainingSettings
+from triage.policy import Policy, ResolverGroup
+from triage.policy.toml_file import _TABLES
 
 TRAINING = TrainingSettings.model_fields
 ROOT = Path(__file__).parents[2]
@@ -97,11 +104,68 @@ def test_the_version_is_that_of_the_changelog_and_of_the_images() -> None:
 def test_each_setting_stands_under_the_wing_that_reads_it() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     table = readme.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
-    service, training = (re.findall(r"^\| `(\w+)` ", part, re.MULTILINE) for part in table.split("**Training**"))
-    of_service = {f"TRIAGE_{field.upper()}" for field in ServiceSettings.model_fields}
-    assert set(service) == of_service and len(service) == len(of_service)
-    of_training = {str(one.validation_alias or f"TRIAGE_{field.upper()}") for field, one in TRAINING.items()}
-    assert training and set(training) <= of_training
+    service, training, assistants = (
+        sorted(re.findall(r"^\| `(\w+)` ", part, re.MULTILINE))
+        for part in re.split(r"\*\*(?:Training|Assistants)\*\*", table)
+    )
+    assert service == sorted([OLD_HELPDESKS, *(f"TRIAGE_{field.upper()}" for field in ServiceSettings.model_fields)])
+    assert training == sorted(str(one.validation_alias or f"TRIAGE_{field.upper()}") for field, one in TRAINING.items())
+    assert assistants == [KEY_VARIABLE]
+
+
+def test_each_key_of_a_policy_stands_in_its_table_with_its_default() -> None:
+    page = (ROOT / "docs" / "policy.md").read_text("utf-8")
+    told = {}
+    for part in page.split("\n## `")[1:]:
+        rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| *([^|]*?) *\| [^|]+ \|$", part, re.MULTILINE)
+        told[part.partition("`")[0]] = dict(rows)
+    found = {place: keys for table, kind in _TABLES.items() for place, keys in tables_of(table, kind)}
+    assert told == found
+
+
+def tables_of(place: str, kind: Any) -> Iterable[tuple[str, dict[str, str]]]:
+    """Return the tables of a policy file below a place, each with its keys and their defaults as the page has them."""
+    if get_origin(kind) is dict and get_origin(get_args(kind)[1]) is list:
+        yield from tables_of(f"{place}.NAME", get_args(kind)[1])
+    elif get_origin(kind) in (list, tuple):
+        [one, *_] = get_args(kind)
+        yield f"[[{place}]]", keys_of(one)
+        yield from inner_tables(place, one)
+    else:
+        yield f"[{place}]", keys_of(kind)
+        yield from inner_tables(place, kind)
+
+
+def inner_tables(place: str, kind: Any) -> Iterable[tuple[str, dict[str, str]]]:
+    if is_dataclass(kind):
+        for key, one in get_type_hints(kind).items():
+            if get_origin(one) is tuple and is_dataclass(get_args(one)[0]):
+                yield from tables_of(f"{place}.{key}", one)
+
+
+def keys_of(kind: Any) -> dict[str, str]:
+    if isinstance(kind, Mapping):  # the table of the policy itself, whose defaults are those of `Policy`
+        usual = Policy("")
+        stated = {key: shown(getattr(usual, key, "")) for key in kind}
+        return {**stated, "version": "digest of the file"}
+    if not is_dataclass(kind):
+        return {}
+    keys = {one.name: default_of(one) for one in fields(kind)}
+    return {**keys, "tier": ""} if kind is ResolverGroup else keys  # the parser takes a group without one
+
+
+def default_of(one: Field[Any]) -> str:
+    if one.default is not MISSING:
+        return shown(one.default)
+    return shown(one.default_factory()) if one.default_factory is not MISSING else "needed"
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"`{value:g}`"
+    return f'`"{value}"`' if isinstance(value, str) and value else ""
 
 
 def test_every_filter_of_the_list_of_decisions_is_described() -> None:

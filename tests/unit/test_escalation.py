@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from triage.escalation.criteria import Name, Verdict, assess
 from triage.escalation.retriage import change_bar, rerouted
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread, bounces
 from triage.gate import Gate, TargetGate
-from triage.policy import parse_policy
+from triage.policy import parse_policy, read_policy
 from triage.policy.hours import Hours, hours_problem
 from triage.prediction import Prediction, Score
 from triage.ticket import Ticket
@@ -284,3 +285,38 @@ FAULTS = {
 def test_a_policy_that_cannot_work_is_refused_by_name(fault: str) -> None:
     with pytest.raises(InvalidPolicy, match=FAULTS[fault]):
         parse_policy('[[tiers]]\nlabel = "A"\n[[tiers]]\nlabel = "B"\n' + fault)
+
+
+SKILL, SCOPE = (
+    "[[escalation.skills]]\nname = 'logs'\ntier = 'B'\n",
+    "[[escalation.scopes]]\nname = 'all'\nany = ['x']\n",
+)
+LATER_FAULTS = {
+    "no_procedure = ['x'] #": "no_procedure can never fire: .policy. ordinal",
+    "attempts = 3\ntime = 0.5 #": "attempts, time can never fire: .policy. ordinal",
+    "time = 0.5": "time = 0.5 can never fire: no tier has a time budget",
+    SKILL + SKILL.replace("'B'", "'C'"): "skills.. 'logs' is listed twice",
+    SCOPE + SCOPE: "scopes.. 'all' is listed twice",
+    "[[question]]\nid = 'kind'\nask = '?'\nsettles = {A = 7.5}\n[[question.options]]\nanswer = 'x'\ntier = {A = 0.5}": (
+        "settles A = 7.5, which is no probability"
+    ),
+}
+"""By what stands below `[escalation]`; a mark at its end takes the order from the tiers."""
+
+
+@pytest.mark.parametrize("fault", LATER_FAULTS, ids=lambda fault: fault[:60])
+def test_what_earlier_versions_did_not_look_for_is_refused_in_a_file_and_read_in_a_bundle(
+    fault: str, tmp_path: Path
+) -> None:
+    file, tiers = tmp_path / "policy.toml", "".join(f"[[tiers]]\nlabel = '{label}'\n" for label in "ABC")
+    ordinal = str(not fault.endswith("#")).lower()
+    file.write_text(f"[policy]\nordinal = {ordinal}\n[escalation]\nmax_bounces = 0\n{fault}\n{tiers}")
+    with pytest.raises(InvalidPolicy, match=LATER_FAULTS[fault]):
+        read_policy(file)
+    assert read_policy(file, of_bundle=True).labels("tier") == ("A", "B", "C")
+
+
+def test_a_switched_off_criterion_without_an_order_is_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[policy]\nordinal = false\n[escalation]\nattempts = 0\nmax_bounces = 0\n[[tiers]]\nlabel = 'A'")
+    assert not read_policy(file).ordinal

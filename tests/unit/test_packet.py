@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from api.privacy.outward import outward
 from triage.defaults import default_policy
 from triage.escalation.packet import find_items, packet
+from triage.policy import Tier
 
 POLICY = default_policy()
 TEXT = (
@@ -46,6 +48,97 @@ def test_what_is_said_is_quoted_and_what_is_missing_is_asked() -> None:
     assert kept.text().startswith("Hand-over to L2\n")
 
 
+def test_a_line_that_is_half_said_asks_for_the_other_half() -> None:
+    made = packet(POLICY, ["The log is attached."], ("L2", "L3"), None)
+    line = next(entry for entry in made.entries if entry.item == "all logs and the exact steps to reproduce")
+    steps = "How can it be reproduced, step by step, and how often does it happen?"
+    assert line.quotes == ("The log is attached",) and line.asks == (steps,)
+    assert steps in made.missing and f"The log is attached | MISSING - {steps}" in made.text()
+    twice = replace(POLICY, tiers=(Tier("L1", hand_over=("all logs", "logs and captures")), Tier("L2")))
+    assert packet(twice, ["It is slow."], ("L1", "L2"), None).missing == ("Can you send the logs or a picture of it?",)
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "quotes"),
+    [
+        ("Caller: Anna Huber, since Monday.", "how long the requester has been worked with", ()),
+        ("Serial number SN-4711-AB, contract C-99812.", "the vendor's case number", ()),
+        ("Their status page says the service is down", "the vendor's case number", ()),
+        ("Their status page says the service is down", "contract or serial number", ()),
+        ("Screenshot attached.", "evidence that the fault lies outside", ()),
+        ("Serial SN-4711, contract C-9981.", "contract or serial number", ("contract C-9981", "Serial SN-4711")),
+        ("Vendor case ID 5381234567.", "the vendor's case number", ("case ID 5381234567",)),
+        ("Ticketnummer 5381234567.", "the vendor's case number", ("Ticketnummer 5381234567",)),
+        (
+            "Their status page says the service is down",
+            "evidence that the fault lies outside",
+            ("Their status page says the service is down",),
+        ),
+    ],
+)
+def test_a_line_is_filled_with_what_it_asks_for_alone(text: str, item: str, quotes: tuple[str, ...]) -> None:
+    made = packet(POLICY, [text], ("L2", "L4"), None)
+    line = next(entry for entry in made.entries if entry.item == item)
+    assert line.quotes == quotes and bool(line.ask) is not bool(quotes)
+
+
+def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
+    text = "My name is Anna Huber and user ahuber is affected, CB ext 0117, student 123456."
+    inside, outside = (packet(POLICY, [text], ("L2", to), None) for to in ("L3", "L4"))
+    assert "user ahuber" in inside.text() and inside.entries[0].item == "who is affected and how to reach them"
+    assert "who is affected" not in outside.text().lower()
+    assert not any(word in outside.text() for word in ("ahuber", "0117", "123456"))
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("and user ahuber is affected, ext 4711", "and user [ACCOUNT] is affected, ext [PHONE]"),
+        ("the user reports that the login page fails", "the user reports that the login page fails"),
+        ("username: a.huber, login ahuber, student 123456", "username: [ACCOUNT], login [ACCOUNT], student [ACCOUNT]"),
+        ("Benutzer ahuber, Durchwahl 4711", "Benutzer [ACCOUNT], Durchwahl [PHONE]"),
+        ("utilisateur jdupont, poste 4711", "utilisateur [ACCOUNT], poste [PHONE]"),
+        ("usuario jgarcia, extensión 4711", "usuario [ACCOUNT], extensión [PHONE]"),
+        ("Caller: Huber, Anna reports it", "[NAME] reports it"),
+        ("Mein Name ist Huber, Anna und es hängt", "[NAME] und es hängt"),
+        ("es hängt\nMit freundlichen Grüßen\nHuber, Anna", "es hängt\nMit freundlichen Grüßen\n[NAME]"),
+        ("it hangs. Merci, Zoé", "it hangs. Merci, [NAME]"),
+    ],
+)
+def test_accounts_extensions_and_names_do_not_go_outside(said: str, left: str) -> None:
+    assert outward(said) == left
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Vendor case number 00778812",
+        "Vendor Case Number: 00778812",
+        "case no: 00778812",
+        "Case ID 5381234567",
+        "case #5381234567",
+        "Serial number: 012 345 678",
+        "S/N 1234567",
+        "RMA 00123456",
+        "the ticket of the vendor is 00778812",
+        "contract number is 4500123456",
+        "Seriennummer 1234567890",
+        "numéro de contrat : 4500123456",
+        "número de serie 012345678",
+    ],
+)
+def test_contract_serial_and_case_numbers_go_outside(said: str) -> None:
+    assert outward(said) == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["ref DE89370400440532013000", "serial 10.0.0.1", "ref 12-anna@example.org", "reach me under 555-01812"],
+)
+def test_what_is_no_reference_does_not_go_outside_for_the_word_before_it(said: str) -> None:
+    assert "[" in outward(said) and said.split()[-1] not in outward(said)
+
+
 def test_only_the_vendor_is_outside() -> None:
     assert [tier for tier in POLICY.labels("tier") if tier in POLICY.external_tiers] == ["L4"]
 
@@ -69,6 +162,10 @@ def test_spans_lie_in_the_text_and_those_of_one_item_do_not_overlap(text: str) -
         (find_items, "p1 "),
         (outward, "12345678; "),
         (outward, "1.2.3.4 "),
+        (outward, "case 123456 "),
+        (outward, "case number number "),
+        (outward, "user ahuber, "),
+        (outward, "thanks, Anna\n"),
     ],
 )
 def test_four_times_the_text_takes_about_four_times_as_long(work: Callable[[str], object], filling: str) -> None:

@@ -102,6 +102,31 @@ def test_arms_have_the_same_tickets_and_knowing_saves_work() -> None:
     assert page.count("<svg") == 5 and "&lt;60&gt;" in page and "src=" not in page and "<script" not in page
 
 
+def test_a_desk_that_cannot_keep_up_does_only_what_it_can_and_says_so() -> None:
+    """One expert has some 2,600 hours a year, and 12 tickets of 600 hours each."""
+    slow = tuple(replace(tier, staff=1, handling_min=36_000) if tier.label == "L3" else tier for tier in POLICY.tiers)
+    found = compare(PAST, [Arm("now", POLICY, TIERS), Arm("slow", replace(POLICY, tiers=slow), TIERS)], 30, seed=1)
+    figures = found.arms["slow"]
+    assert found.arms["now"]["unresolved"].mean == 0 and found.left["now"] == {}
+    assert 0.05 < figures["unresolved"].mean < 0.2 and set(found.left["slow"]) == {"L3"}
+    assert figures["unresolved"].mean == pytest.approx(found.left["slow"]["L3"])
+    assert found.work_h["slow"]["L3"] * 60 / 100 <= 10 * 5 / 7 * (
+        366 + 14
+    )  # what one person has, from Monday to Friday
+    [said] = found.overruns
+    assert said.startswith("slow: the desk cannot keep up.") and "are at L3" in said
+    page = simulation_page(found, "60 tickets", [])
+    assert said in page and "share of tickets that are not resolved" in page
+
+
+def test_nothing_is_done_in_time_that_is_not_left() -> None:
+    short = Clock.of(None, MONDAY, 1)
+    posts = [Post("L1", True, 1000.0, short, 1)]
+    found = Desk(posts, 7.0).run(Load(np.zeros(3), np.zeros(3, dtype=np.int64), np.ones((3, 1))), [None] * 3)
+    assert found.resolved_h == [1000 / 60] and found.work_min == {0: 1440.0} and found.left[0] == 2
+    assert found.first_wait == [0.0, 1000.0]
+
+
 def test_an_arm_says_something_of_each_ticket_and_has_a_name_of_its_own() -> None:
     for arms in ([Arm("half", POLICY, TIERS[:30])], [Arm("one", POLICY, TIERS), Arm("one", POLICY, TIERS)]):
         with pytest.raises(ValueError, match="there twice, or is one of another history"):

@@ -23,17 +23,20 @@ def simulation_page(found: Simulated, source: str, assumed: Sequence[str]) -> st
         source: On what, in words.
         assumed: What is assumed, one sentence each.
     """
+    against = []
+    if found.against:
+        first = escape(next(iter(found.arms)))
+        against = [f"<h2>Against {first}</h2><p>Paired differences on the same tickets.</p>", _table(found.against)]
     parts = [
         f"<h1>Helpdesk simulation</h1><p>{escape(source)}</p>",
         f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in assumed)}</ul>",
+        *(f"<p><strong>{escape(one)}</strong></p>" for one in found.overruns),
         "<h2>Arms</h2><p>Means over replications with 95 % intervals.</p>",
         _table(found.arms),
+        *against,
         *(f"<h3>{escape(FIGURES[name])}</h3>{_bars(name, found.arms)}" for name in _DRAWN),
         f"<h2>Hours of work by tier, per 100 tickets</h2>{_tiers(found)}{_by_tier(found)}",
     ]
-    if found.against:
-        first = escape(next(iter(found.arms)))
-        parts[4:4] = [f"<h2>Against {first}</h2><p>Paired differences on the same tickets.</p>", _table(found.against)]
     head = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Helpdesk simulation</title>'
     return f"{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from triage.policy import Policy
 CONFIDENCE = 0.95
 LEAST_REPLICATIONS = 30
 _YEAR = 366
-"""Days that clocks go on after the last ticket, so that everything gets resolved."""
+"""Days that clocks go on after the last ticket: what is not resolved by then, the desk cannot do."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ FIGURES = {
     "first_wait_p90_min": "wait of the slowest tenth, in working minutes",
     "resolved_h": "mean hours to resolution, nights and week-ends included",
     "resolved_median_h": "median hours to resolution",
+    "unresolved": "share of tickets that are not resolved a year after the last one came",
     "saved_h_per_100": "hours of work saved per 100 tickets against the first arm",
 }
 """What is measured of each arm."""
@@ -94,6 +96,7 @@ class Simulated:
         against: By arm and figure, the paired difference to the first arm.
         work_h: By arm and tier, hours of work per 100 tickets.
         staff: By arm and tier, people who work there at the same time.
+        left: By arm and tier, the share of all tickets that are there unresolved in the end, where there are any.
     """
 
     tickets: int
@@ -103,6 +106,18 @@ class Simulated:
     against: dict[str, dict[str, Interval]]
     work_h: dict[str, dict[str, float]]
     staff: dict[str, dict[str, int]]
+    left: dict[str, dict[str, float]]
+
+    @property
+    def overruns(self) -> list[str]:
+        """What is to be said of each arm that cannot do its work, one text each."""
+        return [
+            f"{arm}: the desk cannot keep up. {sum(left.values()):.1%} of the tickets are not resolved a year after "
+            f"the last one came: {', '.join(f'{share:.1%} are at {tier}' for tier, share in left.items())}. Hours to "
+            "resolution are those of the others, and work that was not done is in no hours of work, nor in those saved."
+            for arm, left in self.left.items()
+            if left
+        ]
 
 
 def overlaid(past: Sequence[Past], weeks: int) -> tuple[list[Past], list[int]]:
@@ -166,6 +181,7 @@ def compare(
     desks = _desks(past, arms, places, start=start, days=days)
     runs: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
     work: dict[str, list[dict[int, float]]] = {arm.name: [] for arm in arms}
+    left: dict[str, Counter[int]] = {arm.name: Counter() for arm in arms}
     for replication in range(replications):
         draw = np.random.default_rng([seed, replication])
         chosen = draw.integers(len(past), size=len(past))
@@ -176,6 +192,7 @@ def compare(
             outcome = desks[arm.name].run(load, [own.sent[one] for one in chosen])
             runs[arm.name].append(_figures(outcome, len(past), sends=any(one is not None for one in arm.sent)))
             work[arm.name].append(outcome.work_min)
+            left[arm.name].update(outcome.left)
             progress(1)
     for arm in arms:
         for mine, base in zip(runs[arm.name], runs[arms[0].name], strict=True):
@@ -188,6 +205,14 @@ def compare(
         against={arm.name: _intervals(_differences(runs[arm.name], runs[arms[0].name])) for arm in arms[1:]},
         work_h={arm.name: _by_tier(desks[arm.name], work[arm.name], len(past)) for arm in arms},
         staff={arm.name: {post.label: post.staff for post in desks[arm.name].posts if post.staff} for arm in arms},
+        left={
+            arm.name: {
+                post.label: left[arm.name][place] / len(past) / replications
+                for place, post in enumerate(desks[arm.name].posts)
+                if left[arm.name][place]
+            }
+            for arm in arms
+        },
     )
 
 
@@ -266,6 +291,7 @@ def _with_staff(past: Sequence[Past], arm: Arm, places: _Places, *, start: datet
 
 def _figures(outcome: Outcome, tickets: int, *, sends: bool) -> dict[str, float]:
     """Return the figures of one run; where an arm sends no ticket anywhere, there is nothing to be too low or high."""
+    waits, hours = outcome.first_wait, outcome.resolved_h
     sent = {
         "misrouted": (outcome.too_low + outcome.too_high) / tickets,
         "too_low": outcome.too_low / tickets,
@@ -275,10 +301,13 @@ def _figures(outcome: Outcome, tickets: int, *, sends: bool) -> dict[str, float]
         "work_h_per_100": sum(outcome.work_min.values()) / 60 / tickets * 100,
         **(sent if sends else {}),
         "moves": outcome.moves / tickets,
-        "first_wait_min": float(np.mean(outcome.first_wait)),
-        "first_wait_p90_min": float(np.quantile(outcome.first_wait, 0.9)),
-        "resolved_h": float(np.mean(outcome.resolved_h)),
-        "resolved_median_h": float(np.median(outcome.resolved_h)),
+        **(
+            {"first_wait_min": float(np.mean(waits)), "first_wait_p90_min": float(np.quantile(waits, 0.9))}
+            if waits
+            else {}
+        ),
+        **({"resolved_h": float(np.mean(hours)), "resolved_median_h": float(np.median(hours))} if hours else {}),
+        "unresolved": outcome.left.total() / tickets,
     }
 
 
@@ -290,7 +319,8 @@ def _differences(own: Sequence[dict[str, float]], base: Sequence[dict[str, float
 
 
 def _intervals(runs: Sequence[dict[str, float]]) -> dict[str, Interval]:
-    return {name: Interval.of([run[name] for run in runs]) for name in runs[0]}
+    measured = {name: [run[name] for run in runs if name in run] for name in FIGURES}
+    return {name: Interval.of(values) for name, values in measured.items() if values}
 
 
 def _by_tier(desk: Desk, work: Sequence[dict[int, float]], tickets: int) -> dict[str, float]:

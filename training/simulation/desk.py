@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -119,8 +120,10 @@ class Outcome:
         too_low: Tickets that were sent too low by whoever sent them first.
         too_high: Tickets that were sent too high.
         moves: Reassignments of all tickets.
-        first_wait: Working minutes of the tier that it came to first, until somebody took it, of each ticket.
-        resolved_h: Hours by the clock on the wall from arrival to resolution, of each ticket.
+        first_wait: Working minutes of the tier that it came to first, until somebody took it, of each ticket that
+            somebody took.
+        resolved_h: Hours by the clock on the wall from arrival to resolution, of each ticket that was resolved.
+        left: Tickets that were not resolved by the end of the clocks, by the place of the tier where they are.
     """
 
     work_min: dict[int, float]
@@ -129,6 +132,7 @@ class Outcome:
     moves: int = 0
     first_wait: list[float] = field(default_factory=list)
     resolved_h: list[float] = field(default_factory=list)
+    left: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ class Desk:
         A ticket begins where it was sent, or at the first staffed tier. A tier below the one that it needs works on it
         for its own handling time and hands it one tier up; what self-service cannot answer begins anew with a person;
         a staffed tier above resolves it itself, in the time that the right tier would have taken; an outside party
-        hands it back to the tier below. What passes to another tier costs `reassign_min` of work there.
+        hands it back to the tier below. What passes to another tier costs `reassign_min` of work there. What is not
+        done when the clocks end is left where it is, with whoever works on it.
 
         Args:
             load: The tickets.
@@ -178,6 +183,7 @@ class Desk:
             post, right = self.posts[place], self._resolves(place, need)
             by = need if right and self.posts[need].staffed else place
             minutes = self.posts[by].minutes * float(pace[by]) + moved
+            outcome.left[place] += 1
             queue = people[place]
             turn = queue.request() if queue is not None else None
             asked = env.now
@@ -186,11 +192,15 @@ class Desk:
             if not taken:
                 taken = True
                 outcome.first_wait.append(post.clock.worked_until(env.now) - post.clock.worked_until(asked))
-            yield env.timeout(post.clock.after(env.now, minutes) - env.now)
+            done = post.clock.after(env.now, minutes)
+            if post.staffed:
+                outcome.work_min[place] += minutes if done is not None else post.clock.left(env.now)
+            if done is None:
+                return
+            yield env.timeout(done - env.now)
+            outcome.left[place] -= 1
             if turn is not None:
                 queue.release(turn)
-            if post.staffed:
-                outcome.work_min[place] += minutes
             if right:
                 break
             place, moved = self._next(place, need), self.reassign_min

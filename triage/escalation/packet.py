@@ -15,7 +15,18 @@ from triage.screening.cues import compile_cue
 from triage.screening.reading import MAX_CHARS, Reading, Spans
 
 _CLAUSE_ENDS, _PHRASE_ENDS = ".;!?\n,:(", ".;!?\n:"
-_PARTS = ("cased", "clause", "match", "phrase", "quoted", "tail")
+_PARTS = ("cased", "clause", "match", "phrase", "quoted", "tail", "announced")
+_ANNOUNCED = (
+    r"\b(?:their )?(?:(?:number|numero|num|no\.?|nr\.?|n[°º.]) ?(?:(?:of|de|du|del) |d')?(?:the |la |l')?)?"
+    r"(?:{words})(?:[ -]?(?:numbers?|nummer|numero|num|nos?|nr|id|ref(?:erence)?|given|code)\b)*\.?"
+    r"(?: (?:of|from|with|at|on|by|bei|beim|vom|von|des|de|du|del) (?:(?:the|our|your|dem|unserem|la|el|le) |l')?"
+    r"(?:vendor|supplier|maker|manufacturer|carrier|provider|back|label"
+    r"|herstellers?|lieferanten|anbieters?|fournisseur|constructeur|fabricante|proveedor))?"
+    r"(?: (?:is|was|ist|lautet|war|est|es))?[ :#=]{1,4}"
+    r"(?:\d{1,3}(?: \d{3}){1,4}\b|\d{4}(?: \d{4}){1,3}\b"
+    r"|[a-z]{0,6}[-/_]?\d[\da-z/_-]*\d[\da-z-]*|[a-z]{1,6}-\d[\da-z-]*)"
+)
+"""A number with the words that announce it, over lower-case text without accents."""
 QUOTES = "'\"~"
 """Marks with which a span may begin or end; a tilde stands before a rough number."""
 _LASTS = f"{QUOTES})%²"
@@ -37,12 +48,21 @@ class Entry:
     Attributes:
         item: What must be known, as the policy says it.
         quotes: The words that say it; empty where the ticket does not.
-        ask: What to ask where it is missing.
+        asks: What to ask of it that the ticket does not say; empty where it says all.
     """
 
     item: str
     quotes: tuple[str, ...]
-    ask: str = ""
+    asks: tuple[str, ...] = ()
+
+    @property
+    def ask(self) -> str:
+        """What to ask, as one text."""
+        return " ".join(self.asks)
+
+    def text(self) -> str:
+        """Return the line as text: what is said, and what is missing."""
+        return f"{self.item}: {' | '.join((*self.quotes, *([f'MISSING - {self.ask}'] if self.asks else [])))}"
 
 
 @dataclass(frozen=True)
@@ -55,20 +75,20 @@ class Packet:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The questions that are still open."""
-        return tuple(entry.ask for entry in self.entries if not entry.quotes)
+        """The questions that are still open, each once."""
+        return tuple(dict.fromkeys(ask for entry in self.entries for ask in entry.asks))
 
     def text(self) -> str:
         """Return the packet as text to paste into a work order."""
         giver = f" from {self.from_tier or 'the requester'}" if self.from_tier != self.to_tier else ""
-        lines = [f"Hand-over{giver} to {self.to_tier or 'nobody yet'}"]
-        for entry in self.entries:
-            lines.append(f"- {entry.item}: {' | '.join(entry.quotes) if entry.quotes else 'MISSING - ' + entry.ask}")
-        return "\n".join(lines)
+        head = f"Hand-over{giver} to {self.to_tier or 'nobody yet'}"
+        return "\n".join([head, *(f"- {entry.text()}" for entry in self.entries)])
 
 
 def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | None], category: str | None) -> Packet:
     """Return the hand-over packet of the edge that a ticket is about to take.
+
+    An outside party is told of no person, and asked for none: lines that speak of nothing else are left out.
 
     Args:
         policy: Says what each tier must hand over.
@@ -80,16 +100,18 @@ def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | No
     for text in texts:
         for found in find_items(text):
             quotes.setdefault(found.item, {})[" ".join(text[found.start : found.end].split())] = None
-    entries = tuple(_entry(item, quotes) for item in policy.hand_over(way[1], category))
+    kept = _kept_inside() if way[1] in policy.external_tiers else frozenset()
+    lines = ((item, _items_of(item)) for item in policy.hand_over(way[1], category))
+    said = ((item, names, [name for name in names if name not in kept]) for item, names in lines)
+    entries = tuple(_entry(item, told, quotes) for item, names, told in said if told or not names)
     return Packet(way[0], way[1], entries)
 
 
-def _entry(item: str, quotes: Mapping[str, Iterable[str]]) -> Entry:
-    """Fill a line of the policy with what was found of the items that it speaks of."""
-    said, asks = _items_of(item), _asks()
-    found = tuple(quote for name in said for quote in quotes.get(name, ()))
-    missing = [asks[name] for name in said if name not in quotes]
-    return Entry(item, found, " ".join(missing) if missing else f"What is known of this: {item}?")
+def _entry(item: str, names: Sequence[str], quotes: Mapping[str, Iterable[str]]) -> Entry:
+    """Fill a line of the policy with what was found of the items that it speaks of, and ask for those that were not."""
+    found = tuple(quote for name in names for quote in quotes.get(name, ()))
+    missing = tuple(str(_tables()[name]["ask"]) for name in names if name not in quotes)
+    return Entry(item, found, missing if names else (f"What is known of this: {item}?",))
 
 
 def _items_of(line: str) -> tuple[str, ...]:
@@ -111,18 +133,30 @@ def find_items(text: str) -> tuple[Found, ...]:
     return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
-def _spans(name: str, reading: _Marked) -> Iterable[Found]:
-    taken = Spans(_taken(_tables()[name].get("yields_to"), reading))
-    for part, pattern in _patterns(name):
+def find_references(text: str) -> tuple[Found, ...]:
+    """Find the numbers by which an outside party knows a matter, with the words that announce them, in order.
+
+    Example:
+        >>> text = "Case ID 5381234567, S/N 012 345 678, call 020 7946 0018"
+        >>> [text[one.start : one.end] for one in find_references(text)]
+        ['Case ID 5381234567', 'S/N 012 345 678']
+    """
+    reading = _Marked(text[:MAX_CHARS])
+    stay = (name for name, table in _tables().items() if table.get("outside") == "stays")
+    found = (span for name in stay for span in _spans(name, reading, ("announced", "match")))
+    return tuple(sorted(found, key=lambda span: (span.start, span.end)))
+
+
+def _spans(name: str, reading: _Marked, parts: Sequence[str] = _PARTS) -> Iterable[Found]:
+    taken = Spans()
+    for other in _tables()[name].get("yields_to", ()):
+        for span in _spans(other, reading):  # a contract number is no device
+            taken.take(span.start, span.end)
+    for part, pattern in (one for one in _patterns(name) if one[0] in parts):
         for match in pattern.finditer(reading.text if part == "cased" else reading.plain):
             start, end = reading.widened(part, *match.span())
             if taken.take(start, end):
                 yield Found(name, start, end)
-
-
-def _taken(other: str | None, reading: _Marked) -> Iterable[tuple[int, int]]:
-    """Return what another item has taken: a contract number is no device."""
-    return [(span.start, span.end) for span in _spans(other, reading)] if other else []
 
 
 class _Marked(Reading):
@@ -177,11 +211,14 @@ def _tables() -> Mapping[str, Mapping[str, Any]]:
 
 
 @cache
-def _patterns(name: str) -> tuple[tuple[str, Any], ...]:
-    table = _tables()[name]
-    return tuple((part, compile_cue(pattern)) for part in _PARTS for pattern in table.get(part, ()))
+def _kept_inside() -> frozenset[str]:
+    """Return the items that no outside party is told of."""
+    return frozenset(name for name, table in _tables().items() if table.get("outside") == "never")
 
 
 @cache
-def _asks() -> Mapping[str, str]:
-    return {name: str(table["ask"]) for name, table in _tables().items()}
+def _patterns(name: str) -> tuple[tuple[str, Any], ...]:
+    table = _tables()[name]
+    announced = [_ANNOUNCED.replace("{words}", "|".join(table["announced"]))] if "announced" in table else []
+    stated = {**table, "announced": announced}
+    return tuple((part, compile_cue(pattern)) for part in _PARTS for pattern in stated.get(part, ()))

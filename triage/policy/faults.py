@@ -14,6 +14,10 @@ from triage.policy.model import Policy
 from triage.policy.questions import BIAS, WORDS, Question
 from triage.screening.cues import compile_cue
 
+_UPWARDS = ("attempts", "time", "no_procedure", "priority")
+"""Criteria that hand a ticket to the next tier up."""
+_NO_ORDER = "[policy] ordinal = false gives the tiers no order"
+
 
 def escalation_problems(policy: Policy) -> Iterable[str]:
     """Name each fault in the escalation and the reckoning of a policy, with its place."""
@@ -26,6 +30,41 @@ def escalation_problems(policy: Policy) -> Iterable[str]:
     yield from _questions(policy)
     yield from _choices(policy)
     yield from _structure(policy)
+
+
+def later_problems(policy: Policy) -> Iterable[str]:
+    """Name faults that earlier versions took without a word: a bundle that was made with them is still read."""
+    yield from _idle(policy)
+    skills, scopes = policy.escalation.skills, policy.escalation.scopes
+    for table, stated in (("skills", [one.name for one in skills]), ("scopes", [one.name for one in scopes])):
+        twice = sorted({name for name in stated if stated.count(name) > 1})
+        yield from (f"[[escalation.{table}]] {name!r} is listed twice: give each a name of its own" for name in twice)
+    for question in policy.catalogue:
+        for tier, share in question.settles.items():
+            if not 0 <= share <= 1:
+                yield f"[[question]] {question.id!r} settles {tier} = {share:g}, which is no probability in [0, 1]"
+
+
+def _idle(policy: Policy) -> Iterable[str]:
+    """Name criteria that somebody stated and that can never fire; nobody stated what is as it is by default."""
+    rules, usual = policy.escalation, EscalationPolicy()
+    stated = [name for name in _UPWARDS if getattr(rules, name) and getattr(rules, name) != getattr(usual, name)]
+    if stated and not policy.ordinal:
+        yield f"[escalation] {', '.join(stated)} can never fire: {_NO_ORDER}"
+    elif "time" in stated and not any(tier.time_budget_min for tier in policy.tiers):
+        yield f"[escalation] time = {rules.time:g} can never fire: no tier has a time budget"
+
+
+def ungrouped(policy: Policy) -> Iterable[str]:
+    """Name groups and a last tier of which nobody could say where a ticket is that moved there."""
+    order = policy.labels("tier")
+    if not (policy.ordinal and policy.groups and order):
+        return
+    for group in policy.groups:
+        if group.tier is None:
+            yield f"group {group.name!r} has no tier: a ticket that moves could never be told to be there"
+    if order[-1] not in {policy.fold("tier", group.tier) for group in policy.groups if group.tier}:
+        yield f"the last tier {order[-1]!r} has no group: a ticket that moves there reaches nobody"
 
 
 def _questions(policy: Policy) -> Iterable[str]:
@@ -76,13 +115,8 @@ def _structure(policy: Policy) -> Iterable[str]:
         yield "[folding] leaves no tier: the last one has nobody to take its tickets"
     if order and policy.external_tiers.issuperset(order):
         yield "there is no last tier inside the organisation: every tier is external"
-    if not (policy.escalation.skills and policy.groups and order):
-        return
-    for group in policy.groups:
-        if group.tier is None:
-            yield f"group {group.name!r} has no tier: a ticket that moves could never be told to be there"
-    if order[-1] not in {policy.fold("tier", group.tier) for group in policy.groups if group.tier}:
-        yield f"the last tier {order[-1]!r} has no group: a ticket that moves there reaches nobody"
+    if policy.escalation.skills:
+        yield from ungrouped(policy)
 
 
 def _loops(policy: Policy) -> Iterable[str]:
@@ -143,7 +177,7 @@ def _names(policy: Policy) -> Iterable[str]:
     yield from _skills(policy)
     yield from _scopes(policy)
     if (policy.escalation.skills or policy.escalation.scopes) and not policy.ordinal:
-        yield "[escalation] skills and scopes can never fire: [policy] ordinal = false gives the tiers no order"
+        yield f"[escalation] skills and scopes can never fire: {_NO_ORDER}"
 
 
 def _skills(policy: Policy) -> Iterable[str]:

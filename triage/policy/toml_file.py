@@ -15,7 +15,7 @@ from triage.errors import TOML_FAULTS, InvalidPolicy, why_unreadable
 from triage.languages.names import language_code
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
-from triage.policy.faults import escalation_problems
+from triage.policy.faults import escalation_problems, later_problems
 from triage.policy.kinds import misfits
 from triage.policy.model import AttentionRoute, Category, GatePolicy, Label, Legal, Policy, ResolverGroup, Tier
 from triage.policy.questions import Choice, Option, Question, Statement
@@ -92,7 +92,7 @@ def read_policy(path: Path, *, of_bundle: bool = False) -> Policy:
     Args:
         path: Of the file.
         of_bundle: Whether it is that of a bundle: one that was made before may have names of targets that are refused
-            by now.
+            by now, and faults that were not looked for.
 
     Raises:
         InvalidPolicy: If it is absent, not TOML, or contradicts itself.
@@ -104,9 +104,11 @@ def read_policy(path: Path, *, of_bundle: bool = False) -> Policy:
             f"policy {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"
         ) from error
     policy = parse_policy(text, where=str(path))
-    clashes = [] if of_bundle else list(_clashes(policy))
+    clashes, later = ([], []) if of_bundle else (list(_clashes(policy)), list(later_problems(policy)))
     if clashes:
         raise InvalidPolicy(f"{path}: {'; '.join(clashes)}; give these targets other names")
+    if later:
+        raise InvalidPolicy(_contradicts(str(path), later))
     return policy
 
 
@@ -264,7 +266,11 @@ def _check(policy: Policy, where: str) -> None:
         *escalation_problems(policy),
     ]
     if problems:
-        raise InvalidPolicy(f"{where} contradicts itself: {'; '.join(problems)}; mend these entries")
+        raise InvalidPolicy(_contradicts(where, problems))
+
+
+def _contradicts(where: str, problems: Iterable[str]) -> str:
+    return f"{where} contradicts itself: {'; '.join(problems)}; mend these entries"
 
 
 def _known_targets(policy: Policy) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -39,7 +40,7 @@ def is_vague(ticket: Ticket) -> bool:
     subject, body = plain(ticket.subject), plain(_signed_off(ticket.own_part))
     text = " ".join(part for part in _PHONE.sub(" ", f"{subject} {body}").split() if "@" not in part[1:-1])
     words = [word.replace("’", "'") for word in _WORD.findall(text)]
-    if len(words) > MOST_WORDS or not _empty_words().issuperset(words):
+    if len(words) > MOST_WORDS or not empty_words().issuperset(words):
         return False
     return any(word.startswith(_TROUBLE) for word in words)
 
@@ -52,13 +53,37 @@ def _signed_off(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     below = next((number for number, line in enumerate(reversed(lines)) if not _is_name(line)), len(lines))
     first = max(1, len(lines) - below)  # of the names at the end, of which a sign-off may look like one
-    signed = next((place for place in range(first, len(lines)) if _SIGN_OFF.search(plain(lines[place - 1]))), None)
+    signed = next((place for place in range(first, len(lines)) if _signs_off(lines[place - 1])), None)
     lines = lines[:signed]
     if lines:
         head, _, tail = lines[-1].rpartition(",")
-        if head and _is_name(tail) and _SIGN_OFF.search(plain(head)):
+        if head and _is_name(tail) and _signs_off(head):
             lines[-1] = head
     return "\n".join(lines)
+
+
+def signed_names(text: str) -> Iterable[tuple[int, int]]:
+    r"""Find names that stand after a sign-off, behind a comma on its line or on the next line.
+
+    Example:
+        >>> text = "It hangs.\nKind regards\nHuber, Anna\nThanks, Kim"
+        >>> [text[start:end] for start, end in signed_names(text)]
+        ['Huber, Anna', 'Kim']
+    """
+    begin, signed = 0, False
+    for line in text.splitlines(keepends=True):
+        if line.strip():
+            cuts = [0] if signed else [cut.end() for cut in re.finditer(",", line)][-2:]
+            cut = next((cut for cut in cuts if _is_name(line[cut:]) and (signed or _signs_off(line[:cut]))), None)
+            if cut is not None:
+                end = len(line.rstrip())
+                yield begin + end - len(line[cut:].strip()), begin + end
+            signed = _signs_off(line)
+        begin += len(line)
+
+
+def _signs_off(line: str) -> bool:
+    return _SIGN_OFF.search(plain(line)) is not None
 
 
 def _is_name(line: str) -> bool:
@@ -67,7 +92,7 @@ def _is_name(line: str) -> bool:
 
 
 @cache
-def _empty_words() -> frozenset[str]:
+def empty_words() -> frozenset[str]:
     """Return the words that say nothing about what is wrong, in four languages."""
     text = files(__package__).joinpath("empty_words.txt").read_text("utf-8")
     return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())

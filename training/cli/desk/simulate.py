@@ -22,7 +22,7 @@ from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.policy import Policy, read_policy
 
-_PRINTED = ("work_h_per_100", "saved_h_per_100", "misrouted", "moves", "first_wait_min", "resolved_h")
+_PRINTED = ("work_h_per_100", "saved_h_per_100", "misrouted", "moves", "first_wait_min", "resolved_h", "unresolved")
 
 _LEAST, _ENOUGH = 2, 100
 """Tickets below which nothing can be replayed, and below which a few of them make every replication alike."""
@@ -85,7 +85,7 @@ def simulate(options: SimulateOptions) -> None:
     if options.out is not None:
         write_text(options.out, simulation_page(found, source, _assumed(policies)))
     if options.json:
-        print_json({**asdict(found), "confidence": 0.95, "assumed": _assumed(policies)})
+        print_json({**asdict(found), "confidence": 0.95, "assumed": _assumed(policies), "overruns": found.overruns})
         return
     _print(found, source, options.out)
 
@@ -166,5 +166,7 @@ def _print(found: Simulated, source: str, out: Path | None) -> None:
         ["", *found.arms],
         [[FIGURES[name], *(cell(figures.get(name)) for figures in found.arms.values())] for name in _PRINTED],
     )
+    for overrun in found.overruns:
+        print(f"\n{overrun}")
     if out is not None:
         print(f"\npage  {out}")
