@@ -72,7 +72,7 @@ def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTi
     deepest: dict[tuple[str, str], str] = {}
     levelled = []
     for row in rows:
-        if row.resolver_group is None and row.held_back.get("resolver_group") in groups:
+        if row.held_back.get("resolver_group") in groups:
             row = replace(row, resolver_group=row.held_back["resolver_group"])
         back = {target: label for target, label in row.held_back.items() if label in known.get(target, ())}
         labels = {**row.labels, **back}
