@@ -15,6 +15,7 @@ from training.data.dataset import Dataset, read_dataset
 from training.data.formats import open_source
 from training.data.formats.encoding import encoding_of
 from training.data.reading import ReadOptions
+from training.evaluation.traffic_shares import read_tickets
 from triage.errors import InvalidDataset, InvalidRequest
 
 TEXTS = ["the scanner jams", "my badge was refused", "the line is dead", "the invoice is wrong"]
@@ -111,6 +112,52 @@ def test_a_header_repeated_by_paging_and_a_footer_are_left_out_and_said(tmp_path
     dataset = rows_of(written(tmp_path, "\n".join(paged) + "\n"))
     is_right(dataset)
     assert "1 × repeated header" in notes_of(dataset) and "1 × line below the table" in notes_of(dataset)
+
+
+def wide(count: int) -> list[str]:
+    return ["id;subject;body;category;channel;priority"] + [
+        f"T-{n};Trouble;{TEXTS[n % 4]};{LABELS[n % 4]};mail;high" for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "footers"),
+    [
+        (["40 records;;;;;"], 1),
+        (["Total;40;;;;"], 1),
+        ([";;;;Total;40", "Exported by kim;;;;;"], 2),
+        (["40 records"], 1),
+        (["40 records;;;;;", "Exported by kim"], 2),
+        (["T-40;;the lift is stuck;;;"], 0),
+        ([";;the lift is stuck;money;;"], 0),
+        (["T-40;;;;;"], 0),
+        (["40 records;;;;;", "T-41;Trouble;it is dark;money;mail;high"], 0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_footer_is_told_by_its_filled_cells(tmp_path: Path, kind: str, last: list[str], footers: int) -> None:
+    lines = [*wide(40), *last]
+    path = written(tmp_path, "\n".join(lines) + "\n", "rows.csv")
+    if kind == "xlsx":
+        book, path = Workbook(), tmp_path / "rows.xlsx"
+        for line in lines:
+            cells = line.split(";")
+            book.worksheets[0].append([int(cell) if cell.isdecimal() else cell or None for cell in cells])
+        book.save(path)
+    read = read_dataset([path], skip_bad_rows=True)
+    assert len(read) + len(read.bad_rows) == 40 + len(last) - footers
+    assert (f"left out: {footers} × line below the table" in notes_of(read)) is bool(footers)
+    assert len(read_tickets([path], {}, skip_bad_rows=True)) >= 40
+
+
+@pytest.mark.parametrize("last", ["160 records;;", "Total;160;"])
+def test_a_footer_below_columns_of_text_is_no_ticket(tmp_path: Path, last: str) -> None:
+    lines = ["subject;body;category", *(f"Trouble {n};{TEXTS[n % 4]};{LABELS[n % 4]}" for n in range(9)), last]
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    assert len(rows_of(path)) == len(read_tickets([path], {})) == 9
+    open_ones = [";".join(line.split(";")[:2]) + ";" for line in lines[:-1]]
+    path = written(tmp_path, "\n".join([lines[0], *open_ones[1:], "The lift 3 is stuck;;"]) + "\n")
+    assert len(read_tickets([path], {})) == 10
 
 
 def test_a_surplus_empty_cell_is_no_fault_but_a_surplus_word_is(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "GROUP_SOURCE",
     "LABEL_SOURCE",
     "ROLES",
+    "TEXT_ROLES",
     "assign",
     "check_roles",
     "ignored",
@@ -30,7 +31,9 @@ GROUP_SOURCE = "resolver_group_source"
 DESK = "desk"
 """A column of this name says which helpdesk gave a ticket its id, as `triage feedback export` writes it."""
 
-_TEXT_ROLES = ("text", "subject", "body")
+TEXT_ROLES = ("text", "subject", "body")
+"""Roles of what a model reads; a column alone, or subject and body."""
+
 _SHOWN = 30  # columns in an error: a line that can still be read
 
 
@@ -168,7 +171,7 @@ def _with_preset(
 def _mapped_away(named: Mapping[str, str], roles: Mapping[str, str], mapping: Mapping[str, str | None]) -> list[str]:
     """List the texts that a column is by its name alone while it is mapped to another role, as in ``body=text``."""
     mapped = {column for column in mapping.values() if column is not None}
-    return [role for role in _TEXT_ROLES if role in roles and role not in mapping and named.get(role) in mapped]
+    return [role for role in TEXT_ROLES if role in roles and role not in mapping and named.get(role) in mapped]
 
 
 def _is_answer(role: str) -> bool:
@@ -176,7 +179,7 @@ def _is_answer(role: str) -> bool:
 
 
 def _is_read(role: str) -> bool:
-    return role in _TEXT_ROLES or role.startswith(ATTRIBUTES)
+    return role in TEXT_ROLES or role.startswith(ATTRIBUTES)
 
 
 def _check_there(

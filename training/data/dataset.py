@@ -211,7 +211,7 @@ def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | 
         labelled: Whether a row needs a label; False leaves label columns unread.
     """
     name = str(opened.source.path)
-    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE, GROUP_SOURCE, DESK]):
+    for raw in opened.rows(LABEL_SOURCE, GROUP_SOURCE, DESK):
         if raw.fault is not None:
             yield BadRow(name, raw.line, raw.fault)
             continue

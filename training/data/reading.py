@@ -8,12 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from training.data.columns import assign
+from training.data.columns import TEXT_ROLES, assign
 from training.data.dates import DateColumn, date_column
 from training.data.finding import FINE, NOTICE, Finding
-from training.data.formats import Source, open_source
+from training.data.formats import RawRow, Source, open_source
+from training.data.formats.source import FOOTER, Footer
 from training.data.presets.guess import Guess, guess
 from training.data.presets.known_columns import normal_name
+from training.data.presets.roles import is_label
 from training.data.values import LanguageColumn
 from triage.errors import InvalidRequest
 
@@ -138,6 +140,29 @@ class OpenFile:
             return cells.get(column)
         filled = [value for value in map(cells.get, self.source.repeated[column]) if value not in (None, "")]
         return filled if len(filled) > 1 else next(iter(filled), None)
+
+    def rows(self, *further: str) -> Iterator[RawRow]:
+        """Yield the rows of the file but a footer, which is counted: what is below the table is told by the roles.
+
+        Args:
+            further: Columns to be read beside those that play a role.
+        """
+        skipped = self.source.skipped
+        for row in self.source.read([*self.wanted(), *further]):
+            if self._is_footer(row):
+                skipped[FOOTER] = skipped.get(FOOTER, 0) + 1
+            else:
+                yield row
+
+    def _is_footer(self, row: RawRow) -> bool:
+        if row.footer == Footer.NO or any(self._says(row, role) for role in self.roles if is_label(role)):
+            return False
+        texts = [self._says(row, role) for role in TEXT_ROLES if role in self.roles]
+        return row.footer >= Footer.LIKELY or not any(char.isalpha() for text in texts for char in text)
+
+    def _says(self, row: RawRow, role: str) -> str:
+        cell = self.cell(row.cells, self.roles[role])
+        return "" if cell is None else str(cell).strip()
 
     def wanted(self) -> list[str]:
         """Return the columns that have to be read."""

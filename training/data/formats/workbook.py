@@ -88,5 +88,4 @@ def _trimmed(cells: Sequence[Any]) -> list[Any]:
 
 def _record(line: int, cells: Sequence[Any], width: int) -> Record:
     filled = _trimmed(cells)
-    only_a_title = len(filled) == 1 and width > 2
-    return line, filled if only_a_title else [*filled, *[None] * (width - len(filled))], None
+    return line, [*filled, *[None] * (width - len(filled))], None
