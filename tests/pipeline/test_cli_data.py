@@ -122,7 +122,9 @@ def test_the_doctor_examines_the_resolver_group_where_training_learns_it(triage:
     draw = random.Random(3)
     teams = [draw.choice(("network", "apps")) for _ in range(200)]
     words = "printer paper mail screen door badge phone cable".split()
-    texts = [" ".join(draw.choices(words, k=9)) + (f"\nhandled by {team}" if n % 2 else "") for n, team in enumerate(teams)]
+    texts = [
+        " ".join(draw.choices(words, k=9)) + (f"\nhandled by {team}" if n % 2 else "") for n, team in enumerate(teams)
+    ]
     data = write_rows(tmp_path / "teams.jsonl", [
         {"text": text, "resolver_group": team} for text, team in zip(texts, teams, strict=True)
     ])  # fmt: skip

@@ -285,6 +285,45 @@ def test_an_encoding_is_detected_and_said_or_refused_never_garbled(tmp_path: Pat
     assert "UTF-16" in notes_of(dataset) or encoding in notes_of(dataset)
 
 
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.xml"])
+@pytest.mark.parametrize("stated", [False, True])
+def test_json_and_xml_of_a_code_page_are_read_as_csv_is(tmp_path: Path, name: str, stated: bool) -> None:
+    said = SAID["cp850"]
+    rows = [{"id": str(n), "body": f"{said} {n}", "category": "a"} for n in range(30)]
+    one_line = json.dumps({"tickets": rows}, ensure_ascii=False)
+    content = {
+        "rows.json": one_line,
+        "rows.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows),
+        "rows.xml": "<all>" + "".join(f"<t><id>{n}</id><body>{said} {n}</body><category>a</category></t>"
+                                      for n in range(30)) + "</all>",
+    }[name].encode("cp1252")  # fmt: skip
+    read = rows_of(written(tmp_path, content, name), **({"encoding": "cp1252"} if stated else {}))
+    assert [row.ticket.body for row in read.rows] == [f"{said} {n}" for n in range(30)]
+    assert "cp1252" in notes_of(read)
+
+
+def test_a_stated_encoding_goes_before_the_one_that_xml_declares(tmp_path: Path) -> None:
+    content = '<?xml version="1.0" encoding="UTF-8"?><all>' + "<t><body>größer</body><category>a</category></t>" * 2
+    path = written(tmp_path, f"{content}</all>".encode("cp1252"), "rows.xml")
+    with pytest.raises(InvalidDataset, match="--encoding"):
+        rows_of(path)
+    assert rows_of(path, encoding="cp1252").rows[0].ticket.body == "größer"
+    utf16 = f"{content}</all>".replace("UTF-8", "UTF-16").encode("utf-16")
+    assert rows_of(written(tmp_path, utf16, "rows.xml")).rows[0].ticket.body == "größer"
+
+
+def test_wrong_bytes_of_json_name_the_option(tmp_path: Path) -> None:
+    good = [
+        json.dumps({**one, "body": f"größer {n}, süß, weiß, öfter"}, ensure_ascii=False)
+        for n, one in enumerate(OBJECTS)
+    ]
+    lines = "\n".join(good).encode() + '\n{"id": 9, "body": "ärger", "category": "a"}'.encode("cp1252")
+    with pytest.raises(InvalidDataset, match="not UTF-8: byte 0xe4 .*--encoding"):
+        rows_of(written(tmp_path, lines, "rows.jsonl"))
+    with pytest.raises(InvalidDataset, match="is not JSON.*--encoding"):
+        rows_of(written(tmp_path, b"[" + lines.replace(b"}\n", b"},\n") + b"]", "rows.json"))
+
+
 def test_a_stated_encoding_is_checked(tmp_path: Path) -> None:
     path = written(tmp_path, "id,body,category\n1,größer,a\n".encode("cp1252"))
     assert rows_of(path, encoding="latin-1").rows[0].ticket.body == "größer"
@@ -314,6 +353,17 @@ OBJECTS = [{"id": n, "body": TEXTS[n % 4], "category": LABELS[n % 4]} for n in r
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_lists_and_envelopes_of_json(tmp_path: Path, document: object, indent: int | None, encoding: str) -> None:
     is_right(rows_of(written(tmp_path, json.dumps(document, indent=indent).encode(encoding), "rows.json")))
+
+
+@pytest.mark.parametrize("beside", [{}, {"title": "Closed tickets", "id": 7}, {"description": "All of them"}])
+def test_an_envelope_on_one_line_is_opened_whatever_stands_beside_its_list(
+    tmp_path: Path, beside: dict[str, object]
+) -> None:
+    for document in ({**beside, "tickets": OBJECTS}, {**beside, "data": {"records": OBJECTS}}):
+        is_right(rows_of(written(tmp_path, json.dumps(document), "rows.json")))
+    one = {**OBJECTS[0], **beside, "id": 0, "items": [{"id": 1, "name": "part.txt"}]}
+    for name in ("rows.jsonl", "rows.json"):
+        assert len(read_tickets([written(tmp_path, json.dumps(one), name)], {"subject": None})) == 1
 
 
 def test_objects_printed_one_after_the_other(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _plain(path: Path, encoding: str | None) -> Source:
     if start.startswith(b"PAR1") or ending in _PARQUET:
         return open_parquet(path)
     if ending == ".xml" or start.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<?xml"):
-        return open_xml(path)
+        return open_xml(path, encoding)
     if ending in _JSON:
         return open_json(path, encoding)
     return open_delimited(path, encoding)

@@ -193,7 +193,9 @@ class _End:
             return Footer.SURELY
         said = [_text(cells[place]) for place in filled]
         counts = any(char.isdigit() for char in "".join(said)) and filled[0] == 0 and 2 * len(filled) < self._fewest
-        totals = len(filled) < self._fewest and len(said) == 2 and bool(_TOTAL.fullmatch(said[0])) and _is_number(said[1])
+        totals = (
+            len(filled) < self._fewest and len(said) == 2 and bool(_TOTAL.fullmatch(said[0])) and _is_number(said[1])
+        )
         return Footer.LIKELY if counts or totals else Footer.MAYBE
 
 
