@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -453,7 +454,16 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
     assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
 
 
-@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip"])
+def packed_as_tar(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip", "rows.tar.gz", "rows.tgz"])
 def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -> None:
     content = json.dumps(OBJECTS).encode() if "json" in name else csv_of().encode()
     if name.endswith(".zip"):
@@ -461,6 +471,8 @@ def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -
             archive.writestr("inner/rows.csv", content)
             archive.writestr("__MACOSX/._rows.csv", b"x")
             archive.writestr("readme.md", b"x")
+    elif name.endswith(("tar.gz", "tgz")):
+        packed_as_tar(tmp_path / name, {"inner/rows.csv": content, "inner/._rows.csv": b"x", "readme.md": b"x"})
     else:
         (tmp_path / name).write_bytes(gzip.compress(content))
     dataset = rows_of(tmp_path / name)
@@ -481,6 +493,8 @@ def test_bombs_and_bundles_are_refused_before_they_are_unpacked(tmp_path: Path) 
         (bomb, "no export"),
         (written(tmp_path, gzip.compress(zeros), "bomb.csv.gz"), "no export"),
         (written(tmp_path, two.getvalue(), "two.zip"), "2 data files"),
+        (packed_as_tar(tmp_path / "two.tar.gz", {"a.csv": b"x", "b.csv": b"x"}), "2 data files"),
+        (packed_as_tar(tmp_path / "none.csv.gz", {"a.md": b"x"}), "0 data files"),
         (written(tmp_path, gzip.compress(csv_of().encode())[:40], "half.csv.gz"), "cannot be unpacked"),
         (written(tmp_path, bomb.read_bytes(), "bomb.xlsx"), "no export"),
     ]

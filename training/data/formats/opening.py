@@ -20,7 +20,7 @@ _JSON = frozenset((".jsonl", ".ndjson", ".json"))
 _BOOKS = frozenset((".xlsx", ".xlsm"))
 _PARQUET = frozenset((".parquet", ".pq"))
 _PLAIN = _TEXT | _JSON | _BOOKS | _PARQUET | {".xml"}
-_PACKED = frozenset((".gz", ".zip"))
+_PACKED = frozenset((".gz", ".tgz", ".zip"))
 
 KNOWN_ENDINGS = tuple(sorted(_PLAIN | _PACKED))
 """Endings of files that can be read."""
@@ -30,7 +30,7 @@ def open_source(path: Path, encoding: str | None = None) -> Source:
     """Look into a data file.
 
     Args:
-        path: Delimited text, JSON or JSON lines, XML, XLSX or Parquet, by its ending; packed as .gz or .zip or not.
+        path: Delimited text, JSON or JSON lines, XML, XLSX or Parquet, by its ending; packed as .gz, .tar.gz or .zip or not.
         encoding: What text in it is encoded in; None to detect it.
 
     Raises:
