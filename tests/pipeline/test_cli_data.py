@@ -121,7 +121,7 @@ def test_the_doctor_speaks_to_people_and_programs(triage: Triage, tmp_path: Path
 def test_the_doctor_examines_the_resolver_group_where_training_learns_it(triage: Triage, tmp_path: Path) -> None:
     draw = random.Random(3)
     teams = [draw.choice(("network", "apps")) for _ in range(200)]
-    words = "printer paper mail screen door badge phone cable".split()
+    words = ["printer", "paper", "mail", "screen", "door", "badge", "phone", "cable"]
     texts = [
         " ".join(draw.choices(words, k=9)) + (f"\nhandled by {team}" if n % 2 else "") for n, team in enumerate(teams)
     ]

@@ -70,6 +70,38 @@ def test_what_stands_above_the_header_is_left_out_and_said(tmp_path: Path, above
     assert dataset.rows[0].place.endswith(f":{above.count(chr(10)) + 2}")
 
 
+HEADER = ["Nr", "Betreffzeile", "Meldung", "Bereich", "Art"]
+REPORTED = [[f"AST-{n}", f"Trouble {n}", TEXTS[n % 4], "Service", "Project"] for n in range(3)]
+SERVED = {"subject": "Betreffzeile", "body": "Meldung", "category": "Bereich"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "csv.gz"])
+def test_the_header_is_the_line_with_the_columns_that_the_user_named(tmp_path: Path, kind: str) -> None:
+    path, lines = tmp_path / f"rows.{kind}", [HEADER, [*REPORTED[0][:3], "Room", "Thing"], *REPORTED[1:2]]
+    if kind == "xlsx":
+        book = Workbook()
+        for line in lines:
+            book.worksheets[0].append(line)
+        book.save(path)
+    else:
+        content = "\n".join(";".join(line) for line in lines).encode()
+        path.write_bytes(gzip.compress(content) if kind == "csv.gz" else content)
+    read = read_dataset([path], SERVED)
+    assert [row.labels["category"] for row in read.rows] == ["Room", "Service"]
+    by_file = read_dataset([path], options=ReadOptions(roles=SERVED))
+    assert [row.ticket.subject for row in by_file.rows] == ["Trouble 0", "Trouble 1"]
+
+
+def test_values_that_recur_are_no_header_and_texts_are_in_no_error(tmp_path: Path) -> None:
+    text = "the flood has come up to the second floor and nobody who sits there can reach the stairs"
+    lines = [";".join(line) for line in (HEADER, *REPORTED)]
+    assert open_source(written(tmp_path, "\n".join(lines))).columns == tuple(HEADER)
+    once = [*lines[:1], f"AST-9;Trouble;{text};Service;Project"]
+    with pytest.raises(InvalidRequest, match="has no column 'Betreff'") as caught:
+        read_dataset([written(tmp_path, "\n".join(once))], {"subject": "Betreff"})
+    assert "flood" not in str(caught.value)
+
+
 @pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_a_line_above_the_header_ends_where_the_file_says(tmp_path: Path, mark: str) -> None:
     dataset = rows_of(written(tmp_path, f"All tickets{mark}made on Monday{mark}for Kim\n" + csv_of()))
@@ -319,9 +351,9 @@ def test_wrong_bytes_of_json_name_the_option(tmp_path: Path) -> None:
         for n, one in enumerate(OBJECTS)
     ]
     lines = "\n".join(good).encode() + '\n{"id": 9, "body": "ärger", "category": "a"}'.encode("cp1252")
-    with pytest.raises(InvalidDataset, match="not UTF-8: byte 0xe4 .*--encoding"):
+    with pytest.raises(InvalidDataset, match=r"not UTF-8: byte 0xe4 .*--encoding"):
         rows_of(written(tmp_path, lines, "rows.jsonl"))
-    with pytest.raises(InvalidDataset, match="is not JSON.*--encoding"):
+    with pytest.raises(InvalidDataset, match=r"is not JSON.*--encoding"):
         rows_of(written(tmp_path, b"[" + lines.replace(b"}\n", b"},\n") + b"]", "rows.json"))
 
 

@@ -34,7 +34,7 @@ DESK = "desk"
 TEXT_ROLES = ("text", "subject", "body")
 """Roles of what a model reads; a column alone, or subject and body."""
 
-_SHOWN = 30  # columns in an error: a line that can still be read
+_SHOWN, _LONGEST_NAME = 30, 60  # columns in an error, and characters of each: a line that can still be read
 
 
 def parse_mapping(arguments: Iterable[str]) -> dict[str, str | None]:
@@ -220,7 +220,7 @@ def _advice(missing: str, columns: Sequence[str]) -> str:
 
 
 def _shown(columns: Sequence[str]) -> str:
-    named = [column for column in columns if column]
+    named = [column for column in columns if column and len(column) <= _LONGEST_NAME]  # a text is no name
     return ", ".join(map(repr, named[:_SHOWN])) + (" …" if len(named) > _SHOWN else "")
 
 

@@ -108,7 +108,7 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
-        notes += self._passed_over(self.guess.roles) if self.guess else []
+        notes += self._passed_over(self.guess) if self.guess else []
         for name, columns in self.source.repeated.items():
             role = next((role for role, column in self.roles.items() if column in columns), None)
             if role is not None:
@@ -125,8 +125,16 @@ class OpenFile:
             ]
         return notes + [f"left out: {count} × {what}" for what, count in self.source.skipped.items()]
 
-    def _passed_over(self, by_preset: Mapping[str, str | None]) -> Iterator[str]:
-        """Say which columns are named like a role that another one plays by the preset; of ids there are mostly two."""
+    def _passed_over(self, made: Guess) -> Iterator[str]:
+        """Say which columns are named like a role that another one plays by the preset; of ids there are mostly two.
+
+        So is a column that usually plays a role and has values in hardly any row.
+        """
+        by_preset = made.roles
+        for role, (column, count, rows) in made.passed_over.items():
+            if self.roles.get(role) == by_preset[role]:
+                where = f"{column!r} is not read, as it has values in {count} of the first {rows} rows"
+                yield f"{where}: {self.roles[role]!r} is the {role}; else say --map {role}={column!r}"
         for column in self.source.columns:
             role = column.strip().casefold()
             played_by = self.roles.get(role)
@@ -186,7 +194,8 @@ def open_files(
         InvalidRequest: If the mapping fits no file, or the order of day and month cannot be told.
     """
     own = [options.for_file(path) for path in paths]
-    sources = [open_source(path, one.encoding) for path, one in zip(paths, own, strict=True)]
+    named = [{column for column in {**one.roles, **mapping}.values() if column is not None} for one in own]
+    sources = [open_source(path, one.encoding, columns) for path, one, columns in zip(paths, own, named, strict=True)]
     there = {column for source in sources for column in (*source.columns, *source.repeated)}
     return [
         _opened(source, one, mapping, there, need_dates=options.need_dates)

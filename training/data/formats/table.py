@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -31,36 +31,45 @@ _TOTAL = re.compile(r"[^\W\d](?:[^\W\d]| ){0,29}:?")
 REPEATED_HEADER = "repeated header"
 
 
-def header_place(records: Sequence[Sequence[object]]) -> int:
+def header_place(records: Sequence[Sequence[object]], named: Set[str] = frozenset()) -> int:
     """Return which of the first records is the header.
 
-    The record with the most names that some helpdesk uses wins, where it has two of them; else the first record that is
-    as wide as most records are and nearly full.
+    The record with the most names wins, where it has a column that the user named or two that some helpdesk has; else
+    the first record that is as wide as most records are and nearly full. What recurs in its column is no name.
 
     Args:
         records: The first ones of a file, cells in order.
+        named: Columns that the user named.
 
     Example:
         >>> header_place([["Closed tickets", ""], ["Ticket number", "What was said"], ["1", "It is broken"]])
         1
+        >>> header_place([["Nr", "Bereich"], ["Service", "Project"]], {"Bereich"})
+        0
     """
     if not records:
         return 0
-    first = records[:HEADER_WITHIN]
-    known = [_known(record) for record in first]
-    if max(known) >= 2:
-        return known.index(max(known))
+    texts = [[*map(_text, record)] for record in records]
+    first = texts[:HEADER_WITHIN]
+    recurring = {
+        one for one, count in Counter(cell for cells in texts for cell in enumerate(cells)).items() if count > 2
+    }
+    scores = [_names_in(cells, named, set() if texts.count(cells) > 1 else recurring) for cells in first]
+    if max(scores) >= 2:
+        return scores.index(max(scores))
     width = Counter(len(record) for record in records).most_common(1)[0][0]
     needed = max(2, 0.6 * width)
-    for place, record in enumerate(first):
-        names = [name for name in map(_text, record) if name]
-        if len(record) == width and len(names) >= needed and max(map(len, names)) <= _LONGEST_NAME:
+    for place, cells in enumerate(first):
+        names = [name for name in cells if name]
+        if len(cells) == width and len(names) >= needed and max(map(len, names)) <= _LONGEST_NAME:
             return place
     return 0
 
 
-def _known(record: Sequence[object]) -> int:
-    return len({name for name in map(normal_name, map(_text, record)) if name in known_columns()})
+def _names_in(cells: Sequence[str], named: Set[str], recurring: Set[tuple[int, str]]) -> int:
+    """Count the names of columns in a record: those of helpdesks once, those that the user named twice."""
+    names = {cell for place, cell in enumerate(cells) if (place, cell) not in recurring}
+    return 2 * len(names & named) + len({normal_name(name) for name in names - named} & known_columns())
 
 
 def _text(cell: object) -> str:

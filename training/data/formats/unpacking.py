@@ -139,7 +139,7 @@ def _check_ratio(path: Path, unpacked: int) -> None:
         )
 
 
-def _copy(path: Path, packed: IO[bytes], target: Path) -> None:
+def _copy(path: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> None:
     size = 0
     with target.open("wb") as file:
         while chunk := packed.read(_CHUNK):
