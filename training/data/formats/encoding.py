@@ -12,7 +12,7 @@ from pathlib import Path
 from training.data.formats.alphabets import CODE_PAGES, CodePage, coverage
 from triage.errors import InvalidDataset, InvalidRequest
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _SAMPLE_BYTES = 1 << 18
 _WORD = re.compile(rb"[A-Za-z'\x80-\xff]*[\x80-\xff][A-Za-z'\x80-\xff]*")
 _WIDE = (("shift_jis", "kana"), ("euc_jp", "kana"), ("gb18030", "han"), ("big5", "han"), ("euc_kr", "hangul"))
