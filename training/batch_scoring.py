@@ -135,7 +135,7 @@ def _read(opened: OpenFile) -> Iterator[RawRow]:
         InvalidDataset: If it can be read no further.
     """
     try:
-        yield from opened.source.read(opened.wanted())
+        yield from opened.rows()
     except OSError as error:
         raise InvalidDataset(
             f"{opened.source.path} cannot be read to its end: {error.strerror or error}; see that the file is there "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -123,6 +124,28 @@ def test_the_doctor_speaks_to_people_and_programs(triage: Triage, tmp_path: Path
     assert said.status == 1
     assert "what to mend first" in said.out and f"{data}:201: no text" in said.out
     assert not any(word in said.out + said.err for row in rows[:50] for word in [row["body"]] if len(word) > 20)
+
+
+def test_the_doctor_examines_the_resolver_group_where_training_learns_it(triage: Triage, tmp_path: Path) -> None:
+    draw = random.Random(3)
+    teams = [draw.choice(("network", "apps")) for _ in range(200)]
+    words = ["printer", "paper", "mail", "screen", "door", "badge", "phone", "cable"]
+    texts = [
+        " ".join(draw.choices(words, k=9)) + (f"\nhandled by {team}" if n % 2 else "") for n, team in enumerate(teams)
+    ]
+    data = write_rows(tmp_path / "teams.jsonl", [
+        {"text": text, "resolver_group": team} for text, team in zip(texts, teams, strict=True)
+    ])  # fmt: skip
+    said = triage("data", "check", data, "--json")
+    assert said.status == 1 and {one["label"] for one in said.document["targets"]["resolver_group"]} == set(teams)
+    assert "resolver_group-given-away" in {one["code"] for one in said.document["findings"]}
+    follows = write_rows(tmp_path / "rows.jsonl", shipped_rows(200))
+    assert list(triage("data", "check", follows, "--json").document["targets"]) == ["tier", "category"]
+    asked = triage("data", "check", follows, "--map", "resolver_group=resolver_group", "--json").document
+    assert list(asked["targets"]) == ["tier", "category", "resolver_group"]
+    alone = write_rows(tmp_path / "one.jsonl", [{"text": text, "resolver_group": "network"} for text in texts])
+    found = triage("data", "check", alone, "--json").document["findings"]
+    assert "resolver_group-unlearnable" in {one["code"] for one in found}
 
 
 def test_labels_that_a_policy_lists_are_whole_for_the_check_as_for_the_training(triage: Triage, tmp_path: Path) -> None:

@@ -102,6 +102,30 @@ def test_bundles_of_the_first_stages_are_registered_promoted_and_served(
     assert "- stage: **" in card
 
 
+def test_a_tracker_lost_after_the_alias_moved_leaves_the_promotion_and_its_status(
+    triage: Triage, bundle: Path, encoder: Path, fresh_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triage("register", bundle)
+    triage("promote")
+    triage("start", "--encoder", encoder, "--out", tmp_path / "s")
+    promote = promotion.promote
+
+    def lose(tracker: Tracker, *rest: Any) -> promotion.Promotion:
+        """Take the database away once the alias has moved, as a vanished server would."""
+        result = promote(tracker, *rest)
+        database = fresh_home / "mlflow.db"
+        tracker._client._tracking_client.store.engine.dispose()
+        database.unlink()
+        database.mkdir()
+        return result
+
+    monkeypatch.setattr(promotion, "promote", lose)
+    said = triage("promote", "helpdesk-triage", "2", "--force", "--json")
+    assert said.status == 0 and said.document["promoted"] and said.document["changed"]
+    assert "the comparison is not kept as a run: MLflow at" in said.err and "what it decided stands" in said.err
+    assert LocalModelStore.of().aliases()[CHAMPION].version == "2"
+
+
 def few(count: int = 200) -> list[dict[str, object]]:
     """Rows with a tier and nothing else to learn: quick to learn from."""
     return [{key: row[key] for key in ("id", "subject", "body", "tier")} for row in shipped_rows(count)]

@@ -94,7 +94,8 @@ def test_scores_never_take_the_place_of_the_tickets(triage: Triage, bundle: Path
     [
         ("a.csv", b"id,body,tier\n", "none below the header"),
         ("a.jsonl", b"\n \n", "only blank lines"),
-        ("a.jsonl", '{"body": "für"}\n'.encode("latin-1"), "a.jsonl:1: not UTF-8"),
+        ("a.jsonl", '{"body": "größer, süß f'.encode() + b'\xfcr"}\n', "a.jsonl:1: not UTF-8"),
+        ("a.json", b'{"body": "\x81\x8d"}', "its encoding cannot be told from its bytes"),
         ("a.csv", b"id,body,tier\n" + bytes(100), "a quarter of its bytes are zero"),
         ("a.jsonl", b'{"body": "hello there", "tier": "L1", "x\\ud800": 1}\n', r"'x\ud800'"),
     ],

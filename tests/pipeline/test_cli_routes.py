@@ -279,6 +279,19 @@ def test_a_label_that_the_policy_lists_is_not_asked_about(triage: Triage, tmp_pa
     assert said.status == 0 and "several" not in said.err and "of 63 tickets" in said.out
 
 
+def test_the_fit_of_levels_says_that_the_bundle_learned_from_the_tickets(
+    triage: Triage, bundle: Path, tickets: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "fit.html"
+    said = triage("policy", "fit", bundle, tickets, "--out", page, "--json")
+    count = said.document["learned_from"]
+    warning = f"the bundle has learned from {count} of these 300 tickets: results on them flatter"
+    assert count > 200 and warning in said.err and warning in page.read_text("utf-8")
+    fresh = write_rows(tmp_path / "fresh.jsonl", [{"body": "the lift sings at night", "tier": "L1"}])
+    said = triage("policy", "fit", bundle, fresh, "--out", page, "--json")
+    assert said.document["learned_from"] == 0 and "flatter" not in said.err + page.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "verb",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from training.data.dataset import Dataset, read_dataset
 from training.data.formats import open_source
 from training.data.formats.encoding import encoding_of
 from training.data.reading import ReadOptions
+from training.evaluation.traffic_shares import read_tickets
 from triage.errors import InvalidDataset, InvalidRequest
 
 TEXTS = ["the scanner jams", "my badge was refused", "the line is dead", "the invoice is wrong"]
@@ -68,6 +70,38 @@ def test_what_stands_above_the_header_is_left_out_and_said(tmp_path: Path, above
     assert dataset.rows[0].place.endswith(f":{above.count(chr(10)) + 2}")
 
 
+HEADER = ["Nr", "Betreffzeile", "Meldung", "Bereich", "Art"]
+REPORTED = [[f"AST-{n}", f"Trouble {n}", TEXTS[n % 4], "Service", "Project"] for n in range(3)]
+SERVED = {"subject": "Betreffzeile", "body": "Meldung", "category": "Bereich"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "csv.gz"])
+def test_the_header_is_the_line_with_the_columns_that_the_user_named(tmp_path: Path, kind: str) -> None:
+    path, lines = tmp_path / f"rows.{kind}", [HEADER, [*REPORTED[0][:3], "Room", "Thing"], *REPORTED[1:2]]
+    if kind == "xlsx":
+        book = Workbook()
+        for line in lines:
+            book.worksheets[0].append(line)
+        book.save(path)
+    else:
+        content = "\n".join(";".join(line) for line in lines).encode()
+        path.write_bytes(gzip.compress(content) if kind == "csv.gz" else content)
+    read = read_dataset([path], SERVED)
+    assert [row.labels["category"] for row in read.rows] == ["Room", "Service"]
+    by_file = read_dataset([path], options=ReadOptions(roles=SERVED))
+    assert [row.ticket.subject for row in by_file.rows] == ["Trouble 0", "Trouble 1"]
+
+
+def test_values_that_recur_are_no_header_and_texts_are_in_no_error(tmp_path: Path) -> None:
+    text = "the flood has come up to the second floor and nobody who sits there can reach the stairs"
+    lines = [";".join(line) for line in (HEADER, *REPORTED)]
+    assert open_source(written(tmp_path, "\n".join(lines))).columns == tuple(HEADER)
+    once = [*lines[:1], f"AST-9;Trouble;{text};Service;Project"]
+    with pytest.raises(InvalidRequest, match="has no column 'Betreff'") as caught:
+        read_dataset([written(tmp_path, "\n".join(once))], {"subject": "Betreff"})
+    assert "flood" not in str(caught.value)
+
+
 @pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_a_line_above_the_header_ends_where_the_file_says(tmp_path: Path, mark: str) -> None:
     dataset = rows_of(written(tmp_path, f"All tickets{mark}made on Monday{mark}for Kim\n" + csv_of()))
@@ -111,6 +145,52 @@ def test_a_header_repeated_by_paging_and_a_footer_are_left_out_and_said(tmp_path
     dataset = rows_of(written(tmp_path, "\n".join(paged) + "\n"))
     is_right(dataset)
     assert "1 × repeated header" in notes_of(dataset) and "1 × line below the table" in notes_of(dataset)
+
+
+def wide(count: int) -> list[str]:
+    return ["id;subject;body;category;channel;priority"] + [
+        f"T-{n};Trouble;{TEXTS[n % 4]};{LABELS[n % 4]};mail;high" for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "footers"),
+    [
+        (["40 records;;;;;"], 1),
+        (["Total;40;;;;"], 1),
+        ([";;;;Total;40", "Exported by kim;;;;;"], 2),
+        (["40 records"], 1),
+        (["40 records;;;;;", "Exported by kim"], 2),
+        (["T-40;;the lift is stuck;;;"], 0),
+        ([";;the lift is stuck;money;;"], 0),
+        (["T-40;;;;;"], 0),
+        (["40 records;;;;;", "T-41;Trouble;it is dark;money;mail;high"], 0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_footer_is_told_by_its_filled_cells(tmp_path: Path, kind: str, last: list[str], footers: int) -> None:
+    lines = [*wide(40), *last]
+    path = written(tmp_path, "\n".join(lines) + "\n", "rows.csv")
+    if kind == "xlsx":
+        book, path = Workbook(), tmp_path / "rows.xlsx"
+        for line in lines:
+            cells = line.split(";")
+            book.worksheets[0].append([int(cell) if cell.isdecimal() else cell or None for cell in cells])
+        book.save(path)
+    read = read_dataset([path], skip_bad_rows=True)
+    assert len(read) + len(read.bad_rows) == 40 + len(last) - footers
+    assert (f"left out: {footers} × line below the table" in notes_of(read)) is bool(footers)
+    assert len(read_tickets([path], {}, skip_bad_rows=True)) >= 40
+
+
+@pytest.mark.parametrize("last", ["160 records;;", "Total;160;"])
+def test_a_footer_below_columns_of_text_is_no_ticket(tmp_path: Path, last: str) -> None:
+    lines = ["subject;body;category", *(f"Trouble {n};{TEXTS[n % 4]};{LABELS[n % 4]}" for n in range(9)), last]
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    assert len(rows_of(path)) == len(read_tickets([path], {})) == 9
+    open_ones = [";".join(line.split(";")[:2]) + ";" for line in lines[:-1]]
+    path = written(tmp_path, "\n".join([lines[0], *open_ones[1:], "The lift 3 is stuck;;"]) + "\n")
+    assert len(read_tickets([path], {})) == 10
 
 
 def test_a_surplus_empty_cell_is_no_fault_but_a_surplus_word_is(tmp_path: Path) -> None:
@@ -238,6 +318,45 @@ def test_an_encoding_is_detected_and_said_or_refused_never_garbled(tmp_path: Pat
     assert "UTF-16" in notes_of(dataset) or encoding in notes_of(dataset)
 
 
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.xml"])
+@pytest.mark.parametrize("stated", [False, True])
+def test_json_and_xml_of_a_code_page_are_read_as_csv_is(tmp_path: Path, name: str, stated: bool) -> None:
+    said = SAID["cp850"]
+    rows = [{"id": str(n), "body": f"{said} {n}", "category": "a"} for n in range(30)]
+    one_line = json.dumps({"tickets": rows}, ensure_ascii=False)
+    content = {
+        "rows.json": one_line,
+        "rows.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows),
+        "rows.xml": "<all>" + "".join(f"<t><id>{n}</id><body>{said} {n}</body><category>a</category></t>"
+                                      for n in range(30)) + "</all>",
+    }[name].encode("cp1252")  # fmt: skip
+    read = rows_of(written(tmp_path, content, name), **({"encoding": "cp1252"} if stated else {}))
+    assert [row.ticket.body for row in read.rows] == [f"{said} {n}" for n in range(30)]
+    assert "cp1252" in notes_of(read)
+
+
+def test_a_stated_encoding_goes_before_the_one_that_xml_declares(tmp_path: Path) -> None:
+    content = '<?xml version="1.0" encoding="UTF-8"?><all>' + "<t><body>größer</body><category>a</category></t>" * 2
+    path = written(tmp_path, f"{content}</all>".encode("cp1252"), "rows.xml")
+    with pytest.raises(InvalidDataset, match="--encoding"):
+        rows_of(path)
+    assert rows_of(path, encoding="cp1252").rows[0].ticket.body == "größer"
+    utf16 = f"{content}</all>".replace("UTF-8", "UTF-16").encode("utf-16")
+    assert rows_of(written(tmp_path, utf16, "rows.xml")).rows[0].ticket.body == "größer"
+
+
+def test_wrong_bytes_of_json_name_the_option(tmp_path: Path) -> None:
+    good = [
+        json.dumps({**one, "body": f"größer {n}, süß, weiß, öfter"}, ensure_ascii=False)
+        for n, one in enumerate(OBJECTS)
+    ]
+    lines = "\n".join(good).encode() + '\n{"id": 9, "body": "ärger", "category": "a"}'.encode("cp1252")
+    with pytest.raises(InvalidDataset, match=r"not UTF-8: byte 0xe4 .*--encoding"):
+        rows_of(written(tmp_path, lines, "rows.jsonl"))
+    with pytest.raises(InvalidDataset, match=r"is not JSON.*--encoding"):
+        rows_of(written(tmp_path, b"[" + lines.replace(b"}\n", b"},\n") + b"]", "rows.json"))
+
+
 def test_a_stated_encoding_is_checked(tmp_path: Path) -> None:
     path = written(tmp_path, "id,body,category\n1,größer,a\n".encode("cp1252"))
     assert rows_of(path, encoding="latin-1").rows[0].ticket.body == "größer"
@@ -267,6 +386,17 @@ OBJECTS = [{"id": n, "body": TEXTS[n % 4], "category": LABELS[n % 4]} for n in r
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_lists_and_envelopes_of_json(tmp_path: Path, document: object, indent: int | None, encoding: str) -> None:
     is_right(rows_of(written(tmp_path, json.dumps(document, indent=indent).encode(encoding), "rows.json")))
+
+
+@pytest.mark.parametrize("beside", [{}, {"title": "Closed tickets", "id": 7}, {"description": "All of them"}])
+def test_an_envelope_on_one_line_is_opened_whatever_stands_beside_its_list(
+    tmp_path: Path, beside: dict[str, object]
+) -> None:
+    for document in ({**beside, "tickets": OBJECTS}, {**beside, "data": {"records": OBJECTS}}):
+        is_right(rows_of(written(tmp_path, json.dumps(document), "rows.json")))
+    one = {**OBJECTS[0], **beside, "id": 0, "items": [{"id": 1, "name": "part.txt"}]}
+    for name in ("rows.jsonl", "rows.json"):
+        assert len(read_tickets([written(tmp_path, json.dumps(one), name)], {"subject": None})) == 1
 
 
 def test_objects_printed_one_after_the_other(tmp_path: Path) -> None:
@@ -356,7 +486,16 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
     assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
 
 
-@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip"])
+def packed_as_tar(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json.gz", "rows.zip", "rows.tar.gz", "rows.tgz"])
 def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -> None:
     content = json.dumps(OBJECTS).encode() if "json" in name else csv_of().encode()
     if name.endswith(".zip"):
@@ -364,6 +503,8 @@ def test_packed_files_are_read_under_their_own_name(tmp_path: Path, name: str) -
             archive.writestr("inner/rows.csv", content)
             archive.writestr("__MACOSX/._rows.csv", b"x")
             archive.writestr("readme.md", b"x")
+    elif name.endswith(("tar.gz", "tgz")):
+        packed_as_tar(tmp_path / name, {"inner/rows.csv": content, "inner/._rows.csv": b"x", "readme.md": b"x"})
     else:
         (tmp_path / name).write_bytes(gzip.compress(content))
     dataset = rows_of(tmp_path / name)
@@ -384,6 +525,8 @@ def test_bombs_and_bundles_are_refused_before_they_are_unpacked(tmp_path: Path) 
         (bomb, "no export"),
         (written(tmp_path, gzip.compress(zeros), "bomb.csv.gz"), "no export"),
         (written(tmp_path, two.getvalue(), "two.zip"), "2 data files"),
+        (packed_as_tar(tmp_path / "two.tar.gz", {"a.csv": b"x", "b.csv": b"x"}), "2 data files"),
+        (packed_as_tar(tmp_path / "none.csv.gz", {"a.md": b"x"}), "0 data files"),
         (written(tmp_path, gzip.compress(csv_of().encode())[:40], "half.csv.gz"), "cannot be unpacked"),
         (written(tmp_path, bomb.read_bytes(), "bomb.xlsx"), "no export"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from training.cli.policy import policy as verb
 from training.data.labels import resolve_labels
 from training.data.presets.mapping_file import read_mapping
-from training.data.reading import ReadOptions
+from training.data.reading import FileOptions, ReadOptions
 from training.group_tiers.evidence import judge
 from training.group_tiers.history import Closed, Places, Stay, read_history
 from training.group_tiers.names import named
@@ -109,6 +110,27 @@ def test_a_file_of_reassignments_gives_journeys_and_times(tmp_path: Path) -> Non
     history = read_history([export(tmp_path, path="x")], mapping, Places(moves=moves), options=ReadOptions())
     assert [one.path for one in history.closed] == [one.path for one in DESK]
     assert [stay.minutes for stay in history.closed[-1].stays] == [30.0, 300.0, 1500.0, 3000.0]
+
+
+def test_reassignments_are_read_as_exports_are(tmp_path: Path) -> None:
+    data = tmp_path / "closed.csv"
+    data.write_text("id,body,team\n1001,it is broken,Ops & Net\n", "utf-8")
+    moves = tmp_path / "moves.jsonl"
+    steps = (("Büro", "08"), ("Ops &amp; Net", "09"))
+    lines = [json.dumps({"ticket": 1001.0, "group": group, "at": f"2026-03-02T{hour}:00"}) for group, hour in steps]
+    moves.write_text("\n".join(lines), "utf-8")
+    mapping: dict[str, str | None] = {"resolver_group": "team"}
+    coded = tmp_path / "moves.csv"
+    coded.write_bytes(
+        "ticket,group,at\n1001,Büro,2026-03-02T08:00\n1001,Ops &amp; Net,2026-03-02T09:00\n".encode("cp850")
+    )
+    own = {"moves.csv": FileOptions(encoding="cp850")}
+    for file in (moves, coded):
+        [one] = read_history([data], mapping, Places(moves=file), options=ReadOptions(files=own)).closed
+        assert one.stays == (Stay("Büro", 60.0), Stay("Ops & Net"))
+    everywhere = ReadOptions(encoding="cp850")
+    [one] = read_history([data], mapping, Places(moves=coded), options=everywhere).closed
+    assert one.path == ("Büro", "Ops & Net")
 
 
 @pytest.mark.parametrize("newest_first", [False, True])

@@ -63,6 +63,16 @@ def test_several_labels_in_a_cell_are_noticed_named_and_taken_apart_as_asked(tmp
 CROSSED = [f"{area}{{}}{kind}" for area in ("Hardware", "Software", "Network") for kind in ("Request", "Incident")] * 20
 
 
+def test_parts_that_only_the_policy_knows_are_several_labels(tmp_path: Path) -> None:
+    path = labelled(tmp_path, ["printing"] * 4 + ["telephony; hardware"] * 2)
+    listed = {"category": frozenset(("telephony", "Hardware", "printing"))}
+    found = read_dataset([path], options=ReadOptions(multi="first", known=listed))
+    assert counts(found) == {"printing": 4, "telephony": 2}
+    paths = ["Hardware / Request", "Software / Incident"] * 4  # the policy has the levels above
+    read = read_dataset([labelled(tmp_path, paths)], options=ReadOptions(known={"category": {"Hardware", "Software"}}))
+    assert counts(read) == Counter(paths)
+
+
 @pytest.mark.parametrize("separator", [" / ", "; ", ", ", " | ", " + "])
 def test_a_label_of_two_parts_that_each_keep_their_place_is_one_label(tmp_path: Path, separator: str) -> None:
     labels = [label.format(separator) for label in CROSSED]
@@ -98,6 +108,25 @@ def test_of_a_list_the_first_label_is_kept(tmp_path: Path) -> None:
     rows = [{"body": f"ticket {n}", "category": ["lamp", "door"] if n % 5 == 0 else "door"} for n in range(20)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     assert counts(read_dataset([path], options=ReadOptions(multi="keep"))) == {"lamp": 4, "door": 16}
+
+
+@pytest.mark.parametrize(
+    ("lamp", "both"),
+    [
+        ('["lamp"]', '["lamp", "door"]'),
+        ("['lamp']", "['lamp', 'door']"),
+        ("lamp;#4", "lamp;#4;#door;#7"),
+        ("4;#lamp", "4;#lamp;#7;#door"),
+        (";#lamp;#", ";#lamp;#door;#"),
+    ],
+)
+def test_a_list_that_is_written_into_a_cell_is_a_list(tmp_path: Path, lamp: str, both: str) -> None:
+    path = labelled(tmp_path, [lamp, "door", both, "[IT]", "[1]"])
+    assert counts(read_dataset([path], options=ReadOptions(multi="split"))) == {
+        "lamp": 2, "door": 2, "[IT]": 1, "[1]": 1
+    }  # fmt: skip
+    with pytest.raises(InvalidRequest, match="1 of 5 cells hold several labels, as a list"):
+        read_dataset([path])
 
 
 def groups(dataset: Dataset) -> Counter[str | None]:
@@ -214,6 +243,34 @@ def test_placeholders_are_found_and_not_learned_unless_asked(tmp_path: Path) -> 
     with pytest.raises(InvalidDataset, match="none of the 3 rows has a label"):
         empty = read_dataset([labelled(tmp_path, ["-", "n/a", "?"])])
         resolve_labels(empty, policy)
+
+
+@pytest.mark.parametrize("nothing", ["-", "Unassigned", "Subcategory"])
+def test_placeholders_in_levels_are_cut_off_with_what_is_below(tmp_path: Path, nothing: str) -> None:
+    top = ["HW"] * 24 + ["SW"] * 12 + ["-"]
+    sub = (["PC", nothing] * 12) + ["Mail"] * 11 + [nothing, "Printer"]
+    levels = {"category.2": "Subcategory"}
+    path = labelled(tmp_path, top, Subcategory=sub)
+    dataset = read_dataset([path], levels)
+    assert counts(dataset) == {"HW > PC": 12, "HW": 12, "SW > Mail": 11, "SW": 1, None: 1}
+    [finding] = [one for one in dataset.findings if one.code == "category-placeholders"]
+    assert finding.rows == 14 and "13 of them are learned as the level above" in finding.what
+    kept = read_dataset([path], levels, options=ReadOptions(keep_placeholders=True))
+    assert counts(kept)[f"HW > {nothing}"] == 12
+    names = ("HW", "SW", "HW > PC", f"HW > {nothing}")
+    policy = parse_policy("".join(f'[[categories]]\nlabel = "{name}"\n' for name in names))
+    assert counts(resolve_labels(dataset, policy)) == {"HW > PC": 12, f"HW > {nothing}": 12, "SW": 12}
+
+
+@pytest.mark.parametrize("joint", [" > ", "::", " / ", "/"])
+def test_placeholders_in_levels_of_one_cell_are_cut_off(tmp_path: Path, joint: str) -> None:
+    ends = ["Lamps"] * 12 + ["Doors"] * 12 + ["-", "N/A", "Unassigned"]
+    labels = [f"IT{joint}{end}" for end in ends] + [f"-{joint}Dock", f"{joint}IT{joint}Lamps"]
+    read = read_dataset([labelled(tmp_path, labels, resolver_group=labels)])
+    right = {f"IT{joint}Lamps": 12, f"IT{joint}Doors": 12, "IT": 3, None: 1, f"{joint}IT{joint}Lamps".strip(): 1}
+    assert counts(read) == groups(read) == right
+    seldom = read_dataset([labelled(tmp_path, ["lamp"] * 30 + [f"IT{joint}-", "A"])])
+    assert counts(seldom)["IT"] == (joint in (" > ", "::"))
 
 
 def test_real_labels_are_no_placeholders() -> None:

@@ -15,6 +15,7 @@ import pytest
 from training.data.dataset import Dataset, read_dataset
 from training.data.finding import SERIOUS
 from training.data.labels import in_words_of, learn_policy, learnable, resolve_labels
+from training.data.reading import ReadOptions
 from training.quality.checks import diagnose
 from training.quality.similar_label_names import similar_label_names
 from triage.errors import InvalidDataset, InvalidRequest, UnknownLabel
@@ -238,3 +239,16 @@ def test_text_that_has_nothing_to_do_with_the_label_is_serious(tmp_path: Path) -
     label_ids = found(replace(data, rows=rows))
     unrelated = label_ids.get("category-unrelated") or label_ids["category-suspects"]
     assert unrelated.rows > 20
+
+
+def test_rows_that_were_split_from_one_cell_are_one_ticket(tmp_path: Path) -> None:
+    rows = history(120)
+    for row in rows[::3]:
+        row["category"] = "access;mail"
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    data = read_dataset([path], options=ReadOptions(multi="split"))
+    assert len(data) == 160
+    assert not {"category-conflicting-duplicates", "repeated-ids", "near-duplicates"} & found(data).keys()
+    again = replace(data, rows=[*data.rows, *(replace(row, place=f"b:{n}") for n, row in enumerate(data.rows[1:2]))])
+    assert found(again)["category-conflicting-duplicates"].rows == found(again)["repeated-ids"].rows == 2

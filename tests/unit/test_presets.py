@@ -285,3 +285,18 @@ def test_a_guess_needs_no_rows_with_values_and_takes_the_best_columns(tmp_path: 
     assert str(found).startswith("looks like a Jira export: Issue key → id, Summary → subject")
     with pytest.raises(InvalidDataset):
         read_dataset([tmp_path / "none.csv"])
+
+
+@pytest.mark.parametrize(("filled", "category"), [(3, "Issue Type"), (30, "Component/s")])
+def test_a_column_that_hardly_any_row_fills_gives_way_to_a_far_fuller_one(
+    tmp_path: Path, filled: int, category: str
+) -> None:
+    kinds = ("Bug", "Task")
+    lines = [f"H-{n},dark {n},it is dark,{kinds[n % 2]},Done,{'lamps' if n < filled else ''}," for n in range(60)]
+    path = tmp_path / "jira.csv"
+    path.write_text("\n".join(["Issue key,Summary,Description,Issue Type,Status,Component/s,Component/s", *lines]))
+    opened = open_file(path, {})
+    assert opened.roles["category"] == category
+    said = "'Component/s' is not read, as it has values in 3 of the first 60 rows: 'Issue Type' is the category"
+    assert any(said in note for note in opened.notes) is (filled == 3)
+    assert not any(said in note for note in open_file(path, {"category": "Status"}).notes)

@@ -26,7 +26,7 @@ from models.terminal import (
 )
 from training.cli.options import FilesOption, check_mapping, keep_mapping
 from training.data.dataset import read_dataset
-from training.data.labels import listed_labels
+from training.data.labels import listed_labels, with_learned_group
 from training.data.public import SETS
 from training.data.public import fetch as fetch_set
 from training.quality.checks import diagnose
@@ -63,6 +63,7 @@ def check(options: CheckOptions) -> int:
     with progress(None, "reading") as bar:
         dataset = read_dataset(options.data, options.roles, options=reading, skip_bad_rows=True, progress=bar.update)
     keep_mapping(options, options.data)
+    dataset = with_learned_group(dataset, policy, asked=options.roles.get("resolver_group") is not None)
     found = diagnose(dataset, options.seed, lambda what: log_step(f"examining {what}"))
     if options.json:
         print_json({**found.to_document(), "ignored_columns": list(dataset.ignored_columns)})

@@ -40,7 +40,7 @@ def evaluate(options: EvaluateOptions) -> None:
     triager, bundle = open_for_measuring(path)
     dataset = read_data(options, bundle.policy)
     known = training_tickets(path, bundle, dataset)
-    _warn(known, dataset)
+    warn_of(known, dataset)
     with progress(len(dataset), "deciding") as bar:
         measured = measuring.evaluate(
             triager, in_words_of(triager.policy, dataset), baselines=baselines_of(bundle), progress=bar.update
@@ -71,7 +71,7 @@ def warn_of_training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> st
     Raises:
         BundleError: If the bundle was altered.
     """
-    return _warn(training_tickets(path, bundle, dataset), dataset)
+    return warn_of(training_tickets(path, bundle, dataset), dataset)
 
 
 def training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> int:
@@ -83,7 +83,8 @@ def training_tickets(path: Path, bundle: Bundle, dataset: Dataset) -> int:
     return int(np.count_nonzero(~unseen_by(dataset.rows, [path], [Triager(bundle)])))
 
 
-def _warn(known: int, dataset: Dataset) -> str:
+def warn_of(known: int, dataset: Dataset) -> str:
+    """Tell on stderr that a bundle has learned from some of the tickets, and return what was told; empty for none."""
     if not known:
         return ""
     warning = f"the bundle has learned from {known} of these {len(dataset)} tickets: results on them flatter"

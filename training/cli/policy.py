@@ -19,6 +19,7 @@ from models.bundle.bundle import load_bundle
 from models.terminal import Family, JsonOption, argument, option, print_json, print_result, print_table, progress
 from models.toml_files import dump_policy
 from models.triager import Triager
+from training.cli.evaluate import training_tickets, warn_of
 from training.cli.options import (
     BundleOption,
     DataOptions,
@@ -222,12 +223,16 @@ def fit(options: FitOptions) -> None:
     """
     if options.out is not None:
         check_page(options.out)
-    triager = Triager.load(bundle_path(options.bundle))
+    path = bundle_path(options.bundle)
+    bundle = load_bundle(path)
+    triager = Triager(bundle)
     known = triager.policy
     history = read_data_of_people(options, known)
     rows = [row for row in in_words_of(known, history) if row.labels.get("tier")]
     if not rows:
         raise InvalidRequest("no row has a tier: map the column of the tier that resolved it with --map tier=COLUMN")
+    learned_from = training_tickets(path, bundle, history)
+    warning = warn_of(learned_from, history)
     bounces = _bounces(options, known, [row.resolver_group for row in rows])
     decisions = triager.decide([row.ticket for row in rows])
     done = [
@@ -247,7 +252,7 @@ def fit(options: FitOptions) -> None:
     found = level_fit(known, done)
     if options.out is not None:
         source = f"{len(done)} tickets, sent by {triager.model_version or 'the rules'}"
-        write_text(options.out, level_fit_page(found, source))
+        write_text(options.out, level_fit_page(found, source, warning))
     every = found.all
     lines = [
         f"{every.tickets} tickets: {every.right:.3f} right at once, {every.first_line:.3f} resolved by the first line",
@@ -262,7 +267,7 @@ def fit(options: FitOptions) -> None:
         *(f"  {tier:<12} resolves {share:.3f}" for tier, share in found.resolved.items()),
         *([f"  page           {options.out}"] if options.out else []),
     ]
-    print_result(asdict(found), "\n".join(lines), as_json=options.json)
+    print_result({**asdict(found), "learned_from": learned_from}, "\n".join(lines), as_json=options.json)
 
 
 def _bounces(options: FitOptions, known: Policy, groups: Sequence[str | None]) -> dict[str, int]:

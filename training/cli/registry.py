@@ -94,7 +94,7 @@ def promote(options: PromoteOptions) -> int:
         force=options.force,
     )
     result = promotion.promote(tracker, local_store, challenge, log_step)
-    publish_comparison(tracker, result, name, challenge.challenger.run_id)
+    keep_comparison(tracker, result, name, challenge.challenger.run_id)
     if options.json:
         print_json(
             {
@@ -145,6 +145,15 @@ def _print_promotion(result: promotion.Promotion, name: str, alias: str) -> None
     else:
         print(f"\nrefused: {alias} stays version {result.before}")
         print("--data FILE compares on other tickets, --force promotes all the same")
+
+
+def keep_comparison(tracker: Tracker, result: promotion.Promotion, name: str, run_id: str) -> None:
+    """Keep a comparison as a run below the challenger's; where the tracker is lost meanwhile, only say so."""
+    try:
+        publish_comparison(tracker, result, name, run_id)
+    except TrackingUnavailable as error:
+        log(f"the comparison is not kept as a run: {error}")
+        log("what it decided stands")
 
 
 def print_comparison(result: promotion.Promotion, alias: str) -> None:

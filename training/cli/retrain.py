@@ -22,12 +22,11 @@ from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, count, log, log_step, option, print_json, verb
 from training import pipeline
 from training.cli.options import NameOption, SomeDataOptions, log_left_out, read_data
-from training.cli.registry import print_comparison
+from training.cli.registry import keep_comparison, print_comparison
 from training.data.dataset import Dataset, read_dataset
 from training.data.reading import ReadOptions
 from training.evaluation.seen import Seen
 from training.registry import promote as promotion
-from training.registry.comparisons import publish_comparison
 from training.registry.publish import publish
 from training.registry.tracker import Opening, Tracker, Version
 from training.retrain import Gathered, finished, gather, lacks_adaptation, settings_of, task_digest
@@ -227,7 +226,7 @@ def _compared(
 ) -> int:
     challenge = promotion.Challenge(version, CHAMPION, takes=CHAMPION if options.promote else CHALLENGER)
     result = promotion.promote(tracker, local_store, challenge, log_step)
-    publish_comparison(tracker, result, options.name, version.run_id)
+    keep_comparison(tracker, result, options.name, version.run_id)
     holds = result.promoted
     document = {
         "name": options.name,

@@ -14,6 +14,7 @@ __all__ = [
     "GROUP_SOURCE",
     "LABEL_SOURCE",
     "ROLES",
+    "TEXT_ROLES",
     "assign",
     "check_roles",
     "ignored",
@@ -30,8 +31,10 @@ GROUP_SOURCE = "resolver_group_source"
 DESK = "desk"
 """A column of this name says which helpdesk gave a ticket its id, as `triage feedback export` writes it."""
 
-_TEXT_ROLES = ("text", "subject", "body")
-_SHOWN = 30  # columns in an error: a line that can still be read
+TEXT_ROLES = ("text", "subject", "body")
+"""Roles of what a model reads; a column alone, or subject and body."""
+
+_SHOWN, _LONGEST_NAME = 30, 60  # columns in an error, and characters of each: a line that can still be read
 
 
 def parse_mapping(arguments: Iterable[str]) -> dict[str, str | None]:
@@ -168,7 +171,7 @@ def _with_preset(
 def _mapped_away(named: Mapping[str, str], roles: Mapping[str, str], mapping: Mapping[str, str | None]) -> list[str]:
     """List the texts that a column is by its name alone while it is mapped to another role, as in ``body=text``."""
     mapped = {column for column in mapping.values() if column is not None}
-    return [role for role in _TEXT_ROLES if role in roles and role not in mapping and named.get(role) in mapped]
+    return [role for role in TEXT_ROLES if role in roles and role not in mapping and named.get(role) in mapped]
 
 
 def _is_answer(role: str) -> bool:
@@ -176,7 +179,7 @@ def _is_answer(role: str) -> bool:
 
 
 def _is_read(role: str) -> bool:
-    return role in _TEXT_ROLES or role.startswith(ATTRIBUTES)
+    return role in TEXT_ROLES or role.startswith(ATTRIBUTES)
 
 
 def _check_there(
@@ -217,7 +220,7 @@ def _advice(missing: str, columns: Sequence[str]) -> str:
 
 
 def _shown(columns: Sequence[str]) -> str:
-    named = [column for column in columns if column]
+    named = [column for column in columns if column and len(column) <= _LONGEST_NAME]  # a text is no name
     return ", ".join(map(repr, named[:_SHOWN])) + (" …" if len(named) > _SHOWN else "")
 
 

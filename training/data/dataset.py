@@ -12,10 +12,10 @@ from training.data.columns import ATTRIBUTES, DESK, GROUP_SOURCE, LABEL_SOURCE, 
 from training.data.finding import FINE, Finding
 from training.data.formats import RawRow
 from training.data.labelled_ticket import LabelledTicket
-from training.data.labelling.cells import label_text
+from training.data.labelling.cells import label_text, labels_of
 from training.data.labelling.hierarchy import JOINT
 from training.data.labelling.settle import settle_labels
-from training.data.presets.roles import is_label, role_of_target, target_of_role
+from training.data.presets.roles import is_label, roles_of_levels, target_of_role
 from training.data.reading import READ_PLAINLY, OpenFile, ReadOptions, open_files, reading_findings
 from training.data.values import InvalidValue, parse_bool, parse_text, stated
 from triage.errors import BadRow, InvalidDataset, InvalidTicket
@@ -211,7 +211,7 @@ def read_rows(opened: OpenFile, *, labelled: bool) -> Iterator[LabelledTicket | 
         labelled: Whether a row needs a label; False leaves label columns unread.
     """
     name = str(opened.source.path)
-    for raw in opened.source.read([*opened.wanted(), LABEL_SOURCE, GROUP_SOURCE, DESK]):
+    for raw in opened.rows(LABEL_SOURCE, GROUP_SOURCE, DESK):
         if raw.fault is not None:
             yield BadRow(name, raw.line, raw.fault)
             continue
@@ -296,14 +296,13 @@ def _weight(label_source: object) -> float:
 
 def _labels_in(raw: RawRow, opened: OpenFile, target: str) -> tuple[str, ...]:
     """Return the labels of a row as written, each once: several where the cell is a list, levels joined to a path."""
-    own_role = role_of_target(target)
+    own_role, *deeper = roles_of_levels(target, opened.roles)
     value = opened.cell(raw.cells, opened.roles[own_role])
     texts = [parse_text(one, target) for one in (value if isinstance(value, list) else [value])]
     once: dict[str, str] = {}
-    for label in (label_text(text) for text in texts if text and text.strip()):
+    for label in (label for text in texts if text and text.strip() for label in labels_of(text)):
         once.setdefault(label.strip(), label)
     labels = list(once.values())
-    deeper = sorted(role for role in opened.roles if role.startswith(f"{own_role}."))
     if len(labels) == 1 and deeper:
         levels = [stated(parse_text(opened.cell(raw.cells, opened.roles[role]), role)) for role in deeper]
         labels = [JOINT.join([labels[0], *(label_text(level) for level in levels if level)])]

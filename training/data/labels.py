@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.data.dataset import Dataset, LabelledTicket, targets_in
 from training.data.labelling.hierarchy import known_level, roll_up
-from training.data.labelling.settle import LEAST_ROWS
+from training.data.labelling.settle import GROUP, LEAST_ROWS
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, UnknownLabel
 from triage.policy import Category, Policy, ResolverGroup, Tier
 from triage.rules import RuleBook, check_labels, read_rules
@@ -72,7 +72,7 @@ def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTi
     deepest: dict[tuple[str, str], str] = {}
     levelled = []
     for row in rows:
-        if row.resolver_group is None and row.held_back.get("resolver_group") in groups:
+        if row.held_back.get("resolver_group") in groups:
             row = replace(row, resolver_group=row.held_back["resolver_group"])
         back = {target: label for target, label in row.held_back.items() if label in known.get(target, ())}
         labels = {**row.labels, **back}
@@ -200,6 +200,23 @@ def follows_from_policy(policy: Policy, rows: Sequence[LabelledTicket]) -> bool:
     same = (policy.resolver_group(row.labels.get("tier"), row.labels.get("category")) for row in known)
     right = sum(group == row.labels["resolver_group"] for row, group in zip(known, same, strict=True))
     return bool(known) and right >= FOLLOWS * len(known)
+
+
+def with_learned_group(dataset: Dataset, policy: Policy, *, asked: bool = False) -> Dataset:
+    """Return a data set with the resolver group as a target where training learns it; else the data set as it is.
+
+    A group of which no two labels have enough tickets is one nevertheless where nothing else could be learned.
+
+    Args:
+        dataset: What was read.
+        policy: What it would be trained with.
+        asked: Whether the group is learned though it follows from tier and category.
+    """
+    grouped, full = _with_groups(dataset), with_further_targets(policy, dataset)
+    if GROUP not in full.further:
+        return dataset if dataset.targets else grouped
+    follows = not asked and follows_from_policy(full, in_words_of(full, dataset))
+    return dataset if follows else grouped
 
 
 def without_target(dataset: Dataset, target: str) -> Dataset:

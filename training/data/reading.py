@@ -8,12 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from training.data.columns import assign
+from training.data.columns import TEXT_ROLES, assign
 from training.data.dates import DateColumn, date_column
 from training.data.finding import FINE, NOTICE, Finding
-from training.data.formats import Source, open_source
+from training.data.formats import RawRow, Source, open_source
+from training.data.formats.source import FOOTER, Footer
 from training.data.presets.guess import Guess, guess
 from training.data.presets.known_columns import normal_name
+from training.data.presets.roles import is_label
 from training.data.values import LanguageColumn
 from triage.errors import InvalidRequest
 
@@ -106,7 +108,7 @@ class OpenFile:
         if self.dates is not None and self.dates.order is not None:
             order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[self.dates.order]
             notes.append(f"dates are read {order}: {self.dates.because}")
-        notes += self._passed_over(self.guess.roles) if self.guess else []
+        notes += self._passed_over(self.guess) if self.guess else []
         for name, columns in self.source.repeated.items():
             role = next((role for role, column in self.roles.items() if column in columns), None)
             if role is not None:
@@ -123,8 +125,16 @@ class OpenFile:
             ]
         return notes + [f"left out: {count} × {what}" for what, count in self.source.skipped.items()]
 
-    def _passed_over(self, by_preset: Mapping[str, str | None]) -> Iterator[str]:
-        """Say which columns are named like a role that another one plays by the preset; of ids there are mostly two."""
+    def _passed_over(self, made: Guess) -> Iterator[str]:
+        """Say which columns are named like a role that another one plays by the preset; of ids there are mostly two.
+
+        So is a column that usually plays a role and has values in hardly any row.
+        """
+        by_preset = made.roles
+        for role, (column, count, rows) in made.passed_over.items():
+            if self.roles.get(role) == by_preset[role]:
+                where = f"{column!r} is not read, as it has values in {count} of the first {rows} rows"
+                yield f"{where}: {self.roles[role]!r} is the {role}; else say --map {role}={column!r}"
         for column in self.source.columns:
             role = column.strip().casefold()
             played_by = self.roles.get(role)
@@ -138,6 +148,29 @@ class OpenFile:
             return cells.get(column)
         filled = [value for value in map(cells.get, self.source.repeated[column]) if value not in (None, "")]
         return filled if len(filled) > 1 else next(iter(filled), None)
+
+    def rows(self, *further: str) -> Iterator[RawRow]:
+        """Yield the rows of the file but a footer, which is counted: what is below the table is told by the roles.
+
+        Args:
+            further: Columns to be read beside those that play a role.
+        """
+        skipped = self.source.skipped
+        for row in self.source.read([*self.wanted(), *further]):
+            if self._is_footer(row):
+                skipped[FOOTER] = skipped.get(FOOTER, 0) + 1
+            else:
+                yield row
+
+    def _is_footer(self, row: RawRow) -> bool:
+        if row.footer == Footer.NO or any(self._says(row, role) for role in self.roles if is_label(role)):
+            return False
+        texts = [self._says(row, role) for role in TEXT_ROLES if role in self.roles]
+        return row.footer >= Footer.LIKELY or not any(char.isalpha() for text in texts for char in text)
+
+    def _says(self, row: RawRow, role: str) -> str:
+        cell = self.cell(row.cells, self.roles[role])
+        return "" if cell is None else str(cell).strip()
 
     def wanted(self) -> list[str]:
         """Return the columns that have to be read."""
@@ -161,7 +194,8 @@ def open_files(
         InvalidRequest: If the mapping fits no file, or the order of day and month cannot be told.
     """
     own = [options.for_file(path) for path in paths]
-    sources = [open_source(path, one.encoding) for path, one in zip(paths, own, strict=True)]
+    named = [{column for column in {**one.roles, **mapping}.values() if column is not None} for one in own]
+    sources = [open_source(path, one.encoding, columns) for path, one, columns in zip(paths, own, named, strict=True)]
     there = {column for source in sources for column in (*source.columns, *source.repeated)}
     return [
         _opened(source, one, mapping, there, need_dates=options.need_dates)

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from training.data.columns import ATTRIBUTES
 from training.data.dataset import Dataset, read_dataset
 from training.data.dates import DateColumn, date_column
 from training.data.formats import open_source
+from training.data.labelling.cells import label_text
 from training.data.presets.known_columns import normal_name
 from training.data.reading import OpenFile, ReadOptions, open_files
+from training.data.values import InvalidValue, parse_text
 from triage.errors import InvalidDataset, InvalidRequest
 from triage.ticket import Ticket
 
@@ -132,7 +135,9 @@ def read_history(
         raise InvalidDataset("no row names a resolver group: map its column with --map resolver_group=COLUMN")
     orders = _orders(opened, options)
     dates = _dates((row.ticket.attributes.get(_CLOSED) for row in rows), found.get(_CLOSED, ""), orders)
-    moves = _read_moves(places.moves, orders) if places.moves is not None else {}
+    moves = (
+        _read_moves(places.moves, orders, options.for_file(places.moves).encoding) if places.moves is not None else {}
+    )
     closed = []
     for row in rows:
         ended = dates.read(row.ticket.attributes.get(_CLOSED)) if dates is not None else None
@@ -196,12 +201,12 @@ def _dates(values: Iterable[str | None], column: str, orders: _Orders) -> DateCo
     return date_column(values, f"column {column!r}", orders.stated, before=orders.before) if column else None
 
 
-def _read_moves(path: Path, orders: _Orders) -> Mapping[str, Sequence[tuple[datetime, str]]]:
+def _read_moves(path: Path, orders: _Orders, encoding: str | None) -> Mapping[str, Sequence[tuple[datetime, str]]]:
     """Read a file with one row for each time that a group got a ticket.
 
     Those of one moment, as rules of a helpdesk move a ticket on at once, stay in the order of the file.
     """
-    source = open_source(path)
+    source = open_source(path, encoding)
     there = {normal_name(column): column for column in source.columns}
     columns = {}
     for role, names in _OF_MOVES.items():
@@ -216,15 +221,23 @@ def _read_moves(path: Path, orders: _Orders) -> Mapping[str, Sequence[tuple[date
     dates = date_column((row.get(columns["at"]) for row in rows), where, orders.stated, before=orders.before)
     moves: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for row in rows:
-        at, group = dates.read(row.get(columns["at"])), str(row.get(columns["group"]) or "").strip()
+        at, group = dates.read(row.get(columns["at"])), label_text(_text(row, columns["group"])).strip()
         if at is not None and group:
-            moves[str(row.get(columns["ticket"]) or "").strip()].append((at, group))
+            moves[_text(row, columns["ticket"]).strip()].append((at, group))
     if not moves:
         raise InvalidDataset(f"{path} has no reassignment with a group and a readable time")
     steps = [later[0] - earlier[0] for found in moves.values() for earlier, later in pairwise(found)]
     if sum(step < timedelta(0) for step in steps) > sum(step > timedelta(0) for step in steps):
         moves = {ticket: found[::-1] for ticket, found in moves.items()}  # the file has the newest first
     return {ticket: sorted(found, key=lambda move: move[0]) for ticket, found in moves.items()}
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    """Return a cell as it is read in an export; nothing where it can be no text."""
+    try:
+        return parse_text(row.get(column), column) or ""
+    except InvalidValue:
+        return ""
 
 
 def _stays(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,9 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
         what = f"{len(machine)} of {len(rows)} rows have labels that no person gave; they will teach nothing"
         do = "let people confirm some of them"
         yield Finding("machine-labels", NOTICE, what, do, rows=len(machine), places=_places(machine))
-    ids = Counter(row.ticket.id for row in rows if row.ticket.id)
-    twice = [row for row in rows if ids[row.ticket.id] > 1]
+    written = _as_written(rows).values()
+    ids = Counter(row.ticket.id for row in written if row.ticket.id)
+    twice = [row for row in written if ids[row.ticket.id] > 1]
     if twice:
         tickets = len({row.ticket.id for row in twice})
         if max(ids[row.ticket.id] for row in twice) > MOST_MESSAGES:
@@ -177,20 +179,21 @@ def _teaching(missing: Sequence[LabelledTicket], targets: Sequence[str]) -> str:
 
 def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Finding]:
     clustered: dict[int, list[LabelledTicket]] = {}
-    for row, cluster in zip(dataset.rows, clusters.tolist(), strict=True):
-        clustered.setdefault(cluster, []).append(row)
-    extra = len(dataset.rows) - len(clustered)
+    written = _as_written(dataset.rows)
+    for place, row in written.items():
+        clustered.setdefault(int(clusters[place]), []).append(row)
+    extra = len(written) - len(clustered)
     if extra:
         largest = max(clustered.values(), key=len)
         what = f"{extra} rows nearly repeat another; the largest group has {len(largest)}, "
         what += f"the first at {largest[0].place_and_id}"
         do = "nothing: they stay on one side of every split; drop them if a monitor wrote them"
-        yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(dataset.rows) else FINE, what, do, rows=extra)
+        yield Finding("near-duplicates", NOTICE if extra > 0.05 * len(written) else FINE, what, do, rows=extra)
     for target in dataset.targets:
         torn = [rows for rows in clustered.values() if len({row.labels.get(target) for row in rows} - {None}) > 1]
         count, twins = sum(map(len, torn)), sum(_twins(rows, target) for rows in torn)
         if count:
-            severity = SERIOUS if twins > _CONFLICTING * len(dataset.rows) else NOTICE
+            severity = SERIOUS if twins > _CONFLICTING * len(written) else NOTICE
             what = f"{count} near-equal tickets in {len(torn)} groups have different {target} labels"
             if twins < count:
                 what += f"; {count - twins} of them differ in numbers, hosts or times, which may tell them apart"
@@ -199,6 +202,23 @@ def _duplicates(dataset: Dataset, clusters: NDArray[np.int64]) -> Iterator[Findi
                 "; ".join(f"{row.place_and_id}: {row.labels.get(target)}" for row in rows[:4]) for rows in torn[:20]
             )
             yield Finding(f"{target}-conflicting-duplicates", severity, what, do, rows=count, places=places)
+
+
+def _as_written(rows: Sequence[LabelledTicket]) -> dict[int, LabelledTicket]:
+    """Return the rows as the file has them, by the number of their first row here, each with all of its labels.
+
+    A row of a file whose several labels were split into a row each is one ticket, which has them all.
+    """
+    written: dict[int, LabelledTicket] = {}
+    numbered = enumerate(rows)
+    for _, group in groupby(numbered, lambda one: one[1].place or one[0]):
+        (number, first), *others = group
+        labels = {
+            target: " + ".join(sorted({label, *(row.labels[target] for _, row in others if target in row.labels)}))
+            for target, label in first.labels.items()
+        }
+        written[number] = replace(first, labels=labels) if others else first
+    return written
 
 
 def _twins(rows: Sequence[LabelledTicket], target: str) -> int:

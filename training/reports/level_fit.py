@@ -19,15 +19,17 @@ STYLE = (
 )
 
 
-def level_fit_page(found: LevelFit, source: str) -> str:
+def level_fit_page(found: LevelFit, source: str, warning: str = "") -> str:
     """Return the page as HTML that loads nothing.
 
     Args:
         found: What was measured.
         source: What it was measured on, in words.
+        warning: What has to be known of these tickets; empty for nothing.
     """
     parts = [
         f"<h1>Level fit</h1><p>{escape(source)}</p>",
+        f"<p><strong>{escape(warning)}</strong></p>" if warning else "",
         _table("All tickets", {"all": found.all}),
         f"<h2>Resolved by tier</h2>{_shares(found)}",
         _table("By category", found.by_category),

@@ -30,6 +30,8 @@ _WEEKDAY = re.compile(
     re.IGNORECASE,
 )
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*(?P<sign>[+-])(?P<h>\d{1,2})(?::?(?P<m>\d{2}))?", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\s*[(\[](?P<zone>[^()\[\]]*)[)\]]")
+"""A zone that stands in brackets and nowhere else; what follows are words for it."""
 _HOURS = {
     "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "MEZ": 1, "CEST": 2, "MESZ": 2, "EET": 2,
     "EEST": 3, "MSK": 3, "IST": 5.5, "SGT": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
@@ -87,8 +89,11 @@ def zone_of(text: str) -> tzinfo:
     Example:
         >>> str(zone_of("+0530")), str(zone_of("GMT-3")), str(zone_of("CEST"))
         ('UTC+05:30', 'UTC-03:00', 'UTC+02:00')
+        >>> str(zone_of("+0100 (CET)")), str(zone_of("(UTC-05:00) Eastern Time (US & Canada)")), str(zone_of("(PST)"))
+        ('UTC+01:00', 'UTC-05:00', 'UTC-08:00')
     """
-    name = re.sub(r"\s*[(\[].*[)\]]\s*$", "", text).strip()
+    alone = _IN_BRACKETS.match(text)
+    name = alone["zone"].strip() if alone else re.sub(r"\s*[(\[].*[)\]]\s*$", "", text).strip()
     if not name or name.upper() in ("Z", "UTC", "GMT"):
         return UTC
     offset = _OFFSET.fullmatch(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from training.data.formats.alphabets import CODE_PAGES, CodePage, coverage
 from triage.errors import InvalidDataset, InvalidRequest
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _SAMPLE_BYTES = 1 << 18
 _WORD = re.compile(rb"[A-Za-z'\x80-\xff]*[\x80-\xff][A-Za-z'\x80-\xff]*")
 _WIDE = (("shift_jis", "kana"), ("euc_jp", "kana"), ("gb18030", "han"), ("big5", "han"), ("euc_kr", "hangul"))
@@ -78,6 +79,20 @@ def encoding_of(path: Path, stated: str | None = None) -> Encoding:
     return _legacy(path, sample)
 
 
+def as_utf8(path: Path, encoding: Encoding, target: Path) -> Path:
+    """Write a text file anew in UTF-8, and return where.
+
+    Raises:
+        InvalidDataset: If it cannot be read in this encoding.
+    """
+    with path.open(encoding=encoding.name, newline="") as file, target.open("w", encoding="utf-8", newline="") as copy:
+        try:
+            shutil.copyfileobj(file, copy)
+        except UnicodeError as error:
+            raise InvalidDataset(f"{path} is not {encoding.name}: {error}; state its --encoding") from error
+    return target
+
+
 def _utf8_share(sample: bytes) -> float:
     """Return the share of bytes beyond ASCII that are part of a character in UTF-8."""
     beyond = sum(byte > 0x7F for byte in sample)
@@ -130,9 +145,9 @@ def _sample(path: Path) -> bytes:
     """Return lines with letters beyond ASCII, as many as are needed, from all over the file."""
     found, size = [], 0
     with path.open("rb") as file:
-        for line in file:
+        for line in iter(lambda: file.readline(_SAMPLE_BYTES), b""):  # JSON may be one line
             if not line.isascii():
-                found.append(line[:_SAMPLE_BYTES])
+                found.append(line)
                 size += len(found[-1])
                 if size > _SAMPLE_BYTES:
                     break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from training.data.formats.encoding import Encoding, encoding_of
+from training.data.formats.encoding import as_utf8, encoding_of
 from training.data.formats.nested import flat
 from training.data.formats.source import RawRow, Source
 from training.data.formats.unpacking import Unpacked
@@ -25,7 +24,8 @@ LISTS = ("records", "result", "results", "tickets", "issues", "incidents", "requ
 _WRAPPERS = ("_source", "node")
 """Keys within an entry of a list that hold the ticket itself: of Elasticsearch, of GraphQL."""
 
-_OF_A_TICKET = frozenset(("id", "number", "key", "subject", "title", "summary", "text", "body", "description"))
+_TEXTS = frozenset(("text", "body", "description"))
+_OF_A_TICKET = _TEXTS | {"id", "number", "key", "subject", "title", "summary"}
 _FIRST_LINE, _FIRST_LINES = 1 << 20, 5
 _MOST_COLUMNS = 5000
 
@@ -36,8 +36,8 @@ def open_json(path: Path, encoding: str | None = None) -> Source:
     Raises:
         InvalidDataset: If it is no JSON, or no list of objects is in it.
     """
-    found, held = _encoding(path, encoding), Unpacked()
-    file = path if found.name == "utf-8-sig" else _as_utf8(path, found, held)
+    found, held = encoding_of(path, encoding), Unpacked()
+    file = path if found.name == "utf-8-sig" else as_utf8(path, found, held.folder / "utf8.json")
     plain = _File(path, file, held)
     source = _lines(plain) if _is_lines(plain) else _document(plain)
     return replace(source, notes=(*found.notes, *source.notes))
@@ -59,25 +59,6 @@ class _File:
         return file
 
 
-def _as_utf8(path: Path, encoding: Encoding, held: Unpacked) -> Path:
-    target = held.folder / "utf8.json"
-    with path.open(encoding=encoding.name, newline="") as file, target.open("w", encoding="utf-8", newline="") as copy:
-        try:
-            shutil.copyfileobj(file, copy)
-        except UnicodeError as error:
-            raise InvalidDataset(f"{path} is not {encoding.name}: {error}; state its --encoding") from error
-    return target
-
-
-def _encoding(path: Path, stated: str | None) -> Encoding:
-    """JSON is UTF-8 unless something else was stated, or it is UTF-16, as some shells write it."""
-    if stated is not None:
-        return encoding_of(path, stated)
-    with path.open("rb") as file:
-        wide = b"\0" in file.read(64)
-    return encoding_of(path) if wide else Encoding("utf-8-sig")
-
-
 def _is_lines(plain: _File) -> bool:
     """Whether each line is an object: told from the first ones."""
     with plain.opened() as file:
@@ -93,9 +74,30 @@ def _is_lines(plain: _File) -> bool:
     row = _object_of(first)
     if row is None:
         return not first.startswith("{") or any(_object_of(line.decode("utf-8", "replace")) for line in others)
-    if _OF_A_TICKET & row.keys():
-        return True
-    return not (any(isinstance(row.get(name), (list, dict)) for name in LISTS))
+    return not (_is_envelope(row, alone=not others))
+
+
+def _is_envelope(row: dict[str, Any], *, alone: bool) -> bool:
+    """Say whether an object holds a list of tickets and is none: many have a title, and a ticket may have parts.
+
+    Args:
+        row: The object.
+        alone: Whether it is the only one of its file.
+    """
+    if not _OF_A_TICKET & row.keys():
+        return any(isinstance(row.get(name), (list, dict)) for name in LISTS)
+    entries = [one for name in LISTS for one in _entries_of(row.get(name))]
+    is_ticket = bool(_TEXTS & row.keys()) and all(
+        len(_OF_A_TICKET & one.keys()) < len(_OF_A_TICKET & row.keys()) for one in entries
+    )
+    return alone and bool(entries) and not is_ticket
+
+
+def _entries_of(value: object) -> list[dict[str, Any]]:
+    """Return the first object of a list, or of the list that an object holds under a usual name."""
+    if isinstance(value, dict):
+        return [one for name in LISTS for one in _entries_of(value.get(name))]
+    return [value[0]] if isinstance(value, list) and value and isinstance(value[0], dict) else []
 
 
 def _object_of(line: str) -> dict[str, Any] | None:
@@ -151,7 +153,7 @@ def _line_row(line: int, data: bytes) -> RawRow:
     try:
         row = json.loads(data.decode("utf-8"), parse_constant=lambda _: None)
     except UnicodeDecodeError as error:
-        return RawRow(line, {}, f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}")
+        return RawRow(line, {}, f"not UTF-8: byte 0x{data[error.start]:02x} at {error.start}; state its --encoding")
     except json.JSONDecodeError as error:
         return RawRow(line, {}, f"not JSON: {error.msg} at character {error.pos + 1}")
     except (RecursionError, ValueError):  # nested too deeply, or a number of more digits than Python reads
@@ -198,7 +200,9 @@ def _list_in(plain: _File) -> str:
                 if event == "start_map" and (prefix.endswith("item") or not prefix):
                     counts[prefix] += 1
     except (ijson.JSONError, UnicodeError) as error:
-        raise InvalidDataset(f"{plain.path} is not JSON: {_in_words(error)}; export it again") from error
+        raise InvalidDataset(
+            f"{plain.path} is not JSON: {_in_words(error)}; export it again, or state its --encoding if it is not UTF-8"
+        ) from error
     lists = [name for name in counts if name == "item" or name.endswith(".item")]
     outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists if other != name)]
     usual = [name for name in outer if name == "item" or name.split(".")[-2] in LISTS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,18 +20,19 @@ _JSON = frozenset((".jsonl", ".ndjson", ".json"))
 _BOOKS = frozenset((".xlsx", ".xlsm"))
 _PARQUET = frozenset((".parquet", ".pq"))
 _PLAIN = _TEXT | _JSON | _BOOKS | _PARQUET | {".xml"}
-_PACKED = frozenset((".gz", ".zip"))
+_PACKED = frozenset((".gz", ".tgz", ".zip"))
 
 KNOWN_ENDINGS = tuple(sorted(_PLAIN | _PACKED))
 """Endings of files that can be read."""
 
 
-def open_source(path: Path, encoding: str | None = None) -> Source:
+def open_source(path: Path, encoding: str | None = None, named: Set[str] = frozenset()) -> Source:
     """Look into a data file.
 
     Args:
-        path: Delimited text, JSON or JSON lines, XML, XLSX or Parquet, by its ending; packed as .gz or .zip or not.
+        path: Delimited text, JSON, JSON lines, XML, XLSX or Parquet, by its ending; packed or not (.gz, .tgz, .zip).
         encoding: What text in it is encoded in; None to detect it.
+        named: Columns that the user named, by which a header is known.
 
     Raises:
         InvalidDataset: If it is absent, empty, of an unknown kind, or cannot be read as what it is.
@@ -46,7 +47,7 @@ def open_source(path: Path, encoding: str | None = None) -> Source:
         if path.stat().st_size == 0:
             raise InvalidDataset(f"{path} is empty: 0 bytes; export it again")
         check_size(path)
-        source = _unpacked(path, encoding) if path.suffix.lower() in _PACKED else _plain(path, encoding)
+        source = _unpacked(path, encoding, named) if path.suffix.lower() in _PACKED else _plain(path, encoding, named)
     except OSError as error:
         raise InvalidDataset(
             f"{path} cannot be read: {why_unreadable(error)}; check the file and its permissions"
@@ -57,10 +58,10 @@ def open_source(path: Path, encoding: str | None = None) -> Source:
     return source
 
 
-def _unpacked(path: Path, encoding: str | None) -> Source:
+def _unpacked(path: Path, encoding: str | None, named: Set[str]) -> Source:
     target, held = unpack(path, _PLAIN)
     try:
-        source = _plain(target, encoding)
+        source = _plain(target, encoding, named)
     except (InvalidDataset, InvalidRequest) as error:
         raise type(error)(str(error).replace(str(target), f"{path}:{target.name}")) from error
     return replace(source, path=path, read=_holding(source, held))
@@ -76,19 +77,19 @@ def _holding(source: Source, held: Unpacked) -> Callable[[Sequence[str]], Iterat
     return read
 
 
-def _plain(path: Path, encoding: str | None) -> Source:
+def _plain(path: Path, encoding: str | None, named: Set[str]) -> Source:
     with path.open("rb") as file:
         start = file.read(512)
     ending = path.suffix.lower()
     if start.startswith(b"PK\x03\x04") or ending in _BOOKS:
-        return open_workbook(path)
+        return open_workbook(path, named)
     if start.startswith(b"PAR1") or ending in _PARQUET:
         return open_parquet(path)
     if ending == ".xml" or start.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<?xml"):
-        return open_xml(path)
+        return open_xml(path, encoding)
     if ending in _JSON:
         return open_json(path, encoding)
-    return open_delimited(path, encoding)
+    return open_delimited(path, encoding, named)
 
 
 def _is_unicode(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +12,41 @@ from typing import Any
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
+FOOTER = "line below the table"
+"""What a footer is called among the lines that are left out."""
+
+
+class Footer(IntEnum):
+    """Whether a row may be a footer, such as "160 records", by where it stands and by how many of its cells are filled.
+
+    Attributes:
+        NO: It is a row.
+        MAYBE: It is one where it has neither a text nor a label.
+        LIKELY: It is one where it has no label.
+        SURELY: It is one.
+    """
+
+    NO = 0
+    MAYBE = 1
+    LIKELY = 2
+    SURELY = 3
+
+
 @dataclass(frozen=True)
 class RawRow:
-    """One row as the file has it: its line (row number where there are no lines), its cells, or its fault."""
+    """One row as the file has it.
+
+    Attributes:
+        line: Its line, or its number where there are no lines.
+        cells: What stands in it, by column.
+        fault: Why it cannot be read.
+        footer: Whether it may be none.
+    """
 
     line: int
     cells: dict[str, Any]
     fault: str | None = None
+    footer: Footer = Footer.NO
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
-from training.data.formats.source import RawRow
+from training.data.formats.source import FOOTER, Footer, RawRow
 from training.data.presets.known_columns import known_columns, normal_name
 
 HEADER_WITHIN = 40
@@ -24,39 +25,51 @@ _LAST_IDS = 20
 
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
-REPEATED_HEADER, FOOTER = "repeated header", "line below the table"
+_TOTAL = re.compile(r"[^\W\d](?:[^\W\d]| ){0,29}:?")
+"""What stands beside a number that counts rows."""
+
+REPEATED_HEADER = "repeated header"
 
 
-def header_place(records: Sequence[Sequence[object]]) -> int:
+def header_place(records: Sequence[Sequence[object]], named: Set[str] = frozenset()) -> int:
     """Return which of the first records is the header.
 
-    The record with the most names that some helpdesk uses wins, where it has two of them; else the first record that is
-    as wide as most records are and nearly full.
+    The record with the most names wins, where it has a column that the user named or two that some helpdesk has; else
+    the first record that is as wide as most records are and nearly full. What recurs in its column is no name.
 
     Args:
         records: The first ones of a file, cells in order.
+        named: Columns that the user named.
 
     Example:
         >>> header_place([["Closed tickets", ""], ["Ticket number", "What was said"], ["1", "It is broken"]])
         1
+        >>> header_place([["Nr", "Bereich"], ["Service", "Project"]], {"Bereich"})
+        0
     """
     if not records:
         return 0
-    first = records[:HEADER_WITHIN]
-    known = [_known(record) for record in first]
-    if max(known) >= 2:
-        return known.index(max(known))
+    texts = [[*map(_text, record)] for record in records]
+    first = texts[:HEADER_WITHIN]
+    recurring = {
+        one for one, count in Counter(cell for cells in texts for cell in enumerate(cells)).items() if count > 2
+    }
+    scores = [_names_in(cells, named, set() if texts.count(cells) > 1 else recurring) for cells in first]
+    if max(scores) >= 2:
+        return scores.index(max(scores))
     width = Counter(len(record) for record in records).most_common(1)[0][0]
     needed = max(2, 0.6 * width)
-    for place, record in enumerate(first):
-        names = [name for name in map(_text, record) if name]
-        if len(record) == width and len(names) >= needed and max(map(len, names)) <= _LONGEST_NAME:
+    for place, cells in enumerate(first):
+        names = [name for name in cells if name]
+        if len(cells) == width and len(names) >= needed and max(map(len, names)) <= _LONGEST_NAME:
             return place
     return 0
 
 
-def _known(record: Sequence[object]) -> int:
-    return len({name for name in map(normal_name, map(_text, record)) if name in known_columns()})
+def _names_in(cells: Sequence[str], named: Set[str], recurring: Set[tuple[int, str]]) -> int:
+    """Count the names of columns in a record: those of helpdesks once, those that the user named twice."""
+    names = {cell for place, cell in enumerate(cells) if (place, cell) not in recurring}
+    return 2 * len(names & named) + len({normal_name(name) for name in names - named} & known_columns())
 
 
 def _text(cell: object) -> str:
@@ -102,8 +115,10 @@ def rows_below(
     """Yield the rows below a header: headers repeated by paging and a footer are left out and counted.
 
     A record that has an empty cell too many is a row; one that has too few or too many is a fault. Where they are
-    padded, as in a workbook, which has no number of fields, one that has too few is a row or a footer. One at the end
-    that begins with an id and goes on, as a download that breaks off leaves it, is a fault and no footer.
+    padded, as in a workbook, which has no number of fields, one that has too few is a row. At the very end, records
+    with at most two filled cells are a footer where they are too short, or have their first cell alone in a padded
+    table; else whoever knows what the columns are has to tell. One at the end that begins with an id is a row, or a
+    fault where it goes on and is too short, as a download that breaks off leaves it.
 
     Args:
         records: All of them, in their order.
@@ -115,32 +130,86 @@ def rows_below(
     """
     names = [_text(name) for name in header]
     skipped.clear()
-    short: list[RawRow] = []
-    ids = _Ids()
+    end = _End(len(columns), padded=padded)
     for line, cells, fault in records:
         if cells is None:
-            yield from _let_go(short)
+            yield from end.let_go()
             yield RawRow(line, {}, fault)
             continue
-        row = [*cells[: len(columns)]]
         if not any(_text(cell) for cell in cells):
             continue
-        if [_text(cell) for cell in row] == names:
+        if [_text(cell) for cell in cells[: len(columns)]] == names:
             skipped[REPEATED_HEADER] = skipped.get(REPEATED_HEADER, 0) + 1
             continue
-        found = _fitted(line, cells, columns)
-        if found.fault is not None and sum(bool(_text(cell)) for cell in cells) <= 2 and len(columns) > 2:
-            short.append(RawRow(line, dict(zip(columns, cells, strict=False))) if padded else found)
-            ids.note_short(cells)
-            if len(short) > _MOST_FOOTERS:
-                yield from _let_go(short)
-            continue
-        ids.note_row(cells)
-        yield from _let_go(short)
-        yield found
-    if ids.was_broken_off and may_be_cut():
-        yield from _let_go(short)
-    skipped.update({FOOTER: len(short)} if short else {})
+        yield from end.take(_fitted(line, cells, columns), cells)
+    if end.ids.was_broken_off and may_be_cut():
+        yield from end.let_go()
+    for row in end.held:
+        if row.footer == Footer.SURELY:
+            skipped[FOOTER] = skipped.get(FOOTER, 0) + 1
+        else:
+            yield row
+
+
+class _End:
+    """The last rows of a table: those with few filled cells are held until it is known that no other row follows.
+
+    Args:
+        width: Columns of the table.
+        padded: Whether records have no number of fields of their own.
+
+    Attributes:
+        held: The rows that are held.
+        ids: What the first cells of rows look like.
+    """
+
+    def __init__(self, width: int, *, padded: bool) -> None:
+        self._width, self._padded = width, padded
+        self._fewest = 0
+        self.held: list[RawRow] = []
+        self.ids = _Ids()
+
+    def take(self, row: RawRow, cells: Sequence[Any]) -> Iterator[RawRow]:
+        """Take a row as it would be read, with its cells, and yield those that are known to be rows."""
+        filled = [place for place, cell in enumerate(cells) if _text(cell)]
+        footer = self._footer(row, cells, filled)
+        if footer <= Footer.MAYBE and row.fault is None:
+            self._fewest = min(self._fewest or len(filled), len(filled))
+        if footer == Footer.NO:
+            self.ids.note_row(cells)
+            yield from self.let_go()
+            yield row
+            return
+        self.held.append(replace(row, footer=footer))
+        self.ids.note_short(cells)
+        if len(self.held) > _MOST_FOOTERS:
+            yield from self.let_go()
+
+    def let_go(self) -> Iterator[RawRow]:
+        """Yield the rows that are held, as rows."""
+        yield from (replace(row, footer=Footer.NO) for row in self.held)
+        self.held.clear()
+
+    def _footer(self, row: RawRow, cells: Sequence[Any], filled: Sequence[int]) -> Footer:
+        """Say whether a row would be a footer if no other followed."""
+        if len(filled) > 2 or self._width <= 2:
+            return Footer.NO
+        if row.fault is not None:
+            return Footer.SURELY
+        if self.ids.begins_a_row(cells):
+            return Footer.NO
+        if self._padded and filled == [0]:
+            return Footer.SURELY
+        said = [_text(cells[place]) for place in filled]
+        counts = any(char.isdigit() for char in "".join(said)) and filled[0] == 0 and 2 * len(filled) < self._fewest
+        totals = (
+            len(filled) < self._fewest and len(said) == 2 and bool(_TOTAL.fullmatch(said[0])) and _is_number(said[1])
+        )
+        return Footer.LIKELY if counts or totals else Footer.MAYBE
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "").replace(",", "").isdecimal()
 
 
 class _Ids:
@@ -160,11 +229,15 @@ class _Ids:
         self.was_broken_off = False
 
     def note_short(self, cells: Sequence[object]) -> None:
-        """Note a short record: whether it begins with an id, of the look of those before and none of them."""
-        first, *others = map(_text, cells)
+        """Note a record with few cells."""
+        self.was_broken_off = self.begins_a_row(cells) and any(map(_text, cells[1:]))
+
+    def begins_a_row(self, cells: Sequence[object]) -> bool:
+        """Say whether a record begins with an id, of the look of those before and none of them."""
+        first = _text(cells[0])
         looks = {_look(one) for one in self._last}
         are_ids = len(set(self._last)) == len(self._last) and all("0" in look for look in looks)
-        self.was_broken_off = are_ids and first not in self._last and _look(first) in looks and any(others)
+        return are_ids and first not in self._last and _look(first) in looks
 
 
 def _look(cell: str) -> str:
@@ -175,11 +248,6 @@ def _look(cell: str) -> str:
         ('a0', '0 a')
     """
     return _DIGITS.sub("0", _LETTERS.sub("a", cell))
-
-
-def _let_go(rows: list[RawRow]) -> Iterator[RawRow]:
-    yield from rows
-    rows.clear()
 
 
 def is_as_wide(cells: Sequence[object], width: int) -> bool:

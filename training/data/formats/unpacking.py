@@ -1,14 +1,15 @@
-"""Packed exports (.gz, .zip): unpacked into a file that goes with the source, within bounds."""
+"""Packed exports (.gz, .tar.gz, .zip): unpacked into a file that goes with the source, within bounds."""
 
 from __future__ import annotations
 
 import gzip
 import shutil
+import tarfile
 import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -54,7 +55,7 @@ def check_archive(path: Path) -> None:
 
 
 def unpack(path: Path, known: frozenset[str]) -> tuple[Path, Unpacked]:
-    """Unpack the one data file in a .gz or .zip file.
+    """Unpack the one data file in a .gz, .tar.gz or .zip file.
 
     Args:
         path: The packed file.
@@ -69,7 +70,8 @@ def unpack(path: Path, known: frozenset[str]) -> tuple[Path, Unpacked]:
     held = Unpacked()
     if zipfile.is_zipfile(path):
         with _archive(path) as archive:
-            entry = _only(path, archive, known)
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            entry = archive.getinfo(_only(path, names, known))
             _check_ratio(path, entry.file_size)
             target = held.folder / PurePosixPath(entry.filename).name
             with archive.open(entry) as packed:
@@ -82,7 +84,23 @@ def unpack(path: Path, known: frozenset[str]) -> tuple[Path, Unpacked]:
             _copy(path, packed, target)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InvalidDataset(f"{path} cannot be unpacked: {error}; export it again") from error
-    return target, held
+    return (_out_of_tar(path, target, held, known) if tarfile.is_tarfile(target) else target), held
+
+
+def _out_of_tar(path: Path, tar: Path, held: Unpacked, known: frozenset[str]) -> Path:
+    """Unpack the one data file of a tape archive, which is how whole folders are packed as .gz."""
+    try:
+        with tarfile.open(tar) as archive:
+            name = _only(path, [one.name for one in archive.getmembers() if one.isfile()], known)
+            target = held.folder / "inner" / PurePosixPath(name).name
+            target.parent.mkdir()
+            packed = archive.extractfile(name)
+            assert packed is not None  # it is a file
+            _copy(path, packed, target)
+    except (tarfile.TarError, EOFError) as error:
+        raise InvalidDataset(f"{path} cannot be unpacked: {error}; export it again") from error
+    tar.unlink()
+    return target
 
 
 @contextmanager
@@ -95,20 +113,20 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InvalidDataset(f"{path} cannot be unpacked: {why}; export it again") from error
 
 
-def _only(path: Path, archive: zipfile.ZipFile, known: frozenset[str]) -> zipfile.ZipInfo:
-    entries = [
-        entry
-        for entry in archive.infolist()
-        if not entry.is_dir()
-        and PurePosixPath(entry.filename).suffix.lower() in known
-        and not entry.filename.startswith("__MACOSX")
-        and not PurePosixPath(entry.filename).name.startswith(".")
+def _only(path: Path, names: Sequence[str], known: frozenset[str]) -> str:
+    """Return the one of the packed files that holds data."""
+    data = [
+        name
+        for name in names
+        if PurePosixPath(name).suffix.lower() in known
+        and not name.startswith("__MACOSX")
+        and not PurePosixPath(name).name.startswith(".")
     ]
-    if len(entries) == 1:
-        return entries[0]
-    held = ", ".join(entry.filename for entry in entries[:10])
+    if len(data) == 1:
+        return data[0]
+    held = ", ".join(data[:10])
     raise InvalidDataset(
-        f"{path} holds {len(entries)} data files{f' ({held})' if held else ''}: unpack it and name those to be read"
+        f"{path} holds {len(data)} data files{f' ({held})' if held else ''}: unpack it and name those to be read"
     )
 
 

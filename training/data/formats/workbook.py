@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,8 +15,12 @@ from training.data.formats.unpacking import check_archive
 from triage.errors import InvalidDataset
 
 
-def open_workbook(path: Path) -> Source:
+def open_workbook(path: Path, named: Set[str] = frozenset()) -> Source:
     """Look into a workbook.
+
+    Args:
+        path: The file.
+        named: Columns that the user named.
 
     Raises:
         InvalidDataset: If it is none, is protected, or none of its sheets holds a table.
@@ -28,7 +32,7 @@ def open_workbook(path: Path) -> Source:
         if not name or not sizes[name]:
             raise InvalidDataset(f"{path} has no table: no sheet has two cells beside each other; export it again")
         records = [list(cells) for _, cells in islice(_filled(book[name]), 2 * HEADER_WITHIN)]
-        place = header_place([_trimmed(record) for record in records])
+        place = header_place([_trimmed(record) for record in records], named)
         header = _trimmed(records[place])
     columns, repeated = numbered(header)
     skipped: dict[str, int] = {}
@@ -88,5 +92,4 @@ def _trimmed(cells: Sequence[Any]) -> list[Any]:
 
 def _record(line: int, cells: Sequence[Any], width: int) -> Record:
     filled = _trimmed(cells)
-    only_a_title = len(filled) == 1 and width > 2
-    return line, filled if only_a_title else [*filled, *[None] * (width - len(filled))], None
+    return line, [*filled, *[None] * (width - len(filled))], None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from ast import literal_eval
 from collections import Counter
+from collections.abc import Sequence
 from html import unescape
 
 from triage.normalise import plain_text, without_export_marks
@@ -117,6 +120,41 @@ _NEVER_CLOSED = frozenset(("br", "hr", "img", "wbr", "input"))
 _SELDOM_CLOSED = frozenset(("p", "li", "td", "tr"))
 
 
+_LISTED = re.compile(r"\[.*\]", re.DOTALL)
+_SHAREPOINT = ";#"
+"""What SharePoint puts between values; of those that are looked up each has its number beside it."""
+
+
+def labels_of(cell: str) -> list[str]:
+    """Return the labels in a cell as `label_text` writes them: several where it is a list written down, else one.
+
+    Lists are written as JSON, as Python does, and as SharePoint does.
+
+    Example:
+        >>> [labels_of(cell) for cell in ('["Mail", "VPN"]', "['Mail']", "Mail;#1;#VPN;#2", "[IT]", "Mail; VPN")]
+        [['Mail', 'VPN'], ['Mail'], ['Mail', 'VPN'], ['[IT]'], ['Mail; VPN']]
+    """
+    text = label_text(cell)
+    if _LISTED.fullmatch(text.strip()):
+        return _written_list(text.strip()) or [text]
+    if _SHAREPOINT in text:
+        parts = [part.strip() for part in text.split(_SHAREPOINT)]
+        return [part for part in parts if part and not part.isdecimal()] or [text]
+    return [text]
+
+
+def _written_list(text: str) -> list[str]:
+    """Return the texts of a list of texts; none where it is no such list."""
+    for read in (json.loads, literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list) and all(isinstance(one, str) for one in found):
+            return [label_text(one) for one in found if one.strip()]
+    return []
+
+
 def label_text(cell: str) -> str:
     """Return a label without markup, on one line if markup alone made it several; outer spaces are kept.
 
@@ -159,3 +197,27 @@ def is_placeholder(label: str, column: str = "") -> bool:
     folded = " ".join(label.casefold().split())
     bare = folded.strip(_AROUND)
     return folded in _PLACEHOLDERS or bare in _PLACEHOLDERS or not bare or folded == column.casefold().strip()
+
+
+def above_placeholder(label: str, separator: str, columns: Sequence[str]) -> str:
+    """Return a path of labels down to the level above the first placeholder: whole without one, empty at the top.
+
+    Args:
+        label: The path.
+        separator: What stands between its levels.
+        columns: The columns of the levels from the top, which a level may repeat the name of; those that are empty in
+            a row have left its path.
+
+    Example:
+        >>> [above_placeholder(path, ">", ["Area"]) for path in ("IT > -", "IT > Area", "- > Dock", "area", "> IT")]
+        ['IT', 'IT > Area', '', '', '> IT']
+        >>> above_placeholder("IT > Item", ">", ["Area", "Item"]), above_placeholder("IT / N/A", "/", ["Area"])
+        ('IT', 'IT')
+    """
+    levels = label.split(separator)
+    for place, level in enumerate(levels):
+        below = separator.join(levels[place:])  # a placeholder may hold the separator, such as N/A
+        names = columns[place:] or [""]
+        if level.strip() and any(is_placeholder(one, name) for one in (level, below) for name in names):
+            return separator.join(levels[:place]).rstrip()
+    return label

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 SEPARATORS = (">", "::", "»", "→", "\\", " / ", "/", " | ")
+SURE_SEPARATORS = (">", "::", "»", "→")
+"""Those that names of labels do not hold."""
+
 JOINT = " > "
 """What joins levels that a file has in columns of their own."""
 
@@ -76,7 +79,7 @@ def separator_of(counts: Mapping[str, int]) -> str | None:
         rows = sum(counts[label] for label in paths)
         tops = {re.split(re.escape(separator), label)[0].strip() for label in paths}
         branching = len(paths) > len(tops) or len({above(label, separator) for label in paths}) < len(paths)
-        if total and rows >= _MOST * total and (branching or separator in (">", "::", "»", "→")):
+        if total and rows >= _MOST * total and (branching or separator in SURE_SEPARATORS):
             return separator
     return None
 

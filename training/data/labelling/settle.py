@@ -10,10 +10,10 @@ from typing import Any
 
 from training.data.finding import FINE, NOTICE, SERIOUS, SHOWN_PLACES, Finding
 from training.data.labelled_ticket import LabelledTicket
-from training.data.labelling.cells import is_placeholder
-from training.data.labelling.hierarchy import levels_of, roll_up, separator_of
+from training.data.labelling.cells import above_placeholder
+from training.data.labelling.hierarchy import JOINT, SURE_SEPARATORS, levels_of, roll_up, separator_of
 from training.data.labelling.several import WAYS, parts_of, said_once, separator_in
-from training.data.presets.roles import LEVEL_OF, role_of_target
+from training.data.presets.roles import LEVEL_OF, role_of_target, roles_of_levels
 from training.data.reading import ReadOptions
 from triage.errors import InvalidRequest
 from triage.prediction import in_order
@@ -61,7 +61,7 @@ def settle_labels(
         settled, found = _apart(settled, target, options, f"{where}, column {column!r}")
         findings += found
         if not options.keep_placeholders:
-            settled, found = _held_back(settled, target, column)
+            settled, found = _held_back(settled, target, [roles[role] for role in roles_of_levels(target, roles)])
             findings += found
         findings += _levels(settled, target)
     if shared:
@@ -209,17 +209,37 @@ def _with_group(row: LabelledTicket, group: str | None) -> LabelledTicket:
 # ── Placeholders ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _held_back(rows: list[LabelledTicket], target: str, column: str) -> tuple[list[LabelledTicket], list[Finding]]:
-    counts = Counter({label: count for label, count in _counts(rows, target).items() if is_placeholder(label, column)})
-    if not counts:
+def _held_back(
+    rows: list[LabelledTicket], target: str, columns: Sequence[str]
+) -> tuple[list[LabelledTicket], list[Finding]]:
+    """Hold placeholders back: of a path the levels from the first one on, and the whole where that is the top."""
+    counts = _counts(rows, target)
+    joint = JOINT.strip() if len(columns) > 1 else separator_of(counts)
+    left = {
+        label: above_placeholder(label, joint or next((one for one in SURE_SEPARATORS if one in label), JOINT), columns)
+        for label in counts
+    }
+    changed = Counter({label: count for label, count in counts.items() if left[label] != label})
+    if not changed:
         return rows, []
-    holding = [row for row in rows if _label_of(row, target) in counts]
-    named = ", ".join(f"{label!r} ({count})" for label, count in counts.most_common(_NAMED))
+    holding = [row for row in rows if _label_of(row, target) in changed]
+    named = ", ".join(f"{label!r} ({count})" for label, count in changed.most_common(_NAMED))
     what = f"{target}: {len(holding)} of {len(rows)} cells hold what is no label: {named}"
+    above = sum(count for label, count in changed.items() if left[label])
+    what += f"; {above} of them are learned as the level above" if above else ""
     do = "nothing is learned from them; --keep-placeholders, or a policy that lists them, makes them labels"
     finding = Finding(f"{target}-placeholders", NOTICE, what, do, rows=len(holding),
                       places=_places(holding))  # fmt: skip
-    return [_without_label(row, target) if _label_of(row, target) in counts else row for row in rows], [finding]
+    return [_down_to(row, target, left.get(_label_of(row, target) or "")) for row in rows], [finding]
+
+
+def _down_to(row: LabelledTicket, target: str, label: str | None) -> LabelledTicket:
+    """Return a row with the level of its label that is one, and what stood there held back; as it is without any."""
+    written = _label_of(row, target)
+    if label is None or label == written:
+        return row
+    held_back = _without_label(row, target)
+    return _with_label(held_back, target, label) if label else held_back
 
 
 # ── Levels ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
 
     Args:
         labels: What the cells hold, with how many of them.
-        known: Which of these are one label, as a policy lists them.
+        known: Labels as a policy lists them: each of these is one label, and what consists of them is several.
 
     Example:
         >>> separator_in({"VPN": 5, "Mail": 4, "VPN;Mail": 2, "Mail;VPN": 1})
@@ -34,6 +34,7 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         >>> separator_in({f"{one} / {other}": 5 for one in ("Hardware", "VPN") for other in ("Fault", "Order")}) is None
         True
     """
+    listed = {label.strip().casefold() for label in known}
     for separator in SEPARATORS:
         combined = {
             label: parts for label in labels if label not in known and len(parts := parts_of(label, separator)) > 1
@@ -41,8 +42,11 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         if not combined:
             continue
         alone = {label.strip().casefold() for label in labels if label not in combined}
+        if _consist_of(listed, combined.values()):
+            return separator
         if _are_levels([*combined.values()], alone):
             continue
+        alone |= listed
         within = Counter(part.casefold() for parts in combined.values() for part in parts)
         explained = [
             all(part.casefold() in alone or within[part.casefold()] > 1 for part in parts)
@@ -52,6 +56,11 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         if sum(explained) >= _KNOWN_PARTS * len(combined):
             return separator
     return None
+
+
+def _consist_of(listed: Set[str], combined: Collection[tuple[str, ...]]) -> bool:
+    """Say whether the parts of combinations are labels that a policy lists, all of them."""
+    return sum(all(part.casefold() in listed for part in parts) for parts in combined) >= _KNOWN_PARTS * len(combined)
 
 
 def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str]) -> bool:

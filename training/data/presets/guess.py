@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from training.data.formats import Source
@@ -32,11 +33,14 @@ class Guess:
         preset: Whose export it is.
         roles: Roles with the column that plays them; None for a role that no column plays.
         stated: Whether the user named the preset.
+        passed_over: By role, the column that usually plays it and has values in hardly any row, with how many of how
+            many.
     """
 
     preset: Preset
     roles: Mapping[str, str | None]
     stated: bool
+    passed_over: Mapping[str, tuple[str, int, int]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
         pairs = ", ".join(f"{column} → {role}" for role, column in self.roles.items() if column is not None)
@@ -66,7 +70,8 @@ def guess(source: Source, stated: str | None = None) -> Guess | None:
     preset = named_preset(stated) if stated is not None else _looks_like(frozenset(columns))
     if preset is None:
         return None
-    roles = dict(_roles(preset, columns, _Sample(source)))
+    sample, passed_over = _Sample(source), dict[str, tuple[str, int, int]]()
+    roles = dict(_roles(preset, columns, sample, passed_over))
     if not {"subject", "body"} & roles.keys():
         if stated is None:
             return None
@@ -76,7 +81,7 @@ def guess(source: Source, stated: str | None = None) -> Guess | None:
             f"{', '.join(map(repr, source.columns[:30]))}; leave out --from and use --map"
         )
     off: dict[str, str | None] = {role: None for role in preset.off if role not in roles}
-    return Guess(preset, {**roles, **off}, stated is not None)
+    return Guess(preset, {**roles, **off}, stated is not None, passed_over)
 
 
 def _by_normal_name(source: Source) -> dict[str, str]:
@@ -99,11 +104,18 @@ def _looks_like(columns: frozenset[str]) -> Preset | None:
     return best[1] if best else None
 
 
-def _roles(preset: Preset, columns: Mapping[str, str], sample: _Sample) -> Iterator[tuple[str, str]]:
+def _roles(
+    preset: Preset, columns: Mapping[str, str], sample: _Sample, passed_over: dict[str, tuple[str, int, int]]
+) -> Iterator[tuple[str, str]]:
     taken: set[str] = set()
     for role, names in preset.roles.items():
         named = role if role in _OWN_NAMES and sample.has_values(role) else None
-        column = named or next(_candidates(names, columns, sample, role=role, taken=taken), None)
+        candidates = _candidates(names, columns, sample, role=role, taken=taken)
+        column = named or next(candidates, None)
+        fuller = sample.far_fuller(column, candidates) if column and is_label(role) and not named else None
+        if column is not None and fuller is not None:
+            passed_over[role] = (column, *sample.filled(column))
+            column = fuller
         if column is not None:
             taken.add(column)
             yield role, column if is_label(role) else sample.fullest(column)
@@ -137,12 +149,15 @@ class _Sample:
         self._source = source
         self._rows: list[dict[str, Any]] | None = None
 
-    def _values(self, column: str) -> list[Any]:
+    def _read(self) -> list[dict[str, Any]]:
         if self._rows is None:
             read = islice(self._source.read(self._source.columns), _SAMPLE)
             self._rows = [row.cells for row in read if row.fault is None]
+        return self._rows
+
+    def _values(self, column: str) -> list[Any]:
         names = self._source.repeated.get(column, (column,))
-        return [value for row in self._rows for value in map(row.get, names) if value not in (None, "", [])]
+        return [value for row in self._read() for value in map(row.get, names) if value not in (None, "", [])]
 
     def fullest(self, column: str) -> str:
         """Return a column alone; of several that share a name the one with most values, the first of equal ones.
@@ -150,6 +165,19 @@ class _Sample:
         The ticket's own number or date stands in every row, that of another record which it is linked to does not.
         """
         return max(self._source.repeated.get(column, (column,)), key=lambda one: len(self._values(one)))
+
+    def filled(self, column: str) -> tuple[int, int]:
+        """Return in how many rows a column has a value, and how many there are."""
+        names = self._source.repeated.get(column, (column,))
+        rows = self._read()
+        return sum(any(row.get(name) not in (None, "", []) for name in names) for row in rows), len(rows)
+
+    def far_fuller(self, column: str, others: Iterable[str]) -> str | None:
+        """Return the first of other columns that has labels in far more rows, where a column has some in few."""
+        count, rows = self.filled(column)
+        if count >= _FILLED * rows:
+            return None
+        return next((one for one in others if count < _FILLED * self.filled(one)[0] and self.repeats(one)), None)
 
     def has_values(self, column: str) -> bool:
         """Whether any row has a value there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from triage.prediction import KEPT_BESIDE
 
@@ -49,6 +50,17 @@ def is_role(name: str) -> bool:
 def role_of_target(target: str) -> str:
     """Return the role that a column of labels of this target plays."""
     return target if target in LABELS else FURTHER + target
+
+
+def roles_of_levels(target: str, roles: Iterable[str]) -> list[str]:
+    """Return the roles that columns of labels of this target play, from the top level down.
+
+    Example:
+        >>> roles_of_levels("category", ["category.3", "tier", "category", "category.2"])
+        ['category', 'category.2', 'category.3']
+    """
+    own = role_of_target(target)
+    return [own, *sorted(role for role in roles if role.startswith(f"{own}."))]
 
 
 def target_of_role(role: str) -> str | None:

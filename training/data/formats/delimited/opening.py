@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -42,18 +42,19 @@ class _Layout:
     sample: tuple[tuple[str, ...], ...]
 
 
-def open_delimited(path: Path, encoding: str | None = None) -> Source:
+def open_delimited(path: Path, encoding: str | None = None, named: Set[str] = frozenset()) -> Source:
     """Look into a file of delimited text.
 
     Args:
         path: The file.
         encoding: What it is encoded in; None to detect it.
+        named: Columns that the user named.
 
     Raises:
         InvalidDataset: If it has no header, or its encoding cannot be told.
     """
     found = encoding_of(path, encoding)
-    layout = _layout(path, found)
+    layout = _layout(path, found, named)
     columns, repeated = numbered(layout.header)
     skipped: dict[str, int] = {}
 
@@ -98,7 +99,7 @@ def _opened(path: Path, encoding: Encoding) -> Any:
     return path.open(encoding=encoding.name, errors=encoding.errors, newline="")
 
 
-def _layout(path: Path, encoding: Encoding) -> _Layout:
+def _layout(path: Path, encoding: Encoding, named: Set[str]) -> _Layout:
     with _opened(path, encoding) as file:
         text = file.read(_SAMPLE_CHARS)
     # Where a line ends is for the file to say: `str.splitlines` ends one at further characters, such as U+2028.
@@ -113,11 +114,11 @@ def _layout(path: Path, encoding: Encoding) -> _Layout:
     body = lines[above:]
     styles = [Style(stated["mark"])] if stated else [Style(mark) for mark in _DELIMITERS]
     candidates = [*styles, *_unusual(styles, body)]
-    style = max(candidates, key=lambda one: (_fitness(one, body), -candidates.index(one)))
+    style = max(candidates, key=lambda one: (_fitness(one, body, named), -candidates.index(one)))
     sample = list(islice(_readable(style, body), _SAMPLE_RECORDS))
     if not sample:
         raise InvalidDataset(f"{path} is empty: it has no header line; export it again")
-    place = header_place([cells for _, cells in sample])
+    place = header_place([cells for _, cells in sample], named)
     line, header = sample[place]
     return _Layout(style, above + line - 1, tuple(header), tuple(tuple(cells) for _, cells in sample[place:]))
 
@@ -130,19 +131,19 @@ def _unusual(styles: Sequence[Style], lines: Sequence[str]) -> list[Style]:
     return [*escaped, *plain]
 
 
-def _fitness(style: Style, lines: Sequence[str]) -> tuple[bool, float, int]:
+def _fitness(style: Style, lines: Sequence[str], named: Set[str]) -> tuple[bool, float, int]:
     """Say how well a style fits: known names in the header, records of the commonest width, and that width."""
     sample = [cells for _, cells, _ in islice(records(style, lines, 0), _SAMPLE_RECORDS)]
     readable = [cells for cells in sample if cells is not None and any(cells)]
     widths = Counter(len(cells) for cells in readable if len(cells) > 1)
     if not widths:
         return False, 0.0, 1
-    header = readable[header_place(readable)]
+    header = readable[header_place(readable, named)]
     width = len(header)
     fitting = sum(
         count for size, count in Counter(len(cells) for cells in readable).items() if size in (width, width + 1)
     )
-    known = any(normal_name(name) in known_columns() for name in header) and width > 1
+    known = any(name.strip() in named or normal_name(name) in known_columns() for name in header) and width > 1
     return known, round(fitting / len([cells for cells in sample if cells is None or any(cells)]), 2), width
 
 
