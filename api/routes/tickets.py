@@ -15,7 +15,12 @@ from api.security.auth import GuardedRoute, Principal
 
 
 class TicketRoute(WholePartsRoute, GuardedRoute):
-    """A route of one ticket, whose id may hold a slash, sent as %2F."""
+    """A route of one ticket, whose id may hold a slash, sent as %2F.
+
+    It knows all its parameters: one of the same id at another desk is another ticket.
+    """
+
+    strict = frozenset({"GET", "POST"})
 
 
 router = APIRouter(prefix="/v1", tags=["tickets"], route_class=TicketRoute)
