@@ -240,7 +240,7 @@ class TicketThreads:
         return Handling(
             _view(policy, judged.stored, asker),
             _escalation(judged, verdict),
-            await to_thread.run_sync(_packet, judged, tier or verdict.tier),
+            await to_thread.run_sync(_packet, judged, tier),
             _document(judged.decision, judged.stored.latest.id, judged.readable),
         )
 
@@ -265,7 +265,21 @@ class TicketThreads:
         triager = self._service.model.triager
         judged = await self._judged(triager, ticket_id, asker)
         tier = labels_of(triager.policy, to_tier, None)[0] if to_tier else None
-        return await to_thread.run_sync(_packet, judged, tier or judged.verdict(datetime.now(UTC)).tier)
+        return await to_thread.run_sync(_packet, judged, tier)
+
+    async def told(self, ticket_id: str, reader: Principal) -> TicketViewOut:
+        """Return what `view` does, with the packet of the edge that the ticket is about to take.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        judged = await self._judged(triager, ticket_id, reader)
+        shown = _view(triager.policy, judged.stored, reader)
+        if not judged.readable:
+            return shown
+        return shown.model_copy(update={"packet": await to_thread.run_sync(_packet, judged)})
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
@@ -454,7 +468,7 @@ def _told(
 
 
 def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketViewOut:
-    thread, readable = thread_of(stored), may_be_told(policy, stored.latest, reader)
+    thread, readable = thread_of(stored), may_be_told(policy, standing_row(stored), reader)
     limit = policy.escalation.max_bounces
     owner = policy.escalation.owner if limit and thread.bounces >= limit else None
     return TicketViewOut(
@@ -469,9 +483,13 @@ def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketView
     )
 
 
-def _packet(judged: _Judged, tier: str | None) -> PacketOut:
-    """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names."""
+def _packet(judged: _Judged, tier: str | None = None) -> PacketOut:
+    """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names.
+
+    Where no tier is named, it is the one that the ticket is about to go to, or is at.
+    """
     policy, readable, now = judged.policy, judged.readable, judged.thread.route
+    tier = tier or judged.verdict(datetime.now(UTC)).tier
     outside = is_external(policy, tier)
     texts = [outward(text) if outside else text for text in judged.thread.texts] if readable else []
     made = packet(policy, texts, (now.tier, tier), now.category or judged.decision.category)
