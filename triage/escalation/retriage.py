@@ -84,8 +84,11 @@ def _where_seen(route: Route, now: Route, decision: Decision, policy: Policy) ->
     if policy.may_see(route.tier, decision.restricted):
         return route
     tier = policy.cleared_tier(route.tier)
-    group = policy.resolver_group(tier, route.category)
-    return None if tier == now.tier else replace(route, tier=tier, resolver_group=group, automatic=False, wholly=False)
+    alarm = policy.attention_group(one.kind for one in decision.attention)
+    if tier == now.tier and alarm in (None, now.resolver_group):
+        return None
+    group = alarm or policy.resolver_group(tier, route.category)
+    return replace(route, tier=tier, resolver_group=group, automatic=False, wholly=False)
 
 
 def _alarmed(now: Route, decision: Decision, policy: Policy, event: Event) -> Route | None:
