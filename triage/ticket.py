@@ -71,7 +71,7 @@ class Ticket:
     @property
     def is_marked_sensitive(self) -> bool:
         """Whether the helpdesk marked it, by an attribute ``sensitive`` that is ``true``, ``yes`` or ``1``."""
-        return self.attributes.get("sensitive", "").strip().lower() in ("true", "yes", "1")
+        return marks_sensitive(self.attributes)
 
     @cached_property
     def text(self) -> str:
@@ -133,6 +133,16 @@ class Ticket:
     def folded_body(self) -> str:
         """The body alone, as rules are matched against it."""
         return fold(self._read.text)
+
+
+def marks_sensitive(attributes: Mapping[str, str]) -> bool:
+    """Say whether these attributes of a ticket are the mark with which a helpdesk keeps it from most eyes.
+
+    Example:
+        >>> marks_sensitive({"sensitive": "Yes"}), marks_sensitive({"sensitive": "no"}), marks_sensitive({})
+        (True, False, False)
+    """
+    return attributes.get("sensitive", "").strip().lower() in ("true", "yes", "1")
 
 
 def check_moment(name: str, moment: datetime) -> None:

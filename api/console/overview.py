@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.console.drift import TICKETS_BETWEEN_FALSE_ALARMS, alarms, label_alarms
 from api.console.intervals import confidence_sequence
-from api.store.rows import DecisionRow, disputed_among
+from api.store.rows import DecisionRow, disputed_among, standing_feedback
 from api.store.work.figures import OWN_ENOUGH, Cell, Day, Signal
 from triage.policy import Effort
 from triage.wording import phrase_why_asked
@@ -224,9 +224,7 @@ def agreement(spoken: Iterable[DecisionRow]) -> Table:
     """Count the tickets that several people judged, and on how many of them they say the same."""
     judged = agreed = 0
     for row in spoken:
-        undone = {one.undoes for one in row.feedback if one.undoes}
-        said = (one for one in row.feedback if one.verdict in ("accepted", "corrected") and one.id not in undone)
-        if len({one.agent for one in said}) > 1:
+        if len({one.agent for one in standing_feedback(row.feedback) if one.verdict != "unsure"}) > 1:
             judged += 1
             agreed += not disputed_among(row.feedback)
     rows: tuple[Row, ...] = ((judged, agreed, round(agreed / judged, 3)),) if judged else ()

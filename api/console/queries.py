@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.http.schemas import MAX_NAME_CHARS, NO_NUL, Person
 from api.security.auth import Principal
+from api.security.clearance import may_read
 from api.store.work.queue import Filter, Sort, View
 from triage.policy import Policy
 
@@ -76,6 +77,7 @@ class DecisionQuery(BaseModel):
             groups=reader.groups,
             clearance_for_words=reader.clearance >= policy.sensitive_clearance,
             sensitive_categories=frozenset(policy.sensitive_categories),
+            may_read=lambda row: may_read(policy, row, reader.clearance),
             blind=blind,
         )
 

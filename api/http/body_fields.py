@@ -1,4 +1,4 @@
-"""Which fields the body of a request has, at any place in it: read from the model that takes it."""
+"""Which fields body and query of a request have: read from the models and parameters that take them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
 
@@ -13,6 +14,20 @@ def body_model(request: Request) -> type[BaseModel] | None:
     """Return the model that takes the body at the request's route; None where a route takes none."""
     body = getattr(request.scope.get("route"), "body_field", None)
     return next(_models(body.field_info.annotation), None) if body is not None else None
+
+
+def query_names(dependant: Dependant) -> tuple[str, ...]:
+    """Return the names of what a route takes in the query, in the order in which it states them.
+
+    A model that takes the whole query stands for its fields.
+    """
+    found = dict[str, None]()
+    for part in dependant.query_params:
+        model = next(_models(part.field_info.annotation), None)
+        found.update(dict.fromkeys(fields_at(model, ()) or (part.alias,)))
+    for inner in dependant.dependencies:
+        found.update(dict.fromkeys(query_names(inner)))
+    return tuple(found)
 
 
 def fields_at(model: type[BaseModel] | None, place: Sequence[int | str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.http.body_fields import body_model, fields_at, names_in
+from api.http.body_fields import body_model, fields_at, names_in, query_names
 from api.http.exceptions import (
     Contradiction,
     KeyReused,
@@ -186,11 +186,12 @@ def framework_problem(status: int, headers: Mapping[str, str] | None = None) -> 
 
 
 class Fault(NamedTuple):
-    """A field at fault: its place, a machine-readable kind, and what is allowed there, in words."""
+    """A field at fault: its place, a machine-readable kind, what is allowed there, in words, and what it is called."""
 
     place: tuple[int | str, ...]
     code: str
     allowed: str = ""
+    noun: str = "field"
 
 
 def validation_problem(
@@ -235,8 +236,15 @@ def problem_of_faults(
 
 def problem_of_request(request: Request, error: RequestValidationError) -> Problem:
     """Return the problem of what the framework found at fault in a request; whatever its route takes may be named."""
-    inside = [{**fault, "loc": tuple(fault["loc"][1:])} for fault in error.errors()]
-    return problem_of_faults(inside, model=body_model(request), parameters=_parameters(request))
+    model, dependant = body_model(request), getattr(request.scope.get("route"), "dependant", None)
+    asked = query_names(dependant) if dependant is not None else ()
+    told = []
+    for fault in error.errors():
+        place, in_query = tuple(fault["loc"][1:]), fault["loc"][:1] == ("query",)
+        noun = "parameter" if in_query else "field"
+        allowed = _allowed(fault, asked if in_query else fields_at(model, place[:-1]), noun)
+        told.append(Fault(place, _code(fault["type"]), allowed, noun))
+    return validation_problem(told, model, _parameters(request))
 
 
 def _parameters(request: Request) -> frozenset[str]:
@@ -249,7 +257,7 @@ def _sentence(field: str, fault: Fault) -> str:
     if fault.code == "extra-forbidden":
         name = str(fault.place[-1])
         shown = name if _PLAIN_NAME.fullmatch(name) else "a name that was sent"
-        return f"{shown} is not a field{fault.allowed}"
+        return f"{shown} is not a {fault.noun}{fault.allowed}"
     if fault.code in ("literal-error", "enum") and fault.allowed:
         return f"{field}: {fault.allowed}"
     if fault.code == "too-short" and not fault.allowed.endswith(" 1"):
@@ -257,13 +265,13 @@ def _sentence(field: str, fault: Fault) -> str:
     return f"{field or 'the request'} {_MESSAGES.get(fault.code, 'is not valid')}{fault.allowed}"
 
 
-def _allowed(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
+def _allowed(fault: Mapping[str, Any], fields: Sequence[str], noun: str = "field") -> str:
     """Say what is allowed, from what pydantic knows of the field; never from what was sent."""
     context = fault.get("ctx", {})
     if fault["type"] in ("literal_error", "enum"):
         return "one of " + ", ".join(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
     if fault["type"] == "extra_forbidden":
-        return f"; fields: {', '.join(fields)}" if fields else ""
+        return f"; {noun}s: {', '.join(fields)}" if fields else ""
     for name, words in _BOUNDS.items():
         if isinstance(context.get(name), int | float):
             return f": {words} {context[name]:g}"

@@ -172,6 +172,10 @@ class TicketViewOut(BaseModel):
     owner: str | None = Field(description="who decides now, because the ticket went to and fro too often")
     routes: list[RouteOut]
     timeline: list[TimelineOut]
+    packet: PacketOut | None = Field(
+        default=None,
+        description="what goes with it over the edge that it is about to take; null where its words are kept",
+    )
 
 
 class AnswerIn(BaseModel):

@@ -21,7 +21,7 @@ class AutonomyOut(BaseModel):
     targets: dict[str, TargetAutonomy]
 
 
-@router.get("/autonomy", responses=problems(401, 403, 503))
+@router.get("/autonomy", responses=problems(401, 403, 422, 503))
 def autonomy(service: ServiceDep, reader: Reader) -> AutonomyOut:
     """Say for each target whether the model decides alone, how many clean reviews it still takes, and why."""
     return AutonomyOut(targets=service.autonomy.describe())

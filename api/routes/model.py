@@ -47,7 +47,7 @@ class ModelOut(BaseModel):
     last_error: str | None
 
 
-@router.get("/model", responses=problems(401, 403))
+@router.get("/model", responses=problems(401, 403, 422))
 async def model(service: ServiceDep, reader: Reader) -> ModelOut:
     """Describe the model that answers now: version, targets and their gates, and what its manifest says."""
     return _described(service.model)

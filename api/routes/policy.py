@@ -79,7 +79,7 @@ class PolicyOut(BaseModel):
     rules: dict[str, int]
 
 
-@router.get("/policy", responses=problems(401, 403))
+@router.get("/policy", responses=problems(401, 403, 422))
 async def policy(service: ServiceDep, reader: Reader) -> PolicyOut:
     """Describe the policy that decisions follow now."""
     triager = service.model.triager

@@ -15,7 +15,12 @@ from api.security.auth import GuardedRoute, Principal
 
 
 class TicketRoute(WholePartsRoute, GuardedRoute):
-    """A route of one ticket, whose id may hold a slash, sent as %2F."""
+    """A route of one ticket, whose id may hold a slash, sent as %2F.
+
+    It knows all its parameters: one of the same id at another desk is another ticket.
+    """
+
+    strict = frozenset({"GET", "POST"})
 
 
 router = APIRouter(prefix="/v1", tags=["tickets"], route_class=TicketRoute)
@@ -54,9 +59,9 @@ DeskCaller = Annotated[Principal, Depends(_caller_at_desk)]
 
 
 @router.get("/tickets/{ticket_id}", responses={**problems(401, 403, 404), **problems(422, 503)})
-def ticket(ticket_id: TicketId, threads: ThreadsDep, reader: DeskReader) -> TicketViewOut:
-    """Return a ticket's routes and everything that happened to it, oldest first."""
-    return threads.view(ticket_id, reader)
+async def ticket(ticket_id: TicketId, threads: ThreadsDep, reader: DeskReader) -> TicketViewOut:
+    """Return a ticket's routes, everything that happened to it, oldest first, and what goes with it now."""
+    return await threads.told(ticket_id, reader)
 
 
 @router.post("/tickets/{ticket_id}/events", responses={**PROBLEMS, **problems(404, 409, 507)})

@@ -102,7 +102,7 @@ class SessionsOut(BaseModel):
     sessions: list[SessionOut]
 
 
-@router.get("/users", responses=problems(401, 403, 503))
+@router.get("/users", responses=problems(401, 403, 422, 503))
 def users(service: ServiceDep, reader: PeopleReader) -> UsersOut:
     """List all accounts."""
     return UsersOut(users=[_out(row) for row in service.store.users()])
@@ -126,7 +126,7 @@ def change(name: str, change: UserChange, service: ServiceDep, admin: Admin) -> 
     return _out(service.store.change_user(name, rights, password=password, enabled=enabled))
 
 
-@router.get("/sessions", responses=problems(401, 403, 503))
+@router.get("/sessions", responses=problems(401, 403, 422, 503))
 def sessions(service: ServiceDep, reader: PeopleReader) -> SessionsOut:
     """List the sessions that are open."""
     return SessionsOut(

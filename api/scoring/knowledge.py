@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api.http.exceptions import Contradiction, NotAllowed, NotFound
 from api.http.schemas import Name, Person, Text
 from api.scoring.service import Service
-from api.scoring.threads import thread_of
+from api.scoring.threads import standing_row, thread_of
 from api.security.auth import Principal
 from api.security.clearance import may_read, may_read_category
 from models.knowledge import Contents, KnowledgeFolder
@@ -289,7 +289,7 @@ class Knowledge:
             StoreUnavailable: The store does not answer.
         """
         stored, policy = self._service.store.thread(ticket_id, reader.source), self._service.model.triager.policy
-        if not may_read(policy, stored.latest, reader.clearance):
+        if not may_read(policy, standing_row(stored), reader.clearance):
             raise NotAllowed("sensitive-ticket", "the ticket is kept from this key: ask with one of higher clearance")
         found = suggestions(self._seen_by(reader).entries, self._service.as_read(thread_of(stored)).whole.text)
         entries = [FittingOut(entry=_entry_out(one.entry), score=one.score, words=list(one.words)) for one in found]

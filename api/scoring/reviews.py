@@ -11,11 +11,11 @@ from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, TicketOut
 from api.scoring.autonomy import AutonomyKeeper
 from api.scoring.model_holder import ModelHolder
 from api.security.auth import Principal
-from api.security.clearance import check_may_judge, document_for, is_sensitive, may_read
+from api.security.clearance import check_may_judge, document_for, is_restricted, is_sensitive, may_read
 from api.store.feedback import Caps, Statement
 from api.store.outbox import UPDATE_AGE
 from api.store.repository import Repository
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey
+from api.store.rows import UNDONE, DecisionRow, FeedbackRow, IdempotencyKey, standing_feedback
 from api.telemetry import Metrics
 from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Source
@@ -100,8 +100,8 @@ class Reviews:
         Raises:
             NotFound: There is no such decision.
             NotAllowed: The reviewer may not read the ticket.
-            NotAcceptable: The policy lacks a label or the group, the labels never go together, or a tier may not see
-                the ticket.
+            NotAcceptable: The policy lacks a label or the group, the labels never go together, or a tier or a group may
+                not see the ticket.
             Contradiction: What is accepted is not what was decided.
             TooMuch: A cap is reached.
             KeyReused: The idempotency key was used for another request.
@@ -113,8 +113,7 @@ class Reviews:
         labels = _stated_once(known_labels(policy, said.targets), known_labels(policy, said.labels))
         tier, category = labels.get("tier"), labels.get("category")
         group = labels.get("resolver_group")
-        implied = tier or (policy.tier_of_group(group) if group else None)
-        check_tier_may_see(policy, row, implied and policy.fold("tier", implied), category)
+        check_may_see(policy, row, Place(tier, category, group))
         statement = Statement(
             said.verdict,
             reviewer.agent or said.agent,
@@ -124,7 +123,7 @@ class Reviews:
             comment=said.comment,
             resolver_group=group,
             labels=labels,
-            follows=partial(_follows, policy, labels, _group_named(row)),
+            follows=_following(policy, row, labels),
         )
         kept = self._store.feedback(
             row.id,
@@ -194,7 +193,7 @@ class Reviews:
             resolver_group=labels.get("resolver_group"),
             labels=labels,
             by_helpdesk=True,
-            follows=partial(_follows, policy, labels, _group_named(rows[0])),
+            follows=_following(policy, rows[0], labels),
         )
         restricted = verdict == "corrected" and category in policy.sensitive_categories
         self._store.feedback(rows[0].id, statement, sensitive=restricted)
@@ -252,29 +251,33 @@ def feedback_out(row: FeedbackRow, *, without_words: bool = False) -> FeedbackOu
 
 def _group_named(row: DecisionRow) -> str | None:
     """Return the resolver group that a person named last for the ticket of a decision, unless that was taken back."""
-    undone = {said.undoes for said in row.feedback if said.undoes}
-    named = (said.label_of("resolver_group") for said in reversed(row.feedback) if said.id not in undone)
+    named = (said.label_of("resolver_group") for said in reversed(standing_feedback(row.feedback)))
     return next((group for group in named if group is not None), None)
 
 
-def _follows(policy: Policy, labels: Mapping[str, str], before: str | None, stands: DecisionDocument) -> RouteDocument:
-    """Return the route that a correction leads to.
+def _following(
+    policy: Policy, row: DecisionRow, labels: Mapping[str, str]
+) -> Callable[[DecisionDocument], RouteDocument]:
+    """Return what makes the route that a correction leads to, of the decision with the route that stands.
 
     What must not wait stays with the group that the policy names for it. A group that a person named, and one that was
-    learned for itself and decided, stands where only tier or category are corrected.
+    learned for itself and decided, stands where only tier or category are corrected, if it may see the ticket.
 
     Args:
         policy: Of the helpdesk.
-        labels: What a person says is right, by target.
-        before: The group that a person named before.
-        stands: The decision with the route that stands.
+        row: The decision that a person speaks about.
+        labels: What the person says is right, by target.
     """
-    alarm, own = policy.attention_route(one.kind for one in stands.attention), stands.targets.get("resolver_group")
-    learned = own is not None and own.source == Source.MODEL.value and own.label == stands.resolver_group
-    group = alarm.group if alarm else None
-    now = Place(stands.tier, stands.category, before or stands.resolver_group)
-    place = set_by_person(policy, now, labels, named=group, keeps_group=learned or before is not None)
-    return RouteDocument(**place._asdict())
+    before, restricted = _group_named(row), is_restricted(policy, row, labels.get("category"))
+
+    def follows(stands: DecisionDocument) -> RouteDocument:
+        own, alarm = stands.targets.get("resolver_group"), policy.attention_group(one.kind for one in stands.attention)
+        learned = own is not None and own.source == Source.MODEL.value and own.label == stands.resolver_group
+        now, keeps = Place(stands.tier, stands.category, before or stands.resolver_group), learned or before is not None
+        place = set_by_person(policy, now, labels, named=alarm, keeps_group=keeps, restricted=restricted)
+        return RouteDocument(**place._asdict())
+
+    return follows
 
 
 def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Policy) -> DecisionDocument:
@@ -386,20 +389,33 @@ def labels_of(policy: Policy, tier: str | None, category: str | None) -> tuple[s
     return tier, category
 
 
-def check_tier_may_see(policy: Policy, row: DecisionRow, tier: str | None, category: str | None) -> None:
-    """Refuse a tier that may not see the ticket, unless a category is stated that is open to all.
+def check_may_see(policy: Policy, row: DecisionRow, stated: Place) -> None:
+    """Refuse a tier and a group, each by itself, that may not see the ticket; see `is_restricted`.
+
+    Args:
+        policy: Says who may see what.
+        row: The newest decision about the ticket, with where it stands.
+        stated: What a person names of the route.
 
     Raises:
-        NotAcceptable: A restricted ticket would reach a tier without the clearance for it.
+        NotAcceptable: A restricted ticket would reach a tier or a group without the clearance for it.
     """
-    restricted = row.sensitive if category is None else category in policy.sensitive_categories
-    if not policy.may_see(tier, restricted):
-        raise NotAcceptable(
-            "uncleared-tier",
-            f"this ticket is sensitive and tier {tier} may not see it: name a tier of clearance "
-            f"{policy.sensitive_clearance} or more, or the right category with it",
-            "tier",
-        )
+    if not is_restricted(policy, row, stated.category):
+        return
+    tier, group = stated.tier, stated.resolver_group
+    if not policy.may_see(tier, restricted=True):
+        raise _uncleared(policy, f"tier {tier} may not see it: name a tier", "tier")
+    if group is not None and not policy.group_may_see(group):
+        raise _uncleared(policy, f"group {group} may not see it: name a group of a tier", "resolver_group")
+
+
+def _uncleared(policy: Policy, refusal: str, field: str) -> NotAcceptable:
+    wanted = f"of clearance {policy.sensitive_clearance} or more"
+    return NotAcceptable(
+        "uncleared-tier",
+        f"this ticket is sensitive and {refusal} {wanted}; where only its category makes it so, the right one with it",
+        field,
+    )
 
 
 def _label(policy: Policy, target: str, label: str | None) -> str | None:

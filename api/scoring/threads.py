@@ -26,12 +26,12 @@ from api.http.ticket_schemas import (
     TimelineOut,
 )
 from api.privacy.outward import outward
-from api.scoring.reviews import check_tier_may_see, known_group, labels_of, listed
+from api.scoring.reviews import check_may_see, known_group, labels_of, listed
 from api.scoring.service import Service
 from api.security.auth import Principal
-from api.security.clearance import check_may_judge, may_be_told
+from api.security.clearance import check_may_judge, is_restricted, may_be_told
 from api.store.outbox import PendingUpdate
-from api.store.rows import UNDONE, DecisionRow, step_decided, steps_said
+from api.store.rows import UNDONE, DecisionRow, route_document, step_decided, steps_said
 from api.store.threads.events import Outcome, Overtaken, StoredThread, check_order, forgotten
 from models.triager import Triager
 from models.wire import ALTERNATIVES, DECIMALS, DecisionDocument, RouteDocument
@@ -41,7 +41,7 @@ from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import packet
 from triage.escalation.retriage import new_alarms, rerouted, route_by_person
-from triage.escalation.standing import placed
+from triage.escalation.standing import Place, placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.policy import Policy
 from triage.wording import phrase_of, phrase_of_cause
@@ -128,15 +128,18 @@ class TicketThreads:
         """
         triager = self._service.model.triager
         stored = await to_thread.run_sync(self._store.thread, ticket_id, sender.source)
-        event = _checked(triager.policy, stored.latest, event, sender)
-        thread, readable = thread_of(stored), may_be_told(triager.policy, stored.latest, sender)
+        row = standing_row(stored)
+        event = _checked(triager.policy, row, event, sender)
+        thread, readable = thread_of(stored), may_be_told(triager.policy, row, sender)
         if await to_thread.run_sync(self._store.earlier_event, ticket_id, event, sender.source):
             return _told(ticket_id, event, thread, moved=False, readable=readable)
         check_order(stored.last_at, event, is_first=not stored.events)
         decision, event = await self._decided(triager, stored, event, sender)
         thread = replace(thread, events=(*thread.events, event))
-        route = route_by_person(thread, event, triager.policy) if event.moves else None
-        route = route or rerouted(thread, decision, gate=triager.gate, policy=triager.policy, event=event)
+        kinds = _kinds(stored, decision)
+        route = route_by_person(thread, event, triager.policy, kinds=kinds) if event.moves else None
+        kept = _as_kept(triager.policy, row, decision)
+        route = route or rerouted(thread, kept, gate=triager.gate, policy=triager.policy, event=event)
         named = (event.category, route.category if route else None)
         restricted = decision.restricted or not triager.policy.sensitive_categories.isdisjoint(filter(None, named))
 
@@ -195,9 +198,10 @@ class TicketThreads:
         triager = self._service.model.triager
         stated, chosen = _answered(triager.policy, payload)
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
-        event = _checked(triager.policy, stored.latest, replace(_event_of(stated), chosen=chosen), asker)
+        row = standing_row(stored)
+        event = _checked(triager.policy, row, replace(_event_of(stated), chosen=chosen), asker)
         decision, _ = await self._decided(triager, stored, event, asker, counted=False)
-        readable = may_be_told(triager.policy, stored.latest, asker)
+        readable = may_be_told(triager.policy, row, asker)
         return _document(decision, stored.latest.id, readable and _covers(triager.policy, decision.restricted, asker))
 
     def moment(self, ticket_id: str, sender: Principal) -> datetime:
@@ -231,11 +235,12 @@ class TicketThreads:
         triager = self._service.model.triager
         judged = await self._judged(triager, ticket_id, asker)
         verdict, policy = judged.verdict(datetime.now(UTC)), triager.policy
-        tier = verdict.tier if verdict.move else next_up(policy, judged.thread.route.tier)
+        up = next_up(policy, judged.thread.route.tier, restricted=judged.decision.restricted)
+        tier = verdict.tier if verdict.move else up
         return Handling(
             _view(policy, judged.stored, asker),
             _escalation(judged, verdict),
-            await to_thread.run_sync(_packet, judged, tier or verdict.tier),
+            await to_thread.run_sync(_packet, judged, tier),
             _document(judged.decision, judged.stored.latest.id, judged.readable),
         )
 
@@ -244,8 +249,9 @@ class TicketThreads:
         thread = self._service.as_read(thread_of(stored))
         decision = await self._service.decide_again(triager, thread, asker)
         decision = alarmed(decision, thread.whole, thread.alarms, triager.policy)
-        readable = may_be_told(triager.policy, stored.latest, asker)
-        readable = readable and _covers(triager.policy, decision.restricted, asker)
+        row = standing_row(stored)
+        readable = may_be_told(triager.policy, row, asker) and _covers(triager.policy, decision.restricted, asker)
+        decision = _as_kept(triager.policy, row, decision)
         return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
@@ -259,7 +265,21 @@ class TicketThreads:
         triager = self._service.model.triager
         judged = await self._judged(triager, ticket_id, asker)
         tier = labels_of(triager.policy, to_tier, None)[0] if to_tier else None
-        return await to_thread.run_sync(_packet, judged, tier or judged.verdict(datetime.now(UTC)).tier)
+        return await to_thread.run_sync(_packet, judged, tier)
+
+    async def told(self, ticket_id: str, reader: Principal) -> TicketViewOut:
+        """Return what `view` does, with the packet of the edge that the ticket is about to take.
+
+        Raises:
+            NotFound: Nothing was decided about the ticket.
+            TooBusy: The service cannot answer in time.
+        """
+        triager = self._service.model.triager
+        judged = await self._judged(triager, ticket_id, reader)
+        shown = _view(triager.policy, judged.stored, reader)
+        if not judged.readable:
+            return shown
+        return shown.model_copy(update={"packet": await to_thread.run_sync(_packet, judged)})
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
@@ -302,6 +322,33 @@ def thread_of(stored: StoredThread) -> Thread:
     opened, *after = (step.route for step in placed(steps))
     routes = (replace(opened, at=stored.opened or first), *after)
     return Thread(stored.ticket, routes, tuple(event for event, _ in stored.events))
+
+
+def standing_row(stored: StoredThread) -> DecisionRow:
+    """Return the newest decision about a ticket with where it stands, and all that was said and marked of its texts."""
+    route = thread_of(stored).route
+    stands = route_document(route)
+    return replace(
+        stored.latest,
+        stands=stands,
+        set_route=stands if route.by is Mover.PERSON else None,
+        marked=any(row.marked for row in stored.decisions),
+        feedback=tuple(said for row in stored.decisions for said in row.feedback),
+    )
+
+
+def _as_kept(policy: Policy, row: DecisionRow, decision: Decision) -> Decision:
+    """Return a decision about a whole thread as one that only some may see, where its ticket is kept from the others.
+
+    What is read now may say nothing of what a helpdesk marked, a person said or another text told.
+    """
+    return decision if decision.restricted else replace(decision, restricted=is_restricted(policy, row))
+
+
+def _kinds(stored: StoredThread, decision: Decision) -> set[str]:
+    """Return the kinds of what must not wait that were ever found in a ticket."""
+    found = [one.kind for row in stored.decisions for one in row.document.attention]
+    return {*found, *(one.kind for one in decision.attention)}
 
 
 def _answered(policy: Policy, payload: AnswersIn) -> tuple[EventIn, tuple[tuple[str, str], ...]]:
@@ -376,8 +423,7 @@ def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) 
     check_may_judge(policy, row, sender.clearance)
     tier, category = labels_of(policy, event.tier, event.category)
     group = event.resolver_group and known_group(policy, event.resolver_group)
-    implied = tier or (policy.tier_of_group(group) if group else None)
-    check_tier_may_see(policy, row, implied and policy.fold("tier", implied), category)
+    check_may_see(policy, row, Place(tier, category, group))
     return replace(event, tier=tier, category=category, resolver_group=group)
 
 
@@ -422,7 +468,7 @@ def _told(
 
 
 def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketViewOut:
-    thread, readable = thread_of(stored), may_be_told(policy, stored.latest, reader)
+    thread, readable = thread_of(stored), may_be_told(policy, standing_row(stored), reader)
     limit = policy.escalation.max_bounces
     owner = policy.escalation.owner if limit and thread.bounces >= limit else None
     return TicketViewOut(
@@ -437,9 +483,13 @@ def _view(policy: Policy, stored: StoredThread, reader: Principal) -> TicketView
     )
 
 
-def _packet(judged: _Judged, tier: str | None) -> PacketOut:
-    """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names."""
+def _packet(judged: _Judged, tier: str | None = None) -> PacketOut:
+    """Return what must go with a ticket to a tier; who is not to read its words gets none, an outsider no names.
+
+    Where no tier is named, it is the one that the ticket is about to go to, or is at.
+    """
     policy, readable, now = judged.policy, judged.readable, judged.thread.route
+    tier = tier or judged.verdict(datetime.now(UTC)).tier
     outside = tier in policy.external_tiers
     texts = [outward(text) if outside else text for text in judged.thread.texts] if readable else []
     made = packet(policy, texts, (now.tier, tier), now.category or judged.decision.category)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 from anyio import to_thread
 from fastapi import FastAPI, Request, Security
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+from api.http.body_fields import query_names
 from api.http.exceptions import NotAllowed, NotSignedIn
 from api.http.problems import takes_json
 from api.security.api_keys import FRESH_S, Keyring, sha256
@@ -265,14 +267,24 @@ def require(scope: str, *, decides: bool = False) -> Guard:
 
 
 class GuardedRoute(APIRoute):
-    """A route that asks who it is before it reads the body: strangers learn nothing about what they sent."""
+    """A route that asks who it is before it reads the body: strangers learn nothing about what they sent.
+
+    Attributes:
+        strict: Methods that take no parameter in the query but those of the route: what one is asked for with a slip in
+            the name, it would else answer as if it had not been asked.
+    """
+
+    strict = frozenset({"GET"})
 
     def get_route_handler(self) -> Any:
         """Return the handler with the guards of this route put first."""
-        handle = super().get_route_handler()
+        handle, is_api = super().get_route_handler(), self.path.startswith("/v1/")
+        known = query_names(self.dependant)
 
         async def handle_after_guards(request: Request) -> Any:
             await self.admit(request)
+            if is_api and request.method in self.strict:
+                _check_query(request, known)
             return await handle(request)
 
         return handle_after_guards
@@ -286,6 +298,18 @@ class GuardedRoute(APIRoute):
         """
         for guard in _guards(self.dependant):
             await guard(request)
+
+
+def _check_query(request: Request, known: Sequence[str]) -> None:
+    """Refuse parameters in the query that the route does not take.
+
+    Raises:
+        RequestValidationError: Naming them as pydantic names what a model does not take.
+    """
+    strange = [name for name in request.query_params if name not in known]
+    if strange:
+        faults = [{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": ""} for name in strange]
+        raise RequestValidationError(faults)
 
 
 def scopes_of(app: FastAPI) -> dict[tuple[str, str], tuple[str, ...]]:

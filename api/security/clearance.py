@@ -6,6 +6,9 @@ for the tickets that came before, too. It is so with all its texts: neither anot
 correction nor a new text opens it again, so that nobody opens a ticket by relabelling or rewriting it. Taking the
 correction back does where nothing else speaks for it, and asks for the clearance. Nobody judges a ticket that they may
 not read.
+
+Where a ticket may go follows from that, with one difference: who says of a ticket that is kept by its category alone
+that it is of another one, open to all, may send it anywhere. A helpdesk's mark, and what happened since, stay.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterable
 
 from api.http.exceptions import NotAllowed
 from api.security.auth import Principal
-from api.store.rows import UNDONE, DecisionRow, FeedbackRow, NewDecision
+from api.store.rows import DecisionRow, FeedbackRow, NewDecision, standing_feedback
 from models.wire import DecisionDocument
 from triage import restriction
 from triage.policy import Policy
@@ -22,7 +25,44 @@ from triage.policy import Policy
 
 def may_read(policy: Policy, row: DecisionRow, clearance: int) -> bool:
     """Say whether somebody with that clearance may read what a ticket and the comments on it say."""
-    return clearance >= policy.sensitive_clearance or not (row.sensitive or is_sensitive(policy, row))
+    return clearance >= policy.sensitive_clearance or not is_kept(policy, row)
+
+
+def is_kept(policy: Policy, row: DecisionRow) -> bool:
+    """Say whether a ticket is kept from most eyes: as it was when something was said of it, or by the policy in use."""
+    return row.sensitive or is_sensitive(policy, row)
+
+
+def is_restricted(policy: Policy, row: DecisionRow, category: str | None = None) -> bool:
+    """Say whether a ticket goes to tiers and groups alone that may see what is sensitive.
+
+    A ticket that is kept by its category alone goes anywhere once a person says that it is of another one, open to all:
+    one that differs from the category that stands, or that a person has set in place of the machine's. To repeat what
+    the machine says beside another label is no word on it.
+
+    Args:
+        policy: Names the sensitive categories.
+        row: The newest decision about the ticket, with where it stands.
+        category: The one that a person states for it now; None where none is stated.
+    """
+    stands = row.stands.category if row.stands is not None else row.document.category
+    if (category or stands) in policy.sensitive_categories:
+        return True
+    if not is_kept(policy, row):
+        return False
+    by_category = is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)
+    if row.marked or not by_category:
+        return True
+    return category in (None, stands) and not _is_replaced(policy, row, stands)
+
+
+def _is_replaced(policy: Policy, row: DecisionRow, stands: str | None) -> bool:
+    """Say whether the category that stands is a person's own, and not the one that the machine names and doubts."""
+    said = row.settled.puts.category if row.settled is not None else None
+    by_person = row.set_route.category if row.set_route is not None else said
+    machine = row.document.targets.get("category")
+    doubted = is_suspected(policy, row.document) and machine is not None and machine.label == stands
+    return by_person == stands and not doubted
 
 
 def may_be_told(policy: Policy, row: DecisionRow, principal: Principal) -> bool:
@@ -106,8 +146,4 @@ def is_said_sensitive(policy: Policy, feedback: Iterable[FeedbackRow]) -> bool:
         policy: Names the sensitive categories.
         feedback: Everything that was said.
     """
-    said = list(feedback)
-    undone = {one.undoes for one in said if one.undoes}
-    return any(
-        one.category in policy.sensitive_categories and one.verdict != UNDONE and one.id not in undone for one in said
-    )
+    return any(one.category in policy.sensitive_categories for one in standing_feedback(feedback))

@@ -33,7 +33,7 @@ from api.store.work.entries import enter
 from api.store.work.tables import StoredEntry
 from models.wire import DecisionDocument, RouteDocument
 from triage.escalation.standing import Place, Step
-from triage.ticket import Ticket
+from triage.ticket import Ticket, marks_sensitive
 
 # What every new ticket takes is stated once, and without objects that follow their rows: building a statement takes
 # longer than the database takes to answer it.
@@ -163,15 +163,14 @@ class Decisions(IdempotencyKeys):
             )
             if row is None:
                 return None
-            ids = [row.id]
+            ids, marked = [row.id], _is_marked(row.ticket.attributes)
             if row.ticket.ticket_id is not None:
                 same = (StoredTicket.source == row.ticket.source, StoredTicket.ticket_id == row.ticket.ticket_id)
-                ids = list(
-                    session.scalars(
-                        select(StoredDecision.id).join(StoredTicket).where(*same).order_by(StoredDecision.seq)
-                    )
-                )
-            found = decision_row(row, feedback_by_decision(session, [row.id]).get(row.id, ()), tuple(ids))
+                query = select(StoredDecision.id, StoredTicket.attributes).join(StoredTicket).where(*same)
+                texts = list(session.execute(query.order_by(StoredDecision.seq)))
+                ids, marked = [one for one, _ in texts], any(_is_marked(attributes) for _, attributes in texts)
+            said = feedback_by_decision(session, [row.id]).get(row.id, ())
+            found = replace(decision_row(row, said, tuple(ids)), marked=marked)
             return _placed(session, shown_rows(session, [found]))[0]
 
     def decisions_about(self, ticket_ids: Collection[str]) -> dict[str, str]:
@@ -264,6 +263,7 @@ class Decisions(IdempotencyKeys):
             forgotten=False,
             created_at=now,
             created=True,
+            marked=ticket.is_marked_sensitive,
             has_history=bool(texts),
         )
         seq = _new_decision(connection, row, same.seq, key_id)
@@ -367,6 +367,7 @@ def _under(row: DecisionRow, words: dict[tuple[str, str], Words], *, shown: bool
     spoken = words.get((row.source, row.ticket_id or ""))
     if spoken is None:
         return row
+    row = replace(row, set_route=spoken.route)
     route, document = spoken.before(row) if shown else spoken.route, spoken.since(row)
     document = document if shown else document.answered()
     said = tuple(one for one in spoken.ever if one.decision_id == row.id)
@@ -527,6 +528,7 @@ def decision_row(
         body=ticket.body,
         channel=ticket.channel,
         sensitive=row.sensitive,
+        marked=_is_marked(ticket.attributes),
         clearance=row.clearance,
         forgotten=ticket.forgotten_at is not None,
         created_at=row.created_at,
@@ -534,3 +536,7 @@ def decision_row(
         revisions=revisions,
         created=created,
     )
+
+
+def _is_marked(attributes: str) -> bool:
+    return marks_sensitive(json.loads(attributes))

@@ -315,6 +315,7 @@ class DecisionRow:
         body: The ticket's text, as it is kept.
         channel: The ticket's channel.
         sensitive: Whether only people with the policy's sensitive clearance may see the text.
+        marked: Whether its helpdesk marked the ticket as one for few eyes: this text, or any where one is looked up.
         clearance: Clearance of who asked for it.
         forgotten: Whether the text was removed.
         created_at: When it was recorded.
@@ -323,6 +324,8 @@ class DecisionRow:
         created: Whether the call that returned it recorded it; False where it was there before.
         stands: Where lists find it: where its ticket stands now, or stood when another text took its place; None where
             that was not asked for.
+        set_route: The route that a person set on the ticket last, by whatever way; None where nobody did, or it was not
+            asked for.
         has_history: Whether the ticket had another text before this one, or something happened to it: what it is
             answered may quote more than its sender wrote. Told where a ticket that comes in is answered.
         has_events: Whether something happened to it, told in the same place.
@@ -343,7 +346,9 @@ class DecisionRow:
     feedback: tuple[FeedbackRow, ...] = ()
     revisions: tuple[str, ...] = ()
     created: bool = False
+    marked: bool = False
     stands: RouteDocument | None = None
+    set_route: RouteDocument | None = None
     has_history: bool = False
     has_events: bool = False
 
@@ -464,10 +469,16 @@ def made_at(decision_id: str) -> float | None:
     return (found.int >> 80) / 1000 if found.version == 7 else None
 
 
+def standing_feedback(said: Iterable[FeedbackRow]) -> list[FeedbackRow]:
+    """Return what was said and not taken back, in its order; that something was taken back is no word of its own."""
+    rows = list(said)
+    undone = {row.undoes for row in rows if row.undoes}
+    return [row for row in rows if row.verdict != UNDONE and row.id not in undone]
+
+
 def last_word(said: Sequence[FeedbackRow]) -> FeedbackRow | None:
     """Return the last of what was said of a decision, oldest first, that was not taken back."""
-    undone = {row.undoes for row in said if row.undoes}
-    return next((row for row in reversed(said) if row.verdict != UNDONE and row.id not in undone), None)
+    return next(reversed(standing_feedback(said)), None)
 
 
 def last_label(said: Sequence[FeedbackRow]) -> FeedbackRow | None:
@@ -477,12 +488,8 @@ def last_label(said: Sequence[FeedbackRow]) -> FeedbackRow | None:
 
 def disputed_among(said: Iterable[FeedbackRow]) -> bool:
     """Say whether people disagree: the last words of two of them name different labels."""
-    rows = list(said)
-    undone = {row.undoes for row in rows if row.undoes}
     last = {
-        row.agent: (row.tier, row.category, _further(row))
-        for row in rows
-        if row.verdict not in (UNDONE, "unsure") and row.id not in undone
+        row.agent: (row.tier, row.category, _further(row)) for row in standing_feedback(said) if row.verdict != "unsure"
     }
     return len(set(last.values())) > 1
 

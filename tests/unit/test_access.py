@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.security.clearance import is_restricted, may_read
+from api.store.rows import DecisionRow, FeedbackRow, last_word, standing_feedback
 from models.reference.index import NeighbourIndex
 from models.triager import Triager
+from models.wire import DecisionDocument, RouteDocument
 from triage.decide import decide
 from triage.decision import Automation, Reason
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy
+from triage.escalation.standing import Place
 from triage.gate import Gate, TargetGate
 from triage.policy import Policy, parse_policy
 from triage.prediction import Prediction, Score
@@ -59,6 +67,77 @@ def test_whatever_is_predicted_the_tier_may_see_the_ticket(
     decision = decide(ticket, sure(tier, category, probability), GATE, default_rules(), policy)
     assert policy.may_see(decision.tier, decision.restricted)
     assert decision.restricted or not (marked or decision.category in policy.sensitive_categories)
+
+
+AT_ONCE = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+def decided(category: str, security: float, **more: Any) -> DecisionRow:
+    """Return a ticket that the machine holds for one of a category, and for security with some probability."""
+    scores = (Score(category, 1 - security), Score("security", security))
+    ticket = Ticket("T", body="it does not work", attributes={"sensitive": "yes"} if more.get("marked") else {})
+    made = decide(ticket, Prediction({"category": scores}, words=5), Gate({}), default_rules(), default_policy())
+    document = DecisionDocument.from_decision(made, "D")
+    row = DecisionRow(
+        id="D", document=document, ticket_id="T", source="api", revision=1, subject="", body="", channel=None,
+        sensitive=document.restricted, clearance=0, forgotten=False, created_at=AT_ONCE, stands=document.route,
+    )  # fmt: skip
+    return replace(row, **more)
+
+
+def said(number: int, category: str, verdict: str = "corrected", undoes: str | None = None) -> FeedbackRow:
+    return FeedbackRow(
+        id=f"f{number}", decision_id="D", verdict=verdict, tier=None, category=category, agent="kim", key_id=None,
+        reason=None, comment=None, undoes=undoes, created_at=AT_ONCE, labels={"category": category},
+        puts=Place("L2", category, None),
+    )  # fmt: skip
+
+
+def at(category: str) -> RouteDocument:
+    return RouteDocument(tier="L2", category=category, resolver_group=None)
+
+
+OPEN, SUSPECTED = decided("printing", 0.1), decided("printing", 0.4)
+SAID = replace(OPEN, sensitive=True, stands=at("security"), feedback=(said(1, "security"),))
+AWAY = (said(1, "security"), said(2, "printing"))
+RESTRICTED = {
+    "open": (OPEN, None, False),
+    "open, said to be sensitive now": (OPEN, "security", True),
+    "suspected": (SUSPECTED, None, True),
+    "suspected, and what the machine says repeated": (SUSPECTED, "printing", True),
+    "suspected, and another category": (SUSPECTED, "hardware", False),
+    "suspected, another category, as it stands": (
+        replace(SUSPECTED, stands=at("hardware"), feedback=(said(1, "hardware"),)), None, False),
+    "suspected, another category by a status": (
+        replace(SUSPECTED, stands=at("hardware"), set_route=at("hardware")), "hardware", False),
+    "suspected, and moved by the machine": (replace(SUSPECTED, stands=at("hardware")), None, True),
+    "suspected, and only the tier set": (replace(SUSPECTED, set_route=at("printing")), None, True),
+    "named": (decided("security", 0.9), None, True),
+    "named, and corrected": (decided("security", 0.9), "printing", False),
+    "said": (SAID, None, True),
+    "said, and corrected": (SAID, "printing", False),
+    "said, and corrected before": (replace(SAID, stands=at("printing"), feedback=AWAY), None, False),
+    "marked": (decided("printing", 0.1, marked=True), "hardware", True),
+    "marked and suspected": (decided("printing", 0.4, marked=True), "hardware", True),
+    "marked in another text": (replace(SUSPECTED, marked=True), "hardware", True),
+    "closed by an event": (replace(OPEN, sensitive=True), "hardware", True),
+    "closed by the policy in use alone": (replace(SUSPECTED, sensitive=False), None, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RESTRICTED)
+def test_where_a_ticket_may_go_follows_from_who_may_read_it(case: str) -> None:
+    row, category, restricted = RESTRICTED[case]
+    assert is_restricted(default_policy(), row, category) == restricted
+    if restricted and category is None:
+        assert not may_read(default_policy(), row, clearance=0)
+
+
+def test_what_was_taken_back_counts_no_more() -> None:
+    undone = said(3, "", "undone", undoes="f1")
+    assert standing_feedback([*AWAY, undone]) == [AWAY[1]] and last_word([*AWAY, undone]) == AWAY[1]
+    opened = replace(OPEN, feedback=(AWAY[0], undone))
+    assert may_read(default_policy(), opened, clearance=0) and not is_restricted(default_policy(), opened)
 
 
 def test_a_bypass_rule_sends_no_sensitive_ticket_below_its_clearance() -> None:

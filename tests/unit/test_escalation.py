@@ -14,7 +14,7 @@ from triage.decision import Decision
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy
 from triage.escalation.criteria import Name, Verdict, assess
-from triage.escalation.retriage import change_bar, rerouted
+from triage.escalation.retriage import change_bar, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread, bounces
 from triage.gate import Gate, TargetGate
 from triage.policy import parse_policy, read_policy
@@ -85,7 +85,8 @@ def test_each_criterion_moves_a_ticket_and_is_named(it: Thread, minutes: float, 
     verdict = asked(it, minutes)
     assert (verdict.move, verdict.by, verdict.tier) == (True, by, tier)
     assert verdict.because.startswith(f"{tier}: ")
-    assert verdict.resolver_group == POLICY.resolver_group(tier, "software")
+    alarm = POLICY.attention_group(one.kind for one in decided(it.whole).attention)
+    assert verdict.resolver_group == (alarm or POLICY.resolver_group(tier, "software"))
     met = next(one for one in verdict.criteria if one.name is by)
     assert met.met and met.score >= met.bar
     assert by not in (Name.SCOPE, Name.NO_PROCEDURE) or met.quote
@@ -131,6 +132,60 @@ def test_a_sensitive_ticket_leaves_an_uncleared_tier_even_against_a_person() -> 
     it = thread(by=Mover.PERSON)
     verdict = asked(it, decision=replace(decided(it.whole), restricted=True))
     assert (verdict.move, verdict.by, verdict.tier) == (True, Name.ACCESS, "L2")
+
+
+VENDOR = "The vendor has confirmed it"
+
+
+@pytest.mark.parametrize("by", list(Mover))
+@pytest.mark.parametrize(
+    ("text", "now", "likely", "asked_for"),
+    [
+        ("It is slow", "L2", "L0", None),  # what speaks for L0 and L1 speaks for the nearest that may see it: L2
+        ("It is slow", "L2", "L1", None),
+        ("It is slow", "L3", "L0", "L2"),
+        ("It is slow", "L3", "L4", None),
+        ("It is slow", "L2", "L4", "L3"),
+        (VENDOR, "L3", "L3", None),  # L4 is an outside party of too low a clearance
+        (VENDOR, "L2", "L2", "L3"),
+    ],
+)
+def test_a_sensitive_ticket_is_sent_to_no_tier_that_may_not_see_it(
+    text: str, now: str, likely: str, asked_for: str | None, by: Mover
+) -> None:
+    it = thread(text, tier=now, by=by)
+    verdict = asked(it, decision=replace(decided(it.whole, likely, 0.99), restricted=True))
+    assert (verdict.tier if verdict.move else verdict.advised) == asked_for
+    assert "not L4" not in verdict.because
+    assert all(POLICY.may_see(one.tier, restricted=True) for one in verdict.criteria)
+    as_open = asked(it, decision=decided(it.whole, likely, 0.99))
+    assert (as_open.tier if as_open.move else as_open.advised) == ("L4" if text == VENDOR else likely)
+
+
+def test_time_passes_over_a_tier_that_may_not_see_a_sensitive_ticket() -> None:
+    tiers = tuple(replace(one, clearance=0 if one.label == "L3" else 2) for one in POLICY.tiers)
+    policy = replace(POLICY, tiers=tuple(replace(one, external=False) for one in tiers))
+    it = thread(tier="L2")
+    late, decision = FRIDAY + timedelta(days=9), decided(it.whole, "L2", 0.99)
+    assert assess(it, decision, policy, late).tier == "L3"
+    assert assess(it, replace(decision, restricted=True), policy, late).tier == "L4"
+
+
+def test_new_words_send_a_sensitive_ticket_to_no_tier_that_may_not_see_it() -> None:
+    it, event = thread(tier="L3"), Event("e", EventKind.COMMENT, FRIDAY, "more")
+    decision = replace(decided(it.whole, "L1", 0.99), restricted=True)
+    route = rerouted(it, decision, GATE, POLICY, event)
+    assert route is not None and (route.tier, route.resolver_group) == ("L2", POLICY.resolver_group("L2", "software"))
+    assert rerouted(thread(tier="L2"), decision, GATE, POLICY, event) is None
+
+
+def test_what_must_not_wait_stays_with_its_group_at_another_tier() -> None:
+    it = thread("There is smoke in the server room. " + VENDOR, tier="L1")
+    alarm = POLICY.attention_group(["safety"])
+    assert alarm and asked(it).resolver_group == alarm
+    event = Event("e", EventKind.STATUS, FRIDAY, tier="L3")
+    assert route_by_person(it, event, POLICY, kinds=["safety"]).resolver_group == alarm
+    assert route_by_person(it, event, POLICY).resolver_group == POLICY.resolver_group("L3", "software")
 
 
 def test_what_a_person_chose_is_held_until_time_or_attempts_speak() -> None:

@@ -13,13 +13,19 @@ import pytest
 from models.toml_files import dump_policy
 from training.cli.desk.simulate import SimulateOptions, _thresholds, simulate
 from training.reports.simulation import simulation_page
+from training.simulation.arms import _above
 from training.simulation.clock import Clock
 from training.simulation.compare import Arm, Past, compare, overlaid
 from training.simulation.desk import Desk, Load, Post
+from triage.decide import decide
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
+from triage.gate import Gate
 from triage.policy import Policy
 from triage.policy.hours import Hours
+from triage.prediction import Prediction, Score
+from triage.rules import NO_RULES
+from triage.ticket import Ticket
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 ALWAYS = Clock.of(None, MONDAY, 100)
@@ -220,6 +226,16 @@ def test_only_tickets_of_weeks_that_are_kept_are_decided(tmp_path: Path, capsys:
     assert simulate([str(tmp_path / "closed.csv"), "--overlay", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tickets"] == 40 and found["arms"]["rules only"]["misrouted"]["mean"] == 0
+
+
+@pytest.mark.parametrize(("likely", "sent"), [("L0", "L2"), ("L2", "L2"), ("L4", "L3")])
+def test_a_threshold_sends_no_sensitive_ticket_to_a_tier_that_may_not_see_it(likely: str, sent: str) -> None:
+    scores = (Score(likely, 0.95), Score("L1", 0.05))
+    said = Prediction({"tier": scores, "category": (Score("security", 0.9), Score("access", 0.1))}, words=20)
+    decision = decide(Ticket("T", body="somebody is in my account"), said, Gate({}), NO_RULES, default_policy())
+    assert decision.restricted
+    assert _above(decision, default_policy(), 0.9) == sent and _above(decision, default_policy(), 0.96) is None
+    assert _above(replace(decision, restricted=False), default_policy(), 0.9) == likely
 
 
 def test_a_threshold_that_is_written_twice_is_one_arm() -> None:

@@ -41,7 +41,7 @@ def arms_of(
     decided = Triager(bundle, policy=policy).decide(tickets)
     arms.append(Arm(f"{name}{MODEL}", policy, [one.tier if _automatic(one) else None for one in decided]))
     for threshold in thresholds:
-        sent = [_above(one, threshold) for one in decided]
+        sent = [_above(one, policy, threshold) for one in decided]
         arms.append(Arm(f"{name}{MODEL} from {threshold:g} on", policy, sent))
     return arms
 
@@ -54,10 +54,13 @@ def _automatic(decision: Decision) -> bool:
     return decision.kind is None and decision.targets["tier"].automation is Automation.AUTOMATIC
 
 
-def _above(decision: Decision, threshold: float) -> str | None:
+def _above(decision: Decision, policy: Policy, threshold: float) -> str | None:
+    """Return the model's first tier where it is sure enough, or the one that takes its place for who may see what."""
     scores = decision.targets["tier"].alternatives
-    sure = decision.kind is None and scores and scores[0].probability >= threshold
-    return scores[0].label if sure else None
+    if decision.kind is not None or not scores or scores[0].probability < threshold:
+        return None
+    label = scores[0].label
+    return label if policy.may_see(label, decision.restricted) else policy.cleared_tier(label)
 
 
 def _check(bundle: Bundle, policy: Policy) -> None:

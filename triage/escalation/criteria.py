@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,13 +120,24 @@ def assess(thread: Thread, decision: Decision, policy: Policy, at: datetime) -> 
     return Verdict(
         True,
         chosen.tier,
-        policy.resolver_group(chosen.tier, now.category or decision.category),
+        _group(thread, decision, policy, chosen.tier),
         chosen.name,
-        _explained(chosen.tier, chosen, criteria, policy),
+        _explained(chosen, criteria, policy, restricted=decision.restricted),
         criteria,
         _next_check(policy, chosen.tier, spent=0.0, at=at, priority=thread.priority),
         bounces=thread.bounces,
     )
+
+
+def _group(thread: Thread, decision: Decision, policy: Policy, tier: str) -> str | None:
+    """Return who takes the ticket at a tier: what must not wait stays with the group that the policy names for it."""
+    kinds = {*(one.kind for one in decision.attention), *(kind for kind, _ in thread.alarms)}
+    return policy.attention_group(kinds) or policy.resolver_group(tier, thread.route.category or decision.category)
+
+
+def _taker(policy: Policy, tier: str | None, restricted: bool) -> str | None:
+    """Return the tier that takes a ticket in place of one that a criterion asks for: the nearest that may see it."""
+    return tier if policy.may_see(tier, restricted) else policy.cleared_tier(tier)
 
 
 def _chosen(asking: Sequence[Criterion], tier: str | None, policy: Policy) -> Criterion | None:
@@ -167,11 +179,12 @@ def _criteria(thread: Thread, decision: Decision, policy: Policy, at: datetime) 
     readings = [Reading(text[:MAX_CHARS]) for text in thread.texts]
     yield _access(thread, decision, policy)
     yield _expertise(thread, decision, policy, readings)
-    yield _scope(thread, policy, readings)
+    yield _scope(thread, decision, policy, readings)
     yield _complexity(thread, decision, policy)
-    yield _no_procedure(thread, policy, readings)
-    yield _attempts(thread, policy)
-    yield from _time(thread, policy, at)
+    up = next_up(policy, thread.route.tier, restricted=decision.restricted)
+    yield _no_procedure(policy, readings, up)
+    yield _attempts(thread, policy, up)
+    yield from _time(thread, policy, at, up)
 
 
 def _access(thread: Thread, decision: Decision, policy: Policy) -> Criterion:
@@ -190,12 +203,11 @@ def _expertise(thread: Thread, decision: Decision, policy: Policy, readings: Seq
         quote = _quoted(skill.any, readings)
         if quote is None and skill.name not in stated and category not in skill.categories:
             continue
-        tier = policy.fold("tier", skill.tier)
+        tier = _taker(policy, policy.fold("tier", skill.tier), decision.restricted)
         met = policy.is_below(thread.route.tier, tier)
+        because = f"needs {skill.name}"
         found.append(
-            Criterion(
-                Name.EXPERTISE, score=1.0, bar=1.0, met=met, tier=tier, because=f"needs {skill.name}", quote=quote or ""
-            )
+            Criterion(Name.EXPERTISE, score=1.0, bar=1.0, met=met, tier=tier, because=because, quote=quote or "")
         )
     return _highest(found, policy) or Criterion(Name.EXPERTISE, 0.0, 1.0)
 
@@ -218,13 +230,13 @@ def skills_needed(policy: Policy, text: str, tier: str) -> tuple[str, ...]:
     )
 
 
-def _scope(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Criterion:
+def _scope(thread: Thread, decision: Decision, policy: Policy, readings: Sequence[Reading]) -> Criterion:
     scopes = policy.escalation.scopes
     bar = next((float(place) for place, one in enumerate(scopes) if one.tier is not None), float(len(scopes)))
     for place, scope in reversed(list(enumerate(scopes))):
         quote = _quoted(scope.any, readings)
         if quote is not None:
-            tier = scope.tier and policy.fold("tier", scope.tier)
+            tier = _taker(policy, scope.tier and policy.fold("tier", scope.tier), decision.restricted)
             met = policy.is_below(thread.route.tier, tier)
             return Criterion(
                 Name.SCOPE,
@@ -239,14 +251,19 @@ def _scope(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Crite
 
 
 def _complexity(thread: Thread, decision: Decision, policy: Policy) -> Criterion:
-    """Point to the most probable tier above, or below, where all tiers on that side together pass the bar."""
+    """Point to the most probable tier above, or below, where all tiers on that side together pass the bar.
+
+    What speaks for a tier that may not see the ticket speaks for the one that takes it in its place.
+    """
     verdict, now, bar = decision.targets.get("tier"), thread.route.tier, policy.escalation.change
-    scores = verdict.alternatives if verdict else ()
-    above = [one for one in scores if policy.is_below(now, one.label)]
-    below = [one for one in scores if policy.is_below(one.label, now)]
-    side = max((above, below), key=lambda those: sum(one.probability for one in those))
-    score = round(min(1.0, sum(one.probability for one in side)), 3)
-    best = max(side, key=lambda one: one.probability, default=None)
+    scores = defaultdict[str | None, float](float)
+    for one in verdict.alternatives if verdict else ():
+        scores[_taker(policy, one.label, decision.restricted)] += one.probability
+    above = [tier for tier in scores if policy.is_below(now, tier)]
+    below = [tier for tier in scores if policy.is_below(tier, now)]
+    side = max((above, below), key=lambda those: sum(scores[tier] for tier in those))
+    score = round(min(1.0, sum(scores[tier] for tier in side)), 3)
+    best = max(side, key=lambda tier: scores[tier], default=None)
     met = best is not None and score >= bar
     where = "above" if side is above else "below"
     because = f"{score:.2f} that it belongs {where} {now}" if met else ""
@@ -255,14 +272,14 @@ def _complexity(thread: Thread, decision: Decision, policy: Policy) -> Criterion
         score=score,
         bar=bar,
         met=met,
-        tier=best.label if met and best else None,
+        tier=best if met else None,
         because=because,
     )
 
 
-def _no_procedure(thread: Thread, policy: Policy, readings: Sequence[Reading]) -> Criterion:
+def _no_procedure(policy: Policy, readings: Sequence[Reading], up: str | None) -> Criterion:
     quote = _quoted(policy.escalation.no_procedure, readings)
-    tier = next_up(policy, thread.route.tier) if quote is not None else None
+    tier = up if quote is not None else None
     because = "no written procedure covers it" if quote is not None else ""
     return Criterion(
         Name.NO_PROCEDURE,
@@ -275,10 +292,10 @@ def _no_procedure(thread: Thread, policy: Policy, readings: Sequence[Reading]) -
     )
 
 
-def _attempts(thread: Thread, policy: Policy) -> Criterion:
+def _attempts(thread: Thread, policy: Policy, up: str | None) -> Criterion:
     failed, bar = thread.failed_attempts, policy.escalation.attempts
     met = bar > 0 and len(failed) >= bar
-    tier = next_up(policy, thread.route.tier) if met else None
+    tier = up if met else None
     quote = next((event.text[:_QUOTE_CHARS] for event in reversed(failed) if event.text), "")
     because = f"{len(failed)} attempts did not help" if met else ""
     return Criterion(
@@ -292,7 +309,7 @@ def _attempts(thread: Thread, policy: Policy) -> Criterion:
     )
 
 
-def _time(thread: Thread, policy: Policy, at: datetime) -> Iterable[Criterion]:
+def _time(thread: Thread, policy: Policy, at: datetime, up: str | None) -> Iterable[Criterion]:
     """Compare the minutes spent in the tier's hours with its budget: the whole one, and what the priority allows."""
     tier, spent = policy.entry("tier", thread.route.tier or ""), _spent(thread, policy, at)
     budget = tier.time_budget_min if isinstance(tier, Tier) else None
@@ -305,9 +322,9 @@ def _time(thread: Thread, policy: Policy, at: datetime) -> Iterable[Criterion]:
     )
     for name, bar, because in bars:
         met = bool(bar) and bar is not None and share >= bar
-        up = next_up(policy, thread.route.tier) if met else None
+        asked = up if met else None
         yield Criterion(
-            name, score=round(share, 3), bar=bar or 0.0, met=up is not None, tier=up, because=because if met else ""
+            name, score=round(share, 3), bar=bar or 0.0, met=bool(asked), tier=asked, because=because if met else ""
         )
 
 
@@ -334,13 +351,14 @@ def _next_check(policy: Policy, tier: str | None, spent: float, at: datetime, pr
     return due
 
 
-def next_up(policy: Policy, tier: str | None) -> str | None:
-    """Return the next tier inside the organisation; time alone sends nothing to an outside party."""
+def next_up(policy: Policy, tier: str | None, *, restricted: bool) -> str | None:
+    """Return the next tier inside the organisation that may see the ticket; time sends nothing to an outside party."""
     order = policy.labels("tier")
     if not policy.ordinal or tier not in order:
         return None
     above = order[order.index(tier) + 1 :]
-    return next((label for label in above if label not in policy.external_tiers), None)
+    inside = (label for label in above if label not in policy.external_tiers)
+    return next((label for label in inside if policy.may_see(label, restricted)), None)
 
 
 def _highest(found: Sequence[Criterion], policy: Policy) -> Criterion | None:
@@ -355,9 +373,10 @@ def _owner(thread: Thread, policy: Policy) -> str | None:
     return policy.escalation.owner if limit and policy.escalation.owner and thread.bounces >= limit else None
 
 
-def _explained(tier: str, chosen: Criterion, criteria: Sequence[Criterion], policy: Policy) -> str:
-    above = policy.labels("tier")
-    above = above[above.index(tier) + 1 :] if tier in above else ()
+def _explained(chosen: Criterion, criteria: Sequence[Criterion], policy: Policy, *, restricted: bool) -> str:
+    tier = chosen.tier
+    above = [label for label in policy.labels("tier") if policy.is_below(tier, label)]
+    above = [label for label in above if policy.may_see(label, restricted)]
     because = f"{tier}: {chosen.because}"
     if not above or chosen.name in (Name.ACCESS, Name.COMPLEXITY):
         return because

@@ -14,13 +14,21 @@ from triage.normalise import LeftOut
 from triage.policy import Policy
 
 
-def route_by_person(thread: Thread, event: Event, policy: Policy) -> Route:
-    """Return the route that a person set by an event; what was not named stays, and the group follows the policy."""
+def route_by_person(thread: Thread, event: Event, policy: Policy, kinds: Collection[str] = ()) -> Route:
+    """Return the route that a person set by an event; what was not named stays, and the group follows the policy.
+
+    Args:
+        thread: The ticket with what happened before.
+        event: What the person said.
+        policy: Names the groups.
+        kinds: What was found in the ticket that must not wait: it stays with the group that the policy names for it.
+    """
     now, group = thread.route, event.resolver_group
     tier = event.tier or (policy.tier_of_group(group) if group else None)
     named = {"tier": tier, "category": event.category, "resolver_group": group}
     stated = {part: label for part, label in named.items() if label}
-    place = set_by_person(policy, Place(now.tier, now.category, now.resolver_group), stated)
+    here, alarm = Place(now.tier, now.category, now.resolver_group), policy.attention_group(kinds)
+    place = set_by_person(policy, here, stated, named=alarm)
     return Route(*place, at=event.at, by=Mover.PERSON, because=event.status or "", event_id=event.id)
 
 
@@ -65,8 +73,22 @@ def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, eve
         return None
     because = _because(now, decision, gate, policy) if verdict.label not in (None, now.tier) else None
     if because is not None:
-        return _route(decision, event.at, event.id, because)
-    return _alarmed(now, decision, policy, event) if event.attention else None
+        route: Route | None = _route(decision, event.at, event.id, because)
+    else:
+        route = _alarmed(now, decision, policy, event) if event.attention else None
+    return route and _where_seen(route, now, decision, policy)
+
+
+def _where_seen(route: Route, now: Route, decision: Decision, policy: Policy) -> Route | None:
+    """Return a route of the nearest tier that may see the ticket; None where that one has it already."""
+    if policy.may_see(route.tier, decision.restricted):
+        return route
+    tier = policy.cleared_tier(route.tier)
+    alarm = policy.attention_group(one.kind for one in decision.attention)
+    if tier == now.tier and alarm in (None, now.resolver_group):
+        return None
+    group = alarm or policy.resolver_group(tier, route.category)
+    return replace(route, tier=tier, resolver_group=group, automatic=False, wholly=False)
 
 
 def _alarmed(now: Route, decision: Decision, policy: Policy, event: Event) -> Route | None:

@@ -76,7 +76,13 @@ NOWHERE = Place(None, None, None)
 
 
 def set_by_person(
-    policy: Policy, now: Place, stated: Mapping[str, str], *, named: str | None = None, keeps_group: bool = False
+    policy: Policy,
+    now: Place,
+    stated: Mapping[str, str],
+    *,
+    named: str | None = None,
+    keeps_group: bool = False,
+    restricted: bool = False,
 ) -> Place:
     """Return where a ticket goes after a person named some of its labels; what was not named stays as it is.
 
@@ -87,13 +93,16 @@ def set_by_person(
         now: Where the ticket stands.
         stated: What the person named, by part of the route.
         named: The group for what must not wait in the ticket, if there is one.
-        keeps_group: Whether the group stays where tier or category change: a model has decided it for itself.
+        keeps_group: Whether the group stays where tier or category change, if it may see the ticket: a model has
+            decided it for itself.
+        restricted: Whether only some may see the ticket, whatever category was named.
     """
     tier, category = stated.get("tier") or now.tier, stated.get("category") or now.category
-    restricted = category in policy.sensitive_categories and "category" in stated
-    if "tier" not in stated and not policy.may_see(tier, restricted):
+    named_closed = category in policy.sensitive_categories and "category" in stated
+    if "tier" not in stated and not policy.may_see(tier, named_closed):
         tier = policy.cleared_tier(tier)
-    group, unseen = now.resolver_group, restricted and not policy.group_may_see(now.resolver_group or "")
+    group = now.resolver_group
+    unseen = (restricted or named_closed) and not policy.group_may_see(group or "")
     if "resolver_group" in stated:
         group = stated["resolver_group"]
     elif (tier, category) != (now.tier, now.category) and (unseen or not keeps_group):

@@ -372,6 +372,11 @@ class Policy:
         found = set(kinds)
         return next((route for route in self.attention if route.kind in found), None)
 
+    def attention_group(self, kinds: Iterable[str]) -> str | None:
+        """Return the group that takes what must not wait of these kinds; None where the policy names none."""
+        route = self.attention_route(kinds)
+        return route.group if route is not None else None
+
     def is_below(self, tier: str | None, floor: str | None) -> bool:
         """Say whether a tier lies below another; never where tiers have no order or one is not stated."""
         order = self.labels("tier")
@@ -515,7 +520,8 @@ class Policy:
     def group_may_see(self, group: str) -> bool:
         """Say whether a group may see a restricted ticket: its tier has the clearance, where any tier states one."""
         tier = self.tier_of_group(group)
-        return not any(one.clearance for one in self.tiers) or (tier is not None and self.may_see(tier, True))
+        seen = tier is not None and self.may_see(self.fold("tier", tier), True)
+        return seen or not any(one.clearance for one in self.tiers)
 
     def tier_of_group(self, group: str) -> str | None:
         """Return the tier of a resolver group, or None if the group is unknown."""

@@ -27,7 +27,7 @@ of_tickets = APIRouter(prefix="/v1", tags=["knowledge"], route_class=TicketRoute
 EntryId = Annotated[str, Path(pattern=r"^k-[0-9a-f]{4,40}$", description="the id of a proposal and of its entry")]
 
 
-@router.get("/knowledge/proposals", responses=problems(401, 403, 503))
+@router.get("/knowledge/proposals", responses=problems(401, 403, 422, 503))
 def proposals(knowledge: KnowledgeDep, reader: Reader) -> ProposalsOut:
     """Return what could be handed down: tickets of higher tiers that share a resolution, with the evidence."""
     return knowledge.proposals(reader)
@@ -50,7 +50,7 @@ def dismiss(entry_id: EntryId, payload: DismissIn, knowledge: KnowledgeDep, revi
     return knowledge.dismiss(entry_id, payload, reviewer)
 
 
-@router.get("/knowledge/entries", responses=problems(401, 403, 503))
+@router.get("/knowledge/entries", responses=problems(401, 403, 422, 503))
 def entries(knowledge: KnowledgeDep, reader: Reader) -> EntriesOut:
     """Return the accepted entries in their newest versions."""
     return knowledge.entries(reader)

@@ -11,7 +11,7 @@ from api.store.database import Prepared
 from api.store.rows import FeedbackRow, disputed_among, last_word
 from api.store.tables import Base, StoredDecision, StoredEvent, StoredTicket
 from api.store.threads.happened import alarms_in
-from api.store.work.tables import StoredEntry
+from api.store.work.tables import StoredEntry, attention_column, needs_person
 from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Reason
 from triage.escalation.thread import Mover, Route
@@ -53,13 +53,13 @@ def enter(
             connection.execute(change.values(superseded=True, waiting=False, calm=True))
     attention = [one.kind for one in document.attention]
     sure = [target.confidence for target in document.targets.values() if target.confidence is not None]
-    needed = document.automation != "automatic" or document.is_audit or bool(attention)
+    needed = needs_person(automation=document.automation, audit=document.is_audit, flagged=bool(attention))
     values = {
         "decision_seq": decision_seq,
         "decision_id": document.decision_id,
         "waiting": needed and not aside,
         "calm": aside or not attention,
-        "attention": f" {' '.join(attention)} " if attention else "",
+        "attention": attention_column(attention),
         "tier": document.tier,
         "category": document.category,
         "resolver_group": document.resolver_group,
@@ -112,7 +112,7 @@ def move(session: Session, decision_seq: int, route: Route | None, alarms: Seque
             entry.automation = "suggested"
             entry.waiting = entry.verdict is None and not entry.superseded
     if alarms:
-        entry.attention = f" {' '.join(dict.fromkeys([*entry.attention.split(), *alarms]))} "
+        entry.attention = attention_column([*entry.kinds, *alarms])
         entry.waiting = not entry.superseded
         entry.calm = entry.superseded
 
@@ -137,7 +137,7 @@ def follow(session: Session, decision: StoredDecision, said: Sequence[FeedbackRo
     standing, events = last_word(said), _events_of(session, decision)
     alarm = next((one.created_at for one in reversed(events) if alarms_in(one.event)), None)
     answered = standing is not None and (alarm is None or standing.created_at >= alarm)
-    needed = entry.automation != "automatic" or entry.audit or bool(entry.attention)
+    needed = needs_person(automation=entry.automation, audit=entry.audit, flagged=bool(entry.attention))
     entry.verdict = standing.verdict if standing is not None else None
     entry.waiting = needed and not answered and not entry.superseded
     entry.calm = not (entry.attention and entry.waiting)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, not_, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotAcceptable
@@ -31,7 +31,15 @@ SORTS: tuple[str, ...] = get_args(Sort)
 _SAID_BY_MODEL = ("tier", "category", "resolver_group", "automation", "reason")
 _TELLING = frozenset({"my_groups", "abstained"})
 """Views that a ticket which waits is in by what the model says of it."""
-_COUNTED = ("waiting", "my_groups", "suggested", "abstained", "audit")
+_COUNTED_ALONE: tuple[View, ...] = ("disputed", "corrected", "unsure", "mine")
+_OF_WAITING: dict[str, ColumnElement[bool]] = {
+    "suggested": StoredEntry.automation == "suggested",
+    "abstained": StoredEntry.abstained.is_(True),
+    "audit": StoredEntry.audit.is_(True),
+}
+"""Views of what waits, and what of it they have; they are counted together, by the columns of one index."""
+_READ_AT_ONCE = 50
+"""So many lines that hold the words are looked at together, where some of them may be kept from who searches."""
 _LOOKED_AT = 8
 """So many times the lines wanted are looked at one by one for words that most tickets hold, from the first line on."""
 
@@ -54,8 +62,11 @@ class Filter:
         words: That subject, text or id hold, all of them.
         agent: Whose view ``mine`` is.
         groups: Resolver groups of that agent, whose tickets the view ``my_groups`` has.
-        clearance_for_words: Whether tickets of sensitive categories are searched too.
-        sensitive_categories: Those of the policy in use: older tickets of them may not be marked as sensitive.
+        clearance_for_words: Whether the words of sensitive tickets are searched too.
+        sensitive_categories: Those of the policy in use: tickets that were decided so, or stand there, are not even
+            looked at then.
+        may_read: Says whether who searches may read a ticket; it is found by no word else. None leaves that to the mark
+            of the store.
         blind: Whether an audit that nobody has judged is found by no label: finding it would say what the model says.
     """
 
@@ -74,7 +85,15 @@ class Filter:
     groups: tuple[str, ...] = ()
     clearance_for_words: bool = False
     sensitive_categories: frozenset[str] = frozenset()
+    may_read: Callable[[DecisionRow], bool] | None = None
     blind: bool = False
+
+
+class _Way(NamedTuple):
+    """In which order a list is gone through, and in which direction."""
+
+    sort: Sort
+    backwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,8 +148,8 @@ class Queue(IdempotencyKeys):
                         "before is the id of no decision here, or of one past its retention: begin with the first page",
                         "before",
                     )
-                behind = [_behind(place, wanted.view, sort)]
-            return _lines(session, self._first(session, wanted, behind, order=_order(sort), limit=limit))
+                behind = [_behind(place, wanted.view, _Way(sort))]
+            return _lines(session, self._first(session, wanted, behind, way=_Way(sort), limit=limit))
 
     def next_in_queue(self, wanted: Filter, sort: Sort, after: str, *, backwards: bool = False) -> str | None:
         """Return the id of the decision that stands after, or before, another one in a view; None at its end.
@@ -141,11 +160,9 @@ class Queue(IdempotencyKeys):
             place = session.scalar(select(StoredEntry).where(StoredEntry.decision_id == after))
             if place is None:
                 return None
-            beside = [
-                StoredEntry.decision_seq != place.decision_seq,
-                _behind(place, wanted.view, sort, backwards=backwards),
-            ]
-            found = self._first(session, wanted, beside, order=_order(sort, backwards=backwards), limit=1)
+            way = _Way(sort, backwards)
+            beside = [StoredEntry.decision_seq != place.decision_seq, _behind(place, wanted.view, way)]
+            found = self._first(session, wanted, beside, way=way, limit=1)
             return found[0].decision_id if found else None
 
     def counts(self, agent: str | None = None, groups: Sequence[str] = (), *, blind: bool = False) -> Counts:
@@ -156,39 +173,50 @@ class Queue(IdempotencyKeys):
             groups: Resolver groups of that agent, whose tickets are counted as ``my_groups``.
             blind: Whether audits are counted under no label.
         """
-        columns = (
-            StoredEntry.tier,
-            StoredEntry.resolver_group,
-            StoredEntry.automation,
-            StoredEntry.abstained,
-            StoredEntry.audit,
-            StoredEntry.calm,
-        )
-        tiers, by_group, flagged = Counter[str](), Counter[str](), 0
-        views = Counter(dict.fromkeys(_COUNTED, 0))
         with self.database.reading() as session:
-            grouped = select(*columns, func.count()).where(_WAITS).group_by(*columns)
-            for tier, group, automation, abstained, audit, calm, count in session.execute(grouped):
-                views["waiting"] += count
-                views["suggested"] += count * (automation == "suggested")
-                views["audit"] += count * audit
-                flagged += count * (not calm)
-                if not (blind and audit):
-                    tiers[tier or ""] += count
-                    by_group[group or ""] += count
-                    views["abstained"] += count * abstained
-            for view in ("disputed", "corrected", "unsure"):
-                query = select(func.count()).select_from(StoredEntry).where(_view(Filter(view)))
+            waiting = _tally(session)
+            told = waiting - _tally(session, _UNTOLD) if blind else waiting
+            views: dict[str, int] = {
+                view: (told if view in _TELLING else waiting)[view] for view in ("waiting", *_OF_WAITING)
+            }
+            for view in _COUNTED_ALONE:
+                query = select(func.count()).select_from(StoredEntry).where(_view(Filter(view, agent=agent)))
                 views[view] = session.scalar(query) or 0
-            mine = select(func.count()).select_from(StoredEntry).where(_view(Filter("mine", agent=agent)))
-            views["mine"] = (session.scalar(mine) or 0) if agent else 0
-        views["my_groups"] = sum(by_group[group] for group in set(groups))
-        return Counts(dict(views), flagged, dict(tiers), dict(by_group))
+        views["my_groups"] = sum(told[f"group {group}"] for group in set(groups))
+        tiers, by_group = (
+            {name.partition(" ")[2]: count for name, count in told.items() if name.startswith(part)}
+            for part in ("tier ", "group ")
+        )
+        return Counts(views, waiting["flagged"], tiers, by_group)
 
     def _first(
-        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], *, order: list[Any], limit: int
+        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], *, way: _Way, limit: int
     ) -> list[StoredEntry]:
-        """Return the first lines of a list, in an order.
+        """Return the first lines of a list, in an order; of what is found by its words, those that may be read.
+
+        Args:
+            session: To be asked.
+            wanted: Which lines.
+            beside: What else must be true of them.
+            way: In which they stand.
+            limit: Most of them.
+        """
+        if not wanted.words or wanted.clearance_for_words or wanted.may_read is None:
+            return self._matching(session, wanted, beside, way=way, limit=limit)
+        found, at_once = list[StoredEntry](), max(limit, _READ_AT_ONCE)
+        while len(found) < limit:
+            entries = self._matching(session, wanted, beside, way=way, limit=at_once)
+            readable = {line.row.id for line in _lines(session, entries) if wanted.may_read(line.row)}
+            found += [entry for entry in entries if entry.decision_id in readable]
+            if len(entries) < at_once:
+                break
+            beside = [_behind(entries[-1], wanted.view, way)]
+        return found[:limit]
+
+    def _matching(
+        self, session: Session, wanted: Filter, beside: list[ColumnElement[bool]], *, way: _Way, limit: int
+    ) -> list[StoredEntry]:
+        """Return the first lines that match, in an order.
 
         Words that very many tickets hold are looked for in the first lines of the list, one by one: to have the index
         name all tickets that hold them takes longer than everything else on the page. Where too few are among these
@@ -198,9 +226,10 @@ class Queue(IdempotencyKeys):
             session: To be asked.
             wanted: Which lines.
             beside: What else must be true of them.
-            order: That they stand in.
+            way: In which they stand.
             limit: Most of them.
         """
+        order = _order(way)
         if wanted.words and wanted.ticket_id is None and are_common(self.database, session, wanted.words):
             beginning = select(StoredEntry.decision_seq).where(_view(wanted), *_filters(wanted), *beside)
             head = list(session.scalars(beginning.order_by(*order).limit(limit * _LOOKED_AT)))
@@ -221,7 +250,7 @@ class Queue(IdempotencyKeys):
             query = query.where(StoredTicket.ticket_id == wanted.ticket_id)
         query = query.where(*holding(self.database, wanted.words, one_by_one=one_by_one))
         if wanted.words and not wanted.clearance_for_words:
-            query = query.where(*_open_to_all(wanted))  # a search must not tell what is kept from a reader
+            query = query.where(*_not_closed(wanted))  # a search must not tell what is kept from a reader
         return query
 
     def queue_state(self) -> tuple[object, ...]:
@@ -262,28 +291,41 @@ def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
     found = [getattr(StoredEntry, name) == value for name in equal if (value := getattr(wanted, name)) is not None]
     told = wanted.view in _TELLING or any(getattr(wanted, name) is not None for name in _SAID_BY_MODEL)
     if wanted.blind and told:
-        found.append(StoredEntry.audit.is_(False) | StoredEntry.verdict.is_not(None))
-    if wanted.attention == "any":
-        found.append(StoredEntry.attention != "")
-    elif wanted.attention is not None:
-        found.append(StoredEntry.attention.contains(f" {wanted.attention} ", autoescape=True))
+        found.append(not_(_UNTOLD))
+    if wanted.attention is not None:
+        found.append(StoredEntry.has_kind(wanted.attention))
     if wanted.reviewed is not None:
         found.append(StoredEntry.verdict.is_not(None) if wanted.reviewed else StoredEntry.verdict.is_(None))
     return found
 
 
-def _open_to_all(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the conditions under which a ticket is neither marked as sensitive nor of a category that is."""
+def _not_closed(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions without which a ticket is kept in any case; whether it is else, `Filter.may_read` says."""
     closed = sorted(wanted.sensitive_categories)
-    said = exists().where(StoredFeedback.decision_id == StoredDecision.id, StoredFeedback.category.in_(closed))
     named = (func.coalesce(column, "").not_in(closed) for column in (StoredDecision.category, StoredEntry.category))
-    return [StoredDecision.sensitive.is_(False), *((*named, ~said) if closed else ())]
+    return [StoredDecision.sensitive.is_(False), *(named if closed else ())]
+
+
+def _tally(session: Session, *conditions: ColumnElement[bool]) -> Counter[str]:
+    """Count what waits by view, what of it must not, and by tier and group, of the lines that meet the conditions."""
+    views = [func.count().filter(condition) for condition in _OF_WAITING.values()]
+    flagged = func.count().filter(StoredEntry.calm.is_(False))
+    columns = (StoredEntry.tier, StoredEntry.resolver_group)
+    found = Counter[str]()
+    query = select(*columns, func.count(), flagged, *views).where(_WAITS, *conditions).group_by(*columns)
+    for tier, group, count, pressing, *counted in session.execute(query):
+        found.update(dict(zip(_OF_WAITING, counted, strict=True)), waiting=count, flagged=pressing)
+        found.update({f"tier {tier or ''}": count, f"group {group or ''}": count})
+    return found
 
 
 _WAITS: ColumnElement[Any] = literal_column("queue_entries.waiting")
 """As the partial indexes say it: SQLite compares the words, and would read all lines for ``waiting = 1``."""
 _UNSURE: ColumnElement[bool] = and_(StoredEntry.verdict == "unsure", StoredEntry.superseded.is_(False))
 """What somebody left for a second opinion: nobody need look at it, but whoever does may take it."""
+_UNTOLD: ColumnElement[bool] = and_(StoredEntry.audit.is_(True), func.coalesce(StoredEntry.verdict, "") == "")
+"""An audit that nobody has judged: who judges blind finds it by no label, which would say what the model says. Said so
+that SQLite does not look it up among all lines without a verdict, where only what waits is meant."""
 
 
 def _view(wanted: Filter) -> ColumnElement[bool]:
@@ -291,9 +333,7 @@ def _view(wanted: Filter) -> ColumnElement[bool]:
         "waiting": _WAITS,
         "mine": and_(or_(_WAITS, _UNSURE), StoredEntry.claimed_by == (wanted.agent or ""), still_claimed()),
         "my_groups": and_(_WAITS, StoredEntry.resolver_group.in_(wanted.groups)),
-        "suggested": and_(_WAITS, StoredEntry.automation == "suggested"),
-        "abstained": and_(_WAITS, StoredEntry.abstained.is_(True)),
-        "audit": and_(_WAITS, StoredEntry.audit.is_(True)),
+        **{view: and_(_WAITS, condition) for view, condition in _OF_WAITING.items()},
         "disputed": StoredEntry.disputed.is_(True),
         "corrected": StoredEntry.verdict == "corrected",
         "unsure": _UNSURE,
@@ -303,7 +343,7 @@ def _view(wanted: Filter) -> ColumnElement[bool]:
     return conditions[wanted.view]
 
 
-def _order(sort: Sort, *, backwards: bool = False) -> list[ColumnElement[Any]]:
+def _order(way: _Way) -> list[ColumnElement[Any]]:
     seq = StoredEntry.decision_seq
     columns: dict[Sort, list[tuple[Any, bool]]] = {
         "urgent": [(StoredEntry.calm, False), (seq, False)],
@@ -311,16 +351,16 @@ def _order(sort: Sort, *, backwards: bool = False) -> list[ColumnElement[Any]]:
         "oldest": [(seq, False)],
         "unsure": [(func.coalesce(StoredEntry.confidence, 0.0), False), (seq, False)],
     }
-    return [column.desc() if falls is not backwards else column.asc() for column, falls in columns[sort]]
+    return [column.desc() if falls is not way.backwards else column.asc() for column, falls in columns[way.sort]]
 
 
-def _behind(place: StoredEntry, view: View, sort: Sort, *, backwards: bool = False) -> ColumnElement[bool]:
+def _behind(place: StoredEntry, view: View, way: _Way) -> ColumnElement[bool]:
     """Return the condition of standing behind a place in the order of a view, or in front of it.
 
     Whoever was spoken about has left the views of what waits: there its place is the one that it had before. Only who
     takes it for a second opinion has it in a list again.
     """
-    seq, own = StoredEntry.decision_seq, place.decision_seq
+    seq, own, (sort, backwards) = StoredEntry.decision_seq, place.decision_seq, way
     if sort == "newest":
         return seq > own if backwards else seq < own
     if sort == "oldest":

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy import ColumnElement, Float, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.store.tables import Base, Sequence, Utc
 from models.wire import RouteDocument
 
 _WAITS = text("waiting")
+
+
+def attention_column(kinds: Iterable[str]) -> str:
+    """Write kinds of what must not wait as a line has them: each once, with a blank on either side of it.
+
+    Example:
+        >>> attention_column(["safety", "outage", "safety"]), attention_column([])
+        (' safety outage ', '')
+    """
+    names = " ".join(dict.fromkeys(kinds))
+    return f" {names} " if names else ""
+
+
+def needs_person(*, automation: str, audit: bool, flagged: bool) -> bool:
+    """Say whether a decision is for a person: not automatic, drawn for a check, or about what must not wait."""
+    return automation != "automatic" or audit or flagged
 
 
 class StoredEntry(Base):
@@ -57,6 +74,18 @@ class StoredEntry(Base):
     confidence: Mapped[float | None] = mapped_column(Float)
     claimed_by: Mapped[str | None] = mapped_column(Text)
     claimed_at: Mapped[datetime | None] = mapped_column(Utc)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of what must not wait that were found."""
+        return self.attention.split()
+
+    @classmethod
+    def has_kind(cls, kind: str) -> ColumnElement[bool]:
+        """Return the condition that a kind of what must not wait was found; ``any`` for every kind."""
+        if kind == "any":
+            return cls.attention != ""
+        return cls.attention.contains(attention_column([kind]), autoescape=True)
 
     @property
     def route(self) -> RouteDocument:

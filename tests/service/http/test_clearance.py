@@ -15,8 +15,11 @@ from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.export import ExportRules
 from api.store.repository import Repository, open_repository
+from api.store.rows import NewDecision
 from api.store.work.queue import Filter
+from models.wire import TargetDocument
 from triage.errors import StoreUnavailable
+from triage.ticket import Ticket
 
 from ..local_client import TestClient
 
@@ -78,6 +81,11 @@ class Desk:
         """Have somebody take it back; returns the status of the answer."""
         answer = self.call(clearance, "DELETE", f"/v1/decisions/{self.id}/feedback/{feedback_id}?agent=kim")
         return int(answer.status_code)  # type: ignore[attr-defined]
+
+    def finds(self, clearance: int) -> bool:
+        """Say whether somebody finds the ticket by a word of the secret."""
+        found = self.call(clearance, "GET", "/v1/decisions?q=quarterly").json()["decisions"]  # type: ignore[attr-defined]
+        return self.id in [one["decision_id"] for one in found]
 
     def reads(self, clearance: int) -> set[str]:
         """Return what of the secret somebody reads, over all routes; each route must tell the same."""
@@ -251,6 +259,14 @@ def test_words_are_read_by_whom_the_policy_lets(desk: Desk, state: Callable[[Des
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_search_finds_by_its_words_what_may_be_read_and_nothing_else(
+    desk: Desk, state: Callable[[Desk], None]
+) -> None:
+    state(desk)
+    assert desk.finds(NEEDED) and desk.finds(0) == STATES[state]
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_an_export_marks_as_sensitive_what_is_withheld(desk: Desk, state: Callable[[Desk], None]) -> None:
     state(desk)
     rows = list(desk.store.training_rows(ExportRules()))
@@ -279,6 +295,21 @@ def test_a_category_that_is_made_sensitive_later_closes_the_tickets_that_it_has(
         assert after.reads(0) == set() and SECRET in after.reads(NEEDED)
         assert SECRET not in after.call(0, "GET", "/v1/tickets/T-1").text  # type: ignore[attr-defined]
         assert after.refused(0, "hardware")
-        found = [after.call(level, "GET", "/v1/decisions?q=quarterly").json()["decisions"] for level in (0, NEEDED)]  # type: ignore[attr-defined]
-        assert [len(decisions) for decisions in found] == [0, 1]
+        assert [after.finds(level) for level in (0, NEEDED)] == [False, True]
     store.close()
+
+
+def test_what_is_kept_by_suspicion_alone_is_found_by_no_word(desk: Desk) -> None:
+    """Of a category that was made sensitive after the ticket was decided as another one."""
+    desk.decided(HARMLESS)
+    scores = [{"label": label, "probability": share} for label, share in (("printing", 0.6), ("security", 0.3))]
+    doubted = {"label": "printing", "automation": "suggested", "source": "model", "reason": "ambiguous",
+               "confidence": 0.6, "alternatives": scores, "likely": [], "rule": None}  # fmt: skip
+    document = desk.store.lines(Filter())[0].row.document
+    targets = {"category": TargetDocument.model_validate(doubted)}
+    document = document.model_copy(update={"decision_id": None, "ticket_id": "T-2", "targets": targets})
+    [row] = desk.store.record([NewDecision(Ticket("T-2", body=HARMLESS), document)])
+    assert desk.finds(0)
+    desk.id = row.id
+    assert desk.call(0, "GET", f"/v1/decisions/{row.id}").json()["withheld"]  # type: ignore[attr-defined]
+    assert not desk.finds(0) and desk.finds(NEEDED)

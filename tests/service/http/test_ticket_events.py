@@ -388,6 +388,16 @@ def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) 
 FIRE = "Now the printer is on fire and people are hurt."
 
 
+def test_a_ticket_is_shown_with_its_packet_to_whom_may_read_it(desk: tuple[TestClient, Repository]) -> None:
+    client, store = desk
+    opened(client, text=f"{TEXT} Restarted twice.", attributes={"sensitive": "true"})
+    packet = client.get("/v1/tickets/T-1/packet").json()
+    assert view(client)["packet"] == packet and packet["entries"] and "Restarted twice" in packet["text"]
+    low = {"Authorization": f"Bearer {create_key(store, 'low', ['read'], clearance=0)[0]}"}
+    shown = client.get("/v1/tickets/T-1", headers=low).json()
+    assert (shown["withheld"], shown["packet"]) == (True, None)
+
+
 def listed(client: TestClient, ticket_id: str = "T-1", **wanted: str) -> list[dict[str, Any]]:
     found = client.get("/v1/decisions", params={"limit": "100", "sort": "urgent", **wanted}).json()["decisions"]
     return [one for one in found if one["ticket_id"] == ticket_id]

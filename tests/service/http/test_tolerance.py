@@ -121,6 +121,11 @@ def test_an_empty_mail_is_blank(client: TestClient) -> None:
     [
         ("POST", "/v1/predict", {"title": "VPN"}, "title is not a field; fields: id, text, subject, body, channel"),
         ("GET", "/v1/decisions?limit=9999", None, "limit is too large: at most 200"),
+        ("GET", "/v1/decisions?foo=1", None, "foo is not a parameter; parameters: view, tier, category"),
+        ("GET", "/v1/tickets/T/packet?tier=L4", None, "tier is not a parameter; parameters: to, desk"),
+        ("GET", "/v1/tickets/T?dsk=acme", None, "dsk is not a parameter; parameters: desk"),
+        ("POST", "/v1/tickets/T/escalation?dsk=acme", None, "dsk is not a parameter; parameters: desk"),
+        ("GET", "/v1/policy?version=1", None, "version is not a parameter; see /docs"),
         (
             "POST",
             "/v1/decisions/x/feedback",
@@ -193,6 +198,16 @@ def test_a_parameter_of_the_query_that_is_at_fault_is_named(client: TestClient) 
         ("/v1/knowledge/entries/{entry_id}", "version"),
         ("/", "view"),
     }
+
+
+def test_no_route_of_the_api_that_reads_takes_a_parameter_that_it_does_not_know(client: TestClient) -> None:
+    taken = []
+    for route in client.app.routes:  # type: ignore[attr-defined]
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()) and route.path.startswith("/v1/"):
+            answer = client.get(re.sub(r"\{\w+\}", "x", route.path), params={"foo": "1"})
+            if answer.status_code != 422 or "foo is not a parameter" not in answer.json()["detail"]:
+                taken.append((route.path, answer.text[:80]))
+    assert taken == []
 
 
 def test_a_page_names_it_too(client: TestClient) -> None:

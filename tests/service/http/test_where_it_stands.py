@@ -153,6 +153,65 @@ def test_a_group_that_may_not_see_a_ticket_is_not_named_for_it(client: TestClien
     assert (refused.status_code, refused.json()["code"]) == (422, "uncleared-tier")
 
 
+def said(client: TestClient, decision: str, by: str, **route: str) -> Any:
+    """Have a person name labels of a ticket, by feedback or by a status."""
+    if by == "feedback":
+        body = {"verdict": "corrected", "agent": "kim", **route}
+        return client.post(f"/v1/decisions/{decision}/feedback", json=body)
+    event = {"id": str(time.monotonic_ns()), "kind": "status", "at": datetime.now(UTC).isoformat(), **route}
+    return client.post("/v1/tickets/T-1/events", json=event)
+
+
+BY = pytest.mark.parametrize("by", ["feedback", "status"])
+
+
+@BY
+def test_a_group_that_may_not_see_a_ticket_is_refused_whatever_tier_stands_beside_it(
+    client: TestClient, by: str
+) -> None:
+    decision = opened(client)
+    route = {"tier": "L3", "category": "security", "resolver_group": "service-desk"}
+    refused = said(client, decision, by, **route)
+    assert (refused.status_code, refused.json()["code"]) == (422, "uncleared-tier")
+    assert refused.json()["errors"][0]["field"] == "resolver_group"
+    assert said(client, decision, by, **{**route, "resolver_group": "security-operations"}).status_code == 200
+
+
+@BY
+@pytest.mark.parametrize("category", [{}, {"category": "printing"}, {"category": "hardware"}], ids=str)
+def test_no_category_lifts_the_mark_of_a_helpdesk(client: TestClient, by: str, category: dict[str, str]) -> None:
+    body = {"id": "T-1", "body": TEXT, "attributes": {"sensitive": "true"}}
+    decision = client.post("/v1/predict", json=body).json()
+    assert (decision["tier"], decision["category"]) == ("L2", "printing")
+    again = client.post("/v1/predict", json={"id": "T-1", "body": f"{TEXT} Still."}).json()["decision_id"]
+    for one in ({"tier": "L1"}, {"resolver_group": "service-desk"}):
+        assert said(client, again, by, **one, **category).json()["code"] == "uncleared-tier"
+
+
+@BY
+def test_a_category_that_is_made_sensitive_later_closes_the_way_to_a_tier_too(
+    client: TestClient, tmp_path: Path, by: str
+) -> None:
+    decision = opened(client)
+    closed = tuple(replace(one, sensitive=one.label == "printing") for one in POLICY.categories)
+    (tmp_path / "policy.toml").write_text(dump_policy(replace(POLICY, categories=closed)))
+    assert client.post("/v1/model/reload").status_code == 200
+    for route in ({"tier": "L1"}, {"tier": "L1", "category": "printing"}):
+        assert said(client, decision, by, **route).status_code == 422, route
+    moved = client.post("/v1/tickets/T-1/escalation").json()
+    assert (moved["tier"], moved["by"]) == ("L2", "access")
+    assert said(client, decision, by, tier="L1", category="hardware").status_code == 200
+    assert said(client, decision, by, tier="L0").status_code == 200  # a person has said what it is about
+
+
+@BY
+def test_what_must_not_wait_stays_with_its_group_however_a_person_moves_it(client: TestClient, by: str) -> None:
+    decision = opened(client, FIRE)
+    assert said(client, decision, by, tier="L2").status_code == 200
+    stands(client, decision, "L2", "printing", "major-incident", by="person")
+    assert client.post("/v1/tickets/T-1/escalation").json()["resolver_group"] == "major-incident"
+
+
 @pytest.mark.parametrize("word", ["feedback", "status"])
 @pytest.mark.parametrize("often", [1, 10])
 def test_who_speaks_while_a_comment_is_read_is_not_overruled_by_it(

@@ -15,10 +15,13 @@ from api.http.exceptions import Contradiction, NotFound
 from api.store.feedback import Statement
 from api.store.repository import Repository, open_repository
 from api.store.rows import ASIDE, NewDecision
+from api.store.threads.events import Outcome
+from api.store.work import queue
 from api.store.work import words as word_index
 from api.store.work.claims import CLAIM_AGE
 from api.store.work.queue import SORTS, Filter, Sort
 from api.store.work.tables import StoredEntry
+from triage.escalation.thread import Event, EventKind
 from triage.ticket import Ticket
 
 ALARM: dict[str, Any] = {"attention": [{"kind": "outage", "evidence": "nobody can work"}]}
@@ -133,6 +136,45 @@ def test_every_filter_finds_what_it_says_and_nothing_else(repository: Repository
         for wanted in filters:
             assert "".join(ids(repository, wanted)) == expected, wanted
     assert len(ids(repository, Filter(reviewed=False))) == 2
+
+
+def test_audits_are_counted_blind_by_the_rule_by_which_they_are_listed(
+    repository: Repository, decide: Callable[..., str]
+) -> None:
+    """One that an alarm brought back waits with a verdict: it was judged, and its labels are told."""
+    target = {"label": "L1", "automation": "suggested", "source": "model", "reason": "confident", "confidence": 0.9,
+              "alternatives": [], "likely": [], "rule": None, "audit": True}  # fmt: skip
+    drawn: dict[str, Any] = {**OPEN, "reason": "ambiguous", "targets": {"tier": target}}
+    judged, _ = decide(repository, "judged", "a", **drawn), decide(repository, "unjudged", "b", **drawn)
+    repository.feedback(judged, Statement("accepted", "ana"))
+    news = Event("1", EventKind.COMMENT, datetime.now(UTC), "it burns", attention=(("safety", "burns"),))
+    repository.add_event("judged", news, Outcome(erased_at=None))
+    for blind, names in ((True, ["judged"]), (False, ["judged", "unjudged"])):
+        counts = repository.counts("ana", ["service-desk"], blind=blind)
+        for view in ("abstained", "my_groups"):
+            listed = ids(repository, Filter(view, groups=("service-desk",), blind=blind))
+            assert listed == names and counts.views[view] == len(names), (view, blind)
+        assert ids(repository, replace(WAITING, tier="L1", blind=blind)) == names
+        assert counts.tiers == {"L1": len(names)} and counts.groups == {"service-desk": len(names)}
+        assert (counts.waiting, counts.views["audit"], counts.flagged) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_pages_of_what_is_found_by_words_are_full_whatever_is_kept_between(
+    repository: Repository, decide: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sort: Sort
+) -> None:
+    monkeypatch.setattr(queue, "_READ_AT_ONCE", 2)
+    for number in range(12):
+        decide(repository, f"t{number}", "the vpn drops", **OPEN)
+    wanted = Filter("waiting", words="vpn", may_read=lambda row: int(str(row.ticket_id)[1:]) % 4 == 1)
+    found = [f"t{number}" for number in (1, 5, 9)]
+    found = found[::-1] if sort == "newest" else found
+    assert ids(repository, wanted, sort, limit=2) == found[:2]
+    second, third = (line.row.id for line in repository.lines(wanted, sort)[1:])
+    assert ids(repository, wanted, sort, limit=2, after=second) == found[2:]
+    assert repository.next_in_queue(wanted, sort, second) == third
+    assert repository.next_in_queue(wanted, sort, third, backwards=True) == second
+    assert repository.next_in_queue(wanted, sort, third) is None
 
 
 def test_a_search_does_not_tell_what_a_reader_may_not_read(
