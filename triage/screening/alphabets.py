@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import re2
 
 _LAST_LATIN = "\u024f"
 """Last letter of the block Latin Extended-B; what comes later is of another script."""
-_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
+_DENSE = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+")
 _DENSE_LETTERS = 3
 """Letters of an alphabet that one of a dense script stands for."""
 _LANGUAGES = {
@@ -27,9 +30,25 @@ _LANGUAGES = {
     r"\p{Georgian}": ("ka",),
 }
 """By script, the ISO 639-1 codes of the languages that the detector tells and that are written in it."""
-_SCRIPTS = tuple((re2.compile(script), languages) for script, languages in _LANGUAGES.items())
+_SCRIPTS = tuple((re2.compile(f"(?:{script})+"), languages) for script, languages in _LANGUAGES.items())
 _WRITTEN_SHARE = 0.2
 """Share of letters from which on a text counts as written in their script: a name in an English request is less."""
+
+
+class _Characters:
+    """The characters of a text with how often each is there.
+
+    In order of their code points those of a script stand side by side: a match is made for each run of them. One for
+    each letter of a text would cost as much as all the rest of screening.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._counts = Counter(text)
+        self._in_order = "".join(sorted(self._counts))
+
+    def of(self, script: Any) -> int:
+        """Count the characters of a script."""
+        return sum(self._counts[char] for run in script.findall(self._in_order) for char in run)
 
 
 def holds_other_script(text: str) -> bool:
@@ -55,7 +74,7 @@ def other_letters(text: str) -> int:
 
 def dense_letters(text: str) -> int:
     """Count the letters of scripts of which two or three make a word."""
-    return 0 if text.isascii() else len(_DENSE.findall(text))
+    return 0 if text.isascii() else _Characters(text).of(_DENSE)
 
 
 def is_mostly_other_script(text: str) -> bool:
@@ -79,7 +98,8 @@ def languages_written(text: str) -> tuple[str, ...]:
     others = other_letters(text)
     if not others or others < _WRITTEN_SHARE * (others + _latin_letters(text)):
         return ()
-    counted = [(len(script.findall(text)), languages) for script, languages in _SCRIPTS]
+    characters = _Characters(text)
+    counted = [(characters.of(script), languages) for script, languages in _SCRIPTS]
     most, languages = max(counted, key=lambda one: one[0])
     return languages if most else ()
 
