@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from textwrap import wrap
 from typing import Any
 from urllib.parse import urlencode
@@ -96,6 +97,32 @@ def test_the_words_behind_an_image_stay(client: TestClient, before: str, image: 
     assert decided["automation"] != "blank"
     kept = client.get(f"/v1/decisions/{decided['decision_id']}").json()["ticket"]["body"]
     assert kept == f"{before}{behind} and nobody can work"
+
+
+def test_images_and_long_texts_are_taken_alike_on_every_way_in(client: TestClient) -> None:
+    opened = client.post("/v1/predict", json={"id": "T-1", "body": "the printer jams"}).json()
+    while client.get(f"/v1/decisions/{opened['decision_id']}").status_code == 503:  # not kept yet
+        pass
+    at = {"at": datetime.now(UTC).isoformat()}
+    for number, (written, kept, what) in enumerate(
+        [
+            (f"{IMAGE}please help", "<img src=''>please help", "inline_image"),
+            (IMAGE, "<img src=''>", "inline_image"),
+            ("It jams. " + "x" * 36_000 + " Kim", "Kim", "over_long"),
+        ]
+    ):
+        comment = {"id": f"c{number}", "kind": "comment", **at, "text": written}
+        replies = {"id": f"a{number}", **at, "answers": [{"question": "Since when?", "text": written}]}
+        column = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [written]}
+        for path, body in (("/v1/tickets/T-1/events", comment), ("/v1/tickets/T-1/answers", replies)):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["decision"]["left_out"][0]["what"] == what
+            words = client.get("/v1/tickets/T-1").json()["timeline"][-1]["words"]
+            assert words.endswith(kept) and len(words) <= 20_000
+        assert client.post("/v2/models/helpdesk-triage/infer", json={"inputs": [column]}).status_code == 200
+    bare = {"id": "c9", "kind": "comment", **at, "text": IMAGE.split("'")[1]}
+    assert client.post("/v1/tickets/T-1/events", json=bare).status_code == 200
 
 
 def test_words_behind_an_image_count_against_the_size_of_a_request(client: TestClient) -> None:
