@@ -54,6 +54,43 @@ def test_what_must_not_wait_is_flagged_with_its_kind_and_the_words_that_say_so(k
 @pytest.mark.parametrize(
     "body",
     [
+        *("Hay humo saliendo del servidor", "Sale humo del servidor", "Veo humo en el servidor", "El servidor humea"),
+        *("Hay mucho humo en la sala", "Huele raro, como a quemado", "Hay llamas saliendo del ordenador"),
+        *("Salen chispas del enchufe", "Hay agua saliendo del rack", "Está cayendo agua sobre el servidor"),
+        *("De la fumée sort du serveur", "Le serveur fume", "Fumée sortant de la baie", "Il y a du feu dans la salle"),
+        *("Des flammes sortent de l'ordinateur", "De l'eau coule sur le serveur", "Une odeur de brûlé sort du PC"),
+        *("Da kommt Rauch aus dem Server", "Es ist Rauch am Server zu sehen", "Qualmender Server im Keller"),
+        *("Aus dem Drucker schlagen Flammen", "Es tropft Wasser auf den Server", "Es riecht verbrannt"),
+        *("Smoke is coming out of the server", "The server is giving off smoke", "Water is dripping onto the server"),
+        *("There are flames coming out of the printer", "Water is coming through the ceiling onto the servers"),
+    ],
+)
+def test_smoke_fire_and_water_are_flagged_however_their_coming_out_is_said(body: str) -> None:
+    assert kinds(body) == ["safety"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            "No hay humo, solo no arranca",
+            "La máquina de humo pide licencia nueva",
+            "Je fume dehors, mon badge ne marche plus",
+        ),
+        *(
+            "Kein Rauch, nur kein Bild",
+            "The water bill does not open on the file server",
+            "Das Raucherzimmer hat kein WLAN",
+        ),
+    ],
+)
+def test_words_for_smoke_and_water_alone_are_no_alarm(body: str) -> None:
+    assert kinds(body) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "When I fire up the app it hangs, I have to kill the process.",
         "Please open port 443 in the firewall for the new supplier.",
         "The smoke test after the upgrade is still missing.",
