@@ -286,7 +286,12 @@ def decide_or_fall_back(
         classifier failed that says what must not wait; None where nothing did.
     """
     failed: list[str] = []
-    decide = partial(triager.decide, **vars(view), on_unscreened=lambda: failed.append("screening"))
+    decide = partial(
+        triager.decide,
+        explain=view.explain,
+        clearance=view.clearance,
+        on_unscreened=lambda: failed.append("screening"),
+    )
     if triager.bundle is None:
         return decide(tickets), next(iter(failed), None)
     try:

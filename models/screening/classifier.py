@@ -18,7 +18,7 @@ from models.screening.prefilter import Prefilter
 from triage.screening import ALARMED, ATTENTION_KINDS, Opinion
 from triage.ticket import Ticket
 
-LABELS = (
+LABELS: tuple[str, ...] = (
     *("none", *ATTENTION_KINDS),
     *("auto_reply", "bounce", "thanks", "close_request", "newsletter", "spam", "empty", "gibberish"),
 )
