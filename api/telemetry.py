@@ -27,8 +27,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _SIZES = (1, 2, 4, 8, 16, 32)
-_SHED, _FALLBACKS = ("queue-full", "deadline", "draining"), ("memory", "encoder")
-"""Why requests are refused because of load, and why the rules take the place of a model."""
+_SHED, _FALLBACKS = ("queue-full", "deadline", "draining"), ("memory", "encoder", "screening")
+"""Why requests are refused because of load, and why written rules or cues take the place of what was learned."""
 _COLLECTIONS = 5
 _DEAD = "0"
 """In the place of a process id, in the names of files that hold what dead workers counted."""
@@ -63,7 +63,10 @@ class Metrics:
         self.shed = Counter("triage_refused", "Requests refused because of load", ["cause"], registry=registry)
         show_at_zero(self.shed, _SHED)
         self.fallbacks = Counter(
-            "triage_fallbacks", "Micro-batches routed by rules because the model failed", ["cause"], registry=registry
+            "triage_fallbacks",
+            "Micro-batches routed by rules because the model failed, or screened by cues because the classifier did",
+            ["cause"],
+            registry=registry,
         )
         show_at_zero(self.fallbacks, _FALLBACKS)
         self.decisions = Counter(

@@ -71,6 +71,9 @@ _FILLED = {
 }
 KINDS = {kind: (filling * CHARS)[:CHARS] for kind, filling in _FILLED.items()} | {
     "a word of each letter": " ".join(f"{chr(0x400 + i % 90)}{chr(0x430 + i // 90 % 30)}{i}" for i in range(4_000)),
+    "ever other Chinese letters": "".join(chr(0x4E00 + i * 7919 % 20_900) for i in range(CHARS)),
+    "ever other Korean letters": "".join(chr(0xAC00 + i * 7919 % 11_172) for i in range(CHARS)),
+    "Chinese and Latin letters in turn": "".join(f"{chr(0x4E00 + i * 7919 % 20_900)}a" for i in range(CHARS // 2)),
     "a row of full stops and a letter": "." * (CHARS - 1) + "a",
     "one letter again and again before alarms": ("a " * CHARS)[: CHARS - len(_ALARMS)] + _ALARMS,
     "a reference of many digits": "<p>&#" + "1" * (CHARS - 6) + ";",

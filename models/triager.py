@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -24,6 +25,8 @@ from triage.prediction import Prediction
 from triage.rules import RuleBook, check_labels
 from triage.screening import Opinion
 from triage.ticket import Ticket
+
+_LOG = logging.getLogger(__name__)
 
 
 class Predictor(Protocol):
@@ -118,6 +121,7 @@ class Triager:
         explain: bool = False,
         clearance: int = 0,
         opinions: Sequence[Opinion | None] | None = None,
+        on_unscreened: Callable[[], object] = lambda: None,
     ) -> list[Decision]:
         """Decide each ticket on its own, in order: none influences another, but for the rounding of sums.
 
@@ -126,8 +130,9 @@ class Triager:
             explain: Whether to say which words counted and what is similar; costs some milliseconds each.
             clearance: What the reader may see: similar tickets above it are not even searched.
             opinions: What `opinions_of` returned for the same tickets; None asks it.
+            on_unscreened: Called where the shipped classifier fails, so that written cues alone screen.
         """
-        screened = self._screened(tickets) if opinions is None else lambda: opinions
+        screened = self._screened(tickets, on_unscreened) if opinions is None else lambda: opinions
         probabilities: Sequence[Prediction | None] = [None] * len(tickets)
         if self.bundle is not None and tickets:
             probabilities = self.bundle.predict(tickets, explain=explain, clearance=clearance)
@@ -141,17 +146,36 @@ class Triager:
         """Return what the shipped classifier thinks must not wait or is no ticket; None for each where it fails."""
         return self._screened(tickets)()
 
-    def _screened(self, tickets: Sequence[Ticket]) -> Callable[[], Sequence[Opinion | None]]:
+    def _screened(
+        self, tickets: Sequence[Ticket], on_unscreened: Callable[[], object] = lambda: None
+    ) -> Callable[[], Sequence[Opinion | None]]:
         """Begin to ask the classifier, on a thread of its own, about what its prefilter leaves open."""
         prefilter = self.bundle.prefilter if isinstance(self.bundle, Bundle) else None
+
+        def unscreened(error: Exception, count: int) -> list[Opinion | None]:
+            """Whatever it is, the runtime's own errors too: written cues still screen, and rules route."""
+            _warn_unscreened(type(error).__name__)
+            on_unscreened()
+            return [None] * count
+
         try:
             asked = shipped_classifier().doubtful(tickets, prefilter)
-        except Exception:  # whatever it is, the runtime's own errors too: written cues still screen, and rules route
-            return lambda: [None] * len(tickets)
+        except Exception as error:
+            nothing = unscreened(error, len(tickets))
+            return lambda: nothing
         if not asked:
             return lambda: in_their_places(asked, (), len(tickets))
         later = _screening_thread().submit(_opinions, [tickets[row] for row in asked])
-        return lambda: in_their_places(asked, later.result(), len(tickets))
+
+        def screened() -> Sequence[Opinion | None]:
+            said: Sequence[Opinion | None]
+            try:
+                said = later.result()
+            except Exception as error:
+                said = unscreened(error, len(asked))
+            return in_their_places(asked, said, len(tickets))
+
+        return screened
 
 
 def _check_listed(bundle: Bundle, policy: Policy) -> None:
@@ -175,10 +199,13 @@ def _check_listed(bundle: Bundle, policy: Policy) -> None:
 
 
 def _opinions(tickets: Sequence[Ticket]) -> Sequence[Opinion | None]:
-    try:
-        return shipped_classifier().opinions(tickets)
-    except Exception:  # whatever the runtime raises: written cues still screen, and rules route
-        return [None] * len(tickets)
+    return shipped_classifier().opinions(tickets)
+
+
+@cache
+def _warn_unscreened(kind: str) -> None:
+    """Tell once of each type of error that the classifier fails: it may do so for every ticket."""
+    _LOG.warning("the screening classifier fails, and written cues alone say what must not wait: %s", kind)
 
 
 @cache

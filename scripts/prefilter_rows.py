@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.screening import shipped_classifier
-from models.screening.classifier import read_part
+from models.screening.classifier import alarm_and_no_ticket, read_part
 from training.cascade.prefilter import ALARMS, HELD_BACK, LEARN, NO_TICKETS, ROWS_FILE, TokenRows, log_odds
 from triage.ticket import Ticket
 
@@ -51,9 +51,10 @@ def main() -> None:
     found = classifier.probabilities(texts)
     held = np.array([row.writer in HELD_BACK for row in rows])
     attention = np.array([row.sort == "attention" for row in rows])
-    said = np.where(attention, found[:, 1:5].sum(axis=1), found[:, 5:].sum(axis=1))
+    alarm, no_ticket = alarm_and_no_ticket(found)
+    said = np.where(attention, alarm, no_ticket)
     rightly = held & np.array([row.is_special for row in rows]) & (said >= FLAGGED)
-    doubtful = np.maximum(found[:, 1:5].sum(axis=1), found[:, 5:].sum(axis=1)) > DOUBTFUL
+    doubtful = np.maximum(alarm, no_ticket) > DOUBTFUL
     ordinary = np.flatnonzero(~held & ~doubtful)
     drawn = np.random.default_rng(0).permutation(ordinary)[:ORDINARY_ROWS]
     use = np.full(len(rows), -1)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from models.encoder import OnnxEncoder
-from models.screening.classifier import HEAD_FILE, ScreeningClassifier
+from models.screening.classifier import HEAD_FILE, OF_ALARMS, OF_NO_TICKETS, ScreeningClassifier
 from scripts.train_screening import (
     ROOT,
     SCALE,
@@ -38,7 +38,6 @@ from scripts.train_screening import (
     read_rows,
     set_rates,
 )
-from triage.screening.screen import ATTENTION_KINDS
 
 TARGET = ROOT / "models" / "screening" / "data"
 STEPS = (3, 2)
@@ -157,9 +156,8 @@ def make_surer(classifier: Classifier, more_alarms: float = MORE_ALARMS) -> None
     with torch.no_grad():
         for parameter in classifier.head.parameters():
             parameter.mul_(SHARPER)
-        alarms = len(ATTENTION_KINDS)
-        classifier.head.bias[1 : 1 + alarms] += more_alarms
-        classifier.head.bias[1 + alarms :] += MORE_NO_TICKETS
+        classifier.head.bias[OF_ALARMS] += more_alarms
+        classifier.head.bias[OF_NO_TICKETS] += MORE_NO_TICKETS
 
 
 def main() -> None:

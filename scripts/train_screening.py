@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from models.encoder import SentenceTransformerEncoder
-from models.screening.classifier import LABELS
+from models.screening.classifier import LABELS, OF_ALARMS
 from training.cascade.prefilter import HELD_BACK
 from training.encoders.onnx_export import export
 from triage.screening import find_attention
@@ -222,7 +222,7 @@ def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             logits[known], labels[known], label_smoothing=SMOOTHING, reduction="sum"
         )
     if (~known).any():
-        loss = loss - torch.logsumexp(torch.log_softmax(logits[~known], 1)[:, 1:5], 1).sum()
+        loss = loss - torch.logsumexp(torch.log_softmax(logits[~known], 1)[:, OF_ALARMS], 1).sum()
     return loss / len(labels)
 
 

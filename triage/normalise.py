@@ -141,10 +141,19 @@ _RULE = _Marked(
 )
 _LONG_RUN = 76
 """Characters in a row from which data is written into a text: as long as a line of base64 in a mail (RFC 2045)."""
+_IMAGE = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80})*;base64,")
+"""What begins an image that stands in the text itself, as mail programs and editors write it (RFC 2397)."""
 _INLINE_DATA = re2.compile(
-    r"(?:data:[\w.+/-]{0,80};base64,[A-Za-z0-9+/=\s]{0,10}|\b)[A-Za-z0-9+/]{76,}={0,2}(?:\r?\n[A-Za-z0-9+/]{4,}={0,2})*"
-    r"|\[(?:cid|image|bild|inline image)[:\s][^\]\n]{0,120}\]"
+    rf"{_IMAGE.pattern}|\b[A-Za-z0-9+/]{{{_LONG_RUN},}}|\[(?:cid|image|bild|inline image)[:\s][^\]\n]{{0,120}}\]"
 )
+_BASE64 = re.compile(r"([A-Za-z0-9+/]*+)(={0,2}+)")
+_BASE64_LINE = re.compile(r"[ \t]*+\r?\n[ \t]*+([A-Za-z0-9+/]++)(={0,2}+)")
+LEAST_WIDTH = 40
+"""Characters of a line from which on it may be one of folded base64: hardly a word is as long."""
+_MOST_WIDTH = 100
+"""Characters to which programs fold base64, at most."""
+_WORD = re.compile(r"(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]*")
+_CLOSING = {'"': '"', "'": "'", "(": ")"}
 _QUOTED_LINE = _Marked(r"(?m)^[ \t]*>.*$", ">")
 _QUOTE_MARKS = re2.compile(r"(?m)^(?:[ \t]*>)+ ?")
 _SIGNATURE = _Marked(r"(?m)^-- ?$", "--")
@@ -303,6 +312,64 @@ def strip_html(text: str) -> str:
     if not _TAG.search(text):
         return text
     return _Html(text).read()
+
+
+def without_images(text: str) -> str:
+    r"""Return a text without the images that are written into it; the words behind them stay.
+
+    Example:
+        >>> without_images("data:image/png;base64,iVBORw0KGgoAAAA==\n\nThe VPN drops").strip()
+        'The VPN drops'
+    """
+    return _without_data(_IMAGE, text) if ";base64," in text else text
+
+
+def _without_data(beginnings: Any, text: str) -> str:
+    """Return a text without the data of which a pattern finds the beginnings."""
+    kept, place = [], 0
+    for found in beginnings.finditer(text):
+        start, end = found.span()
+        if start >= place:
+            kept.append(text[place:start])
+            place = end if text[start] == "[" else _end_of_base64(text, start, end if text[end - 1] == "," else start)
+    return "".join([*kept, text[place:]])
+
+
+def _end_of_base64(text: str, start: int, first: int) -> int:
+    """Return where data end: at their padding, at a blank, or at a line break that folds no base64.
+
+    Args:
+        text: That holds them.
+        start: Where they begin, with what says that they are data.
+        first: Where the first line of base64 begins.
+    """
+    run = _BASE64.match(text, first)
+    begun = chars = run.end() - first if run else 0
+    width = 0
+    while run and not run[2] and (line := _BASE64_LINE.match(text, run.end())):
+        length = len(line[1])
+        if length != width if width else length < max(begun, LEAST_WIDTH):
+            folds = width > 0 or 0 < begun <= _MOST_WIDTH
+            return line.end() if _is_last(line, _CLOSING.get(text[start - 1 : start], ""), chars, folds) else run.end()
+        run, width, chars = line, length, chars + length
+    return run.end() if run else first
+
+
+def _is_last(line: re.Match[str], closing: str, chars: int, folds: bool) -> bool:
+    """Say whether a shorter line below base64 is its end, rather than the first word of what is said behind it.
+
+    Args:
+        line: What is in doubt.
+        closing: What ends the attribute in which the data stand; empty where they stand in none.
+        chars: Of base64 above it.
+        folds: Whether the lines above it are of a width to which programs fold.
+    """
+    after = line.string[line.end() : line.end() + 1]
+    if closing:
+        return after == closing
+    if _WORD.fullmatch(line[1]) or (chars + len(line[1]) + len(line[2])) % 4:
+        return False
+    return not after.isalnum() if line[2] else folds and (not after or after in "\r\n")
 
 
 def shortened(text: str, max_chars: int) -> tuple[str, int]:
@@ -492,7 +559,7 @@ def read_plain(text: str, *, answer: bool = False) -> Cleaned:
         return Cleaned(_single_spaced(text))
     left_out: list[LeftOut] = []
     if "[" in text or max(map(len, text.split()), default=0) >= _LONG_RUN:
-        text = _kept(str(_INLINE_DATA.sub("", text)), text, "inline_data", left_out)
+        text = _kept(_without_data(_INLINE_DATA, text), text, "inline_data", left_out)
     for pattern in _BANNER_PARTS:
         text = _kept(pattern.removed_from(text), text, "banner", left_out)
     text = _read(text, left_out, answer=answer)

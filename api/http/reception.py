@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from api.http.schemas import TicketIn
-from triage.normalise import LeftOut, shortened
+from triage.normalise import LEAST_WIDTH, LeftOut, shortened, without_images
 from triage.ticket import Ticket
 
-_IMAGE = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80})*;base64,[A-Za-z0-9+/=\s]*")
-"""An image that stands in the text itself, as mail programs and editors write it (RFC 2397)."""
+
+def _run(digit: bytes, line_break: bytes) -> re.Pattern[bytes]:
+    """Return what matches base64 in lines, of which all but the first are as long as no word is."""
+    return re.compile(rb"(?:%b)*+(?:%b(?:%b){%d,}+)*+" % (digit, line_break, digit, LEAST_WIDTH))
 
 
 class Ignored(NamedTuple):
@@ -35,61 +37,50 @@ class Received(Ticket):
 
 
 class InlineImages:
-    """Counts the bytes of a body that are no image written into the text; fed with one part after the other."""
+    """Counts the bytes of a body that are no image written into the text; fed with one part after the other.
+
+    The lines of an image that is folded are told by their length; a shorter last one counts. What follows an image is
+    told from it by the next few hundred bytes: where a body ends before, these do not count.
+    """
 
     _MARK = b";base64,"
-    _RUN = re.compile(rb"[A-Za-z0-9+/=\\rn\s]*")
+    # JSON may escape a slash, a plus sign and a line break.
+    _RUN = _run(rb"[A-Za-z0-9+/]|\\/|\\u002[bBfF]", rb"(?:\\r|\r)?(?:\\n|\n)(?:[ \t]|\\t){0,20}+")
+    _LOOK_AHEAD = 300
+    """Bytes of a line break with the shortest line behind it, all of them escaped."""
 
     def __init__(self) -> None:
-        self._tail, self._inside = b"", False
+        self._kept, self._inside = b"", False
 
     def counted(self, part: bytes) -> int:
         """Return how many bytes of a part count.
 
         Example:
             >>> images = InlineImages()
-            >>> [images.counted(one) for one in (b"<img src='data:image/png;ba", b"se64,QUJD", b"REVG'>")]
-            [27, 5, 2]
+            >>> [images.counted(one) for one in (b"<img src='data:image/png;ba", b"se64,QUJD", b"REVG'>" + b"." * 300)]
+            [27, 5, 302]
         """
-        text, size, place, mark = self._tail + part, 0, len(self._tail), self._MARK
-        if self._inside:
-            place = self._end_of_run(text, place)
+        text, size, mark = self._kept + part, 0, self._MARK
+        place = 0 if self._inside else len(self._kept)
         while place < len(text):
+            if self._inside:
+                run = self._RUN.match(text, place)
+                place = run.end() if run else place
+                if len(text) - place < self._LOOK_AHEAD:
+                    break
             found = text.find(mark, max(0, place - len(mark) + 1))
-            end = len(text) if found < 0 else found + len(mark)
-            size += end - place
-            place = len(text) if found < 0 else self._end_of_run(text, end)
-            self._inside = found >= 0 and place == len(text)
-        self._tail = b"" if self._inside else text[1 - len(mark) :]
+            self._inside = found >= 0
+            end = found + len(mark) if self._inside else len(text)
+            size, place = size + end - place, end
+        self._kept = text[place:] if self._inside else text[1 - len(mark) :]
         return size
-
-    def _end_of_run(self, text: bytes, start: int) -> int:
-        run = self._RUN.match(text, start)
-        return run.end() if run else start
 
 
 class InlineImagesOfForm(InlineImages):
-    """The same for a form as browsers send it, with percent signs; an escape that is cut in two waits for its end."""
+    """The same for a form as browsers send it, with percent signs."""
 
     _MARK = b"%3Bbase64%2C"
-    _RUN = re.compile(rb"(?:[A-Za-z0-9+]++|%(?:2[BF]|3D|0[AD]|20))*+")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cut = b""
-
-    def counted(self, part: bytes) -> int:
-        """Return how many bytes of a part count.
-
-        Example:
-            >>> images = InlineImagesOfForm()
-            >>> [images.counted(one) for one in (b"body=data%3Aimage%2Fpng%3Bbase64%", b"2CQUJD%2B%3", b"D%26x")]
-            [32, 3, 4]
-        """
-        whole = self._cut + part
-        escape = whole.rfind(b"%", max(0, len(whole) - 2))
-        whole, self._cut = (whole, b"") if escape < 0 else (whole[:escape], whole[escape:])
-        return super().counted(whole)
+    _RUN = _run(rb"[A-Za-z0-9/]|%2[BF]", rb"(?:%0D)?%0A(?:\+|%20|%09){0,20}+")
 
 
 def to_ticket(payload: TicketIn, max_text_chars: int) -> Received:
@@ -111,11 +102,6 @@ def to_ticket(payload: TicketIn, max_text_chars: int) -> Received:
         ignored=tuple(Ignored(field, code) for field, code in payload.ignored),
         cut=(*of_subject, *of_body),
     )
-
-
-def without_images(text: str) -> str:
-    """Return a text without the images that are written into it."""
-    return _IMAGE.sub("", text) if ";base64," in text else text
 
 
 def readable(text: str, max_chars: int) -> tuple[str, list[LeftOut]]:

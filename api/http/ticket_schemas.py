@@ -11,10 +11,12 @@ from api.http.schemas import READABLE, Moment, Name, Text
 from models.wire import DecisionDocument
 
 MAX_EVENT_CHARS = 20_000
+"""Characters of an event that are kept; a longer text is cut between head and tail, as a ticket's is."""
 MAX_NEEDS = 20
 MAX_ANSWERS = 10
 MAX_QUESTION_CHARS = 2_000
 _IN_ORDER = "not before the last event or the ticket's opening, nor more than a year ahead"
+_CUT = f"images in it are left out, and of more than {MAX_EVENT_CHARS} characters the middle is, which is said"
 
 
 def _of_one_kind(schema: dict[str, Any]) -> None:
@@ -44,7 +46,7 @@ class EventIn(BaseModel):
     id: Annotated[Name, Field(min_length=1, description="the helpdesk's own id; the same one is taken once")]
     kind: Literal["comment", "attempt", "answer", "status"]
     at: Moment = Field(description=f"when it happened, RFC 3339; {_IN_ORDER}")
-    text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(None, description="what was written")
+    text: Text | None = Field(None, description=f"what was written; {_CUT}")
     outcome: Literal["worked", "failed", "partly"] | None = Field(None, description="of an attempt")
     status: Name | None = Field(None, description="of a status: as the helpdesk calls it")
     priority: Name | None = Field(None, description="the priority class from then on, as the policy names it")
@@ -203,9 +205,7 @@ class AnswerIn(BaseModel):
     answer: Name | None = Field(
         None, description="one of the answers that the policy lists for it; of a choice a label, its name or statement"
     )
-    text: Annotated[Text, Field(max_length=MAX_EVENT_CHARS)] | None = Field(
-        None, description="in the requester's words"
-    )
+    text: Text | None = Field(None, description=f"in the requester's words; {_CUT}")
 
 
 class AnswersIn(BaseModel):

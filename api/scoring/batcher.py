@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -62,7 +63,7 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class Load:
-    """A finished micro-batch: its tickets, the seconds it took, and what made it fall back, if anything did."""
+    """A finished micro-batch: its tickets, the seconds it took, and what failed in it, if anything did."""
 
     tickets: int
     seconds: float
@@ -281,12 +282,20 @@ def decide_or_fall_back(
     One ticket that the encoder cannot take must not spoil its neighbours': after a failure each is tried alone.
 
     Returns:
-        The decisions, and what made any of them fall back: ``memory``, ``encoder`` or None.
+        The decisions, and what made any of them fall back: ``memory``, ``encoder``, or ``screening`` where only the
+        classifier failed that says what must not wait; None where nothing did.
     """
+    failed: list[str] = []
+    decide = partial(
+        triager.decide,
+        explain=view.explain,
+        clearance=view.clearance,
+        on_unscreened=lambda: failed.append("screening"),
+    )
     if triager.bundle is None:
-        return triager.decide(tickets, explain=view.explain, clearance=view.clearance), None
+        return decide(tickets), next(iter(failed), None)
     try:
-        return triager.decide(tickets, explain=view.explain, clearance=view.clearance), None
+        return decide(tickets), next(iter(failed), None)
     except MemoryError:
         log.error("out_of_memory", tickets=len(tickets))
         return _by_rules(triager, tickets), "memory"

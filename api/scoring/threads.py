@@ -43,12 +43,16 @@ from triage.escalation.packet import packet
 from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.standing import Place, placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
+from triage.normalise import LeftOut
 from triage.policy import Policy
 from triage.wording import phrase_of, phrase_of_cause
 
 _TRIES = 3
 """How often an event is judged in the hope that nothing else is kept about its ticket meanwhile; after that it is kept
 by what is known then."""
+
+_SAYING = (EventKind.COMMENT, EventKind.ANSWER)
+"""What has a text."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,13 @@ class TicketThreads:
                 forgotten.
             TooBusy: The service cannot answer in time.
         """
-        event = replace(_event_of(payload), chosen=chosen)
+        event, cut = _event_of(payload, chosen)
         for _ in range(_TRIES):
             try:
-                return await self._taken(ticket_id, event, sender)
+                return _with_cut(await self._taken(ticket_id, event, sender), cut)
             except Overtaken:
                 continue
-        return await self._taken(ticket_id, event, sender, at_last=True)
+        return _with_cut(await self._taken(ticket_id, event, sender, at_last=True), cut)
 
     async def _taken(self, ticket_id: str, event: Event, sender: Principal, *, at_last: bool = False) -> EventOut:
         """Take an event by what is known of its ticket now.
@@ -199,10 +203,11 @@ class TicketThreads:
         stated, chosen = _answered(triager.policy, payload)
         stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
         row = standing_row(stored)
-        event = _checked(triager.policy, row, replace(_event_of(stated), chosen=chosen), asker)
+        event, cut = _event_of(stated, chosen)
+        event = _checked(triager.policy, row, event, asker)
         decision, _ = await self._decided(triager, stored, event, asker, counted=False)
-        readable = may_be_told(triager.policy, row, asker)
-        return _document(decision, stored.latest.id, readable and _covers(triager.policy, decision.restricted, asker))
+        told = may_be_told(triager.policy, row, asker) and _covers(triager.policy, decision.restricted, asker)
+        return _document(decision, stored.latest.id, told).as_received((), cut)
 
     def moment(self, ticket_id: str, sender: Principal) -> datetime:
         """Return the moment of what happens now: no earlier than the last event, whose sender's clock may be ahead.
@@ -352,13 +357,13 @@ def _kinds(stored: StoredThread, decision: Decision) -> set[str]:
 
 
 def _answered(policy: Policy, payload: AnswersIn) -> tuple[EventIn, tuple[tuple[str, str], ...]]:
-    """Return answers as one event, cut between head and tail where together they are over-long, and what they choose.
+    """Return answers as one event, and what they choose.
 
     Raises:
         NotAcceptable: The policy lists no such answer, nothing was answered, or two labels of a target were chosen.
     """
     told = [_answer(policy, one) for one in payload.answers]
-    text, _ = readable("\n".join(words for words, _ in told if words), MAX_EVENT_CHARS)
+    text = "\n".join(words for words, _ in told if words)
     stated = {"id": payload.id, "kind": "answer", "at": payload.at.isoformat(), "text": text or None}
     return EventIn.model_validate(stated), _chosen_once([one for _, one in told if one is not None])
 
@@ -403,11 +408,24 @@ def _chosen_once(chosen: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ..
     return once
 
 
-def _event_of(payload: EventIn) -> Event:
-    values = payload.model_dump()
-    return Event(
-        **{**values, "kind": EventKind(payload.kind), "text": payload.text or "", "needs": tuple(payload.needs)}
-    )
+def _event_of(payload: EventIn, chosen: tuple[tuple[str, str], ...]) -> tuple[Event, list[LeftOut]]:
+    """Return an event as far as its text is read, and what of that was taken out.
+
+    Raises:
+        NotAcceptable: It says nothing.
+    """
+    written = payload.text or ""
+    if payload.kind in _SAYING and not written.strip() and not chosen:
+        raise NotAcceptable("no-text", "a comment or an answer says something: state its text", "text")
+    text, cut = readable(written, MAX_EVENT_CHARS)
+    stated = {"kind": EventKind(payload.kind), "text": text, "needs": tuple(payload.needs), "chosen": chosen}
+    return Event(**{**payload.model_dump(), **stated}), cut
+
+
+def _with_cut(told: EventOut, cut: Sequence[LeftOut]) -> EventOut:
+    """Return what became of an event, with what of its text was taken out among what the decision did not read."""
+    decision = told.decision and told.decision.as_received((), cut)
+    return told.model_copy(update={"decision": decision})
 
 
 def _checked(policy: Policy, row: DecisionRow, event: Event, sender: Principal) -> Event:
@@ -435,8 +453,6 @@ def _check_kind(event: Event) -> None:
         raise NotAcceptable(
             "not-a-status", "status, tier, category and resolver_group belong to a status: send one", "kind"
         )
-    if event.kind in (EventKind.COMMENT, EventKind.ANSWER) and not event.text.strip() and not event.chosen:
-        raise NotAcceptable("no-text", "a comment or an answer says something: state its text", "text")
 
 
 def _covers(policy: Policy, restricted: bool, principal: Principal) -> bool:

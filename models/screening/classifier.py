@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from models.encoder import ONNX_FILES, OnnxEncoder
 from models.screening.prefilter import Prefilter
-from triage.screening import ALARMED, Opinion
+from triage.screening import ALARMED, ATTENTION_KINDS, Opinion
 from triage.ticket import Ticket
 
-LABELS = (
-    *("none", "safety", "credentials", "data_exposure", "outage"),
+LABELS: tuple[str, ...] = (
+    *("none", *ATTENTION_KINDS),
     *("auto_reply", "bounce", "thanks", "close_request", "newsletter", "spam", "empty", "gibberish"),
 )
-"""What a ticket can be, in the order of the classifier's outputs."""
+"""What a ticket can be, in the order of the classifier's outputs: ordinary, what must not wait, what is no ticket."""
+OF_ALARMS = slice(1, 1 + len(ATTENTION_KINDS))
+OF_NO_TICKETS = slice(OF_ALARMS.stop, len(LABELS))
+"""Places of the labels of either sort."""
 
 HEAD_FILE = "head.npy"
 READ_CHARS = 600
@@ -96,12 +99,21 @@ class ScreeningClassifier:
 
     def _quote(self, text: str, row: NDArray[np.float64]) -> str:
         """Return the sentence that speaks most for what must not wait; empty where nothing does."""
-        if row[1:5].sum() < ALARMED:  # nobody would quote it
+        if row[OF_ALARMS].sum() < ALARMED:  # nobody would quote it
             return ""
         sentences = [part.strip() for part in _SENTENCE.split(text) if part.strip()][:_MOST_SENTENCES]
         if len(sentences) < 2:
             return "".join(sentences)
-        return sentences[int(np.argmax(self.probabilities(sentences)[:, 1:5].sum(axis=1)))]
+        return sentences[int(np.argmax(alarm_and_no_ticket(self.probabilities(sentences))[0]))]
+
+
+def alarm_and_no_ticket(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how probable it is that a ticket must not wait, and that it is none, both of shape [n].
+
+    Args:
+        probabilities: Of each label, of shape [n, labels].
+    """
+    return probabilities[:, OF_ALARMS].sum(axis=1), probabilities[:, OF_NO_TICKETS].sum(axis=1)
 
 
 def in_their_places(asked: Sequence[int], opinions: Iterable[Said], count: int) -> list[Opinion | Said]:

@@ -150,6 +150,14 @@ def test_what_programs_put_around_a_message_is_left_out_and_said(around: str, wh
     assert {part.what for part in ticket.left_out} == {what}
 
 
+@pytest.mark.parametrize(
+    "data", ["aGVsbG8gd29ybGQhIHRoaXMg" * 4, "data:image/png;base64," + "iVBORw0KGgoAAAANSUhE" * 9]
+)
+def test_the_words_behind_inline_data_stay(data: str) -> None:
+    assert Ticket(body=f"See here\n{data}\nPrinter jams").text == "See here\nPrinter jams"
+    assert Ticket(body=f"See here\n{data}==\n{OWN}").text == f"See here\n{OWN}"
+
+
 def test_words_that_look_like_furniture_stay() -> None:
     for text in (
         "This message about the external monitor came up twice, what is it?",

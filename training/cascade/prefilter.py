@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 
 from models.encoder import OnnxEncoder, Progress
 from models.screening import shipped_classifier
-from models.screening.classifier import READ_CHARS, read_part
+from models.screening.classifier import READ_CHARS, alarm_and_no_ticket, read_part
 from models.screening.prefilter import BUCKETS, Prefilter, token_buckets
 from training.data.duplicates import near_duplicates
 from training.data.folds import make_folds
@@ -97,9 +97,9 @@ def log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how sure the classifier is that a ticket is anything but ordinary, within bounds; of shape [n].
 
     Args:
-        probabilities: Of each of its labels, of shape [n, labels]: ordinary, four that must not wait, then no tickets.
+        probabilities: Of each of its labels, of shape [n, labels].
     """
-    alarm, no_ticket = probabilities[:, 1:5].sum(axis=1), probabilities[:, 5:].sum(axis=1)
+    alarm, no_ticket = alarm_and_no_ticket(probabilities)
     flagged = np.clip(np.maximum(alarm, no_ticket), 1e-6, 1 - 1e-6)
     return np.asarray(np.clip(np.log(flagged / (1 - flagged)), -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
 
@@ -169,7 +169,7 @@ def _own_limits(
         said: The classifier's probabilities of the own rows, of shape [n, labels].
         fold: Of each own row; what is nearly the same is in one, so that a filter is asked about what it has not seen.
     """
-    parts = zip((said[:, 1:5].sum(axis=1), said[:, 5:].sum(axis=1)), (ALARMED, SURE_NO_TICKET), strict=True)
+    parts = zip(alarm_and_no_ticket(said), (ALARMED, SURE_NO_TICKET), strict=True)
     flagged = [np.flatnonzero(share >= least) for share, least in parts]
     if max(map(len, flagged)) < _LEAST_FLAGGED:
         return []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import re2
 
 _LAST_LATIN = "\u024f"
@@ -10,7 +13,7 @@ _DENSE_LETTER = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ーｰ]"
 """A letter of scripts of which two or three make a word; the mark of a long vowel in Japanese is one."""
 _UNSPACED_LETTER = r"[\x{0e01}-\x{0e4e}\x{0e81}-\x{0ecd}\x{1000}-\x{103f}\x{1780}-\x{17d3}]"
 """A letter or vowel sign of Thai, Lao, Burmese and Khmer, which are alphabets without blanks between words."""
-_DENSE = re2.compile(_DENSE_LETTER)
+_DENSE = re2.compile(f"{_DENSE_LETTER}+")
 _DENSE_LETTERS = 3
 """Letters of an alphabet that one of a dense script stands for."""
 _OF_A_WORD = re2.compile(f"{_DENSE_LETTER}{{3}}|{_UNSPACED_LETTER}{{5}}")
@@ -33,9 +36,25 @@ _LANGUAGES = {
     r"\p{Georgian}": ("ka",),
 }
 """By script, the ISO 639-1 codes of the languages that the detector tells and that are written in it."""
-_SCRIPTS = tuple((re2.compile(script), languages) for script, languages in _LANGUAGES.items())
+_SCRIPTS = tuple((re2.compile(f"(?:{script})+"), languages) for script, languages in _LANGUAGES.items())
 _WRITTEN_SHARE = 0.2
 """Share of letters from which on a text counts as written in their script: a name in an English request is less."""
+
+
+class _Characters:
+    """The characters of a text with how often each is there.
+
+    In order of their code points those of a script stand side by side: a match is made for each run of them. One for
+    each letter of a text would cost as much as all the rest of screening.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._counts = Counter(text)
+        self._in_order = "".join(sorted(self._counts))
+
+    def of(self, script: Any) -> int:
+        """Count the characters of a script."""
+        return sum(self._counts[char] for run in script.findall(self._in_order) for char in run)
 
 
 def holds_other_script(text: str) -> bool:
@@ -61,7 +80,7 @@ def other_letters(text: str) -> int:
 
 def dense_letters(text: str) -> int:
     """Count the letters of scripts of which two or three make a word."""
-    return 0 if text.isascii() else len(_DENSE.findall(text))
+    return 0 if text.isascii() else _Characters(text).of(_DENSE)
 
 
 def with_gaps(text: str) -> str:
@@ -117,7 +136,8 @@ def languages_written(text: str) -> tuple[str, ...]:
     others = other_letters(text)
     if not others or others < _WRITTEN_SHARE * (others + _latin_letters(text)):
         return ()
-    counted = [(len(script.findall(text)), languages) for script, languages in _SCRIPTS]
+    characters = _Characters(text)
+    counted = [(characters.of(script), languages) for script, languages in _SCRIPTS]
     most, languages = max(counted, key=lambda one: one[0])
     return languages if most else ()
 

@@ -3,10 +3,11 @@
 from triage.screening.attention import Attention, find_attention
 from triage.screening.cues import Frame, compile_cue
 from triage.screening.intake import NoTicket, no_ticket
-from triage.screening.screen import ALARMED, SURE_NO_TICKET, Opinion, Screening, screen
+from triage.screening.screen import ALARMED, ATTENTION_KINDS, SURE_NO_TICKET, Opinion, Screening, screen
 
 __all__ = [
     "ALARMED",
+    "ATTENTION_KINDS",
     "SURE_NO_TICKET",
     "Attention",
     "Frame",

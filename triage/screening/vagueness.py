@@ -13,9 +13,40 @@ from triage.ticket import Ticket
 MOST_WORDS = 40
 """Words up to which a message may say nothing: a longer one always names something."""
 
-_PHONE = re.compile(
-    r"(?:(?:\+|\b00)\d[\d ()/.-]{6,}\d|\b0\d[\d /-]{5,}\d|\b\d{3}[ -]\d{4}\b|\b(?:ext|tel|x)\.? ?\d{3,5}\b)"
+# Beside numbers of telephones that stand for themselves, short ones behind a word for them. "Phone 4433" may be what
+# does not work, and so needs a colon, or a line of its own below the message.
+_REACHED = re.compile(
+    r"(?i)(?:\+|\b00)\d[\d ()/.-]{6,}\d|\(\d{2,5}\) ?\d[\d /-]{4,}\d|\b0\d[\d /-]{5,}\d"
+    r"|(?<![\d.-])\d{3}[ .-]\d{3}[ .-]\d{4}\b(?![.-]?\d)|\b\d{3}[ -]\d{4}\b"
+    r"|\b(?:extn?|tel|x)[.:]{0,2} ?\d{3,5}\b(?![ /-]?\d)|\b(?:phone|telephone|telefon|extension|durchwahl): ?\d{3,5}\b"
+    r"|\b(?:call|phone|reach|ring)(?: \w+){0,3} (?:at|on|under) (?:extension|phone) \d{3,5}\b"
+    r"|(?<!\S)[^\s@]++@\S++"
 )
+"""Where somebody can be reached: a telephone number or an address of mail."""
+_LABELLED = re.compile(r"\W*(?:extn?|extension|tel|durchwahl|dw|poste|x)\b[.: ]*\d{3,5}\W*")
+_LABELS = frozenset(
+    (
+        *(
+            "phone",
+            "telephone",
+            "tel",
+            "mobile",
+            "cell",
+            "fax",
+            "office",
+            "direct",
+            "ext",
+            "extension",
+            "mail",
+            "email",
+        ),
+        *("e", "f", "m", "p", "t"),
+        *("f", "p", "telefon", "fon", "mobil", "handy", "durchwahl", "buro", "portable", "fixe", "poste", "movil"),
+        *("telefono", "correo"),
+    )
+)
+"""What stands before such a number or address in a line of its own."""
+_SEPARATOR = re.compile(r"((?<!\s)\s*+[,;|·•]\s*+)")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _SIGN_OFF = re.compile(
     r"(?:thanks?|thank you|thx|cheers|regards|best|sincerely|yours|greetings|love|gru(?:ss?|ess)(?:en?)?|mfg|lg|danke"
@@ -37,28 +68,42 @@ def is_vague(ticket: Ticket) -> bool:
 
     A subject or text of one real word ("printer", "VPN?") names something and is not vague.
     """
-    subject, body = plain(ticket.subject), plain(_signed_off(ticket.own_part))
-    text = " ".join(part for part in _PHONE.sub(" ", f"{subject} {body}").split() if "@" not in part[1:-1])
+    text = plain(f"{_REACHED.sub(' ', ticket.subject)} {_signed_off(_lines(ticket.own_part))}")
     words = [word.replace("’", "'") for word in _WORD.findall(text)]
     if len(words) > MOST_WORDS or not empty_words().issuperset(words):
         return False
     return any(word.startswith(_TROUBLE) for word in words)
 
 
-def _signed_off(text: str) -> str:
+def _lines(text: str) -> list[str]:
+    """Return the lines of a message without where somebody can be reached; those that say nothing else are left out."""
+    kept: list[str] = []
+    for line in filter(str.strip, text.splitlines()):
+        parts = _SEPARATOR.split(line.strip())
+        while parts and (kept or len(parts) > 1) and _is_contact(plain(parts[-1])):
+            del parts[-2:]
+        if parts:
+            kept.append(_REACHED.sub(" ", "".join(parts)).strip())
+    return kept
+
+
+def _is_contact(part: str) -> bool:
+    rest = _REACHED.sub(" ", part)
+    return bool(_LABELLED.fullmatch(part)) or (rest != part and _LABELS.issuperset(_WORD.findall(rest)))
+
+
+def _signed_off(lines: list[str]) -> str:
     """Take off the name that stands after a sign-off, with what stands below it, such as a department.
 
     Without a sign-off nobody can tell a name from the thing that is meant: ``Printer``, ``SAP Login``.
     """
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     below = next((number for number, line in enumerate(reversed(lines)) if not _is_name(line)), len(lines))
-    first = max(1, len(lines) - below)  # of the names at the end, of which a sign-off may look like one
-    signed = next((place for place in range(first, len(lines)) if _signs_off(lines[place - 1])), None)
-    lines = lines[:signed]
-    if lines:
-        head, _, tail = lines[-1].rpartition(",")
+    for place in range(max(0, len(lines) - below - 1), len(lines)):  # of the names at the end one may be a sign-off
+        head, _, tail = lines[place].rpartition(",")
+        if _signs_off(lines[place]):
+            return "\n".join(lines[: place + 1])
         if head and _is_name(tail) and _signs_off(head):
-            lines[-1] = head
+            return "\n".join([*lines[:place], head])
     return "\n".join(lines)
 
 
@@ -87,7 +132,7 @@ def _signs_off(line: str) -> bool:
 
 
 def _is_name(line: str) -> bool:
-    words = [word for word in line.replace(".", " ").split() if word.strip(",-")]
+    words = [word for word in line.replace(".", " ").split() if word.strip(",-()<>[]")]
     return 0 < len(words) <= _NAME_WORDS and all(word[:1].isupper() for word in words)
 
 

@@ -22,7 +22,7 @@ from api.console.untold import sentence
 from api.deps import AccessDep, Caller, Parts, PartsDep, Reader, Reviewer
 from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, TooBusy
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, Name, Text
-from api.http.ticket_schemas import MAX_ANSWERS, MAX_EVENT_CHARS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
+from api.http.ticket_schemas import MAX_ANSWERS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
 from api.routes.pages.frame import group_names, is_blind, label_names, page
 from api.routes.pages.queue import EVENTS, OUTCOMES, State, next_after, previous_of, spoken, wants_events
@@ -109,7 +109,7 @@ class Answers(BaseModel):
     def given(self) -> list[tuple[str, str]]:
         """Each question that was answered, with its answer."""
         pairs = zip(self.question, self.answer, strict=False)
-        return [(ask, told.strip()[:MAX_EVENT_CHARS]) for ask, told in pairs if told.strip()]
+        return [(ask, told.strip()) for ask, told in pairs if told.strip()]
 
     @property
     def stated(self) -> list[dict[str, str]]:

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from api.deps import Caller, Parts, PartsDep, Reader
 from api.http.exceptions import TooBusy
-from api.http.reception import to_ticket, without_images
+from api.http.reception import to_ticket
 from api.http.schemas import TicketIn
 from api.pages.highlight import pieces
 from api.routes.pages.frame import label_names, page
 from api.security.page_route import PageRoute
 from models.wire import DecisionDocument
 from triage.errors import InvalidTicket
+from triage.normalise import without_images
 from triage.ticket import CHANNELS, Ticket
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

@@ -13,6 +13,7 @@ import pytest
 from api.http.exceptions import TooBusy
 from api.scoring.admission import ARRIVED, AdmissionControl
 from api.scoring.batcher import Batcher, Load
+from models import triager
 from models.serving.answers import AnswerMemory
 from models.triager import Triager
 from triage.decision import Reason
@@ -143,6 +144,25 @@ def test_a_failing_model_gives_way_to_the_rules(error: type[BaseException], caus
     answers = run(decide_all(batcher, Triager(Standin(error=error)), 5))
     assert all(answer[0].reason is Reason.MODEL_UNAVAILABLE and answer[0].model_version is None for answer in answers)
     assert {load.fallback for load in loads} == {cause}
+
+
+@pytest.mark.parametrize("bundle", [Standin(), None])
+@pytest.mark.parametrize("broken", ["shipped_classifier", "_opinions"])
+def test_a_failing_screening_is_counted_and_logged_once(
+    bundle: Standin | None, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("words of a ticket")
+
+    monkeypatch.setattr(triager, broken, fails)
+    triager._warn_unscreened.cache_clear()
+    loads: list[Load] = []
+    batcher = Batcher(queue_size=64, score_batch=2, wait_s=0.01, on_load=loads.append)
+    answers = run(decide_all(batcher, Triager(bundle), 5))
+    assert all(answer[0].tier is not None for answer in answers)
+    assert len(loads) > 1 and {load.fallback for load in loads} == {"screening"}
+    [told] = [one.getMessage() for one in caplog.records if "screening" in one.getMessage()]
+    assert told.endswith("RuntimeError") and "words of a ticket" not in caplog.text
 
 
 def test_one_ticket_that_the_model_cannot_take_does_not_spoil_the_others() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
-from api.http.reception import InlineImages, InlineImagesOfForm
+from api.http.reception import InlineImages, InlineImagesOfForm, readable
 from api.settings import Settings
 from api.store.rows import made_at, new_id
 
@@ -67,6 +70,70 @@ def test_images_in_the_text_count_for_nothing(client: TestClient) -> None:
     assert client.post("/v1/predict", json={"body": IMAGE + long}).status_code == 413
 
 
+FOLDED = "\r\n".join(wrap(base64.b64encode(bytes(range(256)) * 3).decode(), 76))  # the last line is no full one
+
+
+@pytest.mark.parametrize(
+    ("before", "image", "behind"),
+    [
+        ("", "data:image/png;base64,iVBORw0KGgoAAAA==", "\n\nThe VPN drops every ten minutes on my laptop"),
+        ("See ", "data:image/png;base64,iVBORw0KGgoAAAAC", " The VPN drops"),
+        ("See ", "data:image/png;base64,iVBORw0KGgoAAAAC", "\r\nHelp\r\nI gave my password away"),
+        ("", f"data:image/png;base64,{FOLDED}", "\r\n\r\nPrinter jams"),
+        ("", f"data:image/png;base64,{FOLDED[:97]}=", " Printer jams"),
+        ("", "data:image/png;base64,\n    " + FOLDED.replace("\r", "   "), "\nserver01\nis down"),
+        ("", f"data:image/jpeg;name=a.jpg;base64,{'Ab12' * 19}\n{'Cd34' * 19}\nQu8x", "\nScanner"),
+        ("", f"data:image/jpeg;base64,{'Ab12' * 250}", "\nAb12Cd34"),
+        ("<img src='", f"data:image/png;base64,{FOLDED[:154]}\n    Word", "'>Printer jams"),
+        ('<img src="', f"data:image/png;base64,{'Ab12' * 250}", '">\nPrinter jams'),
+        ("background: url(", f"data:image/png;base64,{'Ab12' * 10}\r\n QUJD", ") The VPN drops"),
+    ],
+)
+def test_the_words_behind_an_image_stay(client: TestClient, before: str, image: str, behind: str) -> None:
+    text = f"{before}{image}{behind}"
+    assert readable(text * 3, 20_000)[0] == f"{before}{behind}" * 3
+    assert sum(map(len, (before, behind))) <= InlineImages().counted(json.dumps(text + " " * 300).encode()) - 300
+    decided = client.post("/v1/predict", json={"text": f"{text} and nobody can work"}).json()
+    assert decided["automation"] != "blank"
+    kept = client.get(f"/v1/decisions/{decided['decision_id']}").json()["ticket"]["body"]
+    assert kept == f"{before}{behind} and nobody can work"
+
+
+def test_images_and_long_texts_are_taken_alike_on_every_way_in(client: TestClient) -> None:
+    opened = client.post("/v1/predict", json={"id": "T-1", "body": "the printer jams"}).json()
+    while client.get(f"/v1/decisions/{opened['decision_id']}").status_code == 503:  # not kept yet
+        pass
+    at = {"at": datetime.now(UTC).isoformat()}
+    for number, (written, kept, what) in enumerate(
+        [
+            (f"{IMAGE}please help", "<img src=''>please help", "inline_image"),
+            (IMAGE, "<img src=''>", "inline_image"),
+            ("It jams. " + "x" * 36_000 + " Kim", "Kim", "over_long"),
+        ]
+    ):
+        comment = {"id": f"c{number}", "kind": "comment", **at, "text": written}
+        replies = {"id": f"a{number}", **at, "answers": [{"question": "Since when?", "text": written}]}
+        column = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [written]}
+        for path, body in (("/v1/tickets/T-1/events", comment), ("/v1/tickets/T-1/answers", replies)):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["decision"]["left_out"][0]["what"] == what
+            words = client.get("/v1/tickets/T-1").json()["timeline"][-1]["words"]
+            assert words.endswith(kept) and len(words) <= 20_000
+        assert client.post("/v2/models/helpdesk-triage/infer", json={"inputs": [column]}).status_code == 200
+    bare = {"id": "c9", "kind": "comment", **at, "text": IMAGE.split("'")[1]}
+    assert client.post("/v1/tickets/T-1/events", json=bare).status_code == 200
+
+
+def test_words_behind_an_image_count_against_the_size_of_a_request(client: TestClient) -> None:
+    plain_words = {"body": "data:image/png;base64,QUJD" + "\nno image at all" * 20_000}
+    assert client.post("/v1/predict", json=plain_words).status_code == 413
+    assert client.post("/try/preview", data=plain_words).status_code == 413
+    folded = {"body": "It drops\n" + "\r\n".join(wrap(IMAGE.partition("'")[2], 76))}
+    assert client.post("/v1/predict", json=folded).json()["left_out"][0]["what"] == "inline_image"
+    assert client.post("/try/preview", data=folded).status_code == 200
+
+
 def test_a_mail_with_images_is_tried_on_the_page_and_shown_without_them(client: TestClient) -> None:
     mail = {"subject": "I-2", "body": f"<p>the printer jams</p>{IMAGE}<p>please help</p>"}
     tried = client.post("/try/preview", data=mail)
@@ -79,7 +146,8 @@ def test_a_mail_with_images_is_tried_on_the_page_and_shown_without_them(client: 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 11, 12, 13, 4096])
 def test_images_in_a_form_are_counted_alike_in_parts_of_any_size(size: int) -> None:
-    body = urlencode({"subject": "50 % & more", "body": f"{IMAGE} and{IMAGE}&nbsp;", "channel": "chat"}).encode()
+    images_in_text = f"{IMAGE} and{IMAGE}&nbsp;data:image/png;base64,{FOLDED}"
+    body = urlencode({"subject": "50 % & more", "body": images_in_text, "channel": "chat"}).encode()
     images = InlineImagesOfForm()
     counted = sum(images.counted(body[at : at + size]) for at in range(0, len(body), size))
     assert counted == InlineImagesOfForm().counted(body) < 250
@@ -87,7 +155,8 @@ def test_images_in_a_form_are_counted_alike_in_parts_of_any_size(size: int) -> N
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 4096])
 def test_images_are_counted_alike_in_parts_of_any_size(size: int) -> None:
-    body = f'{{"a": "{IMAGE}", "b": "text", "c": "{IMAGE}"}}'.encode()
+    escaped = json.dumps(f"data:image/png;base64,{FOLDED}").replace("/", "\\/").replace("+", "\\u002B")
+    body = f'{{"a": "{IMAGE}", "b": "text", "c": "{IMAGE}", "d": {escaped}, "e": "{"words " * 12}"}}'.encode()
     images = InlineImages()
     counted = sum(images.counted(body[at : at + size]) for at in range(0, len(body), size))
     assert counted == InlineImages().counted(body) < 200
