@@ -17,7 +17,6 @@ from api.http.reception import Ignored, Received, readable
 from api.http.schemas import MAX_ATTRIBUTE_CHARS, MAX_NAME_CHARS
 from api.mail.text import body_of, decoded, storable
 from triage.errors import InvalidTicket
-from triage.screening.intake import TO_MANY
 from triage.ticket import check_moment
 
 DECISION_HEADER = "X-Triage-Decision"
@@ -26,7 +25,7 @@ _SAID_BY_HEADERS = (
     *("Auto-Submitted", "Precedence", "Return-Path", "X-Failed-Recipients", "X-Autoreply", "X-Autorespond"),
     *("List-Unsubscribe", "List-Id"),
 )
-"""Headers that tell bounces, automatic replies, newsletters and lists (RFC 3834, RFC 2369, RFC 6522, RFC 2919)."""
+"""Headers that tell bounces, automatic replies and newsletters (RFC 3834, RFC 2369, RFC 6522)."""
 _MOST_HOPS = 50
 """Received headers above which a mail goes in circles; servers refuse between 30 and 100."""
 _MOST_HEADER_CHARS = 10_000
@@ -92,11 +91,6 @@ def decisions_in(message: Message) -> list[str]:
 def has_circled(message: Message) -> bool:
     """Say whether a mail has gone through too many servers."""
     return len(message.get_all("Received", [])) > _MOST_HOPS
-
-
-def came_to_many(message: Message) -> bool:
-    """Say whether a mail came through a list or in bulk: what is sent on could come back by the same way (RFC 2919)."""
-    return bool(_header(message, "List-Id")) or _header(message, "Precedence").strip().lower() in TO_MANY
 
 
 def ticket_of(message: Message, ticket_id: str, max_text_chars: int) -> Received:

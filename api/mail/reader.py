@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from email.message import Message
 from functools import partial
 from imaplib import IMAP4
 from pathlib import Path
@@ -23,7 +22,7 @@ from api.mail.answers import Forward, NotTaken, forward, headers_of, is_forwarde
 from api.mail.config import Mailbox
 from api.mail.faults import PASSING, NotHandedOut, fault_of, pause_s
 from api.mail.known import KnownMails
-from api.mail.message import came_to_many, decisions_in, has_circled, parse, ticket_of
+from api.mail.message import decisions_in, has_circled, parse, ticket_of
 from api.mail.owed import OwedMails
 from api.mail.place import Place, validity_of
 from api.mail.text import body_of
@@ -49,7 +48,6 @@ _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
 _OTHERS = 5
 """How many other mails are asked for where one is refused again and again."""
-_TO_MANY = "it came through a list or in bulk"
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
 """How mails are counted, beside the kinds of those that need no route."""
@@ -242,7 +240,7 @@ class MailReader:
         else:
             document = self._decide(partial(ticket_of, message, ticket_id_of(mark)))
             is_answered = self._known.is_answered(mark, message, came_at)
-            refusal = None if is_answered else self._answer(server, uid, message, document)
+            refusal = None if is_answered else self._answer(server, uid, document)
             if refusal is not None and self._owe(uid, document, mark, said=refusal):
                 return None
             outcome = document.kind or "decided" if refusal is None else _SET_ASIDE
@@ -284,19 +282,13 @@ class MailReader:
             raise StoreUnavailable("locked", "the decision is not kept yet: the mail is read again")
         return document
 
-    def _answer(self, server: IMAPClient, uid: int, message: Message, document: DecisionDocument) -> str | None:
+    def _answer(self, server: IMAPClient, uid: int, document: DecisionDocument) -> str | None:
         """Put the copy with headers and the forward where they belong; neither is made again where it is known.
-
-        What came through a list or in bulk is not forwarded: it could come back the same way.
 
         Returns:
             What was said of a forward that is to be tried again later; None where nothing is left to do.
         """
         to_group = is_forwarded(self._mailbox, document)
-        if to_group and came_to_many(message):
-            place = {"mailbox": self._name, "uid": uid, "group": document.resolver_group}
-            log.warning("mail_not_forwarded", **place, said=_TO_MANY, again=False)
-            to_group = False
         folder = self._mailbox.done_folder
         if not (to_group or folder):
             return None

@@ -21,9 +21,6 @@ from triage.ticket import Ticket
 KINDS = ("empty", "gibberish", "bounce", "auto_reply", "newsletter", "spam", "close_request", "thanks")
 """What a message that is no ticket can be, in the order in which it is asked."""
 
-TO_MANY = frozenset(["bulk", "list", "junk"])
-"""Values of the header ``Precedence`` that lists and mass mailings have."""
-
 _READ_CHARS = 4_000
 _MANY_HINTS = 3
 """Different hints that make a newsletter or spam where no phrase says so: two stand in many a real request."""
@@ -169,7 +166,7 @@ def _by_header(attributes: Mapping[str, str]) -> NoTicket | None:
         ("auto_reply", "x-autorespond", bool),
         ("auto_reply", "precedence", lambda value: value == "auto_reply"),
         ("newsletter", "list-unsubscribe", bool),
-        ("newsletter", "precedence", lambda value: value in TO_MANY),
+        ("newsletter", "precedence", lambda value: value in ("bulk", "list", "junk")),
     )
     for kind, name, says in checks:
         if name in headers and says(headers[name]):

@@ -544,31 +544,6 @@ def test_a_copy_that_the_server_refuses_holds_up_nobody(
 
 
 @real
-def test_what_came_through_a_list_or_in_bulk_is_decided_and_not_forwarded(
-    servers: tuple[int, Sink, int],
-    tmp_path: Path,
-    until: Callable[..., float],
-    logged: Callable[[], list[Line]],
-) -> None:
-    """What is sent on could come back through the same list, without the headers of its decision."""
-    imap, sink, smtp = servers
-    text = "The vpn does not connect since Monday, please help"
-    listed: list[dict[str, str]] = [
-        {"List_Id": "<staff.example.org>", "List_Unsubscribe": "<mailto:x@example.org>", "Precedence": "list"},
-        *({"Precedence": value} for value in ("Bulk", "junk", "list")),
-        {"List_Id": "Staff <staff.example.org>"},
-    ]
-    deliver(imap, *(mail(f"To many {number}", text, **headers) for number, headers in enumerate(listed)))
-    deliver(imap, mail("To one", text, List_Unsubscribe="<mailto:x@example.org>"))
-    with service(tmp_path, imap, smtp) as client:
-        until(lambda: counted(client, "mail-decided") == 6, 20)
-    assert len(done(imap)) == 6
-    assert [forwarded["Subject"] for _, forwarded, _ in sink.taken] == ["To one"]
-    kept = [line for line in logged() if line["event"] == "mail_not_forwarded"]
-    assert [(line["uid"], line["again"]) for line in kept] == [(uid, False) for uid in range(1, 6)]
-
-
-@real
 def test_a_mail_that_this_program_fails_on_is_set_aside(
     servers: tuple[int, Sink, int],
     tmp_path: Path,
