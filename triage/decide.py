@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.escalation.choices import choice_question, with_chosen
-from triage.escalation.questions import MOST, settling_questions
+from triage.escalation.questions import MOST, settling_questions, unanswered
 from triage.gate import Gate
 from triage.languages.names import language_code
 from triage.policy import Policy
@@ -303,7 +303,7 @@ def _decision(
         attention=screened.attention,
         left_out=ticket.left_out,
         kind=kind,
-        action=policy.not_a_ticket.get(kind) if kind else None,
+        action=policy.not_a_ticket.get(kind) if kind and not _automatic_labels(verdicts) else None,
         restricted=restricted,
     )
 
@@ -314,14 +314,17 @@ def _asked(
     """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route.
 
     To choose a label settles it most often, so that comes first: the tier's, or the category's where the tier is clear.
+    Nothing is asked that the ticket answers, and where anything is left to people, no more than they get answers to.
     """
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    chosen = _choice("category" if rival is None else "tier", ticket, verdicts, policy, language=language)
     if rival is not None:
         scores = verdicts["tier"].alternatives
-        found = tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
-        chosen = _choice("tier", ticket, verdicts, policy, language=language) + found
-        return chosen[:MOST] or policy.questions(tier, category, rival=rival)
-    return _choice("category", ticket, verdicts, policy, language=language) + policy.questions(tier, category)
+        chosen += tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
+    if rival is None or not chosen:
+        chosen += unanswered(policy, policy.questions(tier, category, rival=rival), ticket.text)
+    doubtful = any(verdict.automation is not Automation.AUTOMATIC for verdict in verdicts.values())
+    return chosen[:MOST] if doubtful else chosen
 
 
 def _choice(

@@ -85,16 +85,15 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
             continue
         for table in (probabilities, unreviewed):
             if target in table:
-                table[target] = _weighed(table[target], label, choice.weight)
+                table[target] = policy.ranked(target, _weighed(table[target], label, choice.weight))
         sets.pop(target, None)
     return replace(prediction, probabilities=probabilities, unreviewed=unreviewed, sets=sets)
 
 
-def _weighed(scores: Sequence[Score], label: str, weight: float) -> tuple[Score, ...]:
+def _weighed(scores: Sequence[Score], label: str, weight: float) -> list[Score]:
     raised = [one._replace(probability=one.probability * (weight if one.label == label else 1.0)) for one in scores]
     total = sum(one.probability for one in raised) or 1.0
-    even = [one._replace(probability=one.probability / total) for one in raised]
-    return tuple(sorted(even, key=lambda one: -one.probability))
+    return [one._replace(probability=one.probability / total) for one in raised]
 
 
 def _choice(policy: Policy, target: str) -> Choice | None:
