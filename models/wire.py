@@ -89,9 +89,12 @@ class ReviewVoteDocument(_Document):
 class ExplanationDocument(_Document):
     """Why: the words that counted, and what the ticket resembles."""
 
-    terms: tuple[TermDocument, ...] = Field(
-        description="words, fields and rules for (positive) and against the model's own first tier"
+    target: str | None = Field(default=None, description="the target whose label is explained: the first one")
+    label: str | None = Field(
+        default=None, description="the label that is explained: the model's own first one under the policy in use"
     )
+    rival: str | None = Field(default=None, description="the runner-up; null where there is none")
+    terms: tuple[TermDocument, ...] = Field(description="words, fields and rules for (positive) and against that label")
     against: tuple[TermDocument, ...] = Field(description="words that spoke for the runner-up instead")
     similar: tuple[SimilarTicketDocument, ...] = Field(
         description="nearest past tickets that the key's clearance covers"
@@ -365,6 +368,9 @@ def _target(target: TargetDecision, alternatives: int | None, decimals: int | No
 
 def _explanation(explanation: Explanation, decimals: int | None) -> ExplanationDocument:
     return ExplanationDocument(
+        target=explanation.target,
+        label=explanation.label,
+        rival=explanation.rival,
         terms=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.terms),
         against=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.against),
         similar=tuple(

@@ -44,9 +44,7 @@ def decide(
         opinion: What a classifier thinks must not wait or is no ticket; None leaves that to written cues.
     """
     screened = screen(ticket, policy.own_cues, opinion)
-    prediction = prediction and in_terms_of(policy, prediction)
-    if prediction is not None and ticket.chosen:
-        prediction = with_chosen(policy, prediction, ticket.chosen, gate)
+    prediction = prediction and as_weighed(ticket, prediction, policy, gate)
     reasons = {target: _held(screened, gate.reason(target, prediction)) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
@@ -174,6 +172,12 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
         return verdict
     certified = gate.targets[target].certified_risk if target in gate.targets else None
     return replace(verdict, ticket_risk=1.0 - prediction.sureness(top), certified_risk=certified)
+
+
+def as_weighed(ticket: Ticket, prediction: Prediction, policy: Policy, gate: Gate) -> Prediction:
+    """Return a prediction as it is decided by: in terms of the policy, and with what was chosen about the ticket."""
+    told = in_terms_of(policy, prediction)
+    return with_chosen(policy, told, ticket.chosen, gate) if ticket.chosen else told
 
 
 def in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:

@@ -53,7 +53,7 @@ def chosen_label(policy: Policy, question: str, said: str) -> tuple[str, str] | 
     words = _plain(said)
     for entry in policy.entries(choice.target):
         names = (entry.label, entry.name, _words(policy, choice, entry.label))
-        if words in {_plain(name) for one in names if one for name in _in_all_languages(policy, one)}:
+        if words in {_plain(name) for one in names if one for name in policy.in_all_languages(one)}:
             return choice.target, policy.fold(choice.target, entry.label)
     return None
 
@@ -107,11 +107,7 @@ def _words(policy: Policy, choice: Choice, label: str) -> str:
 
 
 def _is_asked(policy: Policy, choice: Choice, question: str) -> bool:
-    return question == choice.target or question.startswith(tuple(_in_all_languages(policy, choice.ask)))
-
-
-def _in_all_languages(policy: Policy, words: str) -> list[str]:
-    return [words, *(table[words] for table in policy.translations.values() if words in table)]
+    return question == choice.target or question.startswith(tuple(policy.in_all_languages(choice.ask)))
 
 
 def _plain(words: str) -> str:

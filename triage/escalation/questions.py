@@ -58,6 +58,12 @@ def open_questions(policy: Policy, said: str) -> list[Question]:
     ]
 
 
+def asked_question(policy: Policy, question: str) -> Question | None:
+    """Return the question of the catalogue that has an id, or is asked so in any of the policy's languages; or None."""
+    catalogue = policy.catalogue
+    return next((one for one in catalogue if question == one.id or question in policy.in_all_languages(one.ask)), None)
+
+
 def unanswered(policy: Policy, asked: Sequence[str], text: str) -> tuple[str, ...]:
     """Return questions, less those of the catalogue that a text answers, or probably does.
 

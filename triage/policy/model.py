@@ -381,6 +381,10 @@ class Policy:
         known = self.translations.get(language or "", {})
         return tuple(known.get(question, question) for question in questions)
 
+    def in_all_languages(self, words: str) -> list[str]:
+        """Return words as they stand, then as each language of the policy that has them says them."""
+        return [words, *(table[words] for table in self.translations.values() if words in table)]
+
     @cached_property
     def own_cues(self) -> tuple[Frame, ...]:
         """This desk's own cues for what must not wait."""

@@ -206,6 +206,10 @@ def test_a_label_is_chosen_on_the_page_by_writing_what_is_offered(
         assert preview.status_code == 200 and "With these answers" in preview.text
         kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
         assert kept.status_code == 303
+        assert (
+            asked not in unescape(shown(client, decision))
+            and client.get(f"/v1/decisions/{decision}").json()["questions"]
+        )
         [answer] = [one for one in client.get("/v1/tickets/CHOOSE").json()["timeline"] if one["what"] == "answer"]
         assert re.fullmatch(r"(tier|category): [\w-]+", answer["words"])  # what was chosen, not what was written
 
