@@ -164,11 +164,13 @@ class DecisionDocument(_Document):
     )
     kind: str | None = Field(
         default=None,
-        description="with reason not_a_ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, empty "
+        description="what it is where it is no ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, empty "
         "or gibberish",
     )
     action: str | None = Field(
-        default=None, description="what the policy lets be done with such a message without a person: close or merge"
+        default=None,
+        description="what the policy lets be done with such a message without a person: close or merge; null where a "
+        "written rule routes it",
     )
     explanation: ExplanationDocument
     questions: tuple[str, ...]
