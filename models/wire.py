@@ -164,8 +164,8 @@ class DecisionDocument(_Document):
     )
     kind: str | None = Field(
         default=None,
-        description="what it is where it is no ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, empty "
-        "or gibberish",
+        description="what it is where it is no ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, "
+        "empty or gibberish",
     )
     action: str | None = Field(
         default=None,

@@ -240,7 +240,7 @@ class TicketThreads:
             _escalation(judged, verdict),
             await to_thread.run_sync(_packet, judged, tier or verdict.tier),
             _document(judged.decision, judged.stored.latest.id, judged.readable),
-            _open_questions(judged),
+            questions=_open_questions(judged),
         )
 
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
