@@ -14,6 +14,8 @@ from models.features.features import Fields, sparse_features
 from models.features.vectorizer import SparseRows, Vectorizer, words_of
 from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head
+from triage.gate import Gate
+from triage.policy import Policy
 from triage.prediction import Term
 from triage.rules import RuleBook
 from triage.ticket import Ticket
@@ -27,6 +29,21 @@ _HARDLY = 5e-4
 _NAMES_KEPT, _NAME_CHARS = 1 << 14, 40
 """Names of tokens that are remembered: a bound on memory that the everyday words of a helpdesk stay below. Those of
 longer tokens are not, which are keys and encoded files."""
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whom predictions are explained to.
+
+    Attributes:
+        policy: In whose labels.
+        gate: Says which labels no answer talks away.
+        clearance: What the reader may see.
+    """
+
+    policy: Policy
+    gate: Gate
+    clearance: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,47 +98,64 @@ class Attribution:
             shares=times / np.bincount(places, times)[places],
         )
 
-    def contributions(self, head: Head, label: int, rival: int | None = None) -> NDArray[np.float64]:
-        """Return what each word, word pair and field adds to a label, in logits, in the order of `terms`.
+    def contributions(self, head: Head, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each word, word pair and field adds in a direction, in logits, in the order of `terms`.
 
-        The contributions sum to what the sparse features add to the label's logit, less what they add to the rival's
-        (without a rival: to the mean of all labels').
+        The contributions sum to what the sparse features add to that combination of the logits.
 
         Args:
             head: Whose logits are explained.
-            label: Position of the label in `head.labels`.
-            rival: Position of the label it is compared with; None compares with all.
+            direction: What each logit counts, of shape [classes]; see `towards`.
         """
-        direction = np.zeros(len(head.labels))
-        direction[label] = 1.0
-        if rival is None:
-            direction -= 1.0 / len(direction)
-        else:
-            direction[rival] -= 1.0
         added = self.values * head.lexical_margin(self.columns, direction)
         total = np.bincount(self.owners, self.shares * added[self.places], minlength=len(self.terms))
         return np.asarray(total, dtype=np.float64)
 
 
+def towards(classes: int, label: Mapping[int, float], rival: Mapping[int, float] | None = None) -> NDArray[np.float64]:
+    """Return what each logit counts where a label is compared with another one, or with the mean of all.
+
+    A label that others are folded into is the sum of several: to the first order, the logit of a sum of probabilities
+    changes as those of its parts do, each by its share.
+
+    Args:
+        classes: How many labels the head has.
+        label: Positions of the labels that it consists of, each with its share of their probability.
+        rival: Those of the other one; None compares with all labels.
+
+    Returns:
+        Of shape [classes]; it adds up to 0.
+
+    Example:
+        >>> towards(4, {0: 0.75, 1: 0.25}, {2: 1.0}).tolist(), towards(4, {3: 1.0}).tolist()
+        ([0.75, 0.25, -1.0, 0.0], [-0.25, -0.25, -0.25, 0.75])
+    """
+    direction = np.full(classes, -1.0 / classes if rival is None else 0.0)
+    for place, share in label.items():
+        direction[place] += share
+    for place, share in (rival or {}).items():
+        direction[place] -= share
+    return direction
+
+
 def contribution(
-    vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, label: int, rival: int | None = None
+    vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, direction: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Return what each word, word pair and field of a ticket adds to a label; see `Attribution.contributions`."""
+    """Return what each word, word pair and field of a ticket adds; see `Attribution.contributions`."""
     owned = Attribution.of(vectorizer, fields, ticket, sparse_features(vectorizer, fields, [ticket]))
-    return dict(zip(owned.terms, owned.contributions(head, label, rival).tolist(), strict=True))
+    return dict(zip(owned.terms, owned.contributions(head, direction).tolist(), strict=True))
 
 
 def rule_contribution(
-    rules: RuleBook, head: Head, rule_matches: NDArray[np.bool_], label: int, rival: int | None = None
+    rules: RuleBook, head: Head, rule_matches: NDArray[np.bool_], direction: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Return what the written rule that votes in a head adds to a label, in logits; empty where none votes.
+    """Return what the written rule that votes in a head adds in a direction, in logits; empty where none votes.
 
     Args:
         rules: Those that the model was trained with.
         head: Whose logits are explained.
         rule_matches: Which rules match the ticket, bool of shape [rules].
-        label: As for `contribution`.
-        rival: As for `contribution`.
+        direction: As for `Attribution.contributions`.
     """
     for number, estimator in enumerate(head.estimators):
         if not isinstance(estimator, RuleEstimator):
@@ -129,9 +163,7 @@ def rule_contribution(
         voting = np.flatnonzero(rule_matches & (estimator.label_ids >= 0))
         if len(voting):
             weights = head.stacking.weights[number * head.learned + estimator.label_ids[voting[0]]].astype(np.float64)
-            weights = np.pad(weights, (0, len(head.labels) - head.learned))
-            against = weights.mean() if rival is None else weights[rival]
-            return {f"rule={rules.rules[int(voting[0])].name}": float(weights[label] - against)}
+            return {f"rule={rules.rules[int(voting[0])].name}": float(weights @ direction[: head.learned])}
     return {}
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explain import Attribution, rule_contribution, strongest
+from models.explain import Attribution, Audience, rule_contribution, strongest, towards
 from models.features.features import Features, Fields, ReadTickets, match_rules, sparse_features
 from models.features.lsa import LsaProjection
 from models.features.vectorizer import Vectorizer, count_words
@@ -19,6 +19,7 @@ from models.language import language_of
 from models.reference.index import NeighbourIndex
 from models.reference.novelty import StrangerCurve, excluded_share, fifth_distance, novelty
 from models.reference.reviews import ReviewMemory
+from triage.decide import as_weighed
 from triage.languages.alphabets import languages_written
 from triage.policy import Policy
 from triage.prediction import Explanation, Prediction, Score, Term, in_order
@@ -64,10 +65,9 @@ class Model:
 
         What was sensitive in training stays so; a category that the policy does not list is taken to be.
         """
-        own, aliases = policy.sensitive_categories, policy.aliases.get("category", {})
-        listed = {entry.label for entry in policy.entries("category")}
+        open_ones = {entry.label for entry in policy.entries("category")} - policy.sensitive_categories
         written = {label for label in self.history.written.get("category", ()) if label is not None}
-        kept = {label for label in written if (known := aliases.get(label, label)) in own or known not in listed}
+        kept = {label for label in written if policy.canonical("category", label) not in open_ones}
         history = self.history.withholding("category", kept)
         return replace(self, history=history, sensitive_clearance=policy.sensitive_clearance)
 
@@ -100,8 +100,7 @@ class Model:
         features: Features,
         truncated: Sequence[bool],
         *,
-        explain: bool = False,
-        clearance: int = 0,
+        audience: Audience | None = None,
     ) -> list[Prediction]:
         """Predict each ticket.
 
@@ -109,14 +108,13 @@ class Model:
             tickets: Any number of them.
             features: Their features.
             truncated: Whether the encoder read only the beginning.
-            explain: Whether to add the terms that counted and similar tickets.
-            clearance: What the reader may see.
+            audience: Whom to tell the terms that counted and similar tickets; None explains nothing.
         """
         found = self.predictions(tickets, features, self.probabilities(features), truncated)
-        if not explain:
+        if audience is None:
             return found
         return [
-            replace(one, explanation=self.explanation(ticket, features.row(row), one, clearance=clearance))
+            replace(one, explanation=self.explanation(ticket, features.row(row), one, audience))
             for row, (ticket, one) in enumerate(zip(tickets, found, strict=True))
         ]
 
@@ -176,35 +174,49 @@ class Model:
         floor = self.set_floors.get(target, 0.0)
         return tuple(score.label for place, score in enumerate(ranked) if not place or score.probability >= floor)
 
-    def explanation(self, ticket: Ticket, features: Features, prediction: Prediction, *, clearance: int) -> Explanation:
+    def explanation(
+        self, ticket: Ticket, features: Features, prediction: Prediction, audience: Audience
+    ) -> Explanation:
         """Explain the first target that has a head, mostly the tier, with the nearest tickets that may be seen.
+
+        Its first two labels are compared as they are decided by: folded, ranked, and after what was chosen.
 
         Args:
             ticket: What was scored.
             features: Its own, one row.
             prediction: What was predicted for it.
-            clearance: What the reader may see.
+            audience: Whom to tell.
         """
         target = in_order(self.heads)[0]
-        head, ranked = self.heads[target], prediction.probabilities[target]
-        top, rival = (head.labels.index(score.label) for score in ranked[:2])
-        vector = features.dense[0]
+        head, vector = self.heads[target], features.dense[0]
+        told = as_weighed(ticket, prediction, audience.policy, audience.gate).probabilities
+        first, *others = (self._parts(target, score.label, prediction, audience.policy) for score in told[target][:2])
         owned = Attribution.of(self.vectorizer, self.fields, ticket, features.sparse)
 
-        def counted(label: int, over: int | None, *, least: float = -np.inf) -> tuple[Term, ...]:
-            by_rules = rule_contribution(
-                self.rules, head, rule_matches=features.rule_matches[0], label=label, rival=over
-            )
-            return strongest(owned.terms, owned.contributions(head, label, over), by_rules, least=least)
+        def counted(direction: NDArray[np.float64], least: float = -np.inf) -> tuple[Term, ...]:
+            by_rules = rule_contribution(self.rules, head, features.rule_matches[0], direction)
+            return strongest(owned.terms, owned.contributions(head, direction), by_rules, least=least)
 
-        may_see_sensitive = clearance >= self.sensitive_clearance
-        labels = {name: one.labels for name, one in self.heads.items()}
-        tops = {name: labels[name].index(scores[0].label) for name, scores in prediction.probabilities.items()}
+        may_see_sensitive = audience.clearance >= self.sensitive_clearance
+        parts = {
+            name: (scores[0].label, tuple(self._parts(name, scores[0].label, prediction, audience.policy)))
+            for name, scores in told.items()
+        }
         return Explanation(
-            terms=counted(top, None),
-            against=counted(rival, top, least=0.0),
+            target=target,
+            label=told[target][0].label,
+            rival=told[target][1].label if others else None,
+            terms=counted(towards(len(head.labels), first)),
+            against=counted(towards(len(head.labels), others[0], first), 0.0) if others else (),
             similar=self.history.similar(
                 vector, SIMILAR_SHOWN, may_see_sensitive, (features.near[0], features.similarity[0])
             ),
-            reviews=self.reviews.votes(labels, vector, tops, may_see_sensitive) if self.reviews is not None else (),
+            reviews=self.reviews.votes(vector, parts, may_see_sensitive) if self.reviews is not None else (),
         )
+
+    def _parts(self, target: str, label: str, prediction: Prediction, policy: Policy) -> dict[int, float]:
+        """Return which of a head's labels a policy folds into one: their places, each with its share of it."""
+        places = {known: place for place, known in enumerate(self.heads[target].labels)}
+        parts = [score for score in prediction.probabilities[target] if policy.fold(target, score.label) == label]
+        total = sum(score.probability for score in parts)
+        return {places[one.label]: one.probability / total if total else 1.0 / len(parts) for one in parts}

@@ -89,9 +89,12 @@ class ReviewVoteDocument(_Document):
 class ExplanationDocument(_Document):
     """Why: the words that counted, and what the ticket resembles."""
 
-    terms: tuple[TermDocument, ...] = Field(
-        description="words, fields and rules for (positive) and against the model's own first tier"
+    target: str | None = Field(default=None, description="the target whose label is explained: the first one")
+    label: str | None = Field(
+        default=None, description="the label that is explained: the model's own first one under the policy in use"
     )
+    rival: str | None = Field(default=None, description="the runner-up; null where there is none")
+    terms: tuple[TermDocument, ...] = Field(description="words, fields and rules for (positive) and against that label")
     against: tuple[TermDocument, ...] = Field(description="words that spoke for the runner-up instead")
     similar: tuple[SimilarTicketDocument, ...] = Field(
         description="nearest past tickets that the key's clearance covers"
@@ -161,11 +164,13 @@ class DecisionDocument(_Document):
     )
     kind: str | None = Field(
         default=None,
-        description="with reason not_a_ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, empty "
-        "or gibberish",
+        description="what it is where it is no ticket: auto_reply, bounce, thanks, close_request, newsletter, spam, "
+        "empty or gibberish",
     )
     action: str | None = Field(
-        default=None, description="what the policy lets be done with such a message without a person: close or merge"
+        default=None,
+        description="what the policy lets be done with such a message without a person: close or merge; null where a "
+        "written rule routes it",
     )
     explanation: ExplanationDocument
     questions: tuple[str, ...]
@@ -365,6 +370,9 @@ def _target(target: TargetDecision, alternatives: int | None, decimals: int | No
 
 def _explanation(explanation: Explanation, decimals: int | None) -> ExplanationDocument:
     return ExplanationDocument(
+        target=explanation.target,
+        label=explanation.label,
+        rival=explanation.rival,
         terms=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.terms),
         against=tuple(TermDocument(term=one.term, weight=_number(one.weight, decimals)) for one in explanation.against),
         similar=tuple(

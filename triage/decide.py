@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from triage.decision import Automation, Decision, Reason, Source, TargetDecision
 from triage.escalation.choices import choice_question, with_chosen
-from triage.escalation.questions import MOST, settling_questions
+from triage.escalation.questions import MOST, settling_questions, unanswered
 from triage.gate import Gate
 from triage.languages.names import language_code
 from triage.policy import Policy
@@ -44,9 +44,7 @@ def decide(
         opinion: What a classifier thinks must not wait or is no ticket; None leaves that to written cues.
     """
     screened = screen(ticket, policy.own_cues, opinion)
-    prediction = prediction and in_terms_of(policy, prediction)
-    if prediction is not None and ticket.chosen:
-        prediction = with_chosen(policy, prediction, ticket.chosen, gate)
+    prediction = prediction and as_weighed(ticket, prediction, policy, gate)
     reasons = {target: _held(screened, gate.reason(target, prediction)) for target in policy.targets}
     verdicts = {
         target: _verdict(target, reasons[target], ticket, prediction, rules, policy) for target in policy.targets
@@ -176,6 +174,12 @@ def _with_risks(target: str, verdict: TargetDecision, prediction: Prediction | N
     return replace(verdict, ticket_risk=1.0 - prediction.sureness(top), certified_risk=certified)
 
 
+def as_weighed(ticket: Ticket, prediction: Prediction, policy: Policy, gate: Gate) -> Prediction:
+    """Return a prediction as it is decided by: in terms of the policy, and with what was chosen about the ticket."""
+    told = in_terms_of(policy, prediction)
+    return with_chosen(policy, told, ticket.chosen, gate) if ticket.chosen else told
+
+
 def in_terms_of(policy: Policy, prediction: Prediction) -> Prediction:
     """Fold and rank the probabilities as this desk's policy has it; a prediction has the most probable label first."""
     if policy.ranks_by_probability:
@@ -303,7 +307,7 @@ def _decision(
         attention=screened.attention,
         left_out=ticket.left_out,
         kind=kind,
-        action=policy.not_a_ticket.get(kind) if kind else None,
+        action=policy.not_a_ticket.get(kind) if kind and not _automatic_labels(verdicts) else None,
         restricted=restricted,
     )
 
@@ -314,14 +318,17 @@ def _asked(
     """Return what to ask: where the tier is in doubt, what settles it, else what the policy lists for the route.
 
     To choose a label settles it most often, so that comes first: the tier's, or the category's where the tier is clear.
+    Nothing is asked that the ticket answers, and where anything is left to people, no more than they get answers to.
     """
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
+    chosen = _choice("category" if rival is None else "tier", ticket, verdicts, policy, language=language)
     if rival is not None:
         scores = verdicts["tier"].alternatives
-        found = tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
-        chosen = _choice("tier", ticket, verdicts, policy, language=language) + found
-        return chosen[:MOST] or policy.questions(tier, category, rival=rival)
-    return _choice("category", ticket, verdicts, policy, language=language) + policy.questions(tier, category)
+        chosen += tuple(question.ask for question in settling_questions(policy, scores, ticket.text))
+    if rival is None or not chosen:
+        chosen += unanswered(policy, policy.questions(tier, category, rival=rival), ticket.text)
+    doubtful = any(verdict.automation is not Automation.AUTOMATIC for verdict in verdicts.values())
+    return chosen[:MOST] if doubtful else chosen
 
 
 def _choice(

@@ -89,8 +89,8 @@ class Decision:
 
     The top-level `source` and `reason` are those of the first target that is not automatic, else of the tier.
     `attention` is what must never wait; `kind` says why it is no ticket, and `action` what may be done with it then
-    (``close``, ``merge``); `left_out` is what of the text was not read. Only tiers and people of the
-    policy's sensitive clearance may see a `restricted` ticket.
+    (``close``, ``merge``), never with what a written rule routes; `left_out` is what of the text was not read. Only
+    tiers and people of the policy's sensitive clearance may see a `restricted` ticket.
     """
 
     ticket_id: str

@@ -92,8 +92,21 @@ class ReviewVote:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why the model predicts what it does: words that counted, what it resembles, and what the desk's reviews say."""
+    """Why the model predicts what it does: words that counted, what it resembles, and what the desk's reviews say.
 
+    Attributes:
+        target: Whose label is explained; None where nothing is.
+        label: The label that `terms` speak for or against: the first one as the policy ranks them, answers included.
+        rival: The second one, which `against` speaks for; None where there is no other.
+        terms: Words, fields and rules for and against the label.
+        against: Words that speak for the rival instead.
+        similar: The nearest past tickets.
+        reviews: What people said of similar tickets since the model was trained.
+    """
+
+    target: str | None = None
+    label: str | None = None
+    rival: str | None = None
     terms: tuple[Term, ...] = ()
     against: tuple[Term, ...] = ()
     similar: tuple[Neighbour, ...] = ()

@@ -67,6 +67,9 @@ DECISION_EXAMPLE: dict[str, Any] = {
     },
     "rule": None,
     "explanation": {
+        "target": "tier",
+        "label": "L2",
+        "rival": "L3",
         "terms": [{"term": "vpn", "weight": 1.84}, {"term": "disconnects", "weight": 0.61}],
         "against": [{"term": "update", "weight": 0.22}],
         "similar": [

@@ -300,7 +300,7 @@ def known_group(policy: Policy, group: str) -> str:
         NotAcceptable: The policy does not list it.
     """
     known = policy.group_names
-    group = policy.aliases.get("resolver_group", {}).get(group, group)
+    group = policy.canonical("resolver_group", group)
     if group not in known:
         raise NotAcceptable("unknown-group", f"unknown resolver group: {listed(known)}", "resolver_group")
     return group

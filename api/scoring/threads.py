@@ -40,6 +40,7 @@ from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import packet
+from triage.escalation.questions import asked_question, unanswered
 from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.standing import Place, placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
@@ -64,12 +65,14 @@ class Handling:
         escalation: Whether it stays or moves, by which criterion.
         packet: What goes with it to the tier that it moves to, or to the next one where it stays.
         decision: What would be decided now, about everything that was written.
+        questions: What is still to be asked about it where it is now.
     """
 
     view: TicketViewOut
     escalation: EscalationOut
     packet: PacketOut
     decision: DecisionDocument
+    questions: tuple[str, ...]
 
 
 Alarm = Callable[[str, DecisionDocument], Sequence[PendingUpdate]]
@@ -247,6 +250,7 @@ class TicketThreads:
             _escalation(judged, verdict),
             await to_thread.run_sync(_packet, judged, tier),
             _document(judged.decision, judged.stored.latest.id, judged.readable),
+            questions=_open_questions(judged),
         )
 
     async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
@@ -309,6 +313,15 @@ class _Judged:
 
     def verdict(self, at: datetime) -> Verdict:
         return assess(self.thread, self.decision, self.policy, at)
+
+
+def _open_questions(judged: _Judged) -> tuple[str, ...]:
+    """Return what is still to be asked: of what is decided now, or of the route that a person set in its place."""
+    decision, now, policy = judged.decision, judged.thread.route, judged.policy
+    if now.by is not Mover.PERSON or decision.kind or (now.tier, now.category) == (decision.tier, decision.category):
+        return decision.questions
+    asked = unanswered(policy, policy.questions(now.tier, now.category), judged.thread.whole.text)
+    return policy.in_language(asked, decision.language)
 
 
 def thread_of(stored: StoredThread) -> Thread:
@@ -378,16 +391,17 @@ def _answer(policy: Policy, said: AnswerIn) -> tuple[str, tuple[str, str] | None
         chosen = chosen_label(policy, said.question, words) if words else None
         if chosen is not None:
             return (said.text or "" if words is said.answer else ""), chosen
-    question = next((one for one in policy.catalogue if said.question in (one.id, one.ask)), None)
+    question = asked_question(policy, said.question)
     known = [option.answer for option in question.options] if question else []
-    if said.answer is not None and said.answer not in known:
+    answer = next((one for one in known if said.answer in policy.in_all_languages(one)), None)
+    if said.answer is not None and answer is None:
         listed = "a label of it, by name or as it is offered" if is_choice(policy, said.question) else " / ".join(known)
         raise NotAcceptable(
             "unknown-answer",
             f"the policy lists no such answer to that question: it has {listed or 'none'}; choose, or send text",
             "answers",
         )
-    words = " ".join(part for part in (said.answer, said.text) if part and part.strip())
+    words = " ".join(part for part in (answer, said.text) if part and part.strip())
     if not words:
         raise NotAcceptable("no-text", "an answer says something: state answer or text", "answers")
     return words, None

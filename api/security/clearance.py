@@ -80,7 +80,7 @@ def may_read_category(policy: Policy, category: str | None, clearance: int) -> b
     """
     if category is None or clearance >= policy.sensitive_clearance:
         return True
-    known = policy.aliases.get("category", {}).get(category, category)
+    known = policy.canonical("category", category)
     return known in policy.labels("category") and known not in policy.sensitive_categories
 
 

@@ -116,7 +116,7 @@ class AutonomyRecords(IdempotencyKeys):
                 if row is None:
                     self._begin(session, version, target, beginning, before=before.get(target))
                 elif not row.in_use:
-                    self._resume(session, row, before.get(target))
+                    self._resume(session, row)
             for old in before.values():
                 old.in_use = old.model_version == version
             if not is_known:
@@ -252,16 +252,20 @@ class AutonomyRecords(IdempotencyKeys):
         if was_open is not (state.mode is Mode.AUTOMATIC):
             self._change(session, row, state, because)
 
-    def _resume(self, session: Session, row: StoredAutonomy, before: StoredAutonomy | None) -> None:
-        """Take a model into use again that was in use before; its own evidence stands."""
+    def _resume(self, session: Session, row: StoredAutonomy) -> None:
+        """Take a model into use again that was in use before; its own evidence stands, what came meanwhile too."""
         row.in_use = True
-        if before is not None and before.mode != row.mode:
+        told = select(StoredAutonomyChange.mode).where(StoredAutonomyChange.target == row.target)
+        last = session.scalar(told.order_by(StoredAutonomyChange.seq.desc()).limit(1))
+        if row.mode != (last or Mode.SUGGEST):
             state = Autonomy.from_document(json.loads(row.state))
             self._change(session, row, state, f"model {row.model_version} is in use again: {row.because}")
 
     def _change(self, session: Session, row: StoredAutonomy, state: Autonomy, because: str) -> None:
-        """Note a change of mode, and owe everybody who wants to know an update."""
+        """Note a change of mode; of the model in use, owe everybody who wants to know an update."""
         row.mode, row.because, row.changed_at = state.mode.value, because, datetime.now(UTC)
+        if not row.in_use:
+            return  # what decides goes on as it is
         change = StoredAutonomyChange(
             target=row.target, model_version=row.model_version, mode=row.mode, because=because,
             reviews=state.reviews, errors=state.errors, created_at=row.changed_at,

@@ -18,6 +18,7 @@ from models.bundle.prefilter import pack_prefilter, unpack_prefilter
 from models.bundle.serialisation import pack_model, unpack_model
 from models.cascade.first_stage import FirstStage
 from models.encoder import ONNX_FILES, Encoder, OnnxEncoder, SentenceTransformerEncoder
+from models.explain import Audience
 from models.features.features import ReadTickets
 from models.heads.head import Probabilities
 from models.model import Model
@@ -83,7 +84,7 @@ class Bundle:
         self.gate_alone = gate
         self.cascade: Cascade | None = None
         self.prefilter: Prefilter | None = None
-        self.policy = policy
+        self.policy = self._shown_under = policy
         self.rules = rules
         self.manifest: Manifest = manifest or {}
 
@@ -112,33 +113,32 @@ class Bundle:
 
     def predict(self, tickets: Sequence[Ticket], *, explain: bool = False, clearance: int = 0) -> list[Prediction]:
         """Predict each ticket; none influences another."""
+        audience = Audience(self._shown_under, self.gate, clearance) if explain else None
         found: list[Prediction] = []
         for start in range(0, len(tickets), _BATCH):
             part = tickets[start : start + _BATCH]
             if self.cascade is None:
-                found += self._in_full(part, None, explain=explain, clearance=clearance)
+                found += self._in_full(part, None, audience)
             else:
-                found += self._by_stages(self.cascade, part, explain=explain, clearance=clearance)
+                found += self._by_stages(self.cascade, part, audience)
         return found
 
     def _in_full(
-        self, tickets: Sequence[Ticket], read: ReadTickets | None, *, explain: bool, clearance: int
+        self, tickets: Sequence[Ticket], read: ReadTickets | None, audience: Audience | None
     ) -> list[Prediction]:
         """Ask the full model; `read` is what the first stage read of the same tickets, None where it did not."""
         texts = [ticket.text for ticket in tickets]
         vectors, cut = self.encoder.encode(texts), self.encoder.truncates(texts)
         features = self.model.features(tickets, vectors, read)
-        return self.model.predict(tickets, features, cut, explain=explain, clearance=clearance)
+        return self.model.predict(tickets, features, cut, audience=audience)
 
-    def _by_stages(
-        self, cascade: Cascade, tickets: Sequence[Ticket], *, explain: bool, clearance: int
-    ) -> list[Prediction]:
-        answers, read = cascade.stage.answers(tickets, self.gate, self.policy, explain=explain, clearance=clearance)
+    def _by_stages(self, cascade: Cascade, tickets: Sequence[Ticket], audience: Audience | None) -> list[Prediction]:
+        answers, read = cascade.stage.answers(tickets, self.gate, self.policy, audience=audience)
         asked = [row for row, answer in enumerate(answers) if answer is None]
         if not asked:
             return [answer for answer in answers if answer is not None]
         rest = read.take(np.array(asked))
-        given = iter(self._in_full([tickets[row] for row in asked], rest, explain=explain, clearance=clearance))
+        given = iter(self._in_full([tickets[row] for row in asked], rest, audience))
         return [answer if answer is not None else next(given) for answer in answers]
 
     def probabilities_of(self, tickets: Sequence[Ticket]) -> Unreviewed:
@@ -167,13 +167,18 @@ class Bundle:
         return self._with(replace(self.model, reviews=reviews), cascade, self.prefilter)
 
     def shown_under(self, policy: Policy) -> Bundle:
-        """Return the same bundle, which shows similar tickets as another policy has it: what it decides stays."""
+        """Return the same bundle, which explains and shows similar tickets as another policy has it.
+
+        What it decides stays.
+        """
         model = self.model.shown_under(policy)
         cascade = self.cascade
         if cascade is not None:
             shown = replace(cascade.stage.model, history=model.history, sensitive_clearance=model.sensitive_clearance)
             cascade = cascade._replace(stage=replace(cascade.stage, model=shown))
-        return self._with(model, cascade, self.prefilter)
+        made = self._with(model, cascade, self.prefilter)
+        made._shown_under = policy
+        return made
 
     def without_cascade(self) -> Bundle:
         """Return the same bundle with the full model alone, the gate that was certified for it, and no short cut."""
@@ -190,7 +195,7 @@ class Bundle:
 
     def _with(self, model: Model, cascade: Cascade | None, prefilter: Prefilter | None) -> Bundle:
         made = Bundle(model, self.encoder, self.gate_alone, self.policy, rules=self.rules, manifest=self.manifest)
-        made.cascade, made.prefilter = cascade, prefilter
+        made.cascade, made.prefilter, made._shown_under = cascade, prefilter, self._shown_under
         return made
 
 

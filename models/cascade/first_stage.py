@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cascade.student import Student
+from models.explain import Audience
 from models.features.features import Features, ReadTickets
 from models.heads.head import Probabilities
 from models.model import Model
@@ -49,8 +50,7 @@ class FirstStage:
         gate: Gate,
         policy: Policy,
         *,
-        explain: bool = False,
-        clearance: int = 0,
+        audience: Audience | None = None,
     ) -> tuple[list[Prediction | None], ReadTickets]:
         """Answer the tickets that it is sure of.
 
@@ -58,8 +58,7 @@ class FirstStage:
             tickets: Any number of them.
             gate: Of the bundle; says when a prediction of the first stage is good enough.
             policy: Whose labels the gate speaks of.
-            explain: Whether to add the terms that counted and similar tickets.
-            clearance: What the reader may see.
+            audience: Whom to tell the terms that counted and similar tickets; None explains nothing.
 
         Returns:
             A prediction for each ticket, None where the full model has to be asked; and what was read of the tickets.
@@ -68,10 +67,10 @@ class FirstStage:
         features = self.features(tickets, read)
         found = self.predictions(tickets, features, self.model.probabilities(features))
         taken = [self._is_taken(gate, policy, prediction) for prediction in found]
-        for row in np.flatnonzero(taken).tolist() if explain else ():
-            own = features.row(row)
-            explanation = self.model.explanation(tickets[row], own, found[row], clearance=clearance)
-            found[row] = replace(found[row], explanation=explanation)
+        if audience is not None:
+            for row in np.flatnonzero(taken).tolist():
+                explanation = self.model.explanation(tickets[row], features.row(row), found[row], audience)
+                found[row] = replace(found[row], explanation=explanation)
         return [prediction if passed else None for prediction, passed in zip(found, taken, strict=True)], read
 
     def _is_taken(self, gate: Gate, policy: Policy, prediction: Prediction) -> bool:

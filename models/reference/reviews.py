@@ -8,7 +8,7 @@ prior's mean is no correction at all, so that without reviews, and far from them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,26 +122,30 @@ class ReviewMemory:
             for target, values in probabilities.items()
         }
 
-    def vote(self, target: str, vector: NDArray[np.float32], label_id: int, may_see_sensitive: bool) -> tuple[int, int]:
-        """Return how many similar reviewed tickets have a label, and how many there are; only those one may know of."""
+    def vote(
+        self, target: str, vector: NDArray[np.float32], label_ids: Sequence[int], may_see_sensitive: bool
+    ) -> tuple[int, int]:
+        """Return how many similar reviewed tickets have one of the labels, and how many there are that one may see."""
         if target not in self.corrections:
             return 0, 0
         one = self.corrections[target]
         near = one.vectors @ vector >= _SIMILAR
         if not may_see_sensitive:
             near &= ~one.sensitive
-        return int((one.label_ids[near] == label_id).sum()), int(near.sum())
+        return int(np.isin(one.label_ids[near], label_ids).sum()), int(near.sum())
 
     def votes(
-        self,
-        labels: Mapping[str, tuple[str, ...]],
-        vector: NDArray[np.float32],
-        tops: Mapping[str, int],
-        may_see_sensitive: bool,
+        self, vector: NDArray[np.float32], tops: Mapping[str, tuple[str, Sequence[int]]], may_see_sensitive: bool
     ) -> tuple[ReviewVote, ...]:
-        """Return what similar reviewed tickets say of the top label of each target, where there are any."""
-        found = ((target, top, self.vote(target, vector, top, may_see_sensitive)) for target, top in tops.items())
-        return tuple(ReviewVote(target, labels[target][top], *counts) for target, top, counts in found if counts[1])
+        """Return what similar reviewed tickets say of the top label of each target, where there are any.
+
+        Args:
+            vector: Of the ticket.
+            tops: By target, the top label and the places of those of the head that the policy folds into it.
+            may_see_sensitive: Whether sensitive reviews count.
+        """
+        votes = {target: self.vote(target, vector, tops[target][1], may_see_sensitive) for target in tops}
+        return tuple(ReviewVote(target, tops[target][0], *counts) for target, counts in votes.items() if counts[1])
 
 
 def _learned(

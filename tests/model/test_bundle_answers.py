@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
-from models.explain import contribution, rule_contribution
+from models.explain import contribution, rule_contribution, towards
 from models.triager import Triager
 from training.data.labelled_ticket import LabelledTicket
 from training.gate.gate import calibration_scores_of
@@ -79,7 +79,8 @@ def test_contributions_of_words_and_fields_add_up_to_the_sparse_part_of_the_logi
             columns = np.arange(model.vectorizer.size + len(model.fields.names), dtype=np.int32)
             each = [head.lexical_margin(columns, direction) for direction in np.eye(len(head.labels))]
             logits = rows.dot(np.stack(each, axis=1).astype(np.float32))[0]
-            pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, 0).values())
+            first = towards(len(head.labels), {0: 1.0})
+            pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, first).values())
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 
 
@@ -95,10 +96,32 @@ def test_the_rule_that_votes_is_credited_with_what_its_vote_adds_to_the_logits(
             for one in (features, nothing)
         )
         for row, added in enumerate(voting - silent):
-            pushed = rule_contribution(model.rules, head, features.rule_matches[row], 0, 1)
+            pushed = rule_contribution(
+                model.rules, head, features.rule_matches[row], towards(len(head.labels), {0: 1.0}, {1: 1.0})
+            )
             seen += bool(pushed)
             assert sum(pushed.values()) == pytest.approx(added[0] - added[1], abs=1e-4)
     assert seen > len(tickets) / 4
+
+
+def test_the_labels_that_are_decided_are_explained(bundle: Bundle, tickets: list[Ticket]) -> None:
+    own = bundle.policy
+    dear = replace(own, decide_by_cost=True, cost_under=9.0)
+    for policy in (own, dear, replace(own, folding={"L0": "L1"}), replace(own, folding={"L1": "L2"})):
+        triager = Triager(bundle, policy=policy)
+        for ticket in tickets[:10]:
+            (before,) = triager.decide([ticket], explain=True)
+            rival = before.targets["tier"].alternatives[1].label
+            (after,) = triager.decide([replace(ticket, chosen=(("tier", rival),))], explain=True)
+            for one in (before, after):
+                ranked = [score.label for score in one.targets["tier"].alternatives[:2]]
+                assert [one.explanation.target, one.explanation.label, one.explanation.rival] == ["tier", *ranked]
+            if after.explanation.label == rival:
+                spoken = {term.term: term.weight for term in before.explanation.terms}
+                assert {term.term: term.weight for term in after.explanation.terms} != spoken
+    alone = replace(own, folding=dict.fromkeys(own.labels("tier")[:-1], own.labels("tier")[-1]))
+    (folded,) = Triager(bundle, policy=alone).decide(tickets[:1], explain=True)
+    assert folded.explanation.terms and folded.explanation.rival is None and folded.explanation.against == ()
 
 
 def test_deleting_the_words_that_counted_hurts_more_than_deleting_others(bundle: Bundle, tickets: list[Ticket]) -> None:

@@ -117,6 +117,16 @@ def test_probabilities_stay_probabilities_and_the_chosen_one_gains(shares: list[
                for one in scores if abs(after[one.label] - one.probability) > 1e-9)  # fmt: skip
 
 
+def test_a_choice_leaves_it_to_costs_which_tier_is_named() -> None:
+    choice = replace(CHOICES["tier"], right=0.51)
+    policy = replace(POLICY, decide_by_cost=True, cost_under=9.0, choices=(choice,))
+    scores = policy.rank("tier", (Score("L1", 0.7), Score("L2", 0.3)))
+    assert [one.label for one in scores] == ["L2", "L1"]
+    found = with_chosen(policy, Prediction({"tier": scores}, unreviewed={"tier": scores}), [("tier", "L1")], Gate())
+    for table in (found.probabilities, found.unreviewed):
+        assert table["tier"][0].label == "L2" and table["tier"][0].probability == pytest.approx(0.17, abs=0.01)
+
+
 def test_the_likely_labels_were_measured_without_answers() -> None:
     scores = {"tier": (Score("L1", 0.6), Score("L2", 0.4)), "category": (Score("software", 1.0),)}
     prediction = Prediction(scores, sets={"tier": ("L1",), "category": ("software",)})

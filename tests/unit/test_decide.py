@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from triage.decide import decide
 from triage.decision import Automation, Reason, Source
 from triage.gate import Gate, TargetGate
-from triage.policy import AttentionRoute, Category, GatePolicy, Policy, ResolverGroup, Tier
+from triage.policy import AttentionRoute, Category, GatePolicy, Option, Policy, Question, ResolverGroup, Tier
 from triage.prediction import Prediction, Score
 from triage.rules import NO_RULES, RuleBook, parse_rules
 from triage.ticket import Ticket
@@ -205,6 +205,17 @@ def test_a_doubtful_tier_brings_the_question_that_settles_it() -> None:
     assert "tried a restart?" not in sure.questions
 
 
+def test_what_is_in_doubt_asks_three_questions_and_none_that_the_ticket_answers() -> None:
+    catalogue = (Question("tried", "Tried?", (Option("yes", ("restarted",)),)),)
+    tiers = (Tier("L1"), Tier("L2", questions=("tried", "one?", "two?", "three?", "four?")))
+    policy, untold = replace(POLICY, tiers=tiers, catalogue=catalogue), Ticket(body="it is slow")
+    doubtful = predicted(net=0.55)
+    assert decide(untold, doubtful, GATE, NO_RULES, policy).questions == ("Tried?", "one?", "two?")
+    told = Ticket(body="it is slow, and I restarted it")
+    assert decide(told, doubtful, GATE, NO_RULES, policy).questions == ("one?", "two?", "three?")
+    assert decide(told, predicted(), GATE, NO_RULES, policy).questions == ("one?", "two?", "three?", "four?")
+
+
 def test_a_policy_with_one_target_decides_one() -> None:
     policy = replace(POLICY, tiers=(), groups=())
     decision = decide(Ticket(body="slow"), predicted(), GATE, NO_RULES, policy)
@@ -267,6 +278,16 @@ def test_a_message_that_is_no_ticket_is_never_automatic_and_asks_nothing() -> No
     assert (decision.reason, decision.kind, decision.action) == (Reason.NOT_A_TICKET, "thanks", "merge")
     assert decision.automation is not Automation.AUTOMATIC
     assert decision.questions == () and decision.hand_over == ()
+
+
+def test_nobody_closes_what_a_written_rule_routes() -> None:
+    policy = replace(ALARMED, not_a_ticket={"auto_reply": "close"})
+    away = Ticket(subject="Automatic reply: breach", attributes={"Auto-Submitted": "auto-replied"})
+    decision = decide(away, predicted(), GATE, RULES, policy)
+    assert decision.targets["tier"].automation is Automation.AUTOMATIC
+    assert (decision.kind, decision.action) == ("auto_reply", None)  # no mailbox sends it on in circles
+    other = decide(replace(away, subject="Automatic reply: away"), predicted(), GATE, RULES, policy)
+    assert (other.kind, other.action) == ("auto_reply", "close")
 
 
 def test_a_vague_message_is_asked_what_stopped_in_its_language() -> None:

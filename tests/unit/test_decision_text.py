@@ -34,7 +34,7 @@ def test_only_what_speaks_for_a_label_stands_under_it() -> None:
     decision = replace(
         decision,
         targets={"tier": replace(decision.targets["tier"], alternatives=ranked)},
-        explanation=Explanation(terms=terms, against=(Term("vpn", 0.25),)),
+        explanation=Explanation("tier", "L1", "L2", terms, (Term("vpn", 0.25),)),
     )
     said = [line.split(": ") for line in as_text(decision).splitlines() if "(" in line and ": " in line]
     assert [(title, words.strip()) for title, words in said] == [

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from models.reference.reviews import Reviewed, ReviewMemory
 from triage.prediction import ReviewVote
 
-LABELS = {"category": ("access", "hardware", "network")}
 SURE = np.array([[0.8, 0.15, 0.05]])
 
 
@@ -57,15 +56,17 @@ def test_no_review_changes_nothing() -> None:
     vector = units(1)[0]
     for learned in (memory(units(0), []), memory(units(3), [-1, -1, -1])):
         assert (predicted(learned, vector) == SURE[0]).all()
-        assert learned.votes(LABELS, vector, {"category": 0}, may_see_sensitive=True) == ()
+        assert learned.votes(vector, {"category": ("access", (0,))}, may_see_sensitive=True) == ()
 
 
 def test_similar_reviews_are_counted_and_sensitive_ones_only_for_the_cleared() -> None:
     near = units(1)[0]
     vectors = np.stack([near, near, near, *units(20, seed=4)])
     labels = [2, 2, 0] + [0] * 20
-    counted = memory(vectors, labels).votes(LABELS, near, {"category": 2}, may_see_sensitive=False)
+    counted = memory(vectors, labels).votes(near, {"category": ("network", (2,))}, may_see_sensitive=False)
     assert counted == (ReviewVote("category", "network", 2, 3),)
+    folded = memory(vectors, labels).votes(near, {"category": ("network", (0, 2))}, may_see_sensitive=False)
+    assert folded == (ReviewVote("category", "network", 3, 3),)
     secret = memory(vectors, labels, sensitive=True)
-    assert secret.votes(LABELS, near, {"category": 2}, may_see_sensitive=False) == ()
-    assert secret.votes(LABELS, near, {"category": 2}, may_see_sensitive=True) == counted
+    assert secret.votes(near, {"category": ("network", (2,))}, may_see_sensitive=False) == ()
+    assert secret.votes(near, {"category": ("network", (2,))}, may_see_sensitive=True) == counted

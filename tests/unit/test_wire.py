@@ -39,6 +39,9 @@ DECISION = Decision(
     language="en",
     truncated=True,
     explanation=Explanation(
+        "tier",
+        "L2",
+        "L1",
         terms=(Term("vpn", 1.83999), Term("mail", -0.0001)),
         against=(Term("update", 0.2222),),
         similar=(Neighbour("INC-1", 0.83456, {"tier": "L2"}, "VPN drops", "restarted"),),
@@ -90,6 +93,9 @@ WRITTEN = {
     "kind": "thanks",
     "action": "close",
     "explanation": {
+        "target": "tier",
+        "label": "L2",
+        "rival": "L1",
         "terms": [{"term": "vpn", "weight": 1.84}, {"term": "mail", "weight": 0.0}],
         "against": [{"term": "update", "weight": 0.222}],
         "similar": [
@@ -143,6 +149,9 @@ def test_a_document_may_be_shown_without_similar_tickets_or_without_any_word() -
     explanation = document().without_similar().explanation
     assert explanation.similar == () and explanation.terms
     assert document().without_explanation().explanation.model_dump() == {
+        "target": None,
+        "label": None,
+        "rival": None,
         "terms": (),
         "against": (),
         "similar": (),

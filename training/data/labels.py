@@ -88,7 +88,7 @@ def _levelled(rows: Sequence[LabelledTicket], policy: Policy) -> list[LabelledTi
 
 def _in_words_of(policy: Policy, row: LabelledTicket, by_group: bool) -> LabelledTicket:
     labels = {
-        target: policy.aliases.get(target, {}).get(label, label)
+        target: policy.canonical(target, label)
         for target, label in row.labels.items()
         if target in ("tier", "category") or policy.entries(target)
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.bundle.bundle import Bundle
 from models.features.vectorizer import words_of
+from triage.decide import in_terms_of
 from triage.prediction import Prediction, in_order
 from triage.ticket import Ticket
 
@@ -54,7 +55,7 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
     if len(tickets) > TICKETS:
         tickets = [tickets[index] for index in np.sort(rng.choice(len(tickets), TICKETS, replace=False))]
     before, without_named, without_others = [], [], []
-    for ticket, prediction in zip(tickets, bundle.predict(tickets, explain=True), strict=True):
+    for ticket, prediction in zip(tickets, _told(bundle, tickets, explain=True), strict=True):
         present = sorted(set(words_of(ticket.text)))
         named = _named(prediction, present, words)
         rest = [word for word in present if word not in named]
@@ -65,9 +66,14 @@ def deletion_test(bundle: Bundle, tickets: Sequence[Ticket], *, seed: int = 0, w
         without_others.append(_without(ticket, set(rng.choice(rest, words, replace=False))))
     if not before:
         return None
-    named_fall, named_turned = _fall(before, bundle.predict(without_named))
-    others_fall, others_turned = _fall(before, bundle.predict(without_others))
+    named_fall, named_turned = _fall(before, _told(bundle, without_named))
+    others_fall, others_turned = _fall(before, _told(bundle, without_others))
     return Deletion(len(before), named_fall, others=others_fall, named_turned=named_turned, others_turned=others_turned)
+
+
+def _told(bundle: Bundle, tickets: Sequence[Ticket], *, explain: bool = False) -> list[Prediction]:
+    """Return predictions in the labels that are explained: those of the policy."""
+    return [in_terms_of(bundle.policy, one) for one in bundle.predict(tickets, explain=explain)]
 
 
 def _named(prediction: Prediction, present: Sequence[str], count: int) -> set[str]:

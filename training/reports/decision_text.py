@@ -112,10 +112,9 @@ def as_text(decision: Decision) -> str:
 
 
 def _words_that_counted(decision: Decision) -> list[str]:
-    """Say which words speak for the model's own first label, which against it, and which for the runner-up."""
+    """Say which words speak for the label that is explained, which against it, and which for the runner-up."""
     explanation = decision.explanation
-    ranked = next((one.alternatives for one in decision.targets.values() if one.alternatives), ())
-    first, second = ([score.label for score in ranked[:2]] + ["it", "the runner-up"][len(ranked) :])[:2]
+    first, second = explanation.label or "it", explanation.rival or "the runner-up"
     parts = (
         (f"for {first}:", [term for term in explanation.terms if term.weight > 0][:8]),
         (f"against {first}:", [term for term in explanation.terms if term.weight < 0][:5]),

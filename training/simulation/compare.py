@@ -258,10 +258,11 @@ def _own(policy: Policy, tier: str) -> str:
 
 def _place_of(label: str, names: list[str], policy: Policy) -> int:
     """Return the place of a tier among the names of those of all policies so far; a new one is added."""
-    aliases = policy.aliases.get("tier", {})
-    if label not in names and all(aliases.get(name) != label for name in names):
+    found = (place for place, name in enumerate(names) if label in (name, policy.canonical("tier", name)))
+    place = next(found, len(names))
+    if place == len(names):
         names.append(label)
-    return next(place for place, name in enumerate(names) if label in (name, aliases.get(name)))
+    return place
 
 
 def _desks(

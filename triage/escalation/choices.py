@@ -53,7 +53,7 @@ def chosen_label(policy: Policy, question: str, said: str) -> tuple[str, str] | 
     words = _plain(said)
     for entry in policy.entries(choice.target):
         names = (entry.label, entry.name, _words(policy, choice, entry.label))
-        if words in {_plain(name) for one in names if one for name in _in_all_languages(policy, one)}:
+        if words in {_plain(name) for one in names if one for name in policy.in_all_languages(one)}:
             return choice.target, policy.fold(choice.target, entry.label)
     return None
 
@@ -85,16 +85,15 @@ def with_chosen(policy: Policy, prediction: Prediction, chosen: Iterable[tuple[s
             continue
         for table in (probabilities, unreviewed):
             if target in table:
-                table[target] = _weighed(table[target], label, choice.weight)
+                table[target] = policy.ranked(target, _weighed(table[target], label, choice.weight))
         sets.pop(target, None)
     return replace(prediction, probabilities=probabilities, unreviewed=unreviewed, sets=sets)
 
 
-def _weighed(scores: Sequence[Score], label: str, weight: float) -> tuple[Score, ...]:
+def _weighed(scores: Sequence[Score], label: str, weight: float) -> list[Score]:
     raised = [one._replace(probability=one.probability * (weight if one.label == label else 1.0)) for one in scores]
     total = sum(one.probability for one in raised) or 1.0
-    even = [one._replace(probability=one.probability / total) for one in raised]
-    return tuple(sorted(even, key=lambda one: -one.probability))
+    return [one._replace(probability=one.probability / total) for one in raised]
 
 
 def _choice(policy: Policy, target: str) -> Choice | None:
@@ -108,11 +107,7 @@ def _words(policy: Policy, choice: Choice, label: str) -> str:
 
 
 def _is_asked(policy: Policy, choice: Choice, question: str) -> bool:
-    return question == choice.target or question.startswith(tuple(_in_all_languages(policy, choice.ask)))
-
-
-def _in_all_languages(policy: Policy, words: str) -> list[str]:
-    return [words, *(table[words] for table in policy.translations.values() if words in table)]
+    return question == choice.target or question.startswith(tuple(policy.in_all_languages(choice.ask)))
 
 
 def _plain(words: str) -> str:

@@ -58,6 +58,26 @@ def open_questions(policy: Policy, said: str) -> list[Question]:
     ]
 
 
+def asked_question(policy: Policy, question: str) -> Question | None:
+    """Return the question of the catalogue that has an id, or is asked so in any of the policy's languages; or None."""
+    catalogue = policy.catalogue
+    return next((one for one in catalogue if question == one.id or question in policy.in_all_languages(one.ask)), None)
+
+
+def unanswered(policy: Policy, asked: Sequence[str], text: str) -> tuple[str, ...]:
+    """Return questions, less those of the catalogue that a text answers, or probably does.
+
+    Args:
+        policy: Has the catalogue.
+        asked: Questions as they are asked, of the catalogue or not.
+        text: What the requester said.
+    """
+    known = {question.ask for question in policy.catalogue}.intersection(asked)
+    if known:
+        known -= {question.ask for question in open_questions(policy, plain(text[:MAX_CHARS]))}
+    return tuple(one for one in asked if one not in known)
+
+
 def chance_told(question: Question, words: int, given: Collection[str]) -> float:
     """Return the probability that a ticket answers a question though no pattern says so, in [0, 1].
 

@@ -34,7 +34,8 @@ class Tier:
         clearance: What it may see: a sensitive past ticket needs a clearance of at least `Policy.sensitive_clearance`.
         automate: False allows suggestions only.
         expected_share: Share of traffic expected here, in (0, 1); None if not stated.
-        questions: What to ask the requester when the tier is in doubt or the ticket starts here.
+        questions: What to ask the requester when the tier is in doubt or the ticket starts here: in words, or by the id
+            of a question of the catalogue.
         hand_over: What this tier must hand over when it passes a ticket up.
         staffed: Whether people work there; what nobody works at has nothing to hand over to the tiers above the next.
         external: Whether it is an outside party: it gets no personal data, and nothing for lack of time alone.
@@ -281,6 +282,15 @@ class Policy:
             entry.label for entry in self.entries(target) if entry.label not in self.folding or target != "tier"
         )
 
+    def canonical(self, target: str, label: str) -> str:
+        """Return the policy's own spelling of a label: what it is an alias of, else itself.
+
+        Example:
+            >>> Policy("1", aliases={"category": {"net": "network"}}).canonical("category", "net")
+            'network'
+        """
+        return self.aliases.get(target, {}).get(label, label)
+
     def entry(self, target: str, label: str) -> Tier | Category | Label | None:
         """Return what is known of a label of a target, or None."""
         return next((entry for entry in self.entries(target) if entry.label == label), None)
@@ -305,18 +315,25 @@ class Policy:
             >>> policy.rank("tier", (Score("L0", 0.6), Score("L1", 0.4)))
             (Score(label='L1', probability=1.0),)
         """
-        if target != "tier" or self.ranks_by_probability:
-            return tuple(sorted(scores, key=_by_probability, reverse=True))
+        if target != "tier" or not self.folding:
+            return self.ranked(target, scores)
         total: dict[str, float] = {}
         for score in scores:
             label = self.fold(target, score.label)
             total[label] = total.get(label, 0.0) + score.probability
-        ranked = sorted(total, key=lambda label: -total[label])
-        if self.decide_by_cost:
-            cheapest = min(ranked, key=lambda routed: sum(p * self.cost(true, routed) for true, p in total.items()))
-            ranked.remove(cheapest)
-            ranked.insert(0, cheapest)
-        return tuple(Score(label, min(1.0, total[label])) for label in ranked)
+        return self.ranked(target, (Score(label, min(1.0, share)) for label, share in total.items()))
+
+    def ranked(self, target: str, scores: Iterable[Score]) -> tuple[Score, ...]:
+        """Rank labels as `rank` does, where those of folded tiers are added up already."""
+        found = sorted(scores, key=_by_probability, reverse=True)
+        if target == "tier" and self.decide_by_cost and found:
+            cheapest = min(found, key=lambda routed: self._expected_cost(routed.label, found))
+            found.remove(cheapest)
+            found.insert(0, cheapest)
+        return tuple(found)
+
+    def _expected_cost(self, routed: str, scores: Iterable[Score]) -> float:
+        return sum(score.probability * self.cost(score.label, routed) for score in scores)
 
     def expected_shares(self, target: str) -> dict[str, float]:
         """Return the share of traffic stated per label, folded ones too; empty unless every label has one."""
@@ -349,7 +366,9 @@ class Policy:
     def questions(self, tier: str | None, category: str | None, rival: str | None = None) -> tuple[str, ...]:
         """Return what to ask, the question that settles `tier` against `rival` first, without repetition."""
         asked = self.settling.get(frozenset((tier, rival)), ()) if tier and rival else ()
-        return tuple(dict.fromkeys((*asked, *self._lists("questions", tier, category))))
+        words = {question.id: question.ask for question in self.catalogue}
+        listed = (*asked, *self._lists("questions", tier, category))
+        return tuple(dict.fromkeys(words.get(one, one) for one in listed))
 
     def in_language(self, questions: Sequence[str], language: str | None) -> tuple[str, ...]:
         """Return questions in a language, each as it stands where the policy has no translation.
@@ -361,6 +380,10 @@ class Policy:
         """
         known = self.translations.get(language or "", {})
         return tuple(known.get(question, question) for question in questions)
+
+    def in_all_languages(self, words: str) -> list[str]:
+        """Return words as they stand, then as each language of the policy that has them says them."""
+        return [words, *(table[words] for table in self.translations.values() if words in table)]
 
     @cached_property
     def own_cues(self) -> tuple[Frame, ...]:
@@ -411,8 +434,7 @@ class Policy:
             UnknownLabel: Naming all labels that neither the policy nor its aliases list.
         """
         known = {entry.label for entry in self.entries(target)}
-        aliases = self.aliases.get(target, {})
-        resolved = [aliases.get(label, label) for label in labels]
+        resolved = [self.canonical(target, label) for label in labels]
         unknown = set(resolved) - known
         if unknown:
             raise UnknownLabel(target, unknown, known)

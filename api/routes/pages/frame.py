@@ -49,6 +49,13 @@ def counted(parts: Parts, reader: Principal) -> Counts:
         return Counts()
 
 
+def refusal(error: Exception) -> str:
+    """Say as a sentence of a page why nothing was done."""
+    if isinstance(error, StoreUnavailable):
+        return "The store does not answer: nothing was saved. Please try again in a moment."
+    return f"{str(error)[:1].upper()}{str(error)[1:]}."
+
+
 def label_names(parts: Parts) -> dict[str, dict[str, str]]:
     """Return the labels in use by target, each with what people call it."""
     policy = parts.service.model.triager.policy

@@ -20,7 +20,7 @@ from api.learning.job_files import new_bundle
 from api.learning.jobs import Task
 from api.learning.worth_asking import CATEGORY, LOOKED_AT
 from api.pages import render
-from api.routes.pages.frame import page
+from api.routes.pages.frame import page, refusal
 from api.security.auth import Principal
 from api.security.clearance import may_read
 from api.security.page_route import PageRoute
@@ -98,7 +98,7 @@ async def make_category(
         bundle = await to_thread.run_sync(_champion, parts)
         files = await to_thread.run_sync(_files, parts, trainer, new)
     except (NotAcceptable, BundleNotFound, InvalidPolicy) as error:
-        return await _page(parts, reader, problem=_sentence(error), status=422, draft=new)
+        return await _page(parts, reader, problem=refusal(error), status=422, draft=new)
     out = await to_thread.run_sync(new_bundle, parts.service.settings.home)
     words = ["extend", bundle, "{folder}/examples.jsonl", "--policy", "{folder}/policy.toml", "--out", str(out)]
     title = f"A new category, {new.label}, from {len(new.decision)} tickets"
@@ -140,12 +140,8 @@ async def _done(
     try:
         await to_thread.run_sync(change)
     except Contradiction as error:
-        return await _page(parts, trainer, problem=_sentence(error), status=409, draft=draft)
+        return await _page(parts, trainer, problem=refusal(error), status=409, draft=draft)
     return RedirectResponse("/learning", 303)
-
-
-def _sentence(error: Exception) -> str:
-    return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
 
 async def _page(

@@ -14,7 +14,7 @@ from api.deps import AccessDep, Admin, Parts, PartsDep, Reader
 from api.http.exceptions import NotAcceptable, NotSignedIn, TooMuch
 from api.http.schemas import Text
 from api.http.whole_parts import WholePartsRoute
-from api.routes.pages.frame import group_names, page
+from api.routes.pages.frame import group_names, page, refusal
 from api.routes.users import check_manages
 from api.security.api_keys import sha256
 from api.security.auth import COOKIE, Principal
@@ -79,7 +79,7 @@ async def create(
     try:
         shown = await to_thread.run_sync(made)
     except NotAcceptable as error:
-        return await _page(parts, reader, request, problem=_sentence(error), status=422)
+        return await _page(parts, reader, request, problem=refusal(error), status=422)
     return await _page(parts, reader, request, made=(shown, password))
 
 
@@ -92,7 +92,7 @@ async def change(
     try:
         await to_thread.run_sync(parts.service.store.change_rights, name, to.rights)
     except NotAcceptable as error:
-        return await _page(parts, reader, request, problem=_sentence(error), status=422)
+        return await _page(parts, reader, request, problem=refusal(error), status=422)
     return RedirectResponse("/people?done=changed", 303)
 
 
@@ -135,7 +135,7 @@ async def own_password(
     try:
         await to_thread.run_sync(changed)
     except (InvalidRequest, NotSignedIn, TooMuch) as error:
-        return await _page(parts, reader, request, problem=_sentence(error), status=422)
+        return await _page(parts, reader, request, problem=refusal(error), status=422)
     return RedirectResponse("/sign-in", 303)
 
 
@@ -154,7 +154,7 @@ async def _switched(parts: Parts, reader: Principal, request: Request, name: str
     try:
         await to_thread.run_sync(lambda: parts.service.store.switch_user(name, enabled=enabled))
     except NotAcceptable as error:
-        return await _page(parts, reader, request, problem=_sentence(error), status=422)
+        return await _page(parts, reader, request, problem=refusal(error), status=422)
     return RedirectResponse("/people?done=changed", 303)
 
 
@@ -192,8 +192,3 @@ async def _page(
         problem=problem,
         made=made,
     )
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

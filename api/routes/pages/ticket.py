@@ -24,7 +24,7 @@ from api.http.exceptions import Contradiction, NotAllowed, NotFound, Refused, To
 from api.http.schemas import DecisionDetail, FeedbackIn, FeedbackOut, Name, Text
 from api.http.ticket_schemas import MAX_ANSWERS, MAX_QUESTION_CHARS, AnswersIn, EventIn, TicketViewOut
 from api.pages.highlight import Piece, pieces
-from api.routes.pages.frame import group_names, is_blind, label_names, page
+from api.routes.pages.frame import group_names, is_blind, label_names, page, refusal
 from api.routes.pages.queue import EVENTS, OUTCOMES, State, next_after, previous_of, spoken, wants_events
 from api.scoring.knowledge import FittingOut
 from api.scoring.threads import Handling
@@ -285,7 +285,7 @@ async def preview_answers(
         except NotFound:
             raise
         except (StoreUnavailable, Refused) as error:
-            problem = _sentence(error)
+            problem = refusal(error)
     return await page(parts, caller, "answers.html", moved=moved, problem=problem)
 
 
@@ -440,7 +440,7 @@ async def _noted(take: Callable[[], Awaitable[None]]) -> str | None:
     except NotFound:
         raise
     except (StoreUnavailable, Refused) as error:
-        return _sentence(error)
+        return refusal(error)
     return None
 
 
@@ -551,14 +551,8 @@ async def _kept(change: Callable[[], object]) -> str | None:
     except NotFound:
         raise
     except (StoreUnavailable, Refused) as error:
-        return _sentence(error)
+        return refusal(error)
     return None
-
-
-def _sentence(error: StoreUnavailable | Refused) -> str:
-    if isinstance(error, StoreUnavailable):
-        return "The store does not answer: nothing was saved. Please try again in a moment."
-    return f"{str(error)[:1].upper()}{str(error)[1:]}."
 
 
 async def _changed(

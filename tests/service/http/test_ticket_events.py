@@ -322,6 +322,17 @@ def test_answers_are_evidence_and_those_that_nobody_lists_are_refused(desk: tupl
     assert (refused.status_code, refused.json()["code"]) == (422, "unknown-answer")
 
 
+def test_a_question_is_known_as_it_was_asked_in_any_language(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    question = default_policy().catalogue[0]
+    for asked in default_policy().in_all_languages(question.ask):
+        said = {"question": asked, "answer": question.options[0].answer}
+        body = {"id": asked[:60], "at": "2026-11-27T09:02:00Z", "answers": [said]}
+        answer = client.post("/v1/tickets/T-1/answers", json=body)
+        assert answer.status_code == 200, answer.json()
+
+
 def test_a_choice_is_kept_as_what_was_chosen_and_not_as_words(desk: tuple[TestClient, Repository]) -> None:
     client, _ = desk
     opened(client)

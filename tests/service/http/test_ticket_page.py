@@ -69,6 +69,7 @@ def test_answers_are_kept_once_and_stand_in_the_timeline(client: TestClient) -> 
     questions = re.findall(r'name="question" value="([^"]+)"', page)
     event = re.search(r'name="event_id" value="([^"]+)"', page)
     assert questions and event
+    assert page.index('name="accept"') < page.index('name="answer"')  # by Tab alone the decision comes first
     told = {
         "question": [unescape(one) for one in questions],
         "answer": ["the vpn drops", *[""] * (len(questions) - 1)],
@@ -206,6 +207,7 @@ def test_a_label_is_chosen_on_the_page_by_writing_what_is_offered(
         assert preview.status_code == 200 and "With these answers" in preview.text
         kept = client.post(f"/decisions/{decision}/answers", data=told, follow_redirects=False)
         assert kept.status_code == 303
+        assert asked not in unescape(shown(client, decision))
         [answer] = [one for one in client.get("/v1/tickets/CHOOSE").json()["timeline"] if one["what"] == "answer"]
         assert re.fullmatch(r"(tier|category): [\w-]+", answer["words"])  # what was chosen, not what was written
 

@@ -289,6 +289,34 @@ def test_subscribers_are_owed_an_update_with_every_change(store: Repository, dec
     assert (payload["reviews"], payload["errors"], payload["model_version"]) == (CLEAN, 0, "m1")
 
 
+def test_a_model_out_of_use_tells_nobody_until_it_is_back(store: Repository, decide: Make) -> None:
+    heard: list[ModeChange] = []
+    store.on_change, store.subscribers = heard.append, ("desk",)
+    store.adopt_model("m1", ELSEWHERE)
+    store.adopt_model("m2", {"tier": Beginning(0.10, 0.05, True, (False,) * 80)})
+    told = store.autonomy_changes()
+    late = [reviewed(store, decide) for _ in range(CLEAN)]
+    assert state(store).mode is Mode.AUTOMATIC
+    store.undo(*late[0], "kim")
+    assert state(store).mode is Mode.SUGGEST
+    assert store.autonomy_changes() == told == heard
+    assert [row.payload["model_version"] for row in store.updates() if row.ticket_id == "autonomy tier"] == ["m2"]
+    store.adopt_model("m1", ELSEWHERE)
+    assert [(one.target, one.model_version, one.mode) for one in heard[1:]] == [("tier", "m1", Mode.SUGGEST)]
+
+
+def test_a_change_is_told_when_its_model_is_back_even_if_none_decided_that_target_meanwhile(
+    store: Repository, decide: Make
+) -> None:
+    open_tier(store, decide)
+    store.adopt_model("m2", {"category": Beginning(0.10, 0.05)})
+    for _ in range(12):
+        reviewed(store, decide, said="corrected", tier="L2")
+    assert store.autonomy_changes()[0].mode is Mode.AUTOMATIC
+    store.adopt_model("m1", ELSEWHERE)
+    assert (store.autonomy_changes()[0].target, store.autonomy_changes()[0].mode) == ("tier", Mode.SUGGEST)
+
+
 def test_reviews_that_a_restored_backup_knows_no_model_for_count_once_it_does(
     store: Repository, decide: Make, tmp_path: Path
 ) -> None:
