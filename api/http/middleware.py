@@ -45,7 +45,12 @@ _SIGN_IN, _SIGN_IN_BYTES = "/sign-in", 32 * 1024
 """Pages whose forms anybody may send, and the largest of these: a name, a password and a place fill less."""
 _MOST_TYPE_CHARS = 1024
 """Longest Content-Type: to read thousands of parameters takes longer than to answer."""
-_MAY_HOLD_IMAGES = {"/v1/predict": InlineImages, "/v1/webhooks/": InlineImages, "/try": InlineImagesOfForm}
+_MAY_HOLD_IMAGES = {
+    "/predict": InlineImages,
+    "/v1/predict": InlineImages,
+    "/v1/webhooks/": InlineImages,
+    "/try": InlineImagesOfForm,
+}
 """Where paths of tickets begin: images written into their texts do not count, up to the size of a batch."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")

@@ -48,7 +48,7 @@ class Filter:
         automation: ``automatic``, ``suggested`` or ``blank``.
         reason: Why the decision is what it is.
         attention: A kind of what must never wait; ``any`` for every kind.
-        reviewed: Whether somebody has spoken about it.
+        reviewed: Whether somebody has spoken about it; nothing is found where both is asked for.
         model_version: That decided.
         ticket_id: The helpdesk's id of the ticket.
         words: That subject, text or id hold, all of them.
@@ -66,7 +66,7 @@ class Filter:
     automation: str | None = None
     reason: str | None = None
     attention: str | None = None
-    reviewed: bool | None = None
+    reviewed: frozenset[bool] = frozenset()
     model_version: str | None = None
     ticket_id: str | None = None
     words: str = ""
@@ -267,9 +267,8 @@ def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
         found.append(StoredEntry.attention != "")
     elif wanted.attention is not None:
         found.append(StoredEntry.attention.contains(f" {wanted.attention} ", autoescape=True))
-    if wanted.reviewed is not None:
-        found.append(StoredEntry.verdict.is_not(None) if wanted.reviewed else StoredEntry.verdict.is_(None))
-    return found
+    said = StoredEntry.verdict
+    return found + [said.is_not(None) if reviewed else said.is_(None) for reviewed in wanted.reviewed]
 
 
 def _open_to_all(wanted: Filter) -> list[ColumnElement[bool]]:
