@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -140,6 +140,24 @@ class Serving:
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(child) for child in children.split()]
+
+    def sockets(self) -> dict[int, int]:
+        """Count the sockets that each worker has open."""
+        return {pid: _sockets_of(pid) for pid in self.workers()}
+
+    def serve(self, count: int) -> bool:
+        """Say whether there are so many workers, and each has more than the socket that it was born with."""
+        sockets = self.sockets().values()
+        return len(sockets) == count and min(sockets) > 1
+
+
+def _sockets_of(pid: int) -> int:
+    links = list[str]()
+    with suppress(FileNotFoundError):  # it has ended
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                links.append(os.readlink(file))
+    return sum(link.startswith("socket:") for link in links)
 
 
 def free_port() -> int:

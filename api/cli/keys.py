@@ -60,7 +60,7 @@ def create(options: CreateOptions) -> None:
     stated = [scope.strip() for part in options.scope for scope in part.replace(" ", ",").split(",") if scope.strip()]
     scopes = list(SCOPES) if "all" in stated else stated or list(_USUAL)
     name = options.name or options.label or "unnamed"
-    with opened_store() as store:
+    with opened_store(is_made=True) as store:
         text, row = create_key(store, name, scopes, clearance=options.clearance, lifetime=options.expires)
         accounts = store.has_users()
     if options.json:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import typer
 
 from api.settings import load_settings
-from api.store.repository import Repository, open_repository
+from api.store.repository import Repository, open_repository, require_store
 from api.store.rows import MOST_CLEARANCE
 from models.terminal import number
 
@@ -20,9 +20,18 @@ _LONGEST = 100 * _HOURS["y"]  # dates further away than a century cannot be stor
 
 
 @contextmanager
-def opened_store() -> Iterator[Repository]:
-    """Open the store that the settings name, and close it in the end."""
+def opened_store(*, is_made: bool = False) -> Iterator[Repository]:
+    """Open the store that the settings name, and close it in the end.
+
+    Args:
+        is_made: Whether one that is not there is made: where the first thing comes into it, not to list or change any.
+
+    Raises:
+        NotFound: There is none, and it is not made.
+    """
     settings = load_settings()
+    if not is_made:
+        require_store(settings.home, settings.store_url)
     repository = open_repository(settings.home, settings.store_url, redact=settings.redact_stored)
     try:
         yield repository

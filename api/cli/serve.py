@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.server.address import announce, bind_after_the_last
+from api.server.address import bind_after_the_last
 from api.server.shared_folder import remove_left_behind
 from api.server.workers import MARGIN_S, Supervisor, serve_here
 from api.settings import Settings, load_settings
@@ -51,7 +51,6 @@ def serve(options: ServeOptions) -> int:
     remove_left_behind()
     if settings.workers > 1:
         configure_logs(settings.log_level)
-        announce(sock)
         return Supervisor(settings, sock, _as_environment(settings)).run()
     serve_here(sock, settings)
     return 0

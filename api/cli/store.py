@@ -26,7 +26,7 @@ from api.store.erasure import Forgotten
 from api.store.migrations.migrate import migrate
 from api.store.migrations.standing import newest_revision, revision_of
 from api.store.outbox import UpdateRow
-from api.store.repository import store_url
+from api.store.repository import require_store, store_url
 from models.embedding_cache import EmbeddingCache
 from models.knowledge import ForgottenKnowledge, KnowledgeFolder
 from models.terminal import Family, JsonOption, argument, log, option, print_json, print_result, print_table
@@ -71,7 +71,7 @@ def restore_store(options: RestoreOptions) -> None:
     """
     home, now = load_settings().home, datetime.now(UTC)
     copy = None if options.replace else home / "backups" / f"before-restore-{now:%Y%m%dT%H%M%S%f}.sqlite"
-    with opened_store() as repository:
+    with opened_store(is_made=True) as repository:
         done = restore(repository.database, options.file, replace=options.replace, keep=copy, room=home)
         scrubbed = repository.scrub()  # the backup may have brought back what was forgotten since
     kept = str(copy) if copy is not None and copy.is_file() else None
@@ -219,12 +219,13 @@ def migrate_store(options: MigrateOptions) -> None:
 
 @store.verb("check")
 def check_store(options: JsonOption) -> int:
-    """See whether the store answers, is sound and has this version's shape; exit status 1 if not.
+    """See whether the store answers, is sound and has this version's shape; exit status 1 if not, 2 without a store.
 
     Examples:
         triage store check --json
     """
     settings = load_settings()
+    require_store(settings.home, settings.store_url)
     database = Database(store_url(settings.home, settings.store_url))
     try:
         here, sound = revision_of(database), database.is_sound()

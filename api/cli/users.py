@@ -69,7 +69,7 @@ def create(options: CreateOptions) -> None:
     password, made_up = (None, False) if options.no_password else _password(options)
     rights = Rights(_split(options.role) or ["agent"], options.clearance, options.group)
     hashed = None if password is None else hash_password(password)
-    with opened_store() as store:
+    with opened_store(is_made=True) as store:
         row = store.add_user(options.name, rights, hashed)
     shown = {"password": password} if made_up else {}
     text = [f"made the account {row.name!r}: {', '.join(row.roles)}"]

@@ -69,7 +69,7 @@ class DecisionQuery(BaseModel):
             automation=self.automation,
             reason=self.reason,
             attention=self.attention,
-            reviewed=False if self.open else self.reviewed,
+            reviewed=frozenset(said for said in (self.reviewed, False if self.open else None) if said is not None),
             model_version=self.model_version,
             ticket_id=self.ticket_id,
             words=self.q,

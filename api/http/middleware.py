@@ -46,7 +46,7 @@ _SIGN_IN, _SIGN_IN_BYTES = "/sign-in", 32 * 1024
 _MOST_TYPE_CHARS = 1024
 """Longest Content-Type: to read thousands of parameters takes longer than to answer."""
 _MAY_HOLD_IMAGES = {
-    **dict.fromkeys(("/v1/predict", "/v1/webhooks/", "/v1/tickets/", "/v2/models/"), InlineImages),
+    **dict.fromkeys(("/predict", "/v1/predict", "/v1/webhooks/", "/v1/tickets/", "/v2/models/"), InlineImages),
     "/try": InlineImagesOfForm,
 }
 """Where paths of tickets begin: images written into their texts do not count, up to the size of a batch."""

@@ -29,6 +29,18 @@ class NotHandedOut(Exception):
     """A server is there and does not hand out one mail: it may be damaged there, and its neighbours whole."""
 
 
+class CutOff(NotHandedOut):
+    """A server ends the connection, or says nothing any more, where it is asked for one mail.
+
+    Attributes:
+        asked: The part of the mail that it was asked for.
+    """
+
+    def __init__(self, message: str, asked: str) -> None:
+        super().__init__(message)
+        self.asked = asked
+
+
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (NotTaken, "not-forwarded"),
     (LoginError, LOGIN_REFUSED),
@@ -53,7 +65,8 @@ class Fault(NamedTuple):
 
 def fault_of(error: BaseException) -> Fault:
     """Say in words why a mailbox was not read."""
-    problem = next((word for kind, word in _KINDS if isinstance(error, kind)), "unexpected")
+    told = error.__cause__ if isinstance(error, CutOff) else error
+    problem = next((word for kind, word in _KINDS if isinstance(told, kind)), "unexpected")
     if problem == "unexpected":
         return Fault(problem, str(described(error)))
     if isinstance(error, LoginError) and isinstance(error.__context__, IMAP4.abort):

@@ -6,8 +6,8 @@ import asyncio
 import fcntl
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from imaplib import IMAP4
@@ -20,7 +20,7 @@ from imapclient.exceptions import IMAPClientError
 
 from api.mail.answers import Forward, NotTaken, forward, headers_of, is_forwarded, with_headers
 from api.mail.config import Mailbox
-from api.mail.faults import PASSING, NotHandedOut, fault_of, pause_s
+from api.mail.faults import PASSING, CutOff, NotHandedOut, fault_of, pause_s
 from api.mail.known import KnownMails
 from api.mail.message import decisions_in, has_circled, parse, ticket_of
 from api.mail.owed import OwedMails
@@ -48,6 +48,7 @@ _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
 _OTHERS = 5
 """How many other mails are asked for where one is refused again and again."""
+_ONE_BYTE = "BODY.PEEK[]<0.1>"
 _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED = "set-aside", "forward-owed", "copy-refused", "forward-refused"
 _OUTCOMES = ("decided", "known", "loop", "gone", _SET_ASIDE, _OWED, _NOT_COPIED, _NOT_FORWARDED)
 """How mails are counted, beside the kinds of those that need no route."""
@@ -66,6 +67,18 @@ def unknown_groups(mailbox: Mailbox, policy: Policy) -> list[str]:
         policy: The one in use.
     """
     return sorted(mailbox.groups.keys() - set(policy.group_names))
+
+
+def _all_over(uids: Iterable[int], but: int) -> list[int]:
+    """Return a few UIDs from all over a folder, the last first: what is damaged is often damaged together.
+
+    Example:
+        >>> _all_over(range(1, 12), 4)
+        [11, 8, 6, 3, 1]
+    """
+    others = sorted(uid for uid in uids if uid != but)
+    chosen = {others[step * (len(others) - 1) // (_OTHERS - 1)] for step in range(_OTHERS)} if others else set()
+    return sorted(chosen, reverse=True)
 
 
 def _counted_as(outcome: str) -> str:
@@ -141,10 +154,22 @@ class MailReader:
             self._stopping.wait(_STEP_S)
         return False
 
-    def _read_on(self) -> None:
+    @contextmanager
+    def _selected(self) -> Iterator[IMAPClient]:
+        """Open another connection, on which the folder is selected."""
+        with self._logged_in() as server:
+            server.select_folder(self._mailbox.folder, readonly=True)
+            yield server
+
+    @contextmanager
+    def _logged_in(self) -> Iterator[IMAPClient]:
         host, port, encrypted = self._mailbox.imap_server
         with IMAPClient(host, port, ssl=encrypted, timeout=_TIMEOUT_S) as server:
             self._log_in(server)
+            yield server
+
+    def _read_on(self) -> None:
+        with self._logged_in() as server:
             if self._mailbox.done_folder and not server.folder_exists(self._mailbox.done_folder):
                 server.create_folder(self._mailbox.done_folder)
             longest_s = _STEP_S
@@ -174,8 +199,10 @@ class MailReader:
         for uid in uids:
             if self._stopping.is_set():
                 break
-            self._take_or_set_aside(server, uid)
+            cut = self._take_or_set_aside(server, uid)
             self._place.move(uid)
+            if cut is not None:
+                raise cut
         self._try_owed(server)
         return bool(uids)
 
@@ -184,36 +211,64 @@ class MailReader:
         for uid in self._owed.due()[:_RETRIES]:
             if self._stopping.is_set():
                 break
-            self._take_or_set_aside(server, uid)
+            cut = self._take_or_set_aside(server, uid)
+            if cut is not None:
+                raise cut
 
-    def _take_or_set_aside(self, server: IMAPClient, uid: int) -> None:
-        """Take one mail; one that cannot be had or ends in a fault of this program is left where it is, and said."""
+    def _take_or_set_aside(self, server: IMAPClient, uid: int) -> CutOff | None:
+        """Take one mail; one that cannot be had or ends in a fault of this program is left where it is, and said.
+
+        Returns:
+            What cut off the connection to a mail that was set aside for it: another connection is needed then.
+        """
+        cut = None
         try:
             outcome = self._take(server, uid)
         except PASSING:
             raise
         except Exception as error:  # the mails behind it are read
             self._tries[uid] += 1
-            if self._tries[uid] < _TRIES or (isinstance(error, NotHandedOut) and self._hands_out_none(server, uid)):
+            if self._tries[uid] < _TRIES or not self._is_to_blame(server, uid, error):
                 raise
             outcome = _SET_ASIDE
+            cut = error if isinstance(error, CutOff) else None
             why = {"said": fault_of(error).said} if isinstance(error, NotHandedOut) else described(error)
             log.error("mail_set_aside", mailbox=self._name, uid=uid, **why)
         del self._tries[uid]
         if outcome is not None:
             self._owed.settle(uid)
             self._count(outcome)
+        return cut
+
+    def _is_to_blame(self, server: IMAPClient, uid: int, error: Exception) -> bool:
+        """Say whether it lies at the mail that it was not taken again and again, not at a server that hands out none.
+
+        Of a server that cuts the connection this asks, at every third time, on new ones: it must hand out another mail
+        and cut off this one right behind it. What keeps it from that, such as a refused login, is raised in its place.
+        """
+        if isinstance(error, CutOff):
+            return self._tries[uid] % _TRIES == 0 and self._cuts_off_only(uid, error.asked)
+        return not isinstance(error, NotHandedOut) or not self._hands_out_none(server, uid)
+
+    def _cuts_off_only(self, uid: int, what: str) -> bool:
+        with self._selected() as server:
+            asked = _all_over(server.search(), uid)
+        for other in asked:
+            with self._selected() as server, suppress(NotHandedOut):
+                self._fetch(server, other, _ONE_BYTE)
+                try:
+                    self._fetch(server, uid, what)
+                except CutOff:
+                    return True
+                return False
+        return False
 
     def _hands_out_none(self, server: IMAPClient, uid: int) -> bool:
-        """Say whether a server that refuses a mail refuses others of the folder as well: then none of them is to blame.
-
-        Those that are asked for stand all over the folder, since what is damaged is often damaged together.
-        """
-        others = sorted(one for one in server.search() if one != uid)
-        asked = {others[step * (len(others) - 1) // (_OTHERS - 1)] for step in range(_OTHERS)} if others else set()
-        for other in sorted(asked, reverse=True):
+        """Say whether a server that refuses a mail refuses others of the folder as well: then none is to blame."""
+        others = _all_over(server.search(), uid)
+        for other in others:
             with suppress(NotHandedOut):
-                self._fetch(server, other, "BODY.PEEK[]<0.1>")
+                self._fetch(server, other, _ONE_BYTE)
                 return False
         return bool(others)
 
@@ -352,11 +407,12 @@ class MailReader:
 
         Raises:
             NotHandedOut: The server does not hand it out.
+            CutOff: It ends the connection in place of that, or says nothing.
         """
         try:
             parts: Mapping[bytes, object] = server.fetch([uid], [what]).get(uid, {})
-        except IMAP4.abort:
-            raise
+        except (IMAP4.abort, OSError) as error:
+            raise CutOff(f"mail {uid}: {error}", what) from error
         except IMAPClientError as error:
             if any(code in str(error) for code in _AWAY):
                 raise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import re2
@@ -58,15 +59,84 @@ class Redactor:
         text = _valid(text)
         if not _worth_a_look(text):
             return []
-        found: list[Finding] = []
-        taken = Spans()
-        for pattern in self._patterns:
-            for match in _compiled(pattern.expression).finditer(text):
-                start, end = match.span(pattern.group)
-                if start < end and not taken.overlaps(start, end) and _holds(pattern, text, start, end):
-                    taken.take(start, end)
-                    found.append(Finding(pattern.kind, start, end))
+        read, taken = _Read(text), Spans()
+        found = [finding for pattern in self._patterns for finding in _findings(pattern, read, taken)]
         return sorted(found, key=lambda finding: finding.start)
+
+
+class _Read:
+    """A text as re2 reads it: encoded once, however often the search goes on from a place in it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._encoded = text.encode()
+        begins = () if text.isascii() else (byte & 0xC0 != 0x80 for byte in self._encoded)
+        self._characters = [0, *accumulate(begins)]
+        """How many characters begin before each byte; of a text in which each is one byte only the first is known."""
+
+    def search(self, expression: Any, place: int) -> Any:
+        """Return the first match from a place on, a number of bytes as all places in a match are; None without one."""
+        return expression.search(self._encoded, place)
+
+    def characters(self, span: tuple[int, int]) -> tuple[int, int]:
+        """Return where a stretch of bytes begins and ends in the text."""
+        start, end = span
+        return span if self.text.isascii() else (self._characters[start], self._characters[end])
+
+
+def _findings(pattern: Pattern, read: _Read, taken: Spans) -> Iterator[Finding]:
+    """Yield and take what a pattern finds where nothing is taken yet.
+
+    A match that does not hold, and that more letters or digits follow, may have swallowed the beginning of one that
+    does: the search goes on inside of it where the pattern says what parts it, or which group is replaced.
+    """
+    expression, place = _compiled(pattern.expression), 0
+    while (match := read.search(expression, place)) is not None:
+        start, longest = read.characters(match.span(pattern.group))
+        end = _end(pattern, read.text, (start, longest), taken)
+        if end is not None:
+            taken.take(start, end)
+            yield Finding(pattern.kind, start, end)
+            place = match.end() - len(read.text[end:longest].encode()) if end < longest else match.end()
+        else:
+            place = _further(pattern, match, _stands_alone(pattern, read.text, start, longest))
+
+
+def _further(pattern: Pattern, match: Any, stands_alone: bool) -> int:
+    """Return where the search goes on behind a match that does not hold."""
+    if pattern.group:
+        return int(match.start(pattern.group))
+    parted = None if pattern.part is None or stands_alone else _compiled(pattern.part).search(match.group())
+    return int(match.end() if parted is None else match.start() + parted.end())
+
+
+def _end(pattern: Pattern, text: str, span: tuple[int, int], taken: Spans) -> int | None:
+    """Return where what a pattern matches ends; None where it holds with none of its tails left out.
+
+    What a checksum says comes first: a word near by speaks for the longest one.
+    """
+    start, longest = span
+    free = [
+        end
+        for end in _ends(pattern, text, start, longest)
+        if not taken.overlaps(start, end) and _stands_alone(pattern, text, start, end)
+    ]
+    for holds in (_passes, _has_cue):
+        for end in free:
+            if holds(pattern, text, start, end):
+                return end
+    return None
+
+
+def _ends(pattern: Pattern, text: str, start: int, end: int) -> Iterator[int]:
+    """Yield where a match may end, the longest first."""
+    if start < end:
+        yield end
+    while pattern.tail is not None and (tail := _compiled(pattern.tail).search(text[start:end])) is not None:
+        end = start + tail.start()
+        if _compiled(pattern.expression).fullmatch(text[start:end]) is None:
+            return
+        yield end
 
 
 def _valid(text: str) -> str:
@@ -78,16 +148,19 @@ def _worth_a_look(text: str) -> bool:
     return _compiled(_SIGNS).search(text) is not None
 
 
-def _holds(pattern: Pattern, text: str, start: int, end: int) -> bool:
-    if pattern.whole and ((start and text[start - 1].isalnum()) or (end < len(text) and text[end].isalnum())):
-        return False
-    found = text[start:end]
-    if pattern.check is not None and _CHECKS[pattern.check](found):
-        return True
-    if pattern.cue is None:
-        return pattern.check is None
+def _stands_alone(pattern: Pattern, text: str, start: int, end: int) -> bool:
+    """Say whether no letter and no digit touches a match that may not be touched."""
+    return not pattern.whole or not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+
+
+def _passes(pattern: Pattern, text: str, start: int, end: int) -> bool:
+    """Say whether a match passes the pattern's check; one that needs neither check nor cue does."""
+    return pattern.cue is None if pattern.check is None else _CHECKS[pattern.check](text[start:end])
+
+
+def _has_cue(pattern: Pattern, text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - _NEAR) : start], text[end : end + 12]
-    return _compiled(pattern.cue).search(f"{before}\x00{after}") is not None
+    return pattern.cue is not None and _compiled(pattern.cue).search(f"{before}\x00{after}") is not None
 
 
 @cache

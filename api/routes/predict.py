@@ -174,6 +174,6 @@ redirects = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
 
 @redirects.post("/predict")
-async def predict_elsewhere(caller: Decider) -> RedirectResponse:
-    """Send callers of the short path to the versioned one, with their body."""
-    return RedirectResponse("/v1/predict", 308)
+async def predict_elsewhere(request: Request, caller: Decider) -> RedirectResponse:
+    """Send callers of the short path to the versioned one, with their body and their query."""
+    return RedirectResponse(f"/v1/predict?{query}" if (query := request.url.query) else "/v1/predict", 308)

@@ -15,6 +15,7 @@ from typing import IO
 
 import structlog
 
+from api.server.address import announce
 from api.server.listener import ConnectionCounts, ConnectionShare
 from api.server.shared_folder import SharedFolder
 from api.server.signals import on_hangup
@@ -54,6 +55,8 @@ class _Slot:
 class Supervisor:
     """Keeps as many workers running as the settings say, until told to stop.
 
+    The first one starts alone: what keeps it from serving is said once, and the address is told when somebody answers.
+
     Args:
         settings: The service's settings.
         sock: The bound socket that all workers let in from.
@@ -78,7 +81,7 @@ class Supervisor:
         on_hangup(self._on_signal)
         try:
             while not self._stopping:
-                for slot in self._slots:
+                for slot in self._slots if self._has_served else self._slots[:1]:
                     self._look_after(slot)
                 time.sleep(_TICK_S)
             return self._stop()
@@ -93,20 +96,26 @@ class Supervisor:
         if slot.process is not None:
             quick = now - slot.started < _QUICK_S
             if slot.process.poll() is None:
-                self._has_served = self._has_served or self._connections.beat(slot.number) is not None
+                self._note_whether_it_serves(slot)
                 self._end_if_stuck(slot, slot.process)
                 return
             slot.quick_deaths = slot.quick_deaths + 1 if quick else 0
             slot.due = now + _PAUSES_S[min(slot.quick_deaths, len(_PAUSES_S) - 1)]
-            log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
+            self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
+            if not self._cannot_start:  # the worker has said why
+                log.error("worker_died", pid=slot.process.pid, status=slot.process.returncode)
             absorb_metrics(self._folder.path, slot.process.pid)
             self._connections.clear(slot.number)
-            self._cannot_start = slot.process.returncode == _CANNOT_START and not self._has_served
             self._stopping = self._stopping or self._cannot_start
             slot.process = None
         if now >= slot.due and not self._stopping:
             slot.process = self._start(slot)
             slot.started = now
+
+    def _note_whether_it_serves(self, slot: _Slot) -> None:
+        if not self._has_served and self._connections.beat(slot.number) is not None:
+            self._has_served = True
+            announce(self._sock)
 
     def _end_if_stuck(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
         """Kill a worker that serves and whose event loop has not come round for long; it is replaced as any other.
@@ -166,9 +175,9 @@ def serve_here(
 def main() -> int:
     """Be one worker: serve on an inherited socket."""
     descriptor, shared, number, parent = map(int, sys.argv[1:])
-    settings = load_settings()
-    share = ConnectionCounts(shared, settings.workers).share(number)
     try:
+        settings = load_settings()
+        share = ConnectionCounts(shared, settings.workers).share(number)
         serve_here(socket.socket(fileno=descriptor), settings, parent, share)
     except TriageError as error:
         sys.stderr.write(f"triage serve: {' '.join(str(error).split())}\n")

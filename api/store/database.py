@@ -68,7 +68,7 @@ class Database:
     @property
     def file(self) -> Path | None:
         """The database file, or None where there is no file."""
-        return Path(str(self.url.database)) if self.dialect == "sqlite" else None
+        return _file_of(self.url)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -265,6 +265,23 @@ def parse_url(url: str) -> URL:
     raise InvalidRequest(
         f"no store for {backend!r}: it must be sqlite:///FILE or postgresql://USER@HOST/NAME; set TRIAGE_STORE_URL"
     )
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of a store, which need not be there, or None where there is no file.
+
+    Raises:
+        InvalidRequest: The URL names no store.
+
+    Example:
+        >>> file_of("sqlite:////srv/store.sqlite").name
+        'store.sqlite'
+    """
+    return _file_of(parse_url(url))
+
+
+def _file_of(url: URL) -> Path | None:
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
 def file_url(file: Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from api.http.exceptions import NotFound
 from api.privacy.redact import Redactor
-from api.store.database import PATIENCE_S, Database, file_url
+from api.store.database import PATIENCE_S, Database, file_of, file_url
 from api.store.erasure import Erasure
 from api.store.export import Export
 from api.store.feedback import Feedback
@@ -43,6 +44,21 @@ class Repository(Threads, Feedback, Queue, Claims, Jobs, Sessions, Figures, Keys
 def store_url(home: Path, url: str = "") -> str:
     """Return the URL of the store: the one stated, else that of the file in the home."""
     return url or file_url(home / STORE_FILE)
+
+
+def require_store(home: Path, url: str = "") -> None:
+    """See that a store is there before anything opens it, which would make the file and its folder.
+
+    Raises:
+        InvalidRequest: The URL makes no sense.
+        NotFound: No file is where that of SQLite should be; whether PostgreSQL has a store is seen when it is opened.
+    """
+    file = file_of(store_url(home, url))
+    if file is not None and not file.exists():
+        raise NotFound(
+            "no-store",
+            f"there is no store at {file}: see TRIAGE_HOME and TRIAGE_STORE_URL, or make a new one with triage serve",
+        )
 
 
 def open_repository(home: Path, url: str = "", *, redact: bool = False, patience_s: float = PATIENCE_S) -> Repository:

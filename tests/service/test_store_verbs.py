@@ -208,11 +208,30 @@ WRONG = (
 
 
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
-def test_what_cannot_be_done_is_said_in_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(run: Run, store: Repository, arguments: tuple[str, ...]) -> None:
     status, out, err = run(*arguments)
     assert status == 2 and out == "" and "Traceback" not in err
     assert "fault of this program" not in err
     assert len(err.strip().split("\n")) == 1 or err.startswith("usage:")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("keys list", "keys revoke a", "users list", "users disable a", "users sign-out a", "users roles a"),
+        *("store check", "store backup b.sqlite", "store forget a", "store retention", "store outbound list"),
+        *("feedback export --out b.jsonl", "feedback disputed"),
+    ],
+)
+def test_a_store_that_is_not_there_is_made_by_no_verb_that_only_looks_or_takes_away(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    file = tmp_path / "nowhere" / "y.db"
+    monkeypatch.setenv("TRIAGE_STORE_URL", f"sqlite:///{file}")
+    status, out, err = run(*verb.split())
+    assert (status, out) == (2, "") and f"there is no store at {file}" in err and err.count("\n") == 1
+    assert not file.parent.exists()
+    assert run("keys", "create")[0] == 0 and run("store", "check")[0] == 0
 
 
 def test_backup_and_restore(run: Run, store: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -43,6 +47,21 @@ def test_every_file_names_the_image_of_this_version() -> None:
     }
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert all(found and set(found) == {version} for found in named.values()), named
+
+
+@pytest.mark.parametrize(("path", "is_healthy"), [("livez", True), ("elsewhere", False)])
+def test_the_health_of_a_container_is_asked_at_the_port_that_is_set(
+    tmp_path: Path, path: str, is_healthy: bool
+) -> None:
+    (tmp_path / path).touch()
+    _python, *rest = json.loads(re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", CONTAINERFILE, re.MULTILINE)[0])
+    serving = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        environment = {**os.environ, "TRIAGE_PORT": str(server.server_port)}
+        asked = subprocess.run([sys.executable, *rest], env=environment, capture_output=True)
+        server.shutdown()
+    assert (asked.returncode == 0) == is_healthy, asked.stderr
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))

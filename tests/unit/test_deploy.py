@@ -154,4 +154,7 @@ def test_the_container_is_confined_and_is_reached(parts: Parts) -> None:
         container["securityContext"]["readOnlyRootFilesystem"]
         and container["livenessProbe"]["httpGet"]["path"] == "/livez"
     )
-    assert parts["Service"]["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
+    [port] = container["ports"]
+    assert parts["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert parts["NetworkPolicy"]["spec"]["ingress"][0]["ports"][0]["port"] == port["name"]
+    assert container["args"][-2:] == ["--port", str(port["containerPort"])]

@@ -56,7 +56,7 @@ class Filter:
         automation: ``automatic``, ``suggested`` or ``blank``.
         reason: Why the decision is what it is.
         attention: A kind of what must never wait; ``any`` for every kind.
-        reviewed: Whether somebody has spoken about it.
+        reviewed: Whether somebody has spoken about it; nothing is found where both is asked for.
         model_version: That decided.
         ticket_id: The helpdesk's id of the ticket.
         words: That subject, text or id hold, all of them.
@@ -77,7 +77,7 @@ class Filter:
     automation: str | None = None
     reason: str | None = None
     attention: str | None = None
-    reviewed: bool | None = None
+    reviewed: frozenset[bool] = frozenset()
     model_version: str | None = None
     ticket_id: str | None = None
     words: str = ""
@@ -294,9 +294,8 @@ def _filters(wanted: Filter) -> list[ColumnElement[bool]]:
         found.append(not_(_UNTOLD))
     if wanted.attention is not None:
         found.append(StoredEntry.has_kind(wanted.attention))
-    if wanted.reviewed is not None:
-        found.append(StoredEntry.verdict.is_not(None) if wanted.reviewed else StoredEntry.verdict.is_(None))
-    return found
+    said = StoredEntry.verdict
+    return found + [said.is_not(None) if reviewed else said.is_(None) for reviewed in wanted.reviewed]
 
 
 def _not_closed(wanted: Filter) -> list[ColumnElement[bool]]:

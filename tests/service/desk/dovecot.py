@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
+import socketserver
 import subprocess
 import tempfile
 import time
@@ -15,6 +17,8 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
+from select import select
+from threading import Thread
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -101,6 +105,43 @@ def mailbox_of(port: int) -> Iterator[IMAPClient]:
     with IMAPClient("127.0.0.1", port, ssl=False) as client:
         client.login(USER, PASSWORD.replace(" ", "_"))
         yield client
+
+
+@contextmanager
+def cut_off(port: int, at: bytes, times: int | None = None) -> Iterator[tuple[int, list[bytes]]]:
+    """Stand between a client and a server, and end each connection on which the client writes what an expression finds.
+
+    Args:
+        port: Of the server.
+        at: The expression.
+        times: How often that happens; None for always.
+
+    Yields:
+        The port of this, and what connections were ended at.
+    """
+    cuts = list[bytes]()
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                ends = {self.request: server, server: self.request}
+                while True:
+                    for one in select(list(ends), [], [])[0]:
+                        data = one.recv(65536)
+                        cut = one is self.request and (times is None or len(cuts) < times) and re.search(at, data)
+                        if cut:
+                            cuts.append(data)
+                        if cut or not data:
+                            return
+                        ends[one].sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Between) as between:
+        Thread(target=between.serve_forever, daemon=True).start()
+        yield int(between.server_address[1]), cuts
+        between.shutdown()
 
 
 @dataclass

@@ -35,7 +35,17 @@ from api.store.repository import open_repository
 from api.store.rows import new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
-from tests.service.desk.dovecot import CAN_RUN, PASSWORD, SMALL, Sink, dovecot, free_port, mail_server, mailbox_of
+from tests.service.desk.dovecot import (
+    CAN_RUN,
+    PASSWORD,
+    SMALL,
+    Sink,
+    cut_off,
+    dovecot,
+    free_port,
+    mail_server,
+    mailbox_of,
+)
 from triage.defaults import default_policy
 from triage.errors import InvalidRequest
 from triage.policy import Policy
@@ -625,6 +635,47 @@ def test_mails_that_are_damaged_together_are_set_aside_where_another_one_is_whol
     with service(tmp_path, imap, smtp) as client:
         until(lambda: counted(client, "mail-set-aside") == 7, 30)
         until(lambda: counted(client, "mail-decided") == 1, 30)
+
+
+@real
+@pytest.mark.parametrize("asked", [rb"FETCH 1 .BODY.PEEK..<0.[0-9]{4}", rb"FETCH 1 .BODY.PEEK..\)"])
+def test_a_mail_at_which_the_server_cuts_the_connection_is_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+    asked: bytes,
+) -> None:
+    imap, _, smtp = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.1)
+    deliver(imap, mail("Corrupt", "the printer jams"), mail("Whole", "the vpn drops"), mail("Last", "the vpn drops"))
+    with cut_off(imap, asked) as (port, cuts), service(tmp_path, port, smtp) as client:
+        until(lambda: len(done(imap)) == 2, 30)
+        assert [copy["Subject"] for copy in done(imap)] == ["Whole", "Last"]
+        assert counted(client, "mail-set-aside") == 1 and len(cuts) == 4
+        until(lambda: "mailbox-not-read" not in client.get("/readyz").text, 10)
+    [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
+    assert line["uid"] == 1 and line["said"].startswith("mail 1: ")
+    assert {line["problem"] for line in logged() if line["event"] == "mailbox_not_read"} == {"connection-lost"}
+
+
+@real
+@pytest.mark.parametrize("at", [rb"FETCH [0-9]+ .BODY.PEEK", rb"LOGIN", rb"FETCH 1 .BODY.PEEK..<0.[0-9]{4}"])
+def test_a_server_that_cuts_connections_for_a_while_has_no_mail_set_aside(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    at: bytes,
+) -> None:
+    imap, _, smtp = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    monkeypatch.setattr("api.mail.faults._LOGIN_PAUSE_S", 0.05)
+    deliver(imap, mail("Late", "the printer jams"), mail("Later", "the vpn drops"))
+    with cut_off(imap, at, 3 if b"[0-9]{4}" in at else 10) as (port, _), service(tmp_path, port, smtp) as client:
+        until(lambda: len(done(imap)) == 2, 30)
+        assert counted(client, "mail-set-aside") == 0
 
 
 @real

@@ -33,6 +33,7 @@ def test_filters_narrow_the_list_and_unknown_ones_are_refused(client: TestClient
     assert client.post(f"/v1/decisions/{first}/feedback", json=said).status_code == 200
     assert listed(client, "tier=L3") == ["A"] == listed(client, "reviewed=true") == listed(client, "view=corrected")
     assert listed(client, "view=waiting") == ["B"] == listed(client, "reviewed=false") == listed(client, "open=true")
+    assert listed(client, "open=true&reviewed=true") == [] and listed(client, "open=true&reviewed=false") == ["B"]
     for wrong in ("nonsense=1", "view=nothing", "sort=best", "limit=0", "reviewed=perhaps"):
         assert client.get(f"/v1/decisions?{wrong}").status_code == 422
 

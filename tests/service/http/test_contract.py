@@ -48,6 +48,8 @@ def test_the_short_path_leads_to_the_versioned_one(client: TestClient) -> None:
     answer = client.post("/predict", json={"text": "printer"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (308, "/v1/predict")
     assert client.post("/predict", json={"text": "printer"}).status_code == 200
+    answer = client.post("/predict?explain=false&x=%2F%26", json={"text": "printer"}, follow_redirects=False)
+    assert answer.headers["location"] == "/v1/predict?explain=false&x=%2F%26"
 
 
 def test_a_batch_keeps_its_order(client: TestClient) -> None:

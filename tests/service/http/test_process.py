@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def refused(home: Path, *arguments: object, **environment: str) -> str:
     )
     assert ran.returncode == 2, ran
     assert ran.stderr.startswith("triage serve: ") and ran.stderr.count("\n") == 1 and "Traceback" not in ran.stderr
+    assert not ran.stdout  # no address
     return ran.stderr
 
 
@@ -84,6 +85,14 @@ def test_an_occupied_port_and_a_broken_bundle_are_refused_in_one_line(
             cut = path.stat().st_size // 2 if path.name == "heads.json" else None
             copy.write_bytes(path.read_bytes()[:cut])
     assert "heads.json" in refused(tmp_path, "--bundle", broken, "--open-loopback", "--port", 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rules_that_cannot_be_used_are_told_once_and_no_address(tmp_path: Path, workers: int) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "door"\n')
+    said = refused(tmp_path, "--open-loopback", "--port", 0, "--workers", workers, TRIAGE_RULES=str(rules))
+    assert "rules.toml:1: rule 'door'" in said
 
 
 def test_serving_loads_nothing_that_only_training_needs() -> None:
@@ -146,7 +155,7 @@ def test_a_worker_that_dies_is_replaced(
     serve: Serve, until: Callable[..., float], make_bundle: Callable[..., Path]
 ) -> None:
     with serve("--open-loopback", "--bundle", make_bundle(), "--workers", 2, ready="/readyz") as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         killed = service.workers()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -170,12 +179,19 @@ def test_workers_are_told_neither_a_url_from_a_file_nor_a_bundle_beside_a_model(
     stated = {"TRIAGE_STORE_URL_FILE": str(tmp_path / "url"), "TRIAGE_BUNDLE": str(make_bundle())}
     options = ("--open-loopback", "--workers", 2, "--model", "nobody@champion")
     with serve(*options, ready="/readyz", TRIAGE_RULES_ONLY="1", **stated) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in service.workers()]
         assert not any(url.encode() in one or b"TRIAGE_BUNDLE=" in one for one in environments)
         answer = service.predict(text="the printer jams").json()
         assert answer["model_version"] is None and answer["stored"]
         assert (tmp_path / "elsewhere.sqlite").exists()
+        (tmp_path / "url").unlink()
+        killed = service.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: "TRIAGE_STORE_URL_FILE cannot be read" in service.log.read_text(), 20)
+        assert "Traceback" not in service.log.read_text() and service.client.get("/livez").status_code == 200
+        (tmp_path / "url").write_text(url)
+        until(lambda: service.serve(2) and killed not in service.workers(), 30)
 
 
 NEVER_SERVES = """
@@ -202,25 +218,15 @@ def test_workers_that_fail_late_in_their_start_end_the_command_too(tmp_path: Pat
     assert done.returncode == 2 and "a newer version wrote it" in done.stderr
 
 
-def sockets_of(pid: int) -> int:
-    """Count the sockets that a process has open."""
-    links = list[str]()
-    for file in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since it was listed
-            links.append(os.readlink(file))
-    return sum(link.startswith("socket:") for link in links)
-
-
 def test_who_connects_together_is_shared_out(serve: Serve, until: Callable[..., float]) -> None:
     serving = serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1")
     with serving as service, ExitStack() as held:
-        until(lambda: len(service.workers()) == 2, 10)
-        until(lambda: all(sockets_of(pid) > 1 for pid in service.workers()), 20)  # both let in
+        until(lambda: service.serve(2), 30)
         time.sleep(2)
-        before = {pid: sockets_of(pid) for pid in service.workers()}
+        before = service.sockets()
 
         def new() -> list[int]:
-            return [sockets_of(pid) - count for pid, count in before.items()]
+            return [service.sockets()[pid] - count for pid, count in before.items()]
 
         for count in (40, 80):
             for _ in range(40):
@@ -231,7 +237,7 @@ def test_who_connects_together_is_shared_out(serve: Serve, until: Callable[..., 
 
 def test_nobody_waits_for_a_worker_that_is_stuck(serve: Serve, until: Callable[..., float]) -> None:
     with serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1") as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         time.sleep(2)
         stuck = service.workers()[0]
         os.kill(stuck, signal.SIGSTOP)
@@ -250,7 +256,7 @@ def test_every_worker_reads_the_policy_anew(
     policy.write_text(dump_policy(default_policy()))
     options = ("--open-loopback", "--bundle", make_bundle(), "--workers", 2)
     with serve(*options, ready="/readyz", TRIAGE_POLICY=str(policy)) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
 
         def versions() -> set[str]:
             """Ask over many connections, so that either worker may answer."""
@@ -269,7 +275,7 @@ def test_a_worker_that_cannot_start_again_leaves_the_others_alone(
     serve: Serve, until: Callable[..., float], tmp_path: Path
 ) -> None:
     with serve("--open-loopback", "--workers", 2, ready="/readyz", TRIAGE_RULES_ONLY="1") as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         time.sleep(5.5)  # what cannot start in the first seconds never could, and that ends the service
         away = tmp_path / "away"
         away.mkdir()

@@ -66,6 +66,7 @@ def test_images_in_the_text_count_for_nothing(client: TestClient) -> None:
     assert answer.status_code == 200 and answer.json()["left_out"][0]["what"] == "inline_image"
     kept = client.get(f"/v1/decisions/{answer.json()['decision_id']}").json()["ticket"]["body"]
     assert kept == "<p>the printer jams</p><img src=''><p>please help</p>"
+    assert client.post("/predict", json={"id": "I-2", "body": body}).status_code == 200  # by the short path too
     long = "no image " * 40_000
     assert client.post("/v1/predict", json={"body": IMAGE + long}).status_code == 413
 

@@ -88,7 +88,7 @@ def test_a_full_disk_ends_no_worker(serve: Serve, until: Until, disk: Path, memo
     temporary.mkdir()
     options = {"TRIAGE_RULES_ONLY": "1", "TMPDIR": str(temporary)}
     with serve("--open-loopback", "--workers", 2, home=disk, ready="/readyz", within=within, **options) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         assert {status for status, _ in answers(service, 4)} == {200}
         before = service.workers()
         assert (not list(temporary.glob("triage-metrics-*"))) == (memory == "6m")
@@ -114,7 +114,7 @@ def test_a_rate_that_cannot_be_counted_together_is_counted_alone(serve: Serve, u
     store.close()
     limits = {"TRIAGE_RATE_LIMIT": "40/minute", "TRIAGE_RULES_ONLY": "1", "TMPDIR": str(disk)}
     with serve("--workers", 2, home=disk, ready="/readyz", within=within, **limits) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         fill(disk)
         until(lambda: set(answers(service, 1, **key)) == {(200, False)}, 10)
         assert {status for status, _ in answers(service, 8, **key)} == {200}
@@ -126,7 +126,7 @@ def test_a_rate_that_cannot_be_counted_together_is_counted_alone(serve: Serve, u
 def test_a_folder_that_was_cleaned_away_comes_back(serve: Serve, until: Until, tmp_path: Path) -> None:
     options = {"TRIAGE_RULES_ONLY": "1", "TRIAGE_RATE_LIMIT": "1000/minute"}
     with serve("--open-loopback", "--workers", 2, ready="/readyz", **options) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         time.sleep(5.5)
         assert {status for status, _ in answers(service, 4)} == {200}
         folder = folder_of(service)
@@ -161,7 +161,7 @@ def counted_by(folder: Path) -> set[int]:
 def test_a_start_right_after_a_kill_waits_for_what_is_left(serve: Serve, until: Until, tmp_path: Path) -> None:
     options = {"TRIAGE_RULES_ONLY": "1", "TRIAGE_DRAIN_S": "3"}
     with serve("--open-loopback", "--workers", 2, ready="/readyz", **options) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         folder = folder_of(service)
         service.process.kill()
         service.process.wait(10)
@@ -189,7 +189,7 @@ def answers_alive(url: str) -> bool:
 def test_a_worker_that_stands_still_for_long_is_replaced(serve: Serve, until: Until) -> None:
     options = {"TRIAGE_RULES_ONLY": "1", "TRIAGE_STUCK_S": "5"}
     with serve("--open-loopback", "--workers", 2, ready="/readyz", **options) as service:
-        until(lambda: len(service.workers()) == 2, 10)
+        until(lambda: service.serve(2), 30)
         time.sleep(6.5)
         assert "worker_stuck" not in service.log.read_text()
         first, second = service.workers()
