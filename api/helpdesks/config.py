@@ -18,6 +18,7 @@ from api.helpdesks.vendors import VENDORS
 from api.helpdesks.vendors.helpdesk import Site, tables_of
 from api.store.outbox import TARGET_PLACE
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
+from triage.files.regular_file import read_stated_text
 
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
@@ -236,7 +237,7 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
         return {}
     environment = os.environ if environment is None else environment
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(read_stated_text(path))
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
             f"the file of helpdesks {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_HELPDESKS"

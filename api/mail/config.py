@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
+from triage.files.regular_file import read_stated_text
 
 _PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -121,7 +122,7 @@ def load_mailboxes(path: Path | None, environment: Mapping[str, str] | None = No
         return {}
     environment = os.environ if environment is None else environment
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("mailboxes", {})
+        tables = tomllib.loads(read_stated_text(path)).get("mailboxes", {})
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
             f"the file of mailboxes {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_MAILBOXES"
