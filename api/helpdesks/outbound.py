@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
-from api.helpdesks.paths import text_at
+from api.helpdesks.paths import holds_object, text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
@@ -38,6 +38,8 @@ there is read and then written, each within the timeout, which is a minute at mo
 what another process has claimed meanwhile is left to that one."""
 OUTCOMES = ("sent", "retry", "dead", "kept")
 """How updates are counted."""
+_UNREAD = "an object"
+"""What a label counts as of which a helpdesk gives an object: it is set there, to nothing that was told it."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""
@@ -304,7 +306,7 @@ def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | 
 
 
 def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
-    label = text_at(document, path).strip()
+    label = text_at(document, path).strip() or (_UNREAD if holds_object(document, path) else "")
     return label if label and label not in unset else None
 
 

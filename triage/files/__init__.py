@@ -1,1 +1,1 @@
-"""Files that somebody else may have put where they are looked for."""
+"""Files that others have written or will open: what is read of them, and what is written into them."""
