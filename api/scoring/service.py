@@ -27,7 +27,7 @@ from api.security.auth import Principal
 from api.security.clearance import answer_for, answer_unstored, is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
-from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
+from api.store.rows import RELOADS, DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics, described
 from api.tracing import Tracing
 from models.explain import forget_names
@@ -63,8 +63,6 @@ _NEW_S = 300.0
 """Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
 _LEARN_S = 5.0
 """How long a start waits until what people said is learned again, in seconds; after that it is learned meanwhile."""
-_RELOAD = "reload"
-"""Under this name the store keeps who asked last that every process loads model, policy and rules anew."""
 log = structlog.get_logger(__name__)
 
 
@@ -511,9 +509,9 @@ class Service:
                 self._erasures = erasures
                 self._forget_texts()
             if self._untold:
-                self.store.move_position(_RELOAD, "asked", self._untold)
+                self.store.move_position(RELOADS, "asked", self._untold)
                 self._untold = ""
-            self._wanted_reload = self.store.position(_RELOAD, "asked") or ""
+            self._wanted_reload = self.store.position(RELOADS, "asked") or ""
         except StoreUnavailable as error:
             self._forget_texts()  # nobody can say now what was forgotten meanwhile
             return f"store-{error.code}"
@@ -532,7 +530,7 @@ class Service:
         """
         await self.model.reload()
         self._reload = self._wanted_reload = self._untold = new_id()
-        asked = functools.partial(self.store.move_position, _RELOAD, "asked", self._reload)
+        asked = functools.partial(self.store.move_position, RELOADS, "asked", self._reload)
         try:
             await asyncio.get_running_loop().run_in_executor(self._readers, asked)
             self._untold = ""
@@ -542,7 +540,7 @@ class Service:
     def _asked_reload(self) -> str | None:
         """Return who asked last that everything is loaded anew; None where the store does not say."""
         try:
-            return self.store.position(_RELOAD, "asked") or ""
+            return self.store.position(RELOADS, "asked") or ""
         except StoreUnavailable:
             return None
 

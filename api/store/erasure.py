@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
 from api.store.outbox import CHANGES, DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
-from api.store.rows import dump
+from api.store.rows import STORE, dump
 from api.store.tables import (
     StoredDecision,
     StoredDelivery,
@@ -38,7 +38,7 @@ from triage.ticket import Ticket
 
 IDEMPOTENCY_AGE = timedelta(hours=24)
 """How long an `Idempotency-Key` is remembered: as long as Stripe promises, and longer than clients try again."""
-RESTORED = ("store", "restored")
+RESTORED = (STORE, "restored")
 """Under this place and name the store keeps which backup was put in its place last, by an id of its own."""
 _DELIVERY_AGE = timedelta(days=2)
 _UNDATED_DELIVERY_AGE = timedelta(days=400)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from triage.prediction import KEPT_BESIDE
+from triage.prediction import KEPT_BESIDE, ROUTE
 
 ROLES = (
     "id",
@@ -24,7 +24,7 @@ ROLES = (
 )
 """What a column may be, beside `attributes.NAME` and the deeper levels of a label, such as ``category.2``."""
 
-LABELS = ("tier", "category", "resolver_group")
+LABELS = ROUTE
 """The roles that hold labels, beside those of further targets."""
 
 ATTRIBUTES = "attributes."
