@@ -95,6 +95,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.helpdesk_ready = Gauge(
+            "triage_helpdesk_ready",
+            "1 where a helpdesk that is asked what is new answers, 0 where that fails",
+            ["desk"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self.updates = Counter("triage_desk_updates", "Updates to helpdesks", ["desk", "outcome"], registry=registry)
         self.autonomy_open = _shared_gauge("triage_autonomy_open", "1 where the model decides alone", registry)
         self.autonomy_reviews = _shared_gauge("triage_autonomy_reviews", "Reviews that count", registry)

@@ -17,8 +17,8 @@ from typing import Any
 
 from models.atomic_write import atomic
 from models.home import DEFAULT_MODEL, triage_home
-from models.regular_file import read_regular_file
 from triage.errors import AliasUnreadable, BundleNotFound, InvalidRequest
+from triage.files.regular_file import read_regular_file
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"

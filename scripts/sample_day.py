@@ -12,14 +12,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from api.store.rows import SAMPLE_REQUESTER
 from triage.defaults import default_policy
 
 ORGANISATION = "asterin"
 SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
 HISTORY, DAY = "history.jsonl", "sample-day.jsonl"
 AGENTS = ("ana", "ben", "chris")
-REQUESTER = "triage-sample-day"
-"""Who has opened the tickets of the day: by this they are told from the tickets of people."""
 
 
 def hold_out(folder: Path) -> None:
@@ -54,7 +53,7 @@ def call(url: str, document: object = None) -> dict[str, Any]:
     raise AssertionError("not reached")
 
 
-def review(url: str, row: dict[str, Any], agent: str, requester: str = REQUESTER) -> None:
+def review(url: str, row: dict[str, Any], agent: str, requester: str = SAMPLE_REQUESTER) -> None:
     """Have one ticket of the day decided, and say what a person said about it then."""
     words = {name: row[name] for name in ("channel", "opened_at", "language", "subject", "body") if row.get(name)}
     decision = call(f"{url}/v1/predict", {"id": f"SAMPLE-{row['id']}", "requester": requester, **words})

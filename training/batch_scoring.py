@@ -26,6 +26,7 @@ from training.engines.engine import BatchLost, Engine, Row
 from training.reports.decision_text import as_row, columns_of
 from triage.decision import Decision, Reason
 from triage.errors import BadRow, InvalidDataset, InvalidRequest, InvalidTicket
+from triage.files.csv_cells import inert
 from triage.ticket import Ticket
 
 _BATCH = 128
@@ -308,21 +309,6 @@ def _to_csv(rows: Iterable[dict[str, Any]], path: Path, columns: Sequence[str]) 
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
-
-
-_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a formula begins with in a spreadsheet, in full width too."""
-
-
-def inert(cell: object) -> object:
-    """Return a cell that a spreadsheet reads as text: one that begins like a formula gets an apostrophe before it.
-
-    Example:
-        >>> [inert(cell) for cell in ("=1+1", "-cmd", "T-4711", -0.5)]
-        ["'=1+1", "'-cmd", 'T-4711', -0.5]
-    """
-    begins = isinstance(cell, str) and cell.lstrip(" \n").startswith(_FORMULA_MARKS)
-    return f"'{cell}" if begins else cell
 
 
 def _to_parquet(rows: Iterator[dict[str, Any]], path: Path, columns: Sequence[str]) -> None:

@@ -97,11 +97,11 @@ def _reading(client: TriageClient) -> tuple[Callable[..., Any], ...]:
     secret = secrets.token_bytes()
 
     def asked(text: str, subject: str, channel: str = "") -> dict[str, str]:
-        """Return a text as a ticket that waits for nobody; one text is one ticket, whatever is asked about it.
+        """Return a text as a ticket that waits for nobody; one text of one channel is one, whatever is asked about it.
 
         An id outlives the text that is forgotten, and a plain digest of a short one would give it away.
         """
-        mark = hmac.new(secret, f"{subject}\0{text}".encode("utf-8", "replace"), "sha256").hexdigest()
+        mark = hmac.new(secret, f"{subject}\0{channel}\0{text}".encode("utf-8", "replace"), "sha256").hexdigest()
         stated = {"id": f"asked-{mark[:32]}", "requester": ASKED_REQUESTER, "subject": subject, "channel": channel}
         return {name: value for name, value in stated.items() if value} | {"body": text}
 
@@ -116,9 +116,9 @@ def _reading(client: TriageClient) -> tuple[Callable[..., Any], ...]:
         shown = {"tier", "category", "automation", "reason", "targets", "rule", "attention", "explanation"}
         return document.model_dump(mode="json", include=shown)
 
-    def similar_tickets(text: str, subject: str = "") -> list[dict[str, Any]]:
+    def similar_tickets(text: str, subject: str = "", channel: str = "") -> list[dict[str, Any]]:
         """Return the past tickets that resemble a ticket most, with their labels."""
-        document = client.predict(asked(text, subject))
+        document = client.predict(asked(text, subject, channel))
         return [one.model_dump(mode="json") for one in document.explanation.similar]
 
     def escalate(ticket_id: str, desk: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from api.console.overview import Table
-from api.store.outbox import DEAD, NOTE, UpdateRow
+from api.store.outbox import DEAD, NO_SUCH_HELPDESK, NOTE, UpdateRow
 
 _WHY = {
     "HTTP 400": "it could not read what it was sent",
@@ -24,7 +24,7 @@ _WHY = {
     "UnicodeEncodeError": "the login of the service has letters that cannot be sent",
     "egress-refused": "its address is none that the service may call",
     "not-an-id": "the id of the ticket cannot stand in an address",
-    "no such helpdesk in the file of helpdesks": "the file of helpdesks names it no more",
+    NO_SUCH_HELPDESK: "the file of helpdesks names it no more",
 }
 
 
@@ -44,7 +44,7 @@ page about maintenance does (HTTP 302)', 'it had a fault of its ', 'the call fai
         known = "it had a fault of its own"
     if known is None:
         known = "it refused the call" if said.startswith("HTTP") else "the call failed"
-    return known if said == "no such helpdesk in the file of helpdesks" else f"{known} ({said})"
+    return known if said == NO_SUCH_HELPDESK else f"{known} ({said})"
 
 
 def sentence(row: UpdateRow) -> str:

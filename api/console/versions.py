@@ -13,8 +13,8 @@ from api.settings import Settings
 from api.store.work.figures import Served
 from models.bundle.manifest import read_manifest
 from models.local_store import LocalModelStore, parse_reference
-from models.regular_file import read_regular_file
 from triage.errors import TriageError
+from triage.files.regular_file import read_regular_file
 
 _EVALUATION, _MAX_BYTES = "evaluation.json", 64 << 20
 _DIGITS = 12

@@ -17,7 +17,9 @@ from api.helpdesks.signatures import PRESETS, Signature, is_base64
 from api.helpdesks.vendors import VENDORS
 from api.helpdesks.vendors.helpdesk import Site, tables_of
 from api.store.outbox import TARGET_PLACE
+from api.store.rows import problem_with_name
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
+from triage.files.regular_file import read_stated_text
 
 MIN_SECRET_CHARS = 16
 PLACE = re.compile(r"\{(\w+)\}")
@@ -236,7 +238,7 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
         return {}
     environment = os.environ if environment is None else environment
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(read_stated_text(path))
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
             f"the file of helpdesks {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_HELPDESKS"
@@ -255,8 +257,8 @@ def load_helpdesks(path: Path | None, environment: Mapping[str, str] | None = No
 
 
 def _helpdesk(name: str, table: Any, environment: Mapping[str, str], problems: list[str]) -> HelpdeskConfig | None:
-    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64 or name == "api":
-        problems.append(f"{name!r} is no name of a helpdesk: use letters, digits, - and _, and not 'api'")
+    if problem := problem_with_name(name, "a helpdesk"):
+        problems.append(problem)
         return None
     try:
         read = _HelpdeskTable.model_validate(table)

@@ -15,11 +15,20 @@ import httpx
 import structlog
 
 from api.helpdesks.config import PLACE, HelpdeskConfig, Update, placeholders_of
-from api.helpdesks.paths import text_at
+from api.helpdesks.paths import holds_object, text_at
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import NotAllowed
 from api.store.autonomy import EVENT
-from api.store.outbox import NOTE, ROUTE, TARGET_PLACE, PendingUpdate, Targets, UpdateRow, name_in_payload
+from api.store.outbox import (
+    NO_SUCH_HELPDESK,
+    NOTE,
+    ROUTE,
+    TARGET_PLACE,
+    PendingUpdate,
+    Targets,
+    UpdateRow,
+    name_in_payload,
+)
 from api.store.repository import Repository
 from api.telemetry import described
 from models.wire import DecisionDocument
@@ -38,6 +47,8 @@ there is read and then written, each within the timeout, which is a minute at mo
 what another process has claimed meanwhile is left to that one."""
 OUTCOMES = ("sent", "retry", "dead", "kept")
 """How updates are counted."""
+_UNREAD = "an object"
+"""What a label counts as of which a helpdesk gives an object: it is set there, to nothing that was told it."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""
@@ -149,7 +160,7 @@ class UpdateSender:
     def _send(self, row: UpdateRow) -> None:
         helpdesk = self._helpdesks.get(row.target)
         if helpdesk is None or _way_of(helpdesk, row) is None:
-            self._acknowledge(row, "no such helpdesk in the file of helpdesks", final=True)
+            self._acknowledge(row, NO_SUCH_HELPDESK, final=True)
             return
         if not self._repository.hold_update(row, timedelta(seconds=_HOLD_S)):
             return  # what a person said has taken its place since it was claimed, or another process has it
@@ -240,7 +251,7 @@ def proposal_text(route: Mapping[str, Any]) -> str:
         >>> proposal_text({"tier": "L2", "category": "network", "resolver_group": None})
         'Triage would say L2, network now; the route that a person set stands.'
     """
-    named = [str(route[name]) for name in ("tier", "category", "resolver_group") if route.get(name)]
+    named = [str(route[name]) for name in TARGETS_OF_ROUTE if route.get(name)]
     return f"Triage would say {', '.join(named) or 'nothing'} now; the route that a person set stands."
 
 
@@ -304,7 +315,7 @@ def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | 
 
 
 def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
-    label = text_at(document, path).strip()
+    label = text_at(document, path).strip() or (_UNREAD if holds_object(document, path) else "")
     return label if label and label not in unset else None
 
 

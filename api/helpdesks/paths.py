@@ -45,10 +45,22 @@ def text_at(document: object, path: str) -> str:
     found = value_at(document, path)
     if isinstance(found, bool):
         return str(found).lower()
-    if isinstance(found, dict) and found.get("type") == "doc":
+    if _is_document(found):
         found = _document_text(found)
     text = str(found) if isinstance(found, (str, int, float)) else ""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def holds_object(document: object, path: str) -> bool:
+    """Say whether an object or a list with anything in it stands at a path: something is set there, whatever it says.
+
+    Example:
+        >>> [holds_object({"group": one}, "group") for one in ({"link": "…", "value": "7"}, {"value": ""}, {}, "", 7)]
+        [True, False, False, False, False]
+    """
+    found = value_at(document, path)
+    members = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return any(members) and not _is_document(found)
 
 
 def _member(found: Any, name: str) -> Any:
@@ -62,6 +74,10 @@ def _member(found: Any, name: str) -> Any:
 def _chosen(found: Any, name: str, value: str) -> Any:
     entries = found if isinstance(found, list) else []
     return next((one for one in entries if isinstance(one, dict) and str(one.get(name)) == value), None)
+
+
+def _is_document(found: object) -> bool:
+    return isinstance(found, dict) and found.get("type") == "doc"
 
 
 def _document_text(node: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -18,14 +19,22 @@ from api.helpdesks.inbound import Delivery
 from api.helpdesks.receiver import WebhookReceiver
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import Refused, TooBusy
-from api.store.repository import Repository
-from api.telemetry import described
+from api.scoring.service import Service
+from api.store.outbox import CHANGES
+from api.telemetry import described, show_at_zero
 from triage.errors import StoreUnavailable
 
-_POSITION = "updated_on"
 _PAGE = 100
 """Issues of one answer: the most that Redmine gives."""
 _WITHHELD = (403, 404, 410)
+_TRIES = 3
+"""How often an issue is asked for that the helpdesk does not give, before it is set aside."""
+_OTHERS = 3
+"""How many of the oldest and of the newest issues are asked for where one is refused again and again."""
+_SET_ASIDE = "issue-set-aside"
+"""How an issue is counted that cannot be had or read."""
+_NOT_GIVEN = (httpx.HTTPError, OSError, JSONDecodeError)
+"""What asking a helpdesk fails with that answers late, with an error, or not at all."""
 _PAUSE_S = 5.0
 """Pause after a helpdesk or the store did not answer."""
 log = structlog.get_logger(__name__)
@@ -37,13 +46,18 @@ class Poller:
     Args:
         helpdesks: The helpdesks by name.
         receiver: Takes what they say.
-        store: Keeps how far each was read.
+        service: Its store keeps how far each was read, and it says whether each answers.
     """
 
-    def __init__(self, helpdesks: Mapping[str, HelpdeskConfig], receiver: WebhookReceiver, store: Repository) -> None:
+    def __init__(self, helpdesks: Mapping[str, HelpdeskConfig], receiver: WebhookReceiver, service: Service) -> None:
         self._helpdesks = [one for one in helpdesks.values() if one.poll is not None]
-        self._receiver, self._store = receiver, store
+        self._receiver, self._service, self._store = receiver, service, service.store
+        self._tries: Counter[tuple[str, object]] = Counter()
+        self._aside: set[tuple[str, object, object]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        show_at_zero(service.metrics.webhooks, [one.name for one in self._helpdesks], (_SET_ASIDE,))
+        for one in self._helpdesks:
+            service.note_helpdesk(one.name, is_asked=True)
 
     def start(self) -> None:
         """Begin to ask; needs a running event loop."""
@@ -58,37 +72,67 @@ class Poller:
     async def _run(self, helpdesk: HelpdeskConfig) -> None:
         assert helpdesk.poll is not None
         while True:
-            pause_s = helpdesk.poll.every_s
+            pause_s, is_asked = helpdesk.poll.every_s, True
             try:
                 await self._take_news(helpdesk)
             except Exception as error:  # of the network, the store or an odd answer: it is asked again all the same
                 log.warning("helpdesk_not_asked", helpdesk=helpdesk.name, **described(error))
-                pause_s = max(pause_s, _PAUSE_S)
+                pause_s, is_asked = max(pause_s, _PAUSE_S), False
+            self._service.note_helpdesk(helpdesk.name, is_asked=is_asked)
             await asyncio.sleep(pause_s)
 
     async def _take_news(self, helpdesk: HelpdeskConfig) -> None:
-        since = await to_thread.run_sync(self._store.position, helpdesk.name, _POSITION)
+        since = await to_thread.run_sync(self._store.position, helpdesk.name, CHANGES)
         if since is None:  # what was there before the service is not decided anew
             since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            await to_thread.run_sync(self._store.move_position, helpdesk.name, _POSITION, since)
+            await to_thread.run_sync(self._store.move_position, helpdesk.name, CHANGES, since)
         pages = _Pages(since)
         while not pages.ended:
             listed = await to_thread.run_sync(_changed_issues, helpdesk, pages.since, pages.offset)
             for one in pages.news(listed):
                 await self._take_issue(helpdesk, one, since)
         if pages.until != since:  # not before all are taken: what happened to an issue is looked for from here on
-            await to_thread.run_sync(partial(self._store.move_position, helpdesk.name, _POSITION, pages.until))
+            await to_thread.run_sync(partial(self._store.move_position, helpdesk.name, CHANGES, pages.until))
 
     async def _take_issue(self, helpdesk: HelpdeskConfig, listed: Mapping[str, Any], since: str) -> None:
-        """Take what an issue says; one that cannot be read must not hold up those behind it."""
+        """Take what an issue says; one that cannot be had or read must not hold up those behind it."""
         try:
             issue = await to_thread.run_sync(_issue, helpdesk, int(listed["id"]))
             for delivery in _deliveries(helpdesk, issue, since) if issue is not None else ():
                 await self._take(delivery)
-        except (httpx.HTTPError, OSError, JSONDecodeError, StoreUnavailable, TooBusy):
-            raise  # it may be readable later
+        except (StoreUnavailable, TooBusy):
+            raise
+        except _NOT_GIVEN as error:
+            if not await self._is_to_blame(helpdesk, listed):
+                raise  # it may be readable later
+            self._set_aside(helpdesk, listed, error)
         except Exception as error:  # such as a field that is missing
-            log.error("issue_unreadable", helpdesk=helpdesk.name, issue=listed.get("id"), **described(error))
+            self._set_aside(helpdesk, listed, error)
+        else:
+            self._aside.discard(_mark(helpdesk, listed))
+            self._tries.pop((helpdesk.name, listed["id"]), None)
+
+    async def _is_to_blame(self, helpdesk: HelpdeskConfig, listed: Mapping[str, Any]) -> bool:
+        """Say whether it is an issue that cannot be had, again and again, where the helpdesk gives others."""
+        if _mark(helpdesk, listed) in self._aside:
+            return True
+        number = listed["id"]
+        self._tries[helpdesk.name, number] += 1
+        if self._tries[helpdesk.name, number] < _TRIES:
+            return False
+        return await to_thread.run_sync(_is_alone, helpdesk, number)
+
+    def _set_aside(self, helpdesk: HelpdeskConfig, listed: Mapping[str, Any], error: Exception) -> None:
+        """Leave an issue, and say so; it is still asked for while no later change is known, and again when it changes.
+
+        The last change is listed at each asking, and is told of once.
+        """
+        if _mark(helpdesk, listed) not in self._aside:
+            self._aside.add(_mark(helpdesk, listed))
+            self._service.metrics.webhooks.labels(helpdesk.name, _SET_ASIDE).inc()
+            said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+            why = described(error) if said is None else {"status": said}
+            log.error("issue_set_aside", helpdesk=helpdesk.name, issue=listed["id"], **why)
 
     async def _take(self, delivery: Delivery) -> None:
         try:
@@ -171,6 +215,34 @@ def _issue(helpdesk: HelpdeskConfig, number: int) -> dict[str, Any] | None:
             raise
         log.warning("issue_withheld", helpdesk=helpdesk.name, issue=number, status=error.response.status_code)
         return None
+
+
+def _is_alone(helpdesk: HelpdeskConfig, number: int) -> bool:
+    """Say whether a helpdesk gives other issues and still not this one: else none of them is to blame.
+
+    Those that are asked for are old and new ones, since what is damaged is often damaged together.
+
+    Raises:
+        httpx.HTTPError: It does not even list them.
+    """
+    orders = ("id:desc", "id")
+    query = f"status_id=*&limit={_OTHERS + 1}&sort="
+    found = [one["id"] for order in orders for one in _asked(helpdesk, f"/issues.json?{query}{order}")["issues"]]
+    others = dict.fromkeys(one for one in found if one != number)
+    return any(_is_given(helpdesk, int(other)) for other in others) and not _is_given(helpdesk, number)
+
+
+def _is_given(helpdesk: HelpdeskConfig, number: int) -> bool:
+    try:
+        _issue(helpdesk, number)
+    except _NOT_GIVEN:
+        return False
+    return True
+
+
+def _mark(helpdesk: HelpdeskConfig, listed: Mapping[str, Any]) -> tuple[str, object, object]:
+    """Return what a state of an issue is known by."""
+    return helpdesk.name, listed["id"], listed["updated_on"]
 
 
 def _asked(helpdesk: HelpdeskConfig, path: str) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from api.http.exceptions import NotAllowed
 
 MOST_BYTES = 16 << 20
 """Size of an answer, in bytes, beyond which it is not read: a page of 100 issues with long texts has a few MB."""
-_HOLD_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
-"""NAT64 and IPv4-compatible addresses: the last 32 bits are an IPv4 address."""
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""NAT64 of one's own network (RFC 8215): where in it the IPv4 address stands, only that network knows."""
+_HOLD_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+"""NAT64, IPv4-compatible and IPv4-translated addresses: the last 32 bits are an IPv4 address."""
+_NEVER = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "192.88.99.0/24", "3fff::/20", "5f00::/16")))
+"""Networks that calls never reach, whether private ones are allowed or not and whatever Python's tables say of them:
+NAT64 of one's own network (RFC 8215: where in it the IPv4 address stands, only that network knows), relays of 6to4
+(RFC 7526, given up), documentation (RFC 9637) and segments of routers (RFC 9602)."""
 
 
 class AnswerTooLarge(Exception):
@@ -100,13 +102,13 @@ class GuardedClient:
     def _check(self, addresses: Iterable[str], plain: bool) -> None:
         for address in addresses:
             ip = reached(address)
-            if isinstance(ip, ipaddress.IPv6Address) and (ip in _LOCAL_NAT64 or ip.is_site_local):
+            if any(ip in network for network in _NEVER) or (isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local):
                 raise _refused("the host is on a network that calls must not reach")
             if ip.is_loopback and self.loopback:
                 continue
             if plain:
                 raise _refused("http is only taken to this machine")
-            if ip.is_global and not ip.is_multicast:
+            if ip.is_global and not _is_special(ip):
                 continue
             if not (self.private and ip.is_private and not _is_special(ip)):
                 raise _refused("the host is on a network that calls must not reach")
@@ -140,12 +142,14 @@ async def _answer_of(request: httpx.Request, timeout_s: float) -> httpx.Response
 def reached(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return the address that packets end up at: IPv6 addresses that stand for an IPv4 one lead to that.
 
-    Mapped (RFC 4291), IPv4-compatible (RFC 4291, given up), NAT64 (RFC 6052), 6to4 (RFC 3056) and Teredo
-    (RFC 4380) addresses hold an IPv4 address that a gateway on the way may take out of them.
+    Mapped (RFC 4291), IPv4-compatible (RFC 4291, given up), IPv4-translated (RFC 2765), NAT64 (RFC 6052), 6to4
+    (RFC 3056) and Teredo (RFC 4380) addresses hold an IPv4 address that a gateway on the way may take out of them.
 
     Example:
         >>> [str(reached(one)) for one in ("64:ff9b::7f00:1", "2002:a9fe:a9fe::1", "::10.0.0.1", "2606:4700::1")]
         ['127.0.0.1', '169.254.169.254', '10.0.0.1', '2606:4700::1']
+        >>> str(reached("::ffff:0:10.0.0.1"))
+        '10.0.0.1'
     """
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv4Address):

@@ -11,12 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from email.header import Header
 from email.parser import BytesHeaderParser
+from email.utils import formatdate
 from urllib.parse import unquote
 
 from api.mail.config import Mailbox
 from api.mail.message import DECISION_HEADER
 from api.settings import is_loopback
+from api.store.rows import made_at
 from models.wire import DecisionDocument
+from triage.decision import Source
 
 REPEAT_HEADER = "X-Triage-Repeat"
 _TIMEOUT_S = 30.0
@@ -94,10 +97,15 @@ def with_headers(raw: bytes, headers: dict[str, str]) -> bytes:
 
 
 def is_forwarded(mailbox: Mailbox, document: DecisionDocument) -> bool:
-    """Say whether a mail goes on to its group: never one that is no ticket, which could go round in circles."""
+    """Say whether a mail goes on to its group: never one that is no ticket, which could go round in circles.
+
+    A route that a person has set meanwhile is as good as an automatic one, though nothing may act on it by itself.
+    """
+    is_meant = document.automation in mailbox.forward or document.source == Source.PERSON.value
     return (
         document.kind is None
-        and document.automation in mailbox.forward
+        and bool(mailbox.forward)
+        and is_meant
         and (document.resolver_group or "") in mailbox.groups
     )
 
@@ -120,7 +128,8 @@ class Forward:
 def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callable[[], object]) -> None:
     """Send a mail on to the address of its group (RFC 5322, section 3.6.6).
 
-    ``Message-ID`` and ``Resent-Message-ID`` are the same at every try, so that whoever gets it can tell a second one.
+    ``Message-ID``, ``Resent-Message-ID`` and ``Resent-Date`` are the same at every try, so that whoever gets it can
+    tell a second one.
 
     Args:
         mailbox: Whose mail it is.
@@ -134,8 +143,14 @@ def forward(mailbox: Mailbox, mail: Forward, password: str, *, on_taken: Callabl
     """
     assert mailbox.sender is not None
     address = mailbox.groups[mail.document.resolver_group or ""]
-    known_by = f"<{mail.document.decision_id}@triage>"
-    resent = {"Resent-From": mailbox.sender, "Resent-To": address, "Resent-Message-ID": known_by}
+    decision_id = mail.document.decision_id or ""
+    known_by = f"<{decision_id}@triage>"
+    resent = {
+        "Resent-Date": formatdate(made_at(decision_id)),
+        "Resent-From": mailbox.sender,
+        "Resent-To": address,
+        "Resent-Message-ID": known_by,
+    }
     if not BytesHeaderParser().parsebytes(mail.raw)["Message-ID"]:
         resent["Message-ID"] = known_by
     if mail.again:

@@ -15,12 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from api.settings import is_loopback
+from api.store.rows import problem_with_name
 from triage.errors import TOML_FAULTS, InvalidRequest, why_unreadable
+from triage.files.regular_file import read_stated_text
 
 _PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_RESERVED = ("api", "reload", "store")
-"""Names under which the store keeps what is no mailbox's: requests with a key, and what processes tell each other."""
 _ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 
 
@@ -121,7 +120,7 @@ def load_mailboxes(path: Path | None, environment: Mapping[str, str] | None = No
         return {}
     environment = os.environ if environment is None else environment
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("mailboxes", {})
+        tables = tomllib.loads(read_stated_text(path)).get("mailboxes", {})
     except (OSError, *TOML_FAULTS) as error:
         raise InvalidRequest(
             f"the file of mailboxes {path} cannot be read: {why_unreadable(error)}; mend it, or unset TRIAGE_MAILBOXES"
@@ -140,11 +139,8 @@ def load_mailboxes(path: Path | None, environment: Mapping[str, str] | None = No
 
 
 def _mailbox(name: str, table: Any, problems: list[str]) -> Mailbox | None:
-    if not _NAME.fullmatch(name):
-        problems.append(f"{name!r} is no name of a mailbox: use at most 64 letters, digits, - and _")
-        return None
-    if name in _RESERVED:
-        problems.append(f"{name!r} is no name of a mailbox: the service itself uses {', '.join(_RESERVED)}")
+    if problem := problem_with_name(name, "a mailbox"):
+        problems.append(problem)
         return None
     try:
         return Mailbox.model_validate(table)

@@ -34,7 +34,7 @@ async def readyz(request: Request, service: ServiceDep) -> Response:
 
     A store that fails does not change that: tickets are decided, and kept in memory until it is back. All instances
     share it, so that none could take over; the status is `degraded` then, and `because` says why. So it is where a
-    mailbox cannot be read.
+    mailbox cannot be read, a helpdesk does not say what is new, or what is to be loaded cannot be had in time.
     """
     why = service.unready
     if why is not None:

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from api.http.exceptions import Refused
-from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, digest_of
+from api.store.rows import KEYS, DecisionRow, IdempotencyKey, NewDecision, digest_of
 from triage.errors import StoreUnavailable
 from triage.ticket import Ticket
 
@@ -39,7 +39,7 @@ class Store(Protocol):
         self,
         decisions: Sequence[NewDecision],
         *,
-        source: str = "api",
+        source: str = KEYS,
         key_id: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
         patience_s: float | None = None,
@@ -201,7 +201,7 @@ class DecisionWriter:
         self,
         decisions: Sequence[NewDecision],
         *,
-        source: str = "api",
+        source: str = KEYS,
         key_id: str | None,
         idempotency_key: IdempotencyKey | None = None,
         wait_s: float,

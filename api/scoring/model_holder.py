@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from api.http.exceptions import TooBusy
 from api.settings import Settings
 from api.telemetry import described
 from models.bundle.bundle import load_bundle
@@ -30,6 +31,8 @@ from triage.ticket import Ticket
 
 _RETRY_S = 30.0
 """Pause before a refused bundle is looked at again, in seconds: checking one reads all its files."""
+_DEADLINE_S = 60.0
+"""How long one look for what is to be loaded may take, in seconds: after that a disk, most likely, does not answer."""
 _WARM_UP = (
     Ticket(id="warm-up", subject="Printer", body="The printer on the second floor does not print since this morning."),
     Ticket(id="warm-up", body="help"),
@@ -120,6 +123,7 @@ class ModelHolder:
         self._on_swap, self._on_failure = on_swap, on_failure
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._turn = threading.Lock()
+        self._loads_since: float | None = None
         self._started = False
         self._refused: tuple[Pointer, float] | None = None
         self.pointer: Pointer | None = None
@@ -144,6 +148,12 @@ class ModelHolder:
     def is_loaded(self) -> bool:
         """Whether a model answers, not the rules alone."""
         return self.triager.bundle is not None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether something is being loaded, or looked for, for so long that nobody should wait for it."""
+        since = self._loads_since
+        return since is not None and time.monotonic() - since > _DEADLINE_S
 
     def start(self) -> None:
         """Load the bundle that an alias points to, or the last good one before it; without any the rules answer.
@@ -186,7 +196,7 @@ class ModelHolder:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                await loop.run_in_executor(self._executor, self._look)
+                await loop.run_in_executor(self._executor, self._timed, self._look)
             except Exception as error:  # such as no memory for a thread: whatever it is, look again later
                 log.error("alias_not_watched", **described(error))
 
@@ -201,8 +211,18 @@ class ModelHolder:
             InvalidPolicy: If the policy contradicts itself; what is in use stays.
             InvalidRules: If the rules do; what is in use stays.
             BundleError: If the bundle is refused; what is in use stays.
+            TooBusy: If that takes too long; it is not begun any more, or goes on without anybody who waits for it.
         """
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._reload)
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._timed, self._reload)
+        except TimeoutError as error:
+            raise TooBusy(
+                "loading-slow",
+                f"bundle, policy and rules were not read within {_DEADLINE_S:g} s: a disk may not answer; see "
+                "GET /v1/model for what is in use, and ask again",
+                int(_DEADLINE_S),
+            ) from error
 
     def check(self, path: Path) -> None:
         """Make sure that a bundle could take the place of the one in use, beside the policy and the rules in use.
@@ -216,6 +236,14 @@ class ModelHolder:
     def stop(self) -> None:
         """Let go of the loading thread."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _timed(self, job: Callable[[], None]) -> None:
+        """Do what the loading thread is for, and keep since when it is at it."""
+        self._loads_since = time.monotonic()
+        try:
+            job()
+        finally:
+            self._loads_since = None
 
     def _look(self) -> None:
         pointers = self._pointers()

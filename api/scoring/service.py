@@ -27,7 +27,7 @@ from api.security.auth import Principal
 from api.security.clearance import answer_for, answer_unstored, is_suspected
 from api.settings import Settings
 from api.store.repository import Repository
-from api.store.rows import DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
+from api.store.rows import RELOADS, DecisionRow, IdempotencyKey, NewDecision, made_at, new_id
 from api.telemetry import Metrics, described
 from api.tracing import Tracing
 from models.explain import forget_names
@@ -63,8 +63,6 @@ _NEW_S = 300.0
 """Age in seconds up to which a decision that the store lacks counts as one that is still on its way there."""
 _LEARN_S = 5.0
 """How long a start waits until what people said is learned again, in seconds; after that it is learned meanwhile."""
-_RELOAD = "reload"
-"""Under this name the store keeps who asked last that every process loads model, policy and rules anew."""
 log = structlog.get_logger(__name__)
 
 
@@ -134,12 +132,14 @@ class Service:
         self._given_up: deque[str] = deque(maxlen=_GIVEN_UP)
         self.store_problem: str | None = None
         self._unread: set[str] = set()
+        self._unasked: set[str] = set()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self.autonomy = AutonomyKeeper(settings, store, metrics)
         self.learner = ReviewLearner(store, self.model) if settings.learn_from_reviews else None
         self._learning = ThreadPoolExecutor(1, thread_name_prefix="learn")
         self._watch: asyncio.Task[None] | None = None
         self._store_watch: asyncio.Task[None] | None = None
+        self._reload_watch: asyncio.Task[None] | None = None
         self._learner_watch: asyncio.Task[None] | None = None
         self._has_learned = asyncio.Event()
 
@@ -154,13 +154,14 @@ class Service:
         self.decision_writer.start()
         self._watch = asyncio.create_task(self.model.watch(), name="watch")
         self._store_watch = asyncio.create_task(self._watch_store(), name="store")
+        self._reload_watch = asyncio.create_task(self._watch_reloads(), name="reloads")
         if learner is not None and said is not None:
             self._learner_watch = asyncio.create_task(self._watch_reviews(learner), name="reviews")
             await self._learned_again(said)
 
     async def stop(self) -> None:
         """Commit what is left and let go of everything."""
-        for task in (self._watch, self._store_watch, self._learner_watch):
+        for task in (self._watch, self._store_watch, self._reload_watch, self._learner_watch):
             if task is not None:
                 task.cancel()
         await self.batcher.stop()
@@ -184,7 +185,18 @@ class Service:
     @property
     def degraded(self) -> str | None:
         """What does not work while tickets are still decided: a machine-readable code, or None."""
-        return self.decision_writer.problem or self.store_problem or ("mailbox-not-read" if self._unread else None)
+        others = {
+            "loading-stuck": self.model.is_overdue,
+            "mailbox-not-read": self._unread,
+            "helpdesk-not-asked": self._unasked,
+        }
+        failing = next((code for code, fails in others.items() if fails), None)
+        return self.decision_writer.problem or self.store_problem or failing
+
+    def note_helpdesk(self, name: str, *, is_asked: bool) -> None:
+        """Note whether a helpdesk that is asked what is new answers, for `degraded` and the metrics."""
+        (self._unasked.discard if is_asked else self._unasked.add)(name)
+        self.metrics.helpdesk_ready.labels(name).set(int(is_asked))
 
     def note_mailbox(self, name: str, *, is_read: bool) -> None:
         """Note whether a mailbox is read, for `degraded` and the metrics."""
@@ -485,7 +497,6 @@ class Service:
                 self.store_problem = await asyncio.get_running_loop().run_in_executor(self._readers, self._ask_store)
                 if self.store_problem is None:
                     await asyncio.get_running_loop().run_in_executor(self._readers, self.autonomy.refresh)
-                    await self._follow_reload()
             except Exception as error:  # such as no memory for a thread: whatever it is, look again later
                 log.error("store_not_watched", **described(error))
             self.metrics.store_ready.set(int(self.decision_writer.problem is None and self.store_problem is None))
@@ -498,9 +509,9 @@ class Service:
                 self._erasures = erasures
                 self._forget_texts()
             if self._untold:
-                self.store.move_position(_RELOAD, "asked", self._untold)
+                self.store.move_position(RELOADS, "asked", self._untold)
                 self._untold = ""
-            self._wanted_reload = self.store.position(_RELOAD, "asked") or ""
+            self._wanted_reload = self.store.position(RELOADS, "asked") or ""
         except StoreUnavailable as error:
             self._forget_texts()  # nobody can say now what was forgotten meanwhile
             return f"store-{error.code}"
@@ -515,10 +526,11 @@ class Service:
             InvalidPolicy: If the policy contradicts itself; what is in use stays, here and elsewhere.
             InvalidRules: If the rules do.
             BundleError: If the bundle is refused.
+            TooBusy: If it takes too long; nobody else is told then.
         """
         await self.model.reload()
         self._reload = self._wanted_reload = self._untold = new_id()
-        asked = functools.partial(self.store.move_position, _RELOAD, "asked", self._reload)
+        asked = functools.partial(self.store.move_position, RELOADS, "asked", self._reload)
         try:
             await asyncio.get_running_loop().run_in_executor(self._readers, asked)
             self._untold = ""
@@ -528,20 +540,28 @@ class Service:
     def _asked_reload(self) -> str | None:
         """Return who asked last that everything is loaded anew; None where the store does not say."""
         try:
-            return self.store.position(_RELOAD, "asked") or ""
+            return self.store.position(RELOADS, "asked") or ""
         except StoreUnavailable:
             return None
 
+    async def _watch_reloads(self) -> None:
+        """Look every few seconds whether another process was asked to load anew since this one began to load."""
+        while True:
+            await asyncio.sleep(self.settings.poll_s)
+            if self._wanted_reload != self._reload:
+                try:
+                    await self._follow_reload()
+                except Exception as error:  # such as no memory for a thread: whatever it is, look again later
+                    log.error("reload_not_followed", **described(error))
+
     async def _follow_reload(self) -> None:
-        """Load anew where another process was asked to since this one began to load."""
-        wanted = self._wanted_reload
-        if wanted == self._reload:
-            return
-        self._reload = wanted
+        before, self._reload = self._reload, self._wanted_reload
         try:
             await self.model.reload()
         except TriageError as error:
             log.error("reload_failed", problem=type(error).__name__, message=str(error))
+            if isinstance(error, TooBusy):  # nothing was found wrong with what is to be loaded
+                self._reload = before
 
     def _forget_texts(self) -> None:
         """Forget whatever this process remembers of tickets."""

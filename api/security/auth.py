@@ -28,7 +28,7 @@ from api.security.rate_limit import Limiter
 from api.security.sign_in import Door
 from api.settings import is_loopback, origin_of
 from api.store.repository import Repository
-from api.store.rows import MOST_CLEARANCE, SCOPES, KeyRow, UserRow
+from api.store.rows import KEYS, MOST_CLEARANCE, SCOPES, KeyRow, UserRow
 from triage.errors import StoreUnavailable
 
 _T = TypeVar("_T")
@@ -88,7 +88,7 @@ class Principal:
     clearance: int = 0
     agent: str | None = None
     csrf: str | None = None
-    source: str = "api"
+    source: str = KEYS
     groups: tuple[str, ...] = ()
     has_account: bool = False
     writes_only: bool = False

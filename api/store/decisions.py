@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session, joinedload
 from api.store.database import Prepared
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import (
-    ASIDE,
     KEYS,
     DecisionRow,
     FeedbackRow,
@@ -24,6 +23,7 @@ from api.store.rows import (
     Words,
     digest_of,
     dump,
+    is_aside,
     step_decided,
 )
 from api.store.tables import Base, StoredDecision, StoredFeedback, StoredForestalled, StoredTicket
@@ -89,7 +89,7 @@ class Decisions(IdempotencyKeys):
         self,
         decisions: Sequence[NewDecision],
         *,
-        source: str = "api",
+        source: str = KEYS,
         key_id: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
         patience_s: float | None = None,
@@ -269,7 +269,7 @@ class Decisions(IdempotencyKeys):
         seq = _new_decision(connection, row, same.seq, key_id)
         about = (source, ticket.id) if texts else None
         line = _line(session, row) if texts else document
-        aside = source == KEYS and ticket.requester in ASIDE
+        aside = is_aside(source, ticket.requester)
         enter(connection, seq, line, about=about, aside=aside)
         return row
 

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, and_, delete, false, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
-from api.store.outbox import DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
-from api.store.rows import dump
+from api.store.outbox import CHANGES, DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
+from api.store.rows import STORE, dump
 from api.store.tables import (
     StoredDecision,
     StoredDelivery,
@@ -38,7 +38,7 @@ from triage.ticket import Ticket
 
 IDEMPOTENCY_AGE = timedelta(hours=24)
 """How long an `Idempotency-Key` is remembered: as long as Stripe promises, and longer than clients try again."""
-RESTORED = ("store", "restored")
+RESTORED = (STORE, "restored")
 """Under this place and name the store keeps which backup was put in its place last, by an id of its own."""
 _DELIVERY_AGE = timedelta(days=2)
 _UNDATED_DELIVERY_AGE = timedelta(days=400)
@@ -229,7 +229,7 @@ class Erasure(IdempotencyKeys):
                     session,
                     delete(StoredIdempotencyKey).where(StoredIdempotencyKey.created_at < now - keys_older_than),
                 ),
-                deliveries=_removed(session, _old_deliveries(now)),
+                deliveries=_removed(session, _old_deliveries(session, now)),
                 updates=_removed(session, _old_updates(now)),
                 sessions=_removed(session, delete(StoredSession).where(StoredSession.expires_at <= now)),
             )
@@ -395,13 +395,25 @@ def _strip_mentions(session: Session, ticket_id: str, until: datetime | None = N
     return sum(_without(row, frozenset({ticket_id})) for row in rows)
 
 
-def _old_deliveries(now: datetime) -> Delete:
+def _old_deliveries(session: Session, now: datetime) -> Delete:
     undated = StoredDelivery.id.startswith(UNDATED)
     gone = or_(
-        and_(~undated, StoredDelivery.received_at < now - _DELIVERY_AGE),
-        StoredDelivery.received_at < now - _UNDATED_DELIVERY_AGE,
+        and_(~undated, StoredDelivery.received_at < now - _DELIVERY_AGE, ~_is_listed_again(session)),
+        and_(undated, StoredDelivery.received_at < now - _UNDATED_DELIVERY_AGE),
     )
     return delete(StoredDelivery).where(gone)
+
+
+def _is_listed_again(session: Session) -> ColumnElement[bool]:
+    """Return the condition of what a helpdesk that is asked may list again: its changes since it was last read on."""
+    query = select(StoredPosition.source, StoredPosition.updated_at).where(StoredPosition.name == CHANGES)
+    return or_(
+        false(),
+        *(
+            and_(StoredDelivery.source == source, StoredDelivery.received_at >= moved_at - _DELIVERY_AGE)
+            for source, moved_at in session.execute(query)
+        ),
+    )
 
 
 def _old_updates(now: datetime) -> Delete:

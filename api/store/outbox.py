@@ -16,12 +16,15 @@ from api.store.decisions import words_on
 from api.store.idempotency import IdempotencyKeys
 from api.store.rows import FeedbackRow, dump
 from api.store.tables import StoredDelivery, StoredPosition, StoredUpdate
+from triage.prediction import ROUTE as TARGETS_OF_ROUTE
 
 PENDING, SENT, DEAD, KEPT, SAID = "pending", "sent", "dead", "kept", "said"
 """States of an update; one is kept back where a person has set another route at the helpdesk, and one that the helpdesk
 has said itself is as good as sent."""
 UPDATE_AGE = timedelta(days=30)
 """How long it is remembered what a helpdesk was told, or could not be."""
+NO_SUCH_HELPDESK = "no such helpdesk in the file of helpdesks"
+"""Why an update is dead for whose helpdesk there is no table any more."""
 TARGET_PLACE = "target_"
 """What the name of a target beside tier, category and group begins with in a payload, such as ``target_priority``."""
 ROUTE, NOTE = "route", "note"
@@ -32,7 +35,8 @@ MAIL, ANSWERED_MAIL = f"{UNDATED}mail:", f"{UNDATED}mail-answered:"
 decided, and neither copied nor forwarded again."""
 BEGUN = "begun "
 """What the name of a position begins with that says where the reading of a folder began."""
-_LABELS = ("tier", "category", "resolver_group")
+CHANGES = "updated_on"
+"""The name of a position that says up to which moment the changes of a helpdesk that is asked were taken."""
 
 
 def ticket_id_of(mark: str) -> str:
@@ -402,7 +406,7 @@ def withdraw_updates(session: Session, target: str, ticket_id: str) -> bool:
 def was_told(session: Session, target: str, ticket_id: str, route: Mapping[str, Any]) -> bool:
     """Say whether this route is the last one of a ticket that a helpdesk was told."""
     told = _last_told(session, target, ticket_id)
-    return told is not None and all(told.get(name) == route.get(name) for name in _LABELS)
+    return told is not None and all(told.get(name) == route.get(name) for name in TARGETS_OF_ROUTE)
 
 
 def note_said(session: Session, said: PendingUpdate) -> None:
@@ -427,7 +431,7 @@ def note_said(session: Session, said: PendingUpdate) -> None:
 
 
 def _said(row: FeedbackRow, target: str) -> str | None:
-    return getattr(row, target) if target in _LABELS else row.label_of(target)
+    return getattr(row, target) if target in TARGETS_OF_ROUTE else row.label_of(target)
 
 
 def _waiting(targets: Targets | None) -> Select[StoredUpdate]:
@@ -446,7 +450,7 @@ def name_in_payload(target: str) -> str:
         >>> name_in_payload("tier"), name_in_payload("priority")
         ('tier', 'target_priority')
     """
-    return target if target in _LABELS else f"{TARGET_PLACE}{target}"
+    return target if target in TARGETS_OF_ROUTE else f"{TARGET_PLACE}{target}"
 
 
 def _labels_there(session: Session, target: str, ticket_id: str) -> dict[str, Any]:
@@ -454,7 +458,7 @@ def _labels_there(session: Session, target: str, ticket_id: str) -> dict[str, An
     found: dict[str, Any] = {}
     for payload in session.scalars(_told(target, ticket_id).order_by(StoredUpdate.sent_at, StoredUpdate.seq)):
         found |= {name: label for name, label in json.loads(payload).items() if label is not None}
-    return {name: label for name, label in found.items() if name in _LABELS or name.startswith(TARGET_PLACE)}
+    return {name: label for name, label in found.items() if name in TARGETS_OF_ROUTE or name.startswith(TARGET_PLACE)}
 
 
 def _last_told(session: Session, target: str, ticket_id: str) -> dict[str, Any] | None:

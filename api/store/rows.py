@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,11 @@ ASIDE = frozenset({SAMPLE_REQUESTER, ASKED_REQUESTER})
 such a name in a mail or at a helpdesk."""
 KEYS = "api"
 """The source of tickets that were sent with a key."""
+RELOADS, STORE = "reload", "store"
+"""Under these names the store keeps what processes tell each other, and what happened to itself."""
+RESERVED = (KEYS, RELOADS, STORE)
+"""Names that neither a helpdesk nor a mailbox may have: tickets and positions are told apart by them."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 ADMIN = "admin"
 _AGENT = frozenset({"predict", "feedback", "read"})
@@ -453,6 +459,29 @@ def new_id() -> str:
     random = secrets.randbits(74)
     value = (int(time.time() * 1000) << 80) | (7 << 76) | ((random >> 62) << 64) | (2 << 62) | (random & (2**62 - 1))
     return str(UUID(int=value))
+
+
+def problem_with_name(name: str, of: str) -> str | None:
+    """Say why a helpdesk or a mailbox cannot have its name; None where it can.
+
+    Args:
+        name: The name.
+        of: What has it.
+
+    Example:
+        >>> problem_with_name("jira-2", "a helpdesk"), problem_with_name("api", "a mailbox")
+        (None, "'api' is no name of a mailbox: the service itself uses api, reload, store")
+    """
+    if name in RESERVED:
+        return f"{name!r} is no name of {of}: the service itself uses {', '.join(RESERVED)}"
+    if not _NAME.fullmatch(name):
+        return f"{name!r} is no name of {of}: use at most 64 letters, digits, - and _"
+    return None
+
+
+def is_aside(source: str, requester: str | None) -> bool:
+    """Say whether a ticket is set aside: sent with a key by one of `ASIDE`."""
+    return source == KEYS and requester in ASIDE
 
 
 def made_at(decision_id: str) -> float | None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from models.regular_file import read_regular_file
 from triage.errors import BundleMismatch, BundleNotFound, BundleTampered, InvalidRequest
+from triage.files.regular_file import read_regular_file
 
 FORMAT = 4
 """Version of the layout that is written: since 4 an encoder may have no mask, and neighbours say how they vote."""

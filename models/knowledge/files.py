@@ -14,8 +14,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from models.atomic_write import atomic, unwritable
-from models.regular_file import read_regular_file
 from triage.errors import InvalidRequest
+from triage.files.regular_file import read_regular_file
 from triage.knowledge import Dismissal, Entry, Proposal, Report, parse_entry
 
 MOST_BYTES = 1 << 20

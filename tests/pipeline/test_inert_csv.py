@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from models.triager import Triager
-from training.batch_scoring import inert, score
+from training.batch_scoring import score
 from training.engines.engine import InThisProcess
+from triage.files.csv_cells import inert
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1"])

@@ -28,6 +28,14 @@ url = "http://127.0.0.1:9/ticket/{ticket_id}"
 hosts = ["127.0.0.1:9"]
 loopback = true
 body = { Tier = "{tier}" }
+
+[helpdesks.redmine]
+vendor = "redmine"
+url = "http://127.0.0.1:9"
+authorization = "REDMINE_LOGIN"
+user = "triage"
+loopback = true
+fields = { tier = "1" }
 """,
     "mailboxes": """
 [mailboxes.support]
@@ -71,6 +79,7 @@ def client(
     pytest.importorskip("imapclient")
     monkeypatch.setenv("RT_SECRET", "a secret of sixteen or more")
     monkeypatch.setenv("MAIL_PASSWORD", "geheim")
+    monkeypatch.setenv("REDMINE_LOGIN", "Basic abc")
     files: dict[str, Any] = {}
     for name, content in FILES.items():
         files[name] = tmp_path / f"{name}.toml"

@@ -93,11 +93,19 @@ def test_nothing_is_called_that_must_not_be(url: str, listener: tuple[int, list[
         *("64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "64:ff9b:1:7f00:0:100:808:808"),
         *("2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:c0a8:101::1", "::127.0.0.1", "::169.254.169.254"),
         *("::ffff:10.0.0.1", "2001:0:4136:e378:8000:63bf:80ff:fffe", "fec0::1"),
+        *("::ffff:0:127.0.0.1", "::ffff:0:a9fe:a9fe"),
     ],
 )
 def test_an_address_that_stands_for_one_inside_is_not_called(address: str) -> None:
     with pytest.raises(NotAllowed):
         GuardedClient(frozenset({f"[{address}]"})).resolve(f"https://[{address}]/")
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("host", ["[200::1]", "[4000::1]", "[3fff::1]", "[5f00::1]", "192.88.99.1"])
+def test_an_address_of_a_reserved_network_is_not_called(host: str, private: bool) -> None:
+    with pytest.raises(NotAllowed):
+        GuardedClient(frozenset({host}), private=private).resolve(f"https://{host}/")
 
 
 @pytest.mark.parametrize("address", ["64:ff9b::808:808", "2002:808:808::1", "2606:4700::1111"])

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from api.helpdesks.config import load_helpdesks
+from api.mail.config import load_mailboxes
 from models.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES, fingerprint, read_manifest
 from models.local_store import LocalModelStore
-from models.regular_file import read_regular_file
-from triage.errors import AliasUnreadable, BundleError, BundleNotFound
+from triage.errors import AliasUnreadable, BundleError, BundleNotFound, InvalidPolicy, InvalidRequest, InvalidRules
+from triage.files.regular_file import MOST_TEXT_BYTES, read_regular_file, read_stated_text
+from triage.policy import read_policy
+from triage.rules import read_rules
 
 pytestmark = pytest.mark.timeout(20)  # the faults that these tests are about wait for ever
 
@@ -56,6 +60,34 @@ def test_a_plain_file_is_read_whole(tmp_path: Path) -> None:
     assert read_regular_file(tmp_path / "plain", 1000) == b"x" * 1000
     with pytest.raises(OSError, match="more than 999"):
         read_regular_file(tmp_path / "plain", 999)
+
+
+READ_BY_NAME = {
+    "policy": (read_policy, InvalidPolicy),
+    "rules": (read_rules, InvalidRules),
+    "helpdesks": (load_helpdesks, InvalidRequest),
+    "mailboxes": (load_mailboxes, InvalidRequest),
+}
+
+
+@pytest.mark.parametrize("kind", READ_BY_NAME)
+@pytest.mark.parametrize("make", ODD)
+def test_an_odd_file_that_an_operator_names_is_refused_in_one_line(tmp_path: Path, make: object, kind: str) -> None:
+    make(tmp_path / "odd.toml")  # type: ignore[operator]
+    read, refusal = READ_BY_NAME[kind]
+    with pytest.raises(refusal, match=r"odd\.toml.*cannot be read") as refused:
+        read(tmp_path / "odd.toml")  # type: ignore[operator]
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_an_operator_names_may_be_a_link_and_of_any_kind_of_lines(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "policy.toml").write_bytes(b"\xef\xbb\xbfa\r\nb\rc")
+    (tmp_path / "policy.toml").symlink_to("..data/policy.toml")  # as Kubernetes mounts a ConfigMap
+    assert read_stated_text(tmp_path / "policy.toml") == "a\nb\nc"
+    (tmp_path / "large").write_bytes(b" " * (MOST_TEXT_BYTES + 1))
+    with pytest.raises(OSError, match="more than"):
+        read_stated_text(tmp_path / "large")
 
 
 @pytest.mark.parametrize("make", ODD)

@@ -55,7 +55,7 @@ def test_the_tickets_of_the_day_are_kept_from_the_agents_list(tmp_path: Path) ->
     settings = load_settings(home=tmp_path, rules_only=True, open_loopback=True)
     with TestClient(create_app(settings)) as client:
         for number in range(25):
-            body = {"id": f"SAMPLE-{number}", "requester": day["REQUESTER"], "text": "sample words only"}
+            body = {"id": f"SAMPLE-{number}", "requester": day["SAMPLE_REQUESTER"], "text": "sample words only"}
             client.post("/v1/predict", json=body)
         client.post("/v1/predict", json={"id": "T-1", "text": "the printer of a person jams"})
         page = client.get("/").text

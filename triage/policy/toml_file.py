@@ -12,6 +12,7 @@ from typing import Any, get_origin
 import re2
 
 from triage.errors import TOML_FAULTS, InvalidPolicy, why_unreadable
+from triage.files.regular_file import read_stated_text
 from triage.languages.names import language_code
 from triage.policy.effort import Effort
 from triage.policy.escalation import EscalationPolicy, Scope, Skill
@@ -98,7 +99,7 @@ def read_policy(path: Path, *, of_bundle: bool = False) -> Policy:
         InvalidPolicy: If it is absent, not TOML, or contradicts itself.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_stated_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidPolicy(
             f"policy {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"

@@ -11,6 +11,7 @@ from typing import Any
 import re2
 
 from triage.errors import TOML_FAULTS, InvalidRules, why_unreadable
+from triage.files.regular_file import read_stated_text
 from triage.policy.kinds import misfits
 from triage.rules.book import Rule, RuleBook, RuleKind, compile_pattern
 
@@ -37,7 +38,7 @@ def read_rules(path: Path) -> RuleBook:
         InvalidRules: If it is absent, not TOML, or one of its rules is wrong.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_stated_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRules(
             f"rules {str(path)!r} cannot be read: {why_unreadable(error)}; name a UTF-8 TOML file"

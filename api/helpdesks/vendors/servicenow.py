@@ -35,17 +35,26 @@ class ServiceNow:
         }
 
     def read_labels(self, site: Site) -> Table:
-        """Say where the labels that a ticket has now are read."""
-        return {"url": f"{site.base}/api/now/table/incident/{{ticket_id}}"} | site.paths("result.{field}")
+        """Say where the labels that a ticket has now are read: as people see them, since a reference is an id else."""
+        asked = "sysparm_display_value=true&sysparm_exclude_reference_link=true"
+        return {"url": f"{_incident(site)}?{asked}"} | site.paths("result.{field}")
 
     def write_route(self, site: Site) -> Table:
-        """Say how a route is written to a ticket."""
-        return {"method": "PATCH", "url": f"{site.base}/api/now/table/incident/{{ticket_id}}", "body": site.labels()}
+        """Say how a route is written to a ticket: by the names that people see, of references too."""
+        return {
+            "method": "PATCH",
+            "url": f"{_incident(site)}?sysparm_input_display_value=true",
+            "body": site.labels(),
+        }
 
     def write_note(self, site: Site) -> Table:
         """Say how a note is written to a ticket, for agents only."""
         return {
             "method": "PATCH",
-            "url": f"{site.base}/api/now/table/incident/{{ticket_id}}",
+            "url": _incident(site),
             "body": {"work_notes": "{note}"},
         }
+
+
+def _incident(site: Site) -> str:
+    return f"{site.base}/api/now/table/incident/{{ticket_id}}"

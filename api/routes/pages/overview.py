@@ -19,6 +19,7 @@ from api.http.exceptions import NotFound
 from api.routes.pages.frame import page
 from api.scoring.autonomy import TargetAutonomy
 from api.security.page_route import PageRoute
+from triage.files.csv_cells import inert
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -76,8 +77,7 @@ async def as_csv(name: str, parts: PartsDep, reader: Reader) -> Response:
         raise NotFound("no-such-figure", "there is no such figure: see /overview for those that there are")
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    writer.writerows([inert(cell) for cell in row] for row in (table.columns, *table.rows))
     disposition = f'attachment; filename="{name}.csv"'
     return Response(sink.getvalue(), media_type="text/csv", headers={"Content-Disposition": disposition})
 

@@ -11,7 +11,7 @@ from api.deps import Decider, Reader, ServiceDep
 from api.http.exceptions import NotAcceptable, NotFound
 from api.http.openapi import PROBLEMS, problems
 from api.http.reception import Received, to_ticket
-from api.http.schemas import MAX_BATCH_TICKETS, Text, TicketIn
+from api.http.schemas import MAX_BATCH_TICKETS, MAX_NAME_CHARS, Text, TicketIn
 from api.security.auth import GuardedRoute
 from models.home import DEFAULT_MODEL
 from models.wire import DecisionDocument
@@ -174,7 +174,14 @@ def _tickets(payload: InferenceIn, max_text_chars: int) -> list[Received]:
 
 
 def _ticket(stated: dict[str, str]) -> TicketIn:
-    return TicketIn.model_validate({name: value[:255] if name == "id" else value for name, value in stated.items()})
+    if len(stated.get("id", "")) > MAX_NAME_CHARS:
+        raise NotAcceptable(
+            "id-too-long",
+            f"inputs: an id has more than {MAX_NAME_CHARS} characters, and two could be told apart by nothing if they "
+            "were cut: send shorter ones",
+            "inputs",
+        )
+    return TicketIn.model_validate(stated)
 
 
 def _column(name: str, documents: list[DecisionDocument]) -> OutputTensor:

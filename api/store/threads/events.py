@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.http.exceptions import Contradiction, NotAcceptable, NotFound
 from api.store.decisions import Decisions, decision_row, feedback_by_decision, words_of
 from api.store.outbox import PendingUpdate, is_overruled, queue_updates
-from api.store.rows import DecisionRow, dump
+from api.store.rows import KEYS, DecisionRow, dump
 from api.store.tables import StoredDecision, StoredEvent, StoredFeedback, StoredTicket
 from api.store.threads.happened import alarms_in, step_of
 from api.store.threads.sensitivity import withhold
@@ -118,7 +118,7 @@ class Overtaken(Exception):
 class Threads(Decisions):
     """The part of the repository that keeps what happens to tickets."""
 
-    def thread(self, ticket_id: str, source: str = "api") -> StoredThread:
+    def thread(self, ticket_id: str, source: str = KEYS) -> StoredThread:
         """Return a ticket with everything that happened to it.
 
         Raises:
@@ -148,7 +148,7 @@ class Threads(Decisions):
                 progress=progress,
             )
 
-    def seen(self, ticket: Ticket, source: str = "api") -> Seen:
+    def seen(self, ticket: Ticket, source: str = KEYS) -> Seen:
         """Return what is known of a ticket that comes in: what was decided about its text, and what happened to it.
 
         Raises:
@@ -156,7 +156,7 @@ class Threads(Decisions):
         """
         return self.seen_all([ticket], source)[0]
 
-    def seen_all(self, tickets: Sequence[Ticket], source: str = "api") -> list[Seen]:
+    def seen_all(self, tickets: Sequence[Ticket], source: str = KEYS) -> list[Seen]:
         """Return what is known of each of some tickets that come in together, looked up at once.
 
         Raises:
@@ -175,7 +175,7 @@ class Threads(Decisions):
             for ticket, (_, row, erasure) in zip(tickets, decided, strict=True)
         ]
 
-    def earlier_event(self, ticket_id: str, event: Event, source: str = "api") -> bool:
+    def earlier_event(self, ticket_id: str, event: Event, source: str = KEYS) -> bool:
         """Say whether an event was taken before, with the same content.
 
         Raises:
@@ -191,7 +191,7 @@ class Threads(Decisions):
         event: Event,
         led: Outcome = Outcome(),
         *,
-        source: str = "api",
+        source: str = KEYS,
         key_id: str | None = None,
     ) -> bool:
         """Commit an event with what it led to, and say whether it is new; the same one adds nothing.

@@ -15,8 +15,8 @@ from api.store.work.tables import StoredEntry, attention_column, needs_person
 from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Reason
 from triage.escalation.thread import Mover, Route
+from triage.prediction import ROUTE
 
-_ROUTE = ("tier", "category", "resolver_group")
 _ENTRIES = Base.metadata.tables[StoredEntry.__tablename__]
 _NEW_ENTRY = Prepared(insert(_ENTRIES), list(_ENTRIES.c.keys()))
 SURE = frozenset({Reason.CONFIDENT, Reason.RULE, Reason.NOT_EARNED})
@@ -106,7 +106,7 @@ def move(session: Session, decision_seq: int, route: Route | None, alarms: Seque
     if entry is None:
         return
     if route is not None:
-        for part in _ROUTE:
+        for part in ROUTE:
             setattr(entry, part, getattr(route, part))
         if route.by is Mover.MACHINE and not route.wholly and entry.automation == "automatic":
             entry.automation = "suggested"

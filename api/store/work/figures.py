@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.store.decisions import decision_row, feedback_by_decision
@@ -84,8 +84,13 @@ def _counting(session: Session) -> ColumnElement[bool]:
     own = select(StoredEntry.decision_seq).where(_COUNTS).limit(OWN_ENOUGH).subquery()
     if (session.scalar(select(func.count()).select_from(own)) or 0) >= OWN_ENOUGH:
         return _COUNTS
-    sample = select(StoredTicket.seq).where(StoredTicket.source == KEYS, StoredTicket.requester == SAMPLE_REQUESTER)
+    sample = select(StoredTicket.seq).where(_sent_by(SAMPLE_REQUESTER))
     return or_(_COUNTS, StoredDecision.ticket_seq.in_(sample))
+
+
+def _sent_by(*requesters: str) -> ColumnElement[bool]:
+    """Return the condition of tickets that were sent with a key by one of these: what `is_aside` says of `ASIDE`."""
+    return and_(StoredTicket.source == KEYS, func.coalesce(StoredTicket.requester, "").in_(requesters))
 
 
 class Figures(IdempotencyKeys):
@@ -180,7 +185,7 @@ class Figures(IdempotencyKeys):
             .join(StoredDecision, StoredDecision.seq == StoredEntry.decision_seq)
             .join(StoredTicket, StoredTicket.seq == StoredDecision.ticket_seq)
             .where(StoredEntry.model_version == version, StoredTicket.revision == 1)
-            .where(not_(and_(StoredTicket.source == KEYS, func.coalesce(StoredTicket.requester, "").in_(ASIDE))))
+            .where(~_sent_by(*ASIDE))
             .order_by(StoredEntry.decision_seq.desc())
             .limit(limit)
         )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage, Message
 from email.policy import SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from api.mail.reader import unknown_groups
 from api.maintenance.backup import back_up, restore
 from api.settings import load_settings
 from api.store.repository import open_repository
-from api.store.rows import new_id
+from api.store.rows import made_at, new_id
 from models.triager import Triager
 from models.wire import DecisionDocument
 from tests.service.desk.dovecot import (
@@ -154,6 +154,8 @@ def test_a_mail_is_decided_answered_with_headers_and_forwarded(
         assert forwarded["From"] == "kim@example.org" and forwarded["Resent-From"] == "triage@example.org"
         assert forwarded["Resent-Message-ID"] == f"<{decision['decision_id']}@triage>"
         assert forwarded["X-Triage-Repeat"] is None
+        made = datetime.fromtimestamp(int(made_at(decision["decision_id"]) or 0), UTC)
+        assert parsedate_to_datetime(forwarded["Resent-Date"]).replace(tzinfo=UTC) == made
     with mailbox_of(imap) as box:
         box.select_folder("INBOX")
         assert len(box.search(["UNSEEN"])) == 2  # the mailbox itself is left as it was
@@ -371,7 +373,7 @@ def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids
             forward(mailbox, Forward(raw, document, again=again), "", on_taken=lambda: None)
         first, second = (message for _, message, _ in sink.taken)
     assert (first["X-Triage-Repeat"], second["X-Triage-Repeat"]) == (None, "possible")
-    for name in ("Message-ID", "Resent-Message-ID"):
+    for name in ("Message-ID", "Resent-Message-ID", "Resent-Date"):
         assert first[name] == second[name] == "<d-1@triage>"
 
 
@@ -490,6 +492,27 @@ def test_a_ticket_that_is_forgotten_while_its_mail_is_owed_is_not_decided_anew(
         until(lambda: counted(client, "mail-forgotten") == 1, 20)
         assert len(client.get("/v1/decisions").json()["decisions"]) == 1
     assert not sink.taken
+
+
+@real
+def test_an_owed_mail_goes_where_a_person_has_set_it_though_only_automatic_ones_are_forwarded(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, sink, smtp = servers
+    monkeypatch.setattr("api.mail.owed._FIRST_PAUSE_S", 1.0)
+    sink.refusals = {f"{group}@example.org": "451 4.7.1 greylisted" for group in GROUPS}
+    deliver(imap, mail("One", "the printer jams"))
+    with service(tmp_path, imap, smtp) as client:
+        until(lambda: counted(client, "mail-forward-owed") == 1, 20)
+        [decision] = client.get("/v1/decisions").json()["decisions"]
+        other = next(group for group in GROUPS if group != decision["resolver_group"])
+        said = {"verdict": "corrected", "agent": "kim", "resolver_group": other}
+        assert client.post(f"/v1/decisions/{decision['decision_id']}/feedback", json=said).is_success
+    sink.refusals = {}
+    monkeypatch.setitem(globals(), "FILE", FILE.replace('["automatic", "suggested"]', '["automatic"]'))
+    with service(tmp_path, imap, smtp):
+        until(lambda: sink.taken, 20)
+    assert [to for to, _, _ in sink.taken] == [[f"{other}@example.org"]]
 
 
 @real

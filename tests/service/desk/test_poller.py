@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.helpdesks import poller
 from api.settings import load_settings
+from api.store.tables import StoredDelivery, StoredPosition
 
 from ..local_client import TestClient
 
@@ -141,7 +143,8 @@ loopback = true
 fields = {{ tier = "1", category = "2" }}
 poll = {{ every_s = 1 }}
 """)
-    settings = load_settings(home=tmp_path / "home", rules_only=True, helpdesks=tmp_path / "desks.toml")
+    places = {"home": tmp_path / "home", "helpdesks": tmp_path / "desks.toml"}
+    settings = load_settings(**places, rules_only=True, open_loopback=True)
     with TestClient(create_app(settings)) as client:
         yield client
 
@@ -184,6 +187,77 @@ def test_an_issue_that_cannot_be_read_holds_up_no_other(
     until(lambda: decided(client) == {"4"}, 10)
     redmine.answers["/issues/5.json"] = 200, json.dumps({"issue": issue(5)})
     until(lambda: decided(client) == {"4", "5"}, 10)  # it was not given up
+
+
+@pytest.mark.parametrize("fault", [(500, "damaged"), (200, "<html>")], ids=["an error", "no JSON"])
+def test_an_issue_that_is_never_given_is_set_aside_and_said(
+    redmine: OddRedmine, client: TestClient, until: Callable[..., float], fault: Answer
+) -> None:
+    redmine.lists(*(issue(number) for number in range(1, 4)))
+    redmine.answers |= {
+        "/issues/1.json": fault,
+        "/issues/2.json": (200, json.dumps({"issue": issue(2)})),
+        "/issues/3.json": (200, json.dumps({"issue": issue(3)})),
+    }
+    with capture_logs() as lines:
+        until(lambda: client.get("/readyz").json().get("because") == "helpdesk-not-asked", 10)
+        until(lambda: decided(client) == {"2", "3"}, 30)
+        asked = redmine.asked.count("/issues/1.json")
+        until(lambda: redmine.asked.count("/issues/1.json") >= asked + 2, 10)
+    [said] = [line for line in lines if line["event"] == "issue_set_aside"]
+    assert (said["helpdesk"], said["issue"]) == ("redmine", 1)
+    figures = client.get("/metrics").text
+    assert 'triage_webhooks_total{desk="redmine",outcome="issue-set-aside"} 1.0' in figures
+    assert 'triage_helpdesk_ready{desk="redmine"} 1.0' in figures
+    assert client.get("/readyz").json()["status"] == "rules-only"
+
+
+def test_a_helpdesk_that_gives_no_issue_at_all_has_none_set_aside(
+    redmine: OddRedmine, client: TestClient, until: Callable[..., float]
+) -> None:
+    redmine.lists(*(issue(number) for number in range(1, 4)))
+    redmine.answers |= {f"/issues/{number}.json": (503, "down") for number in range(1, 4)}
+    with capture_logs() as lines:
+        until(lambda: redmine.asked.count("/issues/1.json") >= 6, 15)
+        assert 'triage_helpdesk_ready{desk="redmine"} 0.0' in client.get("/metrics").text
+        redmine.answers |= {f"/issues/{n}.json": (200, json.dumps({"issue": issue(n)})) for n in range(1, 4)}
+        until(lambda: decided(client) == numbers(1, 4), 10)
+    assert "issue_set_aside" not in {line["event"] for line in lines}
+
+
+def test_a_correction_is_taken_once_however_long_nothing_else_is_changed(
+    redmine: OddRedmine, client: TestClient, until: Callable[..., float]
+) -> None:
+    said = issue(1)
+    redmine.lists(said)
+    redmine.answers["/issues/1.json"] = 200, json.dumps({"issue": said})
+    until(lambda: decided(client) == {"1"}, 10)
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    [decision] = store.latest(1, source="redmine")
+    said |= {
+        "custom_fields": [{"id": 1, "value": "L3"}],
+        "journals": [{
+            "id": 7, "user": {"name": "Kim K"}, "created_on": said["updated_on"],
+            "details": [{"property": "cf", "name": "1", "old_value": "L2", "new_value": "L3"}],
+        }],
+    }  # fmt: skip
+    redmine.answers["/issues/1.json"] = 200, json.dumps({"issue": said})
+    until(lambda: "Kim K" in speakers(client, decision.id), 10)
+    corrected = {"verdict": "corrected", "agent": "bo", "tier": "L1"}
+    assert client.post(f"/v1/decisions/{decision.id}/feedback", json=corrected).is_success
+    three_days_ago = datetime.now(UTC) - timedelta(days=3)
+    with store.database.writing() as session:
+        session.execute(update(StoredDelivery).values(received_at=three_days_ago))
+        session.execute(update(StoredPosition).values(updated_at=three_days_ago))
+    store.expire(None)
+    asked = redmine.asked.count("/issues/1.json")
+    until(lambda: redmine.asked.count("/issues/1.json") >= asked + 3, 10)
+    assert client.get(f"/v1/decisions/{decision.id}").json()["tier"] == "L1"
+
+
+def speakers(client: TestClient, decision_id: str) -> list[str]:
+    """Who has corrected a decision."""
+    return [one["agent"] for one in client.get(f"/v1/decisions/{decision_id}").json()["feedback"]]
 
 
 def at(seconds: int) -> str:

@@ -425,3 +425,21 @@ def test_a_vendor_that_makes_no_sense_is_refused_before_the_start(
     (tmp_path / "desks.toml").write_text(text)
     with pytest.raises(InvalidRequest, match=message):
         load_helpdesks(tmp_path / "desks.toml", {"SECRET": SECRET, "LOGIN": "Basic abc"})
+
+
+@pytest.mark.parametrize("with_group", ["servicenow"], indirect=True)
+def test_a_group_that_is_a_reference_is_asked_for_and_told_by_its_name_and_stays(
+    with_group: tuple[str, TestClient], told: Any, until: Callable[..., float]
+) -> None:
+    vendor, client = with_group
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    send(client, vendor, created(vendor, "6", "VPN", "the vpn drops"))
+    until(lambda: store.updates(SENT), 10)
+    [(method, path, _, _)] = told.requests
+    assert (method, path.partition("?")[2]) == ("PATCH", "sysparm_input_display_value=true")
+    [asked] = {path.partition("?")[2] for path in told.asked if "/incident/6?" in path}
+    assert asked == "sysparm_display_value=true&sysparm_exclude_reference_link=true"
+    reference = {"link": "https://desk.example/api/now/table/sys_user_group/287e", "value": "287e"}
+    told.current = {"result": {GROUPS[vendor]: reference}}  # whatever it was asked, something is set there
+    send(client, vendor, created(vendor, "7", "VPN", "the vpn drops again"))
+    until(lambda: store.updates(KEPT), 10)

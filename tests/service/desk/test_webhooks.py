@@ -282,6 +282,14 @@ def test_a_file_that_makes_no_sense_is_refused_with_all_its_faults(tmp_path: Pat
     assert load_helpdesks(None) == {}
 
 
+@pytest.mark.parametrize("name", ["api", "reload", "store"])
+def test_a_helpdesk_has_no_name_that_the_service_uses(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "desks.toml"
+    path.write_text(FILE.replace("[helpdesks.rt", f"[helpdesks.{name}").format(port=1, changed=""))
+    with pytest.raises(InvalidRequest, match=f"'{name}' is no name of a helpdesk: the service itself uses api"):
+        load_helpdesks(path, {"RT_SECRET": SECRET})
+
+
 def test_the_names_of_the_first_version_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "desks.toml"
     path.write_text(FILE.replace("[helpdesks.", "[desks.").format(port=1, changed=""))

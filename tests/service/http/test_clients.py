@@ -187,6 +187,9 @@ def test_the_open_inference_protocol_is_spoken(client: TestClient) -> None:
         assert [columns[name][place] for name in ("tier", "category")] == [alone["tier"], alone["category"]]
     odd = {"inputs": [{"name": "subject", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
     assert client.post(f"{path}/infer", json=odd).json()["code"] == "columns"
+    ids = {"name": "id", "shape": [2], "datatype": "BYTES", "data": ["x" * 255 + "1", "x" * 255 + "2"]}
+    refused = client.post(f"{path}/infer", json={"inputs": [*body["inputs"], ids]})
+    assert (refused.status_code, refused.json()["code"]) == (422, "id-too-long")
     assert client.post("/v2/models/other/infer", json=body).status_code == 404
 
 
@@ -238,14 +241,18 @@ def test_what_an_assistant_asks_about_is_one_ticket_that_waits_for_nobody(serve:
             async with Client(make_server(client, write=False)) as reader:
                 tools = ("predict", "explain", "similar_tickets", "predict")
                 answers = [await reader.call_tool(tool, asked) for tool in tools]
-                return [*answers, await reader.call_tool("predict", {**asked, "text": "The printer jams"})]
+                changes = ({"text": "The printer jams"}, {"channel": "phone"})
+                return [*answers, *[await reader.call_tool("predict", asked | one) for one in changes]]
 
         answers = asyncio.run(use())
         assert not any(one.is_error for one in answers)
-        first, explained, again, other = (json.loads(answers[number].content[0].text) for number in (0, 1, 3, 4))
+        read = [json.loads(answers[number].content[0].text) for number in (0, 1, 3, 4, 5)]
+        first, explained, again, other, by_phone = read
+        assert by_phone["ticket_id"] != first["ticket_id"]  # of a channel of its own, and no new text of the first
         assert first["ticket_id"] == again["ticket_id"] != other["ticket_id"] and explained["explanation"]
         listed = service.client.get("/v1/decisions").json()["decisions"]
-        assert {one["ticket_id"] for one in listed} == {first["ticket_id"], other["ticket_id"]} and len(listed) == 2
+        assert {one["ticket_id"] for one in listed} == {one["ticket_id"] for one in (first, other, by_phone)}
+        assert len(listed) == 3
         waiting = service.client.get("/v1/decisions?view=waiting").json()
         assert waiting.get("decisions") == [], waiting
 

@@ -6,8 +6,12 @@ import csv
 import io
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
+
+from api.app import create_app
+from api.settings import load_settings
 
 from ..local_client import TestClient
 
@@ -137,6 +141,36 @@ def test_every_figure_has_a_csv_file_and_the_funnel_counts_all(client: TestClien
     rows = list(csv.DictReader(io.StringIO(client.get("/overview/funnel-tier.csv").text)))
     assert sum(int(row["received"]) for row in rows) == 5
     assert client.get("/overview/nothing.csv").status_code == 404
+
+
+FORMULA = '=HYPERLINK("https://evil.example";"see")'
+ODD_POLICY = f"""
+[[tiers]]
+label = "L1"
+
+[[categories]]
+label = '{FORMULA}'
+"""
+ODD_RULES = f"""
+[[rule]]
+name = "+1"
+kind = "fallback"
+tier = "L1"
+category = '{FORMULA}'
+"""
+
+
+def test_no_cell_of_a_figures_file_begins_like_a_formula(tmp_path: Path) -> None:
+    for name, text in (("policy", ODD_POLICY), ("rules", ODD_RULES)):
+        (tmp_path / f"{name}.toml").write_text(text)
+    files = {name: tmp_path / f"{name}.toml" for name in ("policy", "rules")}
+    settings = load_settings(home=tmp_path / "home", open_loopback=True, rules_only=True, **files)
+    with TestClient(create_app(settings)) as client:
+        decide(client, "A")
+        shown = {name: client.get(f"/overview/{name}.csv").text for name in ("funnel-category", "rules")}
+    cells = {name: [cell for row in csv.reader(io.StringIO(text)) for cell in row] for name, text in shown.items()}
+    assert f"'{FORMULA}" in cells["funnel-category"] and "'+1" in cells["rules"]
+    assert not {FORMULA, "+1"} & {*cells["funnel-category"], *cells["rules"]}
 
 
 def test_a_file_of_the_pages_is_sent_once_and_anew_only_where_it_has_changed(client: TestClient) -> None:

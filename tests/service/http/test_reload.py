@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
+from api.scoring import model_holder
 from api.settings import Settings, load_settings
 from api.store.repository import open_repository
 from models.bundle.bundle import Bundle, load_bundle, save_bundle
@@ -23,6 +26,7 @@ from triage.errors import BundleMismatch, InvalidRules
 from triage.policy import read_policy
 from triage.rules import NO_RULES
 
+from ...conftest import Serving
 from ..local_client import TestClient
 
 Until = Callable[..., float]
@@ -107,6 +111,42 @@ def test_a_policy_that_cannot_be_read_is_refused_and_the_old_one_serves(tmp_path
             answer = client.post("/v1/model/reload")
             assert (answer.status_code, answer.json()["code"]) == (409, "policy-refused")
         assert version(client) == before
+
+
+def test_a_policy_that_is_a_pipe_is_refused_and_nobody_waits_for_it(
+    tmp_path: Path, policy: Path, serve: Callable[..., AbstractContextManager[Serving]]
+) -> None:
+    stated = {"TRIAGE_POLICY": str(policy), "TRIAGE_RULES_ONLY": "1"}
+    with serve("--open-loopback", **stated) as service:
+        plain = policy.read_text()
+        policy.unlink()
+        os.mkfifo(policy)
+        answer = service.client.post("/v1/model/reload", timeout=10)
+        assert (answer.status_code, answer.json()["code"]) == (409, "policy-refused")
+        assert "it is no plain file" in answer.json()["detail"]
+        policy.unlink()
+        policy.write_text(plain)
+        assert service.client.post("/v1/model/reload").status_code == 200
+
+
+def test_a_disk_that_does_not_answer_holds_up_neither_a_reload_nor_what_else_is_watched(
+    tmp_path: Path, policy: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, answers = settings(tmp_path, policy=policy), threading.Event()
+    with TestClient(create_app(chosen)) as asked, TestClient(create_app(chosen)) as following:
+        asked.post("/v1/model/reload")
+        monkeypatch.setattr(model_holder, "_DEADLINE_S", 0.5)
+        monkeypatch.setattr(model_holder, "read_policy", lambda path: answers.wait(60) and read_policy(path))
+        refused = asked.post("/v1/model/reload")
+        assert (refused.status_code, refused.json()["code"]) == (503, "loading-slow") and refused.headers["Retry-After"]
+        until(lambda: asked.get("/readyz").json().get("because") == "loading-stuck", 10)
+        store = following.app.state.parts.service.store  # type: ignore[attr-defined]
+        store.move_position("reload", "asked", "by another")
+        until(lambda: following.get("/readyz").json().get("because") == "loading-stuck", 10)
+        policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+        answers.set()
+        until(lambda: version(following) == "the-next", 10)  # it was not given up
+        until(lambda: following.get("/readyz").json()["status"] == "rules-only", 10)
 
 
 def test_rules_of_a_bundles_own_labels_need_no_policy_beside_them(

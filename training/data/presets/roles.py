@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from triage.prediction import KEPT_BESIDE
+from triage.prediction import KEPT_BESIDE, ROUTE
 
 ROLES = (
     "id",
@@ -25,7 +25,7 @@ ROLES = (
 )
 """What a column may be, beside `attributes.NAME` and the deeper levels of a label, such as ``category.2``."""
 
-LABELS = ("tier", "category", "resolver_group")
+LABELS = ROUTE
 """The roles that hold labels, beside those of further targets."""
 
 ATTRIBUTES = "attributes."
