@@ -17,7 +17,8 @@ from models.wire import DecisionDocument, ExplanationDocument
 from ..local_client import TestClient
 
 NO_WHY = "?explain=false"
-UNEXPLAINED = {**dict.fromkeys(("target", "label", "rival")), "terms": [], "against": [], "similar": [], "reviews": []}
+UNEXPLAINED: dict[str, Any] = dict.fromkeys(("target", "label", "rival"))
+UNEXPLAINED |= {"terms": [], "against": [], "similar": [], "reviews": []}
 JSON = {"Content-Type": "application/json"}
 FIELDS = {"decision_id", "ticket_id", "tier", "category", "resolver_group", "automation", "source", "reason", "targets"}
 FIELDS |= {"rule", "explanation", "questions", "hand_over", "truncated", "model_version", "policy_version"}
