@@ -183,7 +183,10 @@ def test_a_footer_is_told_by_its_filled_cells(tmp_path: Path, kind: str, last: l
     assert len(read_tickets([path], {}, skip_bad_rows=True)) >= 40
 
 
-@pytest.mark.parametrize("last", ["160 records;;", "Total;160;"])
+SHORT, WITH_ID = "subject;body;requester;channel;site", "id;subject;body;channel;site"
+
+
+@pytest.mark.parametrize("last", ["160 records;;", "Total;160;", "40 lamps;;"])
 def test_a_footer_below_columns_of_text_is_no_ticket(tmp_path: Path, last: str) -> None:
     lines = ["subject;body;category", *(f"Trouble {n};{TEXTS[n % 4]};{LABELS[n % 4]}" for n in range(9)), last]
     path = written(tmp_path, "\n".join(lines) + "\n")
@@ -191,6 +194,31 @@ def test_a_footer_below_columns_of_text_is_no_ticket(tmp_path: Path, last: str) 
     open_ones = [";".join(line.split(";")[:2]) + ";" for line in lines[:-1]]
     path = written(tmp_path, "\n".join([lines[0], *open_ones[1:], "The lift 3 is stuck;;"]) + "\n")
     assert len(read_tickets([path], {})) == 10
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "last", "footers"),
+    [
+        (SHORT, "Trouble {};{};Kim;mail;Bonn", "Printer 7 broken;since this morning it beeps;;;", 0),
+        (SHORT, "Trouble {};{};Kim;mail;Bonn", "Printer 7;;;;", 0),
+        (WITH_ID, "WEB-{};{};it is dark;mail;Bonn", "WEB-2024-7;Printer broken and beeping;;;", 0),
+        (WITH_ID, "{};{};it is dark;mail;Bonn", "3;Again: printer broken and beeping;;;", 0),
+        (WITH_ID, "{};{};it is dark;mail;Bonn", ";Printer broken;;3;", 0),
+        (WITH_ID, "{};{};it is dark;mail;Bonn", ";4711;???;;", 0),
+        (SHORT, "Trouble {};{};Kim;mail;Bonn", "159 records;;;;", 1),
+        (SHORT, "Trouble {};{};Kim;mail;Bonn", "Total;120;;;", 1),
+        (SHORT, "Trouble {};{};Kim;mail;Bonn", "Anzahl: 120;;;;", 1),
+    ],
+)
+@pytest.mark.parametrize("labels", ["", ";category"])
+def test_a_last_ticket_with_few_cells_is_no_footer(
+    tmp_path: Path, header: str, row: str, last: str, footers: int, labels: str
+) -> None:
+    """What is to be scored has no labels, or a column that is empty."""
+    more = labels and ";"
+    lines = [header + labels, *(row.format(n, TEXTS[n % 4]) + more for n in range(20)), last + more]
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    assert len(read_tickets([path], {})) == 21 - footers
 
 
 def test_a_surplus_empty_cell_is_no_fault_but_a_surplus_word_is(tmp_path: Path) -> None:

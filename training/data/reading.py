@@ -155,18 +155,25 @@ class OpenFile:
         Args:
             further: Columns to be read beside those that play a role.
         """
-        skipped = self.source.skipped
+        skipped, labelled = self.source.skipped, False
         for row in self.source.read([*self.wanted(), *further]):
-            if self._is_footer(row):
+            if self._is_footer(row, labelled=labelled):
                 skipped[FOOTER] = skipped.get(FOOTER, 0) + 1
-            else:
-                yield row
+                continue
+            labelled = labelled or self._has_label(row)
+            yield row
 
-    def _is_footer(self, row: RawRow) -> bool:
-        if row.footer == Footer.NO or any(self._says(row, role) for role in self.roles if is_label(role)):
+    def _is_footer(self, row: RawRow, *, labelled: bool) -> bool:
+        """Say whether a row is a footer: that it has no label tells only where rows above it have one."""
+        if row.footer == Footer.NO or self._has_label(row):
             return False
-        texts = [self._says(row, role) for role in TEXT_ROLES if role in self.roles]
-        return row.footer >= Footer.LIKELY or not any(char.isalpha() for text in texts for char in text)
+        texts = [text for role in TEXT_ROLES if role in self.roles and (text := self._says(row, role))]
+        if len(texts) > 1:
+            return False
+        return (labelled and row.footer >= Footer.LIKELY) or not any(char.isalpha() for text in texts for char in text)
+
+    def _has_label(self, row: RawRow) -> bool:
+        return any(self._says(row, role) for role in self.roles if is_label(role))
 
     def _says(self, row: RawRow, role: str) -> str:
         cell = self.cell(row.cells, self.roles[role])

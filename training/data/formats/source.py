@@ -22,7 +22,7 @@ class Footer(IntEnum):
     Attributes:
         NO: It is a row.
         MAYBE: It is one where it has neither a text nor a label.
-        LIKELY: It is one where it has no label.
+        LIKELY: It is one where it has no label and rows have one.
         SURELY: It is one.
     """
 

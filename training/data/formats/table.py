@@ -25,8 +25,25 @@ _LAST_IDS = 20
 
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 
-_TOTAL = re.compile(r"[^\W\d](?:[^\W\d]| ){0,29}:?")
-"""What stands beside a number that counts rows."""
+_COUNT = re.compile(r"\W*\d+ (?P<behind>[^\W\d]+)|(?P<before>[^\W\d]+):? \d+")
+"""A cell that may count rows: a number and a word."""
+
+_ROWS = frozenset((
+    "records", "rows", "tickets", "entries", "results", "items", "issues", "incidents", "requests", "lines",
+    "datensätze", "zeilen", "einträge", "treffer", "ergebnisse", "vorgänge", "lignes", "enregistrements", "résultats",
+    "registros", "filas", "resultados", "righe", "risultati", "rijen"
+))  # fmt: skip
+"""What counts of rows name them."""
+
+_SUMS = frozenset((
+    "total", "totals", "sum", "count", "counts", "subtotal", "summe", "gesamt", "gesamtzahl", "gesamtsumme",
+    "insgesamt", "anzahl", "somme", "nombre", "totale", "somma", "conteggio", "suma", "recuento", "cantidad",
+    "totaal", "aantal", "soma"
+))  # fmt: skip
+"""Words that stand beside a number of rows."""
+
+_MOST_WORDS = 3
+"""Words of a name of a sum, such as "Total of tickets"."""
 
 REPEATED_HEADER = "repeated header"
 
@@ -200,12 +217,29 @@ class _End:
             return Footer.NO
         if self._padded and filled == [0]:
             return Footer.SURELY
-        said = [_text(cells[place]) for place in filled]
-        counts = any(char.isdigit() for char in "".join(said)) and filled[0] == 0 and 2 * len(filled) < self._fewest
-        totals = (
-            len(filled) < self._fewest and len(said) == 2 and bool(_TOTAL.fullmatch(said[0])) and _is_number(said[1])
-        )
-        return Footer.LIKELY if counts or totals else Footer.MAYBE
+        return self._by_words([_text(cells[place]) for place in filled], begins=filled[0] == 0)
+
+    def _by_words(self, said: Sequence[str], *, begins: bool) -> Footer:
+        """Say whether a record would be a footer by its filled cells, the first of which may begin it."""
+        if len(said) == 2:
+            sums = self._fewest > 2 and _is_sum(said[0]) and _is_number(said[1])
+            return Footer.SURELY if sums else Footer.MAYBE
+        counted = _COUNT.fullmatch(said[0]) if begins and self._fewest > 2 else None
+        if counted is None:
+            return Footer.MAYBE
+        word = (counted["behind"] or counted["before"]).casefold()
+        return Footer.SURELY if word in _ROWS | _SUMS else Footer.LIKELY
+
+
+def _is_sum(text: str) -> bool:
+    """Say whether a cell names a sum.
+
+    Example:
+        >>> [_is_sum(cell) for cell in ("Grand total:", "Anzahl Tickets", "Printer broken", "Total loss of mails")]
+        [True, True, False, False]
+    """
+    words = text.casefold().removesuffix(":").split()
+    return len(words) <= _MOST_WORDS and not _SUMS.isdisjoint(words)
 
 
 def _is_number(text: str) -> bool:
