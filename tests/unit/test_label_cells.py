@@ -11,7 +11,7 @@ import pytest
 
 from training.data.dataset import Dataset, read_dataset
 from training.data.finding import NOTICE, SERIOUS
-from training.data.labelling.cells import is_placeholder
+from training.data.labelling.cells import is_placeholder, labels_of
 from training.data.labelling.hierarchy import roll_up
 from training.data.labelling.several import separator_in
 from training.data.labels import in_words_of, learn_policy, listed_labels, resolve_labels
@@ -71,6 +71,18 @@ def test_parts_that_only_the_policy_knows_are_several_labels(tmp_path: Path) -> 
     paths = ["Hardware / Request", "Software / Incident"] * 4  # the policy has the levels above
     read = read_dataset([labelled(tmp_path, paths)], options=ReadOptions(known={"category": {"Hardware", "Software"}}))
     assert counts(read) == Counter(paths)
+
+
+@pytest.mark.parametrize("joint", [" / ", " | "])
+def test_levels_that_a_policy_lists_are_levels_where_no_two_stand_in_both_orders(tmp_path: Path, joint: str) -> None:
+    listed = {"category": frozenset(("hardware", "software", "network", "printing", "email", "security"))}
+    pairs = (("Hardware", "Printing"), ("Software", "Email"), ("Network", "Security"), ("Hardware", "Network"))
+    paths = [joint.join(pair) for pair in pairs] * 5
+    read = read_dataset([labelled(tmp_path, paths)], options=ReadOptions(known=listed))
+    assert counts(read) == Counter(paths)
+    for more in (["Network", "Hardware"], ["Printing"]):
+        with pytest.raises(InvalidRequest, match="hold several labels"):
+            read_dataset([labelled(tmp_path, [*paths, joint.join(more)])], options=ReadOptions(known=listed))
 
 
 @pytest.mark.parametrize("separator", [" / ", "; ", ", ", " | ", " + "])
@@ -271,6 +283,29 @@ def test_placeholders_in_levels_of_one_cell_are_cut_off(tmp_path: Path, joint: s
     assert counts(read) == groups(read) == right
     seldom = read_dataset([labelled(tmp_path, ["lamp"] * 30 + [f"IT{joint}-", "A"])])
     assert counts(seldom)["IT"] == (joint in (" > ", "::"))
+
+
+def test_a_level_fills_a_place_only_where_it_is_called_like_its_own_column(tmp_path: Path) -> None:
+    types, services = ["Incident", "Service", "Service", "Service"], ["VPN", "VPN", "Service", "Type"]
+    path = tmp_path / "rows.csv"
+    rows = [f"{n},it is dark in room {n},{a},{b}" for n, (a, b) in enumerate(zip(types, services, strict=True))]
+    path.write_text("\n".join(["id,body,Type,Service", *rows]), "utf-8")
+    read = read_dataset([path], {"category": "Type", "category.2": "Service"})
+    assert [row.labels["category"] for row in read.rows] == [
+        "Incident > VPN", "Service > VPN", "Service", "Service > Type"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("joint", [" > ", "::", " / "])
+def test_a_placeholder_that_may_be_a_name_is_one_within_a_path(tmp_path: Path, joint: str) -> None:
+    teams = [f"Support{joint}{region}" for region in ("NA", "EMEA", "APAC")] * 4 + [f"NA{joint}Desk"]
+    read = read_dataset([labelled(tmp_path, teams, resolver_group=teams)])
+    assert groups(read) == counts(read) == Counter(teams)
+
+
+@pytest.mark.parametrize("cell", ["[{[]: 1}]", f"[{'[' * 5000}{']' * 5000}]", f"[{'-' * 90000}1]"])
+def test_a_list_that_no_reader_can_read_is_a_label_as_it_stands(cell: str) -> None:
+    assert labels_of(cell) == [cell]
 
 
 def test_real_labels_are_no_placeholders() -> None:

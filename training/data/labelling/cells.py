@@ -112,6 +112,8 @@ _PLACEHOLDERS = frozenset(
         "nvt",
     ]
 )
+_ALSO_NAMES = frozenset(("na", "nan", "nil", "ohne", "blank", "select", "choose", "empty", "leer"))
+"""Placeholders that may be names within a path, such as the region North America: they are some only alone."""
 _AROUND = "()[]{}<>-–— .…:*_"
 
 
@@ -148,7 +150,7 @@ def _written_list(text: str) -> list[str]:
     for read in (json.loads, literal_eval):
         try:
             found = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(found, list) and all(isinstance(one, str) for one in found):
             return [label_text(one) for one in found if one.strip()]
@@ -185,8 +187,13 @@ def _names_a_tag(label: str) -> bool:
     )
 
 
-def is_placeholder(label: str, column: str = "") -> bool:
+def is_placeholder(label: str, column: str = "", *, alone: bool = True) -> bool:
     """Say whether a label only fills a place: nobody chose it, or it is the name of its own column.
+
+    Args:
+        label: The label, or one of its levels.
+        column: The column that it stands in.
+        alone: Whether it has no other levels.
 
     Example:
         >>> [is_placeholder(label) for label in ("- Select -", "#N/A", "Unassigned", "Other", "VPN")]
@@ -196,7 +203,8 @@ def is_placeholder(label: str, column: str = "") -> bool:
     """
     folded = " ".join(label.casefold().split())
     bare = folded.strip(_AROUND)
-    return folded in _PLACEHOLDERS or bare in _PLACEHOLDERS or not bare or folded == column.casefold().strip()
+    known = _PLACEHOLDERS if alone else _PLACEHOLDERS - _ALSO_NAMES
+    return folded in known or bare in known or not bare or folded == column.casefold().strip()
 
 
 def above_placeholder(label: str, separator: str, columns: Sequence[str]) -> str:
@@ -205,19 +213,20 @@ def above_placeholder(label: str, separator: str, columns: Sequence[str]) -> str
     Args:
         label: The path.
         separator: What stands between its levels.
-        columns: The columns of the levels from the top, which a level may repeat the name of; those that are empty in
-            a row have left its path.
+        columns: The columns of the levels from the top: a level that is called like its own fills a place.
 
     Example:
         >>> [above_placeholder(path, ">", ["Area"]) for path in ("IT > -", "IT > Area", "- > Dock", "area", "> IT")]
         ['IT', 'IT > Area', '', '', '> IT']
-        >>> above_placeholder("IT > Item", ">", ["Area", "Item"]), above_placeholder("IT / N/A", "/", ["Area"])
-        ('IT', 'IT')
+        >>> [above_placeholder(path, ">", ["Type", "Service"]) for path in ("IT > Service", "Service > VPN")]
+        ['IT', 'Service > VPN']
+        >>> [above_placeholder(path, "/", ["Area"]) for path in ("IT / N/A", "IT / NA", "NA / IT", "NA")]
+        ['IT', 'IT / NA', 'NA / IT', '']
     """
     levels = label.split(separator)
     for place, level in enumerate(levels):
         below = separator.join(levels[place:])  # a placeholder may hold the separator, such as N/A
-        names = columns[place:] or [""]
-        if level.strip() and any(is_placeholder(one, name) for one in (level, below) for name in names):
+        own = columns[place] if place < len(columns) else ""
+        if level.strip() and any(is_placeholder(one, own, alone=len(levels) == 1) for one in (level, below)):
             return separator.join(levels[:place]).rstrip()
     return label

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
+from itertools import combinations
+
+from training.data.labelling.hierarchy import SEPARATORS as LEVEL_SEPARATORS
 
 WAYS = ("first", "drop", "split", "keep")
 """What `--multi` takes: the first label alone, none of them, a row for each, or the cell as one label."""
@@ -12,7 +15,7 @@ SEPARATORS = (";", "|", ",", " / ", " + ", "&&")
 _KNOWN_PARTS = 0.8
 """Share of the combinations whose parts must be known from elsewhere: a comma within a name is not a combination."""
 
-_KEPT_PLACES = 0.8
+_KEPT_PLACES = 0.75
 """Share of the combinations from which on each part has a place of its own: half of those of sorted labels keep it."""
 
 
@@ -20,7 +23,8 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
     """Return what separates several labels in the cells of a column; None where cells hold one each.
 
     Where no part is a label alone, and each has a place of its own (`Hardware / Request`, `Software / Incident`), a
-    cell holds one label that has levels.
+    cell holds one label that has levels. A policy that lists the parts speaks against that, but where the separator
+    usually joins levels and no two parts stand in both orders.
 
     Args:
         labels: What the cells hold, with how many of them.
@@ -42,9 +46,11 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         if not combined:
             continue
         alone = {label.strip().casefold() for label in labels if label not in combined}
-        if _consist_of(listed, combined.values()):
+        are_levels = _are_levels([*combined.values()], alone)
+        in_order = are_levels and _joins_levels(separator, combined) and not _in_both_orders(combined.values())
+        if not in_order and _consist_of(listed, combined.values()):
             return separator
-        if _are_levels([*combined.values()], alone):
+        if are_levels:
             continue
         alone |= listed
         within = Counter(part.casefold() for parts in combined.values() for part in parts)
@@ -61,6 +67,19 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
 def _consist_of(listed: Set[str], combined: Collection[tuple[str, ...]]) -> bool:
     """Say whether the parts of combinations are labels that a policy lists, all of them."""
     return sum(all(part.casefold() in listed for part in parts) for parts in combined) >= _KNOWN_PARTS * len(combined)
+
+
+def _joins_levels(separator: str, combined: Collection[str]) -> bool:
+    """Say whether a separator is one that usually stands between the levels of a label, as it is written there."""
+    joint = f" {separator.strip()} "
+    return joint in LEVEL_SEPARATORS and all(joint in label for label in combined)
+
+
+def _in_both_orders(combined: Collection[tuple[str, ...]]) -> bool:
+    """Say whether two parts stand in either order, as those of a list do and levels do not."""
+    orders = {tuple(part.casefold() for part in parts) for parts in combined}
+    pairs = {pair for parts in orders for pair in combinations(parts, 2)}
+    return any((below, above) in pairs for above, below in pairs if above != below)
 
 
 def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str]) -> bool:
