@@ -261,6 +261,26 @@ def test_what_people_said_and_cannot_be_read_is_not_taken_for_nothing(
         verb._exported(tmp_path / "said.jsonl")
 
 
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_stated_store_that_is_not_there_yet_holds_nothing_that_people_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by_file: bool
+) -> None:
+    monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / "home"))
+    store, written = tmp_path / "store 1.sqlite", tmp_path / "url"
+    written.write_text(f"sqlite:///{store}\n")
+    name, value = ("TRIAGE_STORE_URL_FILE", str(written)) if by_file else ("TRIAGE_STORE_URL", f"sqlite:///{store}")
+    monkeypatch.setenv(name, value)
+    assert verb._exported(tmp_path / "said.jsonl") is None and not store.exists()
+    assert f"there is no store at {store} yet" in capsys.readouterr().err
+    store.write_text("no store")
+    with pytest.raises(StoreUnavailable):
+        verb._exported(tmp_path / "said.jsonl")
+    written.unlink()
+    monkeypatch.setenv(name, str(written) if by_file else "no URL")
+    with pytest.raises(InvalidRequest):
+        verb._exported(tmp_path / "said.jsonl")
+
+
 def _refused(_: list[str]) -> int:
     return 2
 

@@ -427,6 +427,30 @@ def test_an_envelope_on_one_line_is_opened_whatever_stands_beside_its_list(
         assert len(read_tickets([written(tmp_path, json.dumps(one), name)], {"subject": None})) == 1
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"subject": "it is dark"},
+        {"summary": "it is dark", "key": "A-1"},
+        {"title": "it is dark", "category": "hardware"},
+        {"betreff": "it is dark", "tier": "L1"},
+    ],
+)
+def test_a_ticket_with_a_list_in_it_is_one_ticket(tmp_path: Path, beside: dict[str, str]) -> None:
+    one = {"id": 1, **beside, "items": [{"id": 7, "name": "Laptop", "title": "y"}]}
+    if "betreff" in beside:
+        del one["id"]
+    source = open_source(written(tmp_path, json.dumps(one), "rows.json"))
+    assert source.rows == 1 and beside.keys() <= set(source.columns)
+
+
+def test_a_list_of_tickets_below_a_summary_is_opened(tmp_path: Path) -> None:
+    is_right(rows_of(written(tmp_path, json.dumps({"summary": "All of them", "tickets": OBJECTS}), "rows.json")))
+    issues = [{"key": f"A-{n}", "fields": {"summary": "dark", "kind": "x"}} for n in range(8)]
+    source = open_source(written(tmp_path, json.dumps({"summary": "All of them", "issues": issues}), "rows.json"))
+    assert source.rows == 8 and "fields.summary" in source.columns
+
+
 def test_objects_printed_one_after_the_other(tmp_path: Path) -> None:
     is_right(rows_of(written(tmp_path, "\n".join(json.dumps(one, indent=2) for one in OBJECTS), "rows.json")))
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from models.atomic_write import write_text
-from models.home import STORE_FILE, triage_home
+from models.home import STORE_FILE, expanded, triage_home
 from models.local_store import CHALLENGER, CHAMPION, LocalModelStore
 from models.terminal import JsonOption, count, log, log_step, option, print_json, verb
 from training import pipeline
@@ -147,9 +149,8 @@ def _exported(file: Path) -> Path | None:
     Raises:
         InvalidRequest: If there is a store and the verb could not write what is in it, for which it said why.
     """
-    stated = any(os.environ.get(name) for name in ("TRIAGE_STORE_URL", "TRIAGE_STORE_URL_FILE"))
     export = next((entry for entry in entry_points(group=GROUP) if entry.name == "feedback"), None)
-    if export is None or not (stated or (triage_home() / STORE_FILE).is_file()):
+    if export is None or not _has_store():
         return None
     with redirect_stdout(io.StringIO()):
         status = export.load()(["export", "--out", str(file), "--people-only", "--raw"])
@@ -159,6 +160,25 @@ def _exported(file: Path) -> Path | None:
             "would forget it: mend that, name an export with --feedback, or go without by --no-feedback"
         )
     return file
+
+
+def _has_store() -> bool:
+    """Say whether there may be a store: one that cannot be looked for from here is the service's to find."""
+    try:
+        url = os.environ.get("TRIAGE_STORE_URL") or _line_of(os.environ.get("TRIAGE_STORE_URL_FILE"))
+        stated = make_url(url) if url else None
+    except (ArgumentError, ValueError, OSError):
+        return True  # the service says what is wrong with it
+    if stated is None:
+        return (triage_home() / STORE_FILE).is_file()
+    if stated.get_backend_name() != "sqlite" or not stated.database or stated.query or Path(stated.database).exists():
+        return True
+    log_step(f"there is no store at {stated.database} yet, so nothing that people said is learned")
+    return False
+
+
+def _line_of(file: str | None) -> str:
+    return expanded(Path(file)).read_text("utf-8").strip() if file else ""
 
 
 def _new(champion: Path, dataset: Dataset) -> int:

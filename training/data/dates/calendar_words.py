@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -31,7 +32,9 @@ _WEEKDAY = re.compile(
 )
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*(?P<sign>[+-])(?P<h>\d{1,2})(?::?(?P<m>\d{2}))?", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\s*[(\[](?P<zone>[^()\[\]]*)[)\]]")
-"""A zone that stands in brackets and nowhere else; what follows are words for it."""
+"""What may be a zone that stands in brackets and nowhere else; what follows are words for it."""
+_REMARK = re.compile(r"\s*[(\[].*[)\]]\s*$")
+_FIRST_WORD = re.compile(r"[A-Z]{3,4}\b")
 _HOURS = {
     "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "MEZ": 1, "CEST": 2, "MESZ": 2, "EET": 2,
     "EEST": 3, "MSK": 3, "IST": 5.5, "SGT": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
@@ -81,7 +84,7 @@ def without_weekday(text: str) -> str:
 
 
 def zone_of(text: str) -> tzinfo:
-    """Return the time zone that stands behind a time; UTC where none does.
+    """Return the time zone that stands behind a time; UTC where none does, as behind a remark in brackets.
 
     Raises:
         InvalidValue: If it is no zone.
@@ -91,9 +94,25 @@ def zone_of(text: str) -> tzinfo:
         ('UTC+05:30', 'UTC-03:00', 'UTC+02:00')
         >>> str(zone_of("+0100 (CET)")), str(zone_of("(UTC-05:00) Eastern Time (US & Canada)")), str(zone_of("(PST)"))
         ('UTC+01:00', 'UTC-05:00', 'UTC-08:00')
+        >>> str(zone_of("(MESZ, Wien)")), str(zone_of("(Friday)")), str(zone_of("CET (local time)"))
+        ('UTC+02:00', 'UTC', 'UTC+01:00')
     """
+    zone = _zone_in_brackets(text)
+    return _zone_named(_REMARK.sub("", text).strip()) if zone is None else zone
+
+
+def _zone_in_brackets(text: str) -> tzinfo | None:
+    """Return the zone that stands in brackets and nowhere else, alone or as its first word; None for a remark."""
     alone = _IN_BRACKETS.match(text)
-    name = alone["zone"].strip() if alone else re.sub(r"\s*[(\[].*[)\]]\s*$", "", text).strip()
+    inner = alone["zone"].strip() if alone else ""
+    first = _FIRST_WORD.match(inner)
+    for name in filter(None, (inner, first and first[0])):
+        with suppress(InvalidValue):
+            return _zone_named(name)
+    return None
+
+
+def _zone_named(name: str) -> tzinfo:
     if not name or name.upper() in ("Z", "UTC", "GMT"):
         return UTC
     offset = _OFFSET.fullmatch(name)

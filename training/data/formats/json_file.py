@@ -15,6 +15,7 @@ from training.data.formats.encoding import as_utf8, encoding_of
 from training.data.formats.nested import flat
 from training.data.formats.source import RawRow, Source
 from training.data.formats.unpacking import Unpacked
+from training.data.presets.roles import LABELS
 from triage.errors import BadRow, InvalidDataset
 
 LISTS = ("records", "result", "results", "tickets", "issues", "incidents", "requests", "data", "items", "value", "rows",
@@ -25,7 +26,8 @@ _WRAPPERS = ("_source", "node")
 """Keys within an entry of a list that hold the ticket itself: of Elasticsearch, of GraphQL."""
 
 _TEXTS = frozenset(("text", "body", "description"))
-_OF_A_TICKET = _TEXTS | {"id", "number", "key", "subject", "title", "summary"}
+_SUBJECTS = frozenset(("subject", "summary"))
+_OF_A_TICKET = _TEXTS | _SUBJECTS | {"id", "number", "key", "title"}
 _FIRST_LINE, _FIRST_LINES = 1 << 20, 5
 _MOST_COLUMNS = 5000
 
@@ -84,13 +86,26 @@ def _is_envelope(row: dict[str, Any], *, alone: bool) -> bool:
         row: The object.
         alone: Whether it is the only one of its file.
     """
+    if any(row.get(label) for label in LABELS):
+        return False
     if not _OF_A_TICKET & row.keys():
         return any(isinstance(row.get(name), (list, dict)) for name in LISTS)
     entries = [one for name in LISTS for one in _entries_of(row.get(name))]
-    is_ticket = bool(_TEXTS & row.keys()) and all(
-        len(_OF_A_TICKET & one.keys()) < len(_OF_A_TICKET & row.keys()) for one in entries
-    )
-    return alone and bool(entries) and not is_ticket
+    return alone and bool(entries) and not _is_ticket(row, entries)
+
+
+def _is_ticket(row: dict[str, Any], entries: Sequence[dict[str, Any]]) -> bool:
+    """Say whether an object is rather a ticket than what it holds: it has a subject alone, or a text and more of one.
+
+    Args:
+        row: The object.
+        entries: The first objects of the lists in it.
+    """
+    said = {path.rpartition(".")[2] for one in entries for path in flat(one)}
+    if _SUBJECTS & row.keys() and not (_TEXTS | _SUBJECTS) & said:
+        return True
+    own = len(_OF_A_TICKET & row.keys())
+    return bool(_TEXTS & row.keys()) and all(len(_OF_A_TICKET & one.keys()) < own for one in entries)
 
 
 def _entries_of(value: object) -> list[dict[str, Any]]:
