@@ -37,7 +37,7 @@ _ROWS = frozenset((
 
 _SUMS = frozenset((
     "total", "totals", "sum", "count", "counts", "subtotal", "summe", "gesamt", "gesamtzahl", "gesamtsumme",
-    "insgesamt", "anzahl", "somme", "nombre", "totale", "somma", "conteggio", "suma", "recuento", "cantidad",
+    "insgesamt", "anzahl", "nombre", "totale", "somma", "conteggio", "suma", "recuento", "cantidad",
     "totaal", "aantal", "soma"
 ))  # fmt: skip
 """Words that stand beside a number of rows."""
