@@ -15,8 +15,11 @@ SEPARATORS = (";", "|", ",", " / ", " + ", "&&")
 _KNOWN_PARTS = 0.8
 """Share of the combinations whose parts must be known from elsewhere: a comma within a name is not a combination."""
 
-_KEPT_PLACES = 0.75
-"""Share of the combinations from which on each part has a place of its own: half of those of sorted labels keep it."""
+_KEPT_PLACES, _KEPT_BELOW_A_JOINT = 0.8, 0.75
+"""Share of the combinations from which on each part has a place of its own: half of those of sorted labels keep it.
+
+Fewer do where the separator speaks for levels.
+"""
 
 
 def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str | None:
@@ -46,9 +49,9 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         if not combined:
             continue
         alone = {label.strip().casefold() for label in labels if label not in combined}
-        are_levels = _are_levels([*combined.values()], alone)
-        in_order = are_levels and _joins_levels(separator, combined) and not _in_both_orders(combined.values())
-        if not in_order and _consist_of(listed, combined.values()):
+        joins = _joins_levels(separator, combined) and not _in_both_orders(combined.values())
+        are_levels = _are_levels([*combined.values()], alone, _KEPT_BELOW_A_JOINT if joins else _KEPT_PLACES)
+        if not (joins and are_levels) and _consist_of(listed, combined.values()):
             return separator
         if are_levels:
             continue
@@ -82,12 +85,13 @@ def _in_both_orders(combined: Collection[tuple[str, ...]]) -> bool:
     return any((below, above) in pairs for above, below in pairs if above != below)
 
 
-def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str]) -> bool:
+def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str], least: float) -> bool:
     """Say whether the parts of combinations are levels of one label: none is a label alone, and each has its place.
 
     Args:
         combined: The parts of each combination.
         alone: What cells hold that are no combination, in lower case.
+        least: Share of the combinations whose parts must all have their places.
     """
     places = [[(part.casefold(), place) for place, part in enumerate(parts)] for parts in combined]
     counts = Counter(one for parts in places for one in parts)
@@ -95,7 +99,7 @@ def _are_levels(combined: Sequence[tuple[str, ...]], alone: Set[str]) -> bool:
     for (part, place), _ in counts.most_common():
         own.setdefault(part, place)
     keeping = sum(all(own[part] == place for part, place in parts) for parts in places)
-    return alone.isdisjoint(own) and keeping >= _KEPT_PLACES * len(places)
+    return alone.isdisjoint(own) and keeping >= least * len(places)
 
 
 def said_once(label: str) -> str:
