@@ -362,7 +362,8 @@ def test_groups_that_a_bundle_learned_are_known() -> None:
 
 
 def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids() -> None:
-    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id="d-1")
+    id = "01890a5d-ac96-774b-bcce-b302099a8057"
+    document = DecisionDocument.from_decision(Triager().decide([Ticket(body="the printer jams")])[0], decision_id=id)
     raw = b"From: kim@example.org\r\nSubject: printer\r\n\r\nthe printer jams\r\n"
     with mail_server() as (sink, port):
         mailbox = Mailbox(
@@ -373,8 +374,9 @@ def test_a_forward_that_may_be_a_second_one_says_so_and_is_known_by_the_same_ids
             forward(mailbox, Forward(raw, document, again=again), "", on_taken=lambda: None)
         first, second = (message for _, message, _ in sink.taken)
     assert (first["X-Triage-Repeat"], second["X-Triage-Repeat"]) == (None, "possible")
-    for name in ("Message-ID", "Resent-Message-ID", "Resent-Date"):
-        assert first[name] == second[name] == "<d-1@triage>"
+    for name in ("Message-ID", "Resent-Message-ID"):
+        assert first[name] == second[name] == f"<{id}@triage>"
+    assert first["Resent-Date"] == second["Resent-Date"] == "Fri, 30 Jun 2023 03:34:18 -0000"  # when it was decided
 
 
 @real
