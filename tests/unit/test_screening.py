@@ -63,6 +63,10 @@ def test_what_must_not_wait_is_flagged_with_its_kind_and_the_words_that_say_so(k
         *("Aus dem Drucker schlagen Flammen", "Es tropft Wasser auf den Server", "Es riecht verbrannt"),
         *("Smoke is coming out of the server", "The server is giving off smoke", "Water is dripping onto the server"),
         *("There are flames coming out of the printer", "Water is coming through the ceiling onto the servers"),
+        *("There is water on our server", "Water has been leaking over two servers", "Du feu sur l'imprimante"),
+        *("Rauch hinter dem Kopierer", "Starker Rauch unter dem Schreibtisch", "Rauch am Netzwerkschrank"),
+        *("Herr Rauch meldet: Rauch am Server", "Portable fumé à côté, le serveur fume", "Humo desde ayer en el rack"),
+        "Kollegin sieht Rauch aus dem Server",
     ],
 )
 def test_smoke_fire_and_water_are_flagged_however_their_coming_out_is_said(body: str) -> None:
@@ -82,6 +86,14 @@ def test_smoke_fire_and_water_are_flagged_however_their_coming_out_is_said(body:
             "The water bill does not open on the file server",
             "Das Raucherzimmer hat kein WLAN",
         ),
+        *("Herr Rauch am Standort Wien kann sich nicht anmelden", "Frau Petra Rauch kommt nicht in das VPN"),
+        *("Rauch unter Durchwahl 233 erreichbar, Outlook geht nicht", "Kollege Rauch im Büro 4 braucht Zugriff"),
+        *(
+            "Water quality readings are not stored on the server any more.",
+            "Water consumption report on the server",
+        ),
+        *("Hot water booking page on our web server is down", "Sensor de humo desde ayer sin datos"),
+        *("Le filtre écran fumé est rayé", "Un portable fumé gris", "La caméra du feu sur la place ne répond plus"),
     ],
 )
 def test_words_for_smoke_and_water_alone_are_no_alarm(body: str) -> None:

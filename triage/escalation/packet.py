@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,10 @@ _ANNOUNCED = (
     r"|[a-z]{0,6}[-/_]?\d[\da-z/_-]*\d[\da-z-]*|[a-z]{1,6}-\d[\da-z-]*)"
 )
 """A number with the words that announce it, over lower-case text without accents."""
+_IDIOM = r"\b(?:{words}) [a-z]{0,6}[-/_]?\d"
+"""Such a word within a turn of phrase, which announces nothing: "in case 0664 123456 is busy"."""
+_CODE, _REST = re.compile(r"\b0\d{1,4}$"), re.compile(r"[ /]\d{3}")
+"""The code of a town or network at the end of a match, and what shows that the rest of a telephone number follows."""
 QUOTES = "'\"~"
 """Marks with which a span may begin or end; a tilde stands before a rough number."""
 _LASTS = f"{QUOTES})%²"
@@ -152,9 +157,13 @@ def _spans(name: str, reading: _Marked, parts: Sequence[str] = _PARTS) -> Iterab
     for other in _tables()[name].get("yields_to", ()):
         for span in _spans(other, reading):  # a contract number is no device
             taken.take(span.start, span.end)
+    for idiom in (match.span() for pattern in _idioms(name) for match in pattern.finditer(reading.plain)):
+        taken.take(*idiom)
     for part, pattern in (one for one in _patterns(name) if one[0] in parts):
         for match in pattern.finditer(reading.text if part == "cased" else reading.plain):
             start, end = reading.widened(part, *match.span())
+            if part == "announced" and _CODE.search(match[0]) and _REST.match(reading.plain, match.end()):
+                continue
             if taken.take(start, end):
                 yield Found(name, start, end)
 
@@ -214,6 +223,11 @@ def _tables() -> Mapping[str, Mapping[str, Any]]:
 def _kept_inside() -> frozenset[str]:
     """Return the items that no outside party is told of."""
     return frozenset(name for name, table in _tables().items() if table.get("outside") == "never")
+
+
+@cache
+def _idioms(name: str) -> tuple[Any, ...]:
+    return tuple(compile_cue(_IDIOM.replace("{words}", words)) for words in _tables()[name].get("idioms", ()))
 
 
 @cache
