@@ -85,6 +85,23 @@ def test_a_line_is_filled_with_what_it_asks_for_alone(text: str, item: str, quot
     assert line.quotes == quotes and bool(line.ask) is not bool(quotes)
 
 
+@pytest.mark.parametrize(
+    ("line", "text", "asked"),
+    [
+        ("contract or serial number", "Contract K-4711, it is dead", 0),
+        ("contract or serial number", "Serial number SN-4711-AB", 0),
+        ("contract or serial number", "It is dead", 1),
+        ("contract oder serial", "Contract K-4711, it is dead", 0),
+        ("contract, serial or case number", "Contract K-4711, it is dead", 0),
+        ("contract and serial number", "Contract K-4711, it is dead", 1),
+        ("contract or serial number, and the case number", "Contract K-4711, it is dead", 1),
+    ],
+)
+def test_of_items_that_a_line_joins_by_or_one_is_enough(line: str, text: str, asked: int) -> None:
+    policy = replace(POLICY, tiers=tuple(replace(tier, hand_over=(line,)) for tier in POLICY.tiers))
+    assert len(packet(policy, [text], ("L2", "L4"), None).missing) == asked
+
+
 def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
     text = "My name is Anna Huber and user ahuber is affected, CB ext 0117, student 123456."
     inside, outside = (packet(POLICY, [text], ("L2", to), None) for to in ("L3", "L4"))
