@@ -349,7 +349,10 @@ def test_everyday_words_say_nothing(body: str) -> None:
 )
 @pytest.mark.parametrize(
     "thing",
-    ["10.20.30.40", "error 1234", "AB-12345", "0x80070005", "extension 4433", "phone 4433", "PC 4711", "INC0012345"],
+    [
+        *("10.20.30.40", "error 1234", "AB-12345", "0x80070005", "extension 4433", "phone 4433", "PC 4711"),
+        *("INC0012345", "error 123-456-7890", "Fehler: 123 456 7890", "code 555-1234"),
+    ],
 )
 def test_a_number_that_names_a_thing_is_enough_not_to_be_vague(place: str, thing: str) -> None:
     if place.startswith("it") and thing == "extension 4433":
@@ -524,3 +527,8 @@ def test_a_classifier_seconds_or_silences_what_the_cues_find(
 def test_a_written_cue_of_danger_in_few_words_is_never_silenced(body: str, heard: bool) -> None:
     ticket = Ticket(body=body)
     assert find_attention(ticket) and bool(screen(ticket, (), opinion()).attention) is heard
+
+
+@pytest.mark.parametrize("body", ["Phone: 4433 does not work", "Telefon: 4433 geht nicht", "Extension: 4433 is down"])
+def test_a_telephone_that_does_not_work_is_no_place_to_be_reached(body: str) -> None:
+    assert not screen(Ticket(body=body)).vague
