@@ -70,9 +70,7 @@ _NUMBER = re.compile(r"\b\d[\d .-]{5,}\d\b")
 _GOES_ON = re.compile(r"[@\w]|[.:/-]\w|[ /-]?\(?\d{2}")
 """What shows that a number is part of something longer: of an address, or of groups of a telephone number."""
 _GROUPED = re.compile(r"\d \d")
-_CALLED_A_NUMBER = re.compile(
-    r"n(?:umbers?|ummer|umero|um|os?|r)\b|n[°º]|\bid\b|[:#=]|\bs/?n\b|\bser|serie|\bimei\b|tag\b"
-)
+_CALLED_A_NUMBER = re.compile(r"n(?:umbers?|ummer|umero|um|os?|r)\b|n[°º]|\bid\b|[:#=]|\bs/?n\b|\bser|\bimei\b|tag\b")
 """What says of the digits behind it that they are a number by which a matter is known, whatever they look like."""
 _STAYS = "\0"
 
