@@ -10,6 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from triage.errors import InvalidTicket
+from triage.languages.alphabets import words_written
 from triage.normalise import Cleaned, LeftOut, clean, fold, own_part_plain, plain_text, read_plain
 
 CHANNELS = ("email", "phone", "chat", "portal", "social", "sms", "walk-in")
@@ -133,6 +134,22 @@ class Ticket:
     def folded_body(self) -> str:
         """The body alone, as rules are matched against it."""
         return fold(self._read.text)
+
+    def folded_part(self, name: str) -> str:
+        """Return what rules that ask for ``text``, ``subject`` or ``body`` are matched against."""
+        if name == "text":
+            return self.folded_text
+        return self.folded_subject if name == "subject" else self.folded_body
+
+    def words_in(self, name: str) -> int:
+        """Count the words of such a part, once for all rules that ask for it."""
+        if name not in self._words:
+            self._words[name] = words_written(self.folded_part(name))
+        return self._words[name]
+
+    @cached_property
+    def _words(self) -> dict[str, int]:
+        return {}
 
 
 def marks_sensitive(attributes: Mapping[str, str]) -> bool:

@@ -69,6 +69,9 @@ _NUMBER = re.compile(r"\b\d[\d .-]{5,}\d\b")
 """Long numbers that no word before them calls a contract, serial or case number."""
 _GOES_ON = re.compile(r"[@\w]|[.:/-]\w|[ /-]?\(?\d{2}")
 """What shows that a number is part of something longer: of an address, or of groups of a telephone number."""
+_GROUPED = re.compile(r"\d \d")
+_CALLED_A_NUMBER = re.compile(r"n(?:umbers?|ummer|umero|um|os?|r)\b|n[°º]|\bid\b|[:#=]|\bs/?n\b|\bser|\bimei\b|tag\b")
+"""What says of the digits behind it that they are a number by which a matter is known, whatever they look like."""
 _STAYS = "\0"
 
 
@@ -76,7 +79,8 @@ def outward(text: str) -> str:
     """Return a text as an outside party may read it: nobody is named, and only contract, serial and case numbers stay.
 
     A number stays where a word right before it calls it one of these, unless it is a valid card, account or other
-    number of a kind that has a shape of its own.
+    number of a kind that has a shape of its own. Digits in groups, as telephone numbers are written, need more than
+    such a word alone: "number", "ID" or a colon.
 
     Example:
         >>> outward("Caller Kim Weber, kim@example.org: contract C-77120, badge 123 456 78")
@@ -107,7 +111,9 @@ def _staying(text: str, found: Iterable[Finding]) -> list[tuple[int, int]]:
     for one in find_references(text):
         reaches_over = phones.overlaps(one.start - 1, one.start) or phones.overlaps(one.end, one.end + 1)
         is_other = reaches_over or others.overlaps(one.start, one.end) or _GOES_ON.match(text, one.end)
-        if not is_other and taken.take(one.start, one.end):
+        said = plain(text[one.start : one.end])
+        is_phone = _GROUPED.search(said) and not _CALLED_A_NUMBER.search(said) and phones.overlaps(one.start, one.end)
+        if not (is_other or is_phone) and taken.take(one.start, one.end):
             stays.append((one.start, one.end))
     return stays
 

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow.parquet
@@ -332,6 +333,10 @@ def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:
     broken.write_text("tiers = 3")
     assert "policy" in triage("policy", "check", broken).error
     tiers = '[[tiers]]\nlabel = "L1"\n[[tiers]]\nlabel = "L2"\n'
+    shipped = files("triage.defaults").joinpath("policy.toml").read_text("utf-8")
+    broken.write_text(shipped.replace('by whom?", "affected"]', 'by whom?", "affected_by", "VPN?"]'))
+    asked = [one for one in triage("policy", "check", broken, "--json").document["remarks"] if "[[question]]" in one]
+    assert len(asked) == 1 and asked[0].startswith("tier 'L3' asks 'affected_by'")
     broken.write_text(f'{tiers}[[groups]]\nname = "desk"\ntier = "L1"\n[[groups]]\nname = "field"')
     remarks = "\n".join(triage("policy", "check", broken, "--json").document["remarks"])
     assert "group 'field' has no tier" in remarks and "the last tier 'L2' has no group" in remarks

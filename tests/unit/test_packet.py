@@ -67,6 +67,9 @@ def test_a_line_that_is_half_said_asks_for_the_other_half() -> None:
         ("Their status page says the service is down", "contract or serial number", ()),
         ("Screenshot attached.", "evidence that the fault lies outside", ()),
         ("Serial SN-4711, contract C-9981.", "contract or serial number", ("contract C-9981", "Serial SN-4711")),
+        ("Use it in case 0664 1234567 is busy.", "the vendor's case number", ()),
+        ("Of the case 0664 1234567 knows more.", "the vendor's case number", ()),
+        ("In this case 2 200 users wait, at 24 hours notice 48 more.", "the vendor's case number", ()),
         ("Vendor case ID 5381234567.", "the vendor's case number", ("case ID 5381234567",)),
         ("Ticketnummer 5381234567.", "the vendor's case number", ("Ticketnummer 5381234567",)),
         (
@@ -80,6 +83,23 @@ def test_a_line_is_filled_with_what_it_asks_for_alone(text: str, item: str, quot
     made = packet(POLICY, [text], ("L2", "L4"), None)
     line = next(entry for entry in made.entries if entry.item == item)
     assert line.quotes == quotes and bool(line.ask) is not bool(quotes)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "asked"),
+    [
+        ("contract or serial number", "Contract K-4711, it is dead", 0),
+        ("contract or serial number", "Serial number SN-4711-AB", 0),
+        ("contract or serial number", "It is dead", 1),
+        ("contract oder serial", "Contract K-4711, it is dead", 0),
+        ("contract, serial or case number", "Contract K-4711, it is dead", 0),
+        ("contract and serial number", "Contract K-4711, it is dead", 1),
+        ("contract or serial number, and the case number", "Contract K-4711, it is dead", 1),
+    ],
+)
+def test_of_items_that_a_line_joins_by_or_one_is_enough(line: str, text: str, asked: int) -> None:
+    policy = replace(POLICY, tiers=tuple(replace(tier, hand_over=(line,)) for tier in POLICY.tiers))
+    assert len(packet(policy, [text], ("L2", "L4"), None).missing) == asked
 
 
 def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
@@ -103,6 +123,11 @@ def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
         ("Mein Name ist Huber, Anna und es hängt", "[NAME] und es hängt"),
         ("es hängt\nMit freundlichen Grüßen\nHuber, Anna", "es hängt\nMit freundlichen Grüßen\n[NAME]"),
         ("it hangs. Merci, Zoé", "it hangs. Merci, [NAME]"),
+        ("In case 555 123 456 is busy", "In case [PHONE] is busy"),
+        ("In case 030 123 456 is busy, ask Kim", "In case [PHONE] is busy, ask Kim"),
+        ("ring me in case 7946 0018 is engaged", "ring me in case [PHONE] is engaged"),
+        ("en caso 555 123 456 no contesta", "en caso [PHONE] no contesta"),
+        ("zum Vorgang 030 123 456 anrufen", "zum Vorgang [PHONE] anrufen"),
     ],
 )
 def test_accounts_extensions_and_names_do_not_go_outside(said: str, left: str) -> None:
@@ -117,7 +142,7 @@ def test_accounts_extensions_and_names_do_not_go_outside(said: str, left: str) -
         "case no: 00778812",
         "Case ID 5381234567",
         "case #5381234567",
-        "Serial number: 012 345 678",
+        *("Serial number: 012 345 678", "S/N 012 345 678", "In case no. 5381 2345 you wrote so"),
         "S/N 1234567",
         "RMA 00123456",
         "the ticket of the vendor is 00778812",

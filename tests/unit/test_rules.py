@@ -1,6 +1,7 @@
 """Rules are checked when they are read, matched in linear time, and the first match that names a target wins."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -8,6 +9,7 @@ from models.toml_files import dump_rules
 from tests.unit.spoilt import spoilt
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidRules
+from triage.languages.alphabets import words_written
 from triage.rules import check_labels, parse_rules
 from triage.ticket import Ticket
 
@@ -181,3 +183,21 @@ precision_at_least = {{ tier = 0.4 }}
             assert parse_rules(dump_rules(book)) == book
             assert [rule.matches(Ticket(body="a breach", channel="x")) for rule in book.rules]
     assert refused > 100
+
+
+def test_words_of_a_script_without_blanks_are_counted_fast_and_once_for_all_rules() -> None:
+    text = "打印机坏了请帮忙看看连接不上网络，" * 1200
+
+    def least(job: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.process_time()
+            job()
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    each_letter = least(lambda: [char.isalpha() for char in text])
+    assert least(lambda: words_written(text)) < 15 * each_letter
+    ticket = Ticket(body=text)
+    assert ticket.words_in("text") == words_written(ticket.folded_text) > 6000
+    assert least(lambda: [ticket.words_in("text") for _ in range(100)]) < each_letter

@@ -63,6 +63,10 @@ def test_what_must_not_wait_is_flagged_with_its_kind_and_the_words_that_say_so(k
         *("Aus dem Drucker schlagen Flammen", "Es tropft Wasser auf den Server", "Es riecht verbrannt"),
         *("Smoke is coming out of the server", "The server is giving off smoke", "Water is dripping onto the server"),
         *("There are flames coming out of the printer", "Water is coming through the ceiling onto the servers"),
+        *("There is water on our server", "Water has been leaking over two servers", "Du feu sur l'imprimante"),
+        *("Rauch hinter dem Kopierer", "Starker Rauch unter dem Schreibtisch", "Rauch am Netzwerkschrank"),
+        *("Herr Rauch meldet: Rauch am Server", "Portable fumé à côté, le serveur fume", "Humo desde ayer en el rack"),
+        "Kollegin sieht Rauch aus dem Server",
     ],
 )
 def test_smoke_fire_and_water_are_flagged_however_their_coming_out_is_said(body: str) -> None:
@@ -82,6 +86,14 @@ def test_smoke_fire_and_water_are_flagged_however_their_coming_out_is_said(body:
             "The water bill does not open on the file server",
             "Das Raucherzimmer hat kein WLAN",
         ),
+        *("Herr Rauch am Standort Wien kann sich nicht anmelden", "Frau Petra Rauch kommt nicht in das VPN"),
+        *("Rauch unter Durchwahl 233 erreichbar, Outlook geht nicht", "Kollege Rauch im Büro 4 braucht Zugriff"),
+        *(
+            "Water quality readings are not stored on the server any more.",
+            "Water consumption report on the server",
+        ),
+        *("Hot water booking page on our web server is down", "Sensor de humo desde ayer sin datos"),
+        *("Le filtre écran fumé est rayé", "Un portable fumé gris", "La caméra du feu sur la place ne répond plus"),
     ],
 )
 def test_words_for_smoke_and_water_alone_are_no_alarm(body: str) -> None:
@@ -337,7 +349,10 @@ def test_everyday_words_say_nothing(body: str) -> None:
 )
 @pytest.mark.parametrize(
     "thing",
-    ["10.20.30.40", "error 1234", "AB-12345", "0x80070005", "extension 4433", "phone 4433", "PC 4711", "INC0012345"],
+    [
+        *("10.20.30.40", "error 1234", "AB-12345", "0x80070005", "extension 4433", "phone 4433", "PC 4711"),
+        *("INC0012345", "error 123-456-7890", "Fehler: 123 456 7890", "code 555-1234"),
+    ],
 )
 def test_a_number_that_names_a_thing_is_enough_not_to_be_vague(place: str, thing: str) -> None:
     if place.startswith("it") and thing == "extension 4433":
@@ -512,3 +527,8 @@ def test_a_classifier_seconds_or_silences_what_the_cues_find(
 def test_a_written_cue_of_danger_in_few_words_is_never_silenced(body: str, heard: bool) -> None:
     ticket = Ticket(body=body)
     assert find_attention(ticket) and bool(screen(ticket, (), opinion()).attention) is heard
+
+
+@pytest.mark.parametrize("body", ["Phone: 4433 does not work", "Telefon: 4433 geht nicht", "Extension: 4433 is down"])
+def test_a_telephone_that_does_not_work_is_no_place_to_be_reached(body: str) -> None:
+    assert not screen(Ticket(body=body)).vague

@@ -12,7 +12,7 @@ from training.question_weights import with_told, with_weights
 from triage.decide import decide
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy
-from triage.escalation.questions import MOST, answered, chance_told, gain, settling_questions
+from triage.escalation.questions import MOST, MOST_TOLD, answered, chance_told, gain, settling_questions, unanswered
 from triage.gate import Gate, TargetGate
 from triage.policy import Option, Question, parse_policy
 from triage.prediction import Prediction, Score
@@ -141,3 +141,37 @@ def test_what_is_told_unseen_is_learned_from_tickets_that_somebody_read() -> Non
     assert always.told == {}  # every ticket answers it: nothing tells which do not
     found = with_told(policy, ["yes sir"] * 5 + short, [["t"]] * 5 + [[]] * 20).catalogue[0]
     assert found.told == {}  # a pattern finds all of them
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "I",
+                "restarted",
+                "it",
+                "all",
+                "as",
+                "before",
+                "since",
+                "Monday",
+                "only",
+                "me",
+                "status",
+                "page",
+                "says",
+                "down",
+            ]
+        )
+    )
+)
+def test_what_is_listed_is_asked_as_the_whole_catalogue_would_be(words: list[str]) -> None:
+    said = " ".join(words).lower()
+    given_ones = {one.id for one in POLICY.catalogue if answered(one, said)}
+    left = [
+        one.ask
+        for one in POLICY.catalogue
+        if one.id not in given_ones and chance_told(one, len(words), given_ones) <= MOST_TOLD
+    ]
+    for asks in ([one.ask] for one in POLICY.catalogue):
+        assert unanswered(POLICY, asks, said) == tuple(ask for ask in asks if ask in left)

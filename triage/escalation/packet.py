@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,12 @@ _ANNOUNCED = (
     r"|[a-z]{0,6}[-/_]?\d[\da-z/_-]*\d[\da-z-]*|[a-z]{1,6}-\d[\da-z-]*)"
 )
 """A number with the words that announce it, over lower-case text without accents."""
+_IDIOM = r"\b(?:{words}) [a-z]{0,6}[-/_]?\d"
+"""Such a word within a turn of phrase, which announces nothing: "in case 0664 123456 is busy"."""
+_CODE, _REST = re.compile(r"\b0\d{1,4}$"), re.compile(r"[ /]\d{3}")
+"""The code of a town or network at the end of a match, and what shows that the rest of a telephone number follows."""
+_OR, _AND = re.compile(r"\b(?:or|oder|ou|o)\b"), re.compile(r"[;:(]|\b(?:and|und|et|y|with)\b")
+"""What joins items of a line of which one is enough, and what shows that each is asked for."""
 QUOTES = "'\"~"
 """Marks with which a span may begin or end; a tilde stands before a rough number."""
 _LASTS = f"{QUOTES})%²"
@@ -108,9 +115,13 @@ def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | No
 
 
 def _entry(item: str, names: Sequence[str], quotes: Mapping[str, Iterable[str]]) -> Entry:
-    """Fill a line of the policy with what was found of the items that it speaks of, and ask for those that were not."""
+    """Fill a line of the policy with what was found of the items that it speaks of, and ask for those that were not.
+
+    Of items that it joins by "or" one is enough; where none was found, the first one is asked for.
+    """
     found = tuple(quote for name in names for quote in quotes.get(name, ()))
-    missing = tuple(str(_tables()[name]["ask"]) for name in names if name not in quotes)
+    open_ones = (group for group in _alternatives(item, names) if not any(name in quotes for name in group))
+    missing = tuple(str(_tables()[group[0]]["ask"]) for group in open_ones)
     return Entry(item, found, missing if names else (f"What is known of this: {item}?",))
 
 
@@ -118,6 +129,30 @@ def _items_of(line: str) -> tuple[str, ...]:
     """Return the items that a line of a hand-over list speaks of, by its words."""
     words = line.lower()
     return tuple(name for name, table in _tables().items() if any(word in words for word in table["named_by"]))
+
+
+def _alternatives(line: str, names: Sequence[str]) -> list[list[str]]:
+    """Return the items of a line in groups: those that it joins by "or" are in one.
+
+    Example:
+        >>> _alternatives("serial or contract number, and the error", ["error_text", "contract", "serial"])
+        [['serial', 'contract'], ['error_text']]
+    """
+    words = line.lower()
+    named = {
+        name: min(place for word in _tables()[name]["named_by"] if (place := words.find(word)) >= 0) for name in names
+    }
+    groups: list[list[str]] = []
+    is_or = False  # a comma is the "or" that comes after it: "contract, serial or case number"
+    for name in sorted(names, key=lambda name: -named[name]):
+        between = words[named[name] : named[groups[0][0]]] if groups else ""
+        is_or = _OR.search(between) is not None or (is_or and "," in between)
+        if is_or and not _AND.search(between):
+            groups[0].insert(0, name)
+        else:
+            groups.insert(0, [name])
+            is_or = False
+    return groups
 
 
 def find_items(text: str) -> tuple[Found, ...]:
@@ -152,9 +187,13 @@ def _spans(name: str, reading: _Marked, parts: Sequence[str] = _PARTS) -> Iterab
     for other in _tables()[name].get("yields_to", ()):
         for span in _spans(other, reading):  # a contract number is no device
             taken.take(span.start, span.end)
+    for idiom in (match.span() for pattern in _idioms(name) for match in pattern.finditer(reading.plain)):
+        taken.take(*idiom)
     for part, pattern in (one for one in _patterns(name) if one[0] in parts):
         for match in pattern.finditer(reading.text if part == "cased" else reading.plain):
             start, end = reading.widened(part, *match.span())
+            if part == "announced" and _CODE.search(match[0]) and _REST.match(reading.plain, match.end()):
+                continue
             if taken.take(start, end):
                 yield Found(name, start, end)
 
@@ -214,6 +253,11 @@ def _tables() -> Mapping[str, Mapping[str, Any]]:
 def _kept_inside() -> frozenset[str]:
     """Return the items that no outside party is told of."""
     return frozenset(name for name, table in _tables().items() if table.get("outside") == "never")
+
+
+@cache
+def _idioms(name: str) -> tuple[Any, ...]:
+    return tuple(compile_cue(_IDIOM.replace("{words}", words)) for words in _tables()[name].get("idioms", ()))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 
 from triage.policy import BIAS, WORDS, Option, Policy, Question
 from triage.prediction import Score
@@ -19,6 +20,8 @@ _LEAST_GAIN = 0.01
 MOST_TOLD = 0.07
 """Probability that the ticket answers a question, in words that no pattern knows, above which it is not asked: of the
 questions that are asked then one in thirty is answered already, and three of four are left."""
+_TOLD_SCORE = math.log(MOST_TOLD / (1.0 - MOST_TOLD))
+"""The same as a sum of weights."""
 
 
 def settling_questions(policy: Policy, scores: Sequence[Score], text: str, count: int = MOST) -> tuple[Question, ...]:
@@ -49,13 +52,49 @@ def open_questions(policy: Policy, said: str) -> list[Question]:
         policy: Has the questions.
         said: The text, as `triage.screening.reading.plain` makes it.
     """
-    given = {question.id for question in policy.catalogue if answered(question, said)}
-    words = len(said.split())
-    return [
-        question
-        for question in policy.catalogue
-        if question.id not in given and chance_told(question, words, given) <= MOST_TOLD
-    ]
+    told = _Told(policy, said)
+    return [question for question in policy.catalogue if not told.answers(question)]
+
+
+class _Told:
+    """What a text answers, of each question looked for once, and only where the answer may decide.
+
+    Args:
+        policy: Has the questions.
+        said: The text, as `triage.screening.reading.plain` makes it.
+    """
+
+    def __init__(self, policy: Policy, said: str) -> None:
+        self._catalogue, self._said, self._given = policy.catalogue, said, dict[str, bool]()
+
+    @cached_property
+    def _words(self) -> int:
+        return len(self._said.split())
+
+    def answers(self, question: Question) -> bool:
+        """Say whether the text answers a question: a pattern finds that, or it is likely in other words.
+
+        How likely depends on the other questions that it answers. Those of most weight are looked for first, until the
+        rest could change nothing.
+        """
+        if self._gives(question) or not question.told:
+            return self._gives(question)
+        weights = [(question.told[one.id], one) for one in self._catalogue if one.id in question.told]
+        least = _own_score(question, self._words) + sum(min(weight, 0.0) for weight, _ in weights)
+        most = least + sum(abs(weight) for weight, _ in weights)
+        for weight, other in sorted(weights, key=lambda one: -abs(one[0])):
+            if least > _TOLD_SCORE or most <= _TOLD_SCORE:
+                break
+            if self._gives(other) == (weight > 0):
+                least += abs(weight)
+            else:
+                most -= abs(weight)
+        return least > _TOLD_SCORE
+
+    def _gives(self, question: Question) -> bool:
+        if question.id not in self._given:
+            self._given[question.id] = answered(question, self._said) is not None
+        return self._given[question.id]
 
 
 def asked_question(policy: Policy, question: str) -> Question | None:
@@ -72,9 +111,9 @@ def unanswered(policy: Policy, asked: Sequence[str], text: str) -> tuple[str, ..
         asked: Questions as they are asked, of the catalogue or not.
         text: What the requester said.
     """
-    known = {question.ask for question in policy.catalogue}.intersection(asked)
-    if known:
-        known -= {question.ask for question in open_questions(policy, plain(text[:MAX_CHARS]))}
+    listed = [question for question in policy.catalogue if question.ask in asked]
+    told = _Told(policy, plain(text[:MAX_CHARS])) if listed else None
+    known = {question.ask for question in listed if told is not None and told.answers(question)}
     return tuple(one for one in asked if one not in known)
 
 
@@ -95,9 +134,12 @@ def chance_told(question: Question, words: int, given: Collection[str]) -> float
     """
     if not question.told:
         return 0.0
-    score = question.told.get(BIAS, 0.0) + question.told.get(WORDS, 0.0) * math.log(max(1, words))
-    score += sum(question.told.get(name, 0.0) for name in given)
+    score = _own_score(question, words) + sum(question.told.get(name, 0.0) for name in given)
     return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, score))))
+
+
+def _own_score(question: Question, words: int) -> float:
+    return question.told.get(BIAS, 0.0) + question.told.get(WORDS, 0.0) * math.log(max(1, words))
 
 
 def gain(question: Question, prior: Mapping[str, float]) -> float:

@@ -67,6 +67,18 @@ def ungrouped(policy: Policy) -> Iterable[str]:
         yield f"the last tier {order[-1]!r} has no group: a ticket that moves there reaches nobody"
 
 
+def words_for_ids(policy: Policy) -> Iterable[str]:
+    """Name questions to ask that are one word and no id of the catalogue: they would be asked as they stand."""
+    ids = {question.id for question in policy.catalogue}
+    lists = [(f"tier {tier.label!r}", tier.questions) for tier in policy.tiers]
+    lists += [(f"category {one.label!r}", one.questions) for one in policy.categories]
+    lists += [(f"[[settling]] between {' and '.join(sorted(pair))}", asked) for pair, asked in policy.settling.items()]
+    for place, asked in lists:
+        for one in asked:
+            if len(one.split()) == 1 and not one.endswith("?") and one not in ids:
+                yield f"{place} asks {one!r}, which is the id of no [[question]] and would be asked as it stands"
+
+
 def _questions(policy: Policy) -> Iterable[str]:
     tiers, ids = {tier.label for tier in policy.tiers}, [question.id for question in policy.catalogue]
     yield from (f"[[question]] {one!r} is listed twice" for one in sorted({one for one in ids if ids.count(one) > 1}))

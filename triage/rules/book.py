@@ -12,7 +12,6 @@ from typing import Any
 import re2
 
 from triage.errors import InvalidRules
-from triage.languages.alphabets import words_written
 from triage.prediction import in_order
 from triage.screening.cues import joined
 from triage.ticket import Ticket
@@ -100,16 +99,14 @@ class Rule:
 
     def read(self, ticket: Ticket) -> str:
         """Return the folded text of a ticket that this rule is matched against."""
-        if self.within == "text":
-            return ticket.folded_text
-        return ticket.folded_subject if self.within == "subject" else ticket.folded_body
+        return ticket.folded_part(self.within)
 
     def matches(self, ticket: Ticket) -> bool:
         """Say whether every condition holds for the ticket."""
         if (self.channels or self.attributes) and not _has(ticket, *self._may_be):
             return False
         text = self.read(ticket)
-        if self.max_words is not None and words_written(text) > self.max_words:
+        if self.max_words is not None and ticket.words_in(self.within) > self.max_words:
             return False
         one, every, none = self._compiled
         return (

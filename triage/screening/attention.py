@@ -81,7 +81,7 @@ def spans_of(frame: Frame, reading: Reading) -> Iterator[tuple[int, int]]:
     text = reading.plain
     if frame.against_text is not None and frame.against_text.search(text):
         return
-    sentences = reading.sentences
+    text, sentences = frame.read(reading), reading.sentences
     for place in range(len(sentences)):
         first, last = sentences[place][0], sentences[min(place + frame.span, len(sentences)) - 1][1]
         for match in frame.pattern.finditer(text[first:last]):

@@ -13,6 +13,10 @@ from typing import Any
 
 import re2
 
+from triage.screening.reading import Reading
+
+_ASIDE = "\0"
+"""Stands in place of each character that a frame does not read; no ticket holds it."""
 _NAMED = re.compile(r"\{([a-z_]+)\}")
 _AFTER_GAP = re.compile(r"(\.\{\d+,\d+\})(?=[a-z]|\(\?:[a-z]|\{[a-z_]+\})")
 _MAX_PATTERN_MEM = 12 << 20
@@ -32,6 +36,7 @@ class Frame:
         with_: re2 patterns of which one must stand in the same sentence or a neighbour; none stated asks nothing.
         unless: re2 patterns none of which may stand there.
         unless_text: re2 patterns none of which may stand anywhere in the text.
+        aside: re2 patterns over the text as written, in any case; what they find is not read.
         negatable: Whether a negation right before the match silences it.
         span: Sentences in a row that one match may reach over.
     """
@@ -42,6 +47,7 @@ class Frame:
     with_: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     unless_text: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     negatable: bool = True
     span: int = 1
 
@@ -64,6 +70,15 @@ class Frame:
     def against_text(self) -> Any:
         """All of `unless_text` as one pattern, or None."""
         return one_of(self.unless_text)
+
+    def read(self, reading: Reading) -> str:
+        """Return the text for matching, of the same length, without the words that are put aside."""
+        if not self.aside:
+            return reading.plain
+        text = list(reading.plain)
+        for match in one_of([f"(?i:{pattern})" for pattern in self.aside]).finditer(reading.text):
+            text[match.start() : match.end()] = _ASIDE * (match.end() - match.start())
+        return "".join(text)
 
 
 def compile_cue(pattern: str) -> Any:
@@ -146,7 +161,7 @@ def parse_frames(text: str) -> tuple[Frame, ...]:
 
     def frames() -> Iterator[Frame]:
         for table in data["frame"]:
-            lists = {key: spelled(table.get(key, ())) for key in ("any", "with", "unless", "unless_text")}
+            lists = {key: spelled(table.get(key, ())) for key in ("any", "with", "unless", "unless_text", "aside")}
             lists["with_"] = lists.pop("with")
             yield Frame(
                 table["kind"], table["name"], negatable=table.get("negatable", True), span=table.get("span", 1), **lists

@@ -13,12 +13,17 @@ from triage.ticket import Ticket
 MOST_WORDS = 40
 """Words up to which a message may say nothing: a longer one always names something."""
 
+_NO_ERROR = "".join(
+    f"(?<!{word}{mark})" for word in ("error", "code", "fehler", "erreur", "codigo") for mark in (" ", ": ")
+)
+"""What no telephone number stands behind: "error 123-456-7890" names what is wrong."""
 # Beside numbers of telephones that stand for themselves, short ones behind a word for them. "Phone 4433" may be what
-# does not work, and so needs a colon, or a line of its own below the message.
+# does not work, and so needs a colon and the end of its line, or a line of its own below the message.
 _REACHED = re.compile(
-    r"(?i)(?:\+|\b00)\d[\d ()/.-]{6,}\d|\(\d{2,5}\) ?\d[\d /-]{4,}\d|\b0\d[\d /-]{5,}\d"
-    r"|(?<![\d.-])\d{3}[ .-]\d{3}[ .-]\d{4}\b(?![.-]?\d)|\b\d{3}[ -]\d{4}\b"
-    r"|\b(?:extn?|tel|x)[.:]{0,2} ?\d{3,5}\b(?![ /-]?\d)|\b(?:phone|telephone|telefon|extension|durchwahl): ?\d{3,5}\b"
+    r"(?im)(?:\+|\b00)\d[\d ()/.-]{6,}\d|\(\d{2,5}\) ?\d[\d /-]{4,}\d|\b0\d[\d /-]{5,}\d"
+    rf"|{_NO_ERROR}(?<![\w.#-])(?:\d{{3}}[ .-]\d{{3}}[ .-]\d{{4}}\b(?![.-]?\d)|\d{{3}}[ -]\d{{4}}\b)"
+    r"|\b(?:extn?|tel|x)[.:]{0,2} ?\d{3,5}\b(?![ /-]?\d)"
+    r"|\b(?:phone|telephone|telefon|extension|durchwahl): ?\d{3,5}(?=[^\w\n]*$)"
     r"|\b(?:call|phone|reach|ring)(?: \w+){0,3} (?:at|on|under) (?:extension|phone) \d{3,5}\b"
     r"|(?<!\S)[^\s@]++@\S++"
 )
