@@ -189,6 +189,23 @@ def test_no_category_lifts_the_mark_of_a_helpdesk(client: TestClient, by: str, c
 
 
 @BY
+def test_a_person_says_of_a_later_text_too_that_a_ticket_is_open_to_all(client: TestClient, by: str) -> None:
+    say(client, opened(client), category="security")
+    later = opened(client, f"{TEXT} Still.")
+    assert said(client, later, by, tier="L1", category="hardware").status_code == 200
+    assert client.post("/v1/tickets/T-1/escalation").json()["tier"] == "L1"
+
+
+def test_an_escalation_does_not_undo_what_a_person_was_allowed(client: TestClient) -> None:
+    decision = opened(client, "Phishing: somebody hacked my account, a data breach.")
+    first = client.post("/v1/tickets/T-1/escalation").json()
+    assert (first["tier"], client.get(f"/v1/decisions/{decision}").json()["restricted"]) != ("L1", False)
+    say(client, decision, tier="L1", category="hardware")
+    stays = client.post("/v1/tickets/T-1/escalation").json()
+    assert (stays["verdict"], stays["tier"]) == ("stay", "L1")
+
+
+@BY
 def test_a_category_that_is_made_sensitive_later_closes_the_way_to_a_tier_too(
     client: TestClient, tmp_path: Path, by: str
 ) -> None:
