@@ -458,6 +458,7 @@ def test_a_choice_is_known_by_its_value_as_well_as_by_what_people_see(
     told.current = {"result": {FIELDS[vendor][1]: both, GROUPS[vendor]: group}}
     send(client, vendor, created(vendor, "6", "VPN", "the vpn drops"))
     until(lambda: store.updates(SENT), 10)
+    assert not store.updates(KEPT)
     told.current = {"result": {FIELDS[vendor][1]: {"value": "other", "display_value": "Another"}}}
     send(client, vendor, created(vendor, "7", "VPN", "the vpn drops"))
     until(lambda: store.updates(KEPT), 10)
