@@ -50,7 +50,9 @@ _ACCOUNTS = (
 )
 """What announces what somebody signs in with, over lower-case text without accents, as are the next seven. A first
 group is a word that several may follow."""
-_FURTHER = re.compile(rf"[\"'»)]?(?:, ?(?:(?:and|und|et|y) )?| ?& ?| (?:and|und|et|y|or|oder|ou|o) )[\"'«(]?({_TOKEN})")
+_FURTHER = re.compile(
+    rf"[\"'»)]?(?:, ?(?:(?:and|und|et|y) )?| ?& ?| (?:and|und|et|y|or|o(?:u|der)?) )[\"'«(]?({_TOKEN})"
+)
 _MARKS = re.compile(r"[\d_\\@]|\.[a-z0-9]")
 """What no ordinary word has in it."""
 _BARE = re2.compile(

@@ -263,7 +263,7 @@ class TicketThreads:
         row = standing_row(stored)
         readable = may_be_told(triager.policy, row, asker) and _covers(triager.policy, decision.restricted, asker)
         decision = _as_kept(triager.policy, row, decision)
-        return _Judged(triager.policy, stored, thread, decision, readable)
+        return _Judged(triager.policy, stored, thread, decision=decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
         """Return the hand-over packet of the edge that a ticket is about to take, or of the one to a stated tier.

@@ -207,9 +207,13 @@ def test_the_mark_of_an_earlier_text_counts_for_what_is_corrected_at_the_helpdes
     body = {"id": "T-1", "body": TEXT, "attributes": {"sensitive": "true"}}
     assert client.post("/v1/predict", json=body).status_code == 200
     later, reviews = opened(client, "Somebody hacked it."), client.app.state.parts.reviews  # type: ignore[attr-defined]
-    labels = {"tier": "L1", "category": "hardware"}
-    reviews.keep_correction("api", "T-1", labels, agent="kim", comment=None, changed=True)
-    assert client.get(f"/v1/decisions/{later}").json()["current_route"]["tier"] == POLICY.cleared_tier("L1")
+    for labels in (
+        {"tier": "L2", "category": "hardware", "resolver_group": "service-desk"},  # as it stands there, it is taken
+        {"tier": "L2", "category": "network"},
+    ):
+        reviews.keep_correction("api", "T-1", labels, agent="kim", comment=None, changed=True)
+    group = client.get(f"/v1/decisions/{later}").json()["current_route"]["resolver_group"]
+    assert POLICY.group_may_see(group) and not POLICY.group_may_see("service-desk")
 
 
 def test_an_escalation_does_not_undo_what_a_person_was_allowed(client: TestClient) -> None:
