@@ -39,8 +39,19 @@ def is_suspected(policy: Policy, verdict: CategoryVerdict | None) -> bool:
         policy: Names the sensitive categories.
         verdict: What was decided of the category; None where there is no such target.
     """
-    if verdict is None:
-        return False
-    sensitive = policy.sensitive_categories
-    probability = sum(score.probability for score in verdict.alternatives if score.label in sensitive)
-    return verdict.label in sensitive or probability >= SUSPICION
+    return suspected_category(policy, verdict) is not None
+
+
+def suspected_category(policy: Policy, verdict: CategoryVerdict | None) -> str | None:
+    """Return the sensitive category that a ticket may belong to, the likeliest where there are several; None if none.
+
+    Args:
+        policy: Names the sensitive categories.
+        verdict: What was decided of the category; None where there is no such target.
+    """
+    if verdict is None or verdict.label in policy.sensitive_categories:
+        return None if verdict is None else verdict.label
+    scores = [score for score in verdict.alternatives if score.label in policy.sensitive_categories]
+    probability = sum(score.probability for score in scores)
+    likeliest = max(scores, key=lambda score: score.probability, default=None)
+    return likeliest.label if likeliest is not None and probability >= SUSPICION else None

@@ -49,6 +49,8 @@ OUTCOMES = ("sent", "retry", "dead", "kept")
 """How updates are counted."""
 _UNREAD = "an object"
 """What a label counts as of which a helpdesk gives an object: it is set there, to nothing that was told it."""
+_VALUES = ("value", "display_value")
+"""Under which names ServiceNow tells a value as it is stored, and as people see it."""
 _TRY_AGAIN = (408, 409, 412, 425, 429)
 """Statuses below 500 that ask to try again: timeout, conflict, changed meanwhile, too early, too many requests
 (RFC 9110, 8470, 6585)."""
@@ -273,14 +275,14 @@ def _way_of(helpdesk: HelpdeskConfig, row: UpdateRow) -> tuple[Update, str | Non
 
 @dataclass(frozen=True)
 class CurrentLabels:
-    """The labels that a ticket has at its helpdesk now; None where a label is not set there.
+    """The labels that a ticket has at its helpdesk now.
 
     Attributes:
-        labels: By target.
+        labels: By target, each by all names that it has there; none where it is not set.
         etag: What the helpdesk names this state of the ticket, where it does and it is to be sent back.
     """
 
-    labels: Mapping[str, str | None]
+    labels: Mapping[str, frozenset[str]]
     etag: str | None = None
 
 
@@ -310,20 +312,25 @@ def current_labels(helpdesk: HelpdeskConfig, row: UpdateRow) -> CurrentLabels | 
     except ValueError as error:
         raise UnreadableAnswer("no JSON") from error
     paths = {"tier": current.tier, "category": current.category, **current.targets}
-    labels = {name: _label(document, path, current.unset) for name, path in paths.items() if path}
+    labels = {name: _names(document, path, current.unset) for name, path in paths.items() if path}
     return CurrentLabels(labels, answer.headers.get("etag") if current.match else None)
 
 
-def _label(document: object, path: str, unset: Sequence[str]) -> str | None:
-    label = text_at(document, path).strip() or (_UNREAD if holds_object(document, path) else "")
-    return label if label and label not in unset else None
+def _names(document: object, path: str, unset: Sequence[str]) -> frozenset[str]:
+    """Return what a label is called at a helpdesk: one that tells a value as it is stored and as people see it has two.
+
+    Where one of its names counts as unset, it has none.
+    """
+    told = (text_at(document, one).strip() for one in (path, *(f"{path}.{name}" for name in _VALUES)))
+    names = frozenset(filter(None, told)) or frozenset({_UNREAD} if holds_object(document, path) else ())
+    return frozenset() if names.intersection(unset) else names
 
 
 def _is_set_by_person(there: CurrentLabels, row: UpdateRow, known: Mapping[str, set[str]]) -> bool:
     """Say whether the helpdesk has a label that it was not told, and that nobody is known to have said."""
     return any(
-        label is not None and label != row.payload.get(name_in_payload(name)) and label not in known[name]
-        for name, label in there.labels.items()
+        names and row.payload.get(name_in_payload(name)) not in names and known[name].isdisjoint(names)
+        for name, names in there.labels.items()
     )
 
 

@@ -20,7 +20,7 @@ from api.helpdesks.receiver import WebhookReceiver
 from api.helpdesks.ssrf_guard import GuardedClient
 from api.http.exceptions import Refused, TooBusy
 from api.scoring.service import Service
-from api.store.outbox import CHANGES
+from api.store.outbox import CHANGES, ISSUE, JOURNAL
 from api.telemetry import described, show_at_zero
 from triage.errors import StoreUnavailable
 
@@ -258,9 +258,9 @@ def _asked(helpdesk: HelpdeskConfig, path: str) -> dict[str, Any]:
 def _deliveries(helpdesk: HelpdeskConfig, issue: dict[str, Any], since: str) -> Iterator[Delivery]:
     """Yield what an issue says: that it came in, where it did since a moment, and each change of its labels."""
     if str(issue["created_on"]) >= since:
-        yield Delivery(helpdesk, (f"issue:{issue['id']}",), {"event": "created", "issue": issue})
+        yield Delivery(helpdesk, (f"{ISSUE}{issue['id']}",), {"event": "created", "issue": issue})
     journals: Sequence[dict[str, Any]] = issue.get("journals", ())
     for journal in journals:
         if str(journal["created_on"]) >= since:
             document = {"event": "corrected", "issue": issue, "journal": journal}
-            yield Delivery(helpdesk, (f"journal:{journal['id']}",), document)
+            yield Delivery(helpdesk, (f"{JOURNAL}{journal['id']}",), document)

@@ -176,7 +176,8 @@ class TicketViewOut(BaseModel):
     timeline: list[TimelineOut]
     packet: PacketOut | None = Field(
         default=None,
-        description="what goes with it over the edge that it is about to take; null where its words are kept",
+        description="what goes with it over the edge that it is about to take; null where its words are kept, or "
+        "the service is too busy to make it",
     )
 
 

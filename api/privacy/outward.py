@@ -31,28 +31,52 @@ _NAMES = (
 """A person who is announced by a title or a role, given name first or last; and two or more words with capitals in a
 row: a person, a street, a town, a firm; no business of a vendor."""
 
-_TOKEN = r"([a-z0-9][a-z0-9._\\@-]{2,})"
+_TOKEN = r"[a-z0-9][a-z0-9._\\@-]{2,}"
 _ACCOUNTS = (
     re2.compile(
         r"\b(?:(?:user|log-?in|account|benutzer|nutzer|anmelde|konto)[ -]?(?:name|id|kennung)|identifiant"
         r"|nom d'utilisateur|nombre de usuario|my (?:log-?in|user))"
-        rf"(?: is| was| ist| lautet| est| es)?(?: ?[:=])?[ \"'«(]{{1,3}}{_TOKEN}"
+        rf"(?: is| was| ist| lautet| est| es)?(?: ?[:=])?[ \"'«(]{{1,3}}({_TOKEN})"
     ),
     re2.compile(
-        r"\b(?:users?|log-?ins?|accounts?|(?:be)?nutzer|anwender|konto|utilisateurs?|comptes?|usuari[oa]s?|cuentas?)"
-        rf"(?: ?[:=] ?[\"'«(]?| [\"'«(]){_TOKEN}"
+        r"\b(?:user|log-?in|account|konto|utilisateur|compte|usuari[oa]|cuenta"
+        r"|(users|log-?ins|accounts|(?:be)?nutzer|anwender|konten|utilisateurs|comptes|usuari[oa]s|cuentas))"
+        rf"(?: ?[:=] ?[\"'«(]?| [\"'«(])({_TOKEN})"
     ),
-    re2.compile(rf"\b(?:user|log-?in|(?:be)?nutzer|anwender|utilisateur|usuari[oa]) {_TOKEN}"),
+    re2.compile(
+        r"\b(?:log(?:ged|ging|s)?|sign(?:ed|ing|s)?)[ -]?in as(?: user)?[ \"'«(]{1,3}"
+        rf"({_TOKEN})"
+    ),
 )
-"""What somebody signs in with, over lower-case text without accents, as are the next three."""
+"""What announces what somebody signs in with, over lower-case text without accents, as are the next seven. A first
+group is a word that several may follow."""
+_FURTHER = re.compile(
+    rf"[\"'»)]?(?:, ?(?:(?:and|und|et|y) )?| ?& ?| (?:and|und|et|y|or|o(?:u|der)?) )[\"'«(]?({_TOKEN})"
+)
+_MARKS = re.compile(r"[\d_\\@]|\.[a-z0-9]")
+"""What no ordinary word has in it."""
+_BARE = re2.compile(
+    r"\b(?:(for|of|by|from|as|unlock|reset|fur|von|pour|para) )?"
+    rf"(?:user|log-?in|(?:be)?nutzer|anwender|utilisateur|usuari[oa]) ({_TOKEN})"
+)
+_DOES = re.compile(
+    r"(?: (?:is|are|was|has|had|can|cannot|could|does|did|gets?|says|said|needs?|wants|reports?|reported|sees|tried"
+    r"|called|complains|isn.t|can.t|couldn.t|doesn.t|didn.t|hasn.t|ist|hat|kann|war|wird|wurde|bekommt|braucht|meldet|sagt|sieht"
+    r"|est|ne|n.a|n.est|ne|peut|dit|esta|tiene|puede|dice)|.s)\b"
+    r"|, ?(?:ext|extn|extension|durchwahl|dw|nebenstelle|klappe|apparat|poste|interno|anexo|tel|phone|telefon|student"
+    r"|employee|personal|matrikel|matricule)\w*[ .:]"
+)
+"""What follows a word that is somebody's: verbs of which a sentence has one, and how somebody is reached."""
 _NO_ACCOUNT = re2.compile(
-    r"access|accounts?|actions?|administrat\w+|agents?|attempts?|base|beim|bekommt|blocked|braucht|buttons?|calls|changed"
+    r"access|accounts?|actions?|admins?|administrat\w+|agents?|another|any|attempts?|base|beim|bekommt|blocked|braucht|buttons?|calls|changed"
     r"|click\w+|codes?|complain\w+|created|credentials|data|deleted|details|devices?|dice|dijo|director\w+|disabled|erhalt"
     r"|every|expired|fine|form|gave|gesperrt|groups?|her|his|holder|home|interface|lists?|locked|lock|logged|login|logs"
     r"|lost|mailbox|manage\w+|manual|mask|meldet|menu|named?|open(?:ed|s)?|pages?|passwords?|permissions?|policy|portal"
     r"|process|profiles?|prompt|receives|refuse[ds]|rejected|report(?:ed|s)|rights?|roles?|saw|schreibt|screens?|scripts?"
     r"|security|sees|server|sessions?|settings|shows|sich|sieht|started|system|their|tiene|training|using|via|wants|wegen"
-    r"|whose|window"
+    r"|whose|window|certificates?|choice|community|cookies?|count|creation|demand|different|director(?:y|ies)|domain|environment"
+    r"|errors?|existing|expected|experiences?|fail(?:ed|s|ure|ures)|feedback|flow|folders?|guest|guides?|input|licen[cs]es?"
+    r"|links?|load|local|new|normal|other|requests?|root|services?|side|support|tables?|test|tokens?|traffic|urls?|usual"
 )
 """What is no account though it stands after the word for one, beside the words that say nothing anyway."""
 _IS_IT = r"(?:[ -]?(?:number|nummer|no|nr|id)\.?)?(?: is| ist| est| es)?"
@@ -128,12 +152,40 @@ def _persons(text: str) -> Iterable[Finding]:
         yield from (Finding("NAME", *match.span()) for match in pattern.finditer(text))
     yield from (Finding("NAME", *span) for span in signed_names(text))
     lower = plain(text)
-    for pattern in _ACCOUNTS:
-        accounts = (match for match in pattern.finditer(lower) if not _is_ordinary(match[1].rstrip(".-")))
-        yield from (Finding("ACCOUNT", *match.span(1)) for match in accounts)
+    yield from (Finding("ACCOUNT", *span) for span in _accounts(text, lower))
     yield from (Finding("ACCOUNT", *match.span(1)) for match in _NUMBERED.finditer(lower))
     yield from (Finding("PHONE", *match.span(1)) for match in _EXTENSION.finditer(lower))
     yield from (Finding("NUMBER", *match.span()) for match in _NUMBER.finditer(text))
+
+
+def _accounts(text: str, lower: str) -> Iterable[tuple[int, int]]:
+    """Find what people sign in with: after words that announce it, and where it stands bare beside a word for people.
+
+    Args:
+        text: As it was written: capitals tell a thing in a list from an account.
+        lower: In lower case, without accents.
+    """
+    for pattern in _ACCOUNTS:
+        for match in pattern.finditer(lower):
+            token = pattern.groups  # the last group
+            if not _is_ordinary(match[token].rstrip(".-")):
+                yield match.span(token)
+                are_several = pattern.groups > 1 and match[1] is not None
+                yield from _in_list(text, lower, match.end(token), are_several=are_several)
+    for match in _BARE.finditer(lower):
+        word = match[2].rstrip(".-")
+        if not _is_ordinary(word) and (match[1] or _MARKS.search(word) or _DOES.match(lower, match.end(2))):
+            yield match.span(2)
+
+
+def _in_list(text: str, lower: str, end: int, *, are_several: bool) -> Iterable[tuple[int, int]]:
+    """Find the accounts that stand in a list behind one; where several are announced, words too."""
+    while (more := _FURTHER.match(lower, end)) is not None and not _is_ordinary(more[1].rstrip(".-")):
+        written = text[slice(*more.span(1))]
+        if not _MARKS.search(more[1].rstrip(".-")) and not (are_several and (written.islower() or written.isupper())):
+            return
+        yield more.span(1)
+        end = more.end(1)
 
 
 def _merged(found: Iterable[Finding]) -> list[Finding]:

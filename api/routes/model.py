@@ -53,11 +53,12 @@ async def model(service: ServiceDep, reader: Reader) -> ModelOut:
     return _described(service.model)
 
 
-@router.post("/model/reload", responses=problems(401, 403, 409))
+@router.post("/model/reload", responses=problems(401, 403, 409, 503))
 async def reload(service: ServiceDep, admin: Admin) -> ModelOut:
     """Load the bundle that the alias points to now, with policy and rules; what is refused never replaces those in use.
 
-    Other processes that share the store do the same within some seconds.
+    Other processes that share the store do the same within some seconds. What takes more than a minute goes on after
+    the answer 503 `loading-slow`; the others follow once it has ended well.
     """
     await service.reload()
     return _described(service.model)

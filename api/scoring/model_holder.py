@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,19 +204,29 @@ class ModelHolder:
         policy, rules = self._files
         return (read_policy(policy) if policy else None), (read_rules(rules) if rules else None)
 
-    async def reload(self) -> None:
-        """Load the bundle, the policy and the rules that are wanted now, even if they are those in use.
+    def begin_reload(self) -> Future[None]:
+        """Have the bundle, the policy and the rules loaded that are wanted now, even if they are those in use.
+
+        Returns:
+            What `reloaded` waits for; once it is done, it says whether that went well.
+        """
+        return self._executor.submit(self._timed, self._reload)
+
+    async def reloaded(self, job: Future[None]) -> None:
+        """Wait until a reload is done, as long as anybody should.
 
         Raises:
             InvalidPolicy: If the policy contradicts itself; what is in use stays.
             InvalidRules: If the rules do; what is in use stays.
             BundleError: If the bundle is refused; what is in use stays.
-            TooBusy: If that takes too long; it is not begun any more, or goes on without anybody who waits for it.
+            TooBusy: If that takes too long: the job is not begun any more, and so is cancelled, or it goes on, and may
+                be waited for again.
         """
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._timed, self._reload)
+                await asyncio.wrap_future(job)
         except TimeoutError as error:
+            job.cancel()
             raise TooBusy(
                 "loading-slow",
                 f"bundle, policy and rules were not read within {_DEADLINE_S:g} s: a disk may not answer; see "

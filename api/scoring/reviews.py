@@ -20,8 +20,10 @@ from api.telemetry import Metrics
 from models.wire import DecisionDocument, RouteDocument
 from triage.decision import Source
 from triage.errors import StoreUnavailable, UnknownLabel
+from triage.escalation.questions import questions_of
 from triage.escalation.standing import Place, set_by_person
 from triage.policy import Policy
+from triage.ticket import Ticket
 
 
 class Reviews:
@@ -74,7 +76,7 @@ class Reviews:
         withheld = not may_read(policy, row, reader.clearance)
         document = document_for(policy, row, reader.clearance)
         hidden = withheld or row.forgotten
-        corrected = _corrected(document, row.correction, policy)
+        corrected = _corrected(document, row, policy)
         return DecisionDetail(
             **dict(corrected),
             current_route=row.stands or corrected.route,
@@ -171,8 +173,8 @@ class Reviews:
         rows = self._store.latest(1, ticket_id=ticket_id, source=source)
         if not rows:
             raise NotFound("no-such-decision", "nothing was decided about that ticket: send the ticket first")
-        policy = self._model.triager.policy
-        document = rows[0].document
+        policy, row = self._model.triager.policy, self.decision(rows[0].id)
+        document = row.document
         labels = known_labels(policy, _spoken_of(policy, labels, document))
         further = {target: verdict.label for target, verdict in document.targets.items()}
         decided = {**further, **dict(document.route)}
@@ -181,7 +183,7 @@ class Reviews:
         same = same and all(decided.get(target) == label for target, label in labels.items())
         verdict = "accepted" if same else "corrected"
         # Of an old ticket, and of one that was forgotten, nobody knows any more what the helpdesk was told.
-        untold = same and (rows[0].forgotten or rows[0].created_at < datetime.now(UTC) - UPDATE_AGE)
+        untold = same and (row.forgotten or row.created_at < datetime.now(UTC) - UPDATE_AGE)
         if not changed and (untold or self._store.is_known(source, ticket_id, labels)):
             return None
         statement = Statement(
@@ -193,12 +195,12 @@ class Reviews:
             resolver_group=labels.get("resolver_group"),
             labels=labels,
             by_helpdesk=True,
-            follows=_following(policy, rows[0], labels),
+            follows=_following(policy, row, labels),
         )
         restricted = verdict == "corrected" and category in policy.sensitive_categories
-        self._store.feedback(rows[0].id, statement, sensitive=restricted)
+        self._store.feedback(row.id, statement, sensitive=restricted)
         self._told(verdict)
-        return rows[0].id
+        return row.id
 
     def repeat(self, decision_id: str, feedback_id: str, agent: str, reviewer: Principal) -> FeedbackOut:
         """Say the last word on a decision once more, as by who has seen an alarm that came after it.
@@ -280,8 +282,9 @@ def _following(
     return follows
 
 
-def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Policy) -> DecisionDocument:
+def _corrected(decided: DecisionDocument, row: DecisionRow, policy: Policy) -> DecisionDocument:
     """Return a decision with the route that people say is right; what was decided of each target stays in it."""
+    said = row.correction
     if said is None:
         return decided
     changed: dict[str, object] = {part: label for part, label in said.puts._asdict().items() if label}
@@ -289,7 +292,8 @@ def _corrected(decided: DecisionDocument, said: FeedbackRow | None, policy: Poli
     tier, category = corrected.tier, corrected.category
     if (tier, category) == (decided.tier, decided.category) or decided.kind is not None:
         return corrected
-    questions = policy.in_language(policy.questions(tier, category), decided.language)
+    text = Ticket(subject=row.subject, body=row.body).text
+    questions = questions_of(policy, (tier, category), text, decided.language)
     return corrected.model_copy(update={"questions": questions, "hand_over": policy.hand_over(tier, category)})
 
 

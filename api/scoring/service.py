@@ -7,7 +7,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
@@ -97,7 +97,8 @@ class Service:
         self.tracing = Tracing(settings.otlp_endpoint)
         self.draining = False
         self._reload = self._asked_reload()  # before anything is loaded: whatever is asked from now on is followed
-        self._wanted_reload, self._untold = self._reload or "", ""
+        self._wanted_reload, self._own_reload, self._untold = self._reload or "", "", ""
+        self._following: tuple[str, Future[None]] | None = None
         self.model = ModelHolder(settings, on_swap=self._on_swap, on_failure=metrics.load_failures.inc)
         self.memory = AnswerMemory(settings.remember_answers)
         self.forgets: list[Callable[[], object]] = [
@@ -508,9 +509,7 @@ class Service:
             if erasures != self._erasures:
                 self._erasures = erasures
                 self._forget_texts()
-            if self._untold:
-                self.store.move_position(RELOADS, "asked", self._untold)
-                self._untold = ""
+            self._tell_reload()
             self._wanted_reload = self.store.position(RELOADS, "asked") or ""
         except StoreUnavailable as error:
             self._forget_texts()  # nobody can say now what was forgotten meanwhile
@@ -520,22 +519,38 @@ class Service:
     async def reload(self) -> None:
         """Load bundle, policy and rules anew, and have every other process that shares the store do the same.
 
-        Where the store does not answer, the others are told as soon as it does.
+        The others are told once it has ended well, be it after nobody waits any more; where the store does not answer,
+        as soon as it does.
 
         Raises:
             InvalidPolicy: If the policy contradicts itself; what is in use stays, here and elsewhere.
             InvalidRules: If the rules do.
             BundleError: If the bundle is refused.
-            TooBusy: If it takes too long; nobody else is told then.
+            TooBusy: If it takes too long; what has begun goes on.
         """
-        await self.model.reload()
-        self._reload = self._wanted_reload = self._untold = new_id()
-        asked = functools.partial(self.store.move_position, RELOADS, "asked", self._reload)
+        job = self.model.begin_reload()
+        job.add_done_callback(self._note_reload)
+        await self.model.reloaded(job)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._readers, asked)
-            self._untold = ""
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._tell_reload)
         except StoreUnavailable as error:
             log.warning("reload_not_shared_yet", code=error.code)
+
+    def _note_reload(self, job: Future[None]) -> None:
+        """Note that the others are to be told of a reload that ended well here; on the thread that loads."""
+        if not job.cancelled() and job.exception() is None:
+            self._own_reload = self._untold = new_id()
+
+    def _tell_reload(self) -> None:
+        """Tell the other processes of a reload that they have not been told of.
+
+        Raises:
+            StoreUnavailable: They are told the next time.
+        """
+        if untold := self._untold:
+            self.store.move_position(RELOADS, "asked", untold)
+            if self._untold == untold:
+                self._untold = ""
 
     def _asked_reload(self) -> str | None:
         """Return who asked last that everything is loaded anew; None where the store does not say."""
@@ -548,20 +563,24 @@ class Service:
         """Look every few seconds whether another process was asked to load anew since this one began to load."""
         while True:
             await asyncio.sleep(self.settings.poll_s)
-            if self._wanted_reload != self._reload:
+            if self._following or self._wanted_reload not in (self._reload, self._own_reload):
                 try:
                     await self._follow_reload()
                 except Exception as error:  # such as no memory for a thread: whatever it is, look again later
                     log.error("reload_not_followed", **described(error))
 
     async def _follow_reload(self) -> None:
-        before, self._reload = self._reload, self._wanted_reload
+        """Load anew what another process was asked to, once: what takes long is waited for again, not begun again."""
+        wanted, job = self._following or (self._wanted_reload, self.model.begin_reload())
+        self._following = (wanted, job)
         try:
-            await self.model.reload()
+            await self.model.reloaded(job)
         except TriageError as error:
             log.error("reload_failed", problem=type(error).__name__, message=str(error))
-            if isinstance(error, TooBusy):  # nothing was found wrong with what is to be loaded
-                self._reload = before
+        finally:
+            if job.done():
+                self._following = None
+                self._reload = self._reload if job.cancelled() else wanted
 
     def _forget_texts(self) -> None:
         """Forget whatever this process remembers of tickets."""

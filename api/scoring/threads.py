@@ -9,7 +9,7 @@ from functools import partial
 
 from anyio import to_thread
 
-from api.http.exceptions import NotAcceptable
+from api.http.exceptions import NotAcceptable, TooBusy
 from api.http.reception import readable
 from api.http.ticket_schemas import (
     MAX_EVENT_CHARS,
@@ -40,12 +40,13 @@ from triage.decision import Decision
 from triage.escalation.choices import chosen_label, is_choice
 from triage.escalation.criteria import Verdict, assess, next_up
 from triage.escalation.packet import packet
-from triage.escalation.questions import asked_question, unanswered
+from triage.escalation.questions import asked_question, questions_of
 from triage.escalation.retriage import new_alarms, rerouted, route_by_person
 from triage.escalation.standing import Place, placed
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread
 from triage.normalise import LeftOut
 from triage.policy import Policy
+from triage.restriction import suspected_category
 from triage.wording import phrase_of, phrase_of_cause
 
 _TRIES = 3
@@ -229,8 +230,7 @@ class TicketThreads:
             NotFound: Nothing was decided about the ticket.
             TooBusy: The service cannot answer in time.
         """
-        triager = self._service.model.triager
-        judged = await self._judged(triager, ticket_id, asker)
+        judged = await self._judged(await self._stored(ticket_id, asker), asker)
         return _escalation(judged, judged.verdict(at or datetime.now(UTC)))
 
     async def handling(self, ticket_id: str, asker: Principal) -> Handling:
@@ -240,9 +240,8 @@ class TicketThreads:
             NotFound: Nothing was decided about the ticket.
             TooBusy: The service cannot answer in time.
         """
-        triager = self._service.model.triager
-        judged = await self._judged(triager, ticket_id, asker)
-        verdict, policy = judged.verdict(datetime.now(UTC)), triager.policy
+        judged = await self._judged(await self._stored(ticket_id, asker), asker)
+        verdict, policy = judged.verdict(datetime.now(UTC)), judged.policy
         up = next_up(policy, judged.thread.route.tier, restricted=judged.decision.restricted)
         tier = verdict.tier if verdict.move else up
         return Handling(
@@ -253,15 +252,18 @@ class TicketThreads:
             questions=_open_questions(judged),
         )
 
-    async def _judged(self, triager: Triager, ticket_id: str, asker: Principal) -> _Judged:
-        stored = await to_thread.run_sync(self._store.thread, ticket_id, asker.source)
-        thread = self._service.as_read(thread_of(stored))
-        decision = await self._service.decide_again(triager, thread, asker)
+    async def _stored(self, ticket_id: str, reader: Principal) -> StoredThread:
+        return await to_thread.run_sync(self._store.thread, ticket_id, reader.source)
+
+    async def _judged(self, stored: StoredThread, asker: Principal) -> _Judged:
+        """Decide a thread as it is, to look at it: nothing happened, so that the metrics do not count it."""
+        triager, thread = self._service.model.triager, self._service.as_read(thread_of(stored))
+        decision = await self._service.decide_again(triager, thread, asker, counted=False)
         decision = alarmed(decision, thread.whole, thread.alarms, triager.policy)
         row = standing_row(stored)
         readable = may_be_told(triager.policy, row, asker) and _covers(triager.policy, decision.restricted, asker)
         decision = _as_kept(triager.policy, row, decision)
-        return _Judged(ticket_id, triager.policy, stored, thread, decision=decision, readable=readable)
+        return _Judged(triager.policy, stored, thread, decision=decision, readable=readable)
 
     async def packet(self, ticket_id: str, asker: Principal, to_tier: str | None = None) -> PacketOut:
         """Return the hand-over packet of the edge that a ticket is about to take, or of the one to a stated tier.
@@ -271,24 +273,30 @@ class TicketThreads:
             NotAcceptable: The policy lacks the tier.
             TooBusy: The service cannot answer in time.
         """
-        triager = self._service.model.triager
-        judged = await self._judged(triager, ticket_id, asker)
-        tier = labels_of(triager.policy, to_tier, None)[0] if to_tier else None
+        judged = await self._judged(await self._stored(ticket_id, asker), asker)
+        tier = labels_of(judged.policy, to_tier, None)[0] if to_tier else None
         return await to_thread.run_sync(_packet, judged, tier)
 
     async def told(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return what `view` does, with the packet of the edge that the ticket is about to take.
 
+        It is left out where its words are kept from the reader, and where the service is too busy to decide the thread:
+        the history is told all the same.
+
         Raises:
             NotFound: Nothing was decided about the ticket.
-            TooBusy: The service cannot answer in time.
+            StoreUnavailable: The store does not answer.
         """
-        triager = self._service.model.triager
-        judged = await self._judged(triager, ticket_id, reader)
-        shown = _view(triager.policy, judged.stored, reader)
-        if not judged.readable:
+        stored = await self._stored(ticket_id, reader)
+        shown = _view(self._service.model.triager.policy, stored, reader)
+        if shown.withheld:
             return shown
-        return shown.model_copy(update={"packet": await to_thread.run_sync(_packet, judged)})
+        try:
+            judged = await self._judged(stored, reader)
+        except TooBusy:
+            return shown
+        packed = await to_thread.run_sync(_packet, judged) if judged.readable else None
+        return shown.model_copy(update={"packet": packed})
 
     def view(self, ticket_id: str, reader: Principal) -> TicketViewOut:
         """Return a ticket's routes and everything that happened to it, as far as the reader may see it.
@@ -304,12 +312,15 @@ class TicketThreads:
 class _Judged:
     """A thread as far as it is read, what is decided about it now, and whether its words are for the one who asks."""
 
-    ticket_id: str
     policy: Policy
     stored: StoredThread
     thread: Thread
     decision: Decision
     readable: bool
+
+    @property
+    def ticket_id(self) -> str:
+        return self.stored.ticket.id
 
     def verdict(self, at: datetime) -> Verdict:
         return assess(self.thread, self.decision, self.policy, at)
@@ -320,8 +331,7 @@ def _open_questions(judged: _Judged) -> tuple[str, ...]:
     decision, now, policy = judged.decision, judged.thread.route, judged.policy
     if now.by is not Mover.PERSON or decision.kind or (now.tier, now.category) == (decision.tier, decision.category):
         return decision.questions
-    asked = unanswered(policy, policy.questions(now.tier, now.category), judged.thread.whole.text)
-    return policy.in_language(asked, decision.language)
+    return questions_of(policy, (now.tier, now.category), judged.thread.whole.text, decision.language)
 
 
 def thread_of(stored: StoredThread) -> Thread:
@@ -358,9 +368,13 @@ def standing_row(stored: StoredThread) -> DecisionRow:
 def _as_kept(policy: Policy, row: DecisionRow, decision: Decision) -> Decision:
     """Return a decision about a whole thread as one that only some may see, where its ticket is kept from the others.
 
-    What is read now may say nothing of what a helpdesk marked, a person said or another text told.
+    What is read now may say nothing of what a helpdesk marked, a person said or another text told. Where it says no
+    more than what a person has found to be of another category, the ticket may go where that person may send it.
     """
-    return decision if decision.restricted else replace(decision, restricted=is_restricted(policy, row))
+    verdicts = (decision.targets.get("category"), row.document.targets.get("category"))
+    now, before = (suspected_category(policy, verdict) for verdict in verdicts)
+    is_new = decision.restricted and (now is None or now != before)
+    return replace(decision, restricted=is_new or is_restricted(policy, row))
 
 
 def _kinds(stored: StoredThread, decision: Decision) -> set[str]:

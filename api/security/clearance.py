@@ -50,7 +50,7 @@ def is_restricted(policy: Policy, row: DecisionRow, category: str | None = None)
         return True
     if not is_kept(policy, row):
         return False
-    by_category = is_suspected(policy, row.document) or is_said_sensitive(policy, row.feedback)
+    by_category = is_suspected(policy, row.document) or is_said_sensitive(policy, row.said_of_ticket or row.feedback)
     if row.marked or not by_category:
         return True
     return category in (None, stands) and not _is_replaced(policy, row, stands)

@@ -371,7 +371,9 @@ def _under(row: DecisionRow, words: dict[tuple[str, str], Words], *, shown: bool
     route, document = spoken.before(row) if shown else spoken.route, spoken.since(row)
     document = document if shown else document.answered()
     said = tuple(one for one in spoken.ever if one.decision_id == row.id)
-    return replace(row, document=document if route is None else document.under(route), feedback=said)
+    return replace(
+        row, document=document if route is None else document.under(route), feedback=said, said_of_ticket=spoken.ever
+    )
 
 
 def _placed(session: Session, rows: list[DecisionRow]) -> list[DecisionRow]:

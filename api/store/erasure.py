@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from api.http.exceptions import NotFound
 from api.store.idempotency import IdempotencyKeys
-from api.store.outbox import CHANGES, DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
+from api.store.outbox import ASKED, CHANGES, DEAD, KEPT, SAID, SENT, UNDATED, UPDATE_AGE
 from api.store.rows import STORE, dump
 from api.store.tables import (
     StoredDecision,
@@ -396,10 +396,10 @@ def _strip_mentions(session: Session, ticket_id: str, until: datetime | None = N
 
 
 def _old_deliveries(session: Session, now: datetime) -> Delete:
-    undated = StoredDelivery.id.startswith(UNDATED)
+    stays = or_(StoredDelivery.id.startswith(UNDATED), _is_listed_again(session))
     gone = or_(
-        and_(~undated, StoredDelivery.received_at < now - _DELIVERY_AGE, ~_is_listed_again(session)),
-        and_(undated, StoredDelivery.received_at < now - _UNDATED_DELIVERY_AGE),
+        and_(~stays, StoredDelivery.received_at < now - _DELIVERY_AGE),
+        StoredDelivery.received_at < now - _UNDATED_DELIVERY_AGE,
     )
     return delete(StoredDelivery).where(gone)
 
@@ -407,10 +407,11 @@ def _old_deliveries(session: Session, now: datetime) -> Delete:
 def _is_listed_again(session: Session) -> ColumnElement[bool]:
     """Return the condition of what a helpdesk that is asked may list again: its changes since it was last read on."""
     query = select(StoredPosition.source, StoredPosition.updated_at).where(StoredPosition.name == CHANGES)
+    asked = or_(*(StoredDelivery.id.startswith(prefix) for prefix in ASKED))
     return or_(
         false(),
         *(
-            and_(StoredDelivery.source == source, StoredDelivery.received_at >= moved_at - _DELIVERY_AGE)
+            and_(asked, StoredDelivery.source == source, StoredDelivery.received_at >= moved_at - _DELIVERY_AGE)
             for source, moved_at in session.execute(query)
         ),
     )

@@ -35,6 +35,8 @@ MAIL, ANSWERED_MAIL = f"{UNDATED}mail:", f"{UNDATED}mail-answered:"
 decided, and neither copied nor forwarded again."""
 BEGUN = "begun "
 """What the name of a position begins with that says where the reading of a folder began."""
+ASKED = (ISSUE, JOURNAL) = ("issue:", "journal:")
+"""What the ids of deliveries begin with that a helpdesk was asked for, and has not sent."""
 CHANGES = "updated_on"
 """The name of a position that says up to which moment the changes of a helpdesk that is asked were taken."""
 

@@ -326,6 +326,7 @@ class DecisionRow:
         forgotten: Whether the text was removed.
         created_at: When it was recorded.
         feedback: Everything said about it, oldest first; empty where it was not asked for.
+        said_of_ticket: Everything said about any text of its ticket, oldest first; empty where it was not asked for.
         revisions: Ids of all decisions about this ticket id, oldest first; empty where they were not asked for.
         created: Whether the call that returned it recorded it; False where it was there before.
         stands: Where lists find it: where its ticket stands now, or stood when another text took its place; None where
@@ -350,6 +351,7 @@ class DecisionRow:
     forgotten: bool
     created_at: datetime
     feedback: tuple[FeedbackRow, ...] = ()
+    said_of_ticket: tuple[FeedbackRow, ...] = ()
     revisions: tuple[str, ...] = ()
     created: bool = False
     marked: bool = False

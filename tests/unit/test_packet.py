@@ -119,6 +119,13 @@ def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
         ("Benutzer ahuber, Durchwahl 4711", "Benutzer [ACCOUNT], Durchwahl [PHONE]"),
         ("utilisateur jdupont, poste 4711", "utilisateur [ACCOUNT], poste [PHONE]"),
         ("usuario jgarcia, extensión 4711", "usuario [ACCOUNT], extensión [PHONE]"),
+        ("Users: kweber, mhuber and tfrank affected", "Users: [ACCOUNT], [ACCOUNT] and [ACCOUNT] affected"),
+        ("Benutzer: ahuber, Drucker und Scanner defekt", "Benutzer: [ACCOUNT], Drucker und Scanner defekt"),
+        ("user: kweber, m.huber2, printer jams", "user: [ACCOUNT], [ACCOUNT], printer jams"),
+        ("Log in as KWEBER fails", "Log in as [ACCOUNT] fails"),
+        ("utilisateur jdupont ne peut pas", "utilisateur [ACCOUNT] ne peut pas"),
+        ("for user kweber since", "for user [ACCOUNT] since"),
+        ("the user kweber7 again", "the user [ACCOUNT] again"),
         ("Caller: Huber, Anna reports it", "[NAME] reports it"),
         ("Mein Name ist Huber, Anna und es hängt", "[NAME] und es hängt"),
         ("es hängt\nMit freundlichen Grüßen\nHuber, Anna", "es hängt\nMit freundlichen Grüßen\n[NAME]"),
@@ -132,6 +139,24 @@ def test_an_outside_party_is_told_of_no_person_and_asked_for_none() -> None:
 )
 def test_accounts_extensions_and_names_do_not_go_outside(said: str, left: str) -> None:
     assert outward(said) == left
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "User connects via Citrix",
+        "User experiences delays",
+        "user forgot it. The user disconnects.",
+        "the user noticed that, and user moved to another floor",
+        "Anwender erhalten Fehlermeldung",
+        "Nutzer bekommen keine Mails",
+        "Anwender berichtet, dass es hängt",
+        "utilisateur voit une erreur",
+        "log in as usual",
+    ],
+)
+def test_what_a_user_does_goes_outside(said: str) -> None:
+    assert outward(said) == said
 
 
 @pytest.mark.parametrize(

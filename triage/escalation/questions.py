@@ -117,6 +117,20 @@ def unanswered(policy: Policy, asked: Sequence[str], text: str) -> tuple[str, ..
     return tuple(one for one in asked if one not in known)
 
 
+def questions_of(
+    policy: Policy, place: tuple[str | None, str | None], text: str, language: str | None
+) -> tuple[str, ...]:
+    """Return what is to be asked of a ticket where a person put it: at most `MOST`, and none that it answers.
+
+    Args:
+        policy: Lists the questions.
+        place: Tier and category.
+        text: What the requester said.
+        language: The one to ask in.
+    """
+    return policy.in_language(unanswered(policy, policy.questions(*place), text)[:MOST], language)
+
+
 def chance_told(question: Question, words: int, given: Collection[str]) -> float:
     """Return the probability that a ticket answers a question though no pattern says so, in [0, 1].
 

@@ -35,8 +35,11 @@ class ServiceNow:
         }
 
     def read_labels(self, site: Site) -> Table:
-        """Say where the labels that a ticket has now are read: as people see them, since a reference is an id else."""
-        asked = "sysparm_display_value=true&sysparm_exclude_reference_link=true"
+        """Say where the labels that a ticket has now are read: as they are stored, and as people see them.
+
+        A reference is stored as an id, and of a choice the policy may name either.
+        """
+        asked = "sysparm_display_value=all&sysparm_exclude_reference_link=true"
         return {"url": f"{_incident(site)}?{asked}"} | site.paths("result.{field}")
 
     def write_route(self, site: Site) -> Table:

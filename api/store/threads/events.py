@@ -21,6 +21,7 @@ from api.store.threads.sensitivity import withhold
 from api.store.work.entries import move
 from triage.escalation.standing import Step
 from triage.escalation.thread import Event, EventKind, Mover, Route
+from triage.normalise import without_images
 from triage.ticket import Ticket
 
 
@@ -339,8 +340,12 @@ def _is_repeated(events: list[StoredEvent], event: Event) -> bool:
 
 
 def _stated(document: str) -> dict[str, object]:
-    """Return what the sender of an event said: what must not wait was found here."""
-    return {name: value for name, value in json.loads(document).items() if name != "attention"}
+    """Return what the sender of an event said, as it is kept now: what must not wait was found here.
+
+    Earlier versions kept the images in a text as well.
+    """
+    said = {name: value for name, value in json.loads(document).items() if name != "attention"}
+    return {**said, "text": without_images(said["text"])}
 
 
 def _events(session: Session, source: str, *ticket_ids: str) -> list[StoredEvent]:

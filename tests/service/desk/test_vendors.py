@@ -14,6 +14,7 @@ import pytest
 
 from api.app import create_app
 from api.helpdesks.config import load_helpdesks
+from api.helpdesks.outbound import _names
 from api.helpdesks.signatures import PRESETS
 from api.helpdesks.vendors import VENDORS
 from api.settings import load_settings
@@ -438,8 +439,34 @@ def test_a_group_that_is_a_reference_is_asked_for_and_told_by_its_name_and_stays
     [(method, path, _, _)] = told.requests
     assert (method, path.partition("?")[2]) == ("PATCH", "sysparm_input_display_value=true")
     [asked] = {path.partition("?")[2] for path in told.asked if "/incident/6?" in path}
-    assert asked == "sysparm_display_value=true&sysparm_exclude_reference_link=true"
+    assert asked == "sysparm_display_value=all&sysparm_exclude_reference_link=true"
     reference = {"link": "https://desk.example/api/now/table/sys_user_group/287e", "value": "287e"}
     told.current = {"result": {GROUPS[vendor]: reference}}  # whatever it was asked, something is set there
     send(client, vendor, created(vendor, "7", "VPN", "the vpn drops again"))
     until(lambda: store.updates(KEPT), 10)
+
+
+@pytest.mark.parametrize("with_group", ["servicenow"], indirect=True)
+def test_a_choice_is_known_by_its_value_as_well_as_by_what_people_see(
+    with_group: tuple[str, TestClient], told: Any, until: Callable[..., float]
+) -> None:
+    vendor, client = with_group
+    store = client.app.state.parts.service.store  # type: ignore[attr-defined]
+    route = client.post("/v1/predict", json={"text": "the vpn drops"}).json()
+    both = {"value": route["category"], "display_value": "As people see it"}
+    group = {"value": "287e", "display_value": route["resolver_group"]}
+    told.current = {"result": {FIELDS[vendor][1]: both, GROUPS[vendor]: group}}
+    send(client, vendor, created(vendor, "6", "VPN", "the vpn drops"))
+    until(lambda: store.updates(SENT), 10)
+    assert not store.updates(KEPT)
+    told.current = {"result": {FIELDS[vendor][1]: {"value": "other", "display_value": "Another"}}}
+    send(client, vendor, created(vendor, "7", "VPN", "the vpn drops"))
+    until(lambda: store.updates(KEPT), 10)
+
+
+def test_a_default_of_a_field_is_stated_by_its_value_as_well_as_by_what_people_see() -> None:
+    document = {"result": {"category": {"value": "inquiry", "display_value": "Inquiry / Help"}, "group": {"value": ""}}}
+    for unset in ("inquiry", "Inquiry / Help"):
+        assert not _names(document, "result.category", [unset])
+    assert _names(document, "result.category", []) == {"inquiry", "Inquiry / Help"}
+    assert not _names(document, "result.group", [])

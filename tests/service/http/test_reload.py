@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -147,6 +148,28 @@ def test_a_disk_that_does_not_answer_holds_up_neither_a_reload_nor_what_else_is_
         answers.set()
         until(lambda: version(following) == "the-next", 10)  # it was not given up
         until(lambda: following.get("/readyz").json()["status"] == "rules-only", 10)
+
+
+def test_a_reload_that_takes_longer_than_anybody_waits_is_done_once_and_by_all(
+    tmp_path: Path, policy: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, read = settings(tmp_path, policy=policy), list[str]()
+
+    def slowly(path: Path) -> Any:
+        read.append(threading.current_thread().name)
+        time.sleep(1.5)
+        return read_policy(path)
+
+    with TestClient(create_app(chosen)) as asked, TestClient(create_app(chosen)) as following:
+        monkeypatch.setattr(model_holder, "_DEADLINE_S", 0.4)
+        monkeypatch.setattr(model_holder, "read_policy", slowly)
+        policy.write_text(dump_policy(replace(default_policy(), version="the-next")))
+        assert asked.post("/v1/model/reload").json()["code"] == "loading-slow"
+        until(lambda: (version(asked), version(following)) == ("the-next", "the-next"), 20)
+        time.sleep(2)  # longer than a second one would need to begin
+        assert len(read) == 2
+        described = asked.get("/openapi.json").json()["paths"]["/v1/model/reload"]["post"]["responses"]
+        assert "503" in described
 
 
 def test_rules_of_a_bundles_own_labels_need_no_policy_beside_them(

@@ -382,6 +382,17 @@ def test_a_choice_weighs_beside_the_text(tmp_path: Path, make_bundle: Callable[.
     store.close()
 
 
+def test_an_event_that_was_kept_with_its_image_is_the_same_event(desk: tuple[TestClient, Repository]) -> None:
+    client, store = desk
+    opened(client)
+    image = "see <img src='data:image/png;base64," + "QUJD" * 20 + "'> there"
+    at = datetime(2026, 11, 27, 9, 1, tzinfo=UTC)
+    store.add_event("T-1", Event("e1", EventKind.COMMENT, at, image))  # as earlier versions kept it
+    again = happened(client, 1, text=image)
+    assert (again.status_code, again.json().get("duplicate")) == (200, True)
+    assert happened(client, 1, text="see <img src=''> here").json()["code"] == "event-changed"
+
+
 def test_a_packet_to_a_vendor_names_nobody(desk: tuple[TestClient, Repository]) -> None:
     client, _ = desk
     opened(
@@ -407,6 +418,30 @@ def test_a_ticket_is_shown_with_its_packet_to_whom_may_read_it(desk: tuple[TestC
     low = {"Authorization": f"Bearer {create_key(store, 'low', ['read'], clearance=0)[0]}"}
     shown = client.get("/v1/tickets/T-1", headers=low).json()
     assert (shown["withheld"], shown["packet"]) == (True, None)
+
+
+def test_a_history_is_told_while_the_service_is_too_busy_for_its_packet(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    opened(client)
+    service = client.app.state.parts.service  # type: ignore[attr-defined]
+    service.settings = service.settings.model_copy(update={"request_deadline_s": -1.0})
+    assert client.get("/v1/tickets/T-1/packet").status_code == 503
+    answer = client.get("/v1/tickets/T-1")
+    assert answer.status_code == 200 and answer.json()["timeline"] and answer.json()["packet"] is None
+
+
+def test_to_look_at_a_ticket_counts_as_no_decision(desk: tuple[TestClient, Repository]) -> None:
+    client, _ = desk
+    page = f"/decisions/{opened(client)['decision_id']}"
+
+    def counted() -> list[str]:
+        return [line for line in client.get("/metrics").text.splitlines() if line.startswith("triage_decisions_total")]
+
+    before = counted()
+    for path in ("/v1/tickets/T-1", "/v1/tickets/T-1/packet", page):
+        assert client.get(path).status_code == 200, path
+    assert client.post("/v1/tickets/T-1/escalation").status_code == 200
+    assert before and counted() == before
 
 
 def listed(client: TestClient, ticket_id: str = "T-1", **wanted: str) -> list[dict[str, Any]]:

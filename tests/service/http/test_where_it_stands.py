@@ -38,6 +38,12 @@ any = ['\\bfirmware\\b']
 tier = "L2"
 
 [[rule]]
+name = "hacked"
+kind = "bypass"
+any = ['\\bhacked\\b']
+category = "security"
+
+[[rule]]
 name = "rest"
 kind = "fallback"
 tier = "L1"
@@ -186,6 +192,36 @@ def test_no_category_lifts_the_mark_of_a_helpdesk(client: TestClient, by: str, c
     again = client.post("/v1/predict", json={"id": "T-1", "body": f"{TEXT} Still."}).json()["decision_id"]
     for one in ({"tier": "L1"}, {"resolver_group": "service-desk"}):
         assert said(client, again, by, **one, **category).json()["code"] == "uncleared-tier"
+
+
+@BY
+def test_a_person_says_of_a_later_text_too_that_a_ticket_is_open_to_all(client: TestClient, by: str) -> None:
+    say(client, opened(client), category="security")
+    assert said(client, "", "status", tier="L2", category="printing").status_code == 200
+    later = opened(client, f"{TEXT} Still.")
+    assert said(client, later, by, tier="L1", category="hardware").status_code == 200
+    assert client.post("/v1/tickets/T-1/escalation").json()["tier"] == "L1"
+
+
+def test_the_mark_of_an_earlier_text_counts_for_what_is_corrected_at_the_helpdesk(client: TestClient) -> None:
+    body = {"id": "T-1", "body": TEXT, "attributes": {"sensitive": "true"}}
+    assert client.post("/v1/predict", json=body).status_code == 200
+    later, reviews = opened(client, "Somebody hacked it."), client.app.state.parts.reviews  # type: ignore[attr-defined]
+    for labels in (
+        {"tier": "L2", "category": "hardware", "resolver_group": "service-desk"},  # as it stands there, it is taken
+        {"tier": "L2", "category": "network"},
+    ):
+        reviews.keep_correction("api", "T-1", labels, agent="kim", comment=None, changed=True)
+    group = client.get(f"/v1/decisions/{later}").json()["current_route"]["resolver_group"]
+    assert POLICY.group_may_see(group) and not POLICY.group_may_see("service-desk")
+
+
+def test_an_escalation_does_not_undo_what_a_person_was_allowed(client: TestClient) -> None:
+    decision = opened(client, "Phishing: somebody hacked my account, a data breach.")
+    assert client.get(f"/v1/decisions/{decision}").json()["restricted"]
+    say(client, decision, tier="L1", category="hardware")
+    stays = client.post("/v1/tickets/T-1/escalation").json()
+    assert (stays["verdict"], stays["tier"]) == ("stay", "L1")
 
 
 @BY

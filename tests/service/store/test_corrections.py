@@ -11,6 +11,7 @@ import pytest
 from api.app import create_app
 from api.settings import load_settings
 from triage.defaults import default_policy
+from triage.escalation.questions import MOST, unanswered
 
 from ..local_client import TestClient
 
@@ -56,6 +57,15 @@ def test_the_route_follows_the_corrected_labels_and_comes_back(client: TestClien
     client.delete(path, params={"agent": "kim"})
     back = shown(client, decision)
     assert {name: back[name] for name in decision} == decision
+
+
+def test_a_correction_asks_at_most_three_questions_and_none_that_the_ticket_answers(client: TestClient) -> None:
+    text, asked = "Only my printer jams again", POLICY.questions("L1", "network")
+    decision = decide(client, text)
+    say(client, decision, tier="L1", category="network")
+    told = shown(client, decision)["questions"]
+    assert len(asked) > MOST >= len(told) and told == list(unanswered(POLICY, asked, text))
+    assert "Is it only you or one device, or do others see the same?" in set(asked) - set(told)
 
 
 def test_a_group_of_the_policy_may_take_it_instead_with_a_reason(client: TestClient) -> None:

@@ -20,11 +20,18 @@ from api.security.api_keys import Keyring, create_key, sha256
 from api.store.database import Database
 from api.store.erasure import Expired, Outside
 from api.store.feedback import Statement
-from api.store.outbox import PendingUpdate
+from api.store.outbox import CHANGES, UNDATED, PendingUpdate
 from api.store.people.users import Rights
 from api.store.repository import Repository, open_repository
 from api.store.rows import IdempotencyKey, NewDecision
-from api.store.tables import Base, StoredIdempotencyKey, StoredTicket, StoredUpdate
+from api.store.tables import (
+    Base,
+    StoredDelivery,
+    StoredIdempotencyKey,
+    StoredPosition,
+    StoredTicket,
+    StoredUpdate,
+)
 from api.store.threads.events import Outcome
 from triage.errors import EncoderUnavailable, InvalidRequest, StoreUnavailable
 from triage.escalation.thread import Event, EventKind
@@ -500,6 +507,21 @@ def test_a_dead_letter_that_nobody_looked_after_goes_after_a_month(repository: R
             session.execute(update(StoredUpdate).where(StoredUpdate.seq == seq).values(due_at=due, created_at=due))
     assert repository.expire(None).updates == 1
     assert [one.ticket_id for one in repository.updates()] == [str(timedelta(days=29))]
+
+
+def test_what_webhooks_told_goes_after_two_days_where_the_helpdesk_was_once_asked_too(repository: Repository) -> None:
+    ages = {"sent": 3, "issue:1": 3, "journal:1": 3, "issue:0": 401, f"{UNDATED}a": 3, f"{UNDATED}b": 401}
+    repository.move_position("desk", CHANGES, "then")
+    for name, days in ages.items():
+        repository.take_delivery("desk", [name])
+        at = datetime.now(UTC) - timedelta(days=days)
+        with repository.database.writing() as session:
+            session.execute(update(StoredDelivery).where(StoredDelivery.id == name).values(received_at=at))
+    with repository.database.writing() as session:
+        session.execute(update(StoredPosition).values(updated_at=datetime.now(UTC) - timedelta(days=500)))
+    repository.expire(None)
+    left = {name for name in ages if repository.has_delivery("desk", name)}
+    assert left == {"issue:1", "journal:1", f"{UNDATED}a"}
 
 
 def test_sensitive_marks_and_clearance_survive(repository: Repository, new: Make) -> None:
