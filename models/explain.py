@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.features import Fields, sparse_features
+from models.features.features import Fields
 from models.features.vectorizer import SparseRows, Vectorizer, words_of
 from models.heads.base_estimators import RuleEstimator
 from models.heads.head import Head
@@ -136,14 +136,6 @@ def towards(classes: int, label: Mapping[int, float], rival: Mapping[int, float]
     for place, share in (rival or {}).items():
         direction[place] -= share
     return direction
-
-
-def contribution(
-    vectorizer: Vectorizer, fields: Fields, head: Head, ticket: Ticket, direction: NDArray[np.float64]
-) -> dict[str, float]:
-    """Return what each word, word pair and field of a ticket adds; see `Attribution.contributions`."""
-    owned = Attribution.of(vectorizer, fields, ticket, sparse_features(vectorizer, fields, [ticket]))
-    return dict(zip(owned.terms, owned.contributions(head, direction).tolist(), strict=True))
 
 
 def rule_contribution(

@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.encoder import Encoder
-from models.explain import contribution, rule_contribution, towards
+from models.explain import Attribution, rule_contribution, towards
 from models.triager import Triager
 from training.data.labelled_ticket import LabelledTicket
 from training.gate.gate import calibration_scores_of
@@ -80,7 +80,8 @@ def test_contributions_of_words_and_fields_add_up_to_the_sparse_part_of_the_logi
             each = [head.lexical_margin(columns, direction) for direction in np.eye(len(head.labels))]
             logits = rows.dot(np.stack(each, axis=1).astype(np.float32))[0]
             first = towards(len(head.labels), {0: 1.0})
-            pushed = sum(contribution(model.vectorizer, model.fields, head, ticket, first).values())
+            owned = Attribution.of(model.vectorizer, model.fields, ticket, rows)
+            pushed = owned.contributions(head, first).sum()
             assert pushed == pytest.approx(float(logits[0] - logits.mean()), abs=1e-3)
 
 

@@ -3,9 +3,10 @@ import sys
 
 CODE = """
 import numpy
-from models.serving.threads import blas_threads, limit_blas_threads
+from models.serving.threads import limit_blas_threads
+from threadpoolctl import threadpool_info
 limit_blas_threads()
-print(*blas_threads())
+print(*(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"))
 """
 
 

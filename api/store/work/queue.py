@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, not_, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -26,8 +26,6 @@ View = Literal[
 Sort = Literal["urgent", "newest", "oldest", "unsure"]
 _OF_WORK = frozenset({"waiting", "mine", "my_groups", "suggested", "abstained", "audit"})
 """Views of what waits: a ticket leaves them once somebody speaks about it."""
-VIEWS: tuple[str, ...] = get_args(View)
-SORTS: tuple[str, ...] = get_args(Sort)
 _SAID_BY_MODEL = ("tier", "category", "resolver_group", "automation", "reason")
 _TELLING = frozenset({"my_groups", "abstained"})
 """Views that a ticket which waits is in by what the model says of it."""

@@ -106,11 +106,6 @@ def drop_index(connection: Connection) -> None:
         connection.execute(text(f"DROP INDEX IF EXISTS {INDEX}"))
 
 
-def is_of_index(name: str | None) -> bool:
-    """Say whether a table or an index of the database belongs to the index of words, which no model describes."""
-    return name is not None and name.startswith((TABLE, INDEX))
-
-
 def holding(database: Database, words: str, *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
     """Return the conditions under which a ticket holds words: in subject, text or id, whatever their case.
 

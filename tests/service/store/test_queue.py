@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import event, text, update
@@ -19,7 +19,7 @@ from api.store.threads.events import Outcome
 from api.store.work import queue
 from api.store.work import words as word_index
 from api.store.work.claims import CLAIM_AGE
-from api.store.work.queue import SORTS, Filter, Sort
+from api.store.work.queue import Filter, Sort
 from api.store.work.tables import StoredEntry
 from triage.escalation.thread import Event, EventKind
 from triage.ticket import Ticket
@@ -54,7 +54,7 @@ def test_tickets_are_set_aside_by_a_requester_that_a_key_names_and_nobody_else(
     assert ids(repository, WAITING) == ["rt"] and set(ids(repository, Filter())) == {"api", "rt"}
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", get_args(Sort))
 def test_pages_follow_one_another_without_a_gap_in_either_direction(
     repository: Repository, decide: Callable[..., str], sort: Sort
 ) -> None:
@@ -159,7 +159,7 @@ def test_audits_are_counted_blind_by_the_rule_by_which_they_are_listed(
         assert (counts.waiting, counts.views["audit"], counts.flagged) == (2, 2, 1)
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", get_args(Sort))
 def test_pages_of_what_is_found_by_words_are_full_whatever_is_kept_between(
     repository: Repository, decide: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sort: Sort
 ) -> None:
@@ -304,7 +304,7 @@ def test_what_waits_for_the_groups_of_an_agent_is_a_view_with_its_count(
     assert following is not None and repository.decision(following).ticket_id == "c"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", get_args(Sort))
 def test_common_words_are_found_as_rare_ones_are(
     repository: Repository, decide: Callable[..., str], monkeypatch: pytest.MonkeyPatch, sort: Sort
 ) -> None:
