@@ -538,6 +538,44 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
     assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
 
 
+def workbook(tmp_path: Path, *records: list[str | None]) -> Path:
+    book = Workbook()
+    for record in records:
+        book.worksheets[0].append(record)
+    book.save(tmp_path / "rows.xlsx")
+    return tmp_path / "rows.xlsx"
+
+
+@pytest.mark.parametrize(
+    ("last", "tickets"),
+    [
+        (["Printer broken since this morning"], 13),
+        (["Printer 7 broken", None, None, "Bonn"], 13),
+        (["160 records"], 12),
+        (["Total: 12"], 12),
+    ],
+)
+@pytest.mark.parametrize("first", ["subject", "body", "text"])
+def test_a_last_row_of_a_workbook_that_has_its_text_alone_is_a_ticket(
+    tmp_path: Path, last: list[str | None], tickets: int, first: str
+) -> None:
+    rows = [[f"{TEXTS[n % 4]} again", "Kim", "mail", "Bonn"] for n in range(12)]
+    path = workbook(tmp_path, [first, "requester", "channel", "site"], *rows, last)
+    assert len(read_tickets([path], {})) == tickets
+
+
+def test_a_footer_of_a_workbook_is_below_an_empty_line_or_ids_or_rows_with_labels(tmp_path: Path) -> None:
+    rows = [[f"{TEXTS[n % 4]} again", "Kim", "mail", LABELS[n % 4]] for n in range(12)]
+    header, last = ["subject", "requester", "channel", "site"], ["Exported by Kim"]
+    for path in (
+        workbook(tmp_path, header, *rows, [], last),
+        workbook(tmp_path, ["id", *header], *([f"T-{n}", *row] for n, row in enumerate(rows)), last),
+    ):
+        assert len(read_tickets([path], {})) == 12
+    told = rows_of(workbook(tmp_path, [*header[:3], "category"], *rows, last))
+    assert len(told) == 12 and "1 × line below the table" in notes_of(told)
+
+
 def packed_as_tar(path: Path, files: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
