@@ -444,6 +444,41 @@ def test_a_ticket_with_a_list_in_it_is_one_ticket(tmp_path: Path, beside: dict[s
     assert source.rows == 1 and beside.keys() <= set(source.columns)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"category": "closed"},
+        {"tier": "L1", "id": 7, "title": "Closed tickets"},
+        {"resolver_group": "Doors", "count": 8, "users": [{"id": 1, "name": "x"}] * 20},
+    ],
+)
+def test_a_label_beside_a_list_of_tickets_makes_no_ticket_of_the_envelope(
+    tmp_path: Path, beside: dict[str, object], indent: int | None
+) -> None:
+    for document in ({**beside, "tickets": OBJECTS}, {**beside, "data": {"records": OBJECTS}}):
+        is_right(rows_of(written(tmp_path, json.dumps(document, indent=indent), "rows.json")))
+    issues = [{"key": f"A-{n}", "fields": {"summary": "dark", "kind": "x"}} for n in range(8)]
+    source = open_source(written(tmp_path, json.dumps({**beside, "issues": issues}, indent=indent), "rows.json"))
+    assert source.rows == 8 and "fields.summary" in source.columns
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"subject": "it is dark", "items": [{"id": 7, "name": "Laptop"}] * 2},
+        {"subject": "it is dark", "category": "hardware", "items": OBJECTS},
+        {"body": "it is dark", "tier": "L1", "entries": [{"body": "still dark", "author": "Kim"}] * 2},
+    ],
+)
+def test_an_object_with_a_text_of_its_own_is_a_ticket_however_it_is_printed(
+    tmp_path: Path, own: dict[str, object], indent: int | None
+) -> None:
+    source = open_source(written(tmp_path, json.dumps({"id": 1, **own}, indent=indent), "rows.json"))
+    assert source.rows == 1 and {"id", next(iter(own))} <= set(source.columns)
+
+
 def test_a_list_of_tickets_below_a_summary_is_opened(tmp_path: Path) -> None:
     is_right(rows_of(written(tmp_path, json.dumps({"summary": "All of them", "tickets": OBJECTS}), "rows.json")))
     issues = [{"key": f"A-{n}", "fields": {"summary": "dark", "kind": "x"}} for n in range(8)]
