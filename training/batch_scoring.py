@@ -47,6 +47,7 @@ class Scored:
         automatic: Rows whose route is automatic, of those done now.
         unscorable: Rows that got the default route, and why, of those done now.
         left_undated: Why dates were left out; empty where none were.
+        left_out: How many lines were taken for no rows, by what they are, such as a line below the table.
     """
 
     rows: int = 0
@@ -54,6 +55,7 @@ class Scored:
     automatic: int = 0
     unscorable: list[BadRow] = field(default_factory=list)
     left_undated: str = ""
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def score(
@@ -102,6 +104,7 @@ def score(
                 file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
             if log is not None:
                 log(len(rows))
+        scored.left_out = dict(source.skipped)
         with _writing(out):
             if scored.rows:
                 with atomic(writable_place(out)) as draft:

@@ -257,6 +257,45 @@ def test_placeholders_are_found_and_not_learned_unless_asked(tmp_path: Path) -> 
         resolve_labels(empty, policy)
 
 
+AMONG = ["lamp"] * 12 + ["door"] * 12 + ["Unassigned; lamp", "door; -; lamp", "Unassigned; -", "category; lamp"]
+
+
+def test_of_several_labels_those_count_that_are_no_placeholders(tmp_path: Path) -> None:
+    path = labelled(tmp_path, AMONG)
+    ways = {way: counts(read_dataset([path], options=ReadOptions(multi=way))) for way in ("first", "drop", "split")}
+    assert ways == {
+        "first": {"lamp": 14, "door": 13, None: 1},
+        "drop": {"lamp": 14, "door": 12, None: 2},
+        "split": {"lamp": 15, "door": 13, None: 1},
+    }
+    found = {one.code: one for one in read_dataset([path], options=ReadOptions(multi="first")).findings}
+    among, several = found["category-placeholders-among-labels"], found["category-several-labels"]
+    assert among.rows == 4 and "'Unassigned + lamp'" in among.what and several.rows == 1
+    assert found["category-placeholders"].rows == 1
+    kept = read_dataset([path], options=ReadOptions(multi="keep"))
+    assert counts(kept)["Unassigned; lamp"] == counts(kept)["Unassigned; -"] == 1
+    said = ReadOptions(multi="first", keep_placeholders=True)
+    assert counts(read_dataset([path], options=said)) == {"lamp": 12, "door": 13, "Unassigned": 2, "category": 1}
+    listed = ReadOptions(multi="first", known={"category": {"Unassigned", "lamp", "door"}})
+    read = read_dataset([path], options=listed)
+    policy = parse_policy("".join(f'[[categories]]\nlabel = "{name}"\n' for name in ("lamp", "door", "Unassigned")))
+    assert counts(resolve_labels(read, policy)) == {"lamp": 13, "door": 13, "Unassigned": 2}
+    path = labelled(tmp_path, ["lamp"] * 4 + ["Unassigned; door"])
+    assert counts(read_dataset([path], options=ReadOptions(known={"category": {"lamp", "door"}}))) == {
+        "lamp": 4,
+        "door": 1,
+    }
+
+
+@pytest.mark.parametrize("cells", [["Unassigned; lamp"], ["-; Unassigned"], ['["n/a", "lamp"]'], ["- > bulb; lamp"]])
+def test_one_label_beside_placeholders_is_no_choice_to_be_made(tmp_path: Path, cells: list[str]) -> None:
+    labels = ["lamp"] * 12 + ["door"] * 12 + (["- > bulb"] if ">" in cells[0] else []) + cells
+    path = labelled(tmp_path, labels, resolver_group=labels)
+    read = read_dataset([path])
+    assert counts(read) == groups(read)
+    assert counts(read)["lamp"] == 12 + ("lamp" in cells[0]) and set(counts(read)) <= {"lamp", "door", None}
+
+
 @pytest.mark.parametrize("nothing", ["-", "Unassigned", "Subcategory"])
 def test_placeholders_in_levels_are_cut_off_with_what_is_below(tmp_path: Path, nothing: str) -> None:
     top = ["HW"] * 24 + ["SW"] * 12 + ["-"]

@@ -150,6 +150,14 @@ def test_bad_rows_repeats_conflicts_and_spaces_are_found(tmp_path: Path) -> None
     assert label_ids["category-spaces"].rows == 1
 
 
+@pytest.mark.parametrize("column", ["group", "desk"])
+def test_ids_that_each_site_gives_anew_are_not_repeated(tmp_path: Path, column: str) -> None:
+    rows = [{**row, "id": f"{number // 2}", column: ("north", "south")[number % 2]}
+            for number, row in enumerate(history(100))]  # fmt: skip
+    assert "repeated-ids" not in found(read(tmp_path, rows))
+    assert found(read(tmp_path, [*rows, {**rows[0], "text": "and another word of it"}]))["repeated-ids"].rows == 2
+
+
 def test_rows_are_named_with_the_ids_of_their_tickets(tmp_path: Path) -> None:
     rows = history(200)
     rows[10]["category"] = "mail"

@@ -86,6 +86,14 @@ def test_a_file_that_can_be_read_no_further_is_no_fault_of_writing(
     assert score(HERE, data, out).resumed == 128
 
 
+def test_lines_that_are_taken_for_no_tickets_are_counted(tmp_path: Path) -> None:
+    data = tmp_path / "tickets.csv"
+    lines = [f"T-{number};the printer {number} jams;mail" for number in range(20)]
+    data.write_text("\n".join(["id;body;channel", *lines, "id;body;channel", *lines, "40 records"]))
+    done = score(HERE, data, tmp_path / "out.jsonl")
+    assert done.rows == 40 and done.left_out == {"repeated header": 1, "line below the table": 1}
+
+
 @pytest.mark.parametrize("place", ["partial", "folder"])
 def test_decisions_that_cannot_be_written_are_said_to_be_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

@@ -108,6 +108,8 @@ def score(options: ScoreOptions) -> None:
                                   progress=watch)  # fmt: skip
     if done.left_undated:
         log(done.left_undated)
+    for what, count in done.left_out.items():
+        log(f"left out: {count} × {what}")
     faults = grouped(done.unscorable)
     for line in faults[:_SHOWN_FAULTS]:
         log(f"default route: {line}")
@@ -118,6 +120,7 @@ def score(options: ScoreOptions) -> None:
         "rows": done.rows,
         "resumed": done.resumed,
         "automatic": done.automatic,
+        "left_out": done.left_out,
         "unscorable": [{"line": row.line, "reason": row.reason} for row in done.unscorable],
     }
     text = (

@@ -16,7 +16,7 @@ from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import masked, near_duplicates
 from training.data.finding import FINE, NOTICE, SERIOUS, Finding
 from training.data.labels import MIN_ROWS, learnable, rolled_up
-from training.data.split import MOST_MESSAGES, kept_together
+from training.data.split import MOST_MESSAGES, ids_apart, kept_together
 from training.quality.giveaways import giveaways, machine_labels
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
@@ -115,17 +115,7 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
         what = f"{len(machine)} of {len(rows)} rows have labels that no person gave; they will teach nothing"
         do = "let people confirm some of them"
         yield Finding("machine-labels", NOTICE, what, do, rows=len(machine), places=_places(machine))
-    written = _as_written(rows).values()
-    ids = Counter(row.ticket.id for row in written if row.ticket.id)
-    twice = [row for row in written if ids[row.ticket.id] > 1]
-    if twice:
-        tickets = len({row.ticket.id for row in twice})
-        if max(ids[row.ticket.id] for row in twice) > MOST_MESSAGES:
-            do = f"an id with more than {MOST_MESSAGES} rows is no ticket's: is it the right column?"
-        else:
-            do = "nothing, if they are messages of one ticket: they stay on one side of every split; else keep one row"
-        what = f"{len(twice)} rows share an id with another row: {tickets} ids"
-        yield Finding("repeated-ids", NOTICE, what, do, rows=len(twice), places=_places(twice))
+    yield from _repeated_ids(list(_as_written(rows).values()))
     dates = sorted(row.ticket.opened_at for row in rows if row.ticket.opened_at is not None)
     if dates:
         what = f"{len(dates)} of {len(rows)} rows are dated, from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
@@ -133,6 +123,20 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
     else:
         do = "map the column with --map opened_at=…: then the newest tickets are set aside, as in real life"
         yield Finding("dates", NOTICE, "no row is dated, so the split is at random and flatters", do)
+
+
+def _repeated_ids(rows: Sequence[LabelledTicket]) -> Iterator[Finding]:
+    ids = ids_apart(rows)
+    counts = Counter(one for one in ids if one.id)
+    twice = [row for row, one in zip(rows, ids, strict=True) if counts[one] > 1]
+    if twice:
+        tickets = sum(count > 1 for count in counts.values())
+        if max(counts.values()) > MOST_MESSAGES:
+            do = f"an id with more than {MOST_MESSAGES} rows is no ticket's: is it the right column?"
+        else:
+            do = "nothing, if they are messages of one ticket: they stay on one side of every split; else keep one row"
+        what = f"{len(twice)} rows share an id with another row: {tickets} ids"
+        yield Finding("repeated-ids", NOTICE, what, do, rows=len(twice), places=_places(twice))
 
 
 def _log_chars(row: LabelledTicket) -> int:

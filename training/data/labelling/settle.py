@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from training.data.finding import FINE, NOTICE, SERIOUS, SHOWN_PLACES, Finding
@@ -55,13 +55,13 @@ def settle_labels(
         targets.add(GROUP)
     shared = _shared_column(targets, roles)
     for target in in_order(targets - ({GROUP} if shared else set())):
-        column = roles[role_of_target(target)]
+        columns = [roles[role] for role in roles_of_levels(target, roles)]
         settled, found = _said_once(settled, target)
         findings += found
-        settled, found = _apart(settled, target, options, f"{where}, column {column!r}")
+        settled, found = _apart(settled, target, options, columns, where=where)
         findings += found
         if not options.keep_placeholders:
-            settled, found = _held_back(settled, target, [roles[role] for role in roles_of_levels(target, roles)])
+            settled, found = _held_back(settled, target, columns)
             findings += found
         findings += _levels(settled, target)
     if shared:
@@ -115,19 +115,27 @@ def _places(rows: Iterable[LabelledTicket]) -> tuple[str, ...]:
 
 
 def _apart(
-    rows: list[LabelledTicket], target: str, options: ReadOptions, where: str
+    rows: list[LabelledTicket], target: str, options: ReadOptions, columns: Sequence[str], *, where: str
 ) -> tuple[list[LabelledTicket], list[Finding]]:
+    """Take cells that hold several labels apart as asked, and those that hold one beside placeholders as that one."""
     known = options.known.get(target, frozenset())
-    separator = separator_in(_counts(rows, target), known)
+    separator = separator_in(_counts(rows, target), known, columns[0])
     parts = {place: found for place, row in enumerate(rows) if len(found := _parts(row, target, separator, known)) > 1}
+    findings: list[Finding] = []
+    if not options.keep_placeholders:
+        kept = {place for place in parts if options.multi == "keep" and target not in rows[place].several}
+        real = _less_placeholders({place: parts[place] for place in parts.keys() - kept}, columns, known)
+        findings = _told_beside(rows, target, parts, real)
+        rows = [_with_label(row, target, *real[n]) if len(real.get(n, ())) == 1 else row for n, row in enumerate(rows)]
+        parts = {place: labels for place, found in parts.items() if len(labels := real.get(place, found)) > 1}
     if not parts:
-        return rows, []
+        return rows, findings
     how = f"separated by {separator!r}" if separator is not None else "as a list"
     named = [" + ".join(labels) for labels, _ in Counter(parts.values()).most_common(_NAMED)]
     what = f"{target}: {len(parts)} of {len(rows)} cells hold several labels, {how}, such as {', '.join(named)}"
     route = target in ("tier", "category")
     if options.multi is None and not options.examine and route:
-        raise InvalidRequest(f"{where}: {what}; say --multi {'|'.join(WAYS)}")
+        raise InvalidRequest(f"{where}, column {columns[0]!r}: {what}; say --multi {'|'.join(WAYS)}")
     way = options.multi or ("drop" if route else "first")
     do = {
         "first": "only the first of each is taken" + (", as asked" if options.multi else ""),
@@ -145,7 +153,35 @@ def _apart(
         places=places,
     )  # fmt: skip
     taken = [one for place, row in enumerate(rows) for one in _TAKE[way](row, target, parts.get(place))]
-    return taken, [finding]
+    return taken, [*findings, finding]
+
+
+def _less_placeholders(
+    parts: Mapping[int, tuple[str, ...]], columns: Sequence[str], known: Set[str]
+) -> dict[int, tuple[str, ...]]:
+    """Return the labels in cells less those that only fill a place; of a cell that has no others the first one."""
+    left = _left_of(Counter(chain.from_iterable(parts.values())), columns)
+    return {
+        place: tuple(label for label in labels if left[label] or label in known) or labels[:1]
+        for place, labels in parts.items()
+    }
+
+
+def _told_beside(
+    rows: Sequence[LabelledTicket],
+    target: str,
+    parts: Mapping[int, tuple[str, ...]],
+    real: Mapping[int, tuple[str, ...]],
+) -> list[Finding]:
+    """Tell which cells hold placeholders beside other labels, or several placeholders."""
+    less = {place: parts[place] for place, labels in sorted(real.items()) if labels != parts[place]}
+    if not less:
+        return []
+    named = ", ".join(repr(" + ".join(labels)) for labels, _ in Counter(less.values()).most_common(_NAMED))
+    what = f"{target}: {len(less)} of {len(rows)} cells hold placeholders among several labels, such as {named}"
+    do = "only what is no placeholder counts there; --keep-placeholders makes them labels"
+    places = _places(rows[place] for place in less)
+    return [Finding(f"{target}-placeholders-among-labels", NOTICE, what, do, rows=len(less), places=places)]
 
 
 def _parts(row: LabelledTicket, target: str, separator: str | None, known: Set[str]) -> tuple[str, ...]:
@@ -214,11 +250,7 @@ def _held_back(
 ) -> tuple[list[LabelledTicket], list[Finding]]:
     """Hold placeholders back: of a path the levels from the first one on, and the whole where that is the top."""
     counts = _counts(rows, target)
-    joint = JOINT.strip() if len(columns) > 1 else separator_of(counts)
-    left = {
-        label: above_placeholder(label, joint or next((one for one in SURE_SEPARATORS if one in label), JOINT), columns)
-        for label in counts
-    }
+    left = _left_of(counts, columns)
     changed = Counter({label: count for label, count in counts.items() if left[label] != label})
     if not changed:
         return rows, []
@@ -231,6 +263,15 @@ def _held_back(
     finding = Finding(f"{target}-placeholders", NOTICE, what, do, rows=len(holding),
                       places=_places(holding))  # fmt: skip
     return [_down_to(row, target, left.get(_label_of(row, target) or "")) for row in rows], [finding]
+
+
+def _left_of(counts: Mapping[str, int], columns: Sequence[str]) -> dict[str, str]:
+    """Return what is left of each label above its first placeholder: nothing where that is the top."""
+    joint = JOINT.strip() if len(columns) > 1 else separator_of(counts)
+    return {
+        label: above_placeholder(label, joint or next((one for one in SURE_SEPARATORS if one in label), JOINT), columns)
+        for label in counts
+    }
 
 
 def _down_to(row: LabelledTicket, target: str, label: str | None) -> LabelledTicket:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
 from itertools import combinations
 
+from training.data.labelling.cells import is_placeholder
 from training.data.labelling.hierarchy import SEPARATORS as LEVEL_SEPARATORS
 
 WAYS = ("first", "drop", "split", "keep")
@@ -22,7 +23,7 @@ Fewer do where the separator speaks for levels.
 """
 
 
-def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str | None:
+def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column: str = "") -> str | None:
     """Return what separates several labels in the cells of a column; None where cells hold one each.
 
     Where no part is a label alone, and each has a place of its own (`Hardware / Request`, `Software / Incident`), a
@@ -32,6 +33,7 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
     Args:
         labels: What the cells hold, with how many of them.
         known: Labels as a policy lists them: each of these is one label, and what consists of them is several.
+        column: The column, whose own name fills a place where it stands as a label.
 
     Example:
         >>> separator_in({"VPN": 5, "Mail": 4, "VPN;Mail": 2, "Mail;VPN": 1})
@@ -51,25 +53,27 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = ()) -> str 
         alone = {label.strip().casefold() for label in labels if label not in combined}
         joins = _joins_levels(separator, combined) and not _in_both_orders(combined.values())
         are_levels = _are_levels([*combined.values()], alone, _KEPT_BELOW_A_JOINT if joins else _KEPT_PLACES)
-        if not (joins and are_levels) and _consist_of(listed, combined.values()):
+        labelled = [[part.casefold() for part in parts if not is_placeholder(part, column, alone=False)]
+                    for parts in combined.values()]  # fmt: skip
+        if not (joins and are_levels) and _consist_of(listed, labelled):
             return separator
-        if are_levels:
+        if are_levels and any(labelled):
             continue
         alone |= listed
         within = Counter(part.casefold() for parts in combined.values() for part in parts)
         explained = [
-            all(part.casefold() in alone or within[part.casefold()] > 1 for part in parts)
-            and any(part.casefold() in alone or len(combined) > len(within) for part in parts)
-            for parts in combined.values()
+            all(part in alone or within[part] > 1 for part in parts)
+            and (not parts or any(part in alone or len(combined) > len(within) for part in parts))
+            for parts in labelled
         ]
         if sum(explained) >= _KNOWN_PARTS * len(combined):
             return separator
     return None
 
 
-def _consist_of(listed: Set[str], combined: Collection[tuple[str, ...]]) -> bool:
-    """Say whether the parts of combinations are labels that a policy lists, all of them."""
-    return sum(all(part.casefold() in listed for part in parts) for parts in combined) >= _KNOWN_PARTS * len(combined)
+def _consist_of(listed: Set[str], labelled: Collection[Sequence[str]]) -> bool:
+    """Say whether the labels in combinations, in lower case, are ones that a policy lists, all of them."""
+    return sum(all(part in listed for part in parts) for parts in labelled) >= _KNOWN_PARTS * len(labelled)
 
 
 def _joins_levels(separator: str, combined: Collection[str]) -> bool:
