@@ -135,9 +135,9 @@ def test_a_slow_helpdesk_holds_up_no_other(
     until(lambda: repository.updates(PENDING)[0].due_at > datetime.now(UTC), 5)  # it is being told
     queue(repository, "7")
     courier.wake()
-    until(lambda: len(told.requests) == 1, 3)
+    until(lambda: len(told.requests) == 1 and len(repository.updates(PENDING)) == 3, 3)  # the answer is noted after it
     courier.stop(within_s=0)
-    assert len(repository.updates(PENDING)) == 3
+    assert [one.target for one in repository.updates(PENDING)] == ["slow"] * 3
 
 
 def test_who_gives_a_person_s_route_again_does_so_once(repository: Repository, told: Any) -> None:
