@@ -1,7 +1,8 @@
 """Show how automation is earned: a reviewed day of an organisation that the model has never seen.
 
 `hold-out FOLDER` writes the shipped tickets in two files, one without that organisation to train on, one with its day;
-`replay URL FILE` sends the day to a running service, and says of each decision what the people of that day said.
+`replay URL FILE` sends the day to a running service, and says of each decision what the people of that day said. What
+the service has got already is not sent again.
 """
 
 import json
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from api.store.rows import SAMPLE_REQUESTER
 from triage.defaults import default_policy
@@ -19,6 +21,8 @@ ORGANISATION = "asterin"
 SHIPPED = Path(__file__).parents[1] / "datasets" / "tickets.jsonl"
 HISTORY, DAY = "history.jsonl", "sample-day.jsonl"
 AGENTS = ("ana", "ben", "chris")
+CLOSED = (401, 403)
+"""Statuses of a service that shows its tickets to people with accounts only."""
 
 
 def hold_out(folder: Path) -> None:
@@ -53,23 +57,60 @@ def call(url: str, document: object = None) -> dict[str, Any]:
     raise AssertionError("not reached")
 
 
+def filed(url: str, ticket_id: str) -> dict[str, Any] | None:
+    """Return the newest decision about a ticket as the service has it, with what was said of it; None where none is."""
+    found = call(f"{url}/v1/decisions?{urlencode({'ticket_id': ticket_id, 'limit': 1})}")["decisions"]
+    return dict(found[0]) if found else None
+
+
 def review(url: str, row: dict[str, Any], agent: str, requester: str = SAMPLE_REQUESTER) -> None:
     """Have one ticket of the day decided, and say what a person said about it then."""
     words = {name: row[name] for name in ("channel", "opened_at", "language", "subject", "body") if row.get(name)}
-    decision = call(f"{url}/v1/predict", {"id": f"SAMPLE-{row['id']}", "requester": requester, **words})
+    judge(url, row, call(f"{url}/v1/predict", {"id": sample_id(row), "requester": requester, **words}), agent)
+
+
+def judge(url: str, row: dict[str, Any], decision: dict[str, Any], agent: str) -> None:
+    """Say what a person said about a ticket of the day."""
     right = {"tier": row["tier"], "category": row["category"]}
     agrees = all(decision[target] == label for target, label in right.items())
     said = {"verdict": "accepted"} if agrees else {"verdict": "corrected", **right}
     call(f"{url}/v1/decisions/{decision['decision_id']}/feedback", {"agent": agent, **said})
 
 
+def sample_id(row: dict[str, Any]) -> str:
+    """Return the id of a ticket of the day at the service."""
+    return f"SAMPLE-{row['id']}"
+
+
+def follow(url: str, row: dict[str, Any], decision: dict[str, Any] | None, agent: str) -> None:
+    """Do what is left to do with a ticket of the day: all where it was not filed, nothing where it was judged."""
+    if decision is None:
+        review(url, row, agent)
+    elif decision["ticket"] and not decision["feedback"]:  # it was not forgotten since, and nobody spoke of it
+        judge(url, row, decision, agent)
+
+
+def filed_before(url: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """Return the decisions about tickets of the day that the service has, by id; None for each that it has not got."""
+    try:
+        return {row["id"]: filed(url, sample_id(row)) for row in rows}
+    except urllib.error.HTTPError as error:
+        if error.code not in CLOSED:
+            raise
+        sys.exit("  the service is open to people with accounts only: the day is not replayed")
+
+
 def replay(url: str, day: Path) -> None:
-    """Send the day, and say when automation opens."""
+    """Send what the service has not got of the day, and say when automation opens."""
     rows = sorted(map(json.loads, day.read_text("utf-8").splitlines()), key=lambda row: row["opened_at"])
     print(f"\n· a reviewed day of {ORGANISATION}, an organisation that the model has never seen: {len(rows)} tickets")
+    known = filed_before(url, rows)
+    before = sum(one is not None for one in known.values())
+    if before:
+        print(f"  {before} of them were filed before, and are not filed again")
     modes = dict.fromkeys(call(f"{url}/v1/autonomy")["targets"], "suggest")
     for place, row in enumerate(rows):
-        review(url, row, AGENTS[place % len(AGENTS)])
+        follow(url, row, known[row["id"]], AGENTS[place % len(AGENTS)])
         for target, one in call(f"{url}/v1/autonomy")["targets"].items():
             if one["mode"] != modes[target]:
                 print(f"  ticket {place + 1}: the {target} is {one['mode']} now: {one['because']}")

@@ -40,6 +40,15 @@ hypothesis_settings.register_profile("suite", deadline=None)  # a deadline would
 hypothesis_settings.load_profile("suite")
 
 
+def pytest_configure() -> None:
+    """Keep what `nohup` has ignored from the programs of the tests, which would inherit it.
+
+    A signal that is handled has its default again in each program that is started. The tests live through it as before.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as slow that asks for a trained model or a running server."""
     for item in items:

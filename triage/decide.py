@@ -145,7 +145,7 @@ def _group_verdict(
         restricted: Whether only some may see the ticket.
     """
     verdict = verdicts[RESOLVER_GROUP]
-    route = policy.attention_route(one.kind for one in screened.attention)
+    route = policy.attention_route((one.kind for one in screened.attention), restricted=restricted)
     if route is not None and route.group is not None:
         named = replace(verdict, label=route.group, automation=Automation.AUTOMATIC, confidence=None)
         return replace(named, source=Source.BYPASS_RULE, reason=Reason.RULE, rule=f"attention: {route.kind}")
@@ -277,7 +277,7 @@ def _decision(
 ) -> Decision:
     tier, category = (verdicts[target].label if target in verdicts else None for target in ("tier", "category"))
     automation, leading = _overall(verdicts)
-    route = policy.attention_route(one.kind for one in screened.attention)
+    route = policy.attention_route((one.kind for one in screened.attention), restricted=restricted)
     language = prediction.language if prediction else language_code(ticket.language)
     kind = screened.no_ticket.kind if screened.no_ticket else None
     return Decision(
@@ -358,7 +358,7 @@ def alarmed(decision: Decision, ticket: Ticket, alarms: Iterable[tuple[str, str]
     if len(kinds) == len(decision.attention):
         return decision
     found = replace(decision, attention=tuple(kinds.values()))
-    route = policy.attention_route(kinds)
+    route = policy.attention_route(kinds, restricted=decision.restricted)
     if route is None or not decision.targets:
         return found
     screened = Screening(found.attention, NoTicket(decision.kind, "") if decision.kind else None)

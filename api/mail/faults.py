@@ -22,6 +22,9 @@ _PAUSE_S = 5.0
 _LOGIN_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 900.0
 """Pause after the first refused login or sender in seconds, and the longest: many servers lock an account that tries
 often."""
+_QUICK_TRIES, _MOST_PAUSES = 3, 12.0
+"""How often a mail at which the connection is cut is tried after the usual pause, and how many of these the longest
+pause has after that: one minute, for which new mail waits too."""
 _MOST_CHARS = 300
 
 
@@ -80,17 +83,22 @@ def fault_of(error: BaseException) -> Fault:
     return Fault(problem, " ".join(str(error).split())[:_MOST_CHARS])
 
 
-def pause_s(fault: Fault, times: int) -> float:
+def pause_s(fault: Fault, times: int, *, at_mail: bool = False) -> float:
     """Return how long to wait after a fault, in seconds.
 
     Args:
         fault: What happened.
         times: How often the same has happened in a row.
+        at_mail: Whether the server ended the connection where it was asked for a mail.
 
     Example:
         >>> [pause_s(Fault("login-refused", ""), times) for times in (1, 2, 9)], pause_s(Fault("no-answer", ""), 9)
         ([60.0, 120.0, 900.0], 5.0)
+        >>> [pause_s(Fault("connection-lost", ""), times, at_mail=True) for times in (3, 4, 5, 9)]
+        [5.0, 10.0, 20.0, 60.0]
     """
+    if at_mail:
+        return _PAUSE_S * min(2.0 ** min(max(0, times - _QUICK_TRIES), 10), _MOST_PAUSES)
     if fault.problem not in (LOGIN_REFUSED, SENDER_REFUSED):
         return _PAUSE_S
     return min(_LOGIN_PAUSE_S * 2.0 ** min(times - 1, 10), _LONGEST_PAUSE_S)

@@ -46,6 +46,9 @@ _RETRIES = 10
 """How many mails that are owed are tried before new mail is looked for again: a slow server may take a minute each."""
 _TRIES = 3
 """How often a mail is tried that its server does not hand out, or on which this program fails: then it is set aside."""
+_TRIES_ALONE = 15
+"""The same where the server cuts the connection and the mail is alone in its folder: no other one can show that it is
+the mail, so it is tried for some ten minutes."""
 _OTHERS = 5
 """How many other mails are asked for where one is refused again and again."""
 _ONE_BYTE = "BODY.PEEK[]<0.1>"
@@ -141,7 +144,7 @@ class MailReader:
         fault = fault_of(error)
         times = self._faults[1] + 1 if self._faults[0] == fault.problem else 1
         self._faults = (fault.problem, times)
-        pause = pause_s(fault, times)
+        pause = pause_s(fault, times, at_mail=isinstance(error, CutOff))
         log.warning("mailbox_not_read", mailbox=self._name, problem=fault.problem, said=fault.said, again_in_s=pause)
         self._service.note_mailbox(self._name, is_read=False)
         self._stopping.wait(pause)
@@ -234,6 +237,7 @@ class MailReader:
             cut = error if isinstance(error, CutOff) else None
             why = {"said": fault_of(error).said} if isinstance(error, NotHandedOut) else described(error)
             log.error("mail_set_aside", mailbox=self._name, uid=uid, **why)
+            self._faults = ("", 0)  # what comes next is not that mail's
         del self._tries[uid]
         if outcome is not None:
             self._owed.settle(uid)
@@ -245,6 +249,7 @@ class MailReader:
 
         Of a server that cuts the connection this asks, at every third time, on new ones: it must hand out another mail
         and cut off this one right behind it. What keeps it from that, such as a refused login, is raised in its place.
+        Where there is no other mail, it is enough that this one was cut off often.
         """
         if isinstance(error, CutOff):
             return self._tries[uid] % _TRIES == 0 and self._cuts_off_only(uid, error.asked)
@@ -253,6 +258,8 @@ class MailReader:
     def _cuts_off_only(self, uid: int, what: str) -> bool:
         with self._selected() as server:
             asked = _all_over(server.search(), uid)
+        if not asked:
+            return self._tries[uid] >= _TRIES_ALONE
         for other in asked:
             with self._selected() as server, suppress(NotHandedOut):
                 self._fetch(server, other, _ONE_BYTE)

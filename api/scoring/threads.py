@@ -145,7 +145,9 @@ class TicketThreads:
         decision, event = await self._decided(triager, stored, event, sender)
         thread = replace(thread, events=(*thread.events, event))
         kinds = _kinds(stored, decision)
-        route = route_by_person(thread, event, triager.policy, kinds=kinds) if event.moves else None
+        closed = is_restricted(triager.policy, row, event.category)
+        by_person = partial(route_by_person, kinds=kinds, restricted=closed)
+        route = by_person(thread, event, triager.policy) if event.moves else None
         kept = _as_kept(triager.policy, row, decision)
         route = route or rerouted(thread, kept, gate=triager.gate, policy=triager.policy, event=event)
         named = (event.category, route.category if route else None)

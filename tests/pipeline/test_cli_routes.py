@@ -340,6 +340,11 @@ def test_policy_and_rules_check(triage: Triage, tmp_path: Path) -> None:
     broken.write_text(f'{tiers}[[groups]]\nname = "desk"\ntier = "L1"\n[[groups]]\nname = "field"')
     remarks = "\n".join(triage("policy", "check", broken, "--json").document["remarks"])
     assert "group 'field' has no tier" in remarks and "the last tier 'L2' has no group" in remarks
+    broken.write_text(
+        shipped.replace('kind = "safety"\ngroup = "major-incident"', 'kind = "safety"\ngroup = "service-desk"')
+    )
+    [told] = triage("policy", "check", broken, "--json").document["remarks"]
+    assert "[[attention]] 'safety' names group 'service-desk' of tier 'L1', which may not see sensitive tickets" in told
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ from api.store.rows import DecisionRow, FeedbackRow, last_word, standing_feedbac
 from models.reference.index import NeighbourIndex
 from models.triager import Triager
 from models.wire import DecisionDocument, RouteDocument
-from triage.decide import decide
+from triage.decide import alarmed, decide
 from triage.decision import Automation, Reason
 from triage.defaults import default_policy, default_rules
 from triage.errors import InvalidPolicy
 from triage.escalation.standing import Place
 from triage.gate import Gate, TargetGate
-from triage.policy import Policy, parse_policy
+from triage.policy import AttentionRoute, Policy, parse_policy
+from triage.policy.faults import uncleared
 from triage.prediction import Prediction, Score
 from triage.ticket import Ticket
 
@@ -143,6 +144,38 @@ def test_what_was_taken_back_counts_no_more() -> None:
 def test_a_bypass_rule_sends_no_sensitive_ticket_below_its_clearance() -> None:
     ticket = Ticket("T", body="it does not work", attributes={"sensitive": "yes"})
     assert decide(ticket, None, GATE, default_rules(), default_policy()).tier == "L2"
+
+
+UNCLEARED = replace(default_policy(), attention=(AttentionRoute("safety", "service-desk", "L1"),))
+ALARM = "there is smoke coming out of the printer"
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_must_not_wait_reaches_no_group_that_may_not_see_it(learned: bool) -> None:
+    made = sure("L1", "printing")
+    groups = {"resolver_group": (Score("service-desk", 0.99), Score("technical-support", 0.01))} if learned else {}
+    prediction = replace(made, probabilities={**made.probabilities, **groups})
+    policy = UNCLEARED.with_labels({"resolver_group": ["service-desk", "technical-support"]}) if learned else UNCLEARED
+    secret = Ticket("T", body=ALARM, attributes={"sensitive": "yes"})
+    decision = decide(secret, prediction, GATE, default_rules(), policy)
+    assert decision.restricted and [one.kind for one in decision.attention] == ["safety"]
+    assert (decision.tier, decision.resolver_group) == ("L2", policy.resolver_group("L2", "printing"))
+    assert decide(Ticket("T", body=ALARM), prediction, GATE, default_rules(), policy).resolver_group == "service-desk"
+
+
+def test_an_alarm_of_a_later_event_reaches_no_group_that_may_not_see_it() -> None:
+    ticket = Ticket("T", body="please look at it", attributes={"sensitive": "yes"})
+    decision = decide(ticket, sure("L1", "printing"), GATE, default_rules(), UNCLEARED)
+    later = alarmed(decision, ticket, [("safety", "smoke")], UNCLEARED)
+    assert later.attention and later.resolver_group == UNCLEARED.resolver_group("L2", "printing")
+
+
+def test_a_policy_is_told_which_groups_for_alarms_may_not_see_sensitive_tickets() -> None:
+    [told] = uncleared(UNCLEARED)
+    assert "[[attention]] 'safety' names group 'service-desk' of tier 'L1', which may not see sensitive" in told
+    assert not list(uncleared(default_policy()))
+    unlimited = tuple(replace(tier, clearance=0) for tier in UNCLEARED.tiers)
+    assert not list(uncleared(replace(UNCLEARED, tiers=unlimited)))
 
 
 def test_a_policy_without_clearances_keeps_nothing_from_anybody() -> None:

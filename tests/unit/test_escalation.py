@@ -17,7 +17,7 @@ from triage.escalation.criteria import Name, Verdict, assess
 from triage.escalation.retriage import change_bar, rerouted, route_by_person
 from triage.escalation.thread import Event, EventKind, Mover, Route, Thread, bounces
 from triage.gate import Gate, TargetGate
-from triage.policy import parse_policy, read_policy
+from triage.policy import AttentionRoute, parse_policy, read_policy
 from triage.policy.hours import Hours, hours_problem
 from triage.prediction import Prediction, Score
 from triage.ticket import Ticket
@@ -186,6 +186,35 @@ def test_what_must_not_wait_stays_with_its_group_at_another_tier() -> None:
     event = Event("e", EventKind.STATUS, FRIDAY, tier="L3")
     assert route_by_person(it, event, POLICY, kinds=["safety"]).resolver_group == alarm
     assert route_by_person(it, event, POLICY).resolver_group == POLICY.resolver_group("L3", "software")
+
+
+UNCLEARED = replace(POLICY, attention=(AttentionRoute("safety", "service-desk", "L1"),))
+
+
+def test_what_must_not_wait_moves_to_no_group_that_may_not_see_it() -> None:
+    it, seen = thread(tier="L2"), POLICY.resolver_group("L2", "software")
+    event = Event("e", EventKind.COMMENT, FRIDAY, "smoke", attention=(("safety", "smoke"),))
+    decision = decided(it.whole)
+    as_open = rerouted(it, decision, GATE, UNCLEARED, event)
+    assert as_open is not None and as_open.resolver_group == "service-desk"
+    assert rerouted(it, replace(decision, restricted=True), GATE, UNCLEARED, event) is None
+    status = Event("e", EventKind.STATUS, FRIDAY, tier="L3")
+    placed = route_by_person(it, status, UNCLEARED, kinds=["safety"], restricted=True)
+    assert placed.resolver_group == POLICY.resolver_group("L3", "software") != seen
+    burns = thread("There is smoke in the server room. " + VENDOR, tier="L2")
+    closed = replace(decided(burns.whole, "L2"), restricted=True)
+    verdict = assess(burns, closed, UNCLEARED, FRIDAY + timedelta(minutes=5))
+    assert verdict.tier == "L3" and verdict.resolver_group == POLICY.resolver_group("L3", "software")
+
+
+def test_what_becomes_sensitive_leaves_a_group_that_may_not_see_it() -> None:
+    at_desk = (Route("L2", "software", "service-desk", FRIDAY),)
+    it, event = replace(thread(), routes=at_desk), Event("e", EventKind.COMMENT, FRIDAY, "more")
+    decision = decided(it.whole, "L2", 0.99)
+    assert rerouted(it, decision, GATE, POLICY, event) is None
+    route = rerouted(it, replace(decision, restricted=True), GATE, POLICY, event)
+    assert route is not None and (route.tier, route.because) == ("L2", "access: service-desk may not see it")
+    assert route.resolver_group == POLICY.resolver_group("L2", "software") and route.event_id == "e"
 
 
 def test_what_a_person_chose_is_held_until_time_or_attempts_speak() -> None:

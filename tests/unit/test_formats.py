@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -573,7 +574,7 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
     assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
 
 
-def workbook(tmp_path: Path, *records: list[str | None]) -> Path:
+def workbook(tmp_path: Path, *records: Sequence[str | None]) -> Path:
     book = Workbook()
     for record in records:
         book.worksheets[0].append(record)

@@ -86,6 +86,18 @@ def test_a_line_is_filled_with_what_it_asks_for_alone(text: str, item: str, quot
 
 
 @pytest.mark.parametrize(
+    "line", ["how long the requester has been worked with", "Inventarnummer", "which team came?", 'the "old" one']
+)
+def test_a_line_that_names_no_known_item_is_asked_for_in_its_own_words(line: str) -> None:
+    asked = f'Please say: "{line}"'
+    french = {asked: "Précisez depuis quand"}
+    policy = replace(POLICY, tiers=(Tier("L1", hand_over=(line,)), Tier("L2")), translations={"fr": french})
+    made = packet(policy, ["It is slow."], ("L1", "L2"), None)
+    assert made.missing == (asked,) and f"- {line}: MISSING - {asked}" in made.text()
+    assert policy.in_language(made.missing, "fr") == ("Précisez depuis quand",)
+
+
+@pytest.mark.parametrize(
     ("line", "text", "asked"),
     [
         ("contract or serial number", "Contract K-4711, it is dead", 0),

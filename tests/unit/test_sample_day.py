@@ -7,11 +7,14 @@ import os
 import runpy
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -61,6 +64,74 @@ def test_the_tickets_of_the_day_are_kept_from_the_agents_list(tmp_path: Path) ->
         page = client.get("/").text
         assert "the printer of a person jams" in page and "sample words only" not in page
         assert len(client.get("/v1/decisions").json()["decisions"]) == 26
+
+
+def script_on(client: TestClient, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what a script has, with calls of a service that go to one in this process."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "sample_day", raising=False)
+    run = runpy.run_path(str(ROOT / "scripts" / name))
+
+    def call(url: str, document: object = None) -> Any:
+        answer = client.get(url) if document is None else client.post(url, json=document)
+        if answer.status_code >= 400:
+            raise HTTPError(url, answer.status_code, answer.text, answer.headers, None)  # type: ignore[arg-type]
+        return answer.json()
+
+    for names in (run, run["day"].__dict__ if "day" in run else run["replay"].__globals__):
+        monkeypatch.setitem(names, "call", call)
+    return run
+
+
+def kept(client: TestClient) -> dict[str, int]:
+    """Count what was said of each ticket; each was decided once."""
+    found = client.get("/v1/decisions", params={"limit": 200}).json()["decisions"]
+    assert len({one["ticket_id"] for one in found}) == len(found)
+    return {one["ticket_id"]: len(one["feedback"]) for one in found}
+
+
+def test_the_example_tickets_are_filed_once_into_a_store(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    until: Callable[..., float],
+) -> None:
+    with TestClient(create_app(load_settings(home=tmp_path, rules_only=True, open_loopback=True))) as client:
+        show = script_on(client, "show.py", monkeypatch)
+        for said in ("A ticket that is left to people:", "6 of 6 example tickets were filed before, and are not filed"):
+            show["main"]("http://127.0.0.1")
+            assert said in capsys.readouterr().out
+            until(lambda: len(kept(client)) == 6, 10)
+        assert sorted(kept(client)) == [f"EXAMPLE-{number}" for number in range(1, 7)]
+
+
+def test_what_was_replayed_of_the_day_is_not_filed_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    until: Callable[..., float],
+    parts: dict[str, Any],
+) -> None:
+    rows, day = parts["sample-day"][:3], tmp_path / "day.jsonl"
+    day.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    with TestClient(create_app(load_settings(home=tmp_path, rules_only=True, open_loopback=True))) as client:
+        sample_day = script_on(client, "sample_day.py", monkeypatch)
+        begun = {"id": f"SAMPLE-{rows[0]['id']}", "text": rows[0]["body"]}
+        client.post("/v1/predict", json=begun)  # and then it was interrupted
+        until(lambda: len(kept(client)) == 1, 10)
+        for before in (1, 3):
+            sample_day["replay"]("http://127.0.0.1", day)
+            assert f"{before} of them were filed before, and are not filed again" in capsys.readouterr().out
+            assert kept(client) == {f"SAMPLE-{row['id']}": 1 for row in rows}
+
+
+def test_a_service_that_only_people_with_accounts_read_gets_no_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TestClient(create_app(load_settings(home=tmp_path, rules_only=True))) as client:
+        script_on(client, "show.py", monkeypatch)["main"]("http://127.0.0.1")
+    said = capsys.readouterr().out
+    assert "no example tickets are filed" in said and "agent page" in said and "left to people:" not in said
 
 
 @contextmanager

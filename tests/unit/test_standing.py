@@ -78,6 +78,9 @@ def test_a_person_names_some_labels_and_the_others_follow() -> None:
     )
     assert unseen.resolver_group == POLICY.resolver_group(cleared, "security")
     assert set_by_person(POLICY, now, {"tier": "L2"}, named="major-incident").resolver_group == "major-incident"
+    alarm = set_by_person(POLICY, now, {"tier": "L2"}, named="service-desk", restricted=True)
+    assert alarm.resolver_group == POLICY.resolver_group("L2", "printing")
+    assert set_by_person(POLICY, now, {"category": "security"}, named="service-desk").resolver_group != "service-desk"
     assert set_by_person(POLICY, now, {"resolver_group": "network"}).tier == "L1"
 
 

@@ -43,7 +43,7 @@ from triage.escalation.level_fit import LevelFit, Routed, level_fit
 from triage.escalation.questions import gain
 from triage.escalation.thread import returns
 from triage.policy import Policy, read_policy
-from triage.policy.faults import ungrouped, words_for_ids
+from triage.policy.faults import uncleared, ungrouped, words_for_ids
 
 policy = Family("policy", __doc__)
 _SHOWN_GROUPS = 30
@@ -354,7 +354,7 @@ def _remarks(policy: Policy) -> list[str]:
         if not entry.description
     ]
     remarks += shares_left_out(policy)
-    remarks += [*ungrouped(policy), *words_for_ids(policy)]
+    remarks += [*ungrouped(policy), *uncleared(policy), *words_for_ids(policy)]
     remarks += [
         f"{target} {entry.label!r} has a min_recall and is folded into another label: nothing guards it"
         for target in policy.targets

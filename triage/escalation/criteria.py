@@ -132,7 +132,8 @@ def assess(thread: Thread, decision: Decision, policy: Policy, at: datetime) -> 
 def _group(thread: Thread, decision: Decision, policy: Policy, tier: str) -> str | None:
     """Return who takes the ticket at a tier: what must not wait stays with the group that the policy names for it."""
     kinds = {*(one.kind for one in decision.attention), *(kind for kind, _ in thread.alarms)}
-    return policy.attention_group(kinds) or policy.resolver_group(tier, thread.route.category or decision.category)
+    alarm = policy.attention_group(kinds, restricted=decision.restricted)
+    return alarm or policy.resolver_group(tier, thread.route.category or decision.category)
 
 
 def _taker(policy: Policy, tier: str | None, restricted: bool) -> str | None:

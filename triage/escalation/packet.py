@@ -117,12 +117,13 @@ def packet(policy: Policy, texts: Sequence[str], way: tuple[str | None, str | No
 def _entry(item: str, names: Sequence[str], quotes: Mapping[str, Iterable[str]]) -> Entry:
     """Fill a line of the policy with what was found of the items that it speaks of, and ask for those that were not.
 
-    Of items that it joins by "or" one is enough; where none was found, the first one is asked for.
+    Of items that it joins by "or" one is enough; where none was found, the first one is asked for. A line that speaks
+    of no known item is asked for in its own words, since these may be of any form and language.
     """
     found = tuple(quote for name in names for quote in quotes.get(name, ()))
     open_ones = (group for group in _alternatives(item, names) if not any(name in quotes for name in group))
     missing = tuple(str(_tables()[group[0]]["ask"]) for group in open_ones)
-    return Entry(item, found, missing if names else (f"What is known of this: {item}?",))
+    return Entry(item, found, missing if names else (f'Please say: "{item}"',))
 
 
 def _items_of(line: str) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from triage.normalise import LeftOut
 from triage.policy import Policy
 
 
-def route_by_person(thread: Thread, event: Event, policy: Policy, kinds: Collection[str] = ()) -> Route:
+def route_by_person(
+    thread: Thread, event: Event, policy: Policy, kinds: Collection[str] = (), *, restricted: bool = False
+) -> Route:
     """Return the route that a person set by an event; what was not named stays, and the group follows the policy.
 
     Args:
@@ -22,13 +24,14 @@ def route_by_person(thread: Thread, event: Event, policy: Policy, kinds: Collect
         event: What the person said.
         policy: Names the groups.
         kinds: What was found in the ticket that must not wait: it stays with the group that the policy names for it.
+        restricted: Whether only some may see the ticket, whatever category the person named.
     """
     now, group = thread.route, event.resolver_group
     tier = event.tier or (policy.tier_of_group(group) if group else None)
     named = {"tier": tier, "category": event.category, "resolver_group": group}
     stated = {part: label for part, label in named.items() if label}
     here, alarm = Place(now.tier, now.category, now.resolver_group), policy.attention_group(kinds)
-    place = set_by_person(policy, here, stated, named=alarm)
+    place = set_by_person(policy, here, stated, named=alarm, restricted=restricted)
     return Route(*place, at=event.at, by=Mover.PERSON, because=event.status or "", event_id=event.id)
 
 
@@ -76,15 +79,32 @@ def rerouted(thread: Thread, decision: Decision, gate: Gate, policy: Policy, eve
         route: Route | None = _route(decision, event.at, event.id, because)
     else:
         route = _alarmed(now, decision, policy, event) if event.attention else None
+    route = route or _unseen(now, decision, policy, event)
     return route and _where_seen(route, now, decision, policy)
 
 
+def _unseen(now: Route, decision: Decision, policy: Policy, event: Event) -> Route | None:
+    """Return where a ticket is as a route to leave, where its group may not see what became sensitive; else None."""
+    if _may_see(now.resolver_group, decision, policy) or not policy.may_see(now.tier, decision.restricted):
+        return None
+    because = f"access: {now.resolver_group} may not see it"
+    return replace(now, at=event.at, because=because, event_id=event.id)
+
+
+def _may_see(group: str | None, decision: Decision, policy: Policy) -> bool:
+    return group is None or not decision.restricted or policy.group_may_see(group)
+
+
 def _where_seen(route: Route, now: Route, decision: Decision, policy: Policy) -> Route | None:
-    """Return a route of the nearest tier that may see the ticket; None where that one has it already."""
+    """Return a route of the nearest tier and of a group that may see the ticket; None where these have it already."""
     if policy.may_see(route.tier, decision.restricted):
-        return route
+        if _may_see(route.resolver_group, decision, policy):
+            return route
+        group = policy.resolver_group(route.tier, route.category)
+        is_there = (route.tier, route.category, group) == (now.tier, now.category, now.resolver_group)
+        return None if is_there else replace(route, resolver_group=group, wholly=False)
     tier = policy.cleared_tier(route.tier)
-    alarm = policy.attention_group(one.kind for one in decision.attention)
+    alarm = policy.attention_group((one.kind for one in decision.attention), restricted=decision.restricted)
     if tier == now.tier and alarm in (None, now.resolver_group):
         return None
     group = alarm or policy.resolver_group(tier, route.category)
@@ -93,7 +113,7 @@ def _where_seen(route: Route, now: Route, decision: Decision, policy: Policy) ->
 
 def _alarmed(now: Route, decision: Decision, policy: Policy, event: Event) -> Route | None:
     """Return where the policy sends what must not wait; None where it is there already."""
-    named = policy.attention_route(kind for kind, _ in event.attention)
+    named = policy.attention_route((kind for kind, _ in event.attention), restricted=decision.restricted)
     if named is None:
         return None
     because = f"attention: {named.kind}"

@@ -92,7 +92,7 @@ def set_by_person(
         policy: Names the group of tier and category, and who may see what.
         now: Where the ticket stands.
         stated: What the person named, by part of the route.
-        named: The group for what must not wait in the ticket, if there is one.
+        named: The group for what must not wait in the ticket, if there is one; it counts if it may see the ticket.
         keeps_group: Whether the group stays where tier or category change, if it may see the ticket: a model has
             decided it for itself.
         restricted: Whether only some may see the ticket, whatever category was named.
@@ -102,9 +102,11 @@ def set_by_person(
     if "tier" not in stated and not policy.may_see(tier, named_closed):
         tier = policy.cleared_tier(tier)
     group = now.resolver_group
-    unseen = (restricted or named_closed) and not policy.group_may_see(group or "")
+    closed = restricted or named_closed
+    unseen = closed and not policy.group_may_see(group or "")
     if "resolver_group" in stated:
         group = stated["resolver_group"]
     elif (tier, category) != (now.tier, now.category) and (unseen or not keeps_group):
-        group = named or policy.resolver_group(tier, category)
+        alarm = named if not closed or policy.group_may_see(named or "") else None
+        group = alarm or policy.resolver_group(tier, category)
     return Place(tier, category, group)

@@ -67,6 +67,18 @@ def ungrouped(policy: Policy) -> Iterable[str]:
         yield f"the last tier {order[-1]!r} has no group: a ticket that moves there reaches nobody"
 
 
+def uncleared(policy: Policy) -> Iterable[str]:
+    """Name entries of what must not wait whose group may not see a sensitive ticket: it does not get that one."""
+    for route in policy.attention:
+        if route.group is not None and not policy.group_may_see(route.group):
+            tier = policy.tier_of_group(route.group)
+            whose = f"of tier {tier!r}" if tier is not None else "of no tier"
+            yield (
+                f"[[attention]] {route.kind!r} names group {route.group!r} {whose}, which may not see sensitive "
+                "tickets: those go to the group of their tier and category"
+            )
+
+
 def words_for_ids(policy: Policy) -> Iterable[str]:
     """Name questions to ask that are one word and no id of the catalogue: they would be asked as they stand."""
     ids = {question.id for question in policy.catalogue}

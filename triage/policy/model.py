@@ -132,7 +132,8 @@ class AttentionRoute:
 
     Attributes:
         kind: What it is, such as ``safety``.
-        group: The resolver group that takes it whatever its category; None leaves the group to the route.
+        group: The resolver group that takes it whatever its category; None leaves the group to the route, and so does
+            a sensitive ticket that the group may not see.
         tier: The lowest tier that may have it; None for any.
         any: re2 patterns of this desk's own that mark the kind, over lower-case text without accents, beside the
             shipped cues.
@@ -390,14 +391,27 @@ class Policy:
         """This desk's own cues for what must not wait."""
         return tuple(Frame(route.kind, "of the policy", route.any) for route in self.attention if route.any)
 
-    def attention_route(self, kinds: Iterable[str]) -> AttentionRoute | None:
-        """Return the most pressing route among kinds; None where the policy has none for them."""
-        found = set(kinds)
-        return next((route for route in self.attention if route.kind in found), None)
+    def attention_route(self, kinds: Iterable[str], *, restricted: bool = False) -> AttentionRoute | None:
+        """Return the most pressing route among kinds; None where the policy has none for them.
 
-    def attention_group(self, kinds: Iterable[str]) -> str | None:
-        """Return the group that takes what must not wait of these kinds; None where the policy names none."""
-        route = self.attention_route(kinds)
+        Args:
+            kinds: What was found that must not wait.
+            restricted: Whether only some may see the ticket. A group that may not is left out of the route.
+        """
+        found = set(kinds)
+        route = next((route for route in self.attention if route.kind in found), None)
+        if route is None or route.group is None or not restricted or self.group_may_see(route.group):
+            return route
+        return replace(route, group=None)
+
+    def attention_group(self, kinds: Iterable[str], *, restricted: bool = False) -> str | None:
+        """Return the group that takes what must not wait of these kinds; None where the policy names none.
+
+        Args:
+            kinds: What was found that must not wait.
+            restricted: Whether only some may see the ticket. A group that may not is not named.
+        """
+        route = self.attention_route(kinds, restricted=restricted)
         return route.group if route is not None else None
 
     def is_below(self, tier: str | None, floor: str | None) -> bool:

@@ -686,6 +686,42 @@ def test_a_mail_at_which_the_server_cuts_the_connection_is_set_aside(
 
 
 @real
+def test_a_mail_that_is_alone_and_cuts_the_connection_is_set_aside_after_growing_pauses(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, _, smtp = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    deliver(imap, mail("Alone", "the printer jams"))
+    with cut_off(imap, rb"FETCH 1 .BODY.PEEK..<0.[0-9]{4}") as (port, cuts), service(tmp_path, port, smtp) as client:
+        until(lambda: counted(client, "mail-set-aside") == 1, 30)
+        assert len(cuts) == 15
+        deliver(imap, mail("Next", "the vpn drops"))
+        until(lambda: [copy["Subject"] for copy in done(imap)] == ["Next"], 20)
+        assert counted(client, "mail-set-aside") == 1 and len(cuts) == 15
+        until(lambda: "mailbox-not-read" not in client.get("/readyz").text, 10)
+    [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
+    assert line["uid"] == 1 and line["said"].startswith("mail 1: ")
+    pauses = [line["again_in_s"] / 0.05 for line in logged() if line["event"] == "mailbox_not_read"]
+    assert pauses == pytest.approx([1, 1, 1, 2, 4, 8, *[12] * 8, 1])
+
+
+@real
+def test_a_mail_that_is_alone_is_read_where_the_server_cuts_connections_for_a_while(
+    servers: tuple[int, Sink, int], tmp_path: Path, until: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap, _, smtp = servers
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    deliver(imap, mail("Late", "the printer jams"))
+    with cut_off(imap, rb"FETCH 1 .BODY.PEEK", 12) as (port, _), service(tmp_path, port, smtp) as client:
+        until(lambda: len(done(imap)) == 1, 30)
+        assert counted(client, "mail-set-aside") == 0
+
+
+@real
 @pytest.mark.parametrize("at", [rb"FETCH [0-9]+ .BODY.PEEK", rb"LOGIN", rb"FETCH 1 .BODY.PEEK..<0.[0-9]{4}"])
 def test_a_server_that_cuts_connections_for_a_while_has_no_mail_set_aside(
     servers: tuple[int, Sink, int],

@@ -130,6 +130,12 @@ def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
         assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
 
 
+def test_no_program_of_a_test_inherits_what_nohup_has_ignored() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)"
+    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+
+
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGHUP, 2)])
 def test_sigterm_and_sighup_answer_everybody_inside_and_exit_with_0(
     serve: Serve, make_bundle: Callable[..., Path], number: signal.Signals, workers: int
