@@ -577,7 +577,7 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
 def workbook(tmp_path: Path, *records: Sequence[str | None]) -> Path:
     book = Workbook()
     for record in records:
-        book.worksheets[0].append(record)
+        book.worksheets[0].append(list(record))
     book.save(tmp_path / "rows.xlsx")
     return tmp_path / "rows.xlsx"
 
