@@ -40,12 +40,14 @@ hypothesis_settings.register_profile("suite", deadline=None)  # a deadline would
 hypothesis_settings.load_profile("suite")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep what `nohup` has ignored from the programs of the tests, which would inherit it.
 
-    A signal that is handled has its default again in each program that is started. The tests live through it as before.
+    A signal that is handled has its default again in each program that is started. Who only starts other processes of
+    pytest leaves it to them, so that these live through it as well.
     """
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    starts_others = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not starts_others and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 

@@ -142,8 +142,9 @@ class MailReader:
 
     def _wait_after(self, error: Exception) -> None:
         fault = fault_of(error)
-        times = self._faults[1] + 1 if self._faults[0] == fault.problem else 1
-        self._faults = (fault.problem, times)
+        kind = CutOff.__name__ if isinstance(error, CutOff) else fault.problem  # however a server cuts off, it is that
+        times = self._faults[1] + 1 if self._faults[0] == kind else 1
+        self._faults = (kind, times)
         pause = pause_s(fault, times, at_mail=isinstance(error, CutOff))
         log.warning("mailbox_not_read", mailbox=self._name, problem=fault.problem, said=fault.said, again_in_s=pause)
         self._service.note_mailbox(self._name, is_read=False)

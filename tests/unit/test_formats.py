@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -445,41 +444,6 @@ def test_a_ticket_with_a_list_in_it_is_one_ticket(tmp_path: Path, beside: dict[s
     assert source.rows == 1 and beside.keys() <= set(source.columns)
 
 
-@pytest.mark.parametrize("indent", [None, 1])
-@pytest.mark.parametrize(
-    "beside",
-    [
-        {"category": "closed"},
-        {"tier": "L1", "id": 7, "title": "Closed tickets"},
-        {"resolver_group": "Doors", "count": 8, "users": [{"id": 1, "name": "x"}] * 20},
-    ],
-)
-def test_a_label_beside_a_list_of_tickets_makes_no_ticket_of_the_envelope(
-    tmp_path: Path, beside: dict[str, object], indent: int | None
-) -> None:
-    for document in ({**beside, "tickets": OBJECTS}, {**beside, "data": {"records": OBJECTS}}):
-        is_right(rows_of(written(tmp_path, json.dumps(document, indent=indent), "rows.json")))
-    issues = [{"key": f"A-{n}", "fields": {"summary": "dark", "kind": "x"}} for n in range(8)]
-    source = open_source(written(tmp_path, json.dumps({**beside, "issues": issues}, indent=indent), "rows.json"))
-    assert source.rows == 8 and "fields.summary" in source.columns
-
-
-@pytest.mark.parametrize("indent", [None, 1])
-@pytest.mark.parametrize(
-    "own",
-    [
-        {"subject": "it is dark", "items": [{"id": 7, "name": "Laptop"}] * 2},
-        {"subject": "it is dark", "category": "hardware", "items": OBJECTS},
-        {"body": "it is dark", "tier": "L1", "entries": [{"body": "still dark", "author": "Kim"}] * 2},
-    ],
-)
-def test_an_object_with_a_text_of_its_own_is_a_ticket_however_it_is_printed(
-    tmp_path: Path, own: dict[str, object], indent: int | None
-) -> None:
-    source = open_source(written(tmp_path, json.dumps({"id": 1, **own}, indent=indent), "rows.json"))
-    assert source.rows == 1 and {"id", next(iter(own))} <= set(source.columns)
-
-
 def test_a_list_of_tickets_below_a_summary_is_opened(tmp_path: Path) -> None:
     is_right(rows_of(written(tmp_path, json.dumps({"summary": "All of them", "tickets": OBJECTS}), "rows.json")))
     issues = [{"key": f"A-{n}", "fields": {"summary": "dark", "kind": "x"}} for n in range(8)]
@@ -572,44 +536,6 @@ def test_a_row_of_a_workbook_that_has_its_first_cell_alone_keeps_it(tmp_path: Pa
     source = open_source(tmp_path / "rows.xlsx")
     rows = [(row.cells.get("id"), row.fault) for row in source.read(source.columns)]
     assert rows == [("A1", None), ("A2", None), ("A3", None)]  # what stands below is a footer
-
-
-def workbook(tmp_path: Path, *records: Sequence[str | None]) -> Path:
-    book = Workbook()
-    for record in records:
-        book.worksheets[0].append(list(record))
-    book.save(tmp_path / "rows.xlsx")
-    return tmp_path / "rows.xlsx"
-
-
-@pytest.mark.parametrize(
-    ("last", "tickets"),
-    [
-        (["Printer broken since this morning"], 13),
-        (["Printer 7 broken", None, None, "Bonn"], 13),
-        (["160 records"], 12),
-        (["Total: 12"], 12),
-    ],
-)
-@pytest.mark.parametrize("first", ["subject", "body", "text"])
-def test_a_last_row_of_a_workbook_that_has_its_text_alone_is_a_ticket(
-    tmp_path: Path, last: list[str | None], tickets: int, first: str
-) -> None:
-    rows = [[f"{TEXTS[n % 4]} again", "Kim", "mail", "Bonn"] for n in range(12)]
-    path = workbook(tmp_path, [first, "requester", "channel", "site"], *rows, last)
-    assert len(read_tickets([path], {})) == tickets
-
-
-def test_a_footer_of_a_workbook_is_below_an_empty_line_or_ids_or_rows_with_labels(tmp_path: Path) -> None:
-    rows = [[f"{TEXTS[n % 4]} again", "Kim", "mail", LABELS[n % 4]] for n in range(12)]
-    header, last = ["subject", "requester", "channel", "site"], ["Exported by Kim"]
-    for path in (
-        workbook(tmp_path, header, *rows, [], last),
-        workbook(tmp_path, ["id", *header], *([f"T-{n}", *row] for n, row in enumerate(rows)), last),
-    ):
-        assert len(read_tickets([path], {})) == 12
-    told = rows_of(workbook(tmp_path, [*header[:3], "category"], *rows, last))
-    assert len(told) == 12 and "1 × line below the table" in notes_of(told)
 
 
 def packed_as_tar(path: Path, files: dict[str, bytes]) -> Path:

@@ -275,7 +275,9 @@ def test_of_several_labels_those_count_that_are_no_placeholders(tmp_path: Path) 
     kept = read_dataset([path], options=ReadOptions(multi="keep"))
     assert counts(kept)["Unassigned; lamp"] == counts(kept)["Unassigned; -"] == 1
     said = ReadOptions(multi="first", keep_placeholders=True)
-    assert counts(read_dataset([path], options=said)) == {"lamp": 12, "door": 13, "Unassigned": 2, "category": 1}
+    as_labels = read_dataset([labelled(tmp_path, [*AMONG[:-1], "-"])], options=said)
+    assert counts(as_labels) == {"lamp": 12, "door": 13, "Unassigned": 2, "-": 1}
+    path = labelled(tmp_path, AMONG)
     listed = ReadOptions(multi="first", known={"category": {"Unassigned", "lamp", "door"}})
     read = read_dataset([path], options=listed)
     policy = parse_policy("".join(f'[[categories]]\nlabel = "{name}"\n' for name in ("lamp", "door", "Unassigned")))
@@ -285,6 +287,12 @@ def test_of_several_labels_those_count_that_are_no_placeholders(tmp_path: Path) 
         "lamp": 4,
         "door": 1,
     }
+
+
+def test_placeholders_that_are_labels_are_no_reason_to_take_a_cell_apart(tmp_path: Path) -> None:
+    names = ["Network, none"] * 5 + ["Network"] * 3 + ["Mail"] * 10
+    read = read_dataset([labelled(tmp_path, names)], options=ReadOptions(keep_placeholders=True))
+    assert counts(read) == {"Network, none": 5, "Network": 3, "Mail": 10}
 
 
 @pytest.mark.parametrize("cells", [["Unassigned; lamp"], ["-; Unassigned"], ['["n/a", "lamp"]'], ["- > bulb; lamp"]])

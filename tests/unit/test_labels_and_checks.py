@@ -150,9 +150,8 @@ def test_bad_rows_repeats_conflicts_and_spaces_are_found(tmp_path: Path) -> None
     assert label_ids["category-spaces"].rows == 1
 
 
-@pytest.mark.parametrize("column", ["group", "desk"])
-def test_ids_that_each_site_gives_anew_are_not_repeated(tmp_path: Path, column: str) -> None:
-    rows = [{**row, "id": f"{number // 2}", column: ("north", "south")[number % 2]}
+def test_ids_that_each_site_gives_anew_are_not_repeated(tmp_path: Path) -> None:
+    rows = [{**row, "id": f"{number // 2}", "group": ("north", "south")[number % 2]}
             for number, row in enumerate(history(100))]  # fmt: skip
     assert "repeated-ids" not in found(read(tmp_path, rows))
     assert found(read(tmp_path, [*rows, {**rows[0], "text": "and another word of it"}]))["repeated-ids"].rows == 2

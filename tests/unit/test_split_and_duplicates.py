@@ -130,9 +130,6 @@ def test_groups_that_number_their_own_tickets_are_not_one() -> None:
     rows = [replace(row, ticket=replace(row.ticket, id=str(place % 20)), group=f"site {place // 20}")
             for place, row in enumerate(dataset(200).rows)]  # fmt: skip
     assert len(set(kept_together(rows).tolist())) == 200
-    desks = [replace(row, group=None, desk=row.group) for row in rows]
-    assert len(set(kept_together(desks).tolist())) == 200
-    assert len(set(kept_together([*desks[:-1], replace(desks[-1], desk=None)]).tolist())) == 20
 
 
 def test_half_of_a_label_that_came_since_is_there_to_learn_from() -> None:

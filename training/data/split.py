@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ FEWEST_TEXTS = 10
 def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """Group the rows that must stay on one side of every split: near-duplicates, and messages of one ticket.
 
-    Messages of one ticket have its id, and the same group or helpdesk: see `ids_apart`.
+    Messages of one ticket have its id, and the same group where rows have one: each may number its own tickets.
 
     Args:
         rows: At least one.
@@ -95,32 +95,14 @@ def kept_together(rows: Sequence[LabelledTicket], clusters: NDArray[np.int64] | 
     found = near_duplicates(texts) if clusters is None else clusters
     if len(np.unique(found)) < FEWEST_TEXTS:
         found = near_duplicates(texts, as_written=True)
-    ids = ids_apart(rows)
+    ids = [(row.group, row.ticket.id) for row in rows]
     counts = Counter(ids)
-    first: dict[TicketId, int] = {}
+    first: dict[tuple[str | None, str], int] = {}
     tickets = [
-        first.setdefault(one, place) if one.id and counts[one] <= MOST_MESSAGES else place
+        first.setdefault(one, place) if one[1] and counts[one] <= MOST_MESSAGES else place
         for place, one in enumerate(ids)
     ]
     return joined(found, np.array(tickets, dtype=np.int64))
-
-
-class TicketId(NamedTuple):
-    """The id of a ticket, with the group and the helpdesk that gave it."""
-
-    group: str | None
-    desk: str | None
-    id: str
-
-
-def ids_apart(rows: Sequence[LabelledTicket]) -> list[TicketId]:
-    """Return what tells the ticket of each row from others: its id, and who gave it.
-
-    Each group may number its own tickets, and so may each helpdesk; the latter counts where every row names one, since
-    of a ticket that stands in a file without that column the helpdesk is not known.
-    """
-    named = all(row.desk is not None for row in rows)
-    return [TicketId(row.group, row.desk if named else None, row.ticket.id) for row in rows]
 
 
 def split(

@@ -16,7 +16,7 @@ from training.data.dataset import Dataset, LabelledTicket
 from training.data.duplicates import masked, near_duplicates
 from training.data.finding import FINE, NOTICE, SERIOUS, Finding
 from training.data.labels import MIN_ROWS, learnable, rolled_up
-from training.data.split import MOST_MESSAGES, ids_apart, kept_together
+from training.data.split import MOST_MESSAGES, kept_together
 from training.quality.giveaways import giveaways, machine_labels
 from training.quality.label_issues import find_label_issues
 from training.quality.leaks import leaks
@@ -126,8 +126,9 @@ def _rows(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _repeated_ids(rows: Sequence[LabelledTicket]) -> Iterator[Finding]:
-    ids = ids_apart(rows)
-    counts = Counter(one for one in ids if one.id)
+    """Tell which rows share an id, and the group where they have one: each group may number its own tickets."""
+    ids = [(row.group, row.ticket.id) for row in rows]
+    counts = Counter(one for one in ids if one[1])
     twice = [row for row, one in zip(rows, ids, strict=True) if counts[one] > 1]
     if twice:
         tickets = sum(count > 1 for count in counts.values())

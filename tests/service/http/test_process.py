@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import httpx
@@ -27,6 +28,7 @@ from triage.__main__ import main
 from triage.defaults import default_policy
 
 Serve = Callable[..., Any]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 
@@ -130,10 +132,22 @@ def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
         assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
 
 
-def test_no_program_of_a_test_inherits_what_nohup_has_ignored() -> None:
-    code = "import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)"
-    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "True\n"
+def test_no_program_of_a_test_inherits_what_nohup_has_ignored(tmp_path: Path) -> None:
+    asked = "import signal; print(int(signal.getsignal(signal.SIGHUP)))"
+    copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_it.py").write_text(
+        "import os, signal, subprocess, sys\n\n"
+        "def test_it() -> None:\n"
+        f"    ran = subprocess.run([sys.executable, '-c', {asked!r}], capture_output=True, text=True)\n"
+        "    assert ran.stdout.strip() == '0'\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", str(tmp_path)]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    ran = subprocess.run(
+        ["nohup", *command], capture_output=True, text=True, cwd=tmp_path, env=outside | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGHUP, 2)])

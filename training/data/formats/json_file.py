@@ -27,8 +27,7 @@ _WRAPPERS = ("_source", "node")
 
 _TEXTS = frozenset(("text", "body", "description"))
 _SUBJECTS = frozenset(("subject", "summary"))
-_WORDS = _TEXTS | _SUBJECTS
-_OF_A_TICKET = _WORDS | {"id", "number", "key", "title"}
+_OF_A_TICKET = _TEXTS | _SUBJECTS | {"id", "number", "key", "title"}
 _FIRST_LINE, _FIRST_LINES = 1 << 20, 5
 _MOST_COLUMNS = 5000
 
@@ -87,15 +86,12 @@ def _is_envelope(row: dict[str, Any], *, alone: bool) -> bool:
         row: The object.
         alone: Whether it is the only one of its file.
     """
-    if not _is_labelled(row) and not _OF_A_TICKET & row.keys():
+    if any(row.get(label) for label in LABELS):
+        return False
+    if not _OF_A_TICKET & row.keys():
         return any(isinstance(row.get(name), (list, dict)) for name in LISTS)
     entries = [one for name in LISTS for one in _entries_of(row.get(name))]
-    is_ticket = _is_labelled_ticket if _is_labelled(row) else _is_ticket
-    return alone and bool(entries) and not is_ticket(row, entries)
-
-
-def _is_labelled(row: dict[str, Any]) -> bool:
-    return any(row.get(label) for label in LABELS)
+    return alone and bool(entries) and not _is_ticket(row, entries)
 
 
 def _is_ticket(row: dict[str, Any], entries: Sequence[dict[str, Any]]) -> bool:
@@ -105,26 +101,11 @@ def _is_ticket(row: dict[str, Any], entries: Sequence[dict[str, Any]]) -> bool:
         row: The object.
         entries: The first objects of the lists in it.
     """
-    if _SUBJECTS & row.keys() and not _WORDS & _said_in(entries):
+    said = {path.rpartition(".")[2] for one in entries for path in flat(one)}
+    if _SUBJECTS & row.keys() and not (_TEXTS | _SUBJECTS) & said:
         return True
     own = len(_OF_A_TICKET & row.keys())
     return bool(_TEXTS & row.keys()) and all(len(_OF_A_TICKET & one.keys()) < own for one in entries)
-
-
-def _is_labelled_ticket(row: dict[str, Any], entries: Sequence[dict[str, Any]]) -> bool:
-    """Say whether an object with a label is rather a ticket than what it holds: it has a text, or more than they have.
-
-    Args:
-        row: The object.
-        entries: The first objects of the lists in it.
-    """
-    said = _said_in(entries)
-    return bool(_WORDS & row.keys()) or not _WORDS & said or len(_OF_A_TICKET & said) < len(_OF_A_TICKET & row.keys())
-
-
-def _said_in(entries: Sequence[dict[str, Any]]) -> set[str]:
-    """Return the names of all that stands in objects, however deep."""
-    return {path.rpartition(".")[2] for one in entries for path in flat(one)}
 
 
 def _entries_of(value: object) -> list[dict[str, Any]]:
@@ -202,7 +183,7 @@ def _line_row(line: int, data: bytes) -> RawRow:
 
 def _document(plain: _File) -> Source:
     """Write the list of a document as lines beside it, once: a document of gigabytes is never in memory."""
-    path, held, prefix = plain.path, plain.held, "" if _is_one_ticket(plain) else _list_in(plain)
+    path, held, prefix = plain.path, plain.held, _list_in(plain)
     lines, columns, rows = held.folder / "rows.jsonl", dict[str, None](), 0
     with lines.open("w", encoding="utf-8", errors="surrogatepass") as file:
         for row in _entries(plain, prefix):
@@ -221,16 +202,6 @@ def _document(plain: _File) -> Source:
     where = prefix.removesuffix(".item")
     note = [f"the list {where!r} in it is read"] if where not in ("item", "") else []
     return Source(path, tuple(columns), rows, read, kind="JSON", notes=tuple(note))
-
-
-def _is_one_ticket(plain: _File) -> bool:
-    """Say whether a document is a ticket, whatever lists are in it: it has a subject, or a text and a label."""
-    with plain.opened() as file:
-        data = file.read(_FIRST_LINE + 1)
-    row = _object_of(data.decode("utf-8", "replace")) if len(data) <= _FIRST_LINE else None
-    if row is None or not (_SUBJECTS & row.keys() or (_TEXTS & row.keys() and _is_labelled(row))):
-        return False
-    return not _is_envelope(row, alone=True)
 
 
 def _list_in(plain: _File) -> str:

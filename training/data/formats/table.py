@@ -134,8 +134,7 @@ def rows_below(
     A record that has an empty cell too many is a row; one that has too few or too many is a fault. Where they are
     padded, as in a workbook, which has no number of fields, one that has too few is a row. At the very end, records
     with at most two filled cells are a footer where they are too short, or have their first cell alone in a padded
-    table, below an empty line or where rows begin with ids; else whoever knows what the columns are has to tell. One at
-    the end that begins with an id is a row, or a
+    table; else whoever knows what the columns are has to tell. One at the end that begins with an id is a row, or a
     fault where it goes on and is too short, as a download that breaks off leaves it.
 
     Args:
@@ -184,7 +183,6 @@ class _End:
     def __init__(self, width: int, *, padded: bool) -> None:
         self._width, self._padded = width, padded
         self._fewest = 0
-        self._line: int | None = None
         self.held: list[RawRow] = []
         self.ids = _Ids()
 
@@ -192,7 +190,6 @@ class _End:
         """Take a row as it would be read, with its cells, and yield those that are known to be rows."""
         filled = [place for place, cell in enumerate(cells) if _text(cell)]
         footer = self._footer(row, cells, filled)
-        self._line = row.line
         if footer <= Footer.MAYBE and row.fault is None:
             self._fewest = min(self._fewest or len(filled), len(filled))
         if footer == Footer.NO:
@@ -218,13 +215,9 @@ class _End:
             return Footer.SURELY
         if self.ids.begins_a_row(cells):
             return Footer.NO
-        by_words = self._by_words([_text(cells[place]) for place in filled], begins=filled[0] == 0)
-        return max(by_words, self._by_place(row)) if self._padded and filled == [0] else by_words
-
-    def _by_place(self, row: RawRow) -> Footer:
-        """Say whether a row that has its first cell alone would be a footer by where it stands and what is above it."""
-        is_apart = self._line is not None and row.line > self._line + 1
-        return Footer.SURELY if is_apart or self.ids.are_codes else Footer.LIKELY
+        if self._padded and filled == [0]:
+            return Footer.SURELY
+        return self._by_words([_text(cells[place]) for place in filled], begins=filled[0] == 0)
 
     def _by_words(self, said: Sequence[str], *, begins: bool) -> Footer:
         """Say whether a record would be a footer by its filled cells, the first of which may begin it."""
@@ -273,19 +266,12 @@ class _Ids:
         """Note a record with few cells."""
         self.was_broken_off = self.begins_a_row(cells) and any(map(_text, cells[1:]))
 
-    @property
-    def are_codes(self) -> bool:
-        """Whether rows begin with ids that have no blanks in them, as subjects have."""
-        return bool(self._last) and self._are_ids() and not any(cell.split()[1:] for cell in self._last)
-
-    def _are_ids(self) -> bool:
-        return len(set(self._last)) == len(self._last) and all("0" in _look(one) for one in self._last)
-
     def begins_a_row(self, cells: Sequence[object]) -> bool:
         """Say whether a record begins with an id, of the look of those before and none of them."""
         first = _text(cells[0])
         looks = {_look(one) for one in self._last}
-        return self._are_ids() and first not in self._last and _look(first) in looks
+        are_ids = len(set(self._last)) == len(self._last) and all("0" in look for look in looks)
+        return are_ids and first not in self._last and _look(first) in looks
 
 
 def _look(cell: str) -> str:

@@ -119,7 +119,7 @@ def _apart(
 ) -> tuple[list[LabelledTicket], list[Finding]]:
     """Take cells that hold several labels apart as asked, and those that hold one beside placeholders as that one."""
     known = options.known.get(target, frozenset())
-    separator = separator_in(_counts(rows, target), known, columns[0])
+    separator = separator_in(_counts(rows, target), known, None if options.keep_placeholders else columns[0])
     parts = {place: found for place, row in enumerate(rows) if len(found := _parts(row, target, separator, known)) > 1}
     findings: list[Finding] = []
     if not options.keep_placeholders:

@@ -23,7 +23,7 @@ Fewer do where the separator speaks for levels.
 """
 
 
-def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column: str = "") -> str | None:
+def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column: str | None = None) -> str | None:
     """Return what separates several labels in the cells of a column; None where cells hold one each.
 
     Where no part is a label alone, and each has a place of its own (`Hardware / Request`, `Software / Incident`), a
@@ -33,7 +33,7 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column:
     Args:
         labels: What the cells hold, with how many of them.
         known: Labels as a policy lists them: each of these is one label, and what consists of them is several.
-        column: The column, whose own name fills a place where it stands as a label.
+        column: Name of the column, where placeholders and this name are no labels; None where they are.
 
     Example:
         >>> separator_in({"VPN": 5, "Mail": 4, "VPN;Mail": 2, "Mail;VPN": 1})
@@ -53,8 +53,7 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column:
         alone = {label.strip().casefold() for label in labels if label not in combined}
         joins = _joins_levels(separator, combined) and not _in_both_orders(combined.values())
         are_levels = _are_levels([*combined.values()], alone, _KEPT_BELOW_A_JOINT if joins else _KEPT_PLACES)
-        labelled = [[part.casefold() for part in parts if not is_placeholder(part, column, alone=False)]
-                    for parts in combined.values()]  # fmt: skip
+        labelled = [_labels_among(parts, column) for parts in combined.values()]
         if not (joins and are_levels) and _consist_of(listed, labelled):
             return separator
         if are_levels and any(labelled):
@@ -69,6 +68,11 @@ def separator_in(labels: Mapping[str, int], known: Collection[str] = (), column:
         if sum(explained) >= _KNOWN_PARTS * len(combined):
             return separator
     return None
+
+
+def _labels_among(parts: Sequence[str], column: str | None) -> list[str]:
+    """Return the parts of a combination that are labels, in lower case; see `separator_in` for the column."""
+    return [part.casefold() for part in parts if column is None or not is_placeholder(part, column, alone=False)]
 
 
 def _consist_of(listed: Set[str], labelled: Collection[Sequence[str]]) -> bool:
