@@ -108,7 +108,7 @@ def replay(url: str, day: Path) -> None:
     before = sum(one is not None for one in known.values())
     if before:
         print(f"  {before} of them were filed before, and are not filed again")
-    modes = dict.fromkeys(call(f"{url}/v1/autonomy")["targets"], "suggest")
+    modes = {target: one["mode"] for target, one in call(f"{url}/v1/autonomy")["targets"].items()}
     for place, row in enumerate(rows):
         follow(url, row, known[row["id"]], AGENTS[place % len(AGENTS)])
         for target, one in call(f"{url}/v1/autonomy")["targets"].items():

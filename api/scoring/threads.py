@@ -145,10 +145,10 @@ class TicketThreads:
         decision, event = await self._decided(triager, stored, event, sender)
         thread = replace(thread, events=(*thread.events, event))
         kinds = _kinds(stored, decision)
-        closed = is_restricted(triager.policy, row, event.category)
+        kept = _as_kept(triager.policy, row, decision)
+        closed = is_restricted(triager.policy, row, event.category) or (event.category is None and kept.restricted)
         by_person = partial(route_by_person, kinds=kinds, restricted=closed)
         route = by_person(thread, event, triager.policy) if event.moves else None
-        kept = _as_kept(triager.policy, row, decision)
         route = route or rerouted(thread, kept, gate=triager.gate, policy=triager.policy, event=event)
         named = (event.category, route.category if route else None)
         restricted = decision.restricted or not triager.policy.sensitive_categories.isdisjoint(filter(None, named))

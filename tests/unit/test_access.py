@@ -170,6 +170,15 @@ def test_an_alarm_of_a_later_event_reaches_no_group_that_may_not_see_it() -> Non
     assert later.attention and later.resolver_group == UNCLEARED.resolver_group("L2", "printing")
 
 
+def test_the_group_of_the_next_kind_takes_it_where_that_may_see_it() -> None:
+    routes = (*UNCLEARED.attention, *(one for one in default_policy().attention if one.kind != "safety"))
+    policy, both = replace(UNCLEARED, attention=routes), ("credentials", "safety")
+    cleared = policy.attention_group(["credentials"], restricted=True)
+    assert cleared is not None and policy.attention_group(both) == "service-desk"
+    named = policy.attention_route(both, restricted=True)
+    assert named is not None and (named.kind, named.group, named.tier) == ("safety", cleared, "L1")
+
+
 def test_a_policy_is_told_which_groups_for_alarms_may_not_see_sensitive_tickets() -> None:
     [told] = uncleared(UNCLEARED)
     assert "[[attention]] 'safety' names group 'service-desk' of tier 'L1', which may not see sensitive" in told

@@ -396,13 +396,15 @@ class Policy:
 
         Args:
             kinds: What was found that must not wait.
-            restricted: Whether only some may see the ticket. A group that may not is left out of the route.
+            restricted: Whether only some may see the ticket. A group that may not gives way to that of the next kind
+                found whose group may, and to none where there is no such group.
         """
         found = set(kinds)
-        route = next((route for route in self.attention if route.kind in found), None)
-        if route is None or route.group is None or not restricted or self.group_may_see(route.group):
-            return route
-        return replace(route, group=None)
+        routes = [route for route in self.attention if route.kind in found]
+        if not routes or routes[0].group is None or not restricted or self.group_may_see(routes[0].group):
+            return routes[0] if routes else None
+        cleared = (route.group for route in routes if route.group is not None and self.group_may_see(route.group))
+        return replace(routes[0], group=next(cleared, None))
 
     def attention_group(self, kinds: Iterable[str], *, restricted: bool = False) -> str | None:
         """Return the group that takes what must not wait of these kinds; None where the policy names none.
