@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -114,15 +116,22 @@ class GuardedClient:
                 raise _refused("the host is on a network that calls must not reach")
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return whom calls trust: to read all their certificates takes longer than most calls, so it is done once."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 async def _answer_of(request: httpx.Request, timeout_s: float) -> httpx.Response:
     """Send a request and read the answer, within a time for both.
 
     A timeout of a client is one for each read, so that an answer that drips would hold it for as long as it likes.
     """
+    trusted = _authorities() if request.url.scheme == "https" else False
     try:
         async with (
             asyncio.timeout(timeout_s),
-            httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None) as client,
+            httpx.AsyncClient(verify=trusted, follow_redirects=False, trust_env=False, timeout=None) as client,
         ):
             answer = await client.send(request, stream=True)
             content = bytearray()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from api.helpdesks import ssrf_guard
 from api.helpdesks.ssrf_guard import AnswerTooLarge, GuardedClient
 from api.http.exceptions import NotAllowed
 
@@ -45,6 +54,50 @@ def listener() -> Iterator[tuple[int, list[str]]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate for the name localhost that no authority has signed, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    signed = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False).sign(key, SHA256())
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    own = tmp_path / "own.pem"
+    own.write_bytes(signed.public_bytes(Encoding.PEM) + secret)
+    return own
+
+
+def test_only_certificates_of_known_authorities_for_the_very_host_are_trusted(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    named = [f"{host}:{server.server_address[1]}" for host in ("localhost", "127.0.0.1")]
+    client = GuardedClient(frozenset(named), loopback=True)
+
+    def status(host: str) -> int:
+        return client.call("GET", f"https://{host}/", timeout_s=5, headers={}, json=None).status_code
+
+    try:
+        for host in named * 2:  # the second time with what was kept of the first
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                status(host)
+        trusting = ssl.create_default_context(cafile=certificate)
+        monkeypatch.setattr(ssrf_guard, "_authorities", lambda: trusting)
+        assert status(named[0]) == 200
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            status(named[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 EVIL = (
