@@ -216,6 +216,13 @@ def parts(rows: Sequence[LabelledTicket]) -> tuple[list[LabelledTicket], list[La
     return drawn[: 2 * len(rows) // 3], drawn[2 * len(rows) // 3 :]
 
 
+def instructions() -> str:
+    """Say whether the processor multiplies eight bits by an instruction of its own, as Linux lists it."""
+    listed = Path("/proc/cpuinfo")
+    flags = listed.read_text().split() if listed.is_file() else []
+    return "with VNNI" if {"avx512_vnni", "avx_vnni"} & set(flags) else "without VNNI"
+
+
 def as_read(row: LabelledTicket) -> dict[str, Any]:
     """Return a ticket as a file holds it."""
     ticket = row.ticket
@@ -347,7 +354,7 @@ def main() -> None:
         about = {
             "what": f"The texts are {chosen.describe}: {len(rows):,}, of {words[len(words) // 2]} words in the median "
             f"and {words[int(0.99 * len(words))]} in the longest of a hundred.",
-            "machine": f"{os.cpu_count()} cores, load average {os.getloadavg()[1]:.1f} during the run",
+            "machine": f"{os.cpu_count()} cores {instructions()}, load average {os.getloadavg()[1]:.1f} during the run",
             "repetitions": str(chosen.repetitions),
             "rate": f"{chosen.rate:g}",
             "workers": f"{chosen.workers} process" if chosen.workers == 1 else f"{chosen.workers} processes",
