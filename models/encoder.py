@@ -23,8 +23,6 @@ ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
 
 _BATCH = 32
 _ABOUT_THE_FILES = ("_name_or_path", "transformers_version")
-_TOKEN_BATCH = 256
-"""Single tokens that are encoded together: a batch of this size takes some ten megabytes."""
 
 Progress = Callable[[int], object]
 """Called with the number of texts done since the last call."""
@@ -104,7 +102,7 @@ class OnnxEncoder:
         return OnnxEncoder, (self._folder, self._threads)
 
     def token_vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Encode single tokens, each as a text of its own.
+        """Encode single tokens, each alone as a text of its own, for the reason that `encode` has.
 
         Args:
             ids: Token ids, of shape [n].
@@ -114,9 +112,14 @@ class OnnxEncoder:
         """
         columns = [*self.tokens.before[:1], None, *self.tokens.after[-1:]]
         tokens = np.stack([ids if one is None else np.full(len(ids), one) for one in columns], axis=1).astype(np.int64)
-        parts = [tokens[start : start + _TOKEN_BATCH] for start in range(0, len(tokens), _TOKEN_BATCH)]
-        found = [self._run(part, np.ones_like(part)) for part in parts]
-        return np.concatenate([np.zeros((0, self.dim), np.float32), *found])
+        mask = np.ones((1, len(columns)), dtype=np.int64)
+        vectors = np.zeros((len(ids), self.dim), dtype=np.float32)
+
+        def run(row: int) -> None:
+            vectors[row] = self._run(tokens[row : row + 1], mask)[0]
+
+        self._for_each(run, len(ids))
+        return vectors
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         inputs = {"input_ids": ids, "attention_mask": mask} if self._masked else {"input_ids": ids}
@@ -140,13 +143,17 @@ class OnnxEncoder:
             if progress is not None:
                 progress(1)
 
-        if len(texts) == 1 or self._threads == 1:
-            for row in range(len(texts)):
+        self._for_each(run, len(texts))
+        return vectors
+
+    def _for_each(self, run: Callable[[int], object], count: int) -> None:
+        """Do something for each of so many rows, several at a time on threads of their own."""
+        if count == 1 or self._threads == 1:
+            for row in range(count):
                 run(row)
         else:
             with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(run, range(len(texts))))
-        return vectors
+                list(pool.map(run, range(count)))
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
         """Say for each text whether it has more tokens than the encoder reads."""

@@ -131,7 +131,8 @@ def train(
             answers, asked = _asked(champion, dataset, parts, log)
             unseen = [dataset.rows[row] for row in parts.test]
             stages = stage_figures(first.bundle, unseen, timed=with_encoder(first.bundle, run.encoder))
-            measured = replace(first, stages=stages, prefilter=prefilter_figures(prefilter, unseen))
+            facts_of_stages = None if stages is None else stages.facts
+            measured = replace(first, stages=facts_of_stages, prefilter=prefilter_figures(prefilter, unseen))
             log("learning from all tickets")
             final = refit(run, first, everything) if beside_it is None else beside_it()
         facts = facts_of(settings, dataset, parts=parts, first=measured, final=final, measured=replayed.measured)
@@ -140,7 +141,8 @@ def train(
         extras = {FILE: json_bytes(replayed.record), **seen.files(), **answers}
         saved = save_bundle(settings.out, bundle, facts, encoder_files=run.encoder_files, extras=extras)
         log(f"saved {settings.out}")
-    return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured)
+    took = {} if stages is None else stages.milliseconds
+    return Trained(saved, settings.out, dataset=dataset, split=parts, measured=replayed.measured, milliseconds=took)
 
 
 def _second_process(settings: TrainSettings, tickets: int) -> AbstractContextManager[SideProcess | None]:

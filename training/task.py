@@ -77,6 +77,8 @@ class Trained:
         dataset: What was read, in the policy's own labels.
         split: Which rows were set aside.
         measured: What `training.evaluation.evaluate` says about the part set aside.
+        milliseconds: Processor time of a prediction, as `training.cascade.figures.StageFigures` has it; empty where
+            there is no first stage.
     """
 
     bundle: Bundle
@@ -84,3 +86,4 @@ class Trained:
     dataset: Dataset
     split: Split
     measured: Mapping[str, Any]
+    milliseconds: Mapping[str, float | None]

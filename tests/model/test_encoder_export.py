@@ -105,6 +105,17 @@ def test_an_export_stores_matrices_and_words_in_eight_bits(tmp_path: Path) -> No
     assert "QAttention" in operations(tmp_path / "out" / "encoder.onnx")
 
 
+def test_a_token_has_the_same_vector_whatever_is_encoded_with_it(tmp_path: Path) -> None:
+    """Which tokens are encoded together depends on what the cache of embeddings holds, and a digest must not."""
+    (tmp_path / "out").mkdir()
+    export("one", small_encoder(tmp_path / "one", 1), tmp_path / "out")
+    encoder = OnnxEncoder(tmp_path / "out")
+    ids = np.arange(5, 5 + len(WORDS), dtype=np.int64)
+    alone = np.concatenate([encoder.token_vectors(ids[row : row + 1]) for row in range(len(ids))])
+    np.testing.assert_array_equal(encoder.token_vectors(ids), alone)
+    assert encoder.token_vectors(ids[:0]).shape == (0, encoder.dim)
+
+
 def largest_weights(file: Path) -> list[int]:
     """Return the largest size of a weight in each matrix that is multiplied in eight bits."""
     graph = onnx.load(str(file)).graph

@@ -31,7 +31,7 @@ class TokenEncoder:
     """
 
     def __init__(self, encoder: OnnxEncoder) -> None:
-        self.name = f"{encoder.name}:tokens"
+        self.name = f"{encoder.name}:single-tokens"
         self.dim = encoder.dim
         self._encoder = encoder
 

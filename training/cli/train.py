@@ -122,7 +122,8 @@ def _document(trained: Trained, run_id: str | None, version: str | None) -> dict
     targets = trained.measured["targets"]
     document = {"bundle": str(trained.path), "run_id": run_id, "version": version, "targets": targets}
     stages, prefilter = (manifest["cascade"][name] for name in ("stages", "prefilter"))
-    further = {"adaptation": manifest.get("adaptation"), "cascade": stages, "prefilter": prefilter}
+    cascade = None if stages is None else {**stages, "milliseconds": dict(trained.milliseconds)}
+    further = {"adaptation": manifest.get("adaptation"), "cascade": cascade, "prefilter": prefilter}
     return document | {name: value for name, value in further.items() if value is not None}
 
 
@@ -133,15 +134,14 @@ def _print(trained: Trained) -> None:
     print(f"\nmeasured on {trained.measured['rows']} tickets that the model had not seen\n")
     print_measured(trained.measured)
     if stages is not None:
-        print(_by_stage(stages))
+        print(_by_stage(stages, trained.milliseconds))
     if prefilter is not None:
         print(f"screening finds {prefilter['share']:.3f} of the tickets ordinary without asking its classifier")
     print(f"\nbundle   {trained.path}")
 
 
-def _by_stage(stages: Mapping[str, Any]) -> str:
+def _by_stage(stages: Mapping[str, Any], milliseconds: Mapping[str, float | None]) -> str:
     """Say in words what the first stage answers, how well, and what a ticket costs."""
-    cost = stages["milliseconds"]
     lines = [f"\nthe first stage answers {stages['share']:.3f} of the tickets without the encoder"]
     for target, figures in stages["targets"].items():
         first, accuracy = figures["of_first_stage"], figures["accuracy"]
@@ -150,7 +150,7 @@ def _by_stage(stages: Mapping[str, Any]) -> str:
                 f"  {target}: right on {first['first']:.3f} of these, the full model on {first['full']:.3f}; over all "
                 f"{accuracy['cascade']:.3f} for {accuracy['full']:.3f}"
             )
-    spent = ", ".join(f"{name.replace('_', ' ')} {ms:.1f} ms" for name, ms in cost.items() if ms is not None)
+    spent = ", ".join(f"{name.replace('_', ' ')} {ms:.1f} ms" for name, ms in milliseconds.items() if ms is not None)
     return "\n".join([*lines, f"  processor time of a prediction: {spent}"])
 
 
