@@ -13,6 +13,7 @@ from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import sha256
+from imaplib import IMAP4
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ def logged() -> Iterator[Callable[[], list[Line]]]:
     """What the service has logged."""
     with capture_logs() as lines:
         yield lambda: [dict(line) for line in lines]
+
+
+def not_read(lines: list[Line]) -> list[Line]:
+    """Return what was logged of readings that failed, but for those for which this machine was too busy."""
+    return [line for line in lines if line["event"] == "mailbox_not_read" and line["problem"] != "too-busy"]
 
 
 def counted(client: TestClient, outcome: str) -> float:
@@ -633,7 +639,7 @@ def test_a_mail_that_the_server_does_not_hand_out_is_set_aside(
         until(lambda: counted(client, "mail-set-aside") == 1, 10)
     [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
     assert (line["uid"], line["said"]) == (1, "mail 1: fetch failed: the item is corrupt") and len(tries) == 3
-    pauses = [line["said"] for line in logged() if line["event"] == "mailbox_not_read"]
+    pauses = [line["said"] for line in not_read(logged())]
     assert pauses == [line["said"]] * 2
 
 
@@ -682,7 +688,7 @@ def test_a_mail_at_which_the_server_cuts_the_connection_is_set_aside(
         until(lambda: "mailbox-not-read" not in client.get("/readyz").text, 10)
     [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
     assert line["uid"] == 1 and line["said"].startswith("mail 1: ")
-    assert {line["problem"] for line in logged() if line["event"] == "mailbox_not_read"} == {"connection-lost"}
+    assert {line["problem"] for line in not_read(logged())} == {"connection-lost"}
 
 
 @real
@@ -705,8 +711,35 @@ def test_a_mail_that_is_alone_and_cuts_the_connection_is_set_aside_after_growing
         until(lambda: "mailbox-not-read" not in client.get("/readyz").text, 10)
     [line] = [line for line in logged() if line["event"] == "mail_set_aside"]
     assert line["uid"] == 1 and line["said"].startswith("mail 1: ")
-    pauses = [line["again_in_s"] / 0.05 for line in logged() if line["event"] == "mailbox_not_read"]
+    pauses = [line["again_in_s"] / 0.05 for line in not_read(logged())]
     assert pauses == pytest.approx([1, 1, 1, 2, 4, 8, *[12] * 8, 1])
+
+
+@real
+def test_pauses_grow_however_a_server_cuts_off(
+    servers: tuple[int, Sink, int],
+    tmp_path: Path,
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[Line]],
+) -> None:
+    imap, _, smtp = servers
+    fetch = IMAPClient.fetch
+    ends = [IMAP4.abort("connection reset"), TimeoutError("timed out")] * 3
+
+    def ends_in_turn(self: IMAPClient, uids: list[int], data: list[str]) -> Any:
+        if data[0].startswith("BODY.PEEK[]<") and ends:
+            raise ends.pop(0)
+        return fetch(self, uids, data)
+
+    monkeypatch.setattr("api.mail.faults._PAUSE_S", 0.05)
+    monkeypatch.setattr(IMAPClient, "fetch", ends_in_turn)
+    deliver(imap, mail("Late", "the printer jams"))
+    with service(tmp_path, imap, smtp):
+        until(lambda: len(done(imap)) == 1, 30)
+    failed = not_read(logged())
+    assert [line["problem"] for line in failed] == ["connection-lost", "no-answer"] * 3
+    assert [line["again_in_s"] / 0.05 for line in failed] == pytest.approx([1, 1, 1, 2, 4, 8])
 
 
 @real
@@ -910,7 +943,7 @@ def test_a_sender_that_is_refused_keeps_the_mail_until_it_is_taken(
         until(lambda: sink.taken, 20)
         until(lambda: counted(client, "mail-decided") == 1, 10)
     assert [taken["X-Triage-Repeat"] for _, taken, _ in sink.taken] == [None]
-    [first, *_] = [line for line in logged() if line["event"] == "mailbox_not_read"]
+    [first, *_] = not_read(logged())
     assert (first["problem"], first["said"]) == ("sender-refused", "550 5.1.0 sender rejected")
 
 
@@ -1029,7 +1062,7 @@ def test_a_login_that_is_refused_is_not_tried_all_the_time_and_says_so(
     monkeypatch.setenv("MAIL_PASSWORD", "another")
     with service(tmp_path, imap, smtp) as client:
         until(lambda: client.get("/readyz").json().get("because") == "mailbox-not-read", 20)
-    [line] = [line for line in logged() if line["event"] == "mailbox_not_read"]
+    [line] = not_read(logged())
     assert (line["problem"], line["again_in_s"]) == ("login-refused", 60.0) and "AUTHENTICATIONFAILED" in line["said"]
 
 
