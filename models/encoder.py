@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -16,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.features.tokens import Tokens, tokens_of
+from models.serving.cores import cores
 from triage.errors import BundleMismatch, EncoderUnavailable
 
 ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")
@@ -69,7 +69,7 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or cores()
         try:
             content = {
                 name: (files / name).read_bytes() if isinstance(files, Path) else files[name] for name in ONNX_FILES

@@ -303,7 +303,10 @@ def fit(run: _Run, sample: Sample) -> CertifiedModel:
 
 def _student(run: _Run, prepared: Prepared) -> FittedStudent | None:
     """Return a student of the encoder for a first stage; None where there is to be none."""
-    if run.distiller is None or len(prepared.sample) < LEAST_ROWS:
+    if run.distiller is None:
+        return None
+    if len(prepared.sample) < LEAST_ROWS:
+        run.log(f"fewer than {LEAST_ROWS} tickets to learn from: every ticket is put to the full model")
         return None
     if needs_encoder(prepared):
         run.log("the encoder tells well what belongs to no label: every ticket is put to the full model")

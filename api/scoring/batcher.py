@@ -243,6 +243,7 @@ class Batcher:
         triager, view = batch[0].triager, batch[0].view
         self._scoring_since = began = time.monotonic()
         self._scoring = len(batch)
+        remembered_since = self._memory.forgotten
         try:
             job = asyncio.get_running_loop().run_in_executor(
                 self._executor, decide_or_fall_back, triager, [e.ticket for e in batch], view
@@ -262,7 +263,7 @@ class Batcher:
         self._seconds_a_ticket += _SMOOTHING * (seconds / len(batch) - self._seconds_a_ticket)
         for one, decision in zip(batch, decisions, strict=True):
             if fallback is None:
-                self._memory.put(triager, one.ticket, decision, **vars(view))
+                self._memory.put(triager, one.ticket, decision, begun=remembered_since, **vars(view))
             if not one.decision.done():
                 one.decision.set_result(decision)
         self._on_load(Load(len(batch), seconds, fallback))

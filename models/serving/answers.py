@@ -32,12 +32,18 @@ class AnswerMemory:
     def __init__(self, size: int = MOST_ANSWERS) -> None:
         self._size = size
         self._triager: Triager | None = None
+        self._forgotten = 0
         self._answers: OrderedDict[str, Decision] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return the number of answers kept."""
         return len(self._answers)
+
+    @property
+    def forgotten(self) -> int:
+        """How often everything was forgotten; whoever begins to decide reads it, and `put` wants it."""
+        return self._forgotten
 
     def get(self, triager: Triager, ticket: Ticket, *, explain: bool, clearance: int) -> Decision | None:
         """Return what the triager decided about a ticket with the same words and fields, under this ticket's id.
@@ -60,19 +66,25 @@ class AnswerMemory:
             self._answers.move_to_end(key)
         return replace(found, ticket_id=ticket.id)
 
-    def put(self, triager: Triager, ticket: Ticket, decision: Decision, *, explain: bool, clearance: int) -> None:
+    def put(
+        self, triager: Triager, ticket: Ticket, decision: Decision, *, begun: int, explain: bool, clearance: int
+    ) -> None:
         """Remember a decision; the one asked for longest ago goes where there are too many.
 
         Args:
             triager: Who decided.
             ticket: What came in.
             decision: What was decided, before anything that changes from ticket to ticket, such as audits.
+            begun: What `forgotten` was before it was decided. Where that has changed it is not kept: it may quote the
+                ticket that was forgotten meanwhile.
             explain: Whether it says why.
             clearance: What the reader may see.
         """
         if not self._size or decision.model_version != triager.model_version:
             return  # decided by the rules because the model failed: the next one may have more luck
         with self._lock:
+            if begun != self._forgotten:
+                return
             if triager is not self._triager:
                 self._triager = triager
                 self._answers.clear()
@@ -83,6 +95,8 @@ class AnswerMemory:
     def forget(self) -> None:
         """Forget everything: an answer quotes its ticket, and names similar ones."""
         with self._lock:
+            self._forgotten += 1
+            self._triager = None  # one that is out of use need not stay in memory
             self._answers.clear()
 
 

@@ -24,7 +24,7 @@ from training.gate import first_stage as gate_of_first
 from training.gate.gate import CalibrationScores
 from training.gate.risk_control import upper_bound
 from training.gate.rule_precision import Floors, fallback_floors
-from training.gate.served import certificates_of, served_gates
+from training.gate.served import certificates_of, gate_changes, served_gates
 from training.registry.publish import _thresholds
 from training.reports.model_card import model_card
 from training.reports.report import report
@@ -163,6 +163,25 @@ def test_equal_trainings_have_equal_digests_whatever_was_encoded_before(
     assert trained.milliseconds["first"] and trained.bundle.cascade is not None
     again = train_in_stages(make_bundle().parent, tmp_path / "bundle", home=tmp_path / "home")
     assert again.bundle.manifest == trained.bundle.manifest
+
+
+@pytest.mark.parametrize(
+    ("measured", "served", "said"),
+    [
+        (0.6, 0.5, None),
+        (0.6, 0.25, "answers 0.250 of the tickets that its gate was chosen on, that of the model measured before 0.6"),
+        (0.6, None, "the bundle has no first stage"),
+        (None, 0.6, "has a first stage, which answers 0.600"),
+        (None, None, None),
+    ],
+)
+def test_a_first_stage_other_than_the_measured_one_is_told(
+    measured: float | None, served: float | None, said: str | None
+) -> None:
+    shares = {"measured_with": measured, "refitted": served}
+    facts = {name: None if share is None else {"share": share} for name, share in shares.items()}
+    told = gate_changes({"cascade": facts})
+    assert (not told) if said is None else (len(told) == 1 and said in told[0])
 
 
 def test_a_training_without_a_cascade_makes_a_bundle_without_one(

@@ -139,7 +139,7 @@ def test_the_likely_labels_were_measured_without_answers() -> None:
 def test_a_remembered_answer_is_not_that_of_another_choice() -> None:
     memory, triager = AnswerMemory(), Triager()
     plain, chose = Ticket("T", body=TEXT), Ticket("T", body=TEXT, chosen=(("tier", "L2"),))
-    memory.put(triager, plain, triager.decide([plain])[0], explain=False, clearance=0)
+    memory.put(triager, plain, triager.decide([plain])[0], begun=memory.forgotten, explain=False, clearance=0)
     assert memory.get(triager, plain, explain=False, clearance=0) is not None
     assert memory.get(triager, chose, explain=False, clearance=0) is None
 

@@ -31,7 +31,7 @@ def triager() -> Triager:
 
 def remembering(triager: Triager, size: int = 8) -> AnswerMemory:
     memory = AnswerMemory(size)
-    memory.put(triager, TICKET, triager.decide([TICKET])[0], **PLAIN)
+    memory.put(triager, TICKET, triager.decide([TICKET])[0], begun=memory.forgotten, **PLAIN)
     return memory
 
 
@@ -63,13 +63,19 @@ def test_another_model_knows_nothing_of_the_answers_before(triager: Triager) -> 
     memory, other = remembering(triager), Triager()
     assert memory.get(other, TICKET, **PLAIN) is None
     different = replace(TICKET, body="The screen is dark.")
-    memory.put(other, different, other.decide([different])[0], **PLAIN)
+    memory.put(other, different, other.decide([different])[0], begun=memory.forgotten, **PLAIN)
     assert memory.get(triager, TICKET, **PLAIN) is None and len(memory) == 1
 
 
 def test_an_answer_that_the_model_did_not_give_is_not_kept(triager: Triager) -> None:
     memory = AnswerMemory()
-    memory.put(triager, TICKET, replace(triager.decide([TICKET])[0], model_version="failed over"), **PLAIN)
+    memory.put(
+        triager,
+        TICKET,
+        replace(triager.decide([TICKET])[0], model_version="failed over"),
+        begun=memory.forgotten,
+        **PLAIN,
+    )
     assert not len(memory)
 
 
@@ -77,9 +83,17 @@ def test_the_oldest_answers_go_and_all_go_on_demand(triager: Triager) -> None:
     memory = remembering(triager, size=2)
     for number in range(2):
         other = replace(TICKET, body=f"number {number}")
-        memory.put(triager, other, triager.decide([other])[0], **PLAIN)
+        memory.put(triager, other, triager.decide([other])[0], begun=memory.forgotten, **PLAIN)
     assert len(memory) == 2 and memory.get(triager, TICKET, **PLAIN) is None
     memory.forget()
+    assert not len(memory)
+
+
+def test_what_was_begun_before_everything_was_forgotten_is_not_kept(triager: Triager) -> None:
+    memory = AnswerMemory()
+    begun = memory.forgotten
+    memory.forget()
+    memory.put(triager, TICKET, triager.decide([TICKET])[0], begun=begun, **PLAIN)
     assert not len(memory)
 
 

@@ -122,7 +122,9 @@ def _document(trained: Trained, run_id: str | None, version: str | None) -> dict
     targets = trained.measured["targets"]
     document = {"bundle": str(trained.path), "run_id": run_id, "version": version, "targets": targets}
     stages, prefilter = (manifest["cascade"][name] for name in ("stages", "prefilter"))
-    cascade = None if stages is None else {**stages, "milliseconds": dict(trained.milliseconds)}
+    served = (manifest["cascade"]["refitted"] or {}).get("share")
+    took = dict(trained.milliseconds)
+    cascade = None if stages is None else {**stages, "milliseconds": took, "share_of_bundle": served}
     further = {"adaptation": manifest.get("adaptation"), "cascade": cascade, "prefilter": prefilter}
     return document | {name: value for name, value in further.items() if value is not None}
 
@@ -142,7 +144,7 @@ def _print(trained: Trained) -> None:
 
 def _by_stage(stages: Mapping[str, Any], milliseconds: Mapping[str, float | None]) -> str:
     """Say in words what the first stage answers, how well, and what a ticket costs."""
-    lines = [f"\nthe first stage answers {stages['share']:.3f} of the tickets without the encoder"]
+    lines = [f"\nthe first stage that was measured answers {stages['share']:.3f} of the tickets without the encoder"]
     for target, figures in stages["targets"].items():
         first, accuracy = figures["of_first_stage"], figures["accuracy"]
         if first["first"] is not None:

@@ -16,6 +16,7 @@ import joblib
 import ray
 from ray.util.joblib import register_ray
 
+from models.serving.cores import cores
 from triage.errors import InvalidRequest
 
 _QUIET = ("ray", "ray.util.multiprocessing.pool")
@@ -28,14 +29,14 @@ def connected(address: str | None) -> Iterator[int]:
     """Join a cluster for a block, and yield the number of its cores.
 
     Args:
-        address: ``HOST:PORT`` or ``auto``; None starts one on this machine, with all its cores.
+        address: ``HOST:PORT`` or ``auto``; None starts one on this machine, with all cores that this process may use.
 
     Raises:
         InvalidRequest: If no cluster answers there.
     """
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    here = {"address": "local", "num_cpus": os.cpu_count(), "include_dashboard": False}
+    here = {"address": "local", "num_cpus": cores(), "include_dashboard": False}
     with redirect_stdout(sys.stderr):  # Ray tells of lost nodes where the answer of a verb belongs
         try:
             _knock(address)

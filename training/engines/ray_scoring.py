@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ObjectLostError, RayActorError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from models.bundle.bundle import load_bundle
 from models.serving.garbage import exempt_what_is_loaded
@@ -28,6 +35,8 @@ _UNWRITTEN = 8
 """Batches per actor that may be under way or wait for an earlier one, which bounds the memory of this process."""
 _TRIES = 4
 """How often a batch is sent: one that takes so many actors with it is itself what ends them."""
+_LOST = (RayActorError, ObjectLostError, OutOfMemoryError, NodeDiedError, WorkerCrashedError)
+"""What Ray says of an answer that never comes, since its actor, its node or the memory for it is gone."""
 _PATIENCE_S = 120.0
 """How long no actor may answer, while there is none that works, in seconds: then the cluster has no core for us."""
 
@@ -175,6 +184,7 @@ class _Crew:
 
         Raises:
             InvalidRequest: If nobody works and nobody comes.
+            Exception: Whatever an actor raised.
         """
         ready, _ = ray.wait([*self.under_way, *self.coming], num_returns=1, timeout=_PATIENCE_S)
         if (not ready and not self.busy) or self.lost > _TRIES * self.size:
@@ -186,8 +196,10 @@ class _Crew:
             batch, number = self.under_way.pop(answer, None) or (None, self.coming.pop(answer, -1))
             try:
                 rows = ray.get(answer)
-            except (RayActorError, ObjectLostError):
+            except _LOST:
                 self._lose(number, batch)
+            except RayTaskError as error:  # in its own words, which are not those of a terminal on another machine
+                raise error.cause from None
             else:
                 self.busy[number] = self.busy.get(number, 1) - 1
                 if batch is not None:

@@ -86,6 +86,22 @@ def test_a_text_that_comes_again_is_answered_from_memory() -> None:
     assert bundle.batches == [1]
 
 
+def test_an_answer_that_was_under_way_when_everything_was_forgotten_is_not_remembered() -> None:
+    memory = AnswerMemory()
+    batcher, triager = Batcher(queue_size=8, score_batch=8, wait_s=0, memory=memory), Triager(Standin(0.2))
+
+    async def job() -> int:
+        batcher.start()
+        asked = asyncio.create_task(batcher.decide(triager, [Ticket(body="private words")], deadline_s=5.0))
+        await asyncio.sleep(0.1)
+        memory.forget()
+        await asked
+        await batcher.stop()
+        return len(memory)
+
+    assert run(job()) == 0
+
+
 def test_patient_clients_are_all_answered() -> None:
     """Each of 64 asks one ticket after another, at 5 ms a ticket and with two seconds of patience."""
 
