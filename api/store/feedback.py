@@ -26,7 +26,7 @@ from api.store.decisions import (
     words_on,
 )
 from api.store.outbox import PendingUpdate, note_said, queue_updates, was_told, withdraw_updates
-from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_word
+from api.store.rows import UNDONE, VERDICTS, DecisionRow, FeedbackRow, IdempotencyKey, dump, last_label, last_word
 from api.store.tables import StoredDecision, StoredFeedback
 from api.store.threads.sensitivity import review, texts_of, withhold
 from api.store.work.entries import follow, is_reopened, place
@@ -354,8 +354,12 @@ def _labels(session: Session, said: Statement, decision: StoredDecision) -> Labe
     row = decision_row(decision)
     shown = shown_rows(session, [row])[0].document
     if said.verdict == "corrected":
-        stands = shown.model_copy(update=dict(words_of(session, decision).beneath(row)))
-        return Labels(**dict(_follows(said, stands)), said=stated.said)
+        beneath, before = words_of(session, decision).beneath(row), _correction_before(session, said, decision)
+        place = beneath if before is None else _put_by(before, stated.said, beneath)
+        route = _follows(said, shown.model_copy(update=dict(place)))
+        earlier = {} if before is None else _said_by(before)
+        stays = {name: label for name, label in earlier.items() if getattr(route, name, label) == label}
+        return Labels(**dict(route), said={**stays, **stated.said})
     further = {name: target.label for name, target in shown.targets.items() if name not in ROUTE}
     labels = {name: label for name, label in {**dict(shown.route), **further}.items() if label}
     for part, label in stated.said.items():
@@ -363,6 +367,29 @@ def _labels(session: Session, said: Statement, decision: StoredDecision) -> Labe
             message = f"accepted names another {part.replace('_', ' ')} than the decision: use corrected to change it"
             raise Contradiction("accepted-another", message)
     return Labels(**dict(shown.route), said=stated.said if said.by_helpdesk else labels)
+
+
+def _correction_before(session: Session, said: Statement, decision: StoredDecision) -> FeedbackRow | None:
+    """Return the correction that put the ticket where it stands, whose labels stay where this one says nothing of them.
+
+    None where something else put it there, and for a helpdesk, which states all that stands there.
+    """
+    last = last_label(feedback_by_decision(session, [decision.id]).get(decision.id, ()))
+    if last is None or last.verdict != "corrected" or said.by_helpdesk:
+        return None
+    stands = words_of(session, decision).set[-1]
+    return last if stands.word and stands.about == decision.id else None
+
+
+def _put_by(before: FeedbackRow, stated: Mapping[str, str], beneath: RouteDocument) -> RouteDocument:
+    """Return where a correction put a ticket, for another one that states some labels.
+
+    A tier that only gave way to the category of the first comes back where the second states another category.
+    """
+    puts = {part: label for part, label in before.puts._asdict().items() if label is not None}
+    if "category" in stated and "tier" not in _said_by(before):
+        puts.pop("tier", None)
+    return beneath.model_copy(update=puts)
 
 
 def _follows(said: Statement, stands: DecisionDocument) -> RouteDocument:

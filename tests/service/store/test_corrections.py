@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,40 @@ def test_the_route_follows_the_corrected_labels_and_comes_back(client: TestClien
     client.delete(path, params={"agent": "kim"})
     back = shown(client, decision)
     assert {name: back[name] for name in decision} == decision
+
+
+def test_a_correction_of_one_label_leaves_an_earlier_one_of_another(client: TestClient) -> None:
+    decision = decide(client)
+    say(client, decision, tier="L3")
+    said = say(client, decision, category="network", agent="lee")
+    kept = shown(client, decision)
+    assert (kept["tier"], kept["category"]) == ("L3", "network")
+    assert kept["resolver_group"] == POLICY.resolver_group("L3", "network") != decision["resolver_group"]
+    assert said["targets"] == {"tier": "L3", "category": "network"}
+    assert say(client, decision, category="network", agent="lee") == said
+    path = f"/v1/decisions/{decision['decision_id']}/feedback/{said['feedback_id']}"
+    client.delete(path, params={"agent": "lee"})
+    assert (shown(client, decision)["tier"], shown(client, decision)["category"]) == ("L3", decision["category"])
+
+
+def test_a_tier_that_gave_way_to_a_category_comes_back_with_another_one(client: TestClient) -> None:
+    decision = decide(client)
+    assert not POLICY.may_see(decision["tier"], True)
+    say(client, decision, category="security")
+    assert shown(client, decision)["tier"] != decision["tier"]
+    said = say(client, decision, category="network")
+    assert shown(client, decision)["tier"] == decision["tier"] and said["targets"] == {"category": "network"}
+
+
+def test_an_event_after_a_correction_stands_under_the_next_one(client: TestClient) -> None:
+    ticket = {"id": "T-1", "text": "The printer on the third floor is jammed again"}
+    decision = client.post("/v1/predict", json=ticket).json()
+    say(client, decision, tier="L3")
+    event = {"id": "E-1", "kind": "status", "at": datetime.now(UTC).isoformat(), "status": "up", "tier": "L2"}
+    answer = client.post("/v1/tickets/T-1/events", json=event)
+    assert answer.status_code == 200, answer.text
+    say(client, decision, category="network")
+    assert shown(client, decision)["tier"] == "L2"
 
 
 def test_a_correction_asks_at_most_three_questions_and_none_that_the_ticket_answers(client: TestClient) -> None:
