@@ -14,10 +14,10 @@ from limits import RateLimitItem
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.cores import cores
 from models.home import ENVIRONMENT, PREFIX, expanded, made_home, triage_home
 from models.local_store import parse_reference
 from models.serving.answers import MOST_ANSWERS
-from models.serving.cores import cores
 from triage.errors import InvalidRequest, TriageError, why_unreadable
 
 KIB = 1024

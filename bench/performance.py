@@ -42,6 +42,8 @@ PEERS = ROOT / "bench" / "peers"
 ENVIRONMENT = ROOT / ".peers"
 FITTED = 1200
 """Rows that the peers' heads are fitted on: what they answer is not judged here, only how fast."""
+OWN = ("triage", "triage_client", "models", "training", "api")
+"""Packages of this project, which an editable installation does not count as files of its own."""
 RAW_TEXTS = 150
 """Texts that each setting of the raw loop gets in a repetition."""
 SCORED_TEXTS = 1280
@@ -264,6 +266,7 @@ def peers(room: Path, rows: list[LabelledTicket], bundle: Path, workers: int) ->
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",  # mlflow calls uvicorn by its bare name
         "PEER_ENCODER": resolve_encoder(DEFAULT_ENCODER),
         "PEER_HEADS": str(heads),
+        "PEER_WORKERS": str(workers),
         "PYTHONPATH": str(PEERS),
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_HOME": str(room / "bento"),
@@ -304,8 +307,10 @@ def install_mb(peer: Peer, bundle: Path) -> float:
     done = subprocess.run(
         [python, str(PEERS / "install_size.py"), *peer.packages], capture_output=True, text=True, check=True
     )
+    own = itertools.chain.from_iterable((ROOT / name).rglob("*") for name in OWN if peer.key == "service")
     with_it = {"service": bundle, "e": None}.get(peer.key, Path(resolve_encoder(DEFAULT_ENCODER)))
-    files = [path for path in with_it.rglob("*") if path.is_file()] if with_it is not None else []
+    beside = [] if with_it is None else with_it.rglob("*")
+    files = [path for path in (*own, *beside) if path.is_file() and path.suffix != ".pyc"]
     return float(done.stdout) + sum(path.stat().st_size for path in files) / 1e6
 
 

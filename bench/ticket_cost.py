@@ -28,8 +28,7 @@ from triage.ticket import Ticket
 
 PARTS = {
     "encoder and its tokens": ("models/encoder.py", "encode"),
-    "  of these, screening": ("models/triager.py", "opinions_of"),
-    "guessed vectors": ("models/cascade/student.py", "vectors"),
+    "guessed vectors": ("models/cascade/student.py", "coordinates"),
     "cues": ("triage/screening/screen.py", "screen"),
     "language": ("models/language.py", "detect_language"),
     "neighbours": ("models/reference/index.py", "nearest"),

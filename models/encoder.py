@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.cores import cores
 from models.features.tokens import Tokens, tokens_of
-from models.serving.cores import cores
 from triage.errors import BundleMismatch, EncoderUnavailable
 
 ONNX_FILES = ("encoder.json", "encoder.onnx", "tokenizer.json")

@@ -68,20 +68,16 @@ class Student:
         """What every guess is a combination of, the directions and the mean; float32 of shape [directions + 1, dim]."""
         return np.vstack([self.directions, self.mean])
 
-    def vectors(self, texts: Sequence[str], rows: SparseRows) -> NDArray[np.float32]:
-        """Return the vectors that the encoder might give.
+    def coordinates(self, texts: Sequence[str], rows: SparseRows) -> NDArray[np.float32]:
+        """Return the vectors that the encoder might give, as combinations of `basis`.
 
         Args:
             texts: n of them.
             rows: Their lexical and field columns.
 
         Returns:
-            float32 of shape [n, dim], each row of length 1.
+            float32 of shape [n, directions + 1]; times `basis` these are vectors of length 1.
         """
-        return self.coordinates(texts, rows) @ self.basis
-
-    def coordinates(self, texts: Sequence[str], rows: SparseRows) -> NDArray[np.float32]:
-        """Return the guesses as combinations of `basis`, float32 of shape [n, directions + 1]; see `vectors`."""
         along = self.token_vectors.of(texts) @ self.of_tokens
         for row in range(len(along)):
             span = slice(rows.starts[row], rows.starts[row + 1])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.bundle.bundle import load_bundle
 from models.cascade.student import Student
@@ -23,6 +24,11 @@ SUBJECTS = ("vpn drops", "printer jams", "password forgotten", "invoice is wrong
 PLACES = ("harbour", "tower", "depot", "office", "archive", "kitchen")
 
 
+def vectors(student: Student, texts: list[str], rows: SparseRows) -> NDArray[np.float32]:
+    """Return what the student guesses, float32 of shape [n, dim]."""
+    return student.coordinates(texts, rows) @ student.basis
+
+
 @pytest.fixture(scope="module")
 def fitted(make_bundle: Callable[..., Path]) -> tuple[Prepared, FittedStudent]:
     encoder = load_bundle(make_bundle()).encoder
@@ -34,8 +40,8 @@ def fitted(make_bundle: Callable[..., Path]) -> tuple[Prepared, FittedStudent]:
             (subject, place, hour) for subject in SUBJECTS for place in PLACES for hour in range(8, 14)
         )
     ]
-    vectors = encoder.encode([row.ticket.text for row in rows])
-    prepared = prepare(Sample.of(rows, vectors, np.arange(len(rows))), default_policy())
+    encoded = encoder.encode([row.ticket.text for row in rows])
+    prepared = prepare(Sample.of(rows, encoded, np.arange(len(rows))), default_policy())
     return prepared, fit_student(prepared, Distiller(encoder))  # type: ignore[arg-type]
 
 
@@ -50,7 +56,7 @@ def test_a_guess_is_nearer_to_its_own_text_than_to_others(fitted: tuple[Prepared
 def test_the_guess_for_a_fold_comes_from_the_others(fitted: tuple[Prepared, FittedStudent]) -> None:
     prepared, found = fitted
     texts = [row.ticket.text for row in prepared.sample.rows]
-    seen = found.student.vectors(texts, prepared.features.sparse)
+    seen = vectors(found.student, texts, prepared.features.sparse)
     own = prepared.sample.vectors
     assert (seen * own).sum(axis=1).mean() > (found.guessed.dense * own).sum(axis=1).mean()
 
@@ -58,15 +64,15 @@ def test_the_guess_for_a_fold_comes_from_the_others(fitted: tuple[Prepared, Fitt
 def test_a_text_is_guessed_alone_as_among_others(fitted: tuple[Prepared, FittedStudent]) -> None:
     prepared, (student, _) = fitted
     texts, rows = [row.ticket.text for row in prepared.sample.rows][:9], prepared.features.sparse
-    together = student.vectors(texts, rows.take(np.arange(9)))
-    alone = [student.vectors([text], rows.take(np.array([row])))[0] for row, text in enumerate(texts)]
+    together = vectors(student, texts, rows.take(np.arange(9)))
+    alone = [vectors(student, [text], rows.take(np.array([row])))[0] for row, text in enumerate(texts)]
     assert np.allclose(together, alone, atol=1e-6)
 
 
 def test_a_text_of_which_nothing_is_known_gets_the_mean(fitted: tuple[Prepared, FittedStudent]) -> None:
     student: Student = fitted[1].student
     nothing = SparseRows(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), len(student.steps))
-    found = student.vectors([""], nothing)[0]
+    found = vectors(student, [""], nothing)[0]
     assert np.allclose(found, student.mean / np.linalg.norm(student.mean), atol=1e-5)
 
 

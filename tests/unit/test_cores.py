@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import load_settings
-from models.serving.cores import cores
+from models.cores import cores
 
 MINE = len(os.sched_getaffinity(0))
 

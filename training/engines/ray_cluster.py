@@ -16,7 +16,7 @@ import joblib
 import ray
 from ray.util.joblib import register_ray
 
-from models.serving.cores import cores
+from models.cores import cores
 from triage.errors import InvalidRequest
 
 _QUIET = ("ray", "ray.util.multiprocessing.pool")
