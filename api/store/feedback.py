@@ -377,8 +377,8 @@ def _correction_before(session: Session, said: Statement, decision: StoredDecisi
     last = last_label(feedback_by_decision(session, [decision.id]).get(decision.id, ()))
     if last is None or last.verdict != "corrected" or said.by_helpdesk:
         return None
-    stands = words_of(session, decision).set[-1]
-    return last if stands.word and stands.about == decision.id else None
+    stands = next(reversed(words_of(session, decision).set), None)
+    return last if stands is not None and stands.word and stands.about == decision.id else None
 
 
 def _put_by(before: FeedbackRow, stated: Mapping[str, str], beneath: RouteDocument) -> RouteDocument:
