@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.atomic_write import atomic, writable_place
+from models.bundle.bundle import Bundle
 from models.triager import Triager
 from training.data.dataset import parse_row, ticket_id_of
 from training.data.formats import RawRow
@@ -247,12 +248,14 @@ def _is_mine(partial: Path, lock: int) -> bool:
 
 
 def _fingerprint(triager: Triager, opened: OpenFile, stated: FileOptions) -> str:
-    """Return a line that differs where the bundle, the data, the mapping or the way of reading does."""
+    """Return a line that differs where the bundle, its use, the data, the mapping or the way of reading does."""
     with opened.source.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    bundle = triager.bundle
     made_of = {
         "model": triager.model_version,
         "policy": triager.policy.version,
+        "short_cuts": isinstance(bundle, Bundle) and [part is not None for part in (bundle.cascade, bundle.prefilter)],
         "data": digest,
         "roles": dict(opened.roles),
         "reading": [stated.preset, stated.encoding, stated.date_order or stated.date_order_before],

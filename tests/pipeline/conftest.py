@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from models.local_store import CHAMPION
+from models.triager import Triager
+from training import batch_scoring
+from training.engines.engine import InThisProcess
 from triage.__main__ import main
 
 from ..conftest import SHIPPED, make_encoder
@@ -65,6 +68,23 @@ def triage(capsys: pytest.CaptureFixture[str]) -> Triage:
         return Said(status, *capsys.readouterr())
 
     return run
+
+
+def interrupted(triager: Triager, data: Path, out: Path, after: int) -> None:
+    """Score until so many rows are written, and stop as Ctrl+C does."""
+
+    def watch(_: int | None, done: int) -> Callable[[int], object]:
+        rows = [done]
+
+        def count(more: int) -> None:
+            rows[0] += more
+            if rows[0] >= after:
+                raise KeyboardInterrupt
+
+        return count
+
+    with pytest.raises(KeyboardInterrupt):
+        batch_scoring.score(InThisProcess(triager), data, out, progress=watch)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib import cpu_count
+from threadpoolctl import threadpool_limits
 
 from models.bundle.bundle import Bundle, load_bundle
 from models.bundle.codecs import json_bytes, npy_bytes
@@ -19,6 +21,9 @@ from training import pipeline
 from training.cascade import choice
 from training.cascade import first_stage as fitting
 from training.cascade.choice import CascadeChoice
+from training.engines import processes
+from training.engines.engine import InThisProcess
+from training.engines.processes import InProcesses
 from training.evaluation.record import read_record
 from training.gate import first_stage as gate_of_first
 from training.gate.gate import CalibrationScores
@@ -37,6 +42,8 @@ from triage.prediction import Prediction
 from triage.rules import RuleBook
 from triage.ticket import Ticket
 
+from .conftest import Triage, interrupted, write_rows
+
 
 @pytest.fixture(scope="module")
 def staged(trained: Trained) -> Bundle:
@@ -50,10 +57,14 @@ def measured_under() -> list[tuple[CalibrationScores, Gate]]:
 
 
 @pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the bundle is saved."""
+    return tmp_path_factory.mktemp("staged") / "bundle"
+
+
+@pytest.fixture(scope="module")
 def trained(
-    make_bundle: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
-    measured_under: list[tuple[CalibrationScores, Gate]],
+    make_bundle: Callable[..., Path], folder: Path, measured_under: list[tuple[CalibrationScores, Gate]]
 ) -> Trained:
     """Train a bundle whose first stage answers often: it may differ from the full model more than usual."""
 
@@ -61,16 +72,19 @@ def trained(
         measured_under.append((scores, gate))
         return fallback_floors(rules, policy, scores, gate)
 
-    first, out = make_bundle(), tmp_path_factory.mktemp("staged") / "bundle"
+    first = make_bundle()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "fallback_floors", noted)
-        return train_in_stages(first.parent, out, home=first.parent / "home")
+        return train_in_stages(first.parent, folder, home=first.parent / "home")
 
 
 def train_in_stages(source: Path, out: Path, home: Path) -> Trained:
-    """Train a bundle with a first stage on the tickets and with the encoder in `source`, and the cache in `home`."""
+    """Train a bundle with a first stage on the tickets and with the encoder in `source`, and the cache in `home`.
+
+    Threads of matrix products, by whose number sums round, are as in a process of its own, whatever ran here before.
+    """
     settings = TrainSettings((source / "tickets.jsonl",), out, encoder=str(source / "encoder"), target_risk=0.3)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(cpu_count(), user_api="blas"):
         patch.setenv("TRIAGE_HOME", str(home))
         patch.setenv("TRIAGE_ORGANISATION", "desk")
         patch.setattr(pipeline, "LEAST_ROWS", 50)
@@ -112,6 +126,45 @@ def test_what_the_first_stage_does_not_answer_is_answered_as_without_it(staged: 
                 assert label == wanted[0] and probability == pytest.approx(wanted[1], abs=1e-6)
             assert mine.novelty == pytest.approx(alone.novelty, abs=1e-5)
             assert mine.explanation == alone.explanation
+
+
+def test_processes_decide_by_both_stages_or_by_the_full_model_alone(
+    staged: Bundle, folder: Path, tickets: list[Ticket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    batches = [tickets[start : start + 7] for start in range(0, 84, 7)]
+    told = {cascade: list(InProcesses(folder, cascade).rows(batches)) for cascade in (True, False)}
+    for cascade, bundle in ((True, staged), (False, staged.without_cascade())):
+        assert told[cascade] == list(InThisProcess(Triager(bundle)).rows(batches))
+    assert told[True] != told[False]
+
+
+def test_score_and_evaluate_do_without_the_cascade_where_told(
+    triage: Triage, staged: Bundle, folder: Path, tickets: list[Ticket], tmp_path: Path
+) -> None:
+    rows = [{"id": f"T-{place}", "body": one.body, "tier": "L1", "category": "network"}
+            for place, one in enumerate((*tickets, *tickets)[:150])]  # fmt: skip
+    data, out = write_rows(tmp_path / "tickets.jsonl", rows), tmp_path / "decisions.jsonl"
+    interrupted(Triager(staged), data, out, after=128)
+    assert triage("score", folder, data, "--out", out, "--no-cascade", "--json").document["resumed"] == 0
+    decided = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    full, both = (
+        Triager(one).decide([Ticket(row["id"], body=row["body"]) for row in rows[:128]])
+        for one in (staged.without_cascade(), staged)
+    )
+    assert [row["tier_confidence"] for row in decided[:128]] == [one.targets["tier"].confidence for one in full]
+    assert [one.targets["tier"].confidence for one in both] != [one.targets["tier"].confidence for one in full]
+    measured = [triage("evaluate", folder, data, *given, "--json").document for given in ((), ("--no-cascade",))]
+    assert measured[0]["targets"]["tier"]["ece"] != measured[1]["targets"]["tier"]["ece"]
+
+
+def test_a_worker_of_a_cluster_decides_as_told(staged: Bundle, folder: Path, tickets: list[Ticket]) -> None:
+    scoring = pytest.importorskip("training.engines.ray_scoring", reason="Ray is not installed: pip install '.[ray]'")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for cascade, bundle in ((True, staged), (False, staged.without_cascade())):
+        worker = scoring.Worker()
+        worker.load(files, cascade, staged.digest)
+        assert worker.rows(tickets[:32]) == next(InThisProcess(Triager(bundle)).rows([tickets[:32]]))
 
 
 def top(prediction: Prediction, target: str) -> tuple[str, float]:

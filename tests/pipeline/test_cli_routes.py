@@ -24,7 +24,7 @@ from training.engines.engine import InThisProcess
 from training.reports.decision_text import COLUMNS
 from triage.defaults import default_policy
 
-from .conftest import Said, Triage, shipped_rows, write_rows
+from .conftest import Said, Triage, interrupted, shipped_rows, write_rows
 
 SOURCES = {"model", "bypass_rule", "fallback_rule", "default"}
 
@@ -183,7 +183,7 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
     whole, again = tmp_path / "whole.jsonl", tmp_path / "again.jsonl"
     triage("score", bundle, data, "--out", whole)
     partial = tmp_path / "again.jsonl.partial"
-    interrupted(bundle, data, again, after=200)
+    interrupted(Triager.load(bundle), data, again, after=200)
     assert partial.read_bytes().count(b"\n") == 1 + 256
     left = partial.read_text("utf-8").splitlines(keepends=True)
     partial.write_text("".join(left[:201]) + left[201][:40], "utf-8")
@@ -192,32 +192,15 @@ def test_score_continues_where_it_stopped(triage: Triage, bundle: Path, tmp_path
     assert again.read_text("utf-8") == whole.read_text("utf-8")
 
 
-def interrupted(bundle: Path, data: Path, out: Path, after: int) -> None:
-    """Score until so many rows are written, and stop as Ctrl+C does."""
-
-    def watch(_: int | None, done: int) -> Callable[[int], object]:
-        rows = [done]
-
-        def count(more: int) -> None:
-            rows[0] += more
-            if rows[0] >= after:
-                raise KeyboardInterrupt
-
-        return count
-
-    with pytest.raises(KeyboardInterrupt):
-        batch_scoring.score(InThisProcess(Triager.load(bundle)), data, out, progress=watch)
-
-
 def test_a_resume_reads_as_before_or_begins_anew(triage: Triage, bundle: Path, tmp_path: Path) -> None:
     text = "id,subject,body\n" + "".join(
         f"{n},Gerät {n},Der Drucker im Büro {n} druckt nicht mehr\n" for n in range(150)
     )
     data, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
     data.write_bytes(text.encode("cp1252"))
-    interrupted(bundle, data, out, after=128)
+    interrupted(Triager.load(bundle), data, out, after=128)
     assert triage("score", bundle, data, "--out", out, "--encoding", "cp850", "--json").document["resumed"] == 0
-    interrupted(bundle, data, out, after=128)
+    interrupted(Triager.load(bundle), data, out, after=128)
     assert triage("score", bundle, data, "--out", out, "--json").document["resumed"] == 128
 
 

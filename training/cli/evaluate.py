@@ -11,9 +11,9 @@ import numpy as np
 
 from models.bundle.baselines import baselines_of
 from models.bundle.bundle import Bundle, load_bundle
-from models.terminal import JsonOption, log, print_json, print_table, progress, verb
+from models.terminal import JsonOption, log, option, print_json, print_table, progress, verb
 from models.triager import Triager
-from training.cli.options import BundleOption, DataOptions, bundle_path, read_data
+from training.cli.options import WITHOUT_CASCADE, BundleOption, DataOptions, bundle_path, read_data
 from training.data.dataset import Dataset
 from training.data.labels import in_words_of
 from training.encoders.cache import CachedEncoder
@@ -27,6 +27,8 @@ _WEAKEST = 12  # labels that a person looks at; all of them are in the JSON docu
 class EvaluateOptions(BundleOption, DataOptions, JsonOption):
     """The options of `triage evaluate`."""
 
+    no_cascade: bool = option(WITHOUT_CASCADE, False)
+
 
 @verb
 def evaluate(options: EvaluateOptions) -> None:
@@ -37,7 +39,7 @@ def evaluate(options: EvaluateOptions) -> None:
         triage evaluate helpdesk-triage@champion later.csv --map group=organisation --json
     """
     path = bundle_path(options.bundle)
-    triager, bundle = open_for_measuring(path)
+    triager, bundle = open_for_measuring(path, cascade=not options.no_cascade)
     dataset = read_data(options, bundle.policy)
     known = training_tickets(path, bundle, dataset)
     warn_of(known, dataset)
@@ -52,13 +54,18 @@ def evaluate(options: EvaluateOptions) -> None:
         print_measured(measured)
 
 
-def open_for_measuring(path: Path) -> tuple[Triager, Bundle]:
+def open_for_measuring(path: Path, *, cascade: bool = True) -> tuple[Triager, Bundle]:
     """Load a bundle whose encoder remembers texts: baselines and reports ask for the same ones again.
+
+    Args:
+        path: Its folder.
+        cascade: Ask its first stage and its prefilter of screening first.
 
     Raises:
         BundleError: If it cannot be used.
     """
     bundle = load_bundle(path)
+    bundle = bundle if cascade else bundle.without_cascade()
     bundle.encoder = CachedEncoder(bundle.encoder)
     return Triager(bundle), bundle
 

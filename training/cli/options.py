@@ -27,6 +27,7 @@ from triage.prediction import name_problem
 
 _DATA, _REGISTRY = "data", "result"
 _SHOWN_FAULTS = 20  # a person reads so many; all of them are in the message where they stop the run
+WITHOUT_CASCADE = "put every ticket to both encoders: the bundle's first stage and prefilter are not asked"
 _FILE = "CSV, JSON, XML, XLSX or Parquet file, packed as .gz or .zip or not"
 
 

@@ -13,7 +13,7 @@ from models.terminal import NEEDED, JsonOption, argument, log, option, print_res
 from models.triager import Triager
 from models.wire import DecisionDocument
 from training import batch_scoring
-from training.cli.options import BundleOption, MapOption, bundle_path, keep_mapping
+from training.cli.options import WITHOUT_CASCADE, BundleOption, MapOption, bundle_path, keep_mapping
 from training.engines.engine import EngineOptions, scoring_engine
 from training.reports.decision_text import as_text
 from triage.errors import InvalidRequest, grouped
@@ -79,6 +79,7 @@ class ScoreOptions(BundleOption, MapOption, EngineOptions, JsonOption):
 
     data: Path = argument("CSV, JSON, XML, XLSX or Parquet file, packed as .gz or .zip or not", "DATA")
     out: Path = option("where to; the name ends in .jsonl, .csv or .parquet", NEEDED, "FILE")
+    no_cascade: bool = option(WITHOUT_CASCADE, False)
 
 
 @verb
@@ -95,7 +96,7 @@ def score(options: ScoreOptions) -> None:
     mapping, reading = options.roles, options.reading
     batch_scoring.check_output(options.out, options.data)
     keep_mapping(options, [options.data], need_dates=False)
-    engine = scoring_engine(options, bundle_path(options.bundle))
+    engine = scoring_engine(options, bundle_path(options.bundle), cascade=not options.no_cascade)
     with ExitStack() as stack:
 
         def watch(total: int | None, done: int) -> batch_scoring.Progress:

@@ -91,19 +91,19 @@ class InThisProcess:
             yield [as_row(decision, targets) for decision in self.triager.decide(batch)]
 
 
-def scoring_engine(options: EngineOptions, bundle: Path) -> Engine:
-    """Return the engine that options name, with a bundle.
+def scoring_engine(options: EngineOptions, bundle: Path, *, cascade: bool = True) -> Engine:
+    """Return the engine that options name, with a bundle and its cascade, or without that.
 
     Raises:
         InvalidRequest: If there is no such engine, or Ray is not installed.
         BundleError: If the bundle cannot be used; one for processes of this machine says so with the first rows.
     """
     if options.is_ray:
-        return cast(Engine, _ray_module("ray_scoring").RayEngine(bundle, options.address))
+        return cast(Engine, _ray_module("ray_scoring").RayEngine(bundle, options.address, cascade))
     from training.engines.processes import InProcesses  # which needs the names above
 
     limit_blas_threads()
-    return InProcesses(bundle)
+    return InProcesses(bundle, cascade)
 
 
 def training_engine(options: EngineOptions) -> AbstractContextManager[object]:

@@ -33,14 +33,16 @@ class InProcesses:
 
     Attributes:
         bundle: The folder of the bundle.
+        cascade: Ask its first stage and its prefilter of screening first; otherwise both encoders read every ticket.
     """
 
     bundle: Path
+    cascade: bool = True
 
     @cached_property
     def triager(self) -> Triager:
         """Decides as the processes do."""
-        return Triager(self._loaded)
+        return Triager(self._loaded if self.cascade else self._loaded.without_cascade())
 
     @cached_property
     def _loaded(self) -> Bundle:
@@ -67,7 +69,7 @@ class InProcesses:
             initargs=(os.getpid(),),
         )
         try:
-            decided = partial(_decided, self.bundle, digest)
+            decided = partial(_decided, self.bundle, self.cascade, digest)
             yield from workers(delayed(decided)(batch) for batch in chain(first, batches))
         except TerminatedWorkerError as error:
             raise InvalidRequest(
@@ -76,19 +78,20 @@ class InProcesses:
             ) from error
 
 
-def _decided(bundle: Path, digest: str, tickets: Sequence[Ticket]) -> list[Row]:
+def _decided(folder: Path, cascade: bool, digest: str, tickets: Sequence[Ticket]) -> list[Row]:
     """Decide a batch in one of the processes."""
-    return next(InThisProcess(_triager(bundle, digest)).rows([tickets]))
+    return next(InThisProcess(_triager(folder, cascade, digest)).rows([tickets]))
 
 
 @lru_cache(maxsize=1)
-def _triager(bundle: Path, digest: str) -> Triager:
+def _triager(folder: Path, cascade: bool, digest: str) -> Triager:
     """Return the triager of this process.
 
     Raises:
         BundleError: If the bundle is not what it was when the run began.
     """
     limit_blas_threads()
-    triager = Triager(load_bundle(bundle, expected_digest=digest, threads=1))
+    bundle = load_bundle(folder, expected_digest=digest, threads=1)
+    triager = Triager(bundle if cascade else bundle.without_cascade())
     exempt_what_is_loaded()
     return triager

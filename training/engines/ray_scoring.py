@@ -44,8 +44,8 @@ _PATIENCE_S = 120.0
 class Worker:
     """An actor's side: a triager on one core."""
 
-    def load(self, files: Mapping[str, bytes], digest: str) -> None:
-        """Build the triager from a bundle's files, audited as everywhere.
+    def load(self, files: Mapping[str, bytes], cascade: bool, digest: str) -> None:
+        """Build the triager from a bundle's files, audited as everywhere, with its cascade or without.
 
         Raises:
             BundleError: If they are not what they should be, such as where this node has other code.
@@ -55,7 +55,8 @@ class Worker:
             for name, content in files.items():
                 (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(folder) / name).write_bytes(content)
-            self._triager = Triager(load_bundle(Path(folder), expected_digest=digest, threads=1))
+            bundle = load_bundle(Path(folder), expected_digest=digest, threads=1)
+        self._triager = Triager(bundle if cascade else bundle.without_cascade())
         exempt_what_is_loaded()
 
     def rows(self, tickets: Sequence[Ticket]) -> list[Row]:
@@ -71,15 +72,18 @@ class RayEngine:
     Attributes:
         bundle: The folder of the bundle on this machine; its files are sent to every node.
         address: ``HOST:PORT`` or ``auto``; None starts a cluster on this machine.
+        cascade: Ask its first stage and its prefilter of screening first; otherwise both encoders read every ticket.
     """
 
     bundle: Path
     address: str | None = None
+    cascade: bool = True
 
     @cached_property
     def triager(self) -> Triager:
         """Decides as the actors do."""
-        return Triager.load(self.bundle)
+        bundle = load_bundle(self.bundle)
+        return Triager(bundle if self.cascade else bundle.without_cascade())
 
     def rows(self, batches: Iterable[Sequence[Ticket]]) -> Iterator[list[Row]]:
         """Decide each batch on some actor, and yield the rows of the batches in their order.
@@ -98,7 +102,7 @@ class RayEngine:
         }
         with connected(self.address) as cores:
             digest = load_bundle(self.bundle).digest
-            yield from _Crew(ray.put(files), digest, cores).rows(batches)
+            yield from _Crew(ray.put(files), self.cascade, digest, cores).rows(batches)
 
 
 @dataclass
@@ -116,6 +120,7 @@ class _Crew:
 
     Attributes:
         files: The bundle's files in Ray's object store.
+        cascade: Whether its cascade is asked.
         digest: What the bundle must be.
         size: How many actors there should be.
         actors: Those that were asked for and not lost, by number.
@@ -128,6 +133,7 @@ class _Crew:
     """
 
     files: Any
+    cascade: bool
     digest: str
     size: int
     actors: list[Any] = field(default_factory=list)
@@ -207,7 +213,7 @@ class _Crew:
 
     def _ask_for_an_actor(self) -> None:
         actor: Any = ray.remote(Worker).options(num_cpus=1, scheduling_strategy="SPREAD").remote()
-        self.coming[actor.load.remote(self.files, self.digest)] = len(self.actors)
+        self.coming[actor.load.remote(self.files, self.cascade, self.digest)] = len(self.actors)
         self.actors.append(actor)
 
     def _lose(self, number: int, batch: _Batch | None) -> None:
