@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from performance_page import CLIENTS, NAMES, OWN_GRAPH, SCORE, TRACED, Measured, Peer, write_page
+from performance_page import CLIENTS, FULL_SCORE, NAMES, OWN_GRAPH, SCORE, TRACED, Measured, Peer, write_page
 from wire import Answer, Client, children, free_port
 
 from models.encoder import OnnxEncoder, SentenceTransformerEncoder
@@ -202,8 +202,8 @@ def rate_of(call: Any, texts: list[str]) -> float:
 class Scorer:
     """`triage score` without what it takes to start: as many processes as it would have for a long file."""
 
-    def __init__(self, bundle: Path, texts: Iterator[str]) -> None:
-        self._engine = InProcesses(bundle)
+    def __init__(self, bundle: Path, texts: Iterator[str], *, cascade: bool = True) -> None:
+        self._engine = InProcesses(bundle, cascade)
         self(list(itertools.islice(texts, SCORED_TEXTS)))
 
     def __call__(self, texts: list[str]) -> None:
@@ -341,6 +341,7 @@ def main() -> None:
         (room / "home").mkdir()
         found, texts, loops = peers(room, learned, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
         loops[SCORE] = Scorer(bundle, texts)
+        loops[FULL_SCORE] = Scorer(bundle, texts, cascade=False)
         seen: dict[str, list[float]] = {name: [] for name in loops}
         with ExitStack() as stack:
             for peer in found:
@@ -352,7 +353,7 @@ def main() -> None:
                     for peer in found:
                         measure(peer, level, chosen.seconds, chosen.rate, texts)
                 for name, call in loops.items():
-                    count = SCORED_TEXTS if name == SCORE else RAW_TEXTS
+                    count = SCORED_TEXTS if name in (SCORE, FULL_SCORE) else RAW_TEXTS
                     seen[name].append(rate_of(call, list(itertools.islice(texts, count))))
                 print(f"· repetition {repetition + 1} after {time.monotonic() - began:.0f} s", flush=True)
         words = sorted(len(row.ticket.text.split()) for row in rows)

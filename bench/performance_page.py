@@ -14,7 +14,7 @@ from wire import Answer, quantile
 
 TEMPLATE = Path(__file__).parent / "peers" / "performance.md.jinja"
 CLIENTS = (1, 8, 64)
-BASE, SCORE = "a", "triage score"
+BASE, SCORE, FULL_SCORE = "a", "triage score", "triage score --no-cascade"
 TRACED, OWN_GRAPH = "ONNX as torch exports it, int8, a text a core", "ONNX by this project's graph, int8, a text a core"
 """Settings of the raw loop: the best that documentation leads to, and the encoder that this project makes of it."""
 NAMES = {
@@ -84,19 +84,22 @@ def comparisons(found: Sequence[Peer], loops: Mapping[str, list[float]]) -> list
     """Return how many times better the service is: by repetition, so that what disturbs one disturbs both sides."""
     by_key = {peer.key: peer for peer in found}
     service, many = by_key["service"], str(CLIENTS[-1])
-    medians = [
-        quantile(other.good, 0.5) / quantile(mine.good, 0.5)
-        for mine, other in zip(service.levels["1"], by_key[BASE].levels["1"], strict=True)
-    ]
+    speeds = [[inverse(quantile(one.good, 0.5)) for one in by_key[key].levels["1"]] for key in ("service", BASE)]
     mine = [one.rate for one in service.levels[many]]
-    told = [["one client, p50", NAMES[BASE], spread(medians)]]
+    told = [["one client, p50", NAMES[BASE], spread(times(*speeds))]]
     for key in (key for key in by_key if key != "service"):
         others = [one.rate for one in by_key[key].levels[many]]
         told.append([f"{many} clients, answers of 200 a second", NAMES[key], spread(times(mine, others))])
     for loop in (TRACED, OWN_GRAPH):
         told.append([f"{many} clients, answers of 200 a second", f"(d) {loop}", spread(times(mine, loops[loop]))])
-        told.append(["`triage score`, texts a second", f"(d) {loop}", spread(times(loops[SCORE], loops[loop]))])
+        for name in (SCORE, FULL_SCORE):
+            told.append([f"`{name}`, texts a second", f"(d) {loop}", spread(times(loops[name], loops[loop]))])
     return told
+
+
+def inverse(seconds: float) -> float:
+    """Return how many fit into a second; 0.0 where none was answered."""
+    return 1 / seconds if seconds else 0.0
 
 
 def times(over: Sequence[float], under: Sequence[float]) -> list[float]:

@@ -83,7 +83,7 @@ def _decided(folder: Path, cascade: bool, digest: str, tickets: Sequence[Ticket]
     return next(InThisProcess(_triager(folder, cascade, digest)).rows([tickets]))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a bundle with its cascade and without
 def _triager(folder: Path, cascade: bool, digest: str) -> Triager:
     """Return the triager of this process.
 

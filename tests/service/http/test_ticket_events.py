@@ -19,9 +19,11 @@ from api.security.api_keys import create_key
 from api.settings import load_settings
 from api.store.repository import Repository, open_repository
 from api.store.threads.events import event_document
+from models.toml_files import dump_policy
 from triage.defaults import default_policy
 from triage.errors import InvalidPolicy
 from triage.escalation.thread import Event, EventKind
+from triage.policy import AttentionRoute
 from triage.prediction import ROUTE
 from triage.wording import MOVED, phrase_of
 
@@ -488,6 +490,26 @@ def test_an_alarm_that_comes_with_an_event_stands_first_until_somebody_has_confi
     client.delete(f"/v1/decisions/{first['decision_id']}/feedback/{said['feedback_id']}", params={"agent": "kim"})
     assert urgent(client) == [["safety"], ["safety"]]
     assert happened(client, 1, text=FIRE).json()["duplicate"]
+
+
+@pytest.mark.parametrize("category", ["security", None])
+def test_what_an_event_makes_sensitive_goes_to_no_group_that_may_not_see_it(
+    tmp_path: Path, category: str | None
+) -> None:
+    uncleared = (AttentionRoute("safety", "service-desk", "L1"), AttentionRoute("credentials", "service-desk", "L1"))
+    policy = replace(default_policy(), attention=uncleared)
+    (tmp_path / "policy.toml").write_text(dump_policy(policy), "utf-8")
+    settings = load_settings(home=tmp_path, rules_only=True, open_loopback=True, policy=tmp_path / "policy.toml")
+    with TestClient(create_app(settings)) as client:
+        opened(client)
+        burns = happened(client, 1, text=FIRE).json()
+        assert view(client)["routes"][-1]["resolver_group"] == "service-desk" and not burns["decision"]["restricted"]
+        secret = None if category else "I got a phishing mail, clicked the link and entered my password."
+        told = happened(client, 2, kind="status", text=secret, tier="L2", category=category).json()
+        assert told["moved"] and told["route"]["tier"] == "L2"
+        wanted = policy.resolver_group("L2", category or told["route"]["category"])
+        assert told["route"]["resolver_group"] == wanted != "service-desk"
+        assert view(client)["routes"][-1]["resolver_group"] == wanted
 
 
 @pytest.mark.parametrize("by", ["feedback", "status"])
