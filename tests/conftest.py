@@ -41,14 +41,15 @@ hypothesis_settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what `nohup` has ignored from the programs of the tests, which would inherit it.
+    """Keep what `nohup` and `&` of a shell have ignored from the programs of the tests, which would inherit it.
 
     A signal that is handled has its default again in each program that is started. Who only starts other processes of
     pytest leaves it to them, so that these live through it as well.
     """
     starts_others = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if not starts_others and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda number, frame: None)
+    for number in () if starts_others else (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -132,21 +132,23 @@ def test_without_open_loopback_every_route_needs_a_key(serve: Serve) -> None:
         assert (away.status_code, away.headers["location"]) == (303, "/sign-in")
 
 
-def test_no_program_of_a_test_inherits_what_nohup_has_ignored(tmp_path: Path) -> None:
-    asked = "import signal; print(int(signal.getsignal(signal.SIGHUP)))"
+def test_no_program_of_a_test_inherits_what_nohup_and_a_shell_have_ignored(tmp_path: Path) -> None:
+    asked = "import signal; print(*(int(signal.getsignal(one) is signal.SIG_IGN) for one in (1, 2)))"
     copyfile(ROOT / "tests" / "conftest.py", tmp_path / "conftest.py")
     (tmp_path / "test_it.py").write_text(
         "import os, signal, subprocess, sys\n\n"
         "def test_it() -> None:\n"
         f"    ran = subprocess.run([sys.executable, '-c', {asked!r}], capture_output=True, text=True)\n"
-        "    assert ran.stdout.strip() == '0'\n"
+        "    assert ran.stdout.strip() == '0 0'\n"
         "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", str(tmp_path)]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     ran = subprocess.run(
-        ["nohup", *command], capture_output=True, text=True, cwd=tmp_path, env=outside | {"PYTHONPATH": str(ROOT)}
-    )
+        ["sh", "-c", "nohup \"$@\" & wait $!", "sh", *command],
+        capture_output=True, text=True, cwd=tmp_path, env=outside | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stdout
 
 
