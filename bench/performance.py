@@ -1,9 +1,10 @@
 """The service beside what one would build instead, in one run; `make bench`, or `python bench/performance.py`.
 
-Every server is started once and stays up; then each repetition goes round all of them, so that whatever else the
-machine does falls on all alike. What counts are the ratios within a repetition. Peers are in `bench/peers`, in an
-environment of their own that is made on the first run. The bundle is trained on two thirds of the tickets, and the
-servers are asked about the rest, which it has not seen. Writes docs/performance.md and its plots.
+Every server is started as often as there are repetitions, and stays up the last time; then each repetition goes round
+all of them, so that whatever else the machine does falls on all alike. What counts are the ratios within a repetition.
+Peers are in `bench/peers`, in an environment of their own that is made on the first run. The bundle is trained on two
+thirds of the tickets, and the servers are asked about the rest, which it has not seen. Writes docs/performance.md and
+its plots.
 
     python bench/performance.py [--texts FILE] [--policy learn] [--repetitions 5] [--seconds 3] [--workers 1]
 """
@@ -27,7 +28,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from performance_page import CLIENTS, FULL_SCORE, NAMES, OWN_GRAPH, SCORE, TRACED, Measured, Peer, write_page
+from performance_page import (
+    CLIENTS,
+    FULL_SCORE,
+    NAMES,
+    OWN_GRAPH,
+    SCORE,
+    TRACED,
+    Measured,
+    Peer,
+    spread,
+    write_page,
+)
 from wire import Answer, Client, children, free_port
 
 from models.encoder import OnnxEncoder, SentenceTransformerEncoder
@@ -97,7 +109,7 @@ def started(peer: Peer, room: Path, texts: Iterator[str]) -> Iterator[None]:
             if process.poll() is not None or time.monotonic() - began > 240:
                 raise SystemExit(f"{NAMES[peer.key]} did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.05)
-        peer.start_s = time.monotonic() - began
+        peer.starts_s.append(time.monotonic() - began)
         yield
     finally:
         if process.poll() is None:
@@ -314,6 +326,15 @@ def install_mb(peer: Peer, bundle: Path) -> float:
     return float(done.stdout) + sum(path.stat().st_size for path in files) / 1e6
 
 
+def trained(room: Path, rows: Sequence[LabelledTicket], bundle: Path, policy: str | None) -> Path:
+    """Train the bundle that is served, and return where it is."""
+    (room / "learned.jsonl").write_text("".join(json.dumps(as_read(row)) + "\n" for row in rows))
+    train = [sys.executable, "-P", "-m", "triage", "train", str(room / "learned.jsonl"), "--no-register"]
+    options = [] if policy is None else ["--policy", policy]
+    subprocess.run([*train, *options, "--out", str(bundle)], check=True, stdout=subprocess.DEVNULL)
+    return bundle
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--texts", type=Path, default=ROOT / "datasets" / "tickets.jsonl", help="labelled tickets")
@@ -332,21 +353,19 @@ def main() -> None:
     room = Path(tempfile.mkdtemp(prefix="triage-performance-"))
     try:
         learned, rows = parts(rows)
-        bundle = chosen.bundle or chosen.keep or room / "bundle"
-        if chosen.bundle is None:
-            (room / "learned.jsonl").write_text("".join(json.dumps(as_read(row)) + "\n" for row in learned))
-            train = [sys.executable, "-P", "-m", "triage", "train", str(room / "learned.jsonl"), "--no-register"]
-            policy = [] if chosen.policy is None else ["--policy", chosen.policy]
-            subprocess.run([*train, *policy, "--out", str(bundle)], check=True, stdout=subprocess.DEVNULL)
+        bundle = chosen.bundle or trained(room, learned, chosen.keep or room / "bundle", chosen.policy)
         (room / "home").mkdir()
         found, texts, loops = peers(room, learned, bundle, chosen.workers), fresh_texts(rows), raw_settings(room)
         loops[SCORE] = Scorer(bundle, texts)
         loops[FULL_SCORE] = Scorer(bundle, texts, cascade=False)
         seen: dict[str, list[float]] = {name: [] for name in loops}
+        for _, peer in itertools.product(range(chosen.repetitions - 1), found):
+            with started(peer, room, texts):
+                pass
         with ExitStack() as stack:
             for peer in found:
                 stack.enter_context(started(peer, room, texts))
-                print(f"· {NAMES[peer.key]}: first answer after {peer.start_s:.1f} s", flush=True)
+                print(f"· {NAMES[peer.key]}: first answer after {spread(peer.starts_s, 1)} s", flush=True)
                 asyncio.run(closed_loop(peer, CLIENTS[1], 1.0, texts))
             for repetition in range(chosen.repetitions):
                 for level in (*map(str, CLIENTS), "open"):

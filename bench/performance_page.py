@@ -54,7 +54,7 @@ class Peer:
     ready: str = "/docs"
     port: int = 0
     pid: int = 0
-    start_s: float = 0.0
+    starts_s: list[float] = field(default_factory=list)
     disk_mb: float = 0.0
     cpu_s: float = 0.0
     tickets: int = 0
@@ -129,7 +129,7 @@ def write_page(out: Path, found: Sequence[Peer], loops: Mapping[str, list[float]
             f"{1000 * one.cpu_s / max(one.tickets, 1):.1f}",
             f"{max(one.memory_mb):.0f}",
             f"{1000 * (one.memory_mb[-1] - one.memory_mb[0]) / max(one.tickets, 1):.1f}",
-            f"{one.start_s:.1f}",
+            spread(one.starts_s, 1),
             f"{one.disk_mb:,.0f}",
         ]
         for one in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -142,10 +143,12 @@ class NeighbourIndex:
         Tickets that only some may see are a part of their own: who may not is answered from the others' graph alone.
         """
         parts = {OPEN: self._open, SENSITIVE: np.flatnonzero(self.sensitive)}
-        graphs = {name: NeighbourGraph.of(self.vectors, rows) for name, rows in parts.items() if len(rows) > EXACT_ROWS}
-        if graphs and self.topics.any():
-            graphs[BOTH] = NeighbourGraph.of(side_by_side(self.vectors, self.topics), np.arange(len(self.ids)))
-        return replace(self, graphs=graphs)
+        wanted = {name: (self.vectors, rows) for name, rows in parts.items() if len(rows) > EXACT_ROWS}
+        if wanted and self.topics.any():
+            wanted[BOTH] = side_by_side(self.vectors, self.topics), np.arange(len(self.ids))
+        with ThreadPoolExecutor() as threads:  # usearch lets go of the interpreter
+            built = threads.map(lambda one: NeighbourGraph.of(*one), wanted.values())
+            return replace(self, graphs=dict(zip(wanted, built, strict=True)))
 
     def _by_parts(self, vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Search the open part and the sensitive one; as `top_k` returns it."""

@@ -19,7 +19,7 @@ from training.encoders.finetune import adapt
 from training.encoders.schedule import TrainingBudget
 from training.encoders.selection import LEAST_ROWS, compare_encoders
 from training.ensemble.composition import FINE_TUNED, WITH_WEIGHTS
-from training.ensemble.cross_fit import TargetData, cross_fit
+from training.ensemble.cross_fit import TargetData, Wanted, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.model import fit_model
 from training.ensemble.sample import Sample
@@ -206,15 +206,13 @@ def test_estimators_with_weights_read_the_plain_half_as_if_it_stood_alone() -> N
     beside = replace(alone, features=features._replace(dense=both), base_dim=6)
     folds, one_process = np.arange(200) % 2, HyperParameters(jobs=1)
     names = tuple(name for name in WITH_WEIGHTS if name != FINE_TUNED)
-    one, other = (cross_fit(data, folds, names=names, hyper_parameters=one_process) for data in (alone, beside))
+    one, other = cross_fit([Wanted(data, folds, names) for data in (alone, beside)], one_process)
     for name in names:
         assert np.allclose(one.scores[name], other.scores[name], atol=1e-2), name
     shuffled = np.hstack([rng.permutation(both[:, :6]), both[:, 6:]])
     elsewhere = replace(beside, features=features._replace(dense=shuffled))
-    first, second = (
-        cross_fit(data, folds, names=(FINE_TUNED,), hyper_parameters=one_process).scores[FINE_TUNED]
-        for data in (beside, elsewhere)
-    )
+    wanted = [Wanted(data, folds, (FINE_TUNED,)) for data in (beside, elsewhere)]
+    first, second = (found.scores[FINE_TUNED] for found in cross_fit(wanted, one_process))
     assert np.array_equal(first, second), "this estimator must not look at the plain half"
     assert (first.argmax(axis=1) == label_ids).mean() > 0.6
 

@@ -16,7 +16,7 @@ from training.ensemble.composition import (
     estimators_for,
     rule_label_ids,
 )
-from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
+from training.ensemble.cross_fit import TargetData, Wanted, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters, fit_estimator
 from triage.rules import NO_RULES, Rule, RuleBook, RuleKind
 from triage.ticket import Ticket
@@ -82,7 +82,7 @@ def test_every_usual_estimator_is_fitted() -> None:
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
     features = features_of(dense, np.zeros((200, 2), np.float32))
     data = TargetData(features, label_ids, tuple("abcd"), np.zeros(0, dtype=np.int32))
-    found = cross_fit(data, np.arange(200) % 4, hyper_parameters=HyperParameters(jobs=1))
+    found = cross_fit([Wanted(data, np.arange(200) % 4)], HyperParameters(jobs=1))[0]
     assert tuple(found.scores) == USUAL and tuple(estimator.name for estimator in found.estimators) == USUAL
     powers = {one.name: one.power for one in found.estimators if isinstance(one, NeighbourEstimator)}
     assert powers == {NEIGHBOURS: POWER, HYBRID_NEIGHBOURS: HYBRID_POWER}

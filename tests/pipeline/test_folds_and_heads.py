@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.features.features import Features
 from models.features.vectorizer import SparseRows
@@ -18,8 +19,8 @@ from models.heads.head import softmax
 from training.data.folds import SEEN, make_folds
 from training.data.labelled_ticket import LabelledTicket
 from training.ensemble.calibration import fit_temperature, log_loss
-from training.ensemble.composition import USUAL
-from training.ensemble.cross_fit import TargetData, cross_fit, neighbours_across_groups
+from training.ensemble.composition import NEIGHBOURS, USUAL
+from training.ensemble.cross_fit import CrossFit, TargetData, Wanted, cross_fit, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.sample import apart_where_recurring, labels_of
 from training.ensemble.stacking import fit_stacking, out_of_fold_logits
@@ -55,6 +56,10 @@ def _data(n: int = 400, classes: int = 3, seed: int = 0) -> tuple[TargetData, np
     return TargetData(features, label_ids, tuple("abcdef"[:classes]), np.zeros(0, dtype=np.int32)), groups
 
 
+def _cross_fitted(data: TargetData, folds: NDArray[np.int64]) -> CrossFit:
+    return cross_fit([Wanted(data, folds)], HyperParameters(jobs=1))[0]
+
+
 def test_a_row_is_never_its_own_neighbour() -> None:
     data, groups = _data(120)
     assert not (data.features.near == groups[:, None]).any()
@@ -65,7 +70,7 @@ def test_out_of_fold_scores_of_shuffled_labels_are_at_chance() -> None:
     data, groups = _data(600)
     shuffled = np.random.default_rng(1).permutation(data.label_ids)
     folds = make_folds(groups, shuffled, 5, 0)
-    found = cross_fit(replace(data, label_ids=shuffled), folds, hyper_parameters=HyperParameters(jobs=1))
+    found = _cross_fitted(replace(data, label_ids=shuffled), folds)
     for name in USUAL:
         assert abs((found.scores[name].argmax(axis=1) == shuffled).mean() - 1 / 3) < 0.08
     probabilities = softmax(out_of_fold_logits(list(found.scores.values()), shuffled, folds))
@@ -77,12 +82,35 @@ def test_base_estimators_and_their_stacking_learn_what_is_there() -> None:
     data, groups = _data()
     label_ids = data.label_ids
     folds = make_folds(groups, label_ids, 5, 0)
-    found = cross_fit(data, folds, hyper_parameters=HyperParameters(jobs=1))
+    found = _cross_fitted(data, folds)
     accuracy = {name: float((found.scores[name].argmax(axis=1) == label_ids).mean()) for name in USUAL}
     assert min(accuracy.values()) > 0.7
     scores = list(found.scores.values())
     logits = fit_stacking(scores, label_ids).logits(np.concatenate(scores, axis=1))
     assert (logits.argmax(axis=1) == label_ids).mean() >= max(accuracy.values()) - 0.01
+
+
+def test_targets_fitted_together_are_fitted_as_each_would_be_alone() -> None:
+    data, groups = _data(300)
+    other = replace(data, label_ids=(data.label_ids > 0).astype(np.int64), labels=("none", "some"))
+    wanted = [
+        Wanted(data, make_folds(groups, data.label_ids, 4, 0), baselines=("embedding",)),
+        Wanted(other, None, ("hybrid", "network", NEIGHBOURS), baselines=()),
+    ]
+    for jobs in (1, 2):
+        together = cross_fit(wanted, HyperParameters(jobs=jobs))
+        for wanted_of, found in zip(wanted, together, strict=True):
+            alone = cross_fit([wanted_of], HyperParameters(jobs=1))[0]
+            assert (
+                list(found.scores) == list(alone.scores) == ([] if wanted_of.folds is None else list(wanted_of.names))
+            )
+            for name, scores in found.scores.items():
+                assert np.allclose(scores, alone.scores[name], atol=1e-4), name
+            fitted = (*found.estimators, *found.baselines), (*alone.estimators, *alone.baselines)
+            for ours, theirs in zip(*fitted, strict=True):
+                assert ours.name == theirs.name
+                features = wanted_of.data.features
+                assert np.allclose(ours.scores(features), theirs.scores(features), atol=1e-4), ours.name
 
 
 def test_stacking_learns_which_estimator_confuses_what_and_leaves_unseen_rows_alone() -> None:

@@ -15,7 +15,7 @@ from training.data.folds import make_folds
 from training.data.split import Split
 from training.diagnostics.faithfulness import Deletion, deletion_test
 from training.ensemble.composition import estimators_for
-from training.ensemble.cross_fit import cross_fit
+from training.ensemble.cross_fit import Wanted, cross_fit
 from training.ensemble.model import FittedModel, fit_model, target_data
 from training.ensemble.sample import Sample, labels_of
 from training.ensemble.stacking import out_of_fold_logits
@@ -89,7 +89,7 @@ def _without_each(fitted: FittedModel, target: str, seed: int) -> dict[str, floa
     folds = make_folds(fitted.sample.groups, data.label_ids, _FOLDS, seed)
     names, _ = estimators_for(len(fitted.sample), data.rule_labels)
     hyper_parameters = fitted.heads[target].hyper_parameters
-    scores = cross_fit(data, folds, names=names, baselines=(), hyper_parameters=hyper_parameters).scores
+    scores = cross_fit([Wanted(data, folds, names, baselines=())], hyper_parameters)[0].scores
     known = data.label_ids >= 0
 
     def accuracy(left_out: str) -> float:

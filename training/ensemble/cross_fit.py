@@ -1,4 +1,4 @@
-"""Fits the estimators of a head, once on everything and once per fold for scores on rows that none of them has seen."""
+"""Fits the estimators of heads, once on everything and once per fold for scores on rows that none of them has seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -44,6 +45,8 @@ from training.ensemble.estimators import (
     machine_inputs,
 )
 
+_ORDER = (*WITH_WEIGHTS, *BASELINES)
+"""Estimators that are fitted, the slowest first."""
 _MOST_JOBS = 32
 """Jobs at a time, on however many cores: there are about as many fits of estimators and folds."""
 _BLOCK, _LEAST_BLOCK = 512, 16
@@ -114,6 +117,39 @@ def neighbours_across_groups(
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be fitted for one target.
+
+    Attributes:
+        data: Of n rows; those without a label are scored but not learned from.
+        folds: Fold by row, int64 of shape [n], `SEEN` for rows that are learned from in every fold and never scored;
+            None leaves the out-of-fold scores out.
+        names: Which estimators are combined.
+        baselines: Which are fitted on all rows only.
+    """
+
+    data: TargetData
+    folds: NDArray[np.int64] | None
+    names: Sequence[str] = USUAL
+    baselines: Sequence[str] = BASELINES
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The folds that are left out in turn."""
+        return () if self.folds is None else tuple(left_out(self.folds))
+
+    @property
+    def tasks(self) -> list[tuple[str, tuple[int | None, ...]]]:
+        """Estimators with the folds that each leaves out in one piece of work, None for a fit to all rows."""
+        found: list[tuple[str, tuple[int | None, ...]]] = []
+        for name in _ORDER:
+            if name in {*self.names, *self.baselines}:
+                fits = (None, *(() if name in self.baselines else self.numbers))
+                found += [(name, fits)] if name in MACHINES else [(name, (fit,)) for fit in fits]
+        return found
+
+
+@dataclass(frozen=True)
 class CrossFit:
     """Estimators fitted on all rows, and their scores on rows of folds that they had not seen.
 
@@ -130,53 +166,67 @@ class CrossFit:
     of_guesses: Mapping[str, NDArray[np.float32]]
 
 
-def cross_fit(
-    data: TargetData,
-    folds: NDArray[np.int64] | None,
-    *,
-    names: Sequence[str] = USUAL,
-    baselines: Sequence[str] = BASELINES,
-    hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS,
-) -> CrossFit:
-    """Fit the estimators named on all rows, and on all folds but one in turn.
+def cross_fit(wanted: Sequence[Wanted], hyper_parameters: HyperParameters = DEFAULT_HYPER_PARAMETERS) -> list[CrossFit]:
+    """Fit the estimators of targets on all rows, and on all folds but one in turn; all of them share the cores.
 
     Args:
-        data: Of n rows; those without a label are scored but not learned from.
-        folds: Fold by row, int64 of shape [n], `SEEN` for rows that are learned from in every fold and never scored;
-            None leaves the out-of-fold scores out.
-        names: Which estimators are combined.
-        baselines: Which are fitted on all rows only.
+        wanted: What to fit, by target.
         hyper_parameters: Of the estimators.
+
+    Returns:
+        What was fitted, in the order of `wanted`.
     """
-    numbers = () if folds is None else tuple(left_out(folds))
-    tasks: list[tuple[str, tuple[int | None, ...]]] = []
-    for name in sorted({*names, *baselines} & {*WITH_WEIGHTS, *BASELINES}, key=(*WITH_WEIGHTS, *BASELINES).index):
-        fits = (None, *(() if name in baselines else numbers))
-        tasks += [(name, fits)] if name in MACHINES else [(name, (fit,)) for fit in fits]
-    fit_and_score = partial(_fit_and_score, data=data, folds=folds, hyper_parameters=hyper_parameters)
-    work = (delayed(fit_and_score)(name, fits=fits) for name, fits in tasks)
-    jobs = min(_jobs(hyper_parameters, data), max(1, len(tasks)))
+    tasks = [(number, *task) for number, one in enumerate(wanted) for task in one.tasks]
+    # The slowest first, so that no core waits long for another: by kind, and the more labels the slower.
+    tasks.sort(key=lambda task: (_ORDER.index(task[1]), -len(wanted[task[0]].data.labels)))
+    fit_and_score = delayed(partial(_fit_and_score, hyper_parameters=hyper_parameters))
+    jobs = min(max((_jobs(hyper_parameters, one.data) for one in wanted), default=1), max(1, len(tasks)))
     workers = Parallel(n_jobs=jobs, max_nbytes="1M", initializer=end_with, initargs=(os.getpid(),))
-    done = {
-        (name, fit): result
-        for (name, fits), results in zip(tasks, workers(work), strict=True)
-        for fit, result in zip(fits, results, strict=True)
-    }
+    results = workers(
+        fit_and_score(name, wanted[number].data, wanted[number].folds, fits) for number, name, fits in tasks
+    )
+    done: list[dict[tuple[str, int | None], _Fitted]] = [{} for _ in wanted]
+    for (number, name, fits), found in zip(tasks, results, strict=True):
+        done[number] |= {(name, fit): one for fit, one in zip(fits, found, strict=True)}
+    return [_collected(one, found) for one, found in zip(wanted, done, strict=True)]
+
+
+def _collected(wanted: Wanted, done: Mapping[tuple[str, int | None], _Fitted]) -> CrossFit:
+    """Put together what was fitted for a target, with the estimators that have nothing to fit."""
+    data, folds = wanted.data, wanted.folds
     estimators: list[Estimator] = []
     views = [data.features, *([data.guessed] if data.guessed is not None else [])]
     scores: list[dict[str, NDArray[np.float32]]] = [{}, {}]
-    for name in names:
+    for name in wanted.names:
         if name not in WITH_WEIGHTS:
             estimators.append(_without_weights(name, data))
             for found, view in zip(scores, views if folds is not None else [], strict=False):
                 found[name] = estimators[-1].scores(view)
             continue
-        estimators.append(done[name, None][0])
+        estimators.append(done[name, None].whole)
         for place, found in enumerate(scores[: len(views) if folds is not None else 0]):
             found[name] = np.zeros((len(data.label_ids), len(data.labels)), dtype=np.float32)
-            for fold in numbers:
-                found[name][folds == fold] = done[name, fold][1][place]
-    return CrossFit(tuple(estimators), tuple(done[name, None][0] for name in baselines), *scores)
+            for fold in wanted.numbers:
+                found[name][folds == fold] = done[name, fold].scores[place]
+    return CrossFit(tuple(estimators), tuple(done[name, None].whole for name in wanted.baselines), *scores)
+
+
+class _Fitted(NamedTuple):
+    """An estimator that was fitted to all rows, or what one that left out a fold says of it.
+
+    Attributes:
+        estimator: None for one that left out a fold: nobody needs it again.
+        scores: Of the fold, on the features, and on those with guessed vectors where there are some.
+    """
+
+    estimator: Estimator | None
+    scores: list[NDArray[np.float32]]
+
+    @property
+    def whole(self) -> Estimator:
+        """The estimator that was fitted to all rows."""
+        assert self.estimator is not None
+        return self.estimator
 
 
 def _jobs(hyper_parameters: HyperParameters, data: TargetData) -> int:
@@ -206,11 +256,11 @@ def _fit_and_score(
     folds: NDArray[np.int64] | None,
     fits: Sequence[int | None],
     hyper_parameters: HyperParameters,
-) -> list[tuple[Estimator, list[NDArray[np.float32]]]]:
+) -> list[_Fitted]:
     """Fit an estimator without each of some folds, and score that fold; None stands for a fit to all rows.
 
     Returns:
-        Estimators with their scores: on the features, and on those with guessed vectors where there are some.
+        The estimator that was fitted to all rows, or the scores of one that was not.
     """
     features, part, scale = data.features, None, 1.0
     if data.base_dim is not None:
@@ -235,7 +285,7 @@ def _fit_and_score(
     views = [data.features, *([data.guessed] if data.guessed is not None else [])]
     left = [np.zeros(0, dtype=np.int64) if fold is None else np.flatnonzero(folds == fold) for fold in fits]
     return [
-        (one, [] if fold is None else [one.scores(view.take(rows)) for view in views])
+        _Fitted(one, []) if fold is None else _Fitted(None, [one.scores(view.take(rows)) for view in views])
         for one, fold, rows in zip(estimators, fits, left, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Fits one head: base estimators cross-fitted, then stacked and calibrated on rows that they had not seen."""
+"""Fits heads: base estimators cross-fitted, then stacked and calibrated on rows that they had not seen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.heads.head import Head, Probabilities, softmax
 from training.data.folds import SEEN
 from training.ensemble.calibration import brier, fit_temperature, log_loss
 from training.ensemble.composition import RULES, estimators_for
-from training.ensemble.cross_fit import CrossFit, TargetData, cross_fit
+from training.ensemble.cross_fit import CrossFit, TargetData, Wanted, cross_fit
 from training.ensemble.estimators import HyperParameters
 from training.ensemble.stacking import fit_stacking, out_of_fold_logits
 from training.evaluation.metrics import ece
@@ -44,23 +44,29 @@ class FittedHead:
         return replace(self, head=replace(self.head, prior_correction=prior_correction), of_guesses=again)
 
 
-def fit_head(target: str, data: TargetData, folds: NDArray[np.int64], hyper_parameters: HyperParameters) -> FittedHead:
-    """Fit a head.
+def cross_fitted_heads(
+    data: Mapping[str, TargetData], folds: NDArray[np.int64], hyper_parameters: HyperParameters
+) -> dict[str, FittedHead]:
+    """Fit a head for each target.
 
     Args:
-        target: Name of the target, such as ``tier``.
-        data: Features and labels of n rows.
+        data: Features and labels of n rows, by target.
         folds: Fold by row, int64 of shape [n]; nothing crosses them. From rows marked `SEEN` the base estimators learn,
             and nothing else does: what they score there is no evidence.
         hyper_parameters: Of the base estimators.
     """
-    names, baselines = estimators_for(len(data.label_ids), data.rule_labels, fine_tuned=data.base_dim is not None)
-    fitted = cross_fit(data, folds, names=names, baselines=baselines, hyper_parameters=hyper_parameters)
-    head = _stacked(target, data, folds, fitted, scores=fitted.scores, hyper_parameters=hyper_parameters)
-    if not fitted.of_guesses:
-        return head
-    again = _stacked(target, data, folds, fitted, scores=fitted.of_guesses, hyper_parameters=hyper_parameters)
-    return replace(head, of_guesses=again)
+    wanted = [
+        Wanted(one, folds, *estimators_for(len(one.label_ids), one.rule_labels, fine_tuned=one.base_dim is not None))
+        for one in data.values()
+    ]
+    heads = {}
+    for (target, one), fitted in zip(data.items(), cross_fit(wanted, hyper_parameters), strict=True):
+        head = _stacked(target, one, folds, fitted, scores=fitted.scores, hyper_parameters=hyper_parameters)
+        if fitted.of_guesses:
+            again = _stacked(target, one, folds, fitted, scores=fitted.of_guesses, hyper_parameters=hyper_parameters)
+            head = replace(head, of_guesses=again)
+        heads[target] = head
+    return heads
 
 
 def _stacked(
@@ -112,9 +118,19 @@ def _before_and_after(
     }
 
 
-def refit_head(fitted: FittedHead, data: TargetData) -> Head:
-    """Fit the base estimators anew on more rows; votes of rules, baselines, stacking and calibration stay."""
-    names = [one.name for one in fitted.head.estimators if one.name != RULES]
-    again = cross_fit(data, None, names=names, baselines=(), hyper_parameters=fitted.hyper_parameters)
-    anew = {one.name: one for one in again.estimators}
-    return replace(fitted.head, estimators=tuple(anew.get(one.name, one) for one in fitted.head.estimators))
+def refit_heads(fitted: Mapping[str, FittedHead], data: Mapping[str, TargetData]) -> dict[str, Head]:
+    """Fit the base estimators anew on more rows; votes of rules, baselines, stacking and calibration stay.
+
+    Args:
+        fitted: Heads by target, all with the same hyper-parameters.
+        data: Features and labels of the rows, for each of these targets.
+    """
+    wanted, alike = [], next(iter(fitted.values())).hyper_parameters
+    for target, before in fitted.items():
+        names = [one.name for one in before.head.estimators if one.name != RULES]
+        wanted.append(Wanted(data[target], None, names, baselines=()))
+    heads = {}
+    for (target, before), again in zip(fitted.items(), cross_fit(wanted, alike), strict=True):
+        anew = {one.name: one for one in again.estimators}
+        heads[target] = replace(before.head, estimators=tuple(anew.get(o.name, o) for o in before.head.estimators))
+    return heads

@@ -22,7 +22,7 @@ from training.data.split import kept_together
 from training.ensemble.composition import MANY_ROWS, rule_label_ids
 from training.ensemble.cross_fit import TargetData, neighbours_across_groups
 from training.ensemble.estimators import HyperParameters
-from training.ensemble.head import FittedHead, fit_head, refit_head
+from training.ensemble.head import FittedHead, cross_fitted_heads, refit_heads
 from training.ensemble.sample import Sample, apart_where_recurring, label_ids_of
 from training.ensemble.support_vectors import csr_matrix, word_products
 from training.gate.label_shift import prior_correction
@@ -140,14 +140,20 @@ def fit_heads(
         guessed: The features with guessed vectors, for which every head is stacked and calibrated a second time.
         jobs: Processes; None takes one per core where that pays.
     """
-    sample, seed, heads = prepared.sample, prepared.seed, dict[str, FittedHead]()
+    sample, seed = prepared.sample, prepared.seed
+    data = {
+        target: replace(
+            target_data(sample, target, prepared.features, prepared.model.rules),
+            products=prepared.products,
+            guessed=guessed,
+        )
+        for target in sample.labels
+    }
     hyper_parameters = HyperParameters(balanced=len(sample) < MANY_ROWS, seed=seed, jobs=jobs)
-    for target in sample.labels:
-        data = target_data(sample, target, prepared.features, prepared.model.rules)
-        data = replace(data, products=prepared.products, guessed=guessed)
-        fitted = fit_head(target, data, prepared.folds, hyper_parameters)
-        correction = prior_correction_of(policy, fitted.head, sample.label_ids(target))
-        heads[target] = fitted.corrected(correction)
+    heads = {
+        target: fitted.corrected(prior_correction_of(policy, fitted.head, sample.label_ids(target)))
+        for target, fitted in cross_fitted_heads(data, prepared.folds, hyper_parameters).items()
+    }
     label_ids = {name: sample.label_ids(name) for name in heads}
     strangers = fit_strangers(sample.vectors, sample.groups, label_ids, policy.gate.stranger_share, seed=seed)
     return FittedModel(
@@ -170,11 +176,11 @@ def refit_model(fitted: FittedModel, sample: Sample, policy: Policy) -> Model:
     nothing = np.zeros((len(sample), 0), dtype=np.float32)  # refitting needs neither neighbours nor rules
     near = Neighbours(nothing.astype(np.int64), nothing, nothing.astype(np.int64), nothing)
     features = Features(sparse, sample.vectors, history.topics, **near._asdict(), rule_matches=nothing.astype(bool))
-    heads = {}
-    for target, head in fitted.heads.items():
-        again = refit_head(head, target_data(sample, target, features, before.rules))
-        correction = prior_correction_of(policy, again, sample.label_ids(target))
-        heads[target] = replace(again, prior_correction=correction)
+    data = {target: target_data(sample, target, features, before.rules) for target in fitted.heads}
+    heads = {
+        target: replace(again, prior_correction=prior_correction_of(policy, again, sample.label_ids(target)))
+        for target, again in refit_heads(fitted.heads, data).items()
+    }
     return replace(before, history=history, heads=heads)
 
 
