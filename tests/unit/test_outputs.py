@@ -59,7 +59,7 @@ def test_a_batch_that_is_lost_is_named_by_its_first_row(tmp_path: Path) -> None:
 
 def test_an_actor_that_is_lost_again_and_again_says_with_which_batch() -> None:
     scoring = pytest.importorskip("training.engines.ray_scoring", reason="Ray is not installed")
-    crew = scoring._Crew(None, "", 1, busy={0: 0})
+    crew = scoring._Crew(files=None, cascade=True, digest="", size=1, busy={0: 0})
     with pytest.raises(BatchLost, match=r"batch 4 was sent 4 times.*look at the nodes' memory") as lost:
         crew._send(scoring._Batch(3, [Ticket(body="x")], tries=4))
     assert lost.value.number == 3
