@@ -133,7 +133,7 @@ repository.take_delivery("worker", [number])
 
 @pytest.mark.postgres
 def test_a_migration_takes_longer_than_a_request_may(postgres_url: str) -> None:
-    database = Database(postgres_url, patience_s=0.1)
+    database = Database(postgres_url, patience_s=0.5)
     migrate(database, "0012")
     with database.writing() as session:
         database.unhurried(session)
@@ -141,14 +141,14 @@ def test_a_migration_takes_longer_than_a_request_may(postgres_url: str) -> None:
         session.execute(
             text(
                 "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
-                "'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'"
+                "'BEGIN PERFORM pg_sleep(0.8); RETURN NULL; END'"
             )
         )
         session.execute(
             text("CREATE TRIGGER slow AFTER UPDATE ON decisions FOR EACH STATEMENT EXECUTE FUNCTION slow()")
         )
     began = time.monotonic()
-    assert migrate(database) == newest_revision() and time.monotonic() - began > 0.5
+    assert migrate(database) == newest_revision() and time.monotonic() - began > 0.8
     with database.engine.connect() as connection:
         assert INDEX in {index["name"] for index in inspect(connection).get_indexes("tickets")}
     database.close()
