@@ -146,7 +146,7 @@ class NeighbourIndex:
         wanted = {name: (self.vectors, rows) for name, rows in parts.items() if len(rows) > EXACT_ROWS}
         if wanted and self.topics.any():
             wanted[BOTH] = side_by_side(self.vectors, self.topics), np.arange(len(self.ids))
-        with ThreadPoolExecutor() as threads:  # usearch lets go of the interpreter
+        with ThreadPoolExecutor() as threads:  # usearch works without the interpreter's lock
             built = threads.map(lambda one: NeighbourGraph.of(*one), wanted.values())
             return replace(self, graphs=dict(zip(wanted, built, strict=True)))
 
